@@ -1,0 +1,27 @@
+"""The inner loops of nblayers in three rooms with the same functions: `reference`, `cpu`, `cuda`.
+
+Arrays in, arrays out: a kernel knows no layer, no weight, no Python object. Inputs come first, outputs last; the caller
+allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` loads Numba on its first use, not before.
+"""
+from importlib import import_module
+from types import ModuleType
+
+ROOMS = ("reference", "cpu", "cuda")
+TOPICS = ("activation", "core", "matmul", "optimizers", "recurrent", "regularization")
+IS_NBLAYERS = True                      # tells our package from another distribution of the same name
+
+
+def get(room: str) -> ModuleType:
+    """Return the kernels of `room`; each of its topics is imported when it is first asked for."""
+    if room not in ROOMS:
+        raise ValueError(f"unknown device {room!r}: expected one of {', '.join(ROOMS)}")
+    return import_module(f"kernels.{room}")
+
+
+def topic_loader(package: str):
+    """The `__getattr__` of a room: `room.recurrent` imports that topic on first use."""
+    def __getattr__(name: str) -> ModuleType:
+        if name in TOPICS:
+            return import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return __getattr__

@@ -1,0 +1,40 @@
+"""The one way that a CPU kernel is compiled.
+
+Numba's cache looks at the source file of the kernel alone. Ours also looks at the compile flags and at the helper files
+(`_*.py`) that kernels import: edit one of them, and every kernel of the room is compiled anew.
+"""
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba import config, njit
+
+# reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
+FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True,
+                             fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
+
+
+def _fingerprint() -> str:
+    helpers = sorted(Path(__file__).parent.glob("_*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in helpers)).hexdigest()
+
+
+FINGERPRINT = _fingerprint()
+
+
+def _compiled(function: Callable[..., Any], **flags: Any) -> Any:
+    dispatcher = njit(**FLAGS, **flags)(function)
+    if not config.DISABLE_JIT:
+        dispatcher._cache._cache_file._source_stamp += (FINGERPRINT,)
+    return dispatcher
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a serial kernel, on its first call, for the types of that call."""
+    return _compiled(function)
+
+
+def parallel_kernel(function: Callable[..., Any]) -> Any:
+    """The same with `prange`: only for the outermost heavy loop, which splits the work between the threads once."""
+    return _compiled(function, parallel=True)

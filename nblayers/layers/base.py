@@ -1,0 +1,557 @@
+"""The base of every layer (document 001, section 1): weights, building, checking, configuration.
+
+A layer of your own needs no more than this:
+
+    class Scale(Layer):
+        def build(self, input_shape):
+            self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
+
+        def forward(self, x):
+            self.cache = x
+            return x * self.scale.value
+
+        def backward(self, dy):
+            self.scale.grad += (dy * self.cache).sum(axis=0)
+            return dy * self.scale.value
+"""
+import functools
+import inspect
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import kernels
+from nblayers import config
+from nblayers.device import array_module, get_device, to_numpy
+from nblayers.layers.input_spec import InputSpec
+from nblayers.parameter import Parameter
+
+Shape = tuple[int | None, ...]
+
+
+class Record:
+    """The base of a layer's `cache`: a named record of what `backward` needs, its fields the symbols of the formula.
+
+    A subclass lists its fields as a dataclass does; `forward` makes a new one at each call, `backward` only reads it.
+    """
+
+    _outputs: Any = None                # shapes of forward's outputs, against which backward checks dy
+    _penalised: Any = None              # forward's output, where an activity regularizer needs it again
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False)(cls)
+
+
+class Layer:
+    """The class that all layers are made from.
+
+    Arguments:
+        activity_regularizer: penalty on the output, divided by the batch size; added to `losses`.
+        trainable: whether an optimizer may change the weights.
+        dtype: "float32" (default) or "float64": what weights and results are computed in.
+        autocast: whether floating inputs are cast to `dtype`.
+        name: the layer's name; by default the class's in snake_case, numbered.
+        input_shape, batch_input_shape, input_dim, input_length, batch_size: Keras 2's ways to declare the input.
+
+    Raises:
+        TypeError: an argument that the layer does not know.
+
+    Source: document 001, section 1.
+    """
+
+    supports_masking = False            # a mask that comes in goes on to the next layer
+    integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
+    input_spec: InputSpec | list[InputSpec] | None = None
+
+    # ---- construction -------------------------------------------------------------------------------------------
+
+    def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
+                 autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
+        self.name = str(name) if name is not None else auto_name(type(self).__name__)
+        self.dtype = config.float_dtype(dtype, self.described)
+        self.autocast = autocast
+        self.built = False
+        self.device = get_device()
+        self._trainable = bool(trainable)
+        self._parameters: list[Parameter] = []
+        self._losses: list[float] = []
+        self._cache: Any = None
+        self._last_call: tuple[Any, Any, Any] | None = None
+        self._running = False
+        self.declared_input_shape = _declared_shape(legacy)
+        if legacy:
+            raise TypeError(f"{self.described}: unknown argument {', '.join(map(repr, legacy))}")
+        self.activity_regularizer = None
+        if activity_regularizer is not None:
+            from nblayers import regularizers
+            self.activity_regularizer = regularizers.get(activity_regularizer)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for method, guard in (("forward", _guard_forward), ("backward", _guard_backward), ("build", _guard_build)):
+            if method in vars(cls):
+                setattr(cls, method, guard(vars(cls)[method]))
+
+    @property
+    def described(self) -> str:
+        """Class and name, as every error message opens."""
+        return f"{type(self).__name__} {self.name!r}"
+
+    def build(self, input_shape: Any) -> None:
+        """Make the weights for inputs of `input_shape` (batch axis included, None where unknown)."""
+
+    def add_weight(self, shape: Sequence[int] | int | None = None, initializer: Any = None, dtype: Any = None,
+                   trainable: bool = True, autocast: bool = True, regularizer: Any = None, constraint: Any = None,
+                   aggregation: str = "none", overwrite_with_gradient: bool = False,
+                   name: str | None = None) -> Parameter:
+        """Make a weight, keep it in `weights` and return it.
+
+        Arguments:
+            shape: its shape; () by default.
+            initializer: name, configuration or callable; "glorot_uniform" by default.
+            dtype: of the weight; the layer's by default.
+            trainable: False for statistics that no optimizer may change.
+            regularizer: its penalty, added to `losses`.
+            constraint: applied after each optimizer step.
+            name: "kernel", "bias", …
+
+        `autocast`, `aggregation` and `overwrite_with_gradient` are accepted as in Keras; they concern mixed precision and
+        several devices, which we do not have.
+        """
+        from nblayers import constraints, initializers, regularizers
+        shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+        dtype = self.dtype if dtype is None else np.dtype(dtype).name
+        make = initializers.get("glorot_uniform" if initializer is None else initializer)
+        value = np.array(make(shape, dtype=dtype), dtype=dtype)
+        if value.shape != shape:
+            raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
+        parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        parameter.path = f"{self.name}/{parameter.name}"
+        parameter.to(self.device)
+        self._parameters.append(parameter)
+        return parameter
+
+    # ---- weights ------------------------------------------------------------------------------------------------
+
+    @property
+    def sublayers(self) -> list["Layer"]:
+        """The layers held in this layer's attributes, in the order in which they were set."""
+        found: list[Layer] = []
+        for value in vars(self).values():
+            found.extend(layer for layer in _layers_in(value) if not any(layer is other for other in found))
+        return found
+
+    @property
+    def weights(self) -> list[Parameter]:
+        """All weights in Keras' order: own ones (trainable, then not), then the sublayers'."""
+        own = [p for p in self._parameters if p.trainable] + [p for p in self._parameters if not p.trainable]
+        for layer in self.sublayers:
+            own.extend(p for p in layer.weights if not any(p is other for other in own))
+        return own
+
+    @property
+    def trainable_weights(self) -> list[Parameter]:
+        """The weights that an optimizer may change; none if `trainable` is False."""
+        if not self.trainable:
+            return []
+        own = [p for p in self._parameters if p.trainable]
+        for layer in self.sublayers:
+            own.extend(p for p in layer.trainable_weights if not any(p is other for other in own))
+        return own
+
+    @property
+    def non_trainable_weights(self) -> list[Parameter]:
+        """The weights that no optimizer changes: statistics, and all of them if `trainable` is False."""
+        trainable = self.trainable_weights
+        return [p for p in self.weights if not any(p is other for other in trainable)]
+
+    variables = property(lambda self: self.weights)
+    trainable_variables = property(lambda self: self.trainable_weights)
+    non_trainable_variables = property(lambda self: self.non_trainable_weights)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may change the weights; setting it sets the sublayers' too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self.sublayers:
+            layer.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies of all weights as NumPy arrays, in the order of `weights`."""
+        return [parameter.numpy() for parameter in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Set all weights from arrays in the order and shapes of `get_weights()`.
+
+        Raises:
+            ValueError: another number of arrays, or an array of another shape.
+        """
+        own = self.weights
+        if len(weights) != len(own):
+            raise ValueError(f"{self.described}: expected {len(own)} weight arrays, got {len(weights)}"
+                             + ("" if self.built else " (the layer is not built yet: call it or build(input_shape) first)"))
+        for parameter, value in zip(own, weights, strict=True):
+            if np.shape(value) != parameter.shape:
+                raise ValueError(f"{self.described}: expected weight {parameter.path!r} of shape {parameter.shape}, "
+                                 f"got {np.shape(value)}")
+        for parameter, value in zip(own, weights, strict=True):
+            parameter.assign(value)
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold.
+
+        Raises:
+            ValueError: the layer has no weights yet.
+        """
+        if not self.built:
+            raise ValueError(f"{self.described}: count_params needs a built layer; call it or build(input_shape) first")
+        return sum(math.prod(parameter.shape) for parameter in self.weights)
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all weights to zero."""
+        for parameter in self.weights:
+            parameter.zero_grad()
+
+    # ---- losses -------------------------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number (or a list of numbers) to `losses`; it stands until the next call of the layer."""
+        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
+
+    @property
+    def losses(self) -> list[float]:
+        """What `add_loss` and the activity regularizers gave in the last call, then the weights' penalties."""
+        collected = [loss for layer in _flatten(self) for loss in layer._losses]
+        return collected + [p.regularizer(p.value) for p in self.trainable_weights if p.regularizer is not None]
+
+    # ---- devices ------------------------------------------------------------------------------------------------
+
+    @property
+    def kernels(self) -> ModuleType:
+        """The room of kernels that this layer computes in."""
+        return kernels.get(self.device)
+
+    @property
+    def xp(self) -> ModuleType:
+        """`numpy`, or `cupy` on device "cuda"."""
+        return array_module(self.device)
+
+    def to(self, device: str) -> "Layer":
+        """Compute in the kernels of "reference", "cpu" or "cuda" from now on; moves the weights. Returns the layer.
+
+        Raises:
+            ValueError: no such device.
+            ImportError: "cuda" without CuPy and without the simulator.
+        """
+        kernels.get(device)
+        for layer in _flatten(self):
+            layer.device, layer._cache, layer._last_call = device, None, None
+            for parameter in layer._parameters:
+                parameter.to(device)
+        return self
+
+    def astype(self, dtype: str) -> "Layer":
+        """Compute in "float32" or "float64" from now on; converts the weights. Returns the layer.
+
+        Raises:
+            ValueError: another dtype.
+        """
+        for layer in _flatten(self):
+            layer.dtype, layer._cache, layer._last_call = config.float_dtype(dtype, self.described), None, None
+            for parameter in layer._parameters:
+                parameter.astype(layer.dtype)
+        return self
+
+    def matmul(self, a: Any, b: Any, out: Any = None, *, transpose_a: bool = False, transpose_b: bool = False,
+               add: bool = False) -> Any:
+        """a b of two matrices in the layer's room, either one transposed; into `out`, or added to it with `add`."""
+        if out is None:
+            out = self.xp.empty((a.shape[1] if transpose_a else a.shape[0], b.shape[0] if transpose_b else b.shape[1]), a.dtype)
+        self.kernels.matmul.matmul(a, b, transpose_a, transpose_b, add, out)
+        return out
+
+    # ---- calling ------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward` for arrays; for symbolic inputs (from `Input`) a node of a functional Model."""
+        if _any_symbolic(args) or _any_symbolic(kwargs.values()):
+            from nblayers.graph import add_node
+            return add_node(self, args, kwargs)
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output and keep in `cache` what `backward` needs."""
+        if hasattr(self, "call"):       # Keras' name for it; such a layer has no backward
+            return self.call(*args, **kwargs)
+        raise NotImplementedError(f"{self.described}: forward is not written")
+
+    def backward(self, dy: Any) -> Any:
+        """Given dL/dy add to every `parameter.grad` and return dL/dx.
+
+        Raises:
+            RuntimeError: called before `forward`.
+            ValueError: dy has another shape than forward's output.
+        """
+        raise NotImplementedError(f"{self.described}: no gradient: backward is not written")
+
+    @property
+    def cache(self) -> Any:
+        """The record that the last `forward` left for `backward`.
+
+        Raises:
+            RuntimeError: there was no `forward` yet.
+        """
+        if self._cache is None:
+            raise RuntimeError(f"{self.described}: backward needs a forward first (the cache is empty)")
+        return self._cache
+
+    @cache.setter
+    def cache(self, record: Any) -> None:
+        self._cache = record
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the output for inputs of `input_shape`; found by a forward on zeros if a layer does not say."""
+        from nblayers.layers.shapes import infer_output_shape
+        return infer_output_shape(self, input_shape)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask that goes on with the output: the one that came in, or None where masks are not supported."""
+        if previous_mask is not None and not self.supports_masking:
+            warnings.warn(f"{self.described} was given a mask but does not support masking: the layers after it will not "
+                          "see the mask", stacklevel=2)
+            return None
+        return previous_mask
+
+    # ---- configuration ------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments from which `from_config` makes this layer again (without its weights), keyed as in Keras."""
+        policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self.dtype}, "registered_name": None}
+        return {"name": self.name, "trainable": self.trainable, "dtype": policy}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Layer":
+        """Make a layer from what `get_config` gave, ours or Keras'."""
+        known = {key: value for key, value in config.items() if key != "quantization_config"}
+        return cls(**known)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    # ---- what happens around forward, backward and build ---------------------------------------------------------
+
+    def _to_array(self, value: Any) -> Any:
+        """One input as a contiguous array of the layer's dtype on its device; lists of arrays element by element."""
+        if type(value) is np.ndarray and value.dtype == self.dtype and value.flags.c_contiguous and self.device != "cuda":
+            return value
+        if value is None:
+            return None
+        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") or v is None for v in value):
+            return [self._to_array(v) for v in value]
+        xp = self.xp
+        array = xp.asarray(value)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{self.described}: expected an array of numbers, got dtype {array.dtype}")
+        if (array.dtype.kind == "f" and self.autocast) or (array.dtype.kind != "f" and not self.integer_inputs):
+            array = array.astype(self.dtype, copy=False)
+        return xp.ascontiguousarray(array) if array.ndim else array
+
+    def _to_mask(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") or v is None for v in value):
+            return [self._to_mask(v) for v in value]
+        return None if value is None else self.xp.ascontiguousarray(self.xp.asarray(value), dtype=bool)
+
+    def _check_inputs(self, inputs: Any) -> None:
+        arrays = inputs if isinstance(inputs, list) else [inputs]
+        for array in arrays:
+            if array is not None and (array.ndim == 0 or array.shape[0] == 0):
+                raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {array.shape}")
+        if self.input_spec is None:
+            return
+        specs = self.input_spec if isinstance(self.input_spec, list) else [self.input_spec]
+        if len(specs) != len(arrays):
+            raise ValueError(f"{self.described}: expected {len(specs)} inputs, got {len(arrays)}")
+        for spec, array in zip(specs, arrays, strict=True):
+            if array is not None:
+                spec.check(array.shape, str(array.dtype), self.described)
+
+
+def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(build)
+    def guarded(self: Layer, input_shape: Any) -> None:
+        build(self, input_shape)
+        self.built = True
+    return guarded
+
+
+def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered."""
+    parameters = inspect.signature(forward).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
+
+    @functools.wraps(forward)
+    def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
+        if self._running:                                   # a subclass' forward calling its parent's
+            return forward(self, *args, **kwargs)
+        for name in optional:                               # every layer may be told; not every one needs to know
+            kwargs.pop(name, None)
+        arrays = [self._to_array(value) if not isinstance(value, bool) else value for value in args]
+        for name, value in kwargs.items():
+            if name.endswith("mask"):
+                kwargs[name] = self._to_mask(value)
+            elif value is not None and not isinstance(value, (bool, str, int, float)):
+                kwargs[name] = self._to_array(value)
+        inputs = arrays[0] if arrays else next(iter(kwargs.values()), None)
+        if inputs is not None:
+            self._check_inputs(inputs)
+            if not self.built:
+                self.build(_shapes(inputs))
+                self.built = True
+        self._losses.clear()
+        self._running = True
+        try:
+            outputs = forward(self, *arrays, **kwargs)
+        finally:
+            self._running = False
+        regularizer = self.activity_regularizer
+        if regularizer is not None:
+            for y in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
+                self._losses.append(regularizer(y) / len(y))
+        shapes, penalised = _shapes(outputs), outputs if regularizer is not None else None
+        if isinstance(self._cache, Record):
+            self._cache._outputs, self._cache._penalised = shapes, penalised
+        else:
+            self._cache = () if self._cache is None else self._cache
+            self._last_call = (self._cache, shapes, penalised)
+        return outputs
+    return guarded
+
+
+def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Around a layer's backward: dy checked against forward's output, the activity regularizer's share added."""
+    @functools.wraps(backward)
+    def guarded(self: Layer, dy: Any) -> Any:
+        if self._running:
+            return backward(self, dy)
+        record = self.cache
+        shapes = penalised = None
+        if isinstance(record, Record):
+            shapes, penalised = record._outputs, record._penalised
+        elif self._last_call is not None and self._last_call[0] is record:
+            _, shapes, penalised = self._last_call
+        dy = self._to_gradient(dy, shapes)
+        if penalised is not None and self.activity_regularizer is not None:
+            dy = _add_penalty(dy, penalised, self.activity_regularizer)
+        self._running = True
+        try:
+            return backward(self, dy)
+        finally:
+            self._running = False
+    return guarded
+
+
+def _to_gradient(self: Layer, dy: Any, shapes: Any) -> Any:
+    """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
+    if isinstance(shapes, list):
+        if not isinstance(dy, (list, tuple)) or len(dy) != len(shapes):
+            got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
+            raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
+                             f"{len(shapes)} outputs, got {got}")
+        return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
+    if dy is None and shapes is not None:
+        return self.xp.zeros(shapes, self.dtype)
+    if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):
+        dy = self.xp.ascontiguousarray(self.xp.asarray(dy), dtype=self.dtype) if shapes != () else self.xp.asarray(dy, self.dtype)
+    if shapes is not None and dy.shape != shapes:
+        raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, got {dy.shape}")
+    return dy
+
+
+Layer._to_gradient = _to_gradient           # type: ignore[attr-defined]
+
+
+def _add_penalty(dy: Any, y: Any, regularizer: Any) -> Any:
+    if isinstance(dy, list):
+        return [_add_penalty(d, output, regularizer) for d, output in zip(dy, y, strict=True)]
+    return dy + regularizer.gradient(y) / len(y)
+
+
+def _shapes(values: Any) -> Any:
+    if isinstance(values, (list, tuple)):
+        return [_shapes(value) for value in values]
+    return values.shape if hasattr(values, "shape") else None if values is None else np.shape(values)
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _layers_in(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _layers_in(item)
+
+
+def _flatten(layer: Layer) -> list[Layer]:
+    """The layer and all layers inside it, each once."""
+    found: list[Layer] = []
+    waiting = [layer]
+    while waiting:
+        layer = waiting.pop(0)
+        if not any(layer is other for other in found):
+            found.append(layer)
+            waiting = layer.sublayers + waiting
+    return found
+
+
+def _any_symbolic(values: Any) -> bool:
+    for value in values:
+        if getattr(value, "is_symbolic", False) or (isinstance(value, (list, tuple)) and _any_symbolic(value)):
+            return True
+    return False
+
+
+def _declared_shape(legacy: dict[str, Any]) -> Shape | None:
+    """Take Keras 2's declarations of the input out of `legacy`."""
+    batch = legacy.pop("batch_size", None)
+    whole, shape = legacy.pop("batch_input_shape", None), legacy.pop("input_shape", None)
+    size, length = legacy.pop("input_dim", None), legacy.pop("input_length", None)
+    if whole is not None:
+        return tuple(whole)
+    if shape is not None:
+        return (batch, *((shape,) if isinstance(shape, int) else shape))
+    if size is not None:
+        return (batch, size) if length is None else (batch, length, size)
+    return (batch, length) if length is not None else None
+
+
+_used_names: dict[str, int] = {}
+
+
+def auto_name(class_name: str) -> str:
+    """A name for an object that was given none: its class's in snake_case, numbered from the second on."""
+    base = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
+    base = re.sub("([a-z])([A-Z])", r"\1_\2", base).lower()
+    count = _used_names.get(base, 0)
+    _used_names[base] = count + 1
+    return base if count == 0 else f"{base}_{count}"
+
+
+def clear_names() -> None:
+    """Start numbering names afresh (`nblayers.utils.clear_session`)."""
+    _used_names.clear()
+
+
+__all__ = ["InputSpec", "Layer", "Parameter", "Record", "to_numpy"]

@@ -1,0 +1,33 @@
+"""Shapes of outputs that a layer does not declare."""
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nblayers.layers.base import Layer
+
+
+def infer_output_shape(layer: "Layer", input_shape: Any) -> Any:
+    """Run `forward` on zeros of two sizes: an axis of the output that changes with an unknown axis is unknown itself."""
+    small, large = (_output_shape(layer, input_shape, size) for size in (2, 3))
+    return _merge(small, large)
+
+
+def _output_shape(layer: "Layer", input_shape: Any, size: int) -> Any:
+    def zeros(shape: Any) -> Any:
+        if shape and isinstance(shape[0], (list, tuple)):
+            return [zeros(s) for s in shape]
+        return np.zeros([size if n is None else n for n in shape], np.int64 if layer.integer_inputs else layer.dtype)
+
+    probe = layer if layer.built else copy.deepcopy(layer)
+    kept = probe._cache, probe._last_call, list(probe._losses)
+    outputs = probe.forward(zeros(input_shape))
+    probe._cache, probe._last_call, probe._losses[:] = kept
+    return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
+
+
+def _merge(small: Any, large: Any) -> Any:
+    if isinstance(small, list):
+        return [_merge(a, b) for a, b in zip(small, large, strict=True)]
+    return tuple(a if a == b else None for a, b in zip(small, large, strict=True))

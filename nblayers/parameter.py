@@ -1,0 +1,92 @@
+"""A weight of a layer, with the gradient that `backward` adds to."""
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nblayers.device import array_module, to_numpy
+
+
+class Parameter:
+    """One weight: a live array and its gradient.
+
+    Attributes:
+        name: short name, as in Keras ("kernel", "bias").
+        path: the layer's name and the weight's, joined by "/" ("lstm/kernel").
+        value: the live array; assigning to it copies into that same array.
+        grad: dL/dvalue, of the same shape and dtype; zero until a `backward` adds to it.
+        trainable: whether an optimizer may change it.
+        regularizer: its penalty (`__call__(w)` and `gradient(w)`), or None.
+        constraint: what is applied to it after each optimizer step (`__call__(w)`), or None.
+    """
+
+    def __init__(self, value: np.ndarray, name: str = "weight", trainable: bool = True,
+                 regularizer: Any = None, constraint: Callable[[Any], Any] | None = None) -> None:
+        self.name = self.path = name
+        self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self._value: Any = value
+        self._grad: Any = np.zeros_like(value)
+
+    @property
+    def value(self) -> Any:
+        return self._value
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        if new is not self._value:
+            self.assign(new)
+
+    @property
+    def grad(self) -> Any:
+        return self._grad
+
+    @grad.setter
+    def grad(self, new: Any) -> None:
+        if new is not self._grad:
+            self._grad[...] = new
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._value.shape)
+
+    @property
+    def dtype(self) -> str:
+        return str(self._value.dtype)
+
+    def assign(self, new: Any) -> None:
+        """Copy `new` into the live array.
+
+        Raises:
+            ValueError: `new` has another shape.
+        """
+        if np.shape(new) != self.shape:
+            raise ValueError(f"parameter {self.path!r}: expected a value of shape {self.shape}, got {np.shape(new)}")
+        if isinstance(self._value, np.ndarray):
+            self._value[...] = to_numpy(new)
+        else:
+            self._value.set(np.asarray(to_numpy(new), self.dtype))
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the value as a NumPy array."""
+        return np.array(to_numpy(self._value))
+
+    def zero_grad(self) -> None:
+        """Set the gradient to zero."""
+        self._grad.fill(0)
+
+    def to(self, device: str) -> None:
+        """Move the value and the gradient to the memory of `device`."""
+        xp = array_module(device)
+        self._value, self._grad = (xp.asarray(a if xp is not np else to_numpy(a)) for a in (self._value, self._grad))
+
+    def astype(self, dtype: str) -> None:
+        """Compute in `dtype` from now on; value and gradient become new arrays."""
+        self._value, self._grad = self._value.astype(dtype), self._grad.astype(dtype)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(to_numpy(self._value), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"<Parameter {self.path}, shape={self.shape}, dtype={self.dtype}>"
