@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.device import array_module, to_numpy
+from nblayers.devices import array_module, to_numpy
 
 
 class Parameter:

@@ -28,7 +28,7 @@ import numpy as np
 
 import kernels
 from nblayers import config
-from nblayers.device import array_module, get_device, to_numpy
+from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.parameter import Parameter
 
@@ -385,6 +385,22 @@ class Layer:
             if array is not None:
                 spec.check(array.shape, str(array.dtype), self.described)
 
+    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
+        """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
+        if isinstance(shapes, list):
+            if not isinstance(dy, (list, tuple)) or len(dy) != len(shapes):
+                got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
+                raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
+                                 f"{len(shapes)} outputs, got {got}")
+            return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
+        if dy is None and shapes is not None:
+            return self.xp.zeros(shapes, self.dtype)
+        if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):
+            dy = self.xp.ascontiguousarray(self.xp.asarray(dy), dtype=self.dtype) if shapes != () else self.xp.asarray(dy, self.dtype)
+        if shapes is not None and dy.shape != shapes:
+            raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, got {dy.shape}")
+        return dy
+
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(build)
@@ -459,26 +475,6 @@ def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             self._running = False
     return guarded
-
-
-def _to_gradient(self: Layer, dy: Any, shapes: Any) -> Any:
-    """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
-    if isinstance(shapes, list):
-        if not isinstance(dy, (list, tuple)) or len(dy) != len(shapes):
-            got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
-            raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
-                             f"{len(shapes)} outputs, got {got}")
-        return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
-    if dy is None and shapes is not None:
-        return self.xp.zeros(shapes, self.dtype)
-    if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):
-        dy = self.xp.ascontiguousarray(self.xp.asarray(dy), dtype=self.dtype) if shapes != () else self.xp.asarray(dy, self.dtype)
-    if shapes is not None and dy.shape != shapes:
-        raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, got {dy.shape}")
-    return dy
-
-
-Layer._to_gradient = _to_gradient           # type: ignore[attr-defined]
 
 
 def _add_penalty(dy: Any, y: Any, regularizer: Any) -> Any:

@@ -1,0 +1,11 @@
+r"""The matrix product.
+
+    C_{mn} = \sum_k A_{mk} B_{kn}        (1)
+"""
+import numpy as np
+
+
+def matmul(a, b, transpose_a, transpose_b, add, c):
+    """a (M, K), b (K, N), each stored transposed where its flag says so -> c (M, N); added to what c holds with `add`."""
+    product = np.matmul(a.T if transpose_a else a, b.T if transpose_b else b)       # (1)
+    c[...] = c + product if add else product
