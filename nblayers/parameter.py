@@ -82,8 +82,9 @@ class Parameter:
         self._value, self._grad = (xp.asarray(a if xp is not np else to_numpy(a)) for a in (self._value, self._grad))
 
     def astype(self, dtype: str) -> None:
-        """Compute in `dtype` from now on; value and gradient become new arrays."""
-        self._value, self._grad = self._value.astype(dtype), self._grad.astype(dtype)
+        """Compute in `dtype` from now on; value and gradient become new arrays. Integers stay as they are."""
+        if self._value.dtype.kind == "f":
+            self._value, self._grad = self._value.astype(dtype), self._grad.astype(dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(to_numpy(self._value), dtype=dtype)

@@ -26,7 +26,8 @@ FINGERPRINT = _fingerprint()
 def _compiled(function: Callable[..., Any], **flags: Any) -> Any:
     dispatcher = njit(**FLAGS, **flags)(function)
     if not config.DISABLE_JIT:
-        dispatcher._cache._cache_file._source_stamp += (FINGERPRINT,)
+        index = dispatcher._cache._cache_file
+        index._source_stamp = (index._source_stamp, FINGERPRINT)
     return dispatcher
 
 

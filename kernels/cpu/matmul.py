@@ -1,7 +1,80 @@
-"""The matrix product, compiled for the CPU. Formula and shapes: kernels/reference/matmul.py."""
+"""The matrix product, compiled for the CPU: BLAS speed from one register tile (`_tile.py`).
+
+A long sum is cut into chunks of k. Of each chunk the columns of b are packed, panel by panel, where enough rows will read
+them again; the rows of a where they lie awkwardly. Small products pack nothing and run on one thread.
+Formula and shapes: kernels/reference/matmul.py.
+"""
 import numpy as np
+from numba import get_num_threads, prange
+
+from ._jit import kernel, parallel_kernel
+from ._tile import PAD, VECTOR, WIDE, column_product, pack_columns, pack_rows
+
+CHUNK = 256                 # length of a chunk of k
+BLOCK = 224                 # rows of a that are packed together: with a chunk, a quarter of the second-level cache
+PACK_FROM = 64              # rows that must read a panel of b to pay for packing it
+PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    product = np.matmul(a.T if transpose_a else a, b.T if transpose_b else b)
-    c[...] = c + product if add else product
+    threads = a.size * c.shape[1] // PARALLEL_FROM
+    if threads < 2:
+        _serial(a, b, transpose_a, transpose_b, add, c)
+    else:
+        _parallel(a, b, transpose_a, transpose_b, add, min(threads, get_num_threads()), c)
+
+
+@kernel
+def _serial(a, b, transpose_a, transpose_b, add, c):
+    M, N = c.shape
+    K = a.shape[0] if transpose_a else a.shape[1]
+    a_row, a_k = (1, M) if transpose_a else (K, 1)
+    b_k, b_n = (1, K) if transpose_b else (N, 1)
+    product(a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
+
+
+@parallel_kernel
+def _parallel(a, b, transpose_a, transpose_b, add, threads, c):
+    M, N = c.shape
+    K = a.shape[0] if transpose_a else a.shape[1]
+    a_row, a_k = (1, M) if transpose_a else (K, 1)
+    b_k, b_n = (1, K) if transpose_b else (N, 1)
+    a1, b1, c1 = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    width = WIDE * VECTOR // c.itemsize
+    rows = (M + threads - 1) // threads if M >= N else M                        # each thread takes some of the rows,
+    columns = N if M >= N else (N + threads * width - 1) // (threads * width) * width     # or some panels of columns
+    for s in prange(threads):
+        m, n = (s * rows, 0) if M >= N else (0, s * columns)
+        if m < M and n < N:
+            product(a1, m * a_row, a_row, a_k, b1, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
+                    c1, m * N + n, N)
+
+
+@kernel
+def product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
+    """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
+    width = WIDE * VECTOR // b.itemsize
+    panels = (columns + width - 1) // width
+    pack_b = b_n != 1 or (rows >= PACK_FROM and length > 1)
+    pack_a = panels >= 4 and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
+    chunk = min(length, CHUNK) if pack_a or pack_b else length
+    block = min(BLOCK, rows) if pack_a else rows
+    panel = np.empty(panels * chunk * width if pack_b else 0, b.dtype)
+    packed = np.empty(block * (chunk + PAD) if pack_a else 0, a.dtype)
+    for k in range(0, length, max(chunk, 1)):
+        part = min(chunk, length - k)
+        for r in range(0, rows, block):
+            height = min(block, rows - r)
+            x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
+            if pack_a:
+                pack_rows(a, x_at, a_row, a_k, height, part, packed)
+                x, x_at, x_row, x_k = packed, 0, part + PAD if a_k == 1 else 0, 1
+            for p in range(panels):
+                n = p * width
+                wide = min(width, columns - n)
+                y, y_at, y_k = b, b_at + k * b_k + n * b_n, b_k
+                if pack_b:
+                    if r == 0:
+                        pack_columns(b, y_at, b_k, b_n, part, wide, panel, p * part * width, width)
+                    y, y_at, y_k = panel, p * part * width, width
+                column_product(x, x_at, x_row, x_k, height, y, y_at, y_k, part, c, c_at + r * c_row + n, c_row, wide, add or k > 0)

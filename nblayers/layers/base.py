@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, dataclass_transform
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from nblayers.parameter import Parameter
 Shape = tuple[int | None, ...]
 
 
+@dataclass_transform(eq_default=False)
 class Record:
     """The base of a layer's `cache`: a named record of what `backward` needs, its fields the symbols of the formula.
 
@@ -83,7 +84,7 @@ class Layer:
         self._losses: list[float] = []
         self._cache: Any = None
         self._last_call: tuple[Any, Any, Any] | None = None
-        self._running = False
+        self._running = self._building = False
         self.declared_input_shape = _declared_shape(legacy)
         if legacy:
             raise TypeError(f"{self.described}: unknown argument {', '.join(map(repr, legacy))}")
@@ -94,6 +95,8 @@ class Layer:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if "call" in vars(cls) and "forward" not in vars(cls):
+            cls.forward = vars(cls)["call"]  # type: ignore[method-assign]      # Keras' name for it
         for method, guard in (("forward", _guard_forward), ("backward", _guard_backward), ("build", _guard_build)):
             if method in vars(cls):
                 setattr(cls, method, guard(vars(cls)[method]))
@@ -114,7 +117,7 @@ class Layer:
 
         Arguments:
             shape: its shape; () by default.
-            initializer: name, configuration or callable; "glorot_uniform" by default.
+            initializer: name, configuration or callable; "glorot_uniform" by default, "zeros" for integers.
             dtype: of the weight; the layer's by default.
             trainable: False for statistics that no optimizer may change.
             regularizer: its penalty, added to `losses`.
@@ -127,7 +130,9 @@ class Layer:
         from nblayers import constraints, initializers, regularizers
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         dtype = self.dtype if dtype is None else np.dtype(dtype).name
-        make = initializers.get("glorot_uniform" if initializer is None else initializer)
+        if initializer is None:
+            initializer = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
+        make = initializers.get(initializer)
         value = np.array(make(shape, dtype=dtype), dtype=dtype)
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
@@ -291,8 +296,6 @@ class Layer:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output and keep in `cache` what `backward` needs."""
-        if hasattr(self, "call"):       # Keras' name for it; such a layer has no backward
-            return self.call(*args, **kwargs)
         raise NotImplementedError(f"{self.described}: forward is not written")
 
     def backward(self, dy: Any) -> Any:
@@ -337,7 +340,11 @@ class Layer:
     def get_config(self) -> dict[str, Any]:
         """The arguments from which `from_config` makes this layer again (without its weights), keyed as in Keras."""
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self.dtype}, "registered_name": None}
-        return {"name": self.name, "trainable": self.trainable, "dtype": policy}
+        settings = {"name": self.name, "trainable": self.trainable, "dtype": policy}
+        if self.activity_regularizer is not None:
+            from nblayers.serialization import serialize
+            settings["activity_regularizer"] = serialize(self.activity_regularizer)
+        return settings
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Layer":
@@ -383,7 +390,7 @@ class Layer:
             raise ValueError(f"{self.described}: expected {len(specs)} inputs, got {len(arrays)}")
         for spec, array in zip(specs, arrays, strict=True):
             if array is not None:
-                spec.check(array.shape, str(array.dtype), self.described)
+                spec.check(array.shape, array.dtype, self.described)
 
     def _to_gradient(self, dy: Any, shapes: Any) -> Any:
         """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
@@ -403,9 +410,18 @@ class Layer:
 
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
+    """Around a layer's build: once only, and `built` afterwards."""
     @functools.wraps(build)
     def guarded(self: Layer, input_shape: Any) -> None:
-        build(self, input_shape)
+        if self._building:                                  # a subclass' build calling its parent's
+            return build(self, input_shape)
+        if self.built and self._parameters:
+            raise ValueError(f"{self.described}: is built already; build made its weights once and for all")
+        self._building = True
+        try:
+            build(self, input_shape)
+        finally:
+            self._building = False
         self.built = True
     return guarded
 
@@ -414,6 +430,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered."""
     parameters = inspect.signature(forward).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
 
     @functools.wraps(forward)
@@ -428,7 +445,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
                 kwargs[name] = self._to_mask(value)
             elif value is not None and not isinstance(value, (bool, str, int, float)):
                 kwargs[name] = self._to_array(value)
-        inputs = arrays[0] if arrays else next(iter(kwargs.values()), None)
+        inputs = arrays[0] if arrays else kwargs.get(first)
         if inputs is not None:
             self._check_inputs(inputs)
             if not self.built:

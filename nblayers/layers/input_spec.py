@@ -10,9 +10,15 @@ class InputSpec:
         shape: tuple with the batch axis; None for an axis of any size.
         ndim, max_ndim, min_ndim: the number of axes, batch included.
         axes: {axis: size} for single axes.
-        allow_last_axis_squeeze: accept an input without its last axis where that axis has size 1 (in `shape`).
+        allow_last_axis_squeeze: accept an input that lacks the last axis of `shape` or has one more, if that axis has size 1.
         name: the input's name.
         optional: None is accepted for this input.
+
+    Raises:
+        TypeError: axes is not a dictionary with integer keys.
+        ValueError: axes names an axis that an input of ndim or max_ndim axes does not have.
+
+    Source: 001.06.InputSpec.
     """
 
     def __init__(self, dtype: str | None = None, shape: tuple[int | None, ...] | None = None, ndim: int | None = None,
@@ -23,7 +29,10 @@ class InputSpec:
         self.ndim = len(self.shape) if self.shape is not None else ndim
         self.max_ndim = max_ndim
         self.min_ndim = min_ndim
-        self.axes = {int(axis): size for axis, size in (axes or {}).items()}
+        try:
+            self.axes = {int(axis): size for axis, size in dict(axes or {}).items()}
+        except (TypeError, ValueError):
+            raise TypeError(f"InputSpec: expected axes to be a dictionary with integer keys, got {axes!r}") from None
         self.allow_last_axis_squeeze = allow_last_axis_squeeze
         self.name = name
         self.optional = optional
@@ -31,15 +40,20 @@ class InputSpec:
         limit = self.ndim if self.ndim is not None else max_ndim
         if limit is not None and highest >= limit:
             raise ValueError(f"InputSpec: axis {highest} does not exist in an input of at most {limit} axes")
+        sizes = {**self.axes, **dict(enumerate(self.shape or ()))}
+        self._sizes = [(axis, size) for axis, size in sizes.items() if size is not None]
 
-    def check(self, shape: tuple[int | None, ...], dtype: str, who: str) -> None:
+    def check(self, shape: tuple[int | None, ...], dtype: Any, who: str) -> None:
         """Compare the shape (None: unknown) and dtype of one input with this specification.
 
         Raises:
             ValueError: they do not fit; the message opens with `who`.
         """
-        if self.allow_last_axis_squeeze and self.shape and len(shape) == len(self.shape) - 1 and self.shape[-1] == 1:
-            shape = (*shape, 1)
+        if self.allow_last_axis_squeeze and self.shape:
+            if len(shape) == len(self.shape) - 1 and self.shape[-1] == 1:
+                shape = (*shape, 1)
+            elif len(shape) == len(self.shape) + 1 and shape[-1] == 1:
+                shape = shape[:-1]
         ndim = len(shape)
         if self.ndim is not None and ndim != self.ndim:
             raise ValueError(f"{who}: expected an input of {self.ndim} axes, got {ndim} (shape {shape})")
@@ -47,13 +61,12 @@ class InputSpec:
             raise ValueError(f"{who}: expected an input of at most {self.max_ndim} axes, got {ndim} (shape {shape})")
         if self.min_ndim is not None and ndim < self.min_ndim:
             raise ValueError(f"{who}: expected an input of at least {self.min_ndim} axes, got {ndim} (shape {shape})")
-        if self.dtype is not None and dtype != self.dtype:
+        if self.dtype is not None and str(dtype) != self.dtype:
             raise ValueError(f"{who}: expected an input of dtype {self.dtype}, got {dtype}")
-        wanted: dict[int, int | None] = dict(self.axes)
-        if self.shape is not None:
-            wanted.update(enumerate(self.shape))
-        for axis, size in wanted.items():
-            if size is not None and -ndim <= axis < ndim and shape[axis] not in (size, None):
+        for axis, size in self._sizes:
+            if not -ndim <= axis < ndim:
+                raise ValueError(f"{who}: expected size {size} on axis {axis} of the input, got {ndim} axes (shape {shape})")
+            if shape[axis] not in (size, None):
                 raise ValueError(f"{who}: expected size {size} on axis {axis} of the input, got {shape[axis]} (shape {shape})")
 
     def get_config(self) -> dict[str, Any]:

@@ -1,0 +1,316 @@
+"""Activation functions, compiled for the CPU. Formulas and shapes: kernels/reference/activation.py."""
+import math
+
+from ._jit import kernel
+from ._math import exp, expm1, maximum, normal_cdf
+from ._math import sigmoid as _sigmoid
+from ._math import softplus as _softplus
+from ._math import tanh as _tanh
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
+DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
+
+
+@kernel
+def relu(x, negative_slope, max_value, threshold, y):
+    number = x.dtype.type
+    slope, top, theta, zero = number(negative_slope), number(max_value), number(threshold), number(0)
+    bottom = zero if max_value < math.inf else -number(math.inf)
+    for n in range(x.size):
+        above = bottom if x[n] < bottom else x[n]
+        above = top if above > top else above
+        below = slope * (x[n] - theta) if slope != zero else zero
+        y[n] = below if x[n] <= theta else above                            # (1)
+
+
+@kernel
+def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
+    number = x.dtype.type
+    slope, top, theta, zero, one = number(negative_slope), number(max_value), number(threshold), number(0), number(1)
+    bounded = max_value < math.inf
+    bottom = zero if bounded else -number(math.inf)
+    at_theta = one if negative_slope != 0 and not bounded and threshold == 0 else zero
+    at_bound = zero if max_value == 6 and threshold == 0 else number(0.5) if bounded else one
+    for n in range(x.size):
+        inside = one if x[n] > bottom and x[n] < top else zero
+        above = at_bound if x[n] == bottom or x[n] == top else inside
+        below = slope if x[n] < theta else at_theta
+        dx[n] = dy[n] * (above if x[n] > theta else below)                  # from (1)
+
+
+@kernel
+def sigmoid(x, y):
+    for n in range(x.size):
+        y[n] = _sigmoid(x[n])                                               # (2)
+
+
+@kernel
+def sigmoid_backward(dy, x, y, dx):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        dx[n] = dy[n] * y[n] * (one - y[n])                                 # from (2)
+
+
+@kernel
+def softplus(x, y):
+    for n in range(x.size):
+        y[n] = _softplus(x[n])                                              # (3)
+
+
+@kernel
+def softplus_backward(dy, x, y, dx):
+    for n in range(x.size):
+        dx[n] = dy[n] * _sigmoid(x[n])                                      # from (3)
+
+
+@kernel
+def softsign(x, y):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        y[n] = x[n] / (one + abs(x[n]))                                     # (4)
+
+
+@kernel
+def softsign_backward(dy, x, y, dx):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        d = one + abs(x[n])
+        dx[n] = dy[n] / (d * d)                                             # from (4)
+
+
+@kernel
+def tanh(x, y):
+    for n in range(x.size):
+        y[n] = _tanh(x[n])                                                  # (5)
+
+
+@kernel
+def tanh_backward(dy, x, y, dx):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        dx[n] = dy[n] * (one - y[n] * y[n])                                 # from (5)
+
+
+@kernel
+def selu(x, y):
+    number = x.dtype.type
+    zero, scale, scaled_alpha = number(0), number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA)
+    for n in range(x.size):
+        below = scaled_alpha * expm1(x[n])
+        y[n] = scale * x[n] if x[n] > zero else below                       # (6)
+
+
+@kernel
+def selu_backward(dy, x, y, dx):
+    number = x.dtype.type
+    zero, scale, scaled_alpha = number(0), number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA)
+    for n in range(x.size):
+        dx[n] = dy[n] * (scale if x[n] > zero else y[n] + scaled_alpha)     # from (6)
+
+
+@kernel
+def elu(x, alpha, y):
+    number = x.dtype.type
+    zero, a = number(0), number(alpha)
+    for n in range(x.size):
+        below = a * expm1(x[n])
+        y[n] = x[n] if x[n] > zero else below                               # (7)
+
+
+@kernel
+def elu_backward(dy, x, y, alpha, dx):
+    number = x.dtype.type
+    zero, one, a = number(0), number(1), number(alpha)
+    for n in range(x.size):
+        dx[n] = dy[n] * (one if x[n] > zero else y[n] + a)                  # from (7)
+
+
+@kernel
+def exponential(x, y):
+    for n in range(x.size):
+        y[n] = exp(x[n])                                                    # (8)
+
+
+@kernel
+def exponential_backward(dy, x, y, dx):
+    for n in range(x.size):
+        dx[n] = dy[n] * y[n]                                                # from (8)
+
+
+@kernel
+def leaky_relu(x, negative_slope, y):
+    number = x.dtype.type
+    zero, slope = number(0), number(negative_slope)
+    for n in range(x.size):
+        y[n] = slope * x[n] if x[n] < zero else x[n]                        # (9)
+
+
+@kernel
+def leaky_relu_backward(dy, x, y, negative_slope, dx):
+    number = x.dtype.type
+    zero, one, slope = number(0), number(1), number(negative_slope)
+    for n in range(x.size):
+        dx[n] = dy[n] * (slope if x[n] < zero else one)                     # from (9)
+
+
+@kernel
+def relu6(x, y):
+    zero, six = x.dtype.type(0), x.dtype.type(6)
+    for n in range(x.size):
+        above = zero if x[n] < zero else x[n]
+        y[n] = six if above > six else above                                # (10)
+
+
+@kernel
+def relu6_backward(dy, x, y, dx):
+    zero, six = x.dtype.type(0), x.dtype.type(6)
+    for n in range(x.size):
+        dx[n] = dy[n] if x[n] > zero and x[n] < six else zero               # from (10)
+
+
+@kernel
+def silu(x, y):
+    for n in range(x.size):
+        y[n] = x[n] * _sigmoid(x[n])                                        # (11)
+
+
+@kernel
+def silu_backward(dy, x, y, dx):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        s = _sigmoid(x[n])
+        dx[n] = dy[n] * (s + y[n] * (one - s))                              # from (11)
+
+
+@kernel
+def hard_sigmoid(x, y):
+    number = x.dtype.type
+    zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
+    for n in range(x.size):
+        above = zero if x[n] + three < zero else x[n] + three
+        y[n] = (six if above > six else above) * sixth                      # (12)
+
+
+@kernel
+def hard_sigmoid_backward(dy, x, y, dx):
+    number = x.dtype.type
+    zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
+    for n in range(x.size):
+        inside = x[n] + three > zero and x[n] + three < six
+        dx[n] = dy[n] * sixth if inside else zero                           # from (12)
+
+
+@kernel
+def hard_silu(x, y):
+    number = x.dtype.type
+    zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
+    for n in range(x.size):
+        above = zero if x[n] + three < zero else x[n] + three
+        y[n] = x[n] * (six if above > six else above) * sixth               # (13)
+
+
+@kernel
+def hard_silu_backward(dy, x, y, dx):
+    number = x.dtype.type
+    zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
+    for n in range(x.size):
+        above = zero if x[n] + three < zero else x[n] + three
+        hard = six if above > six else above
+        inside = x[n] + three > zero and x[n] + three < six
+        dx[n] = dy[n] * (hard + (x[n] if inside else zero)) * sixth         # from (13)
+
+
+@kernel
+def gelu(x, approximate, y):
+    number = x.dtype.type
+    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    if approximate:
+        for n in range(x.size):
+            t = _tanh(factor * (x[n] + cubic * x[n] * x[n] * x[n]))
+            y[n] = half * x[n] * (one + t)                                  # (15)
+    else:
+        for n in range(x.size):
+            y[n] = x[n] * normal_cdf(x[n])                                  # (14)
+
+
+@kernel
+def gelu_backward(dy, x, y, approximate, dx):
+    number = x.dtype.type
+    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    three_cubic, density_factor = number(3 * GELU_CUBIC), number(DENSITY_FACTOR)
+    if approximate:
+        for n in range(x.size):
+            t = _tanh(factor * (x[n] + cubic * x[n] * x[n] * x[n]))
+            dt = (one - t * t) * factor * (one + three_cubic * x[n] * x[n])
+            dx[n] = dy[n] * half * (one + t + x[n] * dt)                    # from (15)
+    else:
+        for n in range(x.size):
+            density = density_factor * exp(-half * x[n] * x[n])
+            dx[n] = dy[n] * (normal_cdf(x[n]) + x[n] * density)             # from (14)
+
+
+@kernel
+def mish(x, y):
+    for n in range(x.size):
+        y[n] = x[n] * _tanh(_softplus(x[n]))                                # (16)
+
+
+@kernel
+def mish_backward(dy, x, y, dx):
+    one = x.dtype.type(1)
+    for n in range(x.size):
+        t = _tanh(_softplus(x[n]))
+        dx[n] = dy[n] * (t + x[n] * (one - t * t) * _sigmoid(x[n]))         # from (16)
+
+
+@kernel
+def softmax(x, y):
+    rows, N = x.shape
+    for i in range(rows):
+        highest = x[i, 0]
+        for n in range(1, N):
+            highest = maximum(highest, x[i, n])
+        total = x.dtype.type(0)
+        for n in range(N):
+            y[i, n] = exp(x[i, n] - highest)
+            total += y[i, n]
+        for n in range(N):
+            y[i, n] /= total                                                # (17)
+
+
+@kernel
+def softmax_backward(dy, x, y, dx):
+    rows, N = x.shape
+    for i in range(rows):
+        total = x.dtype.type(0)
+        for n in range(N):
+            total += dy[i, n] * y[i, n]
+        for n in range(N):
+            dx[i, n] = y[i, n] * (dy[i, n] - total)                         # from (17)
+
+
+@kernel
+def log_softmax(x, y):
+    rows, N = x.shape
+    for i in range(rows):
+        highest = x[i, 0]
+        for n in range(1, N):
+            highest = maximum(highest, x[i, n])
+        total = x.dtype.type(0)
+        for n in range(N):
+            total += exp(x[i, n] - highest)
+        log_total = math.log(total)
+        for n in range(N):
+            y[i, n] = (x[i, n] - highest) - log_total                       # (18)
+
+
+@kernel
+def log_softmax_backward(dy, x, y, dx):
+    rows, N = x.shape
+    for i in range(rows):
+        total = x.dtype.type(0)
+        for n in range(N):
+            total += dy[i, n]
+        for n in range(N):
+            dx[i, n] = dy[i, n] - exp(y[i, n]) * total                      # from (18)

@@ -1,0 +1,545 @@
+"""What can be told of the course of fit, evaluate and predict: `Callback` and the callbacks of Keras.
+
+A callback of your own overrides the hooks that it needs:
+
+    class Print(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            print(epoch, logs["loss"], self.model.optimizer.learning_rate)
+"""
+import math
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from nblayers.progress import Progbar, resolve_verbose
+
+Logs = dict[str, Any]
+
+_HOOKS = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end", "on_predict_begin", "on_predict_end",
+          "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin",
+          "on_test_batch_end", "on_predict_batch_begin", "on_predict_batch_end")
+
+
+class Callback:
+    """The base of all callbacks. Batches and epochs are counted from 0; `logs` holds loss and metrics by name.
+
+    Attributes:
+        model: the model that is trained; set `model.stop_training = True` to end the training.
+        params: "verbose", "epochs" and "steps" (None where their number is not known).
+    """
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self._model: Any = None
+
+    @property
+    def model(self) -> Any:
+        return self._model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        self._model = model
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch of fit."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch of fit."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation, whose results are in `logs` as "val_…"."""
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name for `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name for `on_train_batch_end`."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a training step."""
+        self.on_batch_begin(batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a training step; `logs` are the means over the epoch so far."""
+        self.on_batch_end(batch, logs=logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before evaluate, or a validation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After evaluate, or a validation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of evaluate, or of a validation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of evaluate, or of a validation."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before predict."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After predict."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of predict."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of predict; `logs["outputs"]` are its outputs."""
+
+
+class CallbackList(Callback):
+    """Calls the hooks of several callbacks, each hook only where a callback overrides it.
+
+    Arguments:
+        callbacks: a callback, or a list of them.
+        add_history, add_progbar: whether to add a History and a ProgbarLogger, if the list holds none.
+        model: the model that the callbacks belong to.
+        params: "verbose", "epochs", "steps", as the callbacks see them.
+    """
+
+    def __init__(self, callbacks: Any = None, add_history: bool = False, add_progbar: bool = False, model: Any = None,
+                 **params: Any) -> None:
+        super().__init__()
+        self.callbacks = _flat(callbacks)
+        if add_history and not any(isinstance(callback, History) for callback in self.callbacks):
+            self.callbacks.append(History())
+        if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
+            self.callbacks.append(ProgbarLogger())
+        self._hooks: dict[str, list[tuple[Any, Any]]] = {name: [] for name in _HOOKS}
+        for callback in self.callbacks:
+            self._register(callback)
+        if model is not None:
+            self.set_model(model)
+        self.set_params(params)
+
+    def append(self, callback: Callback) -> None:
+        """Add one more callback."""
+        self.callbacks.append(callback)
+        self._register(callback)
+
+    def _register(self, callback: Any) -> None:
+        """Note which hooks the callback has, and who says whether the end of a batch is wanted (None: it always is)."""
+        wants = callback.wants if isinstance(callback, ProgbarLogger) else None
+        for name, hooks in self._hooks.items():
+            if _overrides(callback, name):
+                hooks.append((getattr(callback, name), wants))
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+            if isinstance(callback, History):
+                model.history = callback
+
+    def close(self) -> None:
+        """End a progress line that an interrupt has left open."""
+        for callback in self.callbacks:
+            if isinstance(callback, ProgbarLogger):
+                callback.close()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_train_begin", logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._call("on_train_end", logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_test_begin", logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._call("on_test_end", logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_end", logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        for hook, _ in self._hooks["on_epoch_begin"]:
+            hook(epoch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        for hook, _ in self._hooks["on_epoch_end"]:
+            hook(epoch, logs or {})
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_train_batch_begin", batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_train_batch_end", batch, logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_test_batch_begin", batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_test_batch_end", batch, logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_predict_batch_begin", batch, logs)
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_predict_batch_end", batch, logs)
+
+    def _call(self, name: str, logs: Logs | None) -> None:
+        for hook, _ in self._hooks[name]:
+            hook(logs or {})
+
+    def _call_for_batch(self, name: str, batch: int, logs: Any) -> None:
+        """`logs` may be a function that makes them: a step is short, and few callbacks look at every one."""
+        made: Logs | None = None
+        for hook, wants in self._hooks[name]:
+            if wants is None or wants(batch):
+                if made is None:
+                    made = logs() if callable(logs) else logs or {}
+                hook(batch, logs=made)
+
+
+def _flat(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, (list, tuple)):
+        return [callback for item in callbacks for callback in _flat(item)]
+    return [callbacks]
+
+
+def _overrides(callback: Any, name: str) -> bool:
+    """Whether the hook does anything: a subclass' method, or a function set on the object."""
+    names = [name] + ([name.replace("train_", "")] if "train_batch" in name else [])
+    methods = [(getattr(callback, n, None), getattr(Callback, n)) for n in names]
+    return any(method is not None and getattr(method, "__func__", None) is not idle for method, idle in methods)
+
+
+class History(Callback):
+    """Keeps the logs of every epoch; `fit` returns it.
+
+    Attributes:
+        history: for each name ("loss", "accuracy", "val_loss", …) the list of its values.
+        epoch: the epochs done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[Any]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+
+
+class ProgbarLogger(Callback):
+    """Prints the progress line; `fit` adds it unless `verbose` is 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.progbar: Progbar | None = None
+        self.verbose, self.epochs = 1, 1
+        self.steps: int | None = None
+        self._in_fit = False
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        self.verbose = resolve_verbose(params.get("verbose", 1))
+        self.epochs, self.steps = params.get("epochs", 1), params.get("steps")
+
+    def wants(self, batch: int) -> bool:
+        """Whether to be told of the end of this batch: the first is timed, others change the line or have to be counted."""
+        return self.progbar is not None and (batch == 0 or self.steps is None or self.progbar.due)
+
+    def close(self) -> None:
+        """End the line."""
+        if self.progbar is not None:
+            self.progbar.close()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._in_fit = True             # validation is then silent
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._in_fit = False
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._start()
+        if self.verbose and self.epochs > 1:
+            print(f"Epoch {epoch + 1}/{self.epochs}", flush=True)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self._finish(logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        if not self._in_fit:
+            self._start()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        if not self._in_fit:
+            self._finish(logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._start()
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._finish(None)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._update(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if not self._in_fit:
+            self._update(batch, logs)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._update(batch, None)
+
+    def _start(self) -> None:
+        self.progbar = Progbar(self.steps, verbose=self.verbose)
+
+    def _update(self, batch: int, logs: Logs | None) -> None:
+        if self.progbar is not None:
+            self.progbar.update(batch + 1, (logs or {}).items(), finalize=False)
+
+    def _finish(self, logs: Logs | None) -> None:
+        if self.progbar is not None:
+            self.steps = self.progbar.target = self.steps or self.progbar.seen
+            self.progbar.update(self.steps, (logs or {}).items(), finalize=True)
+
+
+class _Monitor(Callback):
+    """Says whether a quantity in the logs has become better."""
+
+    def __init__(self, monitor: str, mode: str, best: float | None, min_delta: float = 0.0) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(f"{type(self).__name__}: expected mode to be 'auto', 'min' or 'max', got {mode!r}; taking 'auto'",
+                          stacklevel=3)
+            mode = "auto"
+        self.monitor, self.mode = monitor, mode
+        self.best = best
+        self.min_delta = abs(min_delta)
+
+    def improves(self, value: float, reference: float | None) -> bool:
+        """Whether `value` is better than the reference by more than `min_delta`; anything is better than None."""
+        if reference is None:
+            return True
+        return value + self.min_delta < reference if self._direction() == "min" else value - self.min_delta > reference
+
+    def _direction(self) -> str:
+        """ "min" or "max": for "auto" found out from the name of the quantity, or from the metric itself.
+
+        Raises:
+            ValueError: it cannot be told.
+        """
+        if self.mode == "auto":
+            name = self.monitor.removeprefix("val_")
+            declared = {m.name: getattr(m, "_direction", None) for m in getattr(self.model, "metrics", ())}.get(name)
+            if declared:
+                self.mode = "max" if declared == "up" else "min"
+            elif name.endswith(("loss", "error", "mse", "mae", "crossentropy")):
+                self.mode = "min"
+            elif name.endswith(("acc", "accuracy", "auc", "precision", "recall", "score")):
+                self.mode = "max"
+            else:
+                raise ValueError(f"{type(self).__name__}: cannot tell whether {self.monitor!r} should become larger or smaller; "
+                                 "give mode='max' or mode='min'")
+        return self.mode
+
+
+class EarlyStopping(_Monitor):
+    """Ends the training when a quantity has stopped getting better.
+
+    Arguments:
+        monitor: the quantity, a name in the logs.
+        min_delta: what is less than this does not count as better.
+        patience: so many epochs without anything better are waited for.
+        verbose: 1 to print when the training is ended.
+        mode: "min", "max", or "auto": from the quantity's name.
+        baseline: waiting only starts afresh for values that are better than this too.
+        restore_best_weights: give the model the weights of the best epoch at the end.
+        start_from_epoch: epochs at the beginning that are not looked at.
+    """
+
+    def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0,
+                 mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
+                 start_from_epoch: int = 0) -> None:
+        super().__init__(monitor, mode, None, min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best_weights: Any = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = self.best_weights = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        logs = logs or {}
+        current = logs.get(self.monitor)
+        if current is None:
+            warnings.warn(f"EarlyStopping: there is no {self.monitor!r} in the logs, which have {', '.join(logs)}", stacklevel=2)
+            return
+        self._direction()               # an error, if there is one, in the first epoch
+        if epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self.improves(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self.improves(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch > 0 and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping", flush=True)
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.", flush=True)
+            self.model.set_weights(self.best_weights)
+
+
+class ModelCheckpoint(_Monitor):
+    """Saves the model, or its weights, during the training.
+
+    Arguments:
+        filepath: where to; may hold {epoch} (from 1), {batch} and names of the logs: "{epoch:02d}-{val_loss:.2f}.keras".
+        monitor: the quantity for `save_best_only`.
+        verbose: 1 to print what is saved.
+        save_best_only: save only what is better than all before.
+        save_weights_only: save the weights only: to a path that ends in .npz or .h5.
+        mode: "min", "max", or "auto": from the quantity's name.
+        save_freq: "epoch", or a number of batches.
+        initial_value_threshold: a first best value.
+
+    Raises:
+        ValueError: another ending of the path, or another `save_freq`.
+    """
+
+    def __init__(self, filepath: Any, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
+                 save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch",
+                 initial_value_threshold: float | None = None) -> None:
+        super().__init__(monitor, mode, initial_value_threshold)
+        self.filepath = os.fspath(filepath)
+        self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
+        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
+            raise ValueError(f"ModelCheckpoint: expected save_freq to be 'epoch' or a number of batches, got {save_freq!r}")
+        endings = (".npz", ".h5") if save_weights_only else (".keras",)
+        if not self.filepath.endswith(endings):
+            what = "weights" if save_weights_only else "models"
+            raise ValueError(f"ModelCheckpoint: expected a filepath for {what} that ends in {' or '.join(endings)}, "
+                             f"got {self.filepath!r}")
+        self.save_freq = save_freq
+        self._epoch = self._batches = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._save(self._epoch, {"batch": batch + 1, **(logs or {})})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch, logs or {})
+
+    def _save(self, epoch: int, logs: Logs) -> None:
+        try:
+            path = self.filepath.format(epoch=epoch + 1, **logs)
+        except KeyError as error:
+            raise KeyError(f"ModelCheckpoint: the filepath {self.filepath!r} names {error}, which is not among "
+                           f"{['epoch', *logs]}") from error
+        if not self._should_save(epoch, logs, path):
+            return
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
+
+    def _should_save(self, epoch: int, logs: Logs, path: str) -> bool:
+        if not self.save_best_only:
+            self._tell(f"\nEpoch {epoch + 1}: saving model to {path}")
+            return True
+        current = logs.get(self.monitor)
+        if current is None:
+            warnings.warn(f"ModelCheckpoint: there is no {self.monitor!r} in the logs; saving anyway", stacklevel=2)
+            return True
+        self._direction()
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if not self.improves(current, self.best):
+            self._tell(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {best}")
+            return False
+        self._tell(f"\nEpoch {epoch + 1}: {self.monitor} improved from {best} to {current:.5f}, saving model to {path}")
+        self.best = current
+        return True
+
+    def _tell(self, message: str) -> None:
+        if self.verbose:
+            print(message, flush=True)
+
+
+class TerminateOnNaN(Callback):
+    """Ends the training when the loss is NaN or infinite."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: Invalid loss, terminating training", flush=True)
+            self.model.stop_training = True
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))`.
+
+    Arguments:
+        on_epoch_begin, on_epoch_end: called with (epoch, logs).
+        on_train_begin, on_train_end: called with (logs).
+        on_train_batch_begin, on_train_batch_end: called with (batch, logs).
+        kwargs: any other hook of `Callback`.
+
+    Raises:
+        TypeError: no such hook, or something that cannot be called.
+    """
+
+    def __init__(self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None,
+                 on_train_begin: Callable[..., Any] | None = None, on_train_end: Callable[..., Any] | None = None,
+                 on_train_batch_begin: Callable[..., Any] | None = None,
+                 on_train_batch_end: Callable[..., Any] | None = None, **kwargs: Callable[..., Any]) -> None:
+        super().__init__()
+        given = {"on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end, "on_train_begin": on_train_begin,
+                 "on_train_end": on_train_end, "on_train_batch_begin": on_train_batch_begin,
+                 "on_train_batch_end": on_train_batch_end, **kwargs}
+        for name, function in given.items():
+            if name not in (*_HOOKS, "on_batch_begin", "on_batch_end"):
+                raise TypeError(f"LambdaCallback: there is no hook {name!r}; the hooks are {', '.join(_HOOKS)}")
+            if function is not None and not callable(function):
+                raise TypeError(f"LambdaCallback: expected a function for {name}, got {function!r}")
+            if function is not None:
+                setattr(self, name, function)
+
+
+__all__ = ["Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback", "ModelCheckpoint", "ProgbarLogger",
+           "TerminateOnNaN"]

@@ -1,0 +1,182 @@
+"""The command `nblayers`: list lessons, step through them, check exercises, write notebooks."""
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nblayers import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (those of the process by default); returns the exit code."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.command != "learn":
+        parser.error(f"unknown argument {' '.join(rest)}")
+    if given.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(given.run(given, rest))
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:                             # `nblayers lessons | head`
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nblayers", description="Learn to write a backward pass: lessons for the layers.",
+                                     allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"nblayers {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add_name(command: argparse.ArgumentParser) -> None:
+        command.add_argument("name", metavar="NAME",
+                             help="a lesson by number (8), name (lstm) or part of its name; or the path of a script")
+
+    lessons = commands.add_parser("lessons", help="list the lessons")
+    lessons.set_defaults(run=_lessons)
+
+    learn = commands.add_parser("learn", help="step through a lesson", allow_abbrev=False,
+                                description="Step through a lesson on a terminal. Without one, or with --no-pause, run "
+                                            "straight through. Further options (--text FILE) go to the lesson.")
+    add_name(learn)
+    learn.add_argument("--no-pause", action="store_true", help="run straight through")
+    learn.set_defaults(run=_learn)
+
+    check = commands.add_parser("check", help="check your answers to a lesson's exercises", allow_abbrev=False)
+    add_name(check)
+    check.add_argument("answer", nargs="?", type=Path, metavar="my_answer.py", help="your file; without it, what to define")
+    check.set_defaults(run=_check)
+
+    notebook = commands.add_parser("notebook", help="write a lesson as a Jupyter notebook", allow_abbrev=False)
+    add_name(notebook)
+    notebook.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default NN_name.ipynb in the current directory")
+    notebook.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    notebook.set_defaults(run=_notebook)
+    return parser
+
+
+def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import catalogue, latex, script
+    found = [(path, script.read(path)) for path in catalogue.lessons()]
+    if not found:
+        return _fail(f"no lessons in {catalogue.HOME}")
+    names = max(len(catalogue.name_of(path)) for path, _ in found)
+    for path, lesson in found:
+        title = "".join(latex.inline(part) if i % 2 else part for i, part in enumerate(lesson.title.split("$")))
+        minutes = f"{lesson.minutes} min" if lesson.minutes else ""
+        print(f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  {title}")
+    print("\nnblayers learn NAME steps through one of them.")
+    return 0
+
+
+def _learn(given: argparse.Namespace, rest: list[str]) -> int:
+    path = _find(given.name)
+    if path is None:
+        return 2
+    from nblayers.learn import script
+    try:
+        lesson = script.read(path)
+    except SyntaxError as error:
+        return _fail(f"{path}, line {error.lineno}: {error.msg}")
+    options = rest[1:] if rest[:1] == ["--"] else rest
+    if options and not lesson.takes_options:
+        return _fail(f"lesson {path.stem} takes no options, but was given {' '.join(options)}")
+
+    from nblayers.learn import session, terminal
+    if given.no_pause or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        try:
+            terminal.run_through(lesson, options)
+        except session.LessonError as error:
+            sys.stdout.flush()
+            terminal.print_traceback(error, str(path))
+            return 1
+        return 0
+    stepper = terminal.Stepper(session.Session(lesson, options))
+    _edit_lines(stepper.session.namespace)
+    stepper.run()
+    return 0
+
+
+def _edit_lines(namespace: dict[str, Any]) -> None:
+    """Arrow keys, history and completion of the lesson's names at the prompt, where Python has readline."""
+    try:
+        import readline
+    except ImportError:
+        return
+    import rlcompleter
+    readline.set_completer(rlcompleter.Completer(namespace).complete)
+    readline.parse_and_bind("tab: complete")
+
+
+def _check(given: argparse.Namespace, rest: list[str]) -> int:
+    path = _find(given.name)
+    if path is None:
+        return 2
+    import inspect
+
+    from nblayers.learn import exercises
+    found = exercises.checks(path)
+    if not found:
+        return _fail(f"lesson {path.stem} has no exercises that are checked")
+    if given.answer is None:
+        for title, function in found.items():
+            about = (inspect.getdoc(function) or "").partition("\n")[2].strip()
+            print(title, *("    " + line for line in about.splitlines()), "", sep="\n")
+        print(f"Write what is asked for into a file and run: nblayers check {given.name} my_answer.py")
+        return 0
+    if not given.answer.is_file():
+        return _fail(f"there is no file {given.answer}")
+    try:
+        results = []
+        for result in exercises.check(path, given.answer):
+            results.append(result)
+            mark = {"right": "✓", "wrong": "✗", "missing": "·"}[result.state]
+            _print(f"{mark} {result.title}", *([f"    {result.message}"] if result.message else []))
+    except exercises.Wrong as sentence:
+        _print(f"{given.answer} does not run: {sentence}")
+        return 1
+    right = sum(result.state == "right" for result in results)
+    _print("", f"{right} of {len(results)} right." + (" Well done." if right == len(results) else ""))
+    return 0 if right and not any(result.state == "wrong" for result in results) else 1
+
+
+def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
+    path = _find(given.name)
+    if path is None:
+        return 2
+    from nblayers.learn import script
+    output = given.output or Path(f"{path.stem}.ipynb")
+    if output.exists() and not given.force:
+        return _fail(f"{output} is there already: give another name with -o, or --force to overwrite it")
+    try:
+        output.write_text(script.notebook_text(script.read(path)), encoding="utf-8")
+    except OSError as error:
+        return _fail(f"cannot write {output}: {error.strerror}")
+    print(f"wrote {output}")
+    return 0
+
+
+def _find(name: str) -> Path | None:
+    from nblayers.learn import catalogue
+    try:
+        return catalogue.find(name)
+    except catalogue.UnknownLesson as error:
+        _fail(str(error))
+        return None
+
+
+def _print(*lines: str) -> None:
+    """Print characters that the output's encoding does not know as question marks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    for line in lines:
+        print(line.encode(encoding, "replace").decode(encoding))
+
+
+def _fail(message: str) -> int:
+    print(f"nblayers: {message}", file=sys.stderr)
+    return 2

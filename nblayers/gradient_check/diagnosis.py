@@ -1,0 +1,218 @@
+"""What the difference between two gradients says about the mistake behind it."""
+import itertools
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from nblayers.gradient_check.check import Check, Tensor
+    from nblayers.gradient_check.report import Index
+
+PROBES = 12                             # coordinates looked at where each one costs further passes
+
+
+def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> str:
+    """What is wrong with the gradient returned for one input before any value is looked at."""
+    if leaf.dtype.kind != "f":
+        return "a gradient for an integer input: None is expected" if dx is not None and takes_integers else ""
+    if dx is None:
+        return "backward returns None for it: is `return dx` missing?"
+    if dx.shape != leaf.shape:
+        problem = f"backward returns a gradient of shape {dx.shape}"
+        if dx.shape == leaf.shape[::-1]:
+            return problem + ": transposed"
+        return problem + (": its batch axis is summed away" if dx.shape == leaf.shape[1:] else "")
+    return "" if dx.dtype == np.float64 else f"backward returns {dx.dtype} though the layer computes in float64"
+
+
+class Evidence:
+    """The coordinates of one tensor that were compared, and the means to look further."""
+
+    def __init__(self, check: "Check", tensor: "Tensor") -> None:
+        self.check, self.tensor = check, tensor
+        self.right: list[Index] = []
+        self.wrong: list[Index] = []
+        self.numeric: dict[Index, float] = {}
+
+    def add(self, index: "Index", numeric: float, is_wrong: bool) -> None:
+        self.numeric[index] = numeric
+        (self.wrong if is_wrong else self.right).append(index)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.gradient.shape
+
+    @property
+    def probes(self) -> list["Index"]:
+        """Those of the wrong coordinates where the numeric derivative is largest."""
+        return sorted(self.wrong, key=lambda index: -abs(self.numeric[index]))[:PROBES]
+
+    def analytic(self, index: "Index") -> float:
+        return float(self.tensor.gradient[index])
+
+    def numeric_at(self, index: "Index") -> float:
+        """The numeric derivative, also where it was not compared."""
+        if index not in self.numeric:
+            self.numeric[index] = self.check.numeric(self.tensor, index)
+        return self.numeric[index]
+
+    @cached_property
+    def shares(self) -> dict["Index", list[np.ndarray]]:
+        """For each probe what came through each element of each output."""
+        return {index: self.check.shares(self.tensor, index) for index in self.probes}
+
+
+def agree(value: float, other: float) -> bool:
+    """Whether two numbers are close enough to see a pattern in."""
+    return abs(value - other) <= 1e-5 * max(abs(value), abs(other)) + 1e-8
+
+
+def explain(evidence: Evidence) -> str:
+    """The mistake as far as it can be told, where it shows, and through which output it comes."""
+    what = next((text for look in (_zeros, _ratio, _layout, _one_share, _independent) if (text := look(evidence))), "")
+    parts = [part for part in (what, _where(evidence), _outputs(evidence)) if part]
+    return "; ".join(parts) or f"wrong at {len(evidence.wrong)} of the coordinates checked, in no pattern known"
+
+
+# ---- what is wrong -------------------------------------------------------------------------------------------------
+
+def _zeros(evidence: Evidence) -> str:
+    if evidence.tensor.gradient.any():
+        return "zero there" if not any(evidence.analytic(index) for index in evidence.wrong) else ""
+    return "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
+
+
+def _ratio(evidence: Evidence) -> str:
+    """One factor between analytic and numeric, and where such a factor may come from."""
+    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
+    strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
+    if not strong:
+        return ""
+    ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
+    if not all(agree(evidence.analytic(index), ratio * evidence.numeric[index]) for index in evidence.wrong):
+        return ""
+    size = abs(ratio)
+    texts = ["the sign is flipped"] if ratio < 0 else []
+    if not agree(size, 1):
+        named = {2.0: "twice as large as it should be", 0.5: "half as large as it should be"}
+        exact = next((text for value, text in named.items() if agree(size, value)), f"{size:.7g} times what it should be")
+        texts.append(exact + "".join(_origins(evidence, size)))
+    return " and ".join(texts)
+
+
+def _origins(evidence: Evidence, size: float) -> Iterator[str]:
+    leaf = evidence.check.subject.leaves[0]
+    sizes = {"the batch size": leaf.shape[0]} if leaf.ndim else {}
+    if leaf.ndim == 3:
+        sizes["the number of time steps"] = leaf.shape[1]
+        sizes["batch size times time steps"] = leaf.shape[0] * leaf.shape[1]
+    for name, count in sizes.items():
+        if count > 1 and agree(size, count):
+            yield f" ({count} is {name}: summed over it once too often?)"
+        elif count > 1 and agree(size, 1 / count):
+            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean)"
+
+
+def _layout(evidence: Evidence) -> str:
+    """The right numbers in other places."""
+    def is_moved(move: Callable[["Index"], "Index"]) -> bool:
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in evidence.probes)
+
+    shape = evidence.shape
+    for i, j in itertools.combinations(range(len(shape)), 2):
+        if shape[i] == shape[j] and is_moved(lambda index, i=i, j=j: _swapped(index, i, j)):        # type: ignore[misc]
+            return f"transposed: axes {i} and {j} are swapped"
+    for axis, size in enumerate(shape):
+        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k], *index[k + 1:])):  # type: ignore[misc]
+            return f"in reverse order along axis {axis}"
+    return ""
+
+
+def _swapped(index: "Index", i: int, j: int) -> "Index":
+    moved = list(index)
+    moved[i], moved[j] = moved[j], moved[i]
+    return tuple(moved)
+
+
+def _one_share(evidence: Evidence) -> str:
+    """A weight's gradient that misses a sum: only one sample, or only one time step of the output, has gone into it."""
+    if not evidence.tensor.is_weight:
+        return ""
+    outputs = evidence.check.y[:evidence.check.outputs]
+    for axis, name in enumerate(("sample", "time step")):
+        sizes = {y.shape[axis] if y.ndim > 2 * axis else 1 for y in outputs}
+        if len(sizes) != 1 or sizes == {1}:
+            continue
+        for place, which in ((-1, "last"), (0, "first")):
+            if all(agree(evidence.analytic(index), sum(float(np.take(share, place, axis).sum()) for share in shares))
+                   for index, shares in evidence.shares.items()):
+                return f"holds the share of the {which} {name} alone: `=` for `+=` in a loop, or a sum left out?"
+    return ""
+
+
+def _independent(evidence: Evidence) -> str:
+    gradient, elsewhere = evidence.tensor.gradient, evidence.tensor.elsewhere
+    if elsewhere is None or not np.array_equal(gradient, elsewhere):
+        return ""
+    return ("the same for other inputs, on which it should depend: backward uses what an earlier forward kept (a stale cache), "
+            "or leaves a factor out")
+
+
+# ---- where ---------------------------------------------------------------------------------------------------------
+
+def _where(evidence: Evidence) -> str:
+    """The part of the tensor that is wrong, if it is not all of it."""
+    wrong, right = evidence.wrong, evidence.right
+    if not right:
+        return ""
+    if len(wrong) <= 3:
+        return "wrong only at " + ", ".join(str(list(index)) for index in wrong)
+    best: tuple[float, str] = (1.0, "")
+    for axis, size in enumerate(evidence.shape):
+        bad, good = {index[axis] for index in wrong}, {index[axis] for index in right}
+        only_good = good - bad
+        inside = sum(index[axis] in bad for index in right)
+        if only_good and inside < len(wrong) and len(bad) / len(bad | good) < best[0]:
+            best = len(bad) / len(bad | good), _places(evidence, axis, size, bad, only_good)
+    return best[1]
+
+
+def _places(evidence: Evidence, axis: int, size: int, bad: set[int], good: set[int]) -> str:
+    if axis == 1 and len(evidence.shape) >= 3 and not evidence.tensor.is_weight:
+        if good == {size - 1}:
+            return ("right at the last time step and wrong at all before it: what step t + 1 sends back to step t (a carry) is "
+                    "dropped or wrong")
+        if good == {0}:
+            return "right at the first time step and wrong at all after it: a carry is dropped or wrong, if time runs backwards"
+    return f"wrong only at {_ranges(bad)} of axis {axis} (size {size})"
+
+
+def _ranges(places: set[int]) -> str:
+    """{0, 1, 2, 5} as "0-2, 5"."""
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if runs and runs[-1][1] == place - 1:
+            runs[-1][1] = place
+        else:
+            runs.append([place, place])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def _outputs(evidence: Evidence) -> str:
+    """Which of several outputs, or the penalties, the wrong part comes through."""
+    check, tensor = evidence.check, evidence.tensor
+    if len(check.y) == 1:
+        return ""
+    penalties = check.through(tensor, None)
+    wrong = []
+    for k in range(check.outputs):
+        gradient = check.through(tensor, k) - penalties
+        if not all(agree(float(gradient[index]), float(shares[k].sum())) for index, shares in evidence.shares.items()):
+            wrong.append(k)
+    if not wrong and len(check.y) > check.outputs:
+        return "right but for the layer's penalties (activity regularizer, add_loss), whose gradient belongs to backward too"
+    if 0 < len(wrong) < check.outputs:
+        return f"only what comes through output {' and '.join(map(str, wrong))} of 0-{check.outputs - 1} is wrong"
+    return ""

@@ -1,0 +1,90 @@
+"""What a gradient check found, as text and as values."""
+import math
+from dataclasses import dataclass, field
+
+Index = tuple[int, ...]
+
+
+@dataclass
+class TensorReport:
+    """What was found about the gradient of one input or weight.
+
+    Attributes:
+        name: the input's name in `forward`, or the weight's path.
+        shape: its shape.
+        checked: how many of its coordinates were compared.
+        kinks: indices at which no derivative exists; they are not held against the layer.
+        index, analytic, numeric, relative_error: the coordinate that agrees worst and its two derivatives. The error is
+            relative to the larger of the two, or to atol / rtol where both are smaller than that.
+        problem: what is wrong, in words; empty if nothing is.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    checked: int = 0
+    kinks: list[Index] = field(default_factory=list)
+    index: Index | None = None
+    analytic: float = math.nan
+    numeric: float = math.nan
+    relative_error: float = 0.0
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem
+
+    def __str__(self) -> str:
+        facts = []
+        if self.index is not None:
+            facts += [f"{self.checked} of {math.prod(self.shape)} checked",
+                      f"worst at {list(self.index)}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
+                      f"relative error {self.relative_error:.1e}"]
+        if self.kinks:
+            facts.append(f"{len(self.kinks)} at a kink, not counted: {', '.join(str(list(i)) for i in self.kinks[:3])}"
+                         + (", …" if len(self.kinks) > 3 else ""))
+        line = f"{'ok   ' if self.passed else 'WRONG'}  {self.name} {self.shape}" + (": " if facts else "") + "; ".join(facts)
+        return line if self.passed else f"{line}\n         {self.problem}"
+
+
+@dataclass
+class Report:
+    """The findings of `gradcheck`: true if the layer passed.
+
+    Attributes:
+        layer: class and name.
+        tensors: one `TensorReport` for each input and weight that has a gradient.
+        problems: what is wrong with the layer as a whole.
+    """
+
+    layer: str
+    tensors: list[TensorReport] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems and all(tensor.passed for tensor in self.tensors)
+
+    @property
+    def worst(self) -> TensorReport | None:
+        """The tensor with the largest relative error, one that failed before one that did not."""
+        return max(self.tensors, key=lambda tensor: (not tensor.passed, tensor.relative_error), default=None)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        lines = [f"gradcheck of {self.layer}: " + ("passed" if self.passed else "FAILED")]
+        lines += [f"  WRONG  {problem}" for problem in self.problems]
+        lines += [f"  {tensor}" for tensor in self.tensors]
+        worst = self.worst
+        if not self.passed and worst is not None and worst.index is not None:
+            lines.append(f"  the worst is {worst.name} at {list(worst.index)}: relative error {worst.relative_error:.1e}")
+        return "\n".join(lines)
+
+
+class GradientCheckError(AssertionError):
+    """A backward is not the gradient of its forward; `report` holds the findings."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(str(report))
+        self.report = report

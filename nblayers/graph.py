@@ -1,0 +1,508 @@
+"""The graph behind a model: symbolic tensors, the calls that made them, and how those calls run forward and backward."""
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from nblayers import config
+from nblayers.layers.base import Layer, Shape, _flatten
+from nblayers.layers.shapes import _merge
+
+_numbers = itertools.count()
+
+
+class SymbolicTensor:
+    """What `Input(...)`, or a layer called on a symbolic tensor, returns: a shape and a dtype without values.
+
+    Attributes:
+        shape: with the batch axis; None for an axis of any size.
+        dtype: name of the dtype.
+        name: the name of the layer that made it.
+        node: the call that made it; it is that call's output number `index`.
+    """
+
+    is_symbolic = True
+    __array_ufunc__ = None
+
+    def __init__(self, shape: Shape, dtype: str, node: "Node", index: int) -> None:
+        self.shape, self.dtype = shape, dtype
+        self.node, self.index = node, index
+        self.name = node.layer.name
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        raise TypeError(f"{self!r} has no values: give it to a layer (Lambda for a function of your own)")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "SymbolicTensor":
+        return self
+
+    def __repr__(self) -> str:
+        return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
+class Node:
+    """One call of a layer on symbolic tensors: its arguments, and the tensors that it returned.
+
+    Attributes:
+        layer: the layer called.
+        args, kwargs: the arguments, symbolic tensors and constants.
+        inputs: the symbolic tensors among them, in call order.
+        outputs: the tensors that the call gave, in order.
+        structure: the outputs in the structure that the layer returns them in.
+        number: counts all calls; a call stands after those whose outputs it uses.
+    """
+
+    def __init__(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any, dtype: str) -> None:
+        self.number = next(_numbers)
+        self.layer, self.args, self.kwargs = layer, args, kwargs
+        self.inputs = [leaf for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, SymbolicTensor)]
+        count = itertools.count()
+        self.structure = map_shapes(lambda shape: SymbolicTensor(shape, dtype, self, next(count)), shapes)
+        self.outputs: list[SymbolicTensor] = flatten(self.structure)
+        vars(layer).setdefault("_inbound_nodes", []).append(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Node":
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Node of {self.layer.described}>"
+
+
+class InputLayer(Layer):
+    """The entry of a model: no weights, its output is the input.
+
+    Arguments:
+        shape: of one sample; None for an axis of any size.
+        batch_size: fixed batch size, or None.
+        dtype: of the data; "float32" by default. Strings and integers are passed on as they are.
+        batch_shape: the shape with the batch axis, in place of `shape` and `batch_size`.
+        sparse, ragged: accepted for Keras' sake; such arrays do not exist here.
+        optional: whether None may be given for this input.
+
+    Raises:
+        ValueError: neither or both of `shape` and `batch_shape`, or `sparse` or `ragged` set.
+
+    Source: document 001.06.Input.
+    """
+
+    def __init__(self, shape: Any = None, batch_size: int | None = None, dtype: Any = None, sparse: bool | None = None,
+                 ragged: bool | None = None, batch_shape: Any = None, optional: bool = False,
+                 name: str | None = None) -> None:
+        super().__init__(name=name)
+        if (shape is None) == (batch_shape is None):
+            given = "neither" if shape is None else "both"
+            raise ValueError(f"{self.described}: expected either shape or batch_shape, got {given}")
+        if batch_size is not None and batch_shape is not None:
+            raise ValueError(f"{self.described}: batch_shape already holds the batch size; leave batch_size out")
+        if sparse or ragged:
+            raise ValueError(f"{self.described}: sparse and ragged inputs are not supported")
+        if batch_shape is None:
+            batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
+        self.batch_shape = self._checked(batch_shape)
+        self.input_dtype = config.floatx() if dtype is None else "string" if dtype in ("string", str) else np.dtype(dtype).name
+        self.optional = optional
+        self.built = True
+        self.output = Node(self, (), {}, self.batch_shape, self.input_dtype).outputs[0]
+
+    def _checked(self, shape: Any) -> Shape:
+        sizes = tuple(shape)
+        for size in sizes:
+            if size is not None and (not isinstance(size, (int, np.integer)) or size < 0):
+                raise ValueError(f"{self.described}: expected a shape of sizes and None, got {shape}")
+        return tuple(None if size is None else int(size) for size in sizes)
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+    def backward(self, dy: Any) -> Any:
+        return dy
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {"batch_shape": self.batch_shape, "dtype": self.input_dtype, "sparse": False, "ragged": False,
+                "name": self.name, "optional": self.optional}
+
+
+def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, sparse: bool | None = None,
+          ragged: bool | None = None, batch_shape: Any = None, name: str | None = None,
+          tensor: SymbolicTensor | None = None, optional: bool = False) -> SymbolicTensor:
+    """A symbolic tensor to build a model from: `x = Input((28, 28)); y = Flatten()(x); model = Model(x, y)`.
+
+    The arguments are those of `InputLayer`; `tensor` is returned as it is.
+    """
+    if tensor is not None:
+        return tensor
+    return InputLayer(shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged,
+                      batch_shape=batch_shape, optional=optional, name=name).output
+
+
+# ---- calling a layer on symbolic tensors -----------------------------------------------------------------------------
+
+def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `layer` on symbolic tensors: check and build it, and return symbolic outputs.
+
+    Raises:
+        ValueError: the layer does not accept inputs of these shapes.
+    """
+    named = _tensor_arguments(layer, args, kwargs)
+    first, *_ = named.values()
+    layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
+    if not layer.built:
+        layer.build(_shapes(first))
+        layer.built = True
+    return Node(layer, args, kwargs, _output_shapes(layer, args, kwargs), layer.dtype).structure
+
+
+def _output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The shapes that the layer gives for these arguments, in which a leaf with a shape stands for a tensor."""
+    named = _tensor_arguments(layer, args, kwargs)
+    if type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1:
+        return _shapes_by_running(layer, args, kwargs)
+    accepted = inspect.signature(layer.compute_output_shape).parameters
+    (_, first), *others = named.items()
+    keywords = {f"{name}_shape": _shapes(value) for name, value in others if f"{name}_shape" in accepted}
+    return layer.compute_output_shape(_shapes(first), **keywords)
+
+
+def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Shapes of a layer of several arguments that declares none: those of its outputs for zeros of two sizes."""
+    def run(size: int) -> Any:
+        def zeros(leaf: Any) -> Any:
+            return np.zeros([size if n is None else n for n in leaf.shape], leaf.dtype) if hasattr(leaf, "shape") else leaf
+        kept = layer._cache, layer._last_call, list(layer._losses)
+        outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
+        layer._cache, layer._last_call, layer._losses[:] = kept
+        return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
+    return _merge(run(2), run(3))
+
+
+def _tensor_arguments(layer: Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that hold tensors or arrays, by the names that they have in the layer's forward."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [name for name, parameter in _forward_parameters(layer).items() if parameter.kind in kinds]
+    arguments = {**{names[i] if i < len(names) else f"argument {i}": value for i, value in enumerate(args)}, **kwargs}
+    return {name: value for name, value in arguments.items() if any(hasattr(leaf, "shape") for leaf in flatten(value))}
+
+
+def _forward_parameters(layer: Layer) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(layer.forward).parameters)
+
+
+def _shapes(value: Any) -> Any:
+    return map_structure(lambda leaf: getattr(leaf, "shape", None), value)
+
+
+# ---- running ---------------------------------------------------------------------------------------------------------
+
+class Graph:
+    """The calls between some symbolic inputs and outputs, ready to be run.
+
+    Arguments:
+        inputs: the tensors that values are given for: from `Input`, or outputs of a layer (its own graph is then cut off
+            and an InputLayer takes its place).
+        outputs: the tensors to compute.
+        who: opens error messages.
+
+    Attributes:
+        inputs, outputs: the tensors; inputs are all from InputLayers.
+        nodes: the calls in between and the inputs', in an order in which they can run.
+        layers: their layers in Keras' order (the weights of a model stand in it).
+
+    Raises:
+        ValueError: an output that does not depend on the inputs alone, or two layers of the same name.
+    """
+
+    def __init__(self, inputs: list[SymbolicTensor], outputs: list[SymbolicTensor], who: str) -> None:
+        self.who = who
+        self._stands_for: dict[int, SymbolicTensor] = {}        # id of an inner tensor given as input -> the new input
+        self.inputs = [self._entry(tensor) for tensor in inputs]
+        self.outputs = outputs
+        self.nodes = self._collect()
+        self.layers = _in_keras_order(self.nodes, self.inputs, self.resolve, outputs)
+        names = [layer.name for layer in self.layers]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{who}: expected layers of different names, got {names.count(name)} layers named {name!r}")
+        slots: dict[int, int] = {}
+        for tensor in itertools.chain(self.inputs, *(node.outputs for node in self.nodes)):
+            slots.setdefault(id(tensor), len(slots))
+        calls = [node for node in self.nodes if node.inputs]
+        self.size = len(slots)
+        self._input_slots = [slots[id(tensor)] for tensor in self.inputs]
+        self._output_slots = [slots[id(self.resolve(tensor))] for tensor in outputs]
+        self._steps = [_Step(node, [slots[id(self.resolve(tensor))] for tensor in node.inputs],
+                             [slots[id(tensor)] for tensor in node.outputs]) for node in calls]
+        called = [id(node.layer) for node in calls]
+        shared = {id(layer): layer for node in calls if called.count(id(node.layer)) > 1 for layer in _flatten(node.layer)}
+        self._shared = list(shared.values())
+
+    def resolve(self, tensor: SymbolicTensor) -> SymbolicTensor:
+        """The tensor, or the input that stands for it in this graph."""
+        return self._stands_for.get(id(tensor), tensor)
+
+    def forward(self, arrays: Sequence[Any], masks: Sequence[Any], training: bool) -> tuple[list[Any], list[Any], list[Any]]:
+        """Run all calls.
+
+        Returns:
+            The outputs, their masks (None where there is none) and each call's record for `backward`.
+        """
+        values: list[Any] = [None] * self.size
+        known_masks: list[Any] = [None] * self.size
+        for slot, array, mask in zip(self._input_slots, arrays, masks, strict=True):
+            values[slot], known_masks[slot] = array, mask
+        records = []
+        losses: list[list[float]] = [[] for _ in self._shared]
+        for step in self._steps:
+            records.append(step.forward(values, known_masks, training))
+            if self._shared:
+                _collect_losses(step.layer, self._shared, losses)
+        for layer, collected in zip(self._shared, losses, strict=True):
+            layer._losses[:] = collected
+        return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
+
+    def backward(self, gradients: Sequence[Any], records: Sequence[Any]) -> list[Any]:
+        """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows)."""
+        grads: list[Any] = [None] * self.size
+        for slot, gradient in zip(self._output_slots, gradients, strict=True):
+            _add(grads, slot, gradient)
+        for step, record in zip(reversed(self._steps), reversed(records), strict=True):
+            step.backward(grads, record)
+        return [grads[slot] for slot in self._input_slots]
+
+    def output_shapes(self, input_shapes: Sequence[Any]) -> list[Any]:
+        """The shapes of the outputs for inputs of other shapes than those that the graph was built with."""
+        shapes: list[Any] = [None] * self.size
+        for slot, shape in zip(self._input_slots, input_shapes, strict=True):
+            shapes[slot] = tuple(shape)
+        for step in self._steps:
+            for slot, shape in zip(step.outputs, step.output_shapes(shapes), strict=True):
+                shapes[slot] = shape
+        return [shapes[slot] for slot in self._output_slots]
+
+    def _entry(self, tensor: SymbolicTensor) -> SymbolicTensor:
+        if isinstance(tensor.node.layer, InputLayer):
+            return tensor
+        entry = InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype).output
+        self._stands_for[id(tensor)] = entry
+        return entry
+
+    def _collect(self) -> list[Node]:
+        """The calls that the outputs need, in the order in which they were made."""
+        found = {id(tensor.node): tensor.node for tensor in self.inputs}
+        waiting = [self.resolve(tensor).node for tensor in self.outputs]
+        while waiting:
+            node = waiting.pop()
+            if id(node) in found:
+                continue
+            if not node.inputs:
+                raise ValueError(f"{self.who}: the outputs need the input {node.layer.name!r}, which is not among the "
+                                 f"model's inputs {[tensor.name for tensor in self.inputs]}")
+            found[id(node)] = node
+            waiting.extend(self.resolve(tensor).node for tensor in node.inputs)
+        return sorted(found.values(), key=lambda node: (bool(node.inputs), node.number))
+
+
+class _Slot:
+    """Stands in the arguments of a step for the graph's value of that number."""
+
+    def __init__(self, number: int, dtype: str) -> None:
+        self.number, self.dtype = number, dtype
+        self.shape: Any = None
+
+
+class _Step:
+    """One call of a layer within a graph.
+
+    Arguments:
+        node: the call.
+        inputs, outputs: the numbers of the values that it takes and gives, in the order of the node's.
+    """
+
+    def __init__(self, node: Node, inputs: list[int], outputs: list[int]) -> None:
+        self.layer = layer = node.layer
+        self.inputs, self.outputs = inputs, outputs
+        self.structure = node.structure
+        waiting = iter(inputs)
+
+        def slot(leaf: Any) -> Any:
+            return _Slot(next(waiting), leaf.dtype) if isinstance(leaf, SymbolicTensor) else leaf
+        self.args = map_structure(slot, node.args)
+        self.kwargs = {name: map_structure(slot, value) for name, value in node.kwargs.items()}
+        self.simple = len(node.args) == 1 and isinstance(node.args[0], SymbolicTensor) and not node.kwargs
+        self.first = self.args[0] if self.args else next(iter(self.kwargs.values()))
+        no_masks = [value for name, value in self.kwargs.items() if not name.endswith("mask")]
+        self.differentiated = [leaf for leaf in flatten((self.args, no_masks)) if hasattr(leaf, "shape")]
+
+        parameters = _forward_parameters(layer)
+        self.takes_training = "training" in parameters and "training" not in node.kwargs
+        self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
+        named = _tensor_arguments(layer, self.args, self.kwargs)
+        wanted = {"mask": value for value in named.values()} if len(named) == 1 else {
+            f"{name}_mask": value for name, value in named.items()}
+        self.masks = {name: value for name, value in wanted.items() if name in parameters and node.kwargs.get(name) is None}
+
+    def forward(self, values: list[Any], masks: list[Any], training: bool) -> Any:
+        """Run the call; the record that it leaves is returned.
+
+        A mask goes to the layer as in Keras: as `mask` where one argument holds tensors, as `NAME_mask` where several do
+        (so that a recurrent layer given `initial_state` does not see the mask of its sequence, but passes it on).
+        """
+        keywords: dict[str, Any] = {"training": training} if self.takes_training else {}
+        if self.simple:
+            x, mask = values[self.inputs[0]], masks[self.inputs[0]]
+            if mask is not None and self.masks:
+                keywords["mask"] = mask
+            y = self.layer.forward(x, **keywords)
+        else:
+            x, mask = _fill(self.first, values), _masks_of(self.first, masks)
+            keywords.update({name: _fill(value, values) for name, value in self.kwargs.items()})
+            keywords.update({name: _masks_of(value, masks) for name, value in self.masks.items()})
+            if keywords.get("mask") is not None:
+                mask = keywords["mask"]
+            y = self.layer.forward(*_fill(self.args, values), **keywords)
+        if len(self.outputs) == 1:
+            values[self.outputs[0]] = y[0] if isinstance(y, (list, tuple)) else y
+        else:
+            for slot, value in zip(self.outputs, flatten(y), strict=True):
+                values[slot] = value
+        if mask is not None or self.makes_mask:
+            made = self.layer.compute_mask(x, mask)
+            for slot, value in zip(self.outputs, made if isinstance(made, (list, tuple)) else [made], strict=False):
+                masks[slot] = value                     # a layer may give fewer masks than outputs
+        return self.layer._cache
+
+    def backward(self, grads: list[Any], record: Any) -> None:
+        """Run the call's backward, adding to the gradients of its inputs."""
+        dys = [grads[slot] for slot in self.outputs]
+        if all(dy is None for dy in dys):
+            return
+        if self.layer._cache is not record:
+            self.layer.cache = record
+        dxs = flatten(self.layer.backward(pack(self.structure, dys)))
+        if len(dxs) != len(self.differentiated):
+            raise RuntimeError(f"{self.layer.described}: expected backward to give {len(self.differentiated)} gradients, one "
+                               f"for each input, got {len(dxs)}")
+        for slot in self.outputs:
+            grads[slot] = None
+        for leaf, dx in zip(self.differentiated, dxs, strict=True):
+            if isinstance(leaf, _Slot):
+                _add(grads, leaf.number, dx)
+
+    def output_shapes(self, shapes: list[Any]) -> list[Shape]:
+        """The shapes of the outputs where the graph's values have these."""
+        def with_shape(leaf: Any) -> Any:
+            if isinstance(leaf, _Slot):
+                leaf.shape = shapes[leaf.number]
+            return leaf
+        return flatten_shapes(_output_shapes(self.layer, map_structure(with_shape, self.args),
+                                             map_structure(with_shape, self.kwargs)))
+
+
+def _fill(structure: Any, values: list[Any]) -> Any:
+    """The structure with the graph's values in place of the slots."""
+    return map_structure(lambda leaf: values[leaf.number] if isinstance(leaf, _Slot) else leaf, structure)
+
+
+def _masks_of(structure: Any, masks: list[Any]) -> Any:
+    """The masks of the slots in a structure; None where no value has one."""
+    found = map_structure(lambda leaf: masks[leaf.number] if isinstance(leaf, _Slot) else None, structure)
+    return None if all(mask is None for mask in flatten(found)) else found
+
+
+def _add(grads: list[Any], slot: int, gradient: Any) -> None:
+    """A tensor that is used several times gets the sum of its uses' gradients."""
+    if gradient is not None:
+        grads[slot] = gradient if grads[slot] is None else grads[slot] + gradient
+
+
+def _collect_losses(layer: Layer, shared: list[Layer], losses: list[list[float]]) -> None:
+    """Keep what this call of a shared layer added to the losses: its next call starts them afresh."""
+    inside = [id(part) for part in _flatten(layer)]
+    for part, collected in zip(shared, losses, strict=True):
+        if id(part) in inside:
+            collected.extend(part._losses)
+
+
+def _in_keras_order(nodes: list[Node], inputs: list[SymbolicTensor], resolve: Callable[[SymbolicTensor], SymbolicTensor],
+                    outputs: list[SymbolicTensor]) -> list[Layer]:
+    """The layers by their depth (the longest way to an output), then by when a search from the outputs meets them."""
+    met: dict[Layer, int] = {}
+    leaving_order: list[Node] = []
+    seen: set[int] = set()
+    waiting = [(resolve(tensor).node, False) for tensor in reversed(outputs)]
+    while waiting:
+        node, leaving = waiting.pop()
+        if leaving:
+            leaving_order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            met.setdefault(node.layer, len(met))
+            waiting.append((node, True))
+            waiting.extend((resolve(tensor).node, False) for tensor in reversed(node.inputs))
+    node_depth: dict[int, int] = {}
+    depth: dict[Layer, int] = {}
+    for node in reversed(leaving_order):
+        depth[node.layer] = max(node_depth.get(id(node), 0), depth.get(node.layer, 0))
+        for tensor in node.inputs:
+            parent = id(resolve(tensor).node)
+            node_depth[parent] = max(node_depth.get(parent, 0), depth[node.layer] + 1)
+    for tensor in inputs:                               # an input that no output needs
+        if tensor.node.layer not in depth:
+            depth[tensor.node.layer], met[tensor.node.layer] = 0, -1
+    return sorted(depth, key=lambda layer: (-depth[layer], met[layer]))
+
+
+# ---- structures of lists and dictionaries ----------------------------------------------------------------------------
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves of nested lists, tuples and dictionaries (these by sorted key)."""
+    if isinstance(structure, dict):
+        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
+    if isinstance(structure, (list, tuple)):
+        return [leaf for item in structure for leaf in flatten(item)]
+    return [structure]
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """The same structure with `function` applied to every leaf, in the order of `flatten`."""
+    if isinstance(structure, dict):
+        mapped = {key: map_structure(function, structure[key]) for key in sorted(structure)}
+        return {key: mapped[key] for key in structure}
+    if isinstance(structure, (list, tuple)):
+        items = [map_structure(function, item) for item in structure]
+        return items if isinstance(structure, list) else tuple(items)
+    return function(structure)
+
+
+def pack(structure: Any, leaves: Iterable[Any]) -> Any:
+    """The same structure with these leaves."""
+    waiting: Iterator[Any] = iter(leaves)
+    return map_structure(lambda _: next(waiting), structure)
+
+
+def is_shape(value: Any) -> bool:
+    """Whether this is one shape, and not a list of shapes."""
+    return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
+
+
+def map_shapes(function: Callable[[Shape], Any], shapes: Any) -> Any:
+    """`map_structure` where the leaves are shapes."""
+    if is_shape(shapes):
+        return function(tuple(shapes))
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
+    return [map_shapes(function, shape) for shape in shapes]
+
+
+def flatten_shapes(shapes: Any) -> list[Shape]:
+    """`flatten` where the leaves are shapes."""
+    found: list[Shape] = []
+    map_shapes(found.append, shapes)
+    return found

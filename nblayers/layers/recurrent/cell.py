@@ -1,0 +1,143 @@
+"""What the library's own cells share: their weights, the two products of a step, and dropout."""
+from typing import Any
+
+import numpy as np
+
+from nblayers import activations, constraints, initializers, regularizers
+from nblayers.layers.base import InputSpec, Layer, Parameter
+from nblayers.random import SeedGenerator
+
+
+class DenseCell(Layer):
+    r"""A step made of dense products: z = x W + h_{t-1} U + b, with one block of `units` columns for each gate.
+
+    Arguments: those of `SimpleRNNCell`. A subclass sets `gates`, the number of blocks, and writes `forward` and `backward`.
+
+    Weights: kernel W (D, gates · units), recurrent_kernel U (units, gates · units), bias b (gates · units,).
+
+    Dropout: the masks are drawn at the first step and stay the same until `reset_dropout_mask`, which `RNN` calls before each
+    sequence. With `recurrent_dropout` each gate has masks of its own, for x and for h; with `dropout` alone there is one.
+    """
+
+    gates = 1
+
+    def __init__(self, units: int, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
+                 bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
+                 kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
+                 recurrent_dropout: float, seed: int | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(units, (int, np.integer)) or units <= 0:
+            raise ValueError(f"{self.described}: expected units to be a positive whole number, got {units!r}")
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{self.described}: expected {name} between 0 and 1, got {rate!r}")
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.seed_generator = SeedGenerator(seed)
+        self.output_size = self.units
+        self._masks: tuple[Any, Any] | None = None
+
+    @property
+    def state_size(self) -> int | list[int]:
+        """The size of the state, or a list with the size of each."""
+        return self.units
+
+    def build(self, input_shape: Any) -> None:
+        features = input_shape[-1]
+        if features is None:
+            raise ValueError(f"{self.described}: expected a known number of features, got inputs of shape {tuple(input_shape)}")
+        columns = self.gates * self.units
+        self.kernel = self.add_weight((features, columns), self.kernel_initializer, name="kernel",
+                                      regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
+        self.recurrent_kernel = self.add_weight((self.units, columns), self.recurrent_initializer, name="recurrent_kernel",
+                                                regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint)
+        self.bias = self.add_weight((columns,), self._initial_bias, name="bias", regularizer=self.bias_regularizer,
+                                    constraint=self.bias_constraint) if self.use_bias else None
+        self.input_spec = InputSpec(ndim=2, axes={1: features})
+
+    def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
+        return self.bias_initializer(shape, dtype=dtype)
+
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        """Zeros (B, units) for each state."""
+        count = 1 if isinstance(self.state_size, int) else len(self.state_size)
+        return [self.xp.zeros((batch_size, self.units), self.dtype) for _ in range(count)]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "activation": activations.serialize(self.activation),
+                "use_bias": self.use_bias, "kernel_initializer": initializers.serialize(self.kernel_initializer),
+                "recurrent_initializer": initializers.serialize(self.recurrent_initializer),
+                "bias_initializer": initializers.serialize(self.bias_initializer),
+                "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+                "recurrent_regularizer": regularizers.serialize(self.recurrent_regularizer),
+                "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+                "kernel_constraint": constraints.serialize(self.kernel_constraint),
+                "recurrent_constraint": constraints.serialize(self.recurrent_constraint),
+                "bias_constraint": constraints.serialize(self.bias_constraint),
+                "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
+
+    # ---- dropout ------------------------------------------------------------------------------------------------
+
+    def reset_dropout_mask(self) -> None:
+        """Forget the dropout masks: the next step in training draws new ones."""
+        self._masks = None
+
+    def dropout_masks(self, x: Any, h: Any, training: bool) -> tuple[Any, Any]:
+        """The masks of this sequence for x (blocks, B, D) and h (blocks, B, units), 0 or 1/(1 - rate); None: nothing dropped."""
+        if not training:
+            return None, None
+        if self._masks is None:
+            self._masks = self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape)
+        return self._masks
+
+    def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
+        if rate == 0:
+            return None
+        blocks = self.gates if self.recurrent_dropout else 1
+        kept = self.seed_generator.generator.random((blocks, *shape)) >= rate
+        return self.xp.asarray(kept / max(1 - rate, 1e-7), self.dtype)
+
+    # ---- one step -----------------------------------------------------------------------------------------------
+
+    def _checked(self, states: Any, inputs: Any) -> list[Any]:
+        expected = [state.shape for state in self.get_initial_state(len(inputs))]
+        got = [state.shape for state in states] if isinstance(states, list) else states.shape
+        if got != expected:
+            raise ValueError(f"{self.described}: expected states of shapes {expected}, got {got}")
+        return states
+
+    def _product(self, x: Any, weight: Parameter, masks: Any) -> Any:
+        """x W; with dropout each block of W's columns sees x through a mask of its own."""
+        if masks is None:
+            return self.matmul(x, weight.value)
+        blocks = self._blocks(weight.value, len(masks))
+        return self.xp.concatenate([self.matmul(mask * x, W) for mask, W in zip(masks, blocks, strict=True)], axis=1)
+
+    def _product_backward(self, dz: Any, x: Any, weight: Parameter, masks: Any) -> Any:
+        """Add dL/dW to the weight's gradient and return dL/dx."""
+        if masks is None:
+            self.matmul(x, dz, weight.grad, transpose_a=True, add=True)
+            return self.matmul(dz, weight.value, transpose_b=True)
+        dx = self.xp.zeros_like(x)
+        count = len(masks)
+        dW_blocks = self.xp.split(weight.grad, count, axis=1)
+        for mask, W, dW, dz_block in zip(masks, self._blocks(weight.value, count), dW_blocks, self._blocks(dz, count), strict=True):
+            dW += self.matmul(mask * x, dz_block, transpose_a=True)
+            dx += mask * self.matmul(dz_block, W, transpose_b=True)
+        return dx
+
+    def _blocks(self, array: Any, count: int) -> list[Any]:
+        return [self.xp.ascontiguousarray(block) for block in self.xp.split(array, count, axis=1)]

@@ -1,0 +1,218 @@
+"""LSTM, the layer with a memory that decides itself what to keep, and its cell."""
+from typing import Any
+
+import numpy as np
+
+from nblayers import activations
+from nblayers.layers.base import Record
+from nblayers.layers.recurrent.cell import DenseCell
+from nblayers.layers.recurrent.fused import FusedRNN, of_the_cell
+
+
+class LSTMCell(DenseCell):
+    r"""One step of an LSTM. The weights hold the columns of the gates side by side, in Keras' order i, f, c~, o.
+
+        z_t = x_t W + h_{t-1} U + b         (1)     [z_i z_f z_c z_o], what 004 writes W_i [h_{t-1}, x_t] + b_i, …
+        i_t = \sigma(z_i)                   (2)     004.LSTM.i
+        f_t = \sigma(z_f)                   (3)     004.LSTM.f
+        c~_t = g(z_c)                       (4)     004.LSTM.C~
+        o_t = \sigma(z_o)                   (5)     004.LSTM.o
+        c_t = f_t c_{t-1} + i_t c~_t        (6)     004.LSTM.C
+        h_t = o_t g(c_t)                    (7)
+
+    Arguments:
+        units: size H of each of the two states; h is also the output.
+        activation: g; None for none.
+        recurrent_activation: sigma; None for none.
+        use_bias: whether there is b.
+        kernel_initializer, recurrent_initializer, bias_initializer: first values of W (D, 4H), U (H, 4H), b (4H,).
+        unit_forget_bias: begin with b_f = 1: a new LSTM remembers.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: their penalties.
+        kernel_constraint, recurrent_constraint, bias_constraint: applied after each optimizer step.
+        dropout, recurrent_dropout: fraction of x_t and of h_{t-1} that is dropped in training, the same at every step; with
+            recurrent_dropout each gate has masks of its own.
+        seed: of the dropout masks.
+        implementation: accepted as in Keras; it changes no result.
+
+    `forward(x, [h, c])` takes x (B, D), h and c (B, H) and returns h_t, [h_t, c_t].
+
+    Raises:
+        ValueError: units not positive, a rate outside [0, 1], inputs or states of another shape.
+
+    Source: 001.09.LSTMCell.
+    """
+
+    gates = 4
+
+    class Cache(Record):
+        x: np.ndarray               # (B, D)
+        h_prev: np.ndarray          # (B, H)
+        c_prev: np.ndarray          # (B, H)
+        z: list                     # z_i, z_f, z_c, z_o, each (B, H)
+        i: np.ndarray               # (B, H)
+        f: np.ndarray               # (B, H)
+        c_tilde: np.ndarray         # (B, H)
+        o: np.ndarray               # (B, H)
+        c: np.ndarray               # (B, H)
+        g_c: np.ndarray             # (B, H), g(c_t)
+        masks: tuple                # dropout masks of x and of h_prev, None where there is no dropout
+
+    def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+                 kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+                 bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+                 recurrent_regularizer: Any = None, bias_regularizer: Any = None, kernel_constraint: Any = None,
+                 recurrent_constraint: Any = None, bias_constraint: Any = None, dropout: float = 0.0,
+                 recurrent_dropout: float = 0.0, seed: int | None = None, implementation: int = 2, **kwargs: Any) -> None:
+        super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+                         kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+                         recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.unit_forget_bias = bool(unit_forget_bias)
+
+    @property
+    def state_size(self) -> list[int]:
+        return [self.units, self.units]
+
+    def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
+        if not self.unit_forget_bias:
+            return super()._initial_bias(shape, dtype)
+        H = self.units
+        return np.concatenate([self.bias_initializer((H,), dtype=dtype), np.ones(H), self.bias_initializer((2 * H,), dtype=dtype)])
+
+    def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
+        return None if rate == 1 else super()._draw(rate, shape)            # as in Keras, whose SimpleRNN drops everything
+
+    def forward(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
+        h_prev, c_prev = self._checked(states, inputs)
+        masks = self.dropout_masks(inputs, h_prev, training)
+        g, sigma, device = self.activation, self.recurrent_activation, self.device
+        z_t = self._product(inputs, self.kernel, masks[0]) + self._product(h_prev, self.recurrent_kernel, masks[1])     # (1)
+        if self.bias is not None:
+            z_t += self.bias.value                                              # (1)
+        z = z_i, z_f, z_c, z_o = self._blocks(z_t, 4)
+        i = activations.evaluate(sigma, z_i, device)                           # (2)
+        f = activations.evaluate(sigma, z_f, device)                           # (3)
+        c_tilde = activations.evaluate(g, z_c, device)                         # (4)
+        o = activations.evaluate(sigma, z_o, device)                           # (5)
+        c = f * c_prev + i * c_tilde                                            # (6)
+        g_c = activations.evaluate(g, c, device)                               # (7)
+        h = o * g_c                                                             # (7)
+        self.cache = self.Cache(inputs, h_prev, c_prev, z, i, f, c_tilde, o, c, g_c, masks)
+        return h, [h, c]
+
+    def backward(self, dy: Any) -> tuple[Any, list[Any]]:
+        dout, (dh, dc) = dy
+        cache = self.cache
+        g, sigma, device = self.activation, self.recurrent_activation, self.device
+        z_i, z_f, z_c, z_o = cache.z
+        dh = dout + dh                                                          # h_t is the output and a state
+        do = dh * cache.g_c                                                     # from (7)
+        dc = dc + activations.differentiate(g, cache.c, cache.g_c, dh * cache.o, device)       # from (7)
+        df = dc * cache.c_prev                                                  # from (6)
+        dc_prev = dc * cache.f                                                  # from (6)
+        di = dc * cache.c_tilde                                                 # from (6)
+        dc_tilde = dc * cache.i                                                 # from (6)
+        dz = self.xp.concatenate([
+            activations.differentiate(sigma, z_i, cache.i, di, device),        # from (2)
+            activations.differentiate(sigma, z_f, cache.f, df, device),        # from (3)
+            activations.differentiate(g, z_c, cache.c_tilde, dc_tilde, device),        # from (4)
+            activations.differentiate(sigma, z_o, cache.o, do, device),        # from (5)
+        ], axis=1)
+        if self.bias is not None:
+            self.bias.grad += dz.sum(axis=0)                                    # from (1)
+        dx = self._product_backward(dz, cache.x, self.kernel, cache.masks[0])   # from (1)
+        dh_prev = self._product_backward(dz, cache.h_prev, self.recurrent_kernel, cache.masks[1])       # from (1)
+        return dx, [dh_prev, dc_prev]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "recurrent_activation": activations.serialize(self.recurrent_activation),
+                "unit_forget_bias": self.unit_forget_bias}
+
+
+class LSTM(FusedRNN):
+    r"""Long short-term memory: two states, and three gates that decide what is forgotten, written and shown.
+
+        i_t = \sigma(x_t W_i + h_{t-1} U_i + b_i)       (1)     004.LSTM.i
+        f_t = \sigma(x_t W_f + h_{t-1} U_f + b_f)       (2)     004.LSTM.f
+        c~_t = \tanh(x_t W_c + h_{t-1} U_c + b_c)       (3)     004.LSTM.C~
+        o_t = \sigma(x_t W_o + h_{t-1} U_o + b_o)       (4)     004.LSTM.o
+        c_t = f_t c_{t-1} + i_t c~_t                    (5)     004.LSTM.C
+        h_t = o_t \tanh(c_t)                            (6)
+
+    With tanh and sigmoid, and without recurrent dropout in training, one kernel walks through time (its cache is
+    `LSTM.Cache`); otherwise `RNN` walks over the cell (`RNN.Cache`, whose steps are `LSTMCell.Cache`).
+
+    Arguments:
+        units, activation, recurrent_activation, use_bias, kernel_*, recurrent_*, bias_*, unit_forget_bias, dropout,
+            recurrent_dropout, seed: as in `LSTMCell`.
+        activity_regularizer: penalty on the output.
+        return_sequences, return_state, go_backwards, stateful, unroll, zero_output_for_mask: as in `RNN`.
+        use_cudnn, implementation: accepted as in Keras; they change no result.
+
+    Inputs and outputs: as in `RNN`, sequences (B, T, D), two states h and c (B, units).
+
+    Raises:
+        ValueError: as in `RNN`; `use_cudnn` neither "auto" nor a truth value.
+
+    Source: 001.09.LSTM, 003.ReturnSequences.
+    """
+
+    class Cache(Record):
+        x: np.ndarray               # (B, T, D), after dropout; index t of every field belongs to x_t
+        h0: np.ndarray              # (B, H)
+        c0: np.ndarray              # (B, H)
+        gates: np.ndarray           # (B, T, 4H), of which the next four are views; at masked steps they mean nothing
+        i: np.ndarray               # (B, T, H)
+        f: np.ndarray               # (B, T, H)
+        c_tilde: np.ndarray         # (B, T, H)
+        o: np.ndarray               # (B, T, H)
+        c: np.ndarray               # (B, T, H)
+        h: np.ndarray               # (B, T, H)
+        mask: np.ndarray            # (B, T), True at real steps
+        dropout_mask: Any           # (B, D), or None
+        given = False               # whether backward returns dL/dh0 and dL/dc0
+
+    recurrent_activation, unit_forget_bias = map(of_the_cell, ("recurrent_activation", "unit_forget_bias"))
+
+    def __init__(self, units: int, activation: Any = "tanh", recurrent_activation: Any = "sigmoid", use_bias: bool = True,
+                 kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
+                 bias_initializer: Any = "zeros", unit_forget_bias: bool = True, kernel_regularizer: Any = None,
+                 recurrent_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
+                 kernel_constraint: Any = None, recurrent_constraint: Any = None, bias_constraint: Any = None,
+                 dropout: float = 0.0, recurrent_dropout: float = 0.0, seed: int | None = None,
+                 return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+                 stateful: bool = False, unroll: bool = False, use_cudnn: Any = "auto", implementation: int = 2,
+                 **kwargs: Any) -> None:
+        cell = LSTMCell(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
+            unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
+            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, dtype=kwargs.get("dtype"),
+            trainable=kwargs.get("trainable", True), name="lstm_cell")
+        super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
+                         stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
+        if use_cudnn not in ("auto", True, False):
+            raise ValueError(f"{self.described}: expected use_cudnn to be 'auto', True or False, got {use_cudnn!r}")
+        self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
+
+    def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
+        if not self._uses_kernel(training):
+            return super()._run(x, states, mask, training)
+        (h0, c0), mask, H = states, self._all_real(x, mask), self.units
+        x, dropout_mask = self._dropped(x, h0, training)
+        gates = self._input_share(x)
+        c = self.xp.empty((*x.shape[:2], H), self.dtype)
+        h = self.xp.empty_like(c)
+        self.kernels.recurrent.lstm_forward(gates, self.cell.recurrent_kernel.value, h0, c0, mask, self.go_backwards, c, h)
+        i, f, c_tilde, o = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:3 * H], gates[..., 3 * H:]
+        self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask)
+        return self._output(h, mask), [self._last(h).copy(), self._last(c).copy()]
+
+    def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
+        cache = self.cache
+        if not isinstance(cache, self.Cache):
+            return super()._run_backward(dy, dstates)
+        dy, (dh, dc) = self._arriving(dy, dstates)
+        da = self.xp.empty_like(cache.gates)
+        self.kernels.recurrent.lstm_backward(dy, self.cell.recurrent_kernel.value, cache.gates, cache.c0, cache.c, cache.mask,
+                                             self.go_backwards, dh, dc, da)
+        return self._after_the_loop(da), [dh, dc]

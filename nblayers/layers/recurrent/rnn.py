@@ -1,0 +1,257 @@
+"""RNN: any cell, step by step through time."""
+from typing import Any
+
+import numpy as np
+
+from nblayers import serialization
+from nblayers.layers.base import InputSpec, Layer, Record
+
+
+class RNN(Layer):
+    r"""Runs a cell over a sequence: what the cell remembers of one step goes into the next.
+
+        y_t, s_t = cell(x_t, s_{t-1})       (1)
+        y_t = s_{t-1}[0],  s_t = s_{t-1}    (2)     instead of (1) where the mask is False
+
+    A cell is a layer (one of ours, or your own) that has
+
+        state_size                          the size of its state, or a list with the size of each of its states
+        output_size                         the size of y_t; by default that of the first state
+        forward(x, states)                  x_t (B, D…) and a list of states (B, size) -> (y_t, [new states])
+        backward((dy, [dstates]))           -> (dx_t, [gradients of the states that came in])
+        get_initial_state(batch_size)       the states before the first step; by default zeros
+
+    and whose `cache` after a forward holds all that this step's backward reads: the cell is called once for each step, and
+    each step's record is put back before its backward. A `forward` that takes `training` is told.
+
+        class Sum(Layer):
+            state_size = 3
+
+            def forward(self, x, states):
+                return x + states[0], [x + states[0]]
+
+            def backward(self, gradients):
+                dy, (dh,) = gradients
+                return dy + dh, [dy + dh]
+
+        RNN(Sum()).forward(np.ones((2, 4, 3)))      # the sum over time
+
+    Arguments:
+        cell: the cell.
+        return_sequences: return every y_t (B, T, …), not only the last (B, …).
+        return_state: return [y, *last states].
+        go_backwards: walk from the last time step to the first; outputs stand in the order walked.
+        stateful: begin where the call before ended, each row of the batch with its own state, until `reset_state()`. No
+            gradient flows from one call to the call before.
+        unroll: accepted as in Keras; there is nothing to unroll here.
+        zero_output_for_mask: in (2) return y_t = 0.
+
+    `forward(sequences, initial_state=None, mask=None)` takes sequences (B, T, D…), a list of states (B, size) and a mask
+    (B, T), True at real steps; `forward([sequences, *states])` is the same. `backward` returns dL/dsequences, or
+    [dL/dsequences, *dL/dstates] if initial states were given.
+
+    Raises:
+        TypeError: the cell is no layer or has no state_size.
+        ValueError: sequences without time steps or of another rank or feature size; states or a mask of other shapes; a
+            stateful layer given another batch size than before.
+
+    Source: 001.09.RNN.
+    """
+
+    supports_masking = True
+
+    class Cache(Record):
+        steps: list                 # the cell's record of each step, in the order walked
+        states: list                # the last states
+        mask: Any                   # (B, T), True at real steps; or None
+        shape: tuple                # of the sequences
+        given = False               # whether backward returns the gradients of the initial states
+
+    def __init__(self, cell: Any, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
+                 stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
+            raise TypeError(f"{self.described}: expected a cell, a layer with state_size, forward(x, states) and "
+                            f"backward((dy, dstates)), got {cell!r}")
+        self.cell = cell
+        self.return_sequences = bool(return_sequences)
+        self.return_state = bool(return_state)
+        self.go_backwards = bool(go_backwards)
+        self.stateful = bool(stateful)
+        self.unroll = bool(unroll)
+        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.states: list[Any] | None = None
+        self.input_spec = InputSpec(min_ndim=3)
+
+    @property
+    def state_size(self) -> list[int]:
+        """The sizes of the cell's states."""
+        size = self.cell.state_size
+        return [size] if isinstance(size, int) else list(size)
+
+    def build(self, input_shape: Any) -> None:
+        batch, _, *features = _first(input_shape)
+        if not self.cell.built:
+            self.cell.build((batch, *features))
+            self.cell.built = True
+            for parameter in self.cell.weights:
+                parameter.path = f"{self.name}/{parameter.path}"
+
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        """The states before the first step: the cell's own, or zeros."""
+        if not hasattr(self.cell, "get_initial_state"):
+            return [self.xp.zeros((batch_size, size), self.dtype) for size in self.state_size]
+        states = self.cell.get_initial_state(batch_size=batch_size)
+        return list(states) if isinstance(states, (list, tuple)) else [states]
+
+    def reset_state(self) -> None:
+        """Forget where the last call of a stateful layer ended."""
+        self.states = None
+
+    reset_states = reset_state
+
+    # ---- forward ------------------------------------------------------------------------------------------------
+
+    def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        if isinstance(sequences, list):
+            sequences, *listed = sequences
+            if listed and initial_state is not None:
+                raise ValueError(f"{self.described}: expected initial states in the list of inputs or as initial_state, got both")
+            initial_state = listed or initial_state
+        states = self._initial_states(initial_state, sequences.shape[0])
+        output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
+        self._cache.given = initial_state is not None
+        if self.stateful:
+            self.states = [state.copy() for state in states]
+        return [output, *states] if self.return_state else output
+
+    def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
+        """All steps from the initial states on: the output and the last states; leaves the record."""
+        cell = self.cell
+        if hasattr(cell, "reset_dropout_mask"):
+            cell.reset_dropout_mask()
+        outputs, steps = [], []
+        for t in self._walk(x.shape[1]):
+            output, new_states = cell.forward(x[:, t], states, training=training)       # (1)
+            if not isinstance(new_states, (list, tuple)) or len(new_states) != len(states):
+                raise ValueError(f"{self.described}: expected {cell.described} to return its output and a list of "
+                                 f"{len(states)} states, got {type(new_states).__name__} in place of the list")
+            if mask is not None:
+                instead = 0 if self.zero_output_for_mask else self._same_shape(states[0], output)
+                output = self._where(mask[:, t], output, instead)                       # (2)
+                new_states = [self._where(mask[:, t], new, old) for new, old in zip(new_states, states, strict=True)]
+            outputs.append(output)
+            steps.append(cell.cache)
+            states = list(new_states)
+        self.cache = RNN.Cache(steps, states, mask, x.shape)
+        output = self.xp.stack(outputs, axis=1) if self.return_sequences else outputs[-1]
+        return output.astype(self.dtype, copy=False), states
+
+    # ---- backward -----------------------------------------------------------------------------------------------
+
+    def backward(self, dy: Any) -> Any:
+        dy, *dstates = dy if self.return_state else [dy]
+        given = self.cache.given
+        dx, dstates = self._run_backward(dy, dstates)
+        return [dx, *dstates] if given else dx
+
+    def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
+        """The steps of `_run` in reverse; dstates of the last states, empty for zeros. Returns dx and dL/dinitial states."""
+        cell, cache = self.cell, self.cache
+        walk = self._walk(cache.shape[1])
+        dx = self.xp.zeros(cache.shape, self.dtype)
+        dstates = dstates or [self.xp.zeros_like(state) for state in cache.states]
+        for n in reversed(range(len(walk))):
+            t = walk[n]
+            if self.return_sequences:
+                doutput = dy[:, n]
+            else:
+                doutput = dy if n == len(walk) - 1 else self.xp.zeros_like(dy)
+            if cache.mask is not None:
+                real = cache.mask[:, t]
+                skipped = [self._where(real, 0, dstate) for dstate in dstates]          # from (2)
+                if not self.zero_output_for_mask:
+                    skipped[0] = skipped[0] + self._where(real, 0, doutput)             # from (2)
+                doutput = self._where(real, doutput, 0)
+                dstates = [self._where(real, dstate, 0) for dstate in dstates]
+            cell.cache = cache.steps[n]
+            dx[:, t], dstates = cell.backward((doutput, dstates))                       # from (1)
+            if cache.mask is not None:
+                dstates = [dstate + dskipped for dstate, dskipped in zip(dstates, skipped, strict=True)]
+        return dx, list(dstates)
+
+    # ---- shapes, masks, configuration ---------------------------------------------------------------------------
+
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        """(B, output size) or (B, T, output size); with `return_state` a list of this and the states' shapes."""
+        batch, length, *_ = _first(sequences_shape)
+        size = getattr(self.cell, "output_size", None)
+        size = self.state_size[0] if size is None else size
+        output = (batch, length, size) if self.return_sequences else (batch, size)
+        return [output, *((batch, n) for n in self.state_size)] if self.return_state else output
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The mask that came in goes on with sequences of outputs, in the order in which it came in; states have none."""
+        mask = previous_mask[0] if isinstance(previous_mask, (list, tuple)) else previous_mask
+        mask = mask if self.return_sequences else None
+        return [mask, *(None for _ in self.state_size)] if self.return_state else mask
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "return_sequences": self.return_sequences, "return_state": self.return_state,
+                "go_backwards": self.go_backwards, "stateful": self.stateful, "unroll": self.unroll,
+                "zero_output_for_mask": self.zero_output_for_mask, "cell": serialization.serialize_keras_object(self.cell)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "RNN":
+        """Make a layer from what `get_config` gave, ours or Keras'; `custom_objects` holds cells of your own by class name."""
+        if isinstance(config.get("cell"), dict):
+            config = {**config, "cell": serialization.deserialize_keras_object(config["cell"], custom_objects)}
+        return cls(**config)
+
+    # ---- details ------------------------------------------------------------------------------------------------
+
+    def _walk(self, length: int) -> range:
+        return range(length - 1, -1, -1) if self.go_backwards else range(length)
+
+    def _check_inputs(self, inputs: Any) -> None:
+        sequences = inputs[0] if isinstance(inputs, list) else inputs
+        super()._check_inputs(sequences)
+        if sequences.shape[1] == 0:
+            raise ValueError(f"{self.described}: expected at least one time step on axis 1, got an input of shape "
+                             f"{sequences.shape}")
+
+    def _initial_states(self, given: Any, batch: int) -> list[Any]:
+        if self.states is not None and self.stateful and len(self.states[0]) != batch:
+            raise ValueError(f"{self.described}: expected a batch of {len(self.states[0])} sequences, as in the call before "
+                             f"(stateful; reset_state() ends this), got {batch}")
+        if given is None:
+            return self._to_array(self.states) if self.stateful and self.states else self.get_initial_state(batch)
+        states = given if isinstance(given, list) else [given]
+        expected = [state.shape for state in self.get_initial_state(batch)]
+        got = [getattr(state, "shape", None) for state in states]
+        if got != expected:
+            raise ValueError(f"{self.described}: expected initial states of shapes {expected}, got {got}")
+        return states
+
+    def _checked_mask(self, mask: Any, sequences: Any) -> Any:
+        mask = mask[0] if isinstance(mask, list) else mask
+        if mask is not None and mask.shape != sequences.shape[:2]:
+            raise ValueError(f"{self.described}: expected a mask of shape {sequences.shape[:2]}, got {mask.shape}")
+        return mask if mask is None or mask.dtype == bool else mask.astype(bool)
+
+    def _same_shape(self, state: Any, output: Any) -> Any:
+        if state.shape != output.shape:
+            raise ValueError(f"{self.described}: a masked step outputs the first state, so it expected one of the output's "
+                             f"shape {output.shape}, got {state.shape} (or set zero_output_for_mask)")
+        return state
+
+    def _where(self, rows: Any, chosen: Any, other: Any) -> Any:
+        """`chosen` in the rows that are True, `other` in the rest."""
+        axes = max(np.ndim(chosen), np.ndim(other))
+        return self.xp.where(rows.reshape(-1, *[1] * (axes - 1)), chosen, other)
+
+
+def _first(shapes: Any) -> Any:
+    """The sequences' shape where shapes of initial states may follow it."""
+    return shapes[0] if isinstance(shapes[0], (list, tuple)) else shapes
+

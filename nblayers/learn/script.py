@@ -1,0 +1,208 @@
+"""A lesson is a plain script in percent format: cells that open with `# %%` or `# %% [markdown]`."""
+import ast
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+MARKER = re.compile(r"# %%(?P<rest>.*)")
+HEADER = re.compile(r"\A# ---\n.*?^# ---\n", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text or code between two markers; `line` is the file's line (from 1) on which `source` begins."""
+
+    kind: str                       # "text" or "code"
+    source: str
+    line: int
+    nodes: tuple[ast.stmt, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one press of Enter runs or shows: a text cell, a statement, or a few imports or asserts in a row."""
+
+    kind: str                       # "text" or "code"
+    source: str
+    line: int
+    nodes: tuple[ast.stmt, ...] = ()
+    section: str = ""               # the heading under which it stands
+    loop: tuple[int, ...] = ()      # the lines of the loops that were stepped into, and what they have come to
+    turn: str = ""                  # "turn 3 of 24"
+
+    @property
+    def can_be_entered(self) -> bool:
+        """Whether this is a `for` loop whose turns can be run one statement at a time."""
+        return len(self.nodes) == 1 and isinstance(self.nodes[0], ast.For) and _is_plain(self.nodes[0])
+
+
+@dataclass(frozen=True)
+class Script:
+    """A lesson read from its file."""
+
+    path: Path
+    source: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def title(self) -> str:
+        """The first heading, without a leading number."""
+        heading = next((heading for cell in self.cells if cell.kind == "text" for _, heading in headings(cell.source)), "")
+        return re.sub(r"^(Lesson )?\d+\s*[·:.–-]?\s*", "", heading) or self.path.stem
+
+    @property
+    def minutes(self) -> int | None:
+        """How long it takes, as its first text says ("25 minutes")."""
+        first = next((cell.source for cell in self.cells if cell.kind == "text"), "")
+        found = re.search(r"(\d+) minutes", first)
+        return int(found[1]) if found else None
+
+    @property
+    def takes_options(self) -> bool:
+        """Whether the lesson reads the command line."""
+        return bool(re.search(r"\bsys\.argv\b|\bargparse\b", self.source))
+
+    def steps(self) -> list[Step]:
+        """The lesson as steps, in order."""
+        found: list[Step] = []
+        section = ""
+        for cell in self.cells:
+            if cell.kind == "text":
+                for _, section in headings(cell.source):        # noqa: B007  the last heading of the cell stays
+                    pass
+                found.append(Step("text", cell.source, cell.line, section=section))
+            else:
+                found += [replace(step, section=section) for step in statements(cell)]
+        return found
+
+
+def read(path: Path) -> Script:
+    """Read the lesson in `path`.
+
+    Raises:
+        SyntaxError: the file is not Python.
+    """
+    return parse(path.read_text(encoding="utf-8"), path)
+
+
+def parse(source: str, path: Path = Path("lesson.py")) -> Script:
+    """Read a lesson from its text; `path` names it in error messages.
+
+    Raises:
+        SyntaxError: the text is not Python.
+    """
+    source = source.replace("\r\n", "\n")
+    nodes = ast.parse(source, str(path)).body
+    lines = source.split("\n")
+    header = HEADER.match(source)
+    start = header[0].count("\n") if header else 0
+    inside = {line for node in nodes for line in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)}
+    marks = [(i, match["rest"]) for i, line in enumerate(lines)
+             if i >= start and i + 1 not in inside and (match := MARKER.match(line))]
+    bounds = [(start, "")] if not marks or marks[0][0] > start else []
+    cells = []
+    for (at, rest), after in zip(bounds + marks, [i for i, _ in (bounds + marks)[1:]] + [len(lines)], strict=True):
+        first = at if (at, rest) in bounds else at + 1
+        body = lines[first:after]
+        if "[markdown]" in rest or "[md]" in rest:
+            text = "\n".join(re.sub("^# ?", "", line) for line in body)
+            cells.append(Cell("text", text.strip("\n").rstrip(), first + 1))
+        elif any(line.strip() for line in body):
+            own = tuple(node for node in nodes if first < node.lineno <= after)
+            cells.append(Cell("code", "\n".join(body).strip("\n"), first + 1 + _blank(body), own))
+    return Script(path, source, tuple(cells))
+
+
+def headings(text: str) -> Iterator[tuple[int, str]]:
+    """The Markdown headings of a text: level and words. Code blocks are passed over."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for match in re.finditer(r"^(#+) +(.+?)\s*$", prose, re.MULTILINE):
+        yield len(match[1]), match[2]
+
+
+def statements(cell: Cell) -> Iterator[Step]:
+    """The steps of a code cell: statements with the comments above them; imports in a row, and asserts, are one step."""
+    lines = cell.source.split("\n")
+    groups: list[list[ast.stmt]] = []
+    for node in cell.nodes:
+        alike = groups and (_group(groups[-1][-1]) == _group(node) != "" or groups[-1][-1].end_lineno == node.lineno)
+        if alike:
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    begin = 0
+    for group in groups:
+        end = (group[-1].end_lineno or group[-1].lineno) - cell.line + 1
+        if group is groups[-1]:
+            end = len(lines)
+        begin += _blank(lines[begin:end])
+        yield Step("code", "\n".join(lines[begin:end]).rstrip(), cell.line + begin, tuple(group))
+        begin = end
+
+
+def _group(node: ast.stmt) -> str:
+    return "import" if isinstance(node, (ast.Import, ast.ImportFrom)) else "assert" if isinstance(node, ast.Assert) else ""
+
+
+def _blank(lines: list[str]) -> int:
+    """How many blank lines stand at the top."""
+    return next((i for i, line in enumerate(lines) if line.strip()), 0)
+
+
+def _is_plain(loop: ast.For) -> bool:
+    """No `break`, `continue` or `else` of its own, which single statements could not obey."""
+    waiting: list[ast.AST] = list(loop.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.Break, ast.Continue)):
+            return False
+        if not isinstance(node, (ast.For, ast.While, ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            waiting += ast.iter_child_nodes(node)
+    return not loop.orelse
+
+
+def turns(step: Step, count: int, lesson: str) -> list[Step]:
+    """The steps of a `for` loop of `count` turns, unrolled; turn i takes its item from the list `__items__`.
+
+    Arguments:
+        step: a step that `can_be_entered`.
+        count: how many turns the loop has.
+        lesson: the lesson's source.
+    """
+    loop = step.nodes[0]
+    assert isinstance(loop, ast.For)
+    lines = lesson.split("\n")
+    inner = Cell("code", "\n".join(lines[loop.body[0].lineno - 1:loop.end_lineno]), loop.body[0].lineno, tuple(loop.body))
+    head = "\n".join(lines[loop.lineno - 1:loop.body[0].lineno - 1]) if loop.body[0].lineno > loop.lineno else ""
+    unrolled = []
+    for i in range(count):
+        item = ast.parse(f"__items_{loop.lineno}__[{i}]", mode="eval").body
+        bind = ast.fix_missing_locations(ast.copy_location(ast.Assign([loop.target], item), loop))
+        for k, part in enumerate(statements(inner)):
+            nodes = (bind, *part.nodes) if k == 0 else part.nodes
+            source = f"{head}\n{part.source}" if k == 0 and head else part.source
+            unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}"))
+    return unrolled
+
+
+def notebook(script: Script) -> dict[str, Any]:
+    """The lesson as a Jupyter notebook (nbformat 4.5)."""
+    cells: list[dict[str, Any]] = []
+    for i, cell in enumerate(script.cells):
+        common = {"id": f"cell-{i + 1:03d}", "metadata": {}, "source": cell.source.splitlines(keepends=True)}
+        if cell.kind == "text":
+            cells.append({"cell_type": "markdown", **common})
+        else:
+            cells.append({"cell_type": "code", **common, "execution_count": None, "outputs": []})
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"cells": cells, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+            "nbformat": 4, "nbformat_minor": 5}
+
+
+def notebook_text(script: Script) -> str:
+    """The notebook as the text of an .ipynb file."""
+    return json.dumps(notebook(script), indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,438 @@
+"""Lessons in a terminal, on rich: one step at a time (`Stepper`), or straight through (`run_through`)."""
+import contextlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.markdown import Heading, Markdown
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.segment import Segment
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from nblayers.learn import latex
+from nblayers.learn.script import Script, Step
+from nblayers.learn.session import CannotGo, Change, LessonError, Session
+from nblayers.learn.values import describe
+
+WIDEST_TEXT = 96                        # columns: longer lines of prose are hard to read
+GLUE = "\ue000"                         # stands for a space inside a formula, at which no line may break
+HELP = """\
+Enter         run the next step
+b             go back one step, exactly
+EXPRESSION    look at it: x, dW - dW_numeric, layer.cache, x.shape
+STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too
+p EXPRESSION  look at a variable whose name is a command: p b
+into, out     step into the `for` loop that comes next; run to its end
+go N          to step N, or to the section with this word in its heading
+steps         list the sections
+c             run on to the end
+skip          leave out a step that fails
+q             quit (also Ctrl-D)
+"""
+
+
+def new_console() -> Console:
+    """A console on stdout that prints any character somehow, whatever the encoding."""
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="replace")        # type: ignore[union-attr]
+    return Console(highlight=False, soft_wrap=False)
+
+
+# ---- text -------------------------------------------------------------------------------------------------------
+
+class _Heading(Heading):
+    """A heading at the left; underlined where there is no bold."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.text
+        if not console.is_terminal:
+            yield Text(("═" if self.tag == "h1" else "─") * min(self.text.cell_len, options.max_width))
+
+
+class LessonText:
+    """Markdown with maths, for a terminal."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = min(options.max_width, WIDEST_TEXT)
+        plain = not console.is_terminal
+        for segment in console.render(Group(*self._parts(wide, plain)), options.update(width=wide)):
+            yield Segment(segment.text.replace(GLUE, " "), segment.style, segment.control)
+
+    def _parts(self, wide: int, plain: bool) -> Iterator[RenderableType]:
+        pieces = split_maths(self.source)
+        for i, (kind, piece) in enumerate(pieces):
+            if kind == "maths":
+                yield formula(piece, wide, plain)
+            elif piece.strip():
+                yield _Markdown(piece, code_theme="ansi_dark", hyperlinks=False)
+                if i + 1 < len(pieces):
+                    yield ""
+
+
+class _Markdown(Markdown):
+    elements = {**Markdown.elements, "heading_open": _Heading}      # noqa: RUF012  as in rich
+
+
+def split_maths(source: str) -> list[tuple[str, str]]:
+    """The text cut at its displayed formulas: ("text", Markdown) and ("maths", LaTeX); inline formulas become Unicode."""
+    pieces: list[tuple[str, str]] = []
+    text = ""
+    for part in re.split(r"(^```.*?^```|`[^`\n]+`|\$\$.+?\$\$)", source, flags=re.DOTALL | re.MULTILINE):
+        if part.startswith("$$"):
+            pieces += [("text", text), ("maths", part[2:-2].strip())]
+            text = ""
+        elif part.startswith("`"):
+            text += part
+        else:
+            text += re.sub(r"(?<!\\)\$(.+?)(?<!\\)\$", lambda found: _in_sentence(found[1]), part, flags=re.DOTALL)
+    return [*pieces, ("text", text)]
+
+
+def _in_sentence(tex: str) -> str:
+    """An inline formula as Markdown that comes out as it is, in one piece unless it is long."""
+    text = latex.inline(" ".join(tex.split()))
+    text = re.sub(r"([\\`*_{}\[\]<>()#+.!|~-])", r"\\\1", text)
+    return text.replace(" ", GLUE) if len(text) <= 40 else text
+
+
+def formula(tex: str, wide: int, plain: bool) -> RenderableType:
+    """A displayed formula, with the identifier of its source at its right."""
+    text, tag = latex.display(tex, wide - 8)
+    parts: list[RenderableType] = [Text(text, style="bold", no_wrap=True, overflow="ignore")]
+    if tag:
+        taken = max(map(latex.width, text.split("\n"))) + len(tag) + 5
+        if taken > wide - 8:
+            text, _ = latex.display(tex, wide - 8 - len(tag) - 5)
+            parts = [Text(text, style="bold", no_wrap=True, overflow="ignore")]
+        parts.append(Text(f"({tag})", style="not bold dim", no_wrap=True))
+    line = Table.grid(padding=(0, 3), expand=False)
+    for _ in parts:
+        line.add_column(vertical="middle", no_wrap=True)
+    line.add_row(*parts)
+    if plain:
+        return Padding(line, (0, 0, 1, 4))
+    return Padding(Panel(line, border_style="cyan", expand=False, padding=(0, 2)), (0, 0, 1, 0))
+
+
+# ---- code and values ----------------------------------------------------------------------------------------------
+
+def source_code(step: Step) -> RenderableType:
+    return Syntax(step.source, "python", line_numbers=True, start_line=step.line, theme="ansi_dark", word_wrap=True,
+                  background_color="default")
+
+
+def values(changes: list[Change], wide: int) -> RenderableType | None:
+    """A table of what a step changed; objects that changed inside are only named."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold green", no_wrap=True)
+    table.add_column()
+    inside = []
+    for change in changes:
+        if _is_noise(change.value):
+            continue
+        kind, content = describe(change.value, wide - 30)
+        if change.in_place and not _has_shown_content(change.value):
+            if type(change.value).__name__ not in ("Generator", "RandomState"):
+                inside.append(change.name)
+            continue
+        if "\n" in content or len(content) + len(kind) > wide - 24:
+            _, content = describe(change.value, wide - 12 - len(change.name))
+            table.add_row(change.name, Group(Text(kind, "dim"), Text(content)))
+        else:
+            table.add_row(change.name, Text.assemble((kind, "dim"), "  ", content))
+    if inside:
+        table.add_row(Text("changed inside", "dim"), Text(", ".join(inside), "green"))
+    return Padding(table, (0, 0, 0, 5)) if table.row_count else None
+
+
+def _is_noise(value: Any) -> bool:
+    """Modules, functions and classes: the source line has said all there is to say."""
+    return isinstance(value, (type(sys), type)) or (callable(value) and hasattr(value, "__name__"))
+
+
+def _has_shown_content(value: Any) -> bool:
+    return isinstance(value, (list, dict, set, tuple, bytearray)) or hasattr(value, "dtype")
+
+
+# ---- step by step -------------------------------------------------------------------------------------------------
+
+class Stepper:
+    """A dialogue about one session.
+
+    Arguments:
+        session: the lesson.
+        console: where to print.
+        ask: reads a line after showing a prompt; raises EOFError at the end of input.
+    """
+
+    def __init__(self, session: Session, console: Console | None = None, ask: Callable[[str], str] = input) -> None:
+        self.session = session
+        self.console = console or new_console()
+        self.ask = ask
+        self.over = False
+        self.warned = False                             # that a command's name is a variable's too
+        self.commands: dict[str, Callable[[], None]] = {
+            "": self.next, "n": self.next, "next": self.next, "b": self.back, "back": self.back, "c": self.run_on,
+            "i": self.enter_loop, "into": self.enter_loop, "o": self.leave_loop, "out": self.leave_loop, "skip": self.skip,
+            "steps": self.list_sections, "?": self.help, "h": self.help, "help": self.help, "q": self.quit, "quit": self.quit,
+            "exit": self.quit}
+
+    def run(self) -> None:
+        """Talk until the learner leaves."""
+        with self.session.as_main():
+            self.console.print(f"[bold]{len(self.session.steps)} steps.[/] Enter runs the next one, b goes back, "
+                               "? shows what else there is.\n")
+            self.next()
+            while not self.over:
+                try:
+                    line = self.ask(self.prompt()).strip()
+                except (EOFError, KeyboardInterrupt):
+                    self.console.print()
+                    return
+                except ValueError:                      # stdin was closed: somebody typed exit()
+                    return
+                if not line:
+                    self.wipe_prompt()
+                self.obey(line)
+
+    def prompt(self) -> str:
+        step = self.session.upcoming
+        into = " · into: step into the loop" if step is not None and step.can_be_entered else ""
+        enter = "next" if step is not None else "leave"
+        return f"{self.session.position}/{len(self.session.steps)}  Enter: {enter} · b: back{into} · ?: help > "
+
+    def wipe_prompt(self) -> None:
+        """Take the answered prompt off the screen, so that the steps read as one page."""
+        if self.console.is_terminal and not self.console.is_dumb_terminal and self.ask is input:
+            self.console.file.write("\x1b[1A\x1b[2K")
+            self.console.file.flush()
+
+    def obey(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "go" and rest.strip() and rest.strip()[0] != "=":
+            return self.go(rest.strip())
+        if word == "p" and rest.strip():
+            return self.look(rest.strip())
+        known = line in self.session.namespace
+        if line in self.commands and not (known and line not in ("b", "q")):
+            self.commands[line]()
+            if known and not self.warned:
+                self.console.print(f"[dim]({line} is also a variable of the lesson: [/]p {line}[dim] looks at it)[/]")
+                self.warned = True
+        else:
+            self.look(line)
+
+    # ---- commands -----------------------------------------------------------------------------------------------
+
+    def next(self) -> None:
+        """Show the upcoming step, run it, show what it did."""
+        if self.session.upcoming is None:
+            self.quit()
+            return
+        if self.advance() and self.session.upcoming is None:
+            self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
+
+    def advance(self) -> bool:
+        """Run one step; False if it failed."""
+        step = self.session.upcoming
+        assert step is not None
+        if step.kind == "text":
+            if self.session.position:
+                self.console.rule(style="dim")
+            self.console.print(LessonText(step.source))
+            self.console.print()
+        else:
+            self.console.print(source_code(step))
+            if step.turn:
+                self.console.print(f"[dim]     {step.turn}[/]")
+        try:
+            self.session.next()
+        except LessonError as error:
+            self.report(error)
+            return False
+        except KeyboardInterrupt:
+            self.console.print(f"\n[yellow]Interrupted: nothing has changed.[/] Enter runs line {step.line} again.")
+            return False
+        if self.session.value is not None:
+            self.show(self.session.value)
+        table = values(self.session.changed, self.wide)
+        if table is not None:
+            self.console.print(table)
+        if step.kind == "code":
+            self.console.print()
+        return True
+
+    @property
+    def wide(self) -> int:
+        return min(self.console.width, 120)
+
+    def report(self, error: LessonError) -> None:
+        found = error.error
+        self.console.print(Text.assemble((f"Line {error.line} of the lesson stopped with ", "red"),
+                                         (f"{type(found).__name__}: {found}", "bold red")))
+        self.console.print("[dim]The state is the one before this step. Look at anything; Enter tries it again, "
+                           "skip leaves it out, b goes back.[/]")
+
+    def back(self) -> None:
+        try:
+            lost = self.session.back()
+        except CannotGo as reason:
+            self.console.print(f"[yellow]{reason}[/]")
+            return
+        self.where(lost)
+
+    def where(self, lost: list[str]) -> None:
+        """Say where the lesson stands after going back."""
+        step = self.session.upcoming
+        assert step is not None
+        what = "this text" if step.kind == "text" else f"line {step.line}"
+        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}). Enter runs it again:")
+        first, _, more = step.source.partition("\n")
+        self.console.print(Text(f"  {first}{' …' if more else ''}", style="dim"))
+        if lost:
+            self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
+
+    def look(self, text: str) -> None:
+        try:
+            value = self.session.look(text)
+        except KeyboardInterrupt:
+            self.console.print("[yellow]interrupted[/]")
+            return
+        except SystemExit:
+            self.quit()
+            return
+        except BaseException as error:
+            self.console.print(Text(f"{type(error).__name__}: {error}", style="red"))
+            return
+        if value is not None:
+            self.show(value)
+        elif not self.session.changed:
+            self.console.print("[dim]None[/]")
+        table = values(self.session.changed, self.wide)
+        if table is not None:
+            self.console.print(table)
+
+    def show(self, value: Any) -> None:
+        kind, content = describe(value, self.wide - 8)
+        if "\n" in content or len(kind) + len(content) > self.wide - 12:
+            self.console.print(Padding(Group(Text(kind, "dim"), Text(content)), (0, 0, 0, 5)))
+        else:
+            self.console.print(Text.assemble("     ", (kind, "dim"), "  ", content))
+
+    def run_on(self) -> None:
+        """Run all that is left, or up to a step that fails."""
+        self.go_to(len(self.session.steps))
+        if self.session.upcoming is None:
+            self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
+
+    def go(self, where: str) -> None:
+        if where.isdigit():
+            self.go_to(int(where))
+            return
+        starts = [i for i, step in enumerate(self.session.steps)
+                  if step.kind == "text" and where.lower() in step.section.lower()]
+        if starts:
+            self.go_to(starts[0] + 1)
+        else:
+            self.console.print(f"[yellow]no section's heading holds {where!r}[/]; steps lists them")
+
+    def go_to(self, position: int) -> None:
+        """Run or undo steps until `position` have been run."""
+        if position < self.session.position:
+            try:
+                lost = self.session.back(max(position - 1, 0))      # and show the step itself again
+            except CannotGo as reason:
+                self.console.print(f"[yellow]{reason}[/]")
+                return
+            if lost:
+                self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
+        while self.session.position < position and self.session.upcoming is not None:
+            if not self.advance():
+                return
+
+    def enter_loop(self) -> None:
+        try:
+            count = self.session.enter_loop()
+        except CannotGo as reason:
+            self.console.print(f"[yellow]{reason}[/]")
+        except LessonError as error:
+            self.report(error)
+        else:
+            self.console.print(f"[dim]{count} turns, statement by statement; out runs to the end of the loop[/]")
+            self.next()
+
+    def leave_loop(self) -> None:
+        """Run on to the end of the innermost loop that was stepped into."""
+        session = self.session
+        loop = session.upcoming.loop if session.upcoming is not None else ()
+        if not loop:
+            self.console.print("[yellow]this is not inside a loop that was stepped into[/]")
+            return
+        while session.upcoming is not None and session.upcoming.loop[:len(loop)] == loop:
+            if not self.advance():
+                return
+
+    def skip(self) -> None:
+        step = self.session.skip()
+        if step is not None:
+            self.console.print(f"[yellow]left out line {step.line}[/]")
+
+    def list_sections(self) -> None:
+        section = None
+        for i, step in enumerate(self.session.steps):
+            if step.kind == "text" and step.section != section:
+                section = step.section
+                mark = "▸" if i + 1 == self.session.position else " "
+                heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), section)
+                self.console.print(Text(f"{mark}{i + 1:4d}  {heading}"))
+
+    def help(self) -> None:
+        self.console.print(Text(HELP.rstrip()))
+
+    def quit(self) -> None:
+        self.over = True
+
+
+# ---- straight through ---------------------------------------------------------------------------------------------
+
+def run_through(script: Script, arguments: list[str], console: Console | None = None) -> None:
+    """Run a lesson without stopping: its text, what it prints, and the values of expressions at the end of a cell.
+
+    Raises:
+        LessonError: the lesson failed.
+    """
+    console = console or new_console()
+    session = Session(script, arguments)
+    with session.as_main():
+        for cell in script.cells:
+            if cell.kind == "text":
+                with console.capture() as text:
+                    console.print(LessonText(cell.source))
+                lines = "\n".join(line.rstrip() for line in text.get().split("\n"))
+                console.file.write(re.sub(r"\n{3,}", "\n\n", lines).rstrip("\n") + "\n\n")
+                continue
+            try:
+                value = session.run_cell(cell.nodes)
+            except Exception as error:
+                step = Step("code", cell.source, cell.line, cell.nodes)
+                raise LessonError(step, error, str(script.path)) from error
+            if value is not None:
+                console.print(Text(describe(value, min(console.width, WIDEST_TEXT))[1]))
+            console.print()
+
+
+def print_traceback(error: LessonError, path: str) -> None:
+    """The traceback of a lesson's error on stderr, from the lesson's own line downwards."""
+    trace = error.error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    traceback.print_exception(error.error.with_traceback(trace or error.error.__traceback__))

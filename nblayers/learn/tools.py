@@ -1,0 +1,91 @@
+"""What lessons share: the numerical derivative, figures, source code shown as it is installed."""
+import ast
+import importlib.util
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+OUT = Path("lessons", "out")            # where figures go, under the current directory
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def numerical_derivative(f: Callable[[Any], Any], x: Any, h: float = 1e-5) -> np.ndarray:
+    """df/dx of a number f(x), by the central difference of lesson 01: two evaluations for each element of x, in float64."""
+    x = np.array(x, dtype=np.float64)
+    df = np.empty_like(x)
+    for i in np.ndindex(x.shape):
+        keep = x[i]
+        x[i] = keep + h
+        above = f(x)
+        x[i] = keep - h
+        below = f(x)
+        x[i] = keep
+        df[i] = (above - below) / (2 * h)
+    return df
+
+
+def check_derivative(name: str, analytic: Any, f: Callable[[Any], Any], x: Any, tolerance: float = 1e-8) -> None:
+    """Assert that `analytic` is df/dx, and print by how much the numerical derivative differs.
+
+    `tolerance` is relative to the largest element, or absolute where that is below 1.
+
+    Raises:
+        AssertionError: they differ; the text names the worst element.
+    """
+    numeric = numerical_derivative(f, x)
+    analytic = np.asarray(analytic)
+    assert analytic.shape == numeric.shape, f"{name} has shape {analytic.shape}, but what it is the gradient of {numeric.shape}"
+    difference = np.abs(analytic - numeric)
+    worst = np.unravel_index(np.argmax(difference), difference.shape)
+    assert difference[worst] <= tolerance * max(1.0, np.abs(numeric).max()), (
+        f"{name}{list(map(int, worst))} is {analytic[worst]:.6g}, but its numerical derivative is {numeric[worst]:.6g}")
+    print(f"{name} agrees with the numerical derivative; largest difference {difference[worst]:.0e}")
+
+
+def save_figure(figure: Any, name: str) -> Path:
+    """Save a matplotlib figure as lessons/out/NAME.png under the current directory and say so; returns the path."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    path = OUT / f"{name}.png"
+    figure.savefig(path, dpi=120)
+    print(f"picture: {path}")
+    if "ipykernel" not in sys.modules:                  # a notebook shows its open figures
+        import matplotlib.pyplot
+        matplotlib.pyplot.close(figure)
+    return path
+
+
+def show_source(*what: Any) -> None:
+    """Print source code as it is installed: functions, methods, classes, or "module:name", which is not imported for it."""
+    for item in what:
+        path, line, source = _find_in_file(item) if isinstance(item, str) else _inspect(item)
+        print(f"{path}, line {line}\n\n{textwrap.indent(textwrap.dedent(source).rstrip(), '    ')}\n")
+
+
+def _inspect(item: Any) -> tuple[str, int, str]:
+    item = inspect.unwrap(getattr(item, "py_func", item))
+    lines, start = inspect.getsourcelines(item)
+    return _short(inspect.getsourcefile(item) or "?"), start, "".join(lines)
+
+
+def _find_in_file(address: str) -> tuple[str, int, str]:
+    module, _, name = address.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"show_source: there is no module {module!r}")
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name:
+            start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            return _short(spec.origin), start, "\n".join(text.split("\n")[start - 1:node.end_lineno])
+    raise AttributeError(f"show_source: module {module!r} has no function or class {name!r}")
+
+
+def _short(path: str) -> str:
+    """The path from the folder that holds nblayers, kernels and lessons."""
+    resolved = Path(path).resolve()
+    return resolved.relative_to(ROOT).as_posix() if resolved.is_relative_to(ROOT) else str(path)

@@ -1,0 +1,184 @@
+"""What `fit`, `evaluate` and `predict` are given, as batches."""
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nblayers import random
+
+Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
+
+
+class ArrayBatches:
+    """Batches cut from arrays.
+
+    Arguments:
+        x, y, weights: arrays, or lists or dictionaries of arrays, of equal length along axis 0; None for nothing.
+        batch_size: samples in a batch; the last one may be smaller.
+        shuffle: True for a new order of the samples in each pass, "batch" for a new order of whole batches.
+        who: opens error messages.
+
+    Raises:
+        ValueError: arrays of unequal length, or of no samples, or a batch size below 1.
+    """
+
+    one_pass = False
+
+    def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str) -> None:
+        given = {name: arrays_in(value) for name, value in (("x", x), ("y", y), ("sample_weight", weights)) if value is not None}
+        for name, arrays in given.items():
+            if any(array.ndim == 0 for array in arrays):
+                raise ValueError(f"{who}: expected {name} with a batch axis, got a single value")
+        lengths = {name: [len(array) for array in arrays] for name, arrays in given.items()}
+        sizes = {size for group in lengths.values() for size in group}
+        if len(sizes) > 1:
+            shown = ", ".join(f"{name} {' and '.join(map(str, group))}" for name, group in lengths.items())
+            raise ValueError(f"{who}: expected the same number of samples in all arrays, got {shown}")
+        self.samples = sizes.pop() if sizes else 0
+        if self.samples == 0:
+            raise ValueError(f"{who}: expected at least one sample, got arrays of length 0")
+        if batch_size < 1:
+            raise ValueError(f"{who}: expected a batch size of at least 1, got {batch_size}")
+        self.x, self.y, self.weights = x, y, weights
+        self.batch_size, self.shuffle = batch_size, shuffle
+        self.steps = -(-self.samples // batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = self.batch_size
+        if self.shuffle and self.shuffle != "batch":
+            order = random.generator().permutation(self.samples)
+            for start in range(0, self.samples, size):
+                chosen = order[start:start + size]
+                yield _take(self.x, chosen), _take(self.y, chosen), _take(self.weights, chosen)
+            return
+        for batch in random.generator().permutation(self.steps) if self.shuffle else range(self.steps):
+            part = slice(batch * size, (batch + 1) * size)
+            yield _cut(self.x, part), _cut(self.y, part), _cut(self.weights, part)
+
+
+class GivenBatches:
+    """Batches that come ready-made from a generator, an iterable (a DataLoader) or a Sequence.
+
+    Arguments:
+        source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__`, `__getitem__`, and maybe
+            `on_epoch_end`.
+        shuffle: whether the batches of a Sequence come in a new order in each pass.
+        who: opens error messages.
+    """
+
+    def __init__(self, source: Any, shuffle: bool | str, who: str) -> None:
+        self.source, self.shuffle, self.who = source, shuffle, who
+        self.indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+        self.one_pass = not self.indexed and iter(source) is source
+        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
+        if self.steps == 0:
+            raise ValueError(f"{who}: expected at least one batch, got a {type(source).__name__} of length 0")
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._indexed() if self.indexed else self.source:
+            yield self._unpacked(batch)
+
+    def _indexed(self) -> Iterator[Any]:
+        getattr(self.source, "on_epoch_begin", lambda: None)()
+        for i in random.generator().permutation(self.steps or 0) if self.shuffle else range(self.steps or 0):
+            yield self.source[int(i)]
+        getattr(self.source, "on_epoch_end", lambda: None)()
+
+    def _unpacked(self, batch: Any) -> Batch:
+        if isinstance(batch, list):
+            batch = tuple(batch)
+        if not isinstance(batch, tuple):
+            batch = (batch,)
+        if not 1 <= len(batch) <= 3:
+            raise ValueError(f"{self.who}: expected batches of (x,), (x, y) or (x, y, sample_weight), got one of {len(batch)}")
+        x, y, weights = (*batch, None, None)[:3]
+        return as_arrays(x), as_arrays(y), as_arrays(weights)
+
+
+class Epochs:
+    """Hands out the batches of one epoch after another.
+
+    Arguments:
+        batches: where they come from.
+        steps: batches in an epoch; None for a whole pass over the data.
+    """
+
+    def __init__(self, batches: ArrayBatches | GivenBatches, steps: int | None) -> None:
+        self.batches = batches
+        self.steps = steps or batches.steps
+        self._limit = steps
+        self._current: Iterator[Batch] | None = None
+        self._left = 0                  # batches left in the current pass, where that is known
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches of the next epoch; fewer, with a warning, when the data run out."""
+        if self._limit is None:
+            yield from self.batches
+            return
+        for step in range(self._limit):
+            if self._current is None or (step == 0 and self.batches.steps and self._left == 0):
+                self._current, self._left = iter(self.batches), self.batches.steps or 0
+            batch = next(self._current, None)
+            if batch is None:
+                warnings.warn(f"the data ran out after {step} of {self._limit} batches of this epoch; give at least "
+                              "steps_per_epoch batches for each epoch", stacklevel=4)
+                self._current = None
+                return
+            self._left -= 1
+            yield batch
+
+
+def is_batches(x: Any) -> bool:
+    """Whether x hands out batches itself: a generator, an iterable or a Sequence, and not an array or a container of them."""
+    if isinstance(x, (np.ndarray, list, tuple, dict, str, bytes)) or hasattr(x, "__array__") or hasattr(x, "shape"):
+        return False
+    return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def as_arrays(value: Any) -> Any:
+    """Arrays of whatever array-like is given; lists and dictionaries of arrays stay lists and dictionaries."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {name: as_arrays(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)) and any(_is_array(item) or item is None for item in value):
+        return [as_arrays(item) for item in value]
+    return value if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__") else np.asarray(value)
+
+
+def arrays_in(value: Any) -> list[Any]:
+    """The arrays in what `as_arrays` returns."""
+    if isinstance(value, dict):
+        return [array for item in value.values() for array in arrays_in(item)]
+    if isinstance(value, list):
+        return [array for item in value for array in arrays_in(item)]
+    return [] if value is None else [value]
+
+
+def split(value: Any, fraction: float, samples: int) -> tuple[Any, Any]:
+    """The first part of all arrays, and the last `fraction` of them for validation."""
+    at = int(samples * (1.0 - fraction))
+    return _cut(value, slice(0, at)), _cut(value, slice(at, samples))
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") or hasattr(value, "shape")
+
+
+def _take(value: Any, chosen: np.ndarray) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.take(chosen, axis=0)
+    if isinstance(value, dict):
+        return {name: _take(item, chosen) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_take(item, chosen) for item in value]
+    return None if value is None else value[chosen]
+
+
+def _cut(value: Any, part: slice) -> Any:
+    if isinstance(value, dict):
+        return {name: _cut(item, part) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item, part) for item in value]
+    return None if value is None else value[part]

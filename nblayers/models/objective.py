@@ -1,0 +1,224 @@
+"""The losses and metrics that a model was compiled with."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nblayers import losses as loss_module
+from nblayers import metrics as metric_module
+from nblayers.graph import flatten
+
+_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")      # names that stand for a binary, categorical or sparse kind
+
+
+class _Output:
+    """What is computed for one output of the model."""
+
+    def __init__(self, name: str, loss: Any, loss_weight: float, metrics: list[Any], weighted_metrics: list[Any]) -> None:
+        self.name, self.loss, self.loss_weight = name, loss, loss_weight
+        self.metrics, self.weighted_metrics = metrics, weighted_metrics
+        self.loss_sum = 0.0
+
+
+class Objective:
+    """The losses and metrics of a compiled model, with their running means over an epoch.
+
+    Arguments:
+        loss: name, object or function; for several outputs a list, or a dictionary by output name. None: no loss.
+        loss_weights: a factor for each loss, in the same forms; 1 by default.
+        metrics: list of names and objects; for several outputs a list of lists, or a dictionary by output name.
+        weighted_metrics: the same, for metrics that see the sample weights.
+        who: opens error messages.
+
+    Raises:
+        ValueError: an unknown name, or metrics that are not in a list or dictionary.
+    """
+
+    def __init__(self, loss: Any, loss_weights: Any, metrics: Any, weighted_metrics: Any, who: str) -> None:
+        self.who = who
+        self.loss, self.loss_weights = loss, loss_weights
+        self.metrics, self.weighted_metrics = metrics, weighted_metrics
+        for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            if given is not None and not isinstance(given, (list, tuple, dict)):
+                raise ValueError(f"{who}: compile expected {argument} as a list or a dictionary, got {given!r}")
+        for name in flatten(loss):
+            if isinstance(name, str) and name not in _BY_SHAPE:
+                loss_module.get(name)                   # an unknown name is an error now, not in the first epoch
+        for name in flatten((metrics or [], weighted_metrics or [])):
+            if isinstance(name, str) and name not in _BY_SHAPE:
+                metric_module.get(name)
+        self.outputs: list[_Output] = []
+        self._named_metrics: list[tuple[str, Any]] = []
+        self.reset()
+
+    @property
+    def bound(self) -> bool:
+        """Whether the outputs that the losses belong to are known."""
+        return bool(self.outputs)
+
+    def bind(self, names: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]) -> None:
+        """Find for each output its loss and metrics, the kind of accuracy by the shapes.
+
+        Raises:
+            ValueError: losses, weights or metrics that do not belong to these outputs.
+        """
+        losses = self._each(self.loss, names, "loss")
+        factors = self._each(self.loss_weights, names, "loss_weights")
+        metrics, weighted = (self._each_list(getattr(self, argument), names, argument)
+                             for argument in ("metrics", "weighted_metrics"))
+        for i, (name, y, p) in enumerate(zip(names, targets, predictions, strict=True)):
+            shapes = (np.shape(y) if y is not None else np.shape(p), np.shape(p))
+            loss = self._loss(losses[i], *shapes)
+            self.outputs.append(_Output(name, loss, 1.0 if factors[i] is None else float(factors[i]),
+                                        [_metric(m, *shapes, loss) for m in metrics[i]],
+                                        [_metric(m, *shapes, loss) for m in weighted[i]]))
+        self._name_metrics()
+
+    def targets_expected(self) -> int:
+        """How many of the outputs have a loss or a metric."""
+        return sum(o.loss is not None or bool(o.metrics or o.weighted_metrics) for o in self.outputs)
+
+    # ---- one batch --------------------------------------------------------------------------------------------------
+
+    def value_and_gradients(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
+                            weights: Sequence[Any]) -> tuple[float, list[Any]]:
+        """The weighted sum of the losses and its gradient for each output (None where there is no loss)."""
+        total = 0.0
+        gradients: list[Any] = []
+        for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
+            if output.loss is None:
+                gradients.append(None)
+                continue
+            try:
+                value, dp = output.loss.value_and_gradient(y, p, weight, mask)
+            except ValueError as error:
+                raise ValueError(f"{self._at(output)}: {error}") from error
+            total += value * output.loss_weight
+            gradients.append(dp if output.loss_weight == 1.0 else dp * dp.dtype.type(output.loss_weight))
+            output.loss_sum += value * len(p)
+        return total, gradients
+
+    def value(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any], weights: Sequence[Any]) -> float:
+        """The weighted sum of the losses."""
+        total = 0.0
+        for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
+            if output.loss is not None:
+                try:
+                    value = output.loss(y, p, weight, mask)
+                except ValueError as error:
+                    raise ValueError(f"{self._at(output)}: {error}") from error
+                total += value * output.loss_weight
+                output.loss_sum += value * len(p)
+        return total
+
+    def update(self, loss: float, samples: int, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
+               weights: Sequence[Any]) -> None:
+        """Take one batch into the running means of loss and metrics."""
+        self._loss_sum += loss * samples
+        self._samples += samples
+        for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
+            for metric in output.metrics:
+                metric.update_state(y, p, _weighed(mask, None, p))
+            for metric in output.weighted_metrics:
+                metric.update_state(y, p, _weighed(mask, weight, p))
+
+    # ---- results ----------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Start the running means afresh."""
+        self._loss_sum, self._samples = 0.0, 0
+        for output in self.outputs:
+            output.loss_sum = 0.0
+        for _, metric in self._named_metrics:
+            metric.reset_state()
+
+    def results(self) -> dict[str, float]:
+        """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses."""
+        count = max(self._samples, 1)
+        found: dict[str, float] = {"loss": self._loss_sum / count}
+        singles = {f"{o.name}_loss": o.loss_sum / count for o in self.outputs if o.loss is not None}
+        if len(singles) > 1:
+            found.update(singles)
+        for name, metric in self._named_metrics:
+            result = metric.result()
+            found.update(result if isinstance(result, dict) else {name: float(result)})
+        return found
+
+    def all_metrics(self) -> list[Any]:
+        """The metric objects."""
+        return [metric for _, metric in self._named_metrics]
+
+    # ---- which belongs to which output --------------------------------------------------------------------------------
+
+    def _each(self, given: Any, names: Sequence[str], argument: str) -> list[Any]:
+        """One entry for each output, from a single one, a list, or a dictionary by name."""
+        if isinstance(given, dict):
+            unknown = [key for key in given if key not in names]
+            if unknown and not (len(names) == 1 and len(given) == 1):
+                raise ValueError(f"{self.who}: {argument} names {unknown}, expected names of outputs: {list(names)}")
+            return list(given.values()) if unknown else [given.get(name) for name in names]
+        if isinstance(given, (list, tuple)):
+            if len(given) != len(names):
+                raise ValueError(f"{self.who}: expected {argument} for {len(names)} outputs, got {len(given)}")
+            return list(given)
+        return [given] * len(names)
+
+    def _each_list(self, given: Any, names: Sequence[str], argument: str) -> list[list[Any]]:
+        if not given:
+            return [[] for _ in names]
+        if len(names) == 1:
+            return [flatten(given)]
+        return [[] if entry is None else flatten(entry) for entry in self._each(given, names, argument)]
+
+    def _loss(self, identifier: Any, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> Any:
+        if identifier is None:
+            return None
+        if identifier in ("crossentropy", "ce"):
+            sparse = len(y_shape) < len(p_shape) or (y_shape[-1] == 1 and p_shape[-1] > 1)
+            kind = "binary" if p_shape[-1] == 1 else "sparse_categorical" if sparse else "categorical"
+            identifier = f"{kind}_crossentropy"
+        return loss_module.get(identifier)
+
+    def _name_metrics(self) -> None:
+        """Names as in Keras: the output's before the metric's where there are several; a name's second use is numbered."""
+        several = len(self.outputs) > 1
+        named: dict[str, Any] = {}
+        for weighted in (False, True):
+            for output in self.outputs:
+                for metric in output.weighted_metrics if weighted else output.metrics:
+                    prefix = f"{output.name}_" if several else ""
+                    name = prefix + metric.name
+                    if weighted and name in named:
+                        name = f"{prefix}weighted_{metric.name}"
+                    base, count = name, 0
+                    while name in named:
+                        count += 1
+                        name = f"{base}_{count}"
+                    named[name] = metric
+        self._named_metrics = sorted(named.items()) if several else list(named.items())
+
+    def _at(self, output: _Output) -> str:
+        return f"{self.who}, output {output.name!r}" if len(self.outputs) > 1 else self.who
+
+
+def _metric(identifier: Any, y_shape: tuple[int, ...], p_shape: tuple[int, ...], loss: Any) -> Any:
+    if not isinstance(identifier, str):
+        return metric_module.get(identifier)
+    if identifier in _BY_SHAPE:
+        metric = metric_module.resolve(identifier, y_shape, p_shape, loss)
+    else:
+        metric = metric_module.get(identifier)
+    metric.name = identifier
+    return metric
+
+
+def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:
+    """Mask and sample weight in one array."""
+    if mask is None:
+        return weight
+    merged = mask.astype(prediction.dtype)
+    if weight is None:
+        return merged
+    if weight.ndim == merged.ndim + 1 and weight.shape[-1] == 1:
+        weight = weight[..., 0]
+    return merged * weight.reshape(weight.shape + (1,) * (merged.ndim - weight.ndim))

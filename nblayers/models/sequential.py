@@ -1,0 +1,162 @@
+"""`Sequential`: layers one after another."""
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nblayers import saving
+from nblayers.graph import Graph, InputLayer, SymbolicTensor, flatten, flatten_shapes, is_shape
+from nblayers.layers.base import Layer
+from nblayers.models.model import Model
+
+
+class Sequential(Model):
+    """A stack of layers, each of which is given the output of the one before.
+
+        model = Sequential([Input((10, 1)), LSTM(32), Dense(1)])
+
+    The weights are made as soon as the shape of the input is known: from an `Input`, from `input_shape=` of the first
+    layer, from `build(input_shape)`, or from the first data.
+
+    Arguments:
+        layers: the layers; more can be added with `add`.
+        trainable: whether an optimizer may change the weights.
+        name: "sequential", numbered, by default.
+
+    Raises:
+        ValueError: something that is not a layer, or two layers of one name.
+    """
+
+    def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._chain: list[Any] = []             # the symbolic output after each layer, once the input's shape is known
+        for layer in layers or []:
+            self.add(layer)
+        if not trainable:
+            self.trainable = False
+
+    def add(self, layer: Any) -> None:
+        """Put a layer (or an `Input`) on top of the stack.
+
+        Raises:
+            ValueError: not a layer, a layer of a name that is taken, a second input, or a layer that does not fit the
+                output of the one before.
+        """
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer):
+            layer = layer.node.layer
+        if not isinstance(layer, Layer):
+            raise ValueError(f"{self.described}: expected a layer, got {type(layer).__name__} {layer!r}")
+        if any(layer.name == other.name and layer is not other for other in self._layers):
+            raise ValueError(f"{self.described}: expected layers of different names, got a second layer named {layer.name!r}")
+        if isinstance(layer, InputLayer) and self._layers:
+            raise ValueError(f"{self.described}: an Input can only stand first, got {layer.name!r} as layer {len(self._layers)}")
+        if not self._layers and not isinstance(layer, InputLayer):
+            shape = _known_input_shape(layer)
+            if shape is not None:
+                self._start(shape)
+        if isinstance(layer, InputLayer):
+            self._chain = [layer.output]
+        elif self._chain:
+            self._chain.append(layer(self._chain[-1]))
+        self._layers.append(layer)
+        self._changed()
+
+    def pop(self, rebuild: bool = True) -> Layer:
+        """Take the last layer off and return it (`rebuild` is accepted as in Keras).
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not self.layers:
+            raise ValueError(f"{self.described}: there is no layer to take off")
+        if self._chain:
+            self._chain.pop()
+        layer = self._layers.pop()
+        self._changed()
+        return layer
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of this shape, batch axis included.
+
+        Raises:
+            ValueError: no layers, or a model that has another input shape already.
+        """
+        if not self.layers:
+            raise ValueError(f"{self.described}: a model without layers cannot be built; add some")
+        if self._chain:
+            known = [tensor.shape for tensor in flatten(self._chain[0])]
+            if input_shape is not None and [shape[1:] for shape in flatten_shapes(input_shape)] != [s[1:] for s in known]:
+                raise ValueError(f"{self.described}: expected input shape {known}, for which it is built, got {input_shape}")
+            return
+        if input_shape is None:
+            raise ValueError(f"{self.described}: build expected an input shape, got None")
+        layers, self._layers = self._layers, []
+        self._start(input_shape)
+        for layer in layers:
+            self._chain.append(layer(self._chain[-1]))
+        self._layers.extend(layers)
+        self._changed()
+
+    def _start(self, input_shape: Any) -> None:
+        """Begin with input layers of this shape, whatever the batch size."""
+        shapes = flatten_shapes(input_shape)
+        entries = [InputLayer(batch_shape=(None, *shape[1:])) for shape in shapes]
+        self._layers.extend(entries)
+        tensors = [entry.output for entry in entries]
+        self._chain = [tensors[0] if is_shape(input_shape) else tensors]
+
+    def _changed(self) -> None:
+        self._parts = None
+        self.built = len(self._chain) > 1
+        if self.built:
+            self._input_structure, self._output_structure = self._chain[0], self._chain[-1]
+            self._graph = Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
+        else:
+            self._graph = None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the input layer."""
+        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if self._graph is not None:
+            return super().compute_output_shape(input_shape)
+        for layer in self.layers:
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def _graph_or_error(self) -> Graph:
+        if self._graph is None:
+            raise ValueError(f"{self.described}: its inputs and outputs are not known yet; call it on data or build(input_shape)")
+        return self._graph
+
+    def get_config(self) -> dict[str, Any]:
+        config = Layer.get_config(self)
+        config["layers"] = [saving.serialize(layer) for layer in self._layers]
+        if self.built:
+            config["build_input_shape"] = self.input_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None,
+                    safe_mode: bool = True) -> "Sequential":
+        """Make a model from what `get_config` gave, ours or Keras'.
+
+        Raises:
+            ValueError: a layer of an unknown class; give it in `custom_objects`.
+        """
+        model = cls(name=config.get("name"))
+        for layer in config["layers"]:
+            model.add(saving.deserialize(layer, custom_objects, safe_mode))
+        shape = config.get("build_input_shape")
+        if shape and not model.built and model.layers:
+            model.build(tuple(shape) if is_shape(shape) else shape)
+        if not config.get("trainable", True):
+            model.trainable = False
+        return model
+
+
+def _known_input_shape(layer: Layer) -> Any:
+    """The shape of the input that a first layer was declared for, or None."""
+    if layer.declared_input_shape is not None:
+        return layer.declared_input_shape
+    return layer.input_shape if isinstance(layer, Model) and layer._graph is not None else None

@@ -1,0 +1,441 @@
+"""compile, fit, evaluate, predict: the training loop of every model."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nblayers import optimizers
+from nblayers.callbacks import CallbackList, History
+from nblayers.devices import to_numpy
+from nblayers.graph import flatten, map_structure, pack
+from nblayers.layers.base import Layer, _flatten
+from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split
+from nblayers.models.interrupts import Uninterrupted
+from nblayers.models.objective import Objective
+
+
+class Trainer(Layer):
+    """A layer that can be trained: the base of `Model`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.optimizer: Any = None
+        self.loss: Any = None
+        self.history: Any = None
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        self._objective: Objective | None = None
+        self._compile_arguments: dict[str, Any] = {}
+        self._parts: _Parts | None = None
+
+    # ---- compile ----------------------------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
+                weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
+                jit_compile: bool | str = "auto", auto_scale_loss: bool = True) -> None:
+        """Set how the model is trained. Call it again after changing which layers are trainable.
+
+        Arguments:
+            optimizer: name or object.
+            loss: name or object; for several outputs a list, or a dictionary by output name.
+            loss_weights: a factor for each loss.
+            metrics: list of names and objects; for several outputs a list of lists, or a dictionary by output name.
+                "accuracy" chooses the binary, categorical or sparse kind by the shapes.
+            weighted_metrics: the same, for metrics that see `sample_weight` and `class_weight`.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: accepted as in Keras; the kernels are always
+                compiled, and every batch is a step of its own.
+
+        Raises:
+            ValueError: an unknown optimizer, loss or metric.
+        """
+        self.optimizer = optimizers.get(optimizer)
+        self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
+        self.loss = loss
+        self.stop_training = False
+        self._parts = None
+        self._compile_arguments = {"optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights,
+                                   "metrics": metrics, "weighted_metrics": weighted_metrics}
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._objective is not None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metric objects that the model was compiled with (found out with the first batch)."""
+        return self._objective.all_metrics() if self._objective is not None else []
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the numbers that `evaluate` returns, in its order."""
+        return list(self._objective.results()) if self._objective is not None else []
+
+    def reset_metrics(self) -> None:
+        """Start the running means of loss and metrics afresh."""
+        self._objective_for("reset_metrics").reset()
+
+    # ---- fit --------------------------------------------------------------------------------------------------------
+
+    def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
+            callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool | str = True,
+            class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
+            steps_per_epoch: int | None = None, validation_steps: int | None = None,
+            validation_batch_size: int | None = None, validation_freq: int | Sequence[int] = 1) -> History:
+        """Train for some epochs and return the history: `history.history["loss"]` is the list of the epochs' losses.
+
+        An interrupt (Ctrl-C) leaves the weights of the last whole step and `model.history` with the epochs so far.
+
+        Arguments:
+            x: array, list or dictionary of arrays; or a generator, an iterable or a Sequence of batches (x, y) or
+                (x, y, sample_weight).
+            y: targets; a list or dictionary for several outputs; None where x gives batches.
+            batch_size: 32 by default.
+            epochs: the number of the last epoch, counted from `initial_epoch`.
+            verbose: 0 nothing, 1 a progress line, 2 a line for each epoch; "auto": 1 on a terminal, 2 elsewhere.
+            callbacks: list of callbacks.
+            validation_split: the part of the data, taken from their end before shuffling, to validate on.
+            validation_data: (x, y), (x, y, sample_weight), or batches.
+            shuffle: a new order of the samples in each epoch; "batch" reorders whole batches.
+            class_weight: {class: weight of its samples}; 1 for a class that is left out.
+            sample_weight: a weight for each sample, or for each time step of each sample.
+            steps_per_epoch, validation_steps: batches in an epoch; a whole pass over the data by default.
+            validation_batch_size: `batch_size` by default.
+            validation_freq: validate after every so many epochs, or after the epochs of this list.
+
+        Raises:
+            ValueError: not compiled; data that do not fit each other or the model.
+        """
+        objective = self._objective_for("fit")
+        if not 0.0 <= validation_split < 1.0:
+            raise ValueError(f"{self.described}: expected validation_split between 0 and 1, got {validation_split}")
+        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
+        training = Epochs(self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch),
+                          steps_per_epoch)
+        validation = None
+        if validation_data is not None:
+            validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
+                                     epochs=epochs, steps=training.steps)
+        self._parts = None
+        self.stop_training = False
+        try:
+            self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, class_weight)
+        except KeyboardInterrupt:
+            callbacks.close()
+            raise
+        return self.history
+
+    def _run_epochs(self, epochs: range, training: Epochs, validation: Epochs | None, validation_freq: int | Sequence[int],
+                    callbacks: CallbackList, class_weight: dict[int, float] | None) -> None:
+        objective = self._objective_for("fit")
+        logs: dict[str, float] = {}
+        callbacks.on_train_begin()
+        for epoch in epochs:
+            objective.reset()
+            callbacks.on_epoch_begin(epoch)
+            batches = self._train_epoch(training, callbacks, class_weight)
+            if batches == 0 and epoch == epochs[0]:
+                raise ValueError(f"{self.described}: fit expected at least one batch, got none")
+            if batches == 0:
+                break
+            logs = objective.results()
+            if validation is not None and _is_due(epoch + 1, validation_freq):
+                logs.update({f"val_{name}": value for name, value in self._test_epoch(validation, callbacks).items()})
+            logs = dict(sorted(logs.items()))
+            callbacks.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        callbacks.on_train_end(logs)
+
+    def _train_epoch(self, training: Epochs, callbacks: CallbackList, class_weight: dict[int, float] | None) -> int:
+        """Train on the batches of one epoch and return how many they were."""
+        step = -1
+        for step, (x, y, weight) in enumerate(training.epoch()):
+            if class_weight is not None and weight is None:
+                weight = self._class_weights(y, class_weight)
+            callbacks.on_train_batch_begin(step)
+            self._train_step(x, y, weight)
+            callbacks.on_train_batch_end(step, self._sorted_results)
+            if self.stop_training:
+                break
+        return step + 1
+
+    def _train_step(self, x: Any, y: Any, weight: Any) -> None:
+        """Forward, loss, backward, and one step of the optimizer."""
+        objective = self._objective_for("fit")
+        outputs = self.forward(x, training=True)
+        predictions, targets, masks, weights = self._compared(x, y, weight, outputs)
+        parts = self._parts or self._find_parts()
+        if objective.loss is None and not self.losses:
+            raise ValueError(f"{self.described}: fit needs a loss; give one to compile")
+        loss, gradients = objective.value_and_gradients(targets, predictions, masks, weights)
+        loss += parts.penalties()
+        for gradient in parts.gradients:
+            gradient.fill(0)
+        self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
+        with Uninterrupted():
+            self.optimizer.step(parts.trainable, self.device)
+        objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
+
+    # ---- evaluate and predict -----------------------------------------------------------------------------------------
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
+                 sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
+                 return_dict: bool = False) -> Any:
+        """The loss and the metrics over the data: a number, a list in the order of `metrics_names`, or a dictionary.
+
+        The arguments are those of `fit`.
+
+        Raises:
+            ValueError: not compiled; data that do not fit each other or the model.
+        """
+        self._objective_for("evaluate")
+        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps)
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
+                                     steps=testing.steps)
+        return _as_asked(self._test_epoch(testing, callbacks), return_dict)
+
+    def _test_epoch(self, testing: Epochs, callbacks: CallbackList) -> dict[str, float]:
+        objective = self._objective_for("evaluate")
+        self.stop_evaluating = False
+        callbacks.on_test_begin()
+        objective.reset()
+        for step, (x, y, weight) in enumerate(testing.epoch()):
+            callbacks.on_test_batch_begin(step)
+            self._test_step(x, y, weight)
+            callbacks.on_test_batch_end(step, self._sorted_results)
+            if self.stop_evaluating:
+                break
+        callbacks.on_test_end(self._sorted_results())
+        return objective.results()
+
+    def _test_step(self, x: Any, y: Any, weight: Any) -> None:
+        objective = self._objective_for("evaluate")
+        outputs = self.forward(x, training=False)
+        predictions, targets, masks, weights = self._compared(x, y, weight, outputs)
+        loss = objective.value(targets, predictions, masks, weights) + (self._parts or self._find_parts()).penalties()
+        objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
+                callbacks: Any = None) -> Any:
+        """The outputs for x as NumPy arrays: one array, or a list or dictionary of them for several outputs.
+
+        Raises:
+            ValueError: data that do not fit the model.
+        """
+        x = x if is_batches(x) else self._inputs(x)
+        predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps)
+        if not isinstance(callbacks, CallbackList):
+            callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
+                                     steps=predicting.steps)
+        self.stop_predicting = False
+        batches: list[Any] = []
+        outputs: Any = None
+        callbacks.on_predict_begin()
+        for step, (batch, _, _) in enumerate(predicting.epoch()):
+            callbacks.on_predict_batch_begin(step)
+            outputs = self.forward(batch, training=False)
+            batches.append([to_numpy(y) for y in flatten(outputs)])
+            callbacks.on_predict_batch_end(step, lambda: {"outputs": outputs})      # noqa: B023: called at once
+            if self.stop_predicting:
+                break
+        callbacks.on_predict_end()
+        if not batches:
+            raise ValueError(f"{self.described}: predict expected at least one batch, got none")
+        whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+        return pack(outputs, whole)
+
+    # ---- single batches -------------------------------------------------------------------------------------------------
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
+                       class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:
+        """One training step on one batch; returns its loss and metrics as `evaluate` does."""
+        objective = self._objective_for("train_on_batch")
+        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        batches = self._batches(x, y, sample_weight, class_weight, None, False, 1)
+        objective.reset()
+        for batch in batches:
+            self._train_step(*batch)
+        return _as_asked(objective.results(), return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """The loss and the metrics of one batch, as `evaluate` returns them."""
+        objective = self._objective_for("test_on_batch")
+        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        batches = self._batches(x, y, sample_weight, None, None, False, 1)
+        objective.reset()
+        for batch in batches:
+            self._test_step(*batch)
+        return _as_asked(objective.results(), return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch as NumPy arrays."""
+        return map_structure(lambda y: np.array(to_numpy(y)), self.forward(self._inputs(x), training=False))
+
+    # ---- data -----------------------------------------------------------------------------------------------------------
+
+    def _arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
+        if x is None:
+            raise ValueError(f"{self.described}: expected data x, got None")
+        if is_batches(x):
+            for name, value in (("y", y), ("sample_weight", weight)):
+                if value is not None:
+                    raise ValueError(f"{self.described}: x gives batches, so {name} belongs into them: (x, y, sample_weight)")
+            return x, None, None
+        return self._inputs(x), self._in_own_dtype(as_arrays(y)), self._in_own_dtype(as_arrays(weight))
+
+    def _inputs(self, x: Any) -> Any:
+        return self._in_own_dtype(as_arrays(x))
+
+    def _in_own_dtype(self, value: Any) -> Any:
+        """Floating arrays in the dtype that all layers share, converted once and not in every batch."""
+        dtypes = {layer.dtype for layer in self.sublayers} or {self.dtype}
+        if value is None or len(dtypes) > 1:
+            return value
+        dtype, = dtypes
+
+        def convert(array: Any) -> Any:
+            return array.astype(dtype) if array is not None and array.dtype.kind == "f" and array.dtype != dtype else array
+        return map_structure(convert, value)
+
+    def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
+                 shuffle: bool | str, steps: int | None) -> ArrayBatches | GivenBatches:
+        if is_batches(x):
+            return GivenBatches(x, shuffle, self.described)
+        if class_weight is not None:
+            if weight is not None:
+                raise ValueError(f"{self.described}: expected class_weight or sample_weight, got both")
+            weight = self._class_weights(y, class_weight)
+        samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
+        size = batch_size or (-(-samples // steps) if steps else 32)
+        return ArrayBatches(x, y, weight, int(size), shuffle, self.described)
+
+    def _split(self, x: Any, y: Any, weight: Any, fraction: float) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
+        if is_batches(x):
+            raise ValueError(f"{self.described}: validation_split needs arrays; for batches give validation_data")
+        samples = ArrayBatches(x, y, weight, 1, False, self.described).samples
+        if int(samples * (1.0 - fraction)) in (0, samples):
+            raise ValueError(f"{self.described}: {samples} samples are too few for validation_split={fraction}: training "
+                             "and validation need at least one each")
+        parts = [split(value, fraction, samples) for value in (x, y, weight)]
+        return (parts[0][0], parts[1][0], parts[2][0]), (parts[0][1], parts[1][1], parts[2][1])
+
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Epochs:
+        given = data if isinstance(data, (list, tuple)) else (data,)
+        if not 1 <= len(given) <= 3:
+            raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), got {len(given)} values")
+        x, y, weight = self._arrays(*(*given, None, None)[:3])
+        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps)
+
+    def _class_weights(self, y: Any, class_weight: dict[int, float]) -> np.ndarray:
+        """The weight of each sample by its class: a number, or the place of the largest entry of a row."""
+        classes = to_numpy(y) if hasattr(y, "shape") else None
+        if classes is None or classes.ndim > 2:
+            got = "several outputs" if classes is None else f"y of shape {classes.shape}"
+            raise ValueError(f"{self.described}: class_weight needs one output and y of shape (samples,) or (samples, classes), got {got}")
+        if classes.ndim == 2:
+            classes = classes[:, 0] if classes.shape[1] == 1 else classes.argmax(axis=1)
+        present, where = np.unique(np.round(classes).astype(np.int64), return_inverse=True)
+        return np.array([class_weight.get(int(c), 1.0) for c in present], self.dtype)[where.reshape(-1)]
+
+    # ---- outputs beside targets -------------------------------------------------------------------------------------------
+
+    def _compared(self, x: Any, y: Any, weight: Any, outputs: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """Predictions, targets, masks and sample weights as lists with one entry for each output."""
+        objective = self._objective_for("fit")
+        made = self.compute_mask(x, None)
+        if not isinstance(outputs, (list, tuple, dict)):
+            if isinstance(y, (list, dict)) and len(y) == 1:
+                y, = y.values() if isinstance(y, dict) else y
+            if isinstance(weight, (list, dict)) and len(weight) == 1:
+                weight, = weight.values() if isinstance(weight, dict) else weight
+            predictions, targets, masks, weights = [outputs], [y], [made], [weight]
+            names = self._names_of_outputs(1)
+        else:
+            predictions = flatten(outputs)
+            names = sorted(outputs) if isinstance(outputs, dict) else self._names_of_outputs(len(predictions))
+            masks = made if isinstance(made, list) else [None] * len(predictions)
+            targets = self._by_output(y, names, "y")
+            shared = hasattr(weight, "shape") and weight.ndim <= 2 and weight.size == len(weight)
+            weights = [weight] * len(names) if shared else self._by_output(weight, names, "sample_weight")
+        if not objective.bound:
+            objective.bind(names, targets, predictions)
+        for name, target, output in zip(names, targets, objective.outputs, strict=True):
+            if target is None and (output.loss is not None or output.metrics or output.weighted_metrics):
+                raise ValueError(f"{self.described}: expected targets y for output {name!r}, got None")
+            if isinstance(target, (list, dict)):
+                raise ValueError(f"{self.described}: expected one array y for output {name!r}, got {len(target)} arrays")
+        return predictions, targets, masks, weights
+
+    def _by_output(self, given: Any, names: Sequence[str], what: str) -> list[Any]:
+        """Arrays given as a list or by the names of the outputs, in the order of the outputs."""
+        if given is None:
+            return [None] * len(names)
+        if isinstance(given, dict):
+            if set(given) - set(names):
+                raise ValueError(f"{self.described}: expected {what} for the outputs {list(names)}, got {list(given)}")
+            return [given.get(name) for name in names]
+        arrays = given if isinstance(given, list) else [given]
+        if len(arrays) != len(names):
+            losses = self._compile_arguments["loss"]
+            present = [loss is not None for loss in losses] if isinstance(losses, (list, tuple)) else []
+            if len(present) != len(names) or sum(present) != len(arrays):       # a list may leave out outputs without loss
+                raise ValueError(f"{self.described}: expected {what} for {len(names)} outputs, got {len(arrays)} arrays")
+            waiting = iter(arrays)
+            return [next(waiting) if has_loss else None for has_loss in present]
+        return arrays
+
+    def _names_of_outputs(self, count: int) -> Sequence[str]:
+        names: Sequence[str] = getattr(self, "output_names", ())
+        return names if len(names) == count else [f"output_{i + 1}" for i in range(count)]
+
+    # ---- small things -----------------------------------------------------------------------------------------------------
+
+    def _objective_for(self, method: str) -> Objective:
+        if self._objective is None:
+            raise ValueError(f"{self.described}: call compile(optimizer, loss) before {method}")
+        return self._objective
+
+    def _sorted_results(self) -> dict[str, float]:
+        return dict(sorted(self._objective_for("fit").results().items()))
+
+    def _find_parts(self) -> "_Parts":
+        self._parts = _Parts(self)
+        return self._parts
+
+
+class _Parts:
+    """What each training step goes through, looked up once: a model has many attributes, and a step is short."""
+
+    def __init__(self, model: Trainer) -> None:
+        self.trainable = model.trainable_weights
+        self.gradients = [parameter.grad for parameter in model.weights]
+        self.regularized = [parameter for parameter in self.trainable if parameter.regularizer is not None]
+        self.layers = _flatten(model)
+
+    def penalties(self) -> float:
+        """The sum of `model.losses`: what add_loss and the activity regularizers gave, and the weights' penalties."""
+        total = 0.0
+        for layer in self.layers:
+            if layer._losses:
+                total += sum(float(loss) for loss in layer._losses)
+        for parameter in self.regularized:
+            total += float(parameter.regularizer(parameter.value))
+        return total
+
+
+def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
+    return epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
+
+
+def _as_asked(logs: dict[str, float], return_dict: bool) -> Any:
+    if return_dict:
+        return dict(sorted(logs.items()))
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values

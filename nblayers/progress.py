@@ -1,0 +1,133 @@
+"""The progress line of fit, evaluate and predict, as Keras prints it."""
+import math
+import os
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+_BOLD, _GREEN, _GREY, _END = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
+
+
+def resolve_verbose(verbose: Any) -> int:
+    """0, 1 or 2; "auto" is the line that moves (1) on a terminal or in a notebook, and a line for each epoch (2) elsewhere.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if verbose == "auto":
+        return 1 if is_dynamic() else 2
+    if verbose not in (0, 1, 2):
+        raise ValueError(f"expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}")
+    return int(verbose)
+
+
+def is_dynamic() -> bool:
+    """Whether a line that was printed can be printed over."""
+    terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    return terminal or "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
+
+
+class Progbar:
+    """One progress line.
+
+    Where the output is no terminal, only the finished line is printed, without colours.
+
+    Arguments:
+        target: how many steps there will be; None if unknown.
+        width: characters of the bar.
+        verbose: 0 nothing, 1 the line that moves, 2 only the finished line.
+        interval: seconds between two updates.
+        unit_name: what a step is called.
+        stateful_metrics: accepted as in Keras: values are printed as they are given.
+    """
+
+    def __init__(self, target: int | None, width: int = 20, verbose: int = 1, interval: float = 0.05,
+                 unit_name: str = "step", stateful_metrics: Any = None) -> None:
+        self.target, self.width, self.verbose = target, width, verbose
+        self.interval, self.unit_name = interval, unit_name
+        self.dynamic = is_dynamic()
+        self._start = self._first_step = time.perf_counter()
+        self._last = -math.inf
+        self.seen = 0
+        self._printed = 0               # visible characters of the moving line
+
+    @property
+    def due(self) -> bool:
+        """Whether an update now would be shown."""
+        return self.verbose == 1 and self.dynamic and time.perf_counter() - self._last >= self.interval
+
+    def update(self, current: int, values: Iterable[tuple[str, float]] | None = None, finalize: bool | None = None) -> None:
+        """Show that `current` steps are done; `values` are (name, number) pairs. The last update ends the line."""
+        now = time.perf_counter()
+        if self.seen == 0:
+            self._first_step = now
+        self.seen = current
+        if finalize is None:
+            finalize = self.target is not None and current >= self.target
+        if self.verbose and (finalize or self.due):
+            self._last = now
+            self._show(now, "".join(f" - {name}: {_number(value)}" for name, value in values or ()), finalize)
+
+    def add(self, n: int, values: Iterable[tuple[str, float]] | None = None) -> None:
+        """Show that n more steps are done."""
+        self.update(self.seen + n, values)
+
+    def close(self) -> None:
+        """End a line that is still moving, so that what is printed next starts on a new one."""
+        if self._printed:
+            _print("\n")
+            self._printed = 0
+
+    def _show(self, now: float, values: str, finalize: bool) -> None:
+        seen, target = self.seen, self.target
+        each = self._seconds_per_step(now)
+        count = f"{seen:{len(str(target))}d}/{target}" if target else f"{seen:7d}/Unknown"
+        clock = _duration(each * (target - seen)) if target and not finalize else f"{now - self._start:.0f}s"
+        rest = f"{_rate(each)}/{self.unit_name}{values}"
+        if self.verbose == 2:
+            _print(f"{count} - {clock} - {rest}\n")
+            return
+        bar = "━" * self.width if target else ""
+        line = f"{count} {bar} {clock} {rest}"
+        if not self.dynamic:
+            _print(line + "\n")
+            return
+        full = self.width * min(seen, target) // target if target else 0
+        coloured = f"{_GREEN}{bar[:full]}{_END}{_GREY}{bar[full:]}{_END}"
+        blanks = " " * (self._printed - len(line))      # over what a longer line left standing
+        _print(f"\r{_BOLD}{count}{_END} {coloured} {_BOLD}{clock}{_END} {rest}{blanks}" + "\n" * finalize)
+        self._printed = 0 if finalize else len(line)
+
+    def _seconds_per_step(self, now: float) -> float:
+        """The first step loads and compiles kernels: where there are more, it does not count."""
+        if self.seen > 1:
+            return (now - self._first_step) / (self.seen - 1)
+        return now - self._start if self.seen else 0.0
+
+
+def _rate(seconds: float) -> str:
+    if seconds >= 1 or seconds == 0:
+        return f"{seconds:.0f}s"
+    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    if whole > 3600:
+        return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+    return f"{whole // 60}:{whole % 60:02d}" if whole > 60 else f"{whole}s"
+
+
+def _print(text: str) -> None:
+    """Write to stdout, with = for the bar where the encoding has no such character."""
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.replace("━", "=").encode(encoding, "ignore").decode(encoding))
+    sys.stdout.flush()

@@ -1,0 +1,56 @@
+"""What every test runs under: the checkout these tests lie in, few threads, Keras on JAX, the CUDA simulator."""
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))                       # this checkout, also where another copy is installed ...
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))     # ... and in children
+
+ON_GPU = os.environ.get("NBLAYERS_TEST_GPU") == "1"
+os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if ON_GPU else "1"
+os.environ.pop("NBLAYERS_DEVICE", None)
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["MPLBACKEND"] = "agg"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+THREADS = str(min(2, os.cpu_count() or 1))
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(variable, THREADS)
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+import kernels  # noqa: E402
+from nblayers import config, devices  # noqa: E402
+from nblayers.layers import base  # noqa: E402
+
+DEFAULTS = dict(config._state)
+
+
+@pytest.fixture(params=kernels.ROOMS)
+def device(request):
+    """The name of each room in turn; nothing is set: hand it to `layer.to(device)` or `nblayers.device(device)`."""
+    return request.param
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def x64():
+    """JAX in double precision, so that a Keras layer made in the test with dtype="float64" is one."""
+    import jax
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings():
+    """Default device, dtype and names for every test."""
+    devices._current.clear()
+    config._state.update(DEFAULTS)
+    base.clear_names()
+    yield

@@ -1,0 +1,554 @@
+"""Losses: values and gradients against Keras on JAX, numerical derivatives, weights and masks, a user's own, errors."""
+import keras
+import numpy as np
+import pytest
+from helpers import double_precision, numeric_gradient
+
+from nblayers import config, losses
+from nblayers.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    Loss,
+    LossFunctionWrapper,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+
+TOLERANCE = {"float32": dict(rtol=3e-5, atol=1e-6), "float64": dict(rtol=1e-10, atol=1e-12)}
+REDUCTIONS = ["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight"]
+
+
+def real(rng, shape):
+    return rng.normal(size=shape)
+
+
+def fraction(rng, shape):
+    return rng.uniform(size=shape)
+
+
+def binary(rng, shape):
+    return (rng.uniform(size=shape) > 0.5).astype(float)
+
+
+def softmax(rng, shape):
+    p = rng.uniform(0.05, 1, size=shape)
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def one_hot(rng, shape):
+    return np.eye(shape[-1])[rng.integers(0, shape[-1], shape[:-1])]
+
+
+def classes(rng, shape):
+    return rng.integers(0, 3, shape)
+
+
+# class, options, targets, their shape, predictions, their shape
+CASES = [
+    (MeanSquaredError, {}, real, (5, 4), real, (5, 4)),
+    (MeanSquaredError, {}, real, (5,), real, (5,)),
+    (MeanSquaredError, {}, real, (5,), real, (5, 1)),
+    (MeanSquaredError, {}, real, (5, 1), real, (5,)),
+    (MeanSquaredError, {}, real, (5, 3), real, (5, 3, 1)),
+    (MeanSquaredError, {}, real, (5, 3, 1), real, (5, 3)),
+    (MeanSquaredError, {}, real, (1, 1), real, (1, 1)),
+    (MeanAbsoluteError, {}, real, (5, 4), real, (5, 4)),
+    (MeanAbsoluteError, {}, real, (5, 2, 3), real, (5, 2, 3)),
+    (BinaryCrossentropy, {}, binary, (6, 1), fraction, (6, 1)),
+    (BinaryCrossentropy, {}, fraction, (6,), fraction, (6, 1)),
+    (BinaryCrossentropy, {"label_smoothing": 0.2}, binary, (4, 3), fraction, (4, 3)),
+    (BinaryCrossentropy, {"axis": 1}, binary, (4, 3, 2), fraction, (4, 3, 2)),
+    (BinaryCrossentropy, {"from_logits": True}, binary, (4, 3), real, (4, 3)),
+    (BinaryCrossentropy, {"from_logits": True, "label_smoothing": 0.1, "axis": -2}, binary, (4, 3), real, (4, 3)),
+    (BinaryCrossentropy, {}, real, (4, 3), fraction, (4, 3)),                           # targets outside [0, 1]
+    (CategoricalCrossentropy, {}, one_hot, (5, 4), softmax, (5, 4)),
+    (CategoricalCrossentropy, {}, softmax, (5, 2, 4), softmax, (5, 2, 4)),
+    (CategoricalCrossentropy, {}, fraction, (5, 4), fraction, (5, 4)),                  # neither sums to 1
+    (CategoricalCrossentropy, {"label_smoothing": 0.3}, one_hot, (5, 4), softmax, (5, 4)),
+    (CategoricalCrossentropy, {"axis": 1}, one_hot, (5, 4, 2), fraction, (5, 4, 2)),
+    (CategoricalCrossentropy, {"axis": 1, "label_smoothing": 0.3}, one_hot, (5, 4, 2), fraction, (5, 4, 2)),
+    (CategoricalCrossentropy, {"from_logits": True}, one_hot, (5, 4), real, (5, 4)),
+    (CategoricalCrossentropy, {"from_logits": True, "axis": 1, "label_smoothing": 0.1}, fraction, (5, 4, 2), real, (5, 4, 2)),
+    (SparseCategoricalCrossentropy, {}, classes, (5,), softmax, (5, 3)),
+    (SparseCategoricalCrossentropy, {}, classes, (5, 1), fraction, (5, 3)),
+    (SparseCategoricalCrossentropy, {}, classes, (5, 2), softmax, (5, 2, 3)),
+    (SparseCategoricalCrossentropy, {"from_logits": True}, classes, (5, 2, 1), real, (5, 2, 3)),
+    (SparseCategoricalCrossentropy, {"ignore_class": 1}, classes, (8,), softmax, (8, 3)),
+    (SparseCategoricalCrossentropy, {"ignore_class": 1, "from_logits": True}, classes, (4, 5), real, (4, 5, 3)),
+]
+
+
+def draw(case, dtype):
+    rng = np.random.default_rng(3)
+    loss, _, targets, t_shape, predictions, p_shape = case
+    t, p = targets(rng, t_shape), predictions(rng, p_shape).astype(dtype)
+    return t if loss is SparseCategoricalCrossentropy else t.astype(dtype), p
+
+
+def keras_twin(loss):
+    config = {**loss.get_config(), "dtype": loss.dtype or "float32"}
+    if isinstance(loss, SparseCategoricalCrossentropy):
+        config["axis"] = loss.axis
+    return getattr(keras.losses, type(loss).__name__)(**config)
+
+
+def keras_results(loss, t, p, weights=None):
+    """Value and gradient of the sum of the (weighted) values of Keras' loss."""
+    import jax
+    with double_precision(p.dtype == "float64"):
+        keras.config.set_floatx(str(p.dtype))
+        twin = keras_twin(loss)
+
+        def total(p):
+            value = twin(t, p, weights)
+            return value.sum(), value
+
+        gradient, value = jax.jit(jax.grad(total, has_aux=True))(p)
+        keras.config.set_floatx("float32")
+        return np.asarray(value), np.asarray(gradient)
+
+
+def check(loss, t, p, weights=None, dtype="float32"):
+    expected, dp_expected = keras_results(loss, t, p, weights)
+    given = [t.copy(), p.copy()]
+    value, dp = loss.value_and_gradient(t, p, weights)
+    np.testing.assert_allclose(value, expected, **TOLERANCE[dtype])
+    np.testing.assert_allclose(dp, dp_expected, **TOLERANCE[dtype])
+    assert dp.dtype == dtype and dp.shape == p.shape
+    assert loss.reduction is None or type(value) is float
+    np.testing.assert_allclose(loss(t, p, weights), value, rtol=1e-6)
+    np.testing.assert_array_equal(loss.gradient(t, p, weights), dp)
+    np.testing.assert_array_equal(t, given[0])
+    np.testing.assert_array_equal(p, given[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}-{case[3]}-{case[5]}")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_value_and_gradient_are_those_of_keras(case, dtype):
+    t, p = draw(case, dtype)
+    check(case[0](**case[1], dtype=dtype), t, p, dtype=dtype)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}-{case[3]}-{case[5]}")
+def test_gradient_is_the_derivative_of_the_value(case):
+    t, p = draw(case, "float64")
+    loss = case[0](**case[1])
+    weights = np.random.default_rng(1).uniform(size=np.shape(loss.call(t, p)))
+    dp = loss.gradient(t, p, weights)
+    np.testing.assert_allclose(dp, numeric_gradient(lambda: loss(t, p, weights), p), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("reduction", [*REDUCTIONS, None])
+@pytest.mark.parametrize("shape", [None, (4,), (4, 1), (4, 5), (4, 5, 1), (1, 5), (5,), ()])
+@pytest.mark.parametrize("make", [MeanSquaredError, lambda reduction: SparseCategoricalCrossentropy(reduction=reduction),
+                                  lambda reduction: SparseCategoricalCrossentropy(reduction=reduction, ignore_class=2)])
+def test_weights_and_reductions(make, shape, reduction, rng):
+    loss = make(reduction=reduction)
+    t = rng.normal(size=(4, 5, 3)) if isinstance(loss, MeanSquaredError) else rng.integers(0, 3, (4, 5))
+    p = softmax(rng, (4, 5, 3)).astype("float32")
+    weights = None if shape is None else rng.uniform(size=shape)
+    if shape == (4,):                                   # Keras wants the trailing axis said
+        expected, dp = keras_results(loss, t, p, weights[:, None])
+        value, gradient = loss.value_and_gradient(t, p, weights)
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        np.testing.assert_allclose(gradient, dp, rtol=1e-5, atol=1e-7)
+    else:
+        check(loss, t, p, weights)
+
+
+def test_a_weight_a_sample_is_no_weight_a_step(rng):
+    """(B,) weighs samples also where there are as many time steps (Keras broadcasts it along the steps then)."""
+    loss, t, p, w = MeanSquaredError(), rng.normal(size=(4, 4, 2)), rng.normal(size=(4, 4, 2)), rng.uniform(size=4)
+    assert loss(t, p, w) == pytest.approx(loss(t, p, w[:, None]))
+    assert loss(t, p, w) != pytest.approx(loss(t, p, w[None, :]))
+
+
+def test_weights_of_one_output_column(rng):
+    loss = BinaryCrossentropy()
+    t, p = binary(rng, (6, 1)).astype("float32"), fraction(rng, (6, 1)).astype("float32")
+    for shape in [(6,), (6, 1)]:
+        check(loss, t, p, rng.uniform(size=shape))
+
+
+def test_zero_weights_give_zero(rng):
+    t, p = rng.normal(size=(3, 2)), rng.normal(size=(3, 2))
+    for reduction in REDUCTIONS:
+        value, dp = MeanSquaredError(reduction).value_and_gradient(t, p, np.zeros(3))
+        assert value == 0 and not dp.any()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignore_class", [None, 1])
+def test_masks_are_those_of_keras(reduction, weighted, ignore_class, rng):
+    import jax
+    import jax.numpy as jnp
+    loss = SparseCategoricalCrossentropy(ignore_class=ignore_class, reduction=reduction)
+    t, p, mask = rng.integers(0, 3, (4, 5)), softmax(rng, (4, 5, 3)).astype("float32"), rng.uniform(size=(4, 5)) > 0.4
+    weights = rng.uniform(size=(4, 5)).astype("float32") if weighted else None
+    twin = keras_twin(loss)
+
+    def run(p):
+        keras.src.backend.set_keras_mask(p, jnp.asarray(mask))
+        return twin(t, p, weights)
+
+    value, dp = loss.value_and_gradient(t, p, weights, mask=mask)
+    assert value == pytest.approx(float(run(jnp.asarray(p))), rel=1e-5)
+    np.testing.assert_allclose(dp, jax.grad(run)(jnp.asarray(p)), rtol=1e-5, atol=1e-7)
+    assert loss(t, p, weights, mask=mask) == pytest.approx(value)
+
+
+def test_nothing_valid_is_zero():
+    p = np.full((2, 3), 1 / 3)
+    assert SparseCategoricalCrossentropy(ignore_class=0)(np.zeros(2, int), p) == 0
+    assert MeanSquaredError()(p, 2 * p, mask=np.zeros(2, bool)) == 0
+
+
+# ---- at the edges ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_clipped_probabilities(dtype):
+    """Beyond [epsilon, 1 - epsilon] the value stands still and the gradient is 0, as in Keras."""
+    p = np.array([[0.0], [1.0], [1e-9], [1 - 1e-9], [2.0], [-1.0], [1e-6], [0.5]], dtype)
+    for t in (np.ones_like(p), np.zeros_like(p), np.full_like(p, 0.3)):
+        check(BinaryCrossentropy(dtype=dtype), t, p, dtype=dtype)
+    p = np.array([[0, 0, 1], [1e-9, 0.5, 0.5], [0.2, 0.3, 0.5], [1, 1e-8, 0], [3, 1, 4]], dtype)
+    for k in range(3):
+        check(SparseCategoricalCrossentropy(dtype=dtype), np.full(5, k), p, dtype=dtype)
+        check(CategoricalCrossentropy(dtype=dtype), np.eye(3, dtype=dtype)[np.full(5, k)], p, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_logits(dtype):
+    x = np.array([[-1000.0], [1000], [-90], [90], [-20], [0], [1e-8]], dtype)
+    for t in (np.ones_like(x), np.zeros_like(x)):
+        check(BinaryCrossentropy(from_logits=True, dtype=dtype), t, x, dtype=dtype)
+    x = np.array([[1000, -1000, 0], [1e4, 1e4, 1e4], [-1e4, -1e4 + 1, -1e4]], dtype)
+    for k in range(3):
+        check(SparseCategoricalCrossentropy(from_logits=True, dtype=dtype), np.full(3, k), x, dtype=dtype)
+        check(CategoricalCrossentropy(from_logits=True, dtype=dtype), np.eye(3, dtype=dtype)[np.full(3, k)], x, dtype=dtype)
+
+
+def test_absolute_error_where_it_is_zero():
+    assert not MeanAbsoluteError().gradient(np.ones((2, 3)), np.ones((2, 3))).any()
+
+
+def test_epsilon_is_the_one_configured():
+    config.set_epsilon(1e-2)
+    assert BinaryCrossentropy()(np.ones((1, 1)), np.zeros((1, 1))) == pytest.approx(-np.log(1e-2))
+
+
+def test_an_ignored_prediction_may_be_anything():
+    p = np.array([[0.2, 0.8], [np.nan, np.nan]])
+    value, dp = SparseCategoricalCrossentropy(ignore_class=-1).value_and_gradient([1, -1], p)
+    assert value == pytest.approx(-np.log(0.8)) and np.isfinite(dp[0]).all()
+
+
+def test_axis_of_the_classes(rng):
+    """Keras on JAX refuses another axis than the last for integer classes: compare with one-hot targets."""
+    p, k = softmax(rng, (4, 5, 3)), rng.integers(0, 3, (4, 5))
+    for from_logits in (False, True):
+        sparse = SparseCategoricalCrossentropy(from_logits, axis=1).value_and_gradient(k, np.moveaxis(p, -1, 1))
+        last = SparseCategoricalCrossentropy(from_logits).value_and_gradient(k, p)
+        assert sparse[0] == pytest.approx(last[0])
+        np.testing.assert_allclose(sparse[1], np.moveaxis(last[1], -1, 1))
+        dense = CategoricalCrossentropy(from_logits).value_and_gradient(np.eye(3)[k], p)
+        assert dense[0] == pytest.approx(last[0])
+        np.testing.assert_allclose(dense[1], last[1], atol=1e-15)
+
+
+@pytest.mark.parametrize("integers", ["int8", "int32", "int64", "uint8", "uint16", "bool", "float32"])
+def test_types_of_classes(integers):
+    p = np.array([[0.2, 0.8], [0.7, 0.3]])
+    assert SparseCategoricalCrossentropy()(np.array([1, 0], integers), p) == pytest.approx(-np.log([0.8, 0.7]).mean())
+
+
+def test_lists_integers_and_strided_arrays():
+    assert MeanSquaredError()([1, 2], [[1], [4]]) == 2
+    value, dp = MeanSquaredError().value_and_gradient([[1], [2]], [[1], [4]])
+    assert value == 2 and dp.dtype == config.floatx()
+    t, p = np.arange(24.0).reshape(4, 6)[:, ::2], np.arange(24.0, 48).reshape(6, 4).T[:, ::2]
+    for loss in (MeanSquaredError(), CategoricalCrossentropy(), CategoricalCrossentropy(from_logits=True)):
+        expected = loss.value_and_gradient(t.copy(), p.copy())
+        value, dp = loss.value_and_gradient(t, p)
+        assert value == pytest.approx(expected[0])
+        np.testing.assert_allclose(dp, expected[1])
+    for from_logits in (False, True):
+        loss = SparseCategoricalCrossentropy(from_logits)
+        np.testing.assert_allclose(loss.gradient([0, 1, 2, 0], p), loss.gradient([0, 1, 2, 0], p.copy()))
+
+
+def test_dtype_of_the_computation():
+    p = np.array([[0.3, 0.7]], "float32")
+    value, dp = CategoricalCrossentropy(dtype="float64").value_and_gradient([[0, 1]], p)
+    assert dp.dtype == "float32" and value == -np.log(np.float64(p[0, 1]) / np.float64(p.sum(dtype="float64")))
+
+
+# ---- functions ------------------------------------------------------------------------------------------------------
+
+FUNCTIONS = [
+    ("mean_squared_error", {}, real, real), ("mean_absolute_error", {}, real, real),
+    ("binary_crossentropy", {"label_smoothing": 0.1}, binary, fraction),
+    ("binary_crossentropy", {"from_logits": True}, binary, real),
+    ("categorical_crossentropy", {"from_logits": True, "label_smoothing": 0.1}, one_hot, real),
+    ("categorical_crossentropy", {}, one_hot, softmax),
+]
+
+
+@pytest.mark.parametrize("name, options, targets, predictions", FUNCTIONS, ids=str)
+def test_functions_give_a_value_for_each_sample(name, options, targets, predictions, rng):
+    t, p = targets(rng, (4, 3)).astype("float32"), predictions(rng, (4, 3)).astype("float32")
+    function = getattr(losses, name)
+    np.testing.assert_allclose(function(t, p, **options), getattr(keras.losses, name)(t, p, **options), rtol=1e-5, atol=1e-6)
+    loss = LossFunctionWrapper(function, **options)
+    expected = function.loss(**options).value_and_gradient(t, p)
+    np.testing.assert_allclose(loss.value_and_gradient(t, p)[1], expected[1], rtol=1e-5)
+    assert loss(t, p) == pytest.approx(expected[0], rel=1e-6)
+
+
+def test_sparse_function_leaves_ignored_classes_at_zero(rng):
+    t, p = np.array([0, 1, 2, 1]), softmax(rng, (4, 3)).astype("float32")
+    for options in ({}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 1}):
+        expected = keras.losses.sparse_categorical_crossentropy(t, p, **options)
+        np.testing.assert_allclose(losses.sparse_categorical_crossentropy(t, p, **options), expected, rtol=1e-5)
+
+
+# ---- a user's own ---------------------------------------------------------------------------------------------------
+
+
+class Quartic(Loss):
+    def call(self, y_true, y_pred):
+        return ((y_pred - y_true) ** 4).mean(axis=-1)
+
+    def gradient(self, y_true, y_pred):
+        return 4 * (y_pred - y_true) ** 3 / y_pred.shape[-1]
+
+
+def quartic(y_true, y_pred):
+    return ((y_pred - y_true) ** 4).mean(axis=-1)
+
+
+quartic.gradient = lambda y_true, y_pred: 4 * (y_pred - y_true) ** 3 / y_pred.shape[-1]
+
+
+class Total(Loss):
+    """A single value for the batch."""
+
+    def call(self, y_true, y_pred):
+        return ((y_pred - y_true) ** 2).sum()
+
+    def gradient(self, y_true, y_pred):
+        return 2 * (y_pred - y_true)
+
+
+class Whole(Loss):
+    """Takes the weights, and therefore the reduction, upon itself."""
+
+    def call(self, y_true, y_pred):
+        return ((y_pred - y_true) ** 2).mean(axis=-1)
+
+    def gradient(self, y_true, y_pred, sample_weight=None):
+        weights = 1 if sample_weight is None else sample_weight[:, None]
+        return 2 * weights * (y_pred - y_true) / y_pred.size
+
+
+@pytest.mark.parametrize("make", [Quartic, lambda: losses.get(quartic), lambda: losses.get(Quartic), Whole])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_loss_of_ones_own(make, weighted, rng):
+    loss, t, p = make(), rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    weights = rng.uniform(size=4) if weighted else None
+    value, dp = loss.value_and_gradient(t, p, weights)
+    assert value == loss(t, p, weights)
+    np.testing.assert_allclose(dp, numeric_gradient(lambda: loss(t, p, weights), p), rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(loss.gradient(t, p, weights), dp)
+
+
+def test_a_loss_of_one_value_for_the_batch(rng):
+    t, p = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    value, dp = Total().value_and_gradient(t, p)
+    assert value == pytest.approx(((p - t) ** 2).sum())
+    np.testing.assert_allclose(dp, 2 * (p - t))
+
+
+def test_subclass_of_a_loss_with_another_formula(rng):
+    class Halved(MeanSquaredError):
+        def call(self, y_true, y_pred):
+            return ((y_pred - y_true) ** 2).mean(axis=-1) / 2
+
+        def gradient(self, y_true, y_pred):
+            return (y_pred - y_true) / y_pred.shape[-1]
+
+    t, p = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    value, dp = MeanSquaredError().value_and_gradient(t, p)
+    half = Halved()
+    assert half(t, p) == pytest.approx(value / 2)
+    np.testing.assert_allclose(half.gradient(t, p), dp / 2)
+
+
+def test_options_of_a_wrapped_function(rng):
+    def scaled(y_true, y_pred, factor):
+        return factor * quartic(y_true, y_pred)
+    scaled.gradient = lambda y_true, y_pred, factor: factor * quartic.gradient(y_true, y_pred)
+    t, p = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    loss = LossFunctionWrapper(scaled, factor=3.0)
+    assert loss.name == "scaled" and loss(t, p) == pytest.approx(3 * Quartic()(t, p))
+    np.testing.assert_allclose(loss.gradient(t, p), 3 * Quartic().gradient(t, p))
+
+
+def test_own_loss_takes_lone_columns_as_keras_functions_do(rng):
+    t, p = rng.normal(size=4), rng.normal(size=(4, 1))
+    assert Quartic()(t, p) == pytest.approx(((p[:, 0] - t) ** 4).mean())
+
+
+def test_without_a_gradient():
+    loss = losses.get(lambda y_true, y_pred: abs(y_pred - y_true).mean(axis=-1))
+    assert loss(np.zeros((2, 3)), np.ones((2, 3))) == 1
+    with pytest.raises(NotImplementedError, match=r"has no gradient: write gradient\(self, y_true, y_pred\).*f\.gradient"):
+        loss.value_and_gradient(np.zeros((2, 3)), np.ones((2, 3)))
+
+    class Bare(Loss):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Bare 'bare': write call\(y_true, y_pred\)"):
+        Bare()(np.zeros((2, 3)), np.ones((2, 3)))
+
+
+def test_own_gradient_of_a_wrong_shape():
+    class Wrong(Quartic):
+        def gradient(self, y_true, y_pred):
+            return (y_pred - y_true).mean(axis=-1)
+
+    with pytest.raises(ValueError, match=r"Wrong 'wrong': expected its gradient in the shape of y_pred \(2, 3\), got \(2,\)"):
+        Wrong().gradient(np.zeros((2, 3)), np.ones((2, 3)))
+
+
+# ---- by name --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, cls", [
+    ("mse", MeanSquaredError), ("MSE", MeanSquaredError), ("mean_squared_error", MeanSquaredError),
+    ("MeanSquaredError", MeanSquaredError), ("mae", MeanAbsoluteError), ("MAE", MeanAbsoluteError),
+    ("bce", BinaryCrossentropy), ("BCE", BinaryCrossentropy), ("binary_crossentropy", BinaryCrossentropy),
+    ("categorical_crossentropy", CategoricalCrossentropy), ("sparse_categorical_crossentropy", SparseCategoricalCrossentropy),
+])
+def test_get_by_name(name, cls):
+    loss = losses.get(name)
+    assert type(loss) is cls
+    assert loss.name == (name if name != "MeanSquaredError" else "mean_squared_error")
+
+
+def test_get_other_things():
+    loss = BinaryCrossentropy(from_logits=True)
+    assert losses.get(None) is None and losses.get(loss) is loss
+    assert type(losses.get(MeanSquaredError)) is MeanSquaredError
+    assert type(losses.get(losses.mean_squared_error)) is MeanSquaredError
+    with pytest.raises(ValueError, match="unknown loss 'mean_square_error': did you mean 'mean_squared_error'"):
+        losses.get("mean_square_error")
+    with pytest.raises(TypeError, match="expected a loss"):
+        losses.get(3)
+
+
+@pytest.mark.parametrize("loss", [
+    MeanSquaredError(), MeanAbsoluteError("sum", "error"), BinaryCrossentropy(True, 0.1, 0),
+    CategoricalCrossentropy(label_smoothing=0.2, reduction=None), SparseCategoricalCrossentropy(True, -1)], ids=repr)
+def test_configurations_are_those_of_keras(loss):
+    theirs = getattr(keras.losses, type(loss).__name__).from_config(loss.get_config())
+    assert theirs.get_config() == loss.get_config()
+    assert losses.serialize(loss) == keras.losses.serialize(theirs)
+    again = losses.deserialize(keras.losses.serialize(theirs))
+    assert type(again) is type(loss) and again.get_config() == loss.get_config()
+
+
+def test_configuration_of_a_wrapped_function():
+    loss = LossFunctionWrapper(losses.binary_crossentropy, from_logits=True)
+    again = LossFunctionWrapper.from_config(loss.get_config())
+    assert again.fn is losses.binary_crossentropy and again.options == {"from_logits": True}
+    assert losses.deserialize(losses.serialize(losses.mean_squared_error)) is losses.mean_squared_error
+    assert losses.serialize(losses.mean_squared_error) == keras.losses.serialize(keras.losses.mean_squared_error)
+
+
+def test_names_are_numbered():
+    assert [Quartic().name, Quartic().name, Quartic(name="q").name] == ["quartic", "quartic_1", "q"]
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss, t, p, message", [
+    (MeanSquaredError(), (4, 2), (4, 3),
+     r"MeanSquaredError 'mean_squared_error': expected y_true in the shape of y_pred \(4, 3\), got \(4, 2\)"),
+    (MeanSquaredError(), (4, 1), (4, 3), r"expected y_true in the shape of y_pred"),
+    (MeanSquaredError(), (4,), (5, 1), r"expected y_true in the shape of y_pred \(5, 1\), got \(4,\)"),
+    (MeanSquaredError(), (), (), r"expected y_pred with at least one axis"),
+    (MeanSquaredError(), (0, 3), (0, 3), r"expected at least one sample, got values of shape \(0,\)"),
+    (BinaryCrossentropy(), (4,), (4, 3), r"BinaryCrossentropy 'binary_crossentropy': expected y_true in the shape"),
+    (CategoricalCrossentropy(), (4,), (4, 3), r"\(4,\); integer classes belong to sparse_categorical_crossentropy"),
+    (SparseCategoricalCrossentropy(), (4, 3), (4, 3), r"expected y_true of shape \(4,\).*one-hot targets belong to"),
+    (SparseCategoricalCrossentropy(), (3,), (4, 3), r"expected y_true of shape \(4,\), that of y_pred \(4, 3\) without"),
+    (SparseCategoricalCrossentropy(), (), (), r"expected y_true of shape"),
+])
+def test_shapes_that_do_not_fit(loss, t, p, message):
+    for method in (loss, loss.value_and_gradient):
+        with pytest.raises(ValueError, match=message):
+            method(np.zeros(t), np.ones(p))
+
+
+@pytest.mark.parametrize("weights", [(3,), (4, 2), (4, 3, 2), (4, 1, 1, 1)])
+def test_weights_that_do_not_fit(weights):
+    for what in ("sample_weight", "mask"):
+        with pytest.raises(ValueError, match=rf"MeanSquaredError.*expected a {what} for each sample.*fits \(4, 5\), got \({weights[0]}"):
+            MeanSquaredError()(np.zeros((4, 5, 3)), np.ones((4, 5, 3)), **{what: np.ones(weights)})
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossentropy(), BinaryCrossentropy(from_logits=True), CategoricalCrossentropy(),
+                                  CategoricalCrossentropy(from_logits=True), BinaryCrossentropy(reduction=None)])
+def test_nan_targets(loss):
+    t, p = np.zeros((2, 3)), np.full((2, 3), 1 / 3)
+    t[0, 1] = np.nan
+    for method in (loss, loss.value_and_gradient):
+        with pytest.raises(ValueError, match=f"{type(loss).__name__}.*expected targets without NaN, got 1 NaN in 6"):
+            method(t, p)
+    p[0, 0] = np.nan
+    assert np.isnan(loss(np.zeros((2, 3)), p)).any()        # of predictions it is the model's own affair
+
+
+@pytest.mark.parametrize("targets, message", [
+    ([0, 3], "expected classes from 0 to 2, as y_pred has 3, got 0 to 3"), ([0, -1], "got -1 to 0"),
+    ([0.0, 0.5], "expected whole numbers as classes, got \\[0.5\\]"), ([0.0, np.nan], "got \\[nan\\]"),
+    ([0.0, np.inf], "got \\[inf\\]"),
+])
+@pytest.mark.parametrize("from_logits", [False, True])
+def test_classes_out_of_range(targets, message, from_logits):
+    loss = SparseCategoricalCrossentropy(from_logits)
+    with pytest.raises(ValueError, match="SparseCategoricalCrossentropy 'sparse_categorical_crossentropy': .*" + message):
+        loss.value_and_gradient(np.array(targets), np.full((2, 3), 1 / 3))
+
+
+def test_ignored_classes_may_be_out_of_range_but_no_others():
+    loss, p = SparseCategoricalCrossentropy(ignore_class=-1), np.full((2, 3), 1 / 3)
+    assert loss([0, -1], p) == pytest.approx(np.log(3))
+    with pytest.raises(ValueError, match="got -2 to 0"):
+        loss([0, -2], p)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: MeanSquaredError("median"), "MeanSquaredError 'mean_squared_error': expected reduction to be one of .* got 'median'"),
+    (lambda: BinaryCrossentropy(axis=True), "expected axis to be an int"),
+    (lambda: BinaryCrossentropy(label_smoothing=2), r"expected label_smoothing in \[0, 1\], got 2"),
+    (lambda: MeanSquaredError(dtype="int32"), "expected dtype 'float32' or 'float64'"),
+])
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_predictions_that_are_no_numbers():
+    with pytest.raises(TypeError, match="MeanSquaredError.*expected y_pred to hold numbers"):
+        MeanSquaredError()([["a"]], [["b"]])
+
+
+def test_a_single_class_is_warned_about():
+    with pytest.warns(UserWarning, match="single class"):
+        CategoricalCrossentropy()(np.ones((2, 1)), np.ones((2, 1)))
