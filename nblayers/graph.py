@@ -376,15 +376,14 @@ class _Step:
             made = self.layer.compute_mask(x, mask)
             for slot, value in zip(self.outputs, made if isinstance(made, (list, tuple)) else [made], strict=False):
                 masks[slot] = value                     # a layer may give fewer masks than outputs
-        return self.layer._cache
+        return self.layer._cache, self.layer._last_call
 
     def backward(self, grads: list[Any], record: Any) -> None:
         """Run the call's backward, adding to the gradients of its inputs."""
         dys = [grads[slot] for slot in self.outputs]
         if all(dy is None for dy in dys):
             return
-        if self.layer._cache is not record:
-            self.layer.cache = record
+        self.layer.cache, self.layer._last_call = record
         dxs = flatten(self.layer.backward(pack(self.structure, dys)))
         if len(dxs) != len(self.differentiated):
             raise RuntimeError(f"{self.layer.described}: expected backward to give {len(self.differentiated)} gradients, one "

@@ -608,7 +608,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
 
     def forward(self, k: Any, p: Any) -> tuple[Any, Any]:
         xp, valid = _module(p), self.valid(k)
-        rows = p.reshape(-1, p.shape[-1])                                           # a row for each value
+        rows = xp.ascontiguousarray(p).reshape(-1, p.shape[-1])                     # a row for each value
         at = xp.arange(0, p.size, p.shape[-1])
         at += k.ravel() if valid is None else xp.where(valid, k, 0).ravel()         # where k stands in the flat rows
         if self.from_logits:

@@ -556,7 +556,7 @@ def test_astype(rng):
     layer, x = Stack(), rng.normal(size=(2, 3))
     layer(x)
     assert layer.astype("float64") is layer
-    assert layer(x).dtype == layer.inner.dtype == layer.inner.scale.dtype == np.float64
+    assert layer(x).dtype == layer.inner.dtype == layer.inner.scale.dtype == "float64"
     assert layer.backward(x).dtype == np.float64
     with pytest.raises(ValueError, match="expected dtype"):
         layer.astype("int8")

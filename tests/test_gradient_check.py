@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from nblayers import gradcheck
+from nblayers import gradcheck, layers, models
 from nblayers.gradient_check import GradientCheckError, gradcheck_function
 from nblayers.layers import Layer
 
@@ -586,3 +586,54 @@ def test_the_same_seed_gives_the_same_report(x):
     layer = Tanh()
     assert str(gradcheck(layer, x)) == str(gradcheck(layer, x))
     assert str(gradcheck(layer, x, seed=1)) != str(gradcheck(layer, x))
+
+
+# ---- layers of the catalogue -----------------------------------------------------------------------------------------
+
+MASK = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]], bool)
+
+
+@pytest.mark.parametrize("layer, options", [
+    (lambda: layers.Dense(H, activation="relu"), {}),
+    (lambda: layers.Dense(H, activation="softmax", activity_regularizer="l2", kernel_regularizer="l1"), {}),
+    (lambda: layers.SimpleRNN(H, return_sequences=True), {"mask": MASK}),
+    (lambda: layers.LSTM(H), {"mask": MASK}),
+    (lambda: layers.LSTM(H, return_sequences=True, return_state=True, go_backwards=True, dropout=0.3, recurrent_dropout=0.2),
+     {"mask": MASK, "training": True, "initial_state": [np.ones((B, H)), np.full((B, H), 0.5)]}),
+    (lambda: layers.RNN([layers.LSTMCell(H), layers.SimpleRNNCell(2)]), {}),
+    (lambda: layers.LSTM(H, stateful=True), {}),
+    (lambda: layers.Dropout(0.5), {"training": True}),
+    (lambda: layers.Dropout(0.5), {"training": False}),
+    (lambda: models.Sequential([layers.LSTM(H, return_sequences=True), layers.Dropout(0.5), layers.Flatten(), layers.Dense(2)]),
+     {"training": True}),
+], ids=["dense", "dense with penalties", "rnn", "lstm", "lstm with all", "stack", "stateful", "dropout", "no dropout", "model"])
+def test_the_catalogue(layer, options, sequence):
+    made = layer()
+    assert gradcheck(made, sequence, max_coordinates=40, **options)
+    assert made.dtype == "float32"
+
+
+def test_a_model_of_tokens():
+    ids = np.array([[1, 2, 0], [3, 3, 1]])
+    model = models.Sequential([layers.Embedding(4, 3, mask_zero=True), layers.LSTM(2), layers.Dense(2)])
+    report = gradcheck(model, ids)
+    assert [t.shape for t in report.tensors] == [p.shape for p in model.weights]
+
+
+def test_a_wrong_backward_inside_a_model_is_found(sequence):
+    class Wrong(layers.Dense):
+        def backward(self, dy):
+            return 1.001 * super().backward(dy)
+    model = models.Sequential([layers.Dense(3), Wrong(2, name="wrong"), layers.Dense(2)])
+    report = findings(model, sequence)
+    assert [t.passed for t in report.tensors] == [False, False, False, True, True, True, True]
+
+
+def test_a_frozen_layer(x):
+    layer = layers.Dense(2, trainable=False)
+    report = gradcheck(layer, x)
+    assert report.tensors[0].passed and not layer.trainable
+
+
+def test_every_room(device, x):
+    assert gradcheck(layers.Dense(2, activation="tanh").to(device), x[:, :2], max_coordinates=4)

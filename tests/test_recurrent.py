@@ -36,6 +36,15 @@ def keras_class(layer_class):
     return getattr(keras.layers, layer_class.__name__)
 
 
+def in_double_precision(theirs):
+    """The Keras layer with a tanh that keeps float64: Keras' own casts it to float32 on JAX."""
+    import jax.numpy as jnp
+    import keras
+    if theirs.cell.activation is keras.activations.tanh:
+        theirs.cell.activation = jnp.tanh
+    return theirs
+
+
 # ---- kernels ---------------------------------------------------------------------------------------------------------
 
 SHAPES = [(1, 1, 1), (2, 3, 9)]             # nine units: more than the simulator's threads
@@ -139,7 +148,7 @@ def test_values_and_gradients_are_keras(rng, x64, layer_class, options, mask, in
     if initial:
         arguments["initial_state"] = states_of(layer_class, rng)
     ours = layer_class(H, dtype="float64", **options)
-    theirs = keras_class(layer_class)(H, dtype="float64", **options)
+    theirs = in_double_precision(keras_class(layer_class)(H, dtype="float64", **options))
     agrees_with_keras(ours, theirs, sequences(rng), **arguments)
 
 
@@ -157,21 +166,20 @@ def test_rnn_over_a_cell_is_keras(rng, x64, cell, zero):
     import keras
     options = dict(return_sequences=True, return_state=True, go_backwards=True, zero_output_for_mask=zero, dtype="float64")
     ours = RNN(cell(H, dtype="float64"), **options)
-    theirs = keras.layers.RNN(getattr(keras.layers, cell.__name__)(H, dtype="float64"), **options)
+    theirs = in_double_precision(keras.layers.RNN(keras_class(cell)(H, dtype="float64"), **options))
     agrees_with_keras(ours, theirs, sequences(rng), mask=mask_of("holes"),
                       initial_state=[rng.normal(size=(B, H)) for _ in ours.state_size])
 
 
 @pytest.mark.parametrize(("layer_class", "options"), [
-    (SimpleRNN, dict(dropout=0.4)), (SimpleRNN, dict(recurrent_dropout=0.4)), (SimpleRNN, dict(dropout=0.3, recurrent_dropout=0.4)),
-    (SimpleRNN, dict(dropout=1.0)), (SimpleRNN, dict(recurrent_dropout=1.0)),
-    (LSTM, dict(dropout=0.4)), (LSTM, dict(recurrent_dropout=0.4)), (LSTM, dict(dropout=0.3, recurrent_dropout=0.4)),
-    (LSTM, dict(dropout=1.0)), (LSTM, dict(recurrent_dropout=1.0)),
+    (layer, options) for layer in (SimpleRNN, LSTM)
+    for options in (dict(dropout=0.4), dict(recurrent_dropout=0.4), dict(dropout=0.3, recurrent_dropout=0.4),
+                    dict(dropout=1.0), dict(recurrent_dropout=1.0))
 ])
 def test_dropout_is_keras_given_the_same_masks(rng, x64, monkeypatch, layer_class, options):
     import keras
     ours = layer_class(H, dtype="float64", return_sequences=True, seed=3, **options)
-    theirs = keras_class(layer_class)(H, dtype="float64", return_sequences=True, **options)
+    theirs = in_double_precision(keras_class(layer_class)(H, dtype="float64", return_sequences=True, **options))
     x, mask = sequences(rng), mask_of("holes")
     theirs(x)
     drawn = {}
@@ -202,7 +210,10 @@ def test_config_goes_to_keras_and_back(rng, layer_class):
     options = dict(activation="relu", use_bias=False, kernel_initializer="he_normal", recurrent_regularizer="l2",
                    dropout=0.1, recurrent_dropout=0.2, return_sequences=True, return_state=True,
                    go_backwards=True, stateful=True, unroll=True, zero_output_for_mask=True, name="r", trainable=False,
-                   activity_regularizer="l1", dtype="float64")
+                   dtype="float64")
+    if layer_class is LSTM:                                 # Keras' SimpleRNN forgets this argument
+        options["activity_regularizer"] = {"module": "keras.regularizers", "class_name": "L1", "config": {"l1": 0.25},
+                                           "registered_name": None}
     ours, theirs = layer_class(H, **options), keras_class(layer_class)(H, **options)
     assert ours.get_config().keys() == theirs.get_config().keys()
     assert layer_class.from_config(theirs.get_config()).get_config() == ours.get_config()
@@ -213,7 +224,7 @@ def test_config_goes_to_keras_and_back(rng, layer_class):
 @pytest.mark.parametrize("cell", [SimpleRNNCell, LSTMCell])
 def test_config_of_a_cell_and_of_an_rnn_goes_to_keras_and_back(cell):
     import keras
-    keras_cell = getattr(keras.layers, cell.__name__)
+    keras_cell = keras_class(cell)
     config = cell(H, activation="elu", seed=4, name="c").get_config()
     theirs = keras_cell(H, activation="elu", seed=4, name="c").get_config()
     assert config == cell.from_config(theirs).get_config() and config.keys() == theirs.keys()
@@ -226,14 +237,14 @@ def test_config_of_a_cell_and_of_an_rnn_goes_to_keras_and_back(cell):
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
-@pytest.mark.parametrize(("return_sequences", "return_state"), itertools.product([False, True], repeat=2))
+@pytest.mark.parametrize(("return_sequences", "return_state"), list(itertools.product([False, True], repeat=2)))
 def test_shapes_and_masks_that_go_on_are_keras(layer_class, return_sequences, return_state):
     options = dict(return_sequences=return_sequences, return_state=return_state)
     ours, theirs = layer_class(H, **options), keras_class(layer_class)(H, **options)
     shapes = theirs.compute_output_shape((None, 7, 2))
     assert ours.compute_output_shape((None, 7, 2)) == (list(shapes) if return_state else shapes)
     mask = np.ones((2, 7), bool)
-    assert ours.compute_mask(None, mask) == theirs.compute_mask(None, mask)
+    assert_same(ours.compute_mask(None, mask), theirs.compute_mask(None, mask))
     assert ours.supports_masking
 
 
@@ -284,7 +295,7 @@ def test_values_and_gradients_are_pytorchs(rng, layer_class, options):
     dy = [rng.normal(size=o.shape) for o in outputs]
     sum((a * torch.tensor(d)).sum() for a, d in zip([y, *(s[0] for s in last)], dy, strict=True)).backward()
     assert_same(ours.backward(dy), [t.grad for t in tensors], rtol=1e-10, atol=1e-12)
-    gradients = [theirs.weight_ih_l0.grad.T, theirs.weight_hh_l0.grad.T] + [theirs.bias_ih_l0.grad] * bias
+    gradients = [theirs.weight_ih_l0.grad.T, theirs.weight_hh_l0.grad.T] + ([theirs.bias_ih_l0.grad] if bias else [])
     assert_same([p.grad for p in ours.weights], gradients, rtol=1e-10, atol=1e-12)
 
 
@@ -346,7 +357,8 @@ GRADCHECK = [
     {}, dict(return_sequences=True), dict(return_state=True), dict(return_sequences=True, return_state=True, go_backwards=True),
     dict(use_bias=False, go_backwards=True), dict(zero_output_for_mask=True, return_sequences=True),
     dict(activation="softsign", return_sequences=True), dict(dropout=0.3), dict(recurrent_dropout=0.3, dropout=0.2),
-    dict(recurrent_dropout=0.3, return_sequences=True, go_backwards=True), dict(activity_regularizer="l2", return_sequences=True),
+    dict(recurrent_dropout=0.3, return_sequences=True, go_backwards=True),
+    dict(activity_regularizer="l2", return_sequences=True),
 ]
 
 
@@ -486,7 +498,7 @@ class MinimalCell(Layer):
 class TwoSizesCell(Layer):
     """States of two sizes, an output of a third, and states that do not begin at zero."""
 
-    state_size = [2, 3]
+    state_size = (2, 3)
     output_size = 5
 
     def get_initial_state(self, batch_size):
@@ -605,7 +617,8 @@ def test_gradients_are_added_and_inputs_left_alone(rng, layer_class):
     assert_same(layer.backward(dy), dx)
     assert_same([p.grad for p in layer.weights], [2 * g for g in once], rtol=1e-6)
     assert_same(given, kept)
-    assert_same(layer.backward([dy[0], *(None for _ in states)])[0], layer.backward([dy[0], *(np.zeros_like(s) for s in states)])[0])
+    without = layer.backward([dy[0], *(None for _ in states)])
+    assert_same(without, layer.backward([dy[0], *(np.zeros_like(s) for s in states)]))
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
@@ -661,8 +674,8 @@ def test_bad_input_is_named(rng, layer_class):
         (lambda: layer(x[:0]), "expected at least one sample"),
         (lambda: layer(x, mask=np.ones((3, 4), bool)), r"expected a mask of shape \(3, 5\), got \(3, 4\)"),
         (lambda: layer(x, mask=np.ones((3, 5, 1), bool)), r"expected a mask of shape \(3, 5\), got \(3, 5, 1\)"),
-        (lambda: layer(x, initial_state=[s[:2] for s in states]), r"expected initial states of shapes \[\(3, 4\).*got \[\(2, 4\)"),
-        (lambda: layer(x, initial_state=[s[:, :3] for s in states]), r"expected initial states of shapes \[\(3, 4\).*\(3, 3\)"),
+        (lambda: layer(x, initial_state=[s[:2] for s in states]), r"initial states of shapes \[\(3, 4\).*got \[\(2, 4\)"),
+        (lambda: layer(x, initial_state=[s[:, :3] for s in states]), r"initial states of shapes \[\(3, 4\).*got \[\(3, 3\)"),
         (lambda: layer(x, initial_state=[*states, states[0]]), "expected initial states of shapes"),
         (lambda: layer(x, initial_state=[states[0][0]] * len(states)), r"expected initial states of shapes.*got \[\(4,\)"),
         (lambda: layer([x, *states], initial_state=states), "in the list of inputs or as initial_state, got both"),
@@ -698,7 +711,7 @@ def test_bad_arguments_are_named(layer_class):
 def test_bad_input_of_a_cell_is_named(cell):
     count = len(cell.get_initial_state(3))
     for states in ([np.ones((B, 3))] * count, [np.ones((B, H))] * (count + 1), np.ones((B, H))):
-        with pytest.raises(ValueError, match=rf"Cell 'c': expected states of shapes \[\(3, 4\)"):
+        with pytest.raises(ValueError, match=r"Cell 'c': expected states of shapes \[\(3, 4\)"):
             cell.forward(np.ones((B, D)), states)
     with pytest.raises(ValueError, match=r"Cell 'c': expected size 2 on axis 1 of the input, got 3"):
         cell.forward(np.ones((B, 3)), cell.get_initial_state(B))

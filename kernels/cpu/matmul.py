@@ -13,7 +13,7 @@ from ._tile import PAD, VECTOR, WIDE, column_product, pack_columns, pack_rows
 CHUNK = 256                 # length of a chunk of k
 BLOCK = 224                 # rows of a that are packed together: with a chunk, a quarter of the second-level cache
 PACK_FROM = 64              # rows that must read a panel of b to pay for packing it
-PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
+PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):

@@ -12,7 +12,7 @@ from ._jit import kernel, parallel_kernel
 from ._math import sigmoid, tanh
 from ._tile import VECTOR, WIDE, column_product, pack_columns, wide_vectors
 
-PARALLEL_FROM = 1 << 18     # multiply-adds for each thread that pay for waking it
+PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine
 TANH, SIGMOID, RELU = 1, 2, 3
 I, F, C, O = range(4)       # the gates of an LSTM
 

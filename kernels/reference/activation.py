@@ -20,8 +20,7 @@ r"""Activation functions and their derivatives, element by element; softmax and 
     log_softmax    y_i = x_i - log \sum_j e^{x_j}                                                        (18)
 
 At a kink the derivative is the one that JAX gives to Keras: 0 for relu and relu6, the right one for leaky_relu, alpha for elu,
-1/2 where relu meets a max_value other than 6. Every forward takes x and writes y, every backward takes dy = dL/dy, x and y and
-writes dx = dL/dx: all (N,), but (rows, n) for softmax and log_softmax.
+1/2 where relu meets a max_value other than 6. Backward is given dy = dL/dy and writes dx = dL/dx.
 
 Source: document 001, section 2. It gives hard_sigmoid as 0.2x + 0.5 (Keras 2) and gelu as (15).
 """
@@ -34,13 +33,14 @@ GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 def relu(x, negative_slope, max_value, threshold, y):
-    """max_value is inf where there is none; then what lies above the threshold is not clipped."""
+    """x (N,) -> y (N,). max_value is inf where there is none; then what lies above the threshold is not clipped."""
     above = np.clip(x, 0, max_value) if max_value < math.inf else x
     below = negative_slope * (x - threshold) if negative_slope else 0
     y[...] = np.where(x <= threshold, below, above)                         # (1)
 
 
 def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     leaky = negative_slope != 0 and max_value == math.inf and threshold == 0        # then it is (9)
     slope = np.where(x > threshold, 1, np.where(x < threshold, negative_slope, 1 if leaky else 0))
     if max_value < math.inf:
@@ -51,109 +51,134 @@ def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
 
 
 def sigmoid(x, y):
+    """x (N,) -> y (N,)."""
     e = np.exp(-np.abs(x))
     y[...] = np.where(x < 0, e, 1) / (1 + e)                                # (2), in the form that cannot overflow
 
 
 def sigmoid_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * y * (1 - y)                                              # from (2)
 
 
 def softplus(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))                # (3), in the form that cannot overflow
 
 
 def softplus_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     sigmoid(x, dx)
     dx *= dy                                                                # from (3)
 
 
 def softsign(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = x / (1 + np.abs(x))                                            # (4)
 
 
 def softsign_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy / np.square(1 + np.abs(x))                                 # from (4)
 
 
 def tanh(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.tanh(x)                                                     # (5)
 
 
 def tanh_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * (1 - y * y)                                              # from (5)
 
 
 def selu(x, y):
+    """x (N,) -> y (N,)."""
     elu(x, SELU_ALPHA, y)
     y *= SELU_SCALE                                                         # (6)
 
 
 def selu_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * np.where(x > 0, SELU_SCALE, y + SELU_SCALE * SELU_ALPHA)     # from (6): below, lambda alpha e^x
 
 
 def elu(x, alpha, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))         # (7)
 
 
 def elu_backward(dy, x, y, alpha, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * np.where(x > 0, 1, y + alpha)                            # from (7): below, alpha e^x
 
 
 def exponential(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.exp(x)                                                      # (8)
 
 
 def exponential_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * y                                                        # from (8)
 
 
 def leaky_relu(x, negative_slope, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.where(x < 0, negative_slope * x, x)                        # (9)
 
 
 def leaky_relu_backward(dy, x, y, negative_slope, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * np.where(x < 0, negative_slope, 1)                      # from (9)
 
 
 def relu6(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.clip(x, 0, 6)                                               # (10)
 
 
 def relu6_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * ((x > 0) & (x < 6))                                      # from (10)
 
 
 def silu(x, y):
+    """x (N,) -> y (N,)."""
     sigmoid(x, y)
     y *= x                                                                  # (11)
 
 
 def silu_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     s = np.empty_like(x)
     sigmoid(x, s)
     dx[...] = dy * (s + y * (1 - s))                                        # from (11), s' = s (1 - s)
 
 
 def hard_sigmoid(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = np.clip(x + 3, 0, 6) / 6                                       # (12)
 
 
 def hard_sigmoid_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dx[...] = dy * ((x + 3 > 0) & (x + 3 < 6)) / 6                          # from (12)
 
 
 def hard_silu(x, y):
+    """x (N,) -> y (N,)."""
     y[...] = x * (np.clip(x + 3, 0, 6) / 6)                                 # (13)
 
 
 def hard_silu_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     dhard = (x + 3 > 0) & (x + 3 < 6)
     dx[...] = dy * (np.clip(x + 3, 0, 6) + x * dhard) / 6                   # from (13)
 
 
 def gelu(x, approximate, y):
+    """x (N,) -> y (N,)."""
     if approximate:
         y[...] = x / 2 * (1 + _gelu_tanh(x))                                # (15)
     else:
@@ -161,6 +186,7 @@ def gelu(x, approximate, y):
 
 
 def gelu_backward(dy, x, y, approximate, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     if approximate:
         t = _gelu_tanh(x)
         dt = (1 - t * t) * GELU_FACTOR * (1 + 3 * GELU_CUBIC * x * x)
@@ -171,11 +197,13 @@ def gelu_backward(dy, x, y, approximate, dx):
 
 
 def mish(x, y):
+    """x (N,) -> y (N,)."""
     softplus(x, y)
     y[...] = x * np.tanh(y)                                                 # (16)
 
 
 def mish_backward(dy, x, y, dx):
+    """dy, x, y (N,) -> dx (N,)."""
     s, t = np.empty_like(x), np.empty_like(x)
     sigmoid(x, s)
     softplus(x, t)
@@ -190,15 +218,18 @@ def softmax(x, y):
 
 
 def softmax_backward(dy, x, y, dx):
+    """dy, x, y (rows, n) -> dx (rows, n)."""
     dx[...] = y * (dy - (dy * y).sum(axis=1, keepdims=True))                # from (17), dy_j/dx_i = y_j ([i = j] - y_i)
 
 
 def log_softmax(x, y):
+    """x (rows, n) -> y (rows, n)."""
     shifted = x - x.max(axis=1, keepdims=True)
     y[...] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))   # (18)
 
 
 def log_softmax_backward(dy, x, y, dx):
+    """dy, x, y (rows, n) -> dx (rows, n)."""
     dx[...] = dy - np.exp(y) * dy.sum(axis=1, keepdims=True)                # from (18), dy_j/dx_i = [i = j] - e^{y_i}
 
 

@@ -133,7 +133,7 @@ class Layer:
         if initializer is None:
             initializer = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
         make = initializers.get(initializer)
-        value = np.array(make(shape, dtype=dtype), dtype=dtype)
+        value = np.array(make(shape, dtype=dtype), dtype=dtype, order="C")
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
         parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
@@ -400,6 +400,8 @@ class Layer:
                 raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
                                  f"{len(shapes)} outputs, got {got}")
             return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
+        if shapes is None and isinstance(dy, (list, tuple)) and any(hasattr(d, "shape") for d in dy):
+            return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
         if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):

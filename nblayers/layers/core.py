@@ -81,13 +81,13 @@ class Dense(Layer):
         x = inputs
         z = _with_bias(self, (*x.shape[:-1], self.units))
         self.matmul(_rows(x), self.kernel.value, _rows(z), add=self.use_bias)           # (1)
-        y = activations.evaluate(self.activation, z, self.kernels)                      # (2)
+        y = activations.evaluate(self.activation, z, self.device)                       # (2)
         self.cache = self.Cache(x, z, y)
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         x, z, y = self.cache.x, self.cache.z, self.cache.y
-        dz = _rows(activations.differentiate(self.activation, z, y, dy, self.kernels))  # from (2)
+        dz = _rows(activations.differentiate(self.activation, z, y, dy, self.device))   # from (2)
         if self.bias is not None:
             self.kernels.core.bias_backward(dz, self.bias.grad)                         # from (1): b is in every row
         self.matmul(_rows(x), dz, self.kernel.grad, transpose_a=True, add=True)         # from (1): dW += x^T dz

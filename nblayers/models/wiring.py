@@ -15,8 +15,12 @@ def wiring_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
 
     def history(tensor: SymbolicTensor) -> list[Any]:
         tensor = graph.resolve(tensor)
-        layer = tensor.node.layer
-        return [layer.name, calls[layer.name].index(tensor.node) + _first_call(layer), tensor.index]
+        name = tensor.node.layer.name
+        return [name, calls[name].index(tensor.node), tensor.index]
+
+    def end(tensor: SymbolicTensor) -> list[Any]:
+        name, call, index = history(tensor)
+        return [name, call + _is_functional(graph.resolve(tensor).node.layer), index]
 
     def argument(leaf: Any) -> Any:
         if isinstance(leaf, SymbolicTensor):
@@ -29,7 +33,7 @@ def wiring_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
     layers = [{**saving.serialize(layer), "name": layer.name,
                "inbound_nodes": [{"args": map_structure(argument, list(node.args)), "kwargs": map_structure(argument, node.kwargs)}
                                  for node in calls[layer.name] if node.inputs]} for layer in graph.layers]
-    return {"layers": layers, "input_layers": map_structure(history, inputs), "output_layers": map_structure(history, outputs)}
+    return {"layers": layers, "input_layers": map_structure(end, inputs), "output_layers": map_structure(end, outputs)}
 
 
 def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_mode: bool) -> tuple[Any, Any]:
@@ -43,14 +47,14 @@ def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_
                                    for name, layer in layers.items()}
 
     def tensor(name: str, call: int, index: int) -> SymbolicTensor:
-        return made[name][call - _first_call(layers[name])].outputs[index]
+        return made[name][call].outputs[index]
 
     waiting = [(entry["name"], node) for entry in config["layers"] for node in entry["inbound_nodes"]]
     while waiting:
         later = []
         for name, node in waiting:
             first_of_layer = not any(other == name for other, _ in later)       # the calls of a layer stay in their order
-            if first_of_layer and all(_is_made(made, layers, source) for source in _sources(node)):
+            if first_of_layer and all(_is_made(made, source) for source in _sources(node)):
                 args, kwargs = (_revived(node[part], tensor) for part in ("args", "kwargs"))
                 layers[name](*args, **kwargs)
                 made[name].append(vars(layers[name])["_inbound_nodes"][-1])
@@ -64,20 +68,23 @@ def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_
     def ends(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: ends(item) for key, item in value.items()}
-        return tensor(*value) if isinstance(value[0], str) else [ends(item) for item in value]
+        if not isinstance(value[0], str):
+            return [ends(item) for item in value]
+        name, call, index = value
+        return tensor(name, call - _is_functional(layers[name]), index)
     return ends(config["input_layers"]), ends(config["output_layers"])
 
 
-def _first_call(layer: Layer) -> int:
-    """Keras counts the making of a functional model as its first call."""
+def _is_functional(layer: Layer) -> bool:
+    """Whether this is a functional model, whose calls Keras counts from 1 where it writes a model's inputs and outputs."""
     from nblayers.models.model import Model
     from nblayers.models.sequential import Sequential
-    return int(isinstance(layer, Model) and not isinstance(layer, Sequential) and layer._graph is not None)
+    return isinstance(layer, Model) and not isinstance(layer, Sequential) and layer._graph is not None
 
 
-def _is_made(made: dict[str, list[Node]], layers: dict[str, Layer], source: list[Any]) -> bool:
+def _is_made(made: dict[str, list[Node]], source: list[Any]) -> bool:
     name, call, _ = source
-    return name in made and call - _first_call(layers[name]) < len(made[name])
+    return name in made and call < len(made[name])
 
 
 def _sources(value: Any) -> list[list[Any]]:

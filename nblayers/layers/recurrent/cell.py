@@ -36,7 +36,7 @@ class DenseCell(Layer):
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
+        self.bias_initializer: Any = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
@@ -96,7 +96,7 @@ class DenseCell(Layer):
         self._masks = None
 
     def dropout_masks(self, x: Any, h: Any, training: bool) -> tuple[Any, Any]:
-        """The masks of this sequence for x (blocks, B, D) and h (blocks, B, units), 0 or 1/(1 - rate); None: nothing dropped."""
+        """This sequence's masks for x (blocks, B, D) and h (blocks, B, units), 0 or 1/(1 - rate); None: nothing is dropped."""
         if not training:
             return None, None
         if self._masks is None:
@@ -133,8 +133,8 @@ class DenseCell(Layer):
             return self.matmul(dz, weight.value, transpose_b=True)
         dx = self.xp.zeros_like(x)
         count = len(masks)
-        dW_blocks = self.xp.split(weight.grad, count, axis=1)
-        for mask, W, dW, dz_block in zip(masks, self._blocks(weight.value, count), dW_blocks, self._blocks(dz, count), strict=True):
+        blocks = self._blocks(weight.value, count), self.xp.split(weight.grad, count, axis=1), self._blocks(dz, count)
+        for mask, W, dW, dz_block in zip(masks, *blocks, strict=True):
             dW += self.matmul(mask * x, dz_block, transpose_a=True)
             dx += mask * self.matmul(dz_block, W, transpose_b=True)
         return dx

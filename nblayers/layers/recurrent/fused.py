@@ -85,7 +85,7 @@ class FusedRNN(RNN):
         return self.xp.ascontiguousarray(h[:, ::-1]) if self.go_backwards else h
 
     def _arriving(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
-        """Gradients as the kernel takes them: of every output (B, T, H), or (B, 0, H), and of the last states, its to change."""
+        """Gradients as the kernel takes them: of every h_t (B, T, H), or (B, 0, H), and copies of the last states'."""
         cache = self.cache
         dstates = [d.copy() for d in dstates] or [self.xp.zeros_like(cache.h0) for _ in self.state_size]
         if not self.return_sequences:

@@ -76,8 +76,8 @@ class LSTMCell(DenseCell):
     def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
         if not self.unit_forget_bias:
             return super()._initial_bias(shape, dtype)
-        H = self.units
-        return np.concatenate([self.bias_initializer((H,), dtype=dtype), np.ones(H), self.bias_initializer((2 * H,), dtype=dtype)])
+        H, make = self.units, self.bias_initializer
+        return np.concatenate([make((H,), dtype=dtype), np.ones(H), make((2 * H,), dtype=dtype)])
 
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         return None if rate == 1 else super()._draw(rate, shape)            # as in Keras, whose SimpleRNN drops everything

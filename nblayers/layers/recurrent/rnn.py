@@ -116,7 +116,8 @@ class RNN(Layer):
         if isinstance(sequences, list):
             sequences, *listed = sequences
             if listed and initial_state is not None:
-                raise ValueError(f"{self.described}: expected initial states in the list of inputs or as initial_state, got both")
+                raise ValueError(f"{self.described}: expected initial states in the list of inputs or as initial_state, "
+                                 "got both")
             initial_state = listed or initial_state
         states = self._initial_states(initial_state, sequences.shape[0])
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)

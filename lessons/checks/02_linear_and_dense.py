@@ -1,0 +1,76 @@
+"""Checks of the exercises of lesson 02."""
+import numpy as np
+
+from nblayers.learn.exercises import Answer, Wrong, expect_close
+
+
+def _numbers(features: int, units: int):
+    rng = np.random.default_rng(2)
+    return rng.normal(size=(4, features)), rng.normal(size=(features, units)), rng.normal(size=(4, units))
+
+
+def _three(result: object, name: str) -> tuple:
+    if not isinstance(result, (tuple, list)) or len(result) != 3:
+        raise Wrong(f"{name} should return three arrays, dx, dW, db")
+    return tuple(result)
+
+
+def exercise_1(answer: Answer) -> None:
+    """A Linear layer's gradients, on paper
+
+    dW (3 × 2) and dx (2 numbers) for x = (2, -1), W with the rows (1, 3), (0, 2), (-1, 1), and dy = (1, 0, 2).
+    """
+    x, W, dy = np.array([2, -1]), np.array([[1, 3], [0, 2], [-1, 1]]), np.array([1, 0, 2])
+    dW = np.outer(dy, x)
+    expect_close(answer.value("dW"), dW, "dW", {
+        "that is the gradient of a Dense kernel (in, out); a Linear's weight is (out, in)": dW.T})
+    expect_close(np.ravel(answer.array("dx")), dy @ W, "dx", {"that is W x, the forward; dx is dy W": W @ x})
+
+
+def exercise_2(answer: Answer) -> None:
+    """The backward of Dense
+
+    dense_backward(x, W, dy): returns dx, dW, db, for x (N, in), W (in, out), dy (N, out).
+    """
+    x, W, dy = _numbers(3, 5)
+    dx, dW, db = _three(answer.function("dense_backward")(x, W, dy), "dense_backward")
+    _check(dx, dW, db, (dy @ W.T, x.T @ dy, dy.sum(axis=0)), len(x))
+
+
+def exercise_3(answer: Answer) -> None:
+    """The bug that square weights hide
+
+    fixed_linear_backward(x, W, dy): returns dx, dW, db for a *Linear* layer, W (out, in).
+    """
+    backward = answer.function("fixed_linear_backward")
+    x, W, dy = _numbers(3, 3)
+    dx, dW, db = _three(backward(x, W, dy), "fixed_linear_backward")
+    expect_close(dx, dy @ W, "dx", {"dy Wᵀ is right for Dense, whose kernel is (in, out); here W is (out, in)": dy @ W.T})
+    _check(dx, dW, db, (dy @ W, dy.T @ x, dy.sum(axis=0)), len(x))
+    x, W, dy = _numbers(3, 5)
+    _check(*_three(backward(x, W.T.copy(), dy), "fixed_linear_backward"), (dy @ W.T, dy.T @ x, dy.sum(axis=0)), len(x))
+
+
+def exercise_4(answer: Answer) -> None:
+    """The largest learning rate
+
+    largest_rate: up to which eta the 200 steps converge (5 % will do).
+    """
+    rate = float(answer.array("largest_rate", ()))
+    X = np.random.default_rng(0).normal(size=(100, 3)) * [1, 2, 3]
+    limit = 2 / np.linalg.eigvalsh(X.T @ X / 100).max()
+    if abs(rate - limit / 2) < 0.05 * limit / 2:
+        raise Wrong(f"{rate:g} is 1/λ, where a step jumps right into the valley's middle; it may jump as far again")
+    if rate < 0.95 * limit:
+        raise Wrong(f"with eta = {rate:g} it still converges, and with a little more too")
+    if rate > 1.05 * limit:
+        raise Wrong(f"with eta = {rate:g} each step jumps further up the other side of the valley: it diverges")
+
+
+def _check(dx, dW, db, right, samples: int) -> None:
+    expect_close(dx, right[0], "dx")
+    expect_close(dW, right[1], "dW", {
+        "that is its transpose: dW has the shape of W": right[1].T,
+        "it is divided by the batch size; the layer sums over the batch, a mean is the loss's affair": right[1] / samples})
+    expect_close(db, right[2], "db", {
+        "it is a mean over the batch; b stands in every row, so its gradient is the sum": right[2] / samples})

@@ -1,0 +1,439 @@
+"""The 18 activation functions: float32 mathematics, kernels in three rooms, values and gradients, lookup, the layer."""
+import inspect
+import math
+import platform
+
+import jax
+import keras
+import numpy as np
+import pytest
+import torch
+from helpers import agrees_with_keras, rooms_agree
+from numba import njit
+
+import nblayers
+from kernels.cpu import _math
+from kernels.cpu._jit import FLAGS
+from nblayers import activations, config
+from nblayers.devices import to_numpy
+from nblayers.gradient_check import gradcheck_function
+from nblayers.layers import Activation
+from nblayers.serialization import register_keras_serializable
+
+NAMES = ["relu", "sigmoid", "softmax", "softplus", "softsign", "tanh", "selu", "elu", "exponential", "leaky_relu", "relu6",
+         "silu", "hard_silu", "gelu", "hard_sigmoid", "linear", "mish", "log_softmax"]
+ROWWISE = ["softmax", "log_softmax"]
+OPTIONS = {
+    "relu": [{"negative_slope": 0.1}, {"max_value": 6.0}, {"max_value": 3.0}, {"threshold": 1.0}, {"threshold": -1.0},
+             {"threshold": -1.0, "max_value": 3.0}, {"threshold": 1.0, "max_value": 6.0},
+             {"negative_slope": 0.2, "max_value": 3.0, "threshold": 1.0}, {"negative_slope": 0.2, "max_value": 6.0},
+             {"negative_slope": 0.2, "threshold": -1.0}],
+    "elu": [{"alpha": 0.5}], "leaky_relu": [{"negative_slope": 0.01}], "gelu": [{"approximate": True}],
+    "softmax": [{"axis": 0}, {"axis": 1}, {"axis": (0, 2)}], "log_softmax": [{"axis": 0}, {"axis": (1, -1)}],
+}
+CASES = [(name, options) for name in NAMES for options in [{}, *OPTIONS.get(name, [])]]
+KINKS = [0.0, 1.0, -1.0, 3.0, -3.0, 6.0]
+
+
+def case_name(value):
+    return value if isinstance(value, str) else ",".join(f"{k}={v}" for k, v in value.items()) or "default"
+
+
+every_case = pytest.mark.parametrize("name, options", CASES, ids=case_name)
+
+
+def data(rng, dtype="float32"):
+    x = np.concatenate([rng.normal(size=24) * 3, KINKS]).reshape(2, 5, 3).astype(dtype)
+    return x, rng.normal(size=x.shape).astype(dtype)
+
+
+# ---- functions of one number in kernels/cpu/_math.py -----------------------------------------------------------------
+
+def exact_sigmoid(x):
+    return np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x)))
+
+
+EXACT = {
+    "exp": np.exp, "expm1": np.expm1, "tanh": np.tanh, "sigmoid": exact_sigmoid,
+    "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+    "normal_cdf": np.vectorize(lambda x: 0.5 * math.erfc(-x * math.sqrt(0.5)), otypes=[float]),
+}
+LAST_PLACES = {"exp": 1.5, "expm1": 2, "tanh": 3, "sigmoid": 3, "softplus": 4, "normal_cdf": 80}
+
+
+def compiled(name):
+    function = getattr(_math, name)
+
+    @njit(**{**FLAGS, "cache": False})
+    def loop(x, y):
+        for n in range(x.size):
+            y[n] = function(x[n])
+    return loop
+
+
+@pytest.fixture(scope="module", params=list(EXACT))
+def scalar(request):
+    return request.param, compiled(request.param)
+
+
+def everywhere():
+    """float32 numbers of every size and sign, and many where the functions bend."""
+    bits = np.arange(0, 2**32, 99_991, dtype=np.uint64).astype(np.uint32).view(np.float32)
+    return np.concatenate([bits[np.isfinite(bits)], np.linspace(-110, 110, 100_001, dtype=np.float32),
+                           np.linspace(-2, 2, 100_001, dtype=np.float32)])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_float32_functions_are_accurate(scalar):
+    name, loop = scalar
+    x = everywhere()
+    y = np.empty_like(x)
+    loop(x, y)
+    exact = EXACT[name](x.astype(float))
+    rounded = exact.astype(np.float32)
+    np.testing.assert_array_equal(np.isinf(y), np.isinf(rounded))
+    ordinary = np.isfinite(rounded) & (np.abs(rounded) > 2e-38)
+    error = np.abs(y[ordinary] - exact[ordinary]) / np.spacing(np.abs(rounded[ordinary]))
+    assert error.max() < LAST_PLACES[name]
+    tiny = np.isfinite(rounded) & ~ordinary
+    assert np.abs(y[tiny] - exact[tiny]).max() < 2e-38
+
+
+def test_float32_functions_at_the_ends(scalar):
+    name, loop = scalar
+    x = np.array([0, math.inf, -math.inf, math.nan, 1e-30, -1e-30], np.float32)
+    y = np.empty_like(x)
+    loop(x, y)
+    at_zero = {"exp": 1, "sigmoid": 0.5, "softplus": math.log(2), "normal_cdf": 0.5}.get(name, 0)
+    low = {"expm1": -1, "tanh": -1}.get(name, 0)
+    high = {"tanh": 1, "sigmoid": 1, "normal_cdf": 1}.get(name, math.inf)
+    near = 0 if at_zero else 1e-30
+    np.testing.assert_allclose(y, [at_zero, high, low, math.nan, at_zero + near, at_zero - near], rtol=1e-7)
+
+
+def test_float64_functions_are_the_librarys(scalar):
+    name, loop = scalar
+    x = np.concatenate([np.linspace(-30, 30, 4001), [1e-12, -1e-12, 200, -200]])
+    y = np.empty_like(x)
+    loop(x, y)
+    np.testing.assert_allclose(y, EXACT[name](x), rtol=1e-14, atol=0)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86 instructions")
+def test_float32_functions_are_vectorised(scalar):
+    name, loop = scalar
+    loop(np.zeros(3, np.float32), np.zeros(3, np.float32))
+    [assembly] = [text for types, text in loop.inspect_asm().items() if types[0].dtype.name == "float32"]
+    instructions = {line.split()[0] for line in assembly.splitlines() if line.strip()}
+    assert instructions & {"pslld", "vpslld"}, "no packed shift (it makes 2^n): the loop stayed scalar"
+    assert not instructions & {"cvtss2sd", "vcvtss2sd", "cvtps2pd", "vcvtps2pd"}, "double precision in a float32 function"
+
+
+def test_the_plain_python_versions_agree():
+    """They stand in where Numba is switched off."""
+    for name, exact in EXACT.items():
+        for x in (-3.0, 0.0, 0.7):
+            assert getattr(_math, name)(x) == pytest.approx(float(exact(x)), rel=1e-12)
+
+
+def test_maximum_keeps_nan():
+    @njit(**{**FLAGS, "cache": False})
+    def largest(x):
+        m = x[0]
+        for n in range(1, x.size):
+            m = _math.maximum(m, x[n])
+        return m
+
+    x = np.random.default_rng(0).normal(size=101).astype(np.float32)
+    assert largest(x) == x.max()
+    x[40] = np.nan
+    assert math.isnan(largest(x))
+
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+
+KERNEL_CASES = [(name, ()) for name in NAMES if name not in ("relu", "elu", "leaky_relu", "gelu", "linear")] + [
+    ("relu", (0.0, math.inf, 0.0)), ("relu", (0.1, math.inf, 0.0)), ("relu", (0.2, 3.0, 1.0)), ("relu", (0.0, 6.0, 0.0)),
+    ("relu", (0.0, 3.0, -1.0)), ("elu", (1.0,)), ("elu", (0.5,)), ("leaky_relu", (0.2,)), ("gelu", (False,)), ("gelu", (True,))]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 7, 33])
+@pytest.mark.parametrize("name, arguments", KERNEL_CASES)
+def test_rooms_agree(name, arguments, size, dtype, rng):
+    x = (rng.normal(size=size) * 3).astype(dtype)
+    x[: len(KINKS)] = KINKS[:size]
+    x = x.reshape({1: (1, 1), 7: (7, 1), 33: (3, 11)}[size]) if name in ROWWISE else x
+    [y] = rooms_agree("activation", name, [x, *arguments], [x.shape])
+    dy = rng.normal(size=x.shape).astype(dtype)
+    rooms_agree("activation", f"{name}_backward", [dy, x, y, *arguments], [x.shape])
+
+
+@pytest.mark.parametrize("name", ROWWISE)
+def test_rows_longer_than_a_block_of_threads(name, rng):
+    x, dy = rng.normal(size=(2, 2, 300)).astype("float32")
+    [y] = rooms_agree("activation", name, [x], [x.shape])
+    rooms_agree("activation", f"{name}_backward", [dy, x, y], [x.shape])
+
+
+# ---- values and gradients --------------------------------------------------------------------------------------------
+
+@every_case
+def test_values_and_gradients_are_keras(name, options, device, rng):
+    x, dy = data(rng)
+    expected, vjp = jax.vjp(lambda x: getattr(keras.activations, name)(x, **options), x)
+    [expected_dx] = vjp(dy)
+    with nblayers.device(device):
+        y = getattr(activations, name)(x, **options)
+        dx = getattr(activations, name).gradient(x, dy, **options)
+        again = getattr(activations, name).gradient(x, dy, y, **options)
+    assert y.dtype == dx.dtype == np.float32
+    np.testing.assert_allclose(to_numpy(y), expected, rtol=2e-6, atol=1e-6)
+    np.testing.assert_allclose(to_numpy(dx), expected_dx, rtol=1e-5, atol=2e-6)
+    np.testing.assert_array_equal(to_numpy(dx), to_numpy(again))
+
+
+@every_case
+@pytest.mark.parametrize("room", ["reference", "cpu"])
+def test_gradients_are_derivatives(name, options, room, rng):
+    function = getattr(activations, name)
+    x = rng.normal(size=(2, 4, 3)) * 3
+    with nblayers.device(room):
+        assert gradcheck_function(lambda x: function(x, **options), lambda x, dy: function.gradient(x, dy, **options), x)
+
+
+@pytest.mark.parametrize("name, theirs", [
+    ("gelu", torch.nn.functional.gelu), ("silu", torch.nn.functional.silu), ("mish", torch.nn.functional.mish),
+    ("hard_silu", torch.nn.functional.hardswish), ("selu", torch.selu), ("softplus", torch.nn.functional.softplus),
+    ("log_softmax", lambda x: torch.log_softmax(x, -1))])
+def test_values_and_gradients_are_torchs(name, theirs, rng):
+    x, dy = rng.normal(size=(2, 6, 5)) * 4
+    leaf = torch.tensor(x, requires_grad=True)
+    y = theirs(leaf)
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(getattr(activations, name)(x), y.detach(), rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(getattr(activations, name).gradient(x, dy), leaf.grad, rtol=1e-7, atol=1e-9)
+
+
+def test_worked_examples():
+    np.testing.assert_allclose(activations.hard_sigmoid([-3, -1.5, 0, 3]), [0, 0.25, 0.5, 1])       # relu6(x + 3) / 6
+    np.testing.assert_allclose(activations.leaky_relu([-1.0, 0, 2]), [-0.2, 0, 2], rtol=1e-6)       # slope 0.2 as a function
+    np.testing.assert_allclose(activations.relu([0.5, 1, 1.5], negative_slope=0.1, threshold=1), [-0.05, 0, 1.5], atol=1e-7)
+    np.testing.assert_allclose(activations.gelu([1.0]), [0.8413447], rtol=1e-6)                     # exact by default
+    np.testing.assert_allclose(activations.gelu([1.0], approximate=True), [0.8411920], rtol=1e-6)
+    np.testing.assert_allclose(activations.softmax([0, math.log(3)]), [0.25, 0.75], rtol=1e-6)
+
+
+def test_large_inputs_neither_overflow_nor_divide_by_zero(device):
+    big = np.array([[1000.0, -1000.0, 999.0]], np.float32)
+    with nblayers.device(device), np.errstate(over="ignore", under="ignore"):
+        p = 1 / (1 + math.exp(-1))
+        np.testing.assert_allclose(to_numpy(activations.softmax(big)), [[p, 0, 1 - p]], rtol=1e-5)
+        np.testing.assert_allclose(to_numpy(activations.log_softmax(big)), [[math.log(p), -2000 + math.log(p), math.log(1 - p)]],
+                                   rtol=1e-5)
+        for name, high, low in [("sigmoid", 1, 0), ("tanh", 1, -1), ("softplus", 1000, 0), ("silu", 1000, 0), ("mish", 1000, 0),
+                                ("gelu", 1000, 0), ("elu", 1000, -1), ("hard_silu", 1000, 0), ("softsign", 1000 / 1001, -1000 / 1001)]:
+            function = getattr(activations, name)
+            np.testing.assert_allclose(to_numpy(function(big))[0, :2], [high, low], rtol=1e-6, atol=1e-6)
+            assert np.isfinite(to_numpy(function.gradient(big, np.ones_like(big)))).all(), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nan_stays_nan(name, device):
+    x = np.array([[1.0, math.nan]], np.float32)
+    with nblayers.device(device):
+        assert np.isnan(to_numpy(getattr(activations, name)(x))[0, 1])
+
+
+def test_relu_of_minus_infinity(device):
+    with nblayers.device(device):
+        np.testing.assert_array_equal(to_numpy(activations.relu(np.array([-math.inf, math.inf]))), [0, math.inf])
+
+
+@pytest.mark.parametrize("value, dtype", [([1, 2], "float32"), (np.arange(3), "float32"), (True, "float32"), (1.5, "float64"),
+                                          (np.float64([1]), "float64"), (np.float16([1]), "float32")])
+def test_what_comes_in(value, dtype):
+    y = activations.tanh(value)
+    assert y.dtype == dtype and y.shape == np.shape(value)
+    np.testing.assert_allclose(y, np.tanh(np.asarray(value, float)), rtol=1e-3)
+
+
+def test_non_contiguous_and_empty_arrays(device, rng):
+    x = rng.normal(size=(4, 6))[::2, ::-1].T
+    dy = rng.normal(size=(2, 6)).T
+    kept = x.copy(), dy.copy()
+    with nblayers.device(device):
+        for name in ("tanh", "softmax"):
+            function = getattr(activations, name)
+            np.testing.assert_allclose(to_numpy(function(x)), to_numpy(function(x.copy())), rtol=1e-12)
+            np.testing.assert_allclose(to_numpy(function.gradient(x, dy)), to_numpy(function.gradient(x.copy(), dy.copy())),
+                                       rtol=1e-12)
+            assert function(np.zeros((0, 3))).shape == (0, 3) and function(np.zeros((3, 0))).shape == (3, 0)
+            assert function.gradient(np.zeros((3, 0)), np.zeros((3, 0))).shape == (3, 0)
+    np.testing.assert_array_equal(x, kept[0])
+    np.testing.assert_array_equal(dy, kept[1])
+
+
+def test_default_float_type_is_that_of_the_settings():
+    config.set_floatx("float64")
+    assert activations.sigmoid([0]).dtype == np.float64
+
+
+# ---- names, configurations, errors -----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", [*NAMES, "swish", "hard_swish"])
+def test_names_and_arguments_are_keras(name):
+    ours, theirs = activations.get(name), keras.activations.get(name)
+    assert ours is getattr(activations, name) and ours.__name__ == theirs.__name__
+    default = inspect.Parameter.empty
+    assert [(p.name, p.default) for p in inspect.signature(ours).parameters.values()] == \
+        [(p.name, p.default) for p in inspect.signature(theirs).parameters.values()]
+    assert inspect.signature(ours).parameters["x"].default is default and ours.__doc__
+    assert activations.serialize(ours) == keras.activations.serialize(theirs)
+    assert activations.deserialize(keras.activations.serialize(theirs)) is ours
+
+
+def test_get():
+    assert activations.get(None) is activations.linear
+    assert activations.get("LeakyReLU") is activations.get("leaky_relu") is activations.leaky_relu
+    assert activations.get(math.sin) is math.sin
+    assert activations.get({"module": "builtins", "class_name": "function", "config": "relu", "registered_name": "function"}) \
+        is activations.relu
+    with pytest.raises(ValueError, match="unknown activation 'rellu': did you mean 'relu'"):
+        activations.get("rellu")
+    with pytest.raises(ValueError, match="unknown activation 'xyzzy': expected one of elu, exponential.*register"):
+        activations.get("xyzzy")
+    with pytest.raises(TypeError, match=r"expected an activation \(a name, a configuration or an object\), got 7"):
+        activations.get(7)
+
+
+def test_old_spelling_of_the_slope():
+    np.testing.assert_allclose(activations.leaky_relu(np.array([-1.0]), alpha=0.1), [-0.1])
+    np.testing.assert_allclose(activations.leaky_relu.gradient(np.array([-1.0]), np.array([2.0]), alpha=0.1), [0.2])
+    np.testing.assert_allclose(activations.relu(np.array([-1.0]), alpha=0.1), [-0.1])
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"softmax: expected axis to name axes of x, whose shape is \(2, 3\), got 2"):
+        activations.softmax(np.ones((2, 3)), axis=2)
+    with pytest.raises(ValueError, match=r"log_softmax: .* got \(0, -2\)"):
+        activations.log_softmax(np.ones((2, 3)), axis=(0, -2))
+    with pytest.raises(ValueError, match=r"softmax: .*shape is \(\)"):
+        activations.softmax(1.0)
+    with pytest.raises(ValueError, match="relu: expected max_value to be None or not negative, got -1"):
+        activations.relu([1.0], max_value=-1)
+    with pytest.raises(TypeError, match="tanh: expected an array of numbers, got dtype <U1"):
+        activations.tanh(["a"])
+    with pytest.raises(ValueError, match=r"tanh: expected dy and y of the shape of x, \(2,\), got \(3,\)"):
+        activations.tanh.gradient([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(TypeError, match="slope"):
+        activations.tanh([1.0], slope=1)
+
+
+def test_the_documents_program():
+    """Document 001, section 2, "Visualizing Activation Functions", without the plot."""
+    from nblayers.activations import elu, gelu, leaky_relu, relu, selu, sigmoid, softmax, tanh
+    x = np.linspace(-3, 3, 100)
+    curves = {"ReLU": relu(x), "Sigmoid": sigmoid(x), "Tanh": tanh(x), "Leaky ReLU": leaky_relu(x, alpha=0.1), "GELU": gelu(x),
+              "ELU": elu(x, alpha=1.0), "SELU": selu(x), "Softmax": softmax(x.reshape(-1, 1), axis=0).flatten()}
+    assert all(curve.shape == (100,) and np.isfinite(curve).all() for curve in curves.values())
+    assert curves["Softmax"].sum() == pytest.approx(1) and curves["Leaky ReLU"][0] == pytest.approx(-0.3)
+
+
+# ---- what layers call ------------------------------------------------------------------------------------------------
+
+def test_linear_passes_arrays_on(device):
+    x, dy = np.ones((2, 2)), np.ones((2, 2))
+    for activation in (None, activations.linear):
+        assert activations.evaluate(activation, x, device) is x
+        assert activations.differentiate(activation, x, x, dy, device) is dy
+
+
+def cube(x):
+    return x ** 3
+
+
+def test_a_function_of_your_own(rng):
+    x, dy = rng.normal(size=(2, 3, 4))
+    with pytest.raises(RuntimeError, match=r"activation 'cube' has no gradient.*cube\.gradient = g"):
+        activations.differentiate(cube, x, cube(x), dy, "cpu")
+
+    def own(x):
+        return x ** 3
+
+    own.gradient = lambda x, dy: dy * 3 * x ** 2
+    np.testing.assert_array_equal(activations.evaluate(own, x, "cpu"), x ** 3)
+    np.testing.assert_array_equal(activations.differentiate(own, x, x ** 3, dy, "cpu"), dy * 3 * x ** 2)
+    assert nblayers.gradcheck(Activation(own), x)
+    single = x.astype("float32")
+    own.gradient = lambda x, dy: dy.astype("float64")
+    assert activations.differentiate(own, single, single, single, "cpu").dtype == np.float32
+    own.gradient = lambda x, dy: dy[:1]
+    with pytest.raises(ValueError, match=r"activation 'own': expected its gradient to have the shape of x, \(3, 4\), got \(1, 4\)"):
+        activations.differentiate(own, x, x, dy, "cpu")
+
+
+# ---- the layer -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layer_is_keras(name, device, rng):
+    for shape in [(2, 3, 4), (1, 2)]:
+        agrees_with_keras(Activation(name).to(device), keras.layers.Activation(name), rng.normal(size=shape).astype("float32"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layer_gradient(name, rng):
+    assert nblayers.gradcheck(Activation(name), rng.normal(size=(3, 4)))
+
+
+def test_layer_configuration():
+    for activation in ("swish", None, keras.activations.leaky_relu):
+        theirs = keras.layers.Activation(activation, name="bend")
+        ours = Activation.from_config(theirs.get_config())
+        assert ours.get_config() == theirs.get_config()
+        assert keras.layers.Activation.from_config(ours.get_config()).activation is theirs.activation
+    with pytest.raises(ValueError, match="unknown activation 'relo'"):
+        Activation("relo")
+
+
+def test_layer_with_a_registered_function():
+    @register_keras_serializable("tests")
+    def bend(x):
+        return x * 2
+
+    bend.gradient = lambda x, dy: 2 * dy
+    layer = Activation(bend)
+    assert layer.get_config()["activation"] == {"module": "builtins", "class_name": "function", "config": "tests>bend",
+                                                "registered_name": "function"}
+    assert Activation.from_config(layer.get_config()).activation is bend
+
+
+def test_layer_passes_masks_on(rng):
+    layer, mask = Activation("relu"), np.array([[True, False]])
+    y = layer(rng.normal(size=(1, 2, 3)), mask=mask)
+    assert layer.compute_mask(y, mask) is mask
+    assert layer.compute_output_shape((None, 4)) == (None, 4)
+
+
+def test_layer_twice_with_a_list_and_a_strange_stride(rng):
+    layer = Activation("tanh")
+    x = rng.normal(size=(4, 6)).astype("float32")[:, ::2]
+    kept = x.copy()
+    for _ in range(2):
+        np.testing.assert_allclose(layer(x), np.tanh(kept), rtol=1e-6)
+        np.testing.assert_allclose(layer.backward(np.ones((4, 3))), 1 - np.tanh(kept) ** 2, rtol=1e-5)
+    np.testing.assert_array_equal(x, kept)
+    np.testing.assert_allclose(layer([[0.5]]), [[math.tanh(0.5)]], rtol=1e-6)
+
+
+def test_layer_errors():
+    layer = Activation("tanh", name="bend")
+    with pytest.raises(RuntimeError, match="Activation 'bend': backward needs a forward first"):
+        layer.backward(np.ones(3))
+    layer(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"Activation 'bend': backward expected dy of shape \(2, 3\)"):
+        layer.backward(np.ones((3, 2)))
+    with pytest.raises(TypeError, match="Activation 'bend': expected an array of numbers"):
+        layer(np.array(["a"]))
+    with pytest.raises(ValueError, match="Activation 'bend': expected at least one sample"):
+        layer(np.ones((0, 3)))

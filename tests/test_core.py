@@ -1,0 +1,615 @@
+"""Dense, Linear, Embedding, Masking, Lambda and Identity: kernels, values, gradients, options, configuration, errors."""
+import functools
+
+import keras
+import numpy as np
+import pytest
+import torch
+from helpers import agrees_with_keras, copy_weights, keras_vjp, rooms_agree
+
+import nblayers
+from nblayers import initializers, nn, regularizers
+from nblayers.devices import to_numpy
+from nblayers.layers import Dense, Embedding, Identity, Lambda, Linear, Masking
+from nblayers.serialization import register_keras_serializable
+
+
+def square(x):
+    return x ** 2
+
+
+# ---- kernels ---------------------------------------------------------------------------------------------------------
+
+SIZES = [(1, 1, 1), (5, 3, 7), (9, 4, 1), (1, 2, 33), (40, 5, 16)]
+DTYPES = ["float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("N, V, D", SIZES)
+def test_embedding_kernels(N, V, D, dtype, rng):
+    ids, table = rng.integers(0, V, N), rng.normal(size=(V, D)).astype(dtype)
+    [y] = rooms_agree("core", "embedding_forward", [ids, table], [(N, D)])
+    np.testing.assert_array_equal(y, table[ids])
+    dy, before = rng.normal(size=(N, D)).astype(dtype), rng.normal(size=(V, D)).astype(dtype)
+    [added] = rooms_agree("core", "embedding_backward", [ids, dy], [before])
+    expected = before.copy()
+    np.add.at(expected, ids, dy)
+    np.testing.assert_allclose(added, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("N, V, D", SIZES)
+def test_masking_kernels(N, V, D, dtype, rng):
+    x = rng.normal(size=(N, D)).astype(dtype)
+    x[:: 2] = 0.1
+    value = np.dtype(dtype).type(0.1)
+    [mask] = rooms_agree("core", "masking_mask", [x, value], [np.zeros(N, bool)])
+    np.testing.assert_array_equal(mask, np.arange(N) % 2 == 1)
+    [y] = rooms_agree("core", "masking_apply", [x, mask], [(N, D)])
+    np.testing.assert_array_equal(y, np.where(mask[:, None], x, 0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("N, V, D", SIZES)
+def test_bias_kernel(N, V, D, dtype, rng):
+    dz, before = rng.normal(size=(N, D)).astype(dtype), rng.normal(size=D).astype(dtype)
+    [db] = rooms_agree("core", "bias_backward", [dz], [before])
+    np.testing.assert_allclose(db, before + dz.sum(axis=0), rtol=1e-4, atol=1e-5)
+
+
+# ---- Dense -----------------------------------------------------------------------------------------------------------
+
+DENSE = [dict(), dict(use_bias=False), dict(activation="relu"), dict(activation="softmax"), dict(activation="tanh", use_bias=False),
+         dict(activation="sigmoid"), dict(activity_regularizer="l2", activation="sigmoid")]
+
+
+@pytest.mark.parametrize("arguments", DENSE, ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (2, 3, 5), (2, 1, 3, 4)])
+def test_dense_gradients(shape, arguments, rng):
+    assert nblayers.gradcheck(Dense(3, bias_initializer="random_normal", **arguments), rng.normal(size=shape))
+
+
+@pytest.mark.parametrize("shape, arguments, dtype", [
+    ((1, 1), {}, "float32"), ((4, 3), {}, "float64"), *(((2, 3, 5), arguments, "float32") for arguments in DENSE[:-1])])
+def test_dense_agrees_with_keras(shape, arguments, dtype, rng, x64):
+    x = rng.normal(size=shape).astype(dtype)
+    ours, theirs = (cls(3, bias_initializer="random_normal", dtype=dtype, **arguments) for cls in (Dense, keras.layers.Dense))
+    agrees_with_keras(ours, theirs, x)
+
+
+def test_dense_activity_regularizer_agrees_with_keras(rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    ours, theirs = Dense(2, activity_regularizer="l2"), keras.layers.Dense(2, activity_regularizer="l2")
+    ours(x), theirs(x)
+    copy_weights(ours, theirs)
+    ours(x), theirs(x)
+    assert ours.losses == pytest.approx([float(loss) for loss in theirs.losses], rel=1e-5)
+
+
+def test_dense_in_every_room(device, rng):
+    x, dy = rng.normal(size=(2, 3, 5)), rng.normal(size=(2, 3, 4))
+    reference = Dense(4, "tanh", dtype="float64").to("reference")
+    expected = reference(x)
+    layer = Dense(4, "tanh", dtype="float64")
+    layer.build(x.shape)
+    copy_weights(reference, layer)
+    layer.to(device)
+    np.testing.assert_allclose(to_numpy(layer(x)), expected, rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(layer.backward(dy)), reference.backward(dy), rtol=1e-10)
+    for ours, theirs in zip(layer.weights, reference.weights, strict=True):
+        np.testing.assert_allclose(to_numpy(ours.grad), theirs.grad, rtol=1e-10)
+
+
+def test_dense_initializers_regularizers_constraints():
+    layer = Dense(2, kernel_initializer="ones", bias_initializer=initializers.Constant(3.0), kernel_regularizer=regularizers.L1(0.5),
+                  bias_regularizer="l2", kernel_constraint="non_neg", bias_constraint="max_norm")
+    y = layer(np.ones((1, 4), "float32"))
+    np.testing.assert_array_equal(y, [[7, 7]])
+    assert layer.losses == pytest.approx([0.5 * 8, 0.01 * 18])
+    np.testing.assert_array_equal(layer.kernel.constraint(-layer.kernel.value), 0)
+    assert layer.bias.constraint is not None and [weight.name for weight in layer.weights] == ["kernel", "bias"]
+
+
+def test_dense_without_bias_has_one_weight():
+    layer = Dense(2, use_bias=False)
+    layer.build((None, 3))
+    assert layer.bias is None and [weight.name for weight in layer.weights] == ["kernel"]
+
+
+def test_dense_activation_may_be_a_function(rng):
+    from nblayers import activations
+    x = rng.normal(size=(2, 3))
+    by_name, by_function = Dense(2, "tanh", dtype="float64"), Dense(2, activations.tanh, dtype="float64")
+    by_name.build((None, 3)), by_function.build((None, 3))
+    copy_weights(by_name, by_function)
+    np.testing.assert_array_equal(by_name(x), by_function(x))
+
+
+def test_dense_takes_two_steps(rng):
+    layer, x = Dense(2, "tanh", dtype="float64"), rng.normal(size=(8, 3))
+    target, losses = np.tanh(rng.normal(size=(8, 2))), []
+    for _ in range(3):
+        y = layer(x, training=True)
+        losses.append(((y - target) ** 2).sum())
+        layer.zero_grad()
+        layer.backward(2 * (y - target))
+        for weight in layer.trainable_weights:
+            weight.value -= 0.01 * weight.grad
+    assert losses[0] > losses[1] > losses[2]
+
+
+def test_dense_of_a_view(rng):
+    layer, x = Dense(2, dtype="float64"), rng.normal(size=(6, 8))
+    expected = layer(x[::2, ::-2].copy())
+    np.testing.assert_array_equal(layer(x[::2, ::-2]), expected)
+    dy = rng.normal(size=(2, 3)).T
+    np.testing.assert_array_equal(layer.backward(dy), layer.backward(dy.copy()))
+
+
+@pytest.mark.parametrize("shape", [(None, 3), (7, None, 3)])
+def test_dense_output_shape(shape):
+    assert Dense(5).compute_output_shape(shape) == keras.layers.Dense(5).compute_output_shape(shape) == (*shape[:-1], 5)
+
+
+@pytest.mark.parametrize("units", [0, -1, 2.0, "3", None, True])
+def test_dense_units(units):
+    with pytest.raises(ValueError, match="Dense 'd': expected a positive integer as units, got"):
+        Dense(units, name="d")
+
+
+def test_dense_errors(rng):
+    layer = Dense(2, name="d")
+    with pytest.raises(ValueError, match=r"Dense 'd': expected an input of at least 2 axes, got 1 \(shape \(3,\)\)"):
+        layer(np.ones(3))
+    with pytest.raises(ValueError, match=r"Dense 'd': expected an input whose last axis is known, got shape \(2, None\)"):
+        layer.build((2, None))
+    layer(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"Dense 'd': expected size 3 on axis -1 of the input, got 4 \(shape \(2, 4\)\)"):
+        layer(np.ones((2, 4)))
+    with pytest.raises(ValueError, match="unknown activation"):
+        Dense(2, activation="nonsense")
+    with pytest.raises(RuntimeError, match="backward needs a forward first"):
+        Dense(2).backward(np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("option", [dict(lora_rank=2), dict(lora_alpha=1.0), dict(quantization_config={})])
+@pytest.mark.parametrize("make", [functools.partial(Dense, 3), functools.partial(Embedding, 3, 2)])
+def test_lora_and_quantization_are_refused(make, option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: low-rank adaptation and quantization are not supported"):
+        make(**option)
+
+
+# ---- Linear ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (2, 3, 5)])
+def test_linear_gradients(shape, bias, rng):
+    assert nblayers.gradcheck(Linear(shape[-1], 2, bias=bias), rng.normal(size=shape))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(1, 1), (4, 3), (2, 3, 5)])
+def test_linear_agrees_with_torch(shape, bias, device, rng):
+    theirs = torch.nn.Linear(shape[-1], 2, bias=bias, dtype=torch.float64)
+    ours = Linear(shape[-1], 2, bias=bias, dtype="float64").to(device)
+    ours.set_weights([parameter.detach().numpy() for parameter in theirs.parameters()])
+    x, dy = torch.tensor(rng.normal(size=shape), requires_grad=True), torch.tensor(rng.normal(size=(*shape[:-1], 2)))
+    y = theirs(x)
+    y.backward(dy)
+    np.testing.assert_allclose(to_numpy(ours(x.detach().numpy())), y.detach().numpy(), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(to_numpy(ours.backward(dy.numpy())), x.grad.numpy(), rtol=1e-12, atol=1e-14)
+    for mine, parameter in zip(ours.weights, theirs.parameters(), strict=True):
+        np.testing.assert_allclose(to_numpy(mine.grad), parameter.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_linear_is_dense_with_the_weight_transposed(rng):
+    x, linear, dense = rng.normal(size=(4, 3)), Linear(3, 2, dtype="float64"), Dense(2, dtype="float64")
+    dense.build((None, 3))
+    weight, bias = linear.get_weights()
+    dense.set_weights([weight.T, bias])
+    np.testing.assert_allclose(linear(x), dense(x))
+
+
+def test_linear_starts_as_in_torch():
+    layer = Linear(100, 500)
+    assert layer.weight.shape == (500, 100) and layer.bias.shape == (500,) and layer.built
+    for parameter in layer.weights:
+        assert 0.09 < np.abs(parameter.value).max() <= 0.1 and abs(parameter.value.mean()) < 0.02
+        assert parameter.value.std() == pytest.approx(0.1 / np.sqrt(3), rel=0.1)
+
+
+def test_linear_config_and_errors():
+    layer = Linear(3, 2, bias=False, name="l")
+    again = Linear.from_config(layer.get_config())
+    assert (again.in_features, again.out_features, again.bias, again.name) == (3, 2, None, "l")
+    assert layer.compute_output_shape((None, 5, 3)) == (None, 5, 2)
+    with pytest.raises(ValueError, match="Linear 'l': expected size 3 on axis -1 of the input, got 4"):
+        layer(np.ones((1, 4)))
+    with pytest.raises(ValueError, match="expected a positive integer as out_features, got 0"):
+        Linear(3, 0)
+
+
+# ---- Embedding -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 5), (2, 3, 4)])
+@pytest.mark.parametrize("arguments", [dict(), dict(mask_zero=True), dict(activity_regularizer="l2")], ids=str)
+def test_embedding_gradients(shape, arguments, rng):
+    assert nblayers.gradcheck(Embedding(4, 3, **arguments), rng.integers(0, 4, shape))
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 5), (2, 3, 4)])
+def test_embedding_agrees_with_keras(shape, rng):
+    agrees_with_keras(Embedding(4, 3), keras.layers.Embedding(4, 3), rng.integers(0, 4, shape))
+
+
+def test_embedding_agrees_with_torch(device, rng):
+    theirs, ours = torch.nn.Embedding(7, 3, dtype=torch.float64), Embedding(7, 3, dtype="float64")
+    ours.build(None)
+    ours.set_weights([theirs.weight.detach().numpy()])
+    ours.to(device)
+    ids, dy = rng.integers(0, 7, (4, 6)), rng.normal(size=(4, 6, 3))
+    y = theirs(torch.tensor(ids))
+    y.backward(torch.tensor(dy))
+    np.testing.assert_array_equal(to_numpy(ours(ids)), y.detach().numpy())
+    assert ours.backward(dy) is None
+    np.testing.assert_allclose(to_numpy(ours.embeddings.grad), theirs.weight.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64", "bool", "float32", "float64"])
+def test_embedding_of_every_kind_of_id(dtype):
+    layer = Embedding(3, 2)
+    y = layer(np.array([[0, 1], [1, 0]], dtype))
+    np.testing.assert_array_equal(y, layer.embeddings.value[[[0, 1], [1, 0]]])
+    assert y.dtype == np.float32
+    assert layer.backward(y) is None
+
+
+def test_embedding_of_large_ids_in_float64():
+    layer = Embedding(2**24 + 2, 1, embeddings_initializer="zeros")
+    layer.build(None)
+    layer.embeddings.value[-1] = 1
+    np.testing.assert_array_equal(layer(np.array([2.0**24 + 1, 2.0**24])), [[1], [0]])
+
+
+def test_embedding_of_no_steps():
+    layer = Embedding(3, 2)
+    assert layer(np.zeros((4, 0), int)).shape == (4, 0, 2)
+    assert layer.backward(np.zeros((4, 0, 2))) is None
+
+
+@pytest.mark.parametrize("ids, found", [
+    ([[0, 5], [1, 2]], r"5 at index \(0, 1\)"), ([[0, 1], [-1, 9]], r"-1 at index \(1, 0\)"),
+    (np.array([[0, 2**64 - 1]], np.uint64), r"18446744073709551615 at index \(0, 1\)"), ([7.0], r"7.0 at index \(0,\)")])
+def test_embedding_ids_out_of_range(device, ids, found):
+    with pytest.raises(ValueError, match=f"Embedding 'e': expected ids from 0 to 4, got {found}"):
+        Embedding(5, 2, name="e").to(device)(np.array(ids))
+
+
+@pytest.mark.parametrize("value", [1.5, np.nan, np.inf, -np.inf])
+@pytest.mark.filterwarnings("error")
+def test_embedding_ids_must_be_whole(value):
+    with pytest.raises(ValueError, match=rf"Embedding 'e': expected whole numbers as ids, got {value} at index \(0, 1\)"):
+        Embedding(5, 2, name="e")(np.array([[1, value]]))
+
+
+def test_embedding_of_text_is_an_error():
+    with pytest.raises(TypeError, match="Embedding 'e': expected an array of numbers, got dtype <U3"):
+        Embedding(5, 2, name="e")(np.array([["the", "cat"]]))
+
+
+def test_embedding_initial_weights(rng):
+    table = rng.normal(size=(4, 3)).astype("float32")
+    for weights in (table, [table]):
+        layer = Embedding(4, 3, weights=weights)
+        assert layer.built
+        np.testing.assert_array_equal(layer([[2]]), table[[[2]]])
+        np.testing.assert_array_equal(keras.layers.Embedding(4, 3, weights=weights)(np.array([[2]])), table[[[2]]])
+    with pytest.raises(ValueError, match=r"expected weight 'e/embeddings' of shape \(4, 3\), got \(3, 4\)"):
+        Embedding(4, 3, weights=table.T, name="e")
+
+
+def test_embedding_options():
+    layer = Embedding(4, 3, embeddings_initializer="ones", embeddings_regularizer="l1", embeddings_constraint="unit_norm")
+    layer.build((None, 5))
+    assert layer.losses == pytest.approx([0.01 * 12]) and layer.embeddings.constraint is not None
+    assert np.abs(Embedding(400, 3)([[0]])).max() <= 0.05
+
+
+def test_embedding_keras_2_arguments():
+    assert Embedding(4, 3, input_length=7).declared_input_shape == (None, 7)
+    assert Embedding(input_dim=4, output_dim=3, batch_input_shape=(2, 7)).declared_input_shape == (2, 7)
+
+
+def test_embedding_mask():
+    ids = np.array([[0, 2], [1, 0]])
+    np.testing.assert_array_equal(Embedding(3, 2, mask_zero=True).compute_mask(ids), ids != 0)
+    assert Embedding(3, 2).compute_mask(ids) is None
+    assert Embedding(3, 2, mask_zero=True).supports_masking and not Embedding(3, 2).supports_masking
+
+
+@pytest.mark.parametrize("name, size", [("input_dim", 0), ("input_dim", True), ("output_dim", -1), ("output_dim", 2.5)])
+def test_embedding_sizes(name, size):
+    with pytest.raises(ValueError, match=f"expected a positive integer as {name}, got {size}"):
+        Embedding(**{"input_dim": 3, "output_dim": 2, name: size})
+
+
+def test_embedding_output_shape():
+    assert Embedding(3, 2).compute_output_shape((None, None)) == (None, None, 2)
+
+
+def test_embedding_takes_two_steps():
+    layer, ids, target = Embedding(3, 2, dtype="float64"), np.array([[0, 1, 1]]), np.ones((1, 3, 2))
+    untouched, losses = None, []
+    for _ in range(3):
+        y = layer(ids, training=True)
+        untouched = layer.embeddings.value[2].copy() if untouched is None else untouched
+        losses.append(((y - target) ** 2).sum())
+        layer.zero_grad()
+        layer.backward(2 * (y - target))
+        layer.embeddings.value -= 0.1 * layer.embeddings.grad
+    assert losses[0] > losses[1] > losses[2]
+    np.testing.assert_array_equal(layer.embeddings.value[2], untouched)
+
+
+# ---- Masking ---------------------------------------------------------------------------------------------------------
+
+def steps(rng, shape, value, dtype="float64"):
+    """Random steps, of which the first and some others are all `value`; one holds it in part."""
+    x = rng.normal(size=shape).astype(dtype)
+    rows = x.reshape(-1, shape[-1])
+    rows[::2] = value
+    rows[-1, 0] = value
+    return x
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 0.1])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (4, 2), (1, 1, 1), (2, 3, 2, 2)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masking_agrees_with_keras(shape, value, dtype, device, rng, x64):
+    x, dy = steps(rng, shape, value, dtype), rng.normal(size=shape).astype(dtype)
+    ours, theirs = Masking(value, dtype=dtype).to(device), keras.layers.Masking(value, dtype=dtype)
+    expected = keras_vjp(theirs, x, dy)
+    np.testing.assert_array_equal(to_numpy(ours(x)), expected.outputs)
+    np.testing.assert_array_equal(to_numpy(ours.backward(dy)), expected.inputs)
+    np.testing.assert_array_equal(to_numpy(ours.compute_mask(x)), np.asarray(theirs.compute_mask(x)))
+
+
+def test_masking_gradients(rng):
+    x = steps(rng, (2, 5, 3), 0.0)
+    x[x == 0] = 1e-300              # a step that is exactly the mask value has no derivative
+    assert nblayers.gradcheck(Masking(), x)
+    layer = Masking(dtype="float64")
+    layer(np.zeros((1, 2, 3)))
+    np.testing.assert_array_equal(layer.backward(np.ones((1, 2, 3))), 0)
+
+
+def test_masking_ignores_a_mask_that_comes_in():
+    x = np.array([[[0.0], [1.0]]])
+    np.testing.assert_array_equal(Masking().compute_mask(x, np.array([[True, False]])), [[False, True]])
+
+
+def test_masking_the_rest():
+    assert Masking().supports_masking and Masking().compute_output_shape((None, 3, 2)) == (None, 3, 2)
+    with pytest.raises(ValueError, match="Masking 'm': expected an input of at least 2 axes"):
+        Masking(name="m")(np.ones(3))
+    with pytest.raises(ValueError, match="Masking 'm': expected a number as mask_value, got 'x'"):
+        Masking("x", name="m")
+
+
+# ---- Identity --------------------------------------------------------------------------------------------------------
+
+def test_identity(rng):
+    x = rng.normal(size=(2, 3))
+    assert nblayers.gradcheck(Identity(), x)
+    assert nblayers.gradcheck(Identity(activity_regularizer="l2"), x)
+    assert Identity().supports_masking and Identity().compute_output_shape((None, 3)) == (None, 3)
+
+
+def test_identity_of_a_list_and_of_integers(rng):
+    layer = Identity(dtype="float64")
+    x, ids = rng.normal(size=(2, 3)), np.array([1, 2])
+    y = layer([x, ids])
+    assert y[0] is x and y[1].dtype == ids.dtype
+    dx, d_ids = layer.backward([x, None])
+    np.testing.assert_array_equal(dx, x)
+    assert d_ids is None
+
+
+# ---- Lambda ----------------------------------------------------------------------------------------------------------
+
+def test_lambda_with_a_gradient(rng):
+    layer = Lambda(square, gradient=lambda x, dy: 2 * x * dy)
+    assert nblayers.gradcheck(layer, rng.normal(size=(2, 3)))
+    assert not nblayers.gradcheck(Lambda(square, gradient=lambda x, dy: x * dy), rng.normal(size=(2, 3)), raise_error=False)
+
+
+def test_lambda_of_several_inputs(rng):
+    layer = Lambda(lambda inputs: inputs[0] * inputs[1], gradient=lambda x, dy: [dy * x[1], dy * x[0]])
+    assert nblayers.gradcheck(layer, [rng.normal(size=(2, 3)), rng.normal(size=(2, 3))])
+
+
+def test_lambda_of_several_outputs(rng):
+    layer = Lambda(lambda x: (x[:, :1], x ** 2), gradient=lambda x, dy: 2 * x * dy[1] + np.pad(dy[0], [(0, 0), (0, 2)]))
+    assert nblayers.gradcheck(layer, rng.normal(size=(2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:Layer 'lambda:UserWarning")
+def test_lambda_arguments_mask_and_training(rng, x64):
+    x, mask = rng.normal(size=(2, 3)), np.array([True, False])
+
+    def f(x, scale, mask=None, training=False):
+        return scale * x * mask[:, None] * (2 if training else 1)
+
+    def g(x, dy, scale, mask, training):
+        return scale * dy * mask[:, None] * (2 if training else 1)
+
+    ours = Lambda(f, arguments={"scale": 3.0}, gradient=g, dtype="float64")
+    theirs = keras.layers.Lambda(f, arguments={"scale": 3.0}, dtype="float64")
+    for training in (False, True):
+        y = ours(x, mask=mask, training=training)
+        np.testing.assert_array_equal(y, f(x, 3.0, mask, training))
+        np.testing.assert_allclose(y, theirs(x, mask=mask, training=training), rtol=1e-12)
+        assert nblayers.gradcheck(ours, x, mask=mask, training=training)
+
+
+def test_lambda_without_a_gradient(rng):
+    layer = Lambda(square, name="l")
+    layer(rng.normal(size=(2, 3)))
+    with pytest.raises(NotImplementedError, match=r"Lambda 'l': no gradient: pass .* as Lambda\(function, gradient=g\)"):
+        layer.backward(np.ones((2, 3)))
+
+
+def test_lambda_dtypes():
+    image = np.array([[0, 255]], np.uint8)
+    y = Lambda(lambda x: x / 255.0)(image)              # document 000
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y, [[0, 1]])
+    seen = Lambda(lambda x: x)
+    assert seen(image).dtype == np.uint8 and seen(np.ones((1, 2))).dtype == np.float32
+    layer = Lambda(lambda x: 0.5 * x, gradient=lambda x, dy: 0.5 * dy)
+    layer(image)
+    assert layer.backward(np.ones((1, 2))) is None
+    layer(np.ones((1, 2), "float32"))
+    assert layer.backward(np.ones((1, 2))).dtype == np.float32
+
+
+def test_lambda_gradient_is_checked():
+    layer = Lambda(square, gradient=lambda x, dy: dy[:1], name="l")
+    layer(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"Lambda 'l': expected gradient to return shape \(2, 3\), the shape of x, got \(1, 3\)"):
+        layer.backward(np.ones((2, 3)))
+    layer = Lambda(lambda x: x[0] + x[1], gradient=lambda x, dy: dy, name="l")
+    layer([np.ones((2, 3)), np.ones((2, 3))])
+    with pytest.raises(ValueError, match="Lambda 'l': expected gradient to return a list of 2 arrays"):
+        layer.backward(np.ones((2, 3)))
+
+
+def test_lambda_needs_functions():
+    with pytest.raises(TypeError, match="Lambda 'l': expected a function as function, got 3"):
+        Lambda(3, name="l")
+    with pytest.raises(TypeError, match="Lambda 'l': expected a function as gradient, got 3"):
+        Lambda(square, gradient=3, name="l")
+
+
+@pytest.mark.parametrize("output_shape, expected", [
+    (None, (None, 6)), ((6,), (None, 6)), ([6], (None, 6)), (lambda shape: (shape[0], 2 * shape[1]), (None, 6))])
+def test_lambda_output_shape(output_shape, expected):
+    layer = Lambda(lambda x: np.concatenate([x, x], axis=-1), output_shape=output_shape)
+    assert layer.compute_output_shape((None, 3)) == expected
+
+
+def test_lambda_output_shape_of_lists():
+    assert Lambda(lambda x: x[0], output_shape=(3,)).compute_output_shape([(5, 3), (5, 2)]) == (5, 3)
+    assert Lambda(lambda x: [x, x], output_shape=[(3,), (4,)]).compute_output_shape((None, 3)) == [(None, 3), (None, 4)]
+
+
+def test_lambda_mask():
+    mask = np.array([[True, False]])
+    assert Lambda(square, mask=mask).compute_mask(None) is mask
+    assert Lambda(square, mask=lambda x, previous: previous).compute_mask(None, mask) is mask
+    assert Lambda(square, mask=mask).supports_masking and not Lambda(square).supports_masking
+    with pytest.warns(UserWarning, match="does not support masking"):
+        assert Lambda(square).compute_mask(None, mask) is None
+
+
+def test_lambda_input_shape_of_the_document():
+    assert Lambda(lambda x: x / 255.0, input_shape=(28, 28, 1)).declared_input_shape == (None, 28, 28, 1)
+
+
+# ---- configuration ---------------------------------------------------------------------------------------------------
+
+CONFIGURED = [
+    ("Dense", dict(units=3, name="d")),
+    ("Dense", dict(units=3, activation="relu", use_bias=False, kernel_initializer="he_normal", bias_initializer="ones",
+                   kernel_regularizer="l1", bias_regularizer="l2", activity_regularizer="l2", kernel_constraint="max_norm",
+                   bias_constraint="non_neg", name="d", trainable=False, dtype="float64")),
+    ("Embedding", dict(input_dim=3, output_dim=2, name="e")),
+    ("Embedding", dict(input_dim=3, output_dim=2, embeddings_initializer="zeros", embeddings_regularizer="l2",
+                       embeddings_constraint="unit_norm", mask_zero=True, activity_regularizer="l1", name="e")),
+    ("Masking", dict(mask_value=-1.0, name="m")), ("Masking", dict(name="m")), ("Identity", dict(name="i")),
+]
+
+
+@pytest.mark.parametrize("name, arguments", CONFIGURED)
+def test_config_both_ways(name, arguments):
+    ours_class, theirs_class = getattr(nblayers.layers, name), getattr(keras.layers, name)
+    ours, theirs = ours_class(**arguments), theirs_class(**arguments)
+    assert sorted(ours.get_config()) == sorted(theirs.get_config())
+    assert ours_class.from_config(theirs.get_config()).get_config() == theirs.get_config()
+    assert theirs_class.from_config(ours.get_config()).get_config() == theirs.get_config()
+    again = ours_class.from_config(ours.get_config())
+    assert again.get_config() == ours.get_config()
+
+
+def test_lambda_config_of_a_lambda_both_ways():
+    offset = 3.0
+    arguments = dict(function=lambda x, b=2.0: x * offset * b, output_shape=(3,), mask=lambda x, m: m, arguments={"b": 4.0}, name="l")
+    ours, theirs = Lambda(**arguments), keras.layers.Lambda(**arguments)
+    assert ours.get_config() == theirs.get_config()
+    x = np.ones((1, 3), "float32")
+    again = Lambda.from_config(theirs.get_config(), safe_mode=False)
+    np.testing.assert_array_equal(again(x), 12 * x)
+    assert again.compute_mask(x, "m") == "m" and again.compute_output_shape((None, 3)) == (None, 3)
+    np.testing.assert_array_equal(keras.layers.Lambda.from_config(ours.get_config(), safe_mode=False)(x), 12 * x)
+
+
+def test_lambda_config_is_refused_in_safe_mode():
+    config = Lambda(lambda x: x).get_config()
+    with pytest.raises(ValueError, match="the configuration brings a lambda as bytecode.*safe_mode=False"):
+        Lambda.from_config(config)
+    config["function"]["config"]["code"] = "AAAA"
+    with pytest.raises(ValueError, match="cannot read the lambda's bytecode"):
+        Lambda.from_config(config, safe_mode=False)
+
+
+def test_lambda_sees_numpy_after_from_config():
+    again = Lambda.from_config(Lambda(lambda x: np.exp(x), gradient=lambda x, dy: np.exp(x) * dy).get_config(), safe_mode=False)
+    assert nblayers.gradcheck(again, np.ones((2, 3)))
+
+
+def test_lambda_config_of_a_named_function(rng):
+    x = rng.normal(size=(2, 3)).astype("float32")
+    ours, theirs = Lambda(square, name="l"), keras.layers.Lambda(square, name="l")
+    assert ours.get_config() == theirs.get_config()
+    np.testing.assert_array_equal(Lambda.from_config(theirs.get_config(), custom_objects={"square": square})(x), x ** 2)
+    with pytest.raises(ValueError, match="Lambda: found no function 'square': register it with register_keras_serializable"):
+        Lambda.from_config(ours.get_config())
+
+
+def test_lambda_config_of_a_registered_function():
+    @register_keras_serializable(package="test_core")
+    def cube(x):
+        return x ** 3
+
+    np.testing.assert_array_equal(Lambda.from_config(Lambda(cube).get_config())(np.full((1, 2), 2.0)), 8)
+
+
+def test_lambda_config_of_something_else():
+    with pytest.raises(TypeError, match="Lambda 'l': get_config can write down a lambda or a named function, got functools.partial"):
+        Lambda(functools.partial(np.add, 1), name="l").get_config()
+
+
+# ---- nblayers.nn -----------------------------------------------------------------------------------------------------
+
+def test_nn_names():
+    x = np.ones((2, 3, 4), "float32")
+    assert nn.Linear(4, 5)(x).shape == (2, 3, 5)
+    assert nn.Flatten()(x).shape == (2, 12) and nn.Identity(54, unused=1)(x).shape == (2, 3, 4)
+    assert nn.Dropout().rate == 0.5 and nn.Dropout(p=0.2).rate == 0.2
+    np.testing.assert_array_equal(nn.ReLU()(-x), 0 * x)
+    np.testing.assert_allclose(nn.Tanh()(x), np.tanh(x), rtol=1e-6)
+    np.testing.assert_allclose(nn.Sigmoid()(0 * x), 0.5)
+    assert nn.Embedding(1000, 4)(np.zeros((1, 2), int)).shape == (1, 2, 4)
+
+
+def test_nn_embedding_starts_from_the_normal_distribution():
+    layer = nn.Embedding(1000, 10)
+    layer.build(None)
+    assert layer.embeddings.value.std() == pytest.approx(1, rel=0.05)
+
+
+def test_nn_refuses_what_it_cannot_do():
+    with pytest.raises(ValueError, match="expected start_dim=1 and end_dim=-1, got 0 and -1"):
+        nn.Flatten(0)
+    with pytest.raises(ValueError, match="inplace is not supported"):
+        nn.Dropout(inplace=True)

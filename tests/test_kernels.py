@@ -1,0 +1,164 @@
+"""The three rooms as a house: same functions everywhere, nothing of nblayers inside, a cache that notices every edit."""
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kernels
+
+HOUSE = Path(kernels.__file__).parent
+FILES = sorted(HOUSE.rglob("*.py"))
+TOPICS = sorted({path.stem for room in kernels.ROOMS for path in (HOUSE / room).glob("*.py") if path.stem[0] != "_"})
+ALLOWED = {"kernels", "numpy", "math", "numba", "llvmlite", "cupy"} | set(sys.stdlib_module_names)
+
+
+def named(path):
+    return str(path.relative_to(HOUSE))
+
+
+def tree(path):
+    return ast.parse(path.read_text())
+
+
+def public_functions(room, topic):
+    return {node.name: node for node in tree(HOUSE / room / f"{topic}.py").body
+            if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+
+
+def run_python(code, *path, **environment):
+    """Run code in a process of its own; its output, or its last line of error."""
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
+    run = subprocess.run([sys.executable, "-P", "-c", code], env=variables, capture_output=True, text=True, timeout=300)
+    return run.stdout.strip() if run.returncode == 0 else run.stderr.strip().splitlines()[-1]
+
+
+# ---- the contract --------------------------------------------------------------------------------------------------
+
+def test_the_topics_are_those_that_are_declared():
+    assert sorted(kernels.TOPICS) == TOPICS
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_rooms_hold_the_same_functions(topic):
+    arguments = {room: {name: [a.arg for a in node.args.args] for name, node in public_functions(room, topic).items()}
+                 for room in kernels.ROOMS}
+    # a function that only the cpu room's other files use is no kernel: every kernel stands in the reference room
+    expected = arguments["reference"]
+    assert expected
+    for room in kernels.ROOMS:
+        assert {name: arguments[room].get(name) for name in expected} == expected, room
+    assert set(arguments["cuda"]) == set(expected)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("room", kernels.ROOMS)
+def test_kernels_take_plain_arguments_and_return_nothing(room, topic):
+    for name in public_functions("reference", topic):
+        node = public_functions(room, topic)[name]
+        a = node.args
+        assert not (a.defaults or a.kwonlyargs or a.vararg or a.kwarg), f"{name} has defaults or keyword arguments"
+        returned = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+        assert not returned, f"{name} returns something"
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_the_reference_room_explains_itself(topic):
+    assert "(1)" in ast.get_docstring(tree(HOUSE / "reference" / f"{topic}.py"))
+    for room in ("cpu", "cuda"):
+        assert f"kernels/reference/{topic}.py" in ast.get_docstring(tree(HOUSE / room / f"{topic}.py")), room
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_kernels_import_nothing_of_nblayers(path):
+    for node in ast.walk(tree(path)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
+            [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        assert {name.split(".")[0] for name in names} <= ALLOWED
+
+
+@pytest.mark.parametrize("path", FILES, ids=named)
+def test_how_kernels_are_compiled(path):
+    """Flags stand in one file; no unsafe fastmath; no signature, which would compile at import."""
+    text = path.read_text()
+    assert not re.search(r"fastmath\s*=\s*True", text)
+    assert path.name == "_jit.py" or "njit" not in text
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(("jit", "kernel")):
+                    assert not decorator.args, f"{node.name}: a signature in the decorator"
+
+
+def test_unknown_names():
+    with pytest.raises(ValueError, match="unknown device 'tpu': expected one of reference, cpu, cuda"):
+        kernels.get("tpu")
+    with pytest.raises(AttributeError, match="no attribute 'astrology'"):
+        _ = kernels.get("reference").astrology
+
+
+# ---- imports -------------------------------------------------------------------------------------------------------
+
+def test_import_is_light():
+    code = ("import sys, nblayers, nblayers.layers, kernels; kernels.get('reference').matmul\n"
+            "print(sorted({'numba', 'rich', 'matplotlib', 'cupy'} & set(sys.modules)))")
+    assert run_python(code, HOUSE.parent) == "[]"
+
+
+def test_a_foreign_package_of_the_same_name_is_named(tmp_path):
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels" / "__init__.py").write_text("")
+    error = run_python("import nblayers", tmp_path, HOUSE.parent)
+    assert error.startswith("ImportError: nblayers needs its own package 'kernels'") and str(tmp_path) in error
+
+
+# ---- the cache -----------------------------------------------------------------------------------------------------
+
+HELPER = """
+from kernels.cpu._jit import kernel
+
+@kernel
+def one():
+    return 1
+"""
+CALLER = """
+import numpy as np
+from ._jit import kernel
+from ._planted import one
+
+@kernel
+def write(x):
+    x[0] = one()
+"""
+RUN = """
+import numpy as np
+from kernels.cpu.planted import write
+x = np.zeros(1)
+write(x)
+print(int(x[0]), sum(write.stats.cache_hits.values()))
+"""
+
+
+def test_an_edited_helper_makes_the_cache_stale(tmp_path):
+    shutil.copytree(HOUSE, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    room = tmp_path / "kernels" / "cpu"
+    (room / "_planted.py").write_text(HELPER)
+    (room / "planted.py").write_text(CALLER)
+
+    def run():
+        value, hits = run_python(RUN, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")).split()
+        return int(value), "from the cache" if int(hits) else "compiled"
+
+    assert run() == (1, "compiled")
+    assert run() == (1, "from the cache")
+    (room / "_planted.py").write_text(HELPER.replace("return 1", "return 2"))
+    assert run() == (2, "compiled")
+    assert run() == (2, "from the cache")
+    flags = (room / "_jit.py").read_text()
+    (room / "_jit.py").write_text(flags.replace('"nsz", ', ""))
+    assert flags != (room / "_jit.py").read_text()
+    assert run() == (2, "compiled")
