@@ -180,3 +180,7 @@ def _print(*lines: str) -> None:
 def _fail(message: str) -> int:
     print(f"nblayers: {message}", file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

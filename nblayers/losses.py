@@ -117,18 +117,18 @@ class Loss:
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions as arrays of one dtype and rank."""
         p = _predictions(y_pred, self)
-        return _same_rank(_module(p).asarray(y_true, p.dtype), p)
+        return same_rank(array_module_of(p).asarray(y_true, p.dtype), p)
 
     def forward(self, t: Any, p: Any) -> tuple[Any, Any]:
         """The values v, and whatever `backward` needs."""
         if type(self).call is Loss.call:
             raise NotImplementedError(f"{self.described}: write call(y_true, y_pred), a value for every sample")
-        return _module(p).asarray(self.call(t, p), p.dtype), (t, p)
+        return array_module_of(p).asarray(self.call(t, p), p.dtype), (t, p)
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         """dL/dp from dL/dv (a number where all are alike) and what `forward` kept."""
         t, p = record
-        gradient = _module(p).asarray(self.call_gradient(t, p), p.dtype)
+        gradient = array_module_of(p).asarray(self.call_gradient(t, p), p.dtype)
         if gradient.shape != p.shape:
             raise ValueError(f"{self.described}: expected its gradient in the shape of y_pred {p.shape}, got {gradient.shape}")
         if not isinstance(dvalues, float):
@@ -153,7 +153,8 @@ class Loss:
             dvalues: Any = share
         else:
             weights = self._weights(values, sample_weight, mask, valid)
-            dvalues = _module(values).broadcast_to(weights * self._share(weights, values.size), values.shape)   # (R2), (R3)
+            c = weights * self._share(weights, values.size)                                                     # (R2)
+            dvalues = array_module_of(values).broadcast_to(c, values.shape)                                     # (R3)
             value = values * dvalues
             if self.reduction not in (None, "none"):
                 value = float(value.sum())                                                                  # (R1)
@@ -182,7 +183,7 @@ class Loss:
 
     def _fitted(self, weights: Any, values: Any, what: str) -> Any:
         """One weight for each sample, or for each value."""
-        w = _module(values).asarray(weights, values.dtype)
+        w = array_module_of(values).asarray(weights, values.dtype)
         given = w.shape
         if w.ndim == values.ndim + 1 and given[-1] == 1:
             w = w[..., 0]
@@ -255,7 +256,7 @@ class LossFunctionWrapper(Loss):
 # ---- arrays -------------------------------------------------------------------------------------------------------
 
 
-def _module(array: Any) -> ModuleType:
+def array_module_of(array: Any) -> ModuleType:
     """`numpy`, or `cupy` for an array of that kind."""
     if isinstance(array, (np.ndarray, np.generic)):
         return np
@@ -274,7 +275,7 @@ def _predictions(y_pred: Any, loss: Loss) -> Any:
     return array.astype(loss.dtype or config.floatx(), copy=False)
 
 
-def _same_rank(t: Any, p: Any) -> tuple[Any, Any]:
+def same_rank(t: Any, p: Any) -> tuple[Any, Any]:
     """As Keras: where one has a last axis of length 1 more, give it to the other (of rank 1) or take it away."""
     if t.ndim == p.ndim:
         return t, p
@@ -320,7 +321,7 @@ class _CrossEntropy(_Elementwise):
 
     def along(self, dvalues: Any) -> Any:
         """dL/dv with the axis that the values no longer have."""
-        return dvalues if isinstance(dvalues, float) else _module(dvalues).expand_dims(dvalues, self.axis)
+        return dvalues if isinstance(dvalues, float) else array_module_of(dvalues).expand_dims(dvalues, self.axis)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "from_logits": self.from_logits, "label_smoothing": self.label_smoothing,
@@ -384,7 +385,7 @@ class MeanAbsoluteError(_Elementwise):
 
     def backward(self, dvalues: Any, error: Any) -> Any:
         dvalues = dvalues if isinstance(dvalues, float) else dvalues[..., None]
-        sign = _module(error).sign(error, out=error)
+        sign = array_module_of(error).sign(error, out=error)
         sign *= dvalues * (1 / error.shape[-1])                                     # (2), from (1)
         return sign
 
@@ -426,7 +427,7 @@ class BinaryCrossentropy(_CrossEntropy):
             t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         if self.from_logits:
             return self._from_logits(t, p)
-        xp, q = _module(p), _clipped(p)                                             # (1)
+        xp, q = array_module_of(p), _clipped(p)                                             # (1)
         one_less_q = 1 - q
         terms = xp.log(q)
         terms *= t
@@ -436,7 +437,7 @@ class BinaryCrossentropy(_CrossEntropy):
         return -_mean(terms, self.axis), (t, p, q, one_less_q)                      # (2)
 
     def _from_logits(self, t: Any, x: Any) -> tuple[Any, Any]:
-        xp = _module(x)
+        xp = array_module_of(x)
         e = xp.abs(x)
         xp.exp(xp.negative(e, out=e), out=e)                                        # e^{-|x|}
         terms = xp.maximum(x, 0)
@@ -448,7 +449,7 @@ class BinaryCrossentropy(_CrossEntropy):
         t, p, q, one_less_q = record
         share = self.along(dvalues) * (1 / p.shape[self.axis])
         if self.from_logits:
-            xp, e = _module(p), q
+            xp, e = array_module_of(p), q
             dx = xp.where(p >= 0, 1, e)                                             # \sigma(x) = 1 / (1 + e) or e / (1 + e)
             e += 1
             dx /= e
@@ -501,7 +502,7 @@ class CategoricalCrossentropy(_CrossEntropy):
         if p.shape[-1] == 1:
             warnings.warn(f"{self.described}: y_pred of shape {p.shape} has a single class, for which this loss is constant; "
                           "binary_crossentropy is meant for one output unit", stacklevel=4)
-        xp, axis = _module(p), self.axis
+        xp, axis = array_module_of(p), self.axis
         if self.label_smoothing:
             t = t * (1 - self.label_smoothing) + self.label_smoothing / t.shape[-1]
         if self.from_logits:
@@ -529,7 +530,7 @@ class CategoricalCrossentropy(_CrossEntropy):
             dx *= dvalues                                                           # (7), from (6)
             return dx
         live = q == o
-        do = _module(t).divide(t, q, out=q)
+        do = array_module_of(t).divide(t, q, out=q)
         do *= live                                                                  # (4) but for its sign, from (2), (3)
         o *= do
         do -= o.sum(axis=self.axis, keepdims=True)
@@ -574,8 +575,8 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         """The classes as integers; the predictions with their classes on the last axis."""
         p = _predictions(y_pred, self)
         if self.axis not in (-1, p.ndim - 1):
-            p = _module(p).moveaxis(p, self.axis, -1)
-        t = _module(p).asarray(y_true)
+            p = array_module_of(p).moveaxis(p, self.axis, -1)
+        t = array_module_of(p).asarray(y_true)
         given = t.shape
         if t.ndim == p.ndim and p.ndim and given[self.axis] == 1:
             t = t.squeeze(self.axis)
@@ -607,7 +608,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         """Integers are never NaN."""
 
     def forward(self, k: Any, p: Any) -> tuple[Any, Any]:
-        xp, valid = _module(p), self.valid(k)
+        xp, valid = array_module_of(p), self.valid(k)
         rows = xp.ascontiguousarray(p).reshape(-1, p.shape[-1])                     # a row for each value
         at = xp.arange(0, p.size, p.shape[-1])
         at += k.ravel() if valid is None else xp.where(valid, k, 0).ravel()         # where k stands in the flat rows
@@ -637,11 +638,11 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         else:
             live, total, q = kept
             share = live * (dvalues / total)                                        # from (1), (2)
-            dx = _module(share).empty((len(share), shape[-1]), share.dtype)
+            dx = array_module_of(share).empty((len(share), shape[-1]), share.dtype)
             dx[...] = share[:, None]
             dx.reshape(-1)[at] -= share / q                                         # (4), from (3)
         dx = dx.reshape(shape)
-        return dx if self.axis in (-1, dx.ndim - 1) else _module(dx).moveaxis(dx, -1, self.axis)
+        return dx if self.axis in (-1, dx.ndim - 1) else array_module_of(dx).moveaxis(dx, -1, self.axis)
 
     def get_config(self) -> dict[str, Any]:
         return {**Loss.get_config(self), "from_logits": self.from_logits, "ignore_class": self.ignore_class}

@@ -1,5 +1,6 @@
 """What every test runs under: the checkout these tests lie in, few threads, Keras on JAX, the CUDA simulator."""
 import os
+import random
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import pytest  # noqa: E402
 
 import kernels  # noqa: E402
 from nblayers import config, devices  # noqa: E402
+from nblayers import random as nblayers_random  # noqa: E402
 from nblayers.layers import base  # noqa: E402
 
 DEFAULTS = dict(config._state)
@@ -49,8 +51,10 @@ def x64():
 
 @pytest.fixture(autouse=True)
 def fresh_settings():
-    """Default device, dtype and names for every test."""
+    """Default device, dtype, names and the same random numbers for every test."""
     devices._current.clear()
     config._state.update(DEFAULTS)
     base.clear_names()
-    yield
+    random.seed(0)
+    np.random.seed(0)
+    nblayers_random.set_seed(0)

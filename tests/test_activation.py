@@ -1,4 +1,5 @@
 """The 18 activation functions: float32 mathematics, kernels in three rooms, values and gradients, lookup, the layer."""
+import functools
 import inspect
 import math
 import platform
@@ -29,7 +30,7 @@ OPTIONS = {
              {"negative_slope": 0.2, "max_value": 3.0, "threshold": 1.0}, {"negative_slope": 0.2, "max_value": 6.0},
              {"negative_slope": 0.2, "threshold": -1.0}],
     "elu": [{"alpha": 0.5}], "leaky_relu": [{"negative_slope": 0.01}], "gelu": [{"approximate": True}],
-    "softmax": [{"axis": 0}, {"axis": 1}, {"axis": (0, 2)}], "log_softmax": [{"axis": 0}, {"axis": (1, -1)}],
+    "softmax": [{"axis": 0}, {"axis": 1}, {"axis": (0, 2)}], "log_softmax": [{"axis": 0}, {"axis": (1, 2)}],
 }
 CASES = [(name, options) for name in NAMES for options in [{}, *OPTIONS.get(name, [])]]
 KINKS = [0.0, 1.0, -1.0, 3.0, -3.0, 6.0]
@@ -42,9 +43,14 @@ def case_name(value):
 every_case = pytest.mark.parametrize("name, options", CASES, ids=case_name)
 
 
-def data(rng, dtype="float32"):
-    x = np.concatenate([rng.normal(size=24) * 3, KINKS]).reshape(2, 5, 3).astype(dtype)
-    return x, rng.normal(size=x.shape).astype(dtype)
+@functools.cache
+def kerass(name, index):
+    """x, dy and what Keras makes of them: y, dx."""
+    rng, options = np.random.default_rng(index), CASES[index][1]
+    x = np.concatenate([rng.normal(size=12) * 3, KINKS]).reshape(2, 3, 3).astype("float32")
+    dy = rng.normal(size=x.shape).astype("float32")
+    y, vjp = jax.vjp(lambda x: getattr(keras.activations, name)(x, **options), x)
+    return x, dy, np.asarray(y), np.asarray(vjp(dy)[0])
 
 
 # ---- functions of one number in kernels/cpu/_math.py -----------------------------------------------------------------
@@ -121,7 +127,7 @@ def test_float64_functions_are_the_librarys(scalar):
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="reads x86 instructions")
 def test_float32_functions_are_vectorised(scalar):
-    name, loop = scalar
+    _, loop = scalar
     loop(np.zeros(3, np.float32), np.zeros(3, np.float32))
     [assembly] = [text for types, text in loop.inspect_asm().items() if types[0].dtype.name == "float32"]
     instructions = {line.split()[0] for line in assembly.splitlines() if line.strip()}
@@ -179,10 +185,8 @@ def test_rows_longer_than_a_block_of_threads(name, rng):
 # ---- values and gradients --------------------------------------------------------------------------------------------
 
 @every_case
-def test_values_and_gradients_are_keras(name, options, device, rng):
-    x, dy = data(rng)
-    expected, vjp = jax.vjp(lambda x: getattr(keras.activations, name)(x, **options), x)
-    [expected_dx] = vjp(dy)
+def test_values_and_gradients_are_keras(name, options, device):
+    x, dy, expected, expected_dx = kerass(name, CASES.index((name, options)))
     with nblayers.device(device):
         y = getattr(activations, name)(x, **options)
         dx = getattr(activations, name).gradient(x, dy, **options)
@@ -229,10 +233,10 @@ def test_large_inputs_neither_overflow_nor_divide_by_zero(device):
     with nblayers.device(device), np.errstate(over="ignore", under="ignore"):
         p = 1 / (1 + math.exp(-1))
         np.testing.assert_allclose(to_numpy(activations.softmax(big)), [[p, 0, 1 - p]], rtol=1e-5)
-        np.testing.assert_allclose(to_numpy(activations.log_softmax(big)), [[math.log(p), -2000 + math.log(p), math.log(1 - p)]],
-                                   rtol=1e-5)
+        log = [[math.log(p), -2000 + math.log(p), math.log(1 - p)]]
+        np.testing.assert_allclose(to_numpy(activations.log_softmax(big)), log, rtol=1e-6)
         for name, high, low in [("sigmoid", 1, 0), ("tanh", 1, -1), ("softplus", 1000, 0), ("silu", 1000, 0), ("mish", 1000, 0),
-                                ("gelu", 1000, 0), ("elu", 1000, -1), ("hard_silu", 1000, 0), ("softsign", 1000 / 1001, -1000 / 1001)]:
+                                ("gelu", 1000, 0), ("elu", 1000, -1), ("hard_silu", 1000, 0), ("softsign", 0.999001, -0.999001)]:
             function = getattr(activations, name)
             np.testing.assert_allclose(to_numpy(function(big))[0, :2], [high, low], rtol=1e-6, atol=1e-6)
             assert np.isfinite(to_numpy(function.gradient(big, np.ones_like(big)))).all(), name
@@ -301,7 +305,7 @@ def test_get():
         is activations.relu
     with pytest.raises(ValueError, match="unknown activation 'rellu': did you mean 'relu'"):
         activations.get("rellu")
-    with pytest.raises(ValueError, match="unknown activation 'xyzzy': expected one of elu, exponential.*register"):
+    with pytest.raises(ValueError, match=r"unknown activation 'xyzzy': expected one of elu, exponential.*register"):
         activations.get("xyzzy")
     with pytest.raises(TypeError, match=r"expected an activation \(a name, a configuration or an object\), got 7"):
         activations.get(7)
@@ -369,15 +373,15 @@ def test_a_function_of_your_own(rng):
     own.gradient = lambda x, dy: dy.astype("float64")
     assert activations.differentiate(own, single, single, single, "cpu").dtype == np.float32
     own.gradient = lambda x, dy: dy[:1]
-    with pytest.raises(ValueError, match=r"activation 'own': expected its gradient to have the shape of x, \(3, 4\), got \(1, 4\)"):
+    with pytest.raises(ValueError, match=r"'own': expected its gradient to have the shape of x, \(3, 4\), got \(1, 4\)"):
         activations.differentiate(own, x, x, dy, "cpu")
 
 
 # ---- the layer -------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["tanh", "softmax", "linear"])
 def test_layer_is_keras(name, device, rng):
-    for shape in [(2, 3, 4), (1, 2)]:
+    for shape in [(2, 2, 4), (1, 2)]:
         agrees_with_keras(Activation(name).to(device), keras.layers.Activation(name), rng.normal(size=shape).astype("float32"))
 
 

@@ -352,9 +352,9 @@ def test_backward_checks_dy():
         layer.backward(np.ones((2, 4)))
     two = TwoOutputs(name="two")
     two(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="backward expected a list of 2 gradients, .* got one array"):
+    with pytest.raises(ValueError, match=r"backward expected a list of 2 gradients, .* got one array"):
         two.backward(np.ones((2, 3)))
-    with pytest.raises(ValueError, match="got 1$"):
+    with pytest.raises(ValueError, match=r"got 1$"):
         two.backward([np.ones((2, 3))])
 
 
@@ -718,7 +718,8 @@ def test_input_spec_as_a_list(rng):
         layer([np.zeros((2, 4)), np.zeros((2, 4))])
 
 
-@pytest.mark.parametrize("arguments", [dict(shape=(None, 2)), dict(dtype="int32", max_ndim=3), dict(axes={1: 2}, optional=True)])
+@pytest.mark.parametrize("arguments", [
+    dict(shape=(None, 2)), dict(dtype="int32", max_ndim=3), dict(axes={1: 2}, optional=True)])
 def test_input_spec_config(arguments):
     ours, theirs = InputSpec(**arguments), keras.layers.InputSpec(**arguments)
     assert ours.get_config() == theirs.get_config()
@@ -799,7 +800,7 @@ def test_layers_lists_what_it_exports():
     assert dir(layers) == sorted(layers.__all__)
     for name in layers.__all__:
         assert getattr(layers, name).__name__ == name
-    with pytest.raises(AttributeError, match="module 'nblayers.layers' has no attribute 'Nonsense'"):
+    with pytest.raises(AttributeError, match=r"module 'nblayers\.layers' has no attribute 'Nonsense'"):
         layers.Nonsense  # noqa: B018
 
 

@@ -39,6 +39,7 @@ class Recurrent(Layer):
     """h_t = tanh(x_t W + h_{t-1} U) of (B, T, D); gives all h and the last one."""
 
     carry = 1.0
+    slope = staticmethod(lambda h: 1 - h ** 2)
 
     def build(self, input_shape):
         self.W = self.add_weight((input_shape[-1], H), name="W")
@@ -56,7 +57,7 @@ class Recurrent(Layer):
         dh_all, dh = dy[0], dy[1].copy()
         dx = np.empty_like(x)
         for t in reversed(range(x.shape[1])):
-            da = (dh_all[:, t] + dh) * (1 - h[t + 1] ** 2)
+            da = (dh_all[:, t] + dh) * self.slope(h[t + 1])
             dx[:, t] = da @ self.W.value.T
             self.W.grad += x[:, t].T @ da
             self.U.grad += h[t].T @ da
@@ -226,7 +227,8 @@ def planted(**changes):
     (lambda g: -g, "the sign is flipped"),
     (lambda g: -2 * g, "the sign is flipped and twice as large"),
     (lambda g: 1.7 * g, "1.7 times what it should be"),
-    (lambda g: g * (1 + 1e-4), r"1.0001 times"),
+    (lambda g: g * (1 + 1e-4), r"1\.0001 times"),
+    (lambda g: g * (1 + 3e-6), r"1\.000003 times"),
     (lambda g: g / B, "1/3, the batch size: divided by it?"),
     (lambda g: g * B, "3 is the batch size: summed over it once too often?"),
     (lambda g: 0 * g, "all zeros"),
@@ -306,6 +308,15 @@ def test_a_dropped_carry(sequence):
     report = findings(layer, sequence)
     assert "right at the last time step and wrong at all before it" in of(report, "x").problem
     assert not of(report, "U").passed
+    assert "with the first time step alone every gradient is right" in report.notes[0] and report.notes[0] in str(report)
+
+
+def test_a_mistake_that_time_has_spread(sequence):
+    class Wrong(Recurrent):
+        slope = staticmethod(lambda h: (1 - h ** 2) * np.array([1, -1, 1, 1, 1]))
+    report = findings(Wrong(), sequence)
+    assert not any(tensor.passed for tensor in report.tensors)
+    assert "with the first time step alone, wrong/W: the sign is flipped; wrong only at 1 of axis 1 (size 5)" in report.notes
 
 
 def test_the_wrong_output_is_named(sequence):
@@ -454,7 +465,7 @@ class ReturnsSum(Tanh):
 
 
 class ReturnsTwo(Tanh):
-    words = "backward returns 2 gradients for the 1 inputs x"
+    words = "backward returns 2 gradients for 1 inputs"
 
     def backward(self, dy):
         return [super().backward(dy), dy]
@@ -508,6 +519,22 @@ def test_wrong_behaviour(layer, is_built, x):
         made.build((None, D))
     with pytest.raises(GradientCheckError, match=layer.words):
         gradcheck(made, x)
+
+
+def test_one_of_several_gradients_is_missing(x):
+    def product(a, b):
+        return a * b
+    assert gradcheck_function(product, lambda a, b, dy: [dy * b, dy * a], x, x)
+    report = gradcheck_function(product, lambda a, b, dy: [dy * b, None], x, x, raise_error=False)
+    assert [t.passed for t in report.tensors] == [True, False] and "returns None for it" in of(report, "b").problem
+    report = gradcheck_function(product, lambda a, b, dy: None, x, x, raise_error=False)
+    assert all("returns None for it" in t.problem for t in report.tensors)
+    report = gradcheck_function(product, lambda a, b, dy: dy * b, x, x, raise_error=False)
+    assert "backward returns 1 gradients for 2 inputs (a, b)" in report.problems[0] and not report.tensors
+
+
+def test_none_is_right_where_nothing_depends_on_the_input(x):
+    assert gradcheck_function(lambda a, b: a * (b > 0), lambda a, b, dy: [dy * (b > 0), None], x, x)
 
 
 # ---- the layer is left as it was -----------------------------------------------------------------------------------
@@ -600,13 +627,13 @@ MASK = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]], bool)
     (lambda: layers.LSTM(H), {"mask": MASK}),
     (lambda: layers.LSTM(H, return_sequences=True, return_state=True, go_backwards=True, dropout=0.3, recurrent_dropout=0.2),
      {"mask": MASK, "training": True, "initial_state": [np.ones((B, H)), np.full((B, H), 0.5)]}),
-    (lambda: layers.RNN([layers.LSTMCell(H), layers.SimpleRNNCell(2)]), {}),
+    (lambda: layers.RNN(layers.LSTMCell(H), return_sequences=True), {}),
     (lambda: layers.LSTM(H, stateful=True), {}),
     (lambda: layers.Dropout(0.5), {"training": True}),
     (lambda: layers.Dropout(0.5), {"training": False}),
     (lambda: models.Sequential([layers.LSTM(H, return_sequences=True), layers.Dropout(0.5), layers.Flatten(), layers.Dense(2)]),
      {"training": True}),
-], ids=["dense", "dense with penalties", "rnn", "lstm", "lstm with all", "stack", "stateful", "dropout", "no dropout", "model"])
+], ids=["dense", "dense with penalties", "rnn", "lstm", "lstm with all", "cell", "stateful", "dropout", "no dropout", "model"])
 def test_the_catalogue(layer, options, sequence):
     made = layer()
     assert gradcheck(made, sequence, max_coordinates=40, **options)

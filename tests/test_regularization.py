@@ -35,7 +35,8 @@ def test_the_numbers_are_those_of_splitmix64():
     """The first outputs for seed 1234567 in its authors' reference program: the upper halves decide."""
     outputs = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
     for threshold in (o >> 32 for o in outputs):
-        [mask] = run_kernel("cpu", "regularization", "dropout_mask", [np.uint64(1234567), np.uint64(threshold)], [np.zeros(5, bool)])
+        inputs = [np.uint64(1234567), np.uint64(threshold)]
+        [mask] = run_kernel("cpu", "regularization", "dropout_mask", inputs, [np.zeros(5, bool)])
         np.testing.assert_array_equal(mask, [o >> 32 >= threshold for o in outputs])
 
 
@@ -159,7 +160,7 @@ def test_bad_noise_shape(noise_shape):
 
 @pytest.mark.parametrize("noise_shape", [(2, 2), (1, 1, 1)])
 def test_noise_shape_that_does_not_fit(noise_shape):
-    with pytest.raises(ValueError, match=r"expected an input to which noise_shape .* can be spread, got \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"expected an input that noise_shape .* can be spread over, got shape \(2, 3\)"):
         Dropout(0.5, noise_shape)(np.ones((2, 3)), training=True)
 
 
@@ -174,7 +175,8 @@ def test_backward_before_forward():
         Dropout(0.5).backward(np.ones((1, 2)))
 
 
-@pytest.mark.parametrize("arguments", [dict(rate=0.5, name="d"), dict(rate=0.2, noise_shape=(None, 1), seed=3, name="d", dtype="float64")])
+@pytest.mark.parametrize("arguments", [
+    dict(rate=0.5, name="d"), dict(rate=0.2, noise_shape=(None, 1), seed=3, name="d", dtype="float64")])
 def test_config_both_ways(arguments):
     ours, theirs = Dropout(**arguments), keras.layers.Dropout(**arguments)
     assert ours.get_config() == theirs.get_config()

@@ -299,10 +299,11 @@ def log_softmax(x, y):
             highest = maximum(highest, x[i, n])
         total = x.dtype.type(0)
         for n in range(N):
-            total += exp(x[i, n] - highest)
+            y[i, n] = x[i, n] - highest
+            total += exp(y[i, n])
         log_total = math.log(total)
         for n in range(N):
-            y[i, n] = (x[i, n] - highest) - log_total                       # (18)
+            y[i, n] -= log_total                                            # (18); in one loop LLVM would add the two first
 
 
 @kernel

@@ -17,6 +17,7 @@ from nblayers.gradient_check.report import Index, Report, TensorReport
 from nblayers.gradient_check.subject import Subject, flat
 
 EPSILON = float(np.finfo(np.float64).eps)
+NO_PATTERN = "wrong in no pattern known"
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Tensor:
     elsewhere: np.ndarray | None        # the gradient for other inputs
     position: int                       # among the inputs or among the weights
     is_weight: bool
+    is_missing: bool = False            # backward returned None; `gradient` is zeros
 
 
 class Check:
@@ -48,6 +50,7 @@ class Check:
         self.given = [leaf.copy() for leaf in subject.leaves]
 
     def run(self) -> Report:
+        """Check everything; where a failure shows no pattern, look once more at a single time step."""
         self.check_forward()
         if self.report.problems:                        # no derivative of such a forward means anything
             return self.report
@@ -56,12 +59,13 @@ class Check:
         self.check_backward()
         self.check_second_backward()
         self.check_after_another_forward()
-        self.report.tensors += self.check_returned()
         for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
         if not self.report and self.rounds:
             self.report.problems.append("forward's numbers are float32 though the layer computes in float64: something inside "
                                         "casts them, and numeric derivatives of such a forward are worthless")
+        if any(tensor.problem == NO_PATTERN for tensor in self.report.tensors):
+            self.look_at_one_step()
         return self.report
 
     # ---- the two passes ----------------------------------------------------------------------------------------
@@ -147,26 +151,30 @@ class Check:
 
     # ---- which gradients there are ---------------------------------------------------------------------------------
 
-    def check_returned(self) -> list[TensorReport]:
-        """Inputs whose gradient is missing or no array of the right shape; the rest is left in `self.dx`."""
-        subject, wrong = self.subject, []
+    def check_returned(self) -> list[int]:
+        """Which inputs have a gradient that can be compared: an array of the right shape, or None, which stands for zeros."""
+        subject, report = self.subject, self.report
+        if len(self.dx) == 1 and self.dx[0] is None:
+            self.dx = [None] * len(subject.leaves)      # one None for all
         if len(self.dx) != len(subject.leaves):
-            self.report.problems.append(f"backward returns {len(self.dx)} gradients for the {len(subject.leaves)} inputs "
-                                        f"{', '.join(subject.names)}: one for each is expected, None for an integer input")
-            self.dx = []
-        for position, (name, leaf, dx) in enumerate(zip(subject.names, subject.leaves, self.dx, strict=False)):
+            report.problems.append(f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
+                                   f"({', '.join(subject.names)}): one for each is expected, None for an integer input")
+            return []
+        comparable = []
+        for i, (name, leaf, dx) in enumerate(zip(subject.names, subject.leaves, self.dx, strict=True)):
             if problem := diagnosis.of_returned(leaf, dx, subject.layer.integer_inputs):
-                wrong.append(TensorReport(name, leaf.shape, problem=problem))
-                self.dx[position] = None
-        return wrong
+                report.tensors.append(TensorReport(name, leaf.shape, problem=problem))
+            elif leaf.dtype.kind == "f":
+                comparable.append(i)
+        return comparable
 
     def tensors(self) -> list[Tensor]:
         """All that is to be compared: floating inputs; trainable weights, and others if they have a gradient."""
         subject, found = self.subject, []
-        for i, dx in enumerate(self.dx):
-            if dx is not None and subject.leaves[i].dtype.kind == "f":
-                elsewhere = self.elsewhere[0][i]
-                found.append(Tensor(subject.names[i], subject.leaves[i], dx, elsewhere, i, is_weight=False))
+        for i in self.check_returned():
+            name, leaf, dx = subject.names[i], subject.leaves[i], self.dx[i]
+            gradient, elsewhere = (np.zeros_like(leaf), None) if dx is None else (dx, self.elsewhere[0][i])
+            found.append(Tensor(name, leaf, gradient, elsewhere, i, is_weight=False, is_missing=dx is None))
         trainable = [id(parameter) for parameter in subject.layer.trainable_weights]
         for i, (parameter, dw) in enumerate(zip(subject.weights, self.dw, strict=True)):
             if id(parameter) in trainable or dw.any():
@@ -195,10 +203,26 @@ class Check:
             if report.index is None or error > report.relative_error:
                 report.index, report.analytic, report.numeric, report.relative_error = index, analytic, numeric, error
         if evidence.wrong:
-            report.problem = diagnosis.explain(evidence)
+            report.problem = diagnosis.explain(evidence) or NO_PATTERN
         elif report.kinks and not report.checked:
             report.problem = "every coordinate checked lies at a kink, so that nothing is known: try other inputs"
         return report
+
+    def look_at_one_step(self) -> None:
+        """Repeat the check of a sequence on its first time step, where no mistake spreads from step to step."""
+        single = self.subject.first_step()
+        if single is None:
+            return
+        try:
+            report = Check(single, self.rng, self.settings).run()
+        except Exception:                               # a layer that cannot do with one step has nothing to tell here
+            return
+        if report:
+            self.report.notes.append("with the first time step alone every gradient is right: the mistake lies in what a step "
+                                     "hands to the next one, or gets back from it (a carry)")
+        else:
+            self.report.notes += [f"with the first time step alone, {tensor.name}: {tensor.problem}"
+                                  for tensor in report.tensors if tensor.problem not in ("", NO_PATTERN)]
 
     def chosen(self, shape: tuple[int, ...]) -> list[Index]:
         """All indices of a tensor of this shape, or a sample in their order."""

@@ -14,17 +14,17 @@ PROBES = 12                             # coordinates looked at where each one c
 
 
 def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> str:
-    """What is wrong with the gradient returned for one input before any value is looked at."""
+    """What is wrong with the gradient returned for one input, before any value is looked at."""
     if leaf.dtype.kind != "f":
         return "a gradient for an integer input: None is expected" if dx is not None and takes_integers else ""
-    if dx is None:
-        return "backward returns None for it: is `return dx` missing?"
-    if dx.shape != leaf.shape:
+    if dx is not None and dx.shape != leaf.shape:
         problem = f"backward returns a gradient of shape {dx.shape}"
         if dx.shape == leaf.shape[::-1]:
             return problem + ": transposed"
         return problem + (": its batch axis is summed away" if dx.shape == leaf.shape[1:] else "")
-    return "" if dx.dtype == np.float64 else f"backward returns {dx.dtype} though the layer computes in float64"
+    if dx is not None and dx.dtype != np.float64:
+        return f"backward returns {dx.dtype} though the layer computes in float64"
+    return ""
 
 
 class Evidence:
@@ -70,15 +70,17 @@ def agree(value: float, other: float) -> bool:
 
 
 def explain(evidence: Evidence) -> str:
-    """The mistake as far as it can be told, where it shows, and through which output it comes."""
+    """The mistake as far as it can be told, where it shows, and through which output it comes; empty if nothing can be told."""
     what = next((text for look in (_zeros, _ratio, _layout, _one_share, _independent) if (text := look(evidence))), "")
     parts = [part for part in (what, _where(evidence), _outputs(evidence)) if part]
-    return "; ".join(parts) or f"wrong at {len(evidence.wrong)} of the coordinates checked, in no pattern known"
+    return "; ".join(parts)
 
 
 # ---- what is wrong -------------------------------------------------------------------------------------------------
 
 def _zeros(evidence: Evidence) -> str:
+    if evidence.tensor.is_missing:
+        return "backward returns None for it: is `return dx` missing?"
     if evidence.tensor.gradient.any():
         return "zero there" if not any(evidence.analytic(index) for index in evidence.wrong) else ""
     return "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
@@ -95,7 +97,7 @@ def _ratio(evidence: Evidence) -> str:
         return ""
     size = abs(ratio)
     texts = ["the sign is flipped"] if ratio < 0 else []
-    if not agree(size, 1):
+    if abs(size - 1) > evidence.check.settings.rtol / 2:
         named = {2.0: "twice as large as it should be", 0.5: "half as large as it should be"}
         exact = next((text for value, text in named.items() if agree(size, value)), f"{size:.7g} times what it should be")
         texts.append(exact + "".join(_origins(evidence, size)))
@@ -103,11 +105,11 @@ def _ratio(evidence: Evidence) -> str:
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    leaf = evidence.check.subject.leaves[0]
-    sizes = {"the batch size": leaf.shape[0]} if leaf.ndim else {}
-    if leaf.ndim == 3:
-        sizes["the number of time steps"] = leaf.shape[1]
-        sizes["batch size times time steps"] = leaf.shape[0] * leaf.shape[1]
+    shape = next((leaf.shape for leaf in evidence.check.subject.leaves), ())
+    sizes = {"the batch size": shape[0]} if shape else {}
+    if len(shape) == 3:
+        sizes["the number of time steps"] = shape[1]
+        sizes["batch size times time steps"] = shape[0] * shape[1]
     for name, count in sizes.items():
         if count > 1 and agree(size, count):
             yield f" ({count} is {name}: summed over it once too often?)"
@@ -141,9 +143,9 @@ def _one_share(evidence: Evidence) -> str:
     if not evidence.tensor.is_weight:
         return ""
     outputs = evidence.check.y[:evidence.check.outputs]
-    for axis, name in enumerate(("sample", "time step")):
-        sizes = {y.shape[axis] if y.ndim > 2 * axis else 1 for y in outputs}
-        if len(sizes) != 1 or sizes == {1}:
+    for axis, name, fits in ((0, "sample", all(y.ndim for y in outputs)), (1, "time step", all(y.ndim == 3 for y in outputs))):
+        sizes = {y.shape[axis] for y in outputs} if fits else {1}
+        if len(sizes) > 1 or sizes == {1}:
             continue
         for place, which in ((-1, "last"), (0, "first")):
             if all(agree(evidence.analytic(index), sum(float(np.take(share, place, axis).sum()) for share in shares))
@@ -180,7 +182,7 @@ def _where(evidence: Evidence) -> str:
 
 
 def _places(evidence: Evidence, axis: int, size: int, bad: set[int], good: set[int]) -> str:
-    if axis == 1 and len(evidence.shape) >= 3 and not evidence.tensor.is_weight:
+    if axis == 1 and len(evidence.shape) == 3 and not evidence.tensor.is_weight:
         if good == {size - 1}:
             return ("right at the last time step and wrong at all before it: what step t + 1 sends back to step t (a carry) is "
                     "dropped or wrong")

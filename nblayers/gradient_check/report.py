@@ -54,11 +54,13 @@ class Report:
         layer: class and name.
         tensors: one `TensorReport` for each input and weight that has a gradient.
         problems: what is wrong with the layer as a whole.
+        notes: what else may help to find the mistake.
     """
 
     layer: str
     tensors: list[TensorReport] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -76,6 +78,7 @@ class Report:
         lines = [f"gradcheck of {self.layer}: " + ("passed" if self.passed else "FAILED")]
         lines += [f"  WRONG  {problem}" for problem in self.problems]
         lines += [f"  {tensor}" for tensor in self.tensors]
+        lines += [f"  note: {note}" for note in self.notes]
         worst = self.worst
         if not self.passed and worst is not None and worst.index is not None:
             lines.append(f"  the worst is {worst.name} at {list(worst.index)}: relative error {worst.relative_error:.1e}")

@@ -44,6 +44,7 @@ class Subject:
     """A layer with its arguments.
 
     Attributes:
+        layers: the layer and all layers inside it.
         names, leaves: the arrays among the arguments that may have a gradient, named as forward's parameters are.
         other: the same arrays with somewhat other numbers.
         weights: the floating weights.
@@ -54,6 +55,7 @@ class Subject:
 
     def __init__(self, layer: Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         self.layer = layer
+        self.layers = _flatten(layer)
         self.names: list[str] = []
         self.leaves: list[np.ndarray] = []
         self.args = [self._slots(value, name) for value, name in zip(args, _argument_names(layer, len(args)), strict=True)]
@@ -76,7 +78,7 @@ class Subject:
         self.other = [leaf * rng.uniform(1, 1.1, leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in self.leaves]
         if not self.layer.built:
             self._build()
-        self.layers = _flatten(self.layer)
+            self.layers = _flatten(self.layer)
         put_back = _remember(self._changeable(), set())
         try:
             self.layer.astype("float64")
@@ -103,6 +105,23 @@ class Subject:
                 if hasattr(layer, "reset_state"):
                     layer.reset_state()
 
+    def first_step(self) -> "Subject | None":
+        """The same layer with the first time step of its sequences, masks too; None if it has no sequences of floats."""
+        whole = next((leaf.shape[:2] for leaf in self.leaves if _is_sequence(leaf)), None)
+        if whole is None:
+            return None
+
+        def cut(leaf: np.ndarray) -> np.ndarray:
+            return leaf[:, :1].copy() if _is_sequence(leaf) and leaf.shape[:2] == whole else leaf
+
+        single = copy.copy(self)
+        single.leaves, single.other = [cut(leaf) for leaf in self.leaves], [cut(leaf) for leaf in self.other]
+        single.kwargs = {name: np.asarray(value)[:, :1] if name.endswith("mask") and np.shape(value) == whole else value
+                         for name, value in self.kwargs.items()}
+        restore_leaves = _remember(single.leaves, set())
+        single.restore = lambda: (self.restore(), restore_leaves())
+        return single
+
     def _changeable(self) -> list[Any]:
         return [*(vars(layer) for layer in self.layers), *self._random_sources()]
 
@@ -116,7 +135,7 @@ class Subject:
         leaves = self.leaves if leaves is None else leaves
         self.outputs = self.layer.forward(*(_filled(value, leaves) for value in self.args),
                                           **{name: _filled(value, leaves) for name, value in self.kwargs.items()})
-        penalties = [float(loss) for layer in _flatten(self.layer) for loss in layer._losses]
+        penalties = [float(loss) for layer in self.layers for loss in layer._losses]
         return [np.array(to_numpy(y)) for y in flat(self.outputs)] + ([np.array(sum(penalties))] if penalties else [])
 
     def backward(self, dy: Sequence[Any]) -> tuple[list[Any], list[np.ndarray]]:
@@ -136,6 +155,10 @@ def flat(values: Any) -> list[Any]:
 def _holds_arrays(values: Any) -> bool:
     return any(value is None or hasattr(value, "shape") or (isinstance(value, (list, tuple)) and _holds_arrays(value))
                for value in values)
+
+
+def _is_sequence(leaf: np.ndarray) -> bool:
+    return leaf.ndim == 3 and leaf.dtype.kind == "f" and leaf.shape[1] > 1
 
 
 def _filled(value: Any, leaves: Leaves) -> Any:

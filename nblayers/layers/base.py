@@ -132,7 +132,7 @@ class Layer:
         dtype = self.dtype if dtype is None else np.dtype(dtype).name
         if initializer is None:
             initializer = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
-        make = initializers.get(initializer)
+        make: Any = initializers.get(initializer)
         value = np.array(make(shape, dtype=dtype), dtype=dtype, order="C")
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
@@ -382,7 +382,8 @@ class Layer:
         arrays = inputs if isinstance(inputs, list) else [inputs]
         for array in arrays:
             if array is not None and (array.ndim == 0 or array.shape[0] == 0):
-                raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {array.shape}")
+                raise ValueError(f"{self.described}: expected at least one sample on axis 0, "
+                                 f"got an input of shape {array.shape}")
         if self.input_spec is None:
             return
         specs = self.input_spec if isinstance(self.input_spec, list) else [self.input_spec]
@@ -405,9 +406,11 @@ class Layer:
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
         if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):
-            dy = self.xp.ascontiguousarray(self.xp.asarray(dy), dtype=self.dtype) if shapes != () else self.xp.asarray(dy, self.dtype)
+            dy = self.xp.asarray(dy, self.dtype)
+            dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
-            raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, got {dy.shape}")
+            raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, "
+                             f"got {dy.shape}")
         return dy
 
 

@@ -446,13 +446,13 @@ class Lambda(Layer):
         return config
 
     def _written(self, function: Any) -> dict[str, Any]:
-        if not inspect.isroutine(function):
-            raise TypeError(f"{self.described}: get_config can write down a lambda or a named function, got {function!r}")
-        if function.__name__ != "<lambda>":
+        if isinstance(function, FunctionType) and function.__name__ == "<lambda>":
+            closure = tuple(cell.cell_contents for cell in function.__closure__) if function.__closure__ else None
+            code = base64.encodebytes(marshal.dumps(function.__code__)).decode("ascii")
+            return {"class_name": "__lambda__", "config": {"code": code, "defaults": function.__defaults__, "closure": closure}}
+        if inspect.isroutine(function):
             return serialize(function)
-        closure = tuple(cell.cell_contents for cell in function.__closure__) if function.__closure__ else None
-        code = base64.encodebytes(marshal.dumps(function.__code__)).decode("ascii")
-        return {"class_name": "__lambda__", "config": {"code": code, "defaults": function.__defaults__, "closure": closure}}
+        raise TypeError(f"{self.described}: get_config can write down a lambda or a named function, got {function!r}")
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None,

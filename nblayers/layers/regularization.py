@@ -63,7 +63,8 @@ class Dropout(Layer):
         drawn = tuple(n if size is None else size for size, n in zip(noise_shape, shape, strict=False))
         last = shape[len(shape) - len(drawn):]
         if len(noise_shape) > len(shape) or any(size not in (1, n) for size, n in zip(drawn, last, strict=True)):
-            raise ValueError(f"{self.described}: expected an input to which noise_shape {noise_shape} can be spread, got {shape}")
+            raise ValueError(f"{self.described}: expected an input that noise_shape {noise_shape} can be spread over, "
+                             f"got shape {shape}")
         m = self.xp.empty(drawn, bool)
         threshold = np.uint64(round(self.rate * 2**32))
         key = np.uint64(self.seed_generator.generator.bit_generator.random_raw())

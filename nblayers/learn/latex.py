@@ -120,7 +120,7 @@ def _gap(left: str, right: str, tight: bool) -> bool:
         return False
     if left == "function" and right in ("ordinary", "function", "fraction"):
         return True
-    if left == "fraction" and right in ("ordinary", "open", "fraction"):
+    if left == "fraction" and right in ("ordinary", "open", "fraction", "function"):
         return True                                         # two bars must not touch, and in a/b c the c stands apart
     if right == "fraction" and left in ("ordinary", "close"):
         return True
@@ -213,7 +213,8 @@ class _Reader:
     # ---- rows and arguments -------------------------------------------------------------------------------------
 
     def row(self, *stops: str, tight: bool = False) -> Box:
-        return beside(spaced(self.atoms(*stops), tight))
+        atoms = self.atoms(*stops)
+        return atoms[0] if len(atoms) == 1 and atoms[0].kind == "fraction" else beside(spaced(atoms, tight))
 
     def atoms(self, *stops: str) -> list[Box]:
         boxes = []
@@ -416,7 +417,7 @@ class _Reader:
         left = (wide - 3) // 2
         if mark == "_":
             line = Box(("╰" + "─" * left + "┬" + "─" * (wide - 3 - left) + "╯",))
-            return stacked([body, line, *([label] if label else [])], body.base)
+            return replace(stacked([body, line, *([label] if label else [])], body.base), kind=body.kind)
         line = Box(("╭" + "─" * left + "┴" + "─" * (wide - 3 - left) + "╮",))
         return stacked([*([label] if label else []), line, body], (len(label.rows) if label else 0) + 1 + body.base)
 

@@ -96,12 +96,13 @@ def changed(before: Snapshot, after: Snapshot, value: Any) -> bool:
 
 def shared_state() -> list[Any]:
     """What results depend on outside the lesson: the global random generators, and registers in nblayers' modules."""
-    kinds = (dict, list, np.random.Generator)
     found: list[Any] = [getattr(random, "_inst"), np.random.mtrand._rand]      # noqa: B009  not in the type stubs
     for name, module in list(sys.modules.items()):
-        if name.startswith("nblayers.") and not name.startswith("nblayers.learn"):
+        if name == "nblayers.random":
+            found.append(vars(module))                          # `set_seed` binds a new generator
+        elif name.startswith("nblayers.") and not name.startswith("nblayers.learn"):
             found += [value for key, value in vars(module).items()
-                      if isinstance(value, kinds) and not key.isupper() and not key.startswith("__")]
+                      if isinstance(value, (dict, list)) and not key.isupper() and not key.startswith("__")]
     return found
 
 

@@ -1,4 +1,5 @@
 """Lessons in a terminal, on rich: one step at a time (`Stepper`), or straight through (`run_through`)."""
+import ast
 import contextlib
 import re
 import sys
@@ -6,11 +7,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.padding import Padding
 from rich.panel import Panel
 from rich.segment import Segment
+from rich.style import Style
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -18,10 +21,12 @@ from rich.text import Text
 from nblayers.learn import latex
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
-from nblayers.learn.values import describe
+from nblayers.learn.values import describe, is_parameter
 
 WIDEST_TEXT = 96                        # columns: longer lines of prose are hard to read
 GLUE = "\ue000"                         # stands for a space inside a formula, at which no line may break
+BEGIN, END = "\u2061", "\u2062"         # around a formula in a sentence; they take no column
+MATHS = Style(color="cyan")
 HELP = """\
 Enter         run the next step
 b             go back one step, exactly
@@ -64,8 +69,14 @@ class LessonText:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         wide = min(options.max_width, WIDEST_TEXT)
         plain = not console.is_terminal
+        maths = False
         for segment in console.render(Group(*self._parts(wide, plain)), options.update(width=wide)):
-            yield Segment(segment.text.replace(GLUE, " "), segment.style, segment.control)
+            for part in re.split(f"([{BEGIN}{END}])", segment.text):
+                if part in (BEGIN, END):
+                    maths = part == BEGIN
+                else:
+                    style = (segment.style or Style()) + MATHS if maths else segment.style
+                    yield Segment(part.replace(GLUE, " "), style, segment.control)
 
     def _parts(self, wide: int, plain: bool) -> Iterator[RenderableType]:
         pieces = split_maths(self.source)
@@ -101,7 +112,7 @@ def _in_sentence(tex: str) -> str:
     """An inline formula as Markdown that comes out as it is, in one piece unless it is long."""
     text = latex.inline(" ".join(tex.split()))
     text = re.sub(r"([\\`*_{}\[\]<>()#+.!|~-])", r"\\\1", text)
-    return text.replace(" ", GLUE) if len(text) <= 40 else text
+    return BEGIN + (text.replace(" ", GLUE) if len(text) <= 40 else text) + END
 
 
 def formula(tex: str, wide: int, plain: bool) -> RenderableType:
@@ -160,7 +171,7 @@ def _is_noise(value: Any) -> bool:
 
 
 def _has_shown_content(value: Any) -> bool:
-    return isinstance(value, (list, dict, set, tuple, bytearray)) or hasattr(value, "dtype")
+    return isinstance(value, (list, dict, set, tuple, bytearray, np.ndarray)) or is_parameter(value)
 
 
 # ---- step by step -------------------------------------------------------------------------------------------------
@@ -267,6 +278,8 @@ class Stepper:
         table = values(self.session.changed, self.wide)
         if table is not None:
             self.console.print(table)
+        if step.nodes and all(isinstance(node, ast.Assert) for node in step.nodes):
+            self.console.print("     [green]✓[/]")
         if step.kind == "code":
             self.console.print()
         return True

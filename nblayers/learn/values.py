@@ -20,7 +20,7 @@ def describe(value: Any, wide: int = 80) -> tuple[str, str]:
 def _kind(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} {value.shape}"
-    if _is_parameter(value):
+    if is_parameter(value):
         return f"Parameter {value.path}, {value.dtype} {value.shape}"
     if isinstance(value, (list, tuple, set, frozenset, dict)):
         return f"{type(value).__name__} of {len(value)}"
@@ -30,7 +30,7 @@ def _kind(value: Any) -> str:
 def _content(value: Any, wide: int) -> str:
     if isinstance(value, np.ndarray):
         return _array(value, wide)
-    if _is_parameter(value):
+    if is_parameter(value):
         return _array(value.numpy(), wide)
     if isinstance(value, np.generic):
         return str(value)
@@ -46,7 +46,7 @@ def _content(value: Any, wide: int) -> str:
 
 
 def _array(value: np.ndarray, wide: int) -> str:
-    options: dict[str, Any] = {"max_line_width": wide, "threshold": MOST_SHOWN, "edgeitems": 3}
+    options: dict[str, Any] = {"max_line_width": wide, "threshold": MOST_SHOWN, "edgeitems": 2}
     if np.get_printoptions()["precision"] == 8:             # the lesson has not chosen its own
         options["precision"] = 4
     text = np.array2string(value, **options)
@@ -70,7 +70,8 @@ def _arrays(items: Any, wide: int) -> str:
     return "\n".join(_shortened(line, wide) for line in lines)
 
 
-def _is_parameter(value: Any) -> bool:
+def is_parameter(value: Any) -> bool:
+    """Whether `value` is a layer's `Parameter` (or one like it)."""
     return all(hasattr(type(value), name) for name in ("numpy", "assign", "zero_grad", "grad"))
 
 

@@ -1,0 +1,52 @@
+"""Sequences of unequal lengths."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def pad_sequences(sequences: Sequence[Any], maxlen: int | None = None, dtype: Any = "int32", padding: str = "pre",
+                  truncating: str = "pre", value: Any = 0.0) -> np.ndarray:
+    """Bring sequences to one length, in one array.
+
+    Arguments:
+        sequences: a list of sequences, of numbers or of vectors of one shape.
+        maxlen: the length; by default that of the longest.
+        dtype: of the result; `object` for strings.
+        padding: where `value` is filled in, "pre" before the sequence, "post" after it.
+        truncating: which end of a sequence that is too long is cut off, "pre" its beginning, "post" its end.
+        value: what is filled in.
+
+    Returns:
+        An array (len(sequences), maxlen, …).
+
+    Raises:
+        ValueError: not a list of sequences; vectors of different shapes; an unknown `padding` or `truncating`; a string as
+            `value` in an array of numbers.
+    """
+    for argument, given in (("padding", padding), ("truncating", truncating)):
+        if given not in ("pre", "post"):
+            raise ValueError(f"pad_sequences: expected {argument} 'pre' or 'post', got {given!r}")
+    lengths = _lengths(sequences)
+    if maxlen is None:
+        maxlen = max(lengths, default=0)
+    if isinstance(value, str) and np.dtype(dtype).kind not in "OSU":
+        raise ValueError(f"pad_sequences: expected a value that fits dtype {dtype}, got {value!r}; dtype=object holds strings")
+    shape = next((np.asarray(sequence).shape[1:] for sequence in sequences if len(sequence)), ())
+    padded = np.full((len(sequences), maxlen, *shape), value, dtype)
+    for row, sequence, length in zip(padded, sequences, lengths, strict=True):
+        kept = min(length, maxlen)
+        part = np.asarray(sequence[length - kept:] if truncating == "pre" else sequence[:kept], dtype)
+        if length and part.shape[1:] != shape:
+            raise ValueError(f"pad_sequences: expected elements of shape {shape}, that of the first sequence, got {part.shape[1:]}")
+        row[maxlen - kept if padding == "pre" else 0:][:kept] = part.reshape(kept, *shape)
+    return padded
+
+
+def _lengths(sequences: Any) -> list[int]:
+    if not hasattr(sequences, "__len__"):
+        raise ValueError(f"pad_sequences: expected a list of sequences, got {type(sequences).__name__}")
+    for sequence in sequences:
+        if not hasattr(sequence, "__len__"):
+            raise ValueError(f"pad_sequences: expected a list of sequences, got {sequence!r} among them")
+    return [len(sequence) for sequence in sequences]
