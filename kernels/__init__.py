@@ -3,6 +3,7 @@
 Arrays in, arrays out: a kernel knows no layer, no weight, no Python object. Inputs come first, outputs last; the caller
 allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` loads Numba on its first use, not before.
 """
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 
@@ -11,6 +12,7 @@ TOPICS = ("activation", "core", "matmul", "optimizers", "recurrent", "regulariza
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
 
+@cache
 def get(room: str) -> ModuleType:
     """Return the kernels of `room`; each of its topics is imported when it is first asked for."""
     if room not in ROOMS:

@@ -19,6 +19,7 @@ from nblayers.layers import Activation, Dense
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from nblayers.models import Sequential
+from nblayers.utils import set_random_seed
 
 # %% [markdown]
 # ## Three logits for paper
@@ -199,13 +200,15 @@ assert pull["cross-entropy"][0] < -0.999 and abs(pull["squared error"][0]) < 0.0
 # %% [markdown]
 # ## A real task: three spirals
 #
-# 600 points on three noisy arms; a network of 2, 32, 32 and 3 units whose last layer gives logits.
+# 600 points on three noisy arms; a network with two layers of 32 units and a last one of 3, which gives logits. Where the
+# arms run into each other it must be wrong sometimes; with cross-entropy it should then at least not be *sure*.
 
 # %%
+set_random_seed(0)
 rng = np.random.default_rng(0)
 arm = np.arange(600) % 3
 radius = rng.uniform(0.1, 1, 600)
-angle = 4 * radius + arm * 2 * np.pi / 3 + rng.normal(scale=0.15, size=600)
+angle = 4 * radius + arm * 2 * np.pi / 3 + rng.normal(scale=0.35, size=600)
 points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 model = Sequential([Dense(32, activation="tanh"), Dense(32, activation="tanh"), Dense(3)])
 model.compile(optimizer="adam", loss=SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
@@ -213,8 +216,9 @@ history = model.fit(points, arm, epochs=100, verbose=0).history
 chances = softmax(model.predict(points, verbose=0))
 wrong = np.flatnonzero(chances.argmax(axis=1) != arm)
 print(f"loss {history['loss'][0]:.2f} to {history['loss'][-1]:.2f}; {len(wrong)} of 600 points are wrong")
-print("radius of the wrong ones:", radius[wrong].round(2), " their probability:", chances[wrong].max(axis=1).round(2))
-assert history["loss"][-1] < 0.5 * history["loss"][0] and len(wrong) < 90
+trust = chances.max(axis=1)
+print(f"mean probability of its answers: {trust.mean():.2f}, of the wrong ones: {trust[wrong].mean():.2f}")
+assert history["loss"][-1] < 0.5 * history["loss"][0] and len(wrong) < 60 and trust[wrong].mean() < trust.mean()
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 left.plot(history["loss"])

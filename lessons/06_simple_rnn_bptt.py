@@ -15,6 +15,7 @@ import numpy as np
 
 from nblayers.layers import Dense, SimpleRNN
 from nblayers.learn.tools import check_derivative, numerical_derivative, save_figure, show_source
+from nblayers.losses import BinaryCrossentropy
 from nblayers.utils import set_random_seed
 
 # %% [markdown]
@@ -84,8 +85,8 @@ assert np.allclose(h[0], np.tanh([1, 0.5])) and np.allclose(y[0], np.tanh(1) - n
 # %%
 dy = y - target                             # (T, out)
 dW_y, db_y = dy.T @ h, dy.sum(axis=0)
-check_derivative("dW_y", dW_y, lambda W: loss(W_y=W), W_y)
-check_derivative("db_y", db_y, lambda b: loss(b_y=b), b_y)
+for name, gradient, value in (("W_y", dW_y, W_y), ("b_y", db_y, b_y)):
+    check_derivative("d" + name, gradient, lambda v, name=name: loss(**{name: v}), value)
 own = dy @ W_y                              # (T, units), row t is W_yᵀ dy_t
 witness = numerical_derivative(lambda push: loss(push=push), nothing)
 print("002.BPTT.dh_T:       ", *own.round(3) + 0.0)
@@ -185,10 +186,8 @@ show_source("kernels.reference.recurrent:simple_rnn_backward", "kernels.cpu.recu
 
 # %%
 set_random_seed(0)
-rng = np.random.default_rng(0)
-layer = SimpleRNN(10, return_sequences=True)
+rng, layer, arriving = np.random.default_rng(0), SimpleRNN(10, return_sequences=True), np.full((20, 20), np.nan)
 states = layer.forward(0.5 * rng.normal(size=(1, 20, 3)))[0]
-arriving = np.full((20, 20), np.nan)
 for s in range(20):
     d = np.ones(10)                         # what loss s sends into its own state
     for t in reversed(range(s + 1)):
@@ -196,10 +195,9 @@ for s in range(20):
         d = layer.trainable_weights[1].value @ (d * (1 - states[t] ** 2))
 assert arriving[19, 0] < 0.2 * arriving[19, 19] and round(0.9 ** 50, 3) == 0.005
 
-fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
-picture = ax.imshow(arriving, extent=(0.5, 20.5, 20.5, 0.5))
+fig, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+fig.colorbar(ax.imshow(arriving, extent=(0.5, 20.5, 20.5, 0.5)))
 ax.set(xlabel="t, the state", ylabel="s, the loss", title="how much of loss s arrives at state t")
-fig.colorbar(picture)
 save_figure(fig, "06_paths")
 
 # %% [markdown]
@@ -207,54 +205,58 @@ save_figure(fig, "06_paths")
 #
 # Two binary numbers come in digit by digit, the ones first; out comes their sum. As on paper, one must remember whether to carry
 # a one, but nobody tells the network. It learns with sums of 8 digits and is examined with 32. A second network drops the term
-# that this lesson is about: each step becomes a sequence of its own, so nothing comes back from later losses. The learning is
+# that this lesson is about: each step becomes a sequence of its own, so nothing comes back from later losses. Both learn by
 #
 # $$w \gets w - \eta \frac{\partial \mathcal{L}}{\partial w} \qquad b \gets b - \eta \frac{\partial \mathcal{L}}{\partial b}
 #   \tag{002.Update}$$
 
 # %%
 def sums(count, digits):
-    a, b = rng.integers(2, size=(2, count, digits))
-    total, carried = np.zeros((count, digits, 1)), np.zeros((count, digits + 1), dtype=int)
+    (a, b), carried, age = rng.integers(2, size=(2, count, digits)), np.zeros(count, int), np.zeros((count, digits), int)
+    total = np.empty((count, digits, 1))
     for t in range(digits):
-        carried[:, t + 1], total[:, t, 0] = np.divmod(a[:, t] + b[:, t] + carried[:, t], 2)
-    return np.stack([a, b], axis=2), total, carried[:, :-1]
+        if t:                               # 0 + 0 and 1 + 1 decide what is carried on; 0 + 1 hands it on, a step older
+            age[:, t] = np.where(a[:, t - 1] == b[:, t - 1], 0, age[:, t - 1] + 1)
+        carried, total[:, t, 0] = np.divmod(a[:, t] + b[:, t] + carried, 2)
+    return np.stack([a, b], axis=2), total, age
 
 
 def learn(through_time, eta=0.5):
     set_random_seed(0)
-    rnn, dense, history = SimpleRNN(8, return_sequences=True), Dense(1), []
+    rnn, dense, cross_entropy, history = SimpleRNN(8, return_sequences=True), Dense(1), BinaryCrossentropy(from_logits=True), []
     for _ in range(1000):
-        x, truth, _ = sums(100, 8)
+        x, total, _ = sums(100, 8)
         h = rnn.forward(x)
-        p = 1 / (1 + np.exp(-dense.forward(h)))
-        history.append(-np.log(np.where(truth, p, 1 - p)).mean())
-        dh = dense.backward((p - truth) / truth.size)                   # cross-entropy, collapsed: lesson 04
-        if not through_time:
-            h_prev = np.concatenate([np.zeros_like(h[:, :1]), h[:, :-1]], axis=1)
+        value, dlogits = cross_entropy.value_and_gradient(total, dense.forward(h))
+        dh = dense.backward(dlogits)
+        if not through_time:                # the same states, cut up into sequences of one step
+            h_prev = np.pad(h, ((0, 0), (1, 0), (0, 0)))[:, :-1]
             rnn.forward(x.reshape(-1, 1, 2), initial_state=h_prev.reshape(-1, 8))
             dh = dh.reshape(-1, 1, 8)
         rnn.backward(dh)
         for weight in rnn.trainable_weights + dense.trainable_weights:
             weight.value -= eta * weight.grad                           # (002.Update)
             weight.zero_grad()
+        history.append(value)
     return rnn, dense, history
 
 
-fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 score = []
 for name, through_time in (("through time", True), ("term dropped", False)):
     rnn, dense, history = learn(through_time)
-    x, truth, carried = sums(1000, 32)
-    right = ((dense.forward(rnn.forward(x)) > 0) == truth)[..., 0]
-    score.append(right.all(axis=1).mean())
-    print(f"{name}: {score[-1]:.1%} of 1000 sums are right; digit by digit "
-          f"{right[carried == 0].mean():.1%} where nothing was carried, {right[carried == 1].mean():.1%} where a one was")
-    ax.semilogy(history, label=name)
-ax.set(xlabel="step", ylabel="cross-entropy")
-ax.legend()
+    x, total, age = sums(1000, 32)
+    wrong = ((dense.forward(rnn.forward(x)) > 0) != total)[..., 0]
+    score.append([1 - wrong.any(axis=1).mean(), wrong[age == 0].mean(), wrong[age >= 3].mean()])
+    print("{}: {:.1%} of 1000 sums right; wrong digits {:.1%}, but {:.1%} three steps and more after the carry was decided".format(
+        name, *score[-1]))
+    left.semilogy(history, label=name)
+    right.plot([wrong[age == k].mean() for k in range(7)], "o-")
+left.set(xlabel="step", ylabel="cross-entropy")
+left.legend()
+right.set(xlabel="steps since the carry was decided", ylabel="wrong digits")
 save_figure(fig, "06_adding")
-assert score[0] > 0.95 and score[1] < 0.8
+assert score[0][0] > 0.95 and score[1][0] < 0.8 and score[1][2] > 3 * score[1][1]
 
 # %% [markdown]
 # ## Exercises

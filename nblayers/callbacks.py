@@ -354,8 +354,8 @@ class _Monitor(Callback):
             elif name.endswith(("acc", "accuracy", "auc", "precision", "recall", "score")):
                 self.mode = "max"
             else:
-                raise ValueError(f"{type(self).__name__}: cannot tell whether {self.monitor!r} should become larger or smaller; "
-                                 "give mode='max' or mode='min'")
+                raise ValueError(f"{type(self).__name__}: cannot tell whether {self.monitor!r} should become larger or "
+                                 "smaller; give mode='max' or mode='min'")
         return self.mode
 
 
@@ -391,7 +391,7 @@ class EarlyStopping(_Monitor):
         logs = logs or {}
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(f"EarlyStopping: there is no {self.monitor!r} in the logs, which have {', '.join(logs)}", stacklevel=2)
+            warnings.warn(f"EarlyStopping: no {self.monitor!r} in the logs, which have {', '.join(logs)}", stacklevel=2)
             return
         self._direction()               # an error, if there is one, in the first epoch
         if epoch < self.start_from_epoch:
@@ -485,7 +485,7 @@ class ModelCheckpoint(_Monitor):
             return True
         current = logs.get(self.monitor)
         if current is None:
-            warnings.warn(f"ModelCheckpoint: there is no {self.monitor!r} in the logs; saving anyway", stacklevel=2)
+            warnings.warn(f"ModelCheckpoint: no {self.monitor!r} in the logs; saving anyway", stacklevel=2)
             return True
         self._direction()
         best = "None" if self.best is None else f"{self.best:.5f}"

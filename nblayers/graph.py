@@ -344,8 +344,7 @@ class _Step:
         self.takes_training = "training" in parameters and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
         named = _tensor_arguments(layer, self.args, self.kwargs)
-        wanted = {"mask": value for value in named.values()} if len(named) == 1 else {
-            f"{name}_mask": value for name, value in named.items()}
+        wanted = {"mask" if len(named) == 1 else f"{name}_mask": value for name, value in named.items()}
         self.masks = {name: value for name, value in wanted.items() if name in parameters and node.kwargs.get(name) is None}
 
     def forward(self, values: list[Any], masks: list[Any], training: bool) -> Any:

@@ -51,6 +51,8 @@ class L1L2(Regularizer):
 
         R(w) = l1 \sum |w| + l2 \sum w^2        (1)
 
+    At w = 0 the gradient of |w| is taken as 0, so that weights may rest there (Keras on JAX takes 1, on TensorFlow 0).
+
     Raises:
         ValueError: a factor that is negative or not finite.
 

@@ -184,8 +184,8 @@ def load_weights(model: "Model", filepath: Any) -> None:
     model.set_weights(weights)
 
 
-def _named_weights(model: "Model") -> dict[str, np.ndarray]:
-    named: dict[str, np.ndarray] = {}
+def _named_weights(model: "Model") -> dict[str, Any]:
+    named: dict[str, Any] = {}
     for parameter in model.weights:
         name, count = parameter.path, 0
         while name in named:                            # layers of one name in two nested models
@@ -199,7 +199,8 @@ def _h5py(path: Path) -> Any:
     try:
         return import_module("h5py")
     except ImportError as error:
-        raise ImportError(f"{path}: an .h5 file needs h5py: pip install h5py (or take a name that ends in .weights.npz)") from error
+        raise ImportError(f"{path}: an .h5 file needs h5py: pip install h5py (or take a name that ends in "
+                          ".weights.npz)") from error
 
 
 def _checked(filepath: Any, endings: tuple[str, ...], overwrite: bool) -> Path:

@@ -67,7 +67,7 @@ def lookup(identifier: Any, classes: Mapping[str, Any], kind: str, custom_object
     if identifier is None:
         return None
     if isinstance(identifier, str):
-        return _made(_find([identifier], classes, kind, custom_objects), {})
+        return _made(_find([identifier], classes, kind, custom_objects))
     if isinstance(identifier, Mapping):
         name, config = identifier.get("class_name"), identifier.get("config")
         if name is None:
@@ -77,7 +77,7 @@ def lookup(identifier: Any, classes: Mapping[str, Any], kind: str, custom_object
         found = _find([identifier.get("registered_name"), name], classes, kind, custom_objects)
         return _made(found, config or {})
     if inspect.isclass(identifier):
-        return _made(identifier, {})
+        return identifier()
     if callable(identifier) or isinstance(identifier, tuple(c for c in classes.values() if inspect.isclass(c))):
         return identifier
     raise TypeError(f"expected {_article(kind)} (a name, a configuration or an object), got {identifier!r}")
@@ -113,10 +113,12 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def _made(found: Any, config: Mapping[str, Any]) -> Any:
-    """An instance of a class; functions and instances as they are."""
+def _made(found: Any, config: Mapping[str, Any] | None = None) -> Any:
+    """An instance of a class, made with its defaults if there is no configuration; functions as they are."""
     if not inspect.isclass(found):
         return found
+    if config is None:
+        return found()
     return found.from_config(dict(config)) if hasattr(found, "from_config") else found(**config)
 
 

@@ -35,7 +35,8 @@ def print_summary(model: "Model", line_length: int | None = None, positions: Seq
         header.append("Trainable")
         ends = [end * 0.9 for end in ends] + [1.0]
     length = line_length or min((108 if branched else 88) + 12 * show_trainable, shutil.get_terminal_size().columns - 4)
-    table = Table(*(Column(name, width=width, justify="right" if name == "Param #" else "center" if name == "Trainable" else "left")
+    justify: Any = {"Param #": "right", "Trainable": "center"}
+    table = Table(*(Column(name, width=width, justify=justify.get(name, "left"))
                     for name, width in zip(header, _widths(ends, length), strict=True)), width=length, show_lines=True)
     for layer in _chosen(model, layer_range):
         for row in _rows(layer, "", nodes, branched, expand_nested, show_trainable):
@@ -59,8 +60,8 @@ def _print(console: "Console", model: "Model", table: Any) -> None:
     console.print(f'[bold]Model: "{escape(model.name)}"[/]')
     console.print(table)
     for what, arrays in lines + ([("Optimizer", state)] if state else []):
-        count = sum(math.prod(array.shape) for array in arrays)
-        console.print(f"[bold] {what} params: [/][{_NUMBER}]{count:,}[/] ({memory_size(sum(array.nbytes for array in arrays))})")
+        count, size = sum(math.prod(array.shape) for array in arrays), sum(array.nbytes for array in arrays)
+        console.print(f"[bold] {what} params: [/][{_NUMBER}]{count:,}[/] ({memory_size(size)})")
 
 
 def memory_size(size: float) -> str:
@@ -90,7 +91,7 @@ def _widths(ends: Sequence[float], length: int) -> list[int]:
     stops = [int(end * length) for end in ends]
     widths = [stop - start for start, stop in zip([0, *stops], stops, strict=False)]
     if min(widths) < 4:
-        raise ValueError(f"summary: expected a line in which every column has at least 4 characters, got widths {widths} of {length}")
+        raise ValueError(f"summary: expected a line in which every column has at least 4 characters, got {widths} of {length}")
     return widths
 
 

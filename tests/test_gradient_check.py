@@ -101,6 +101,11 @@ def test_recurrent_layer_with_states_passes(sequence, rng):
     assert [t.name for t in report.tensors] == ["x", "initial_state", "recurrent/W", "recurrent/U"]
 
 
+def test_arrays_of_any_kind_are_taken(x):
+    for given in (x.astype(np.float32), x.tolist(), np.asfortranarray(x), np.repeat(x, 2, axis=1)[:, ::2]):
+        assert gradcheck(Tanh(), given)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4)])
 def test_batch_of_one(shape, rng):
     assert gradcheck(Tanh(), rng.normal(size=shape))
@@ -294,6 +299,16 @@ def test_only_one_sample_has_gone_in(x):
                 da = dy * (1 - y ** 2)
                 return da @ self.W.value.T, np.outer(x[place], da[place]), da.sum(0)
         assert f"the share of the {word} sample alone" in of(findings(Loop(), x), "W").problem
+
+
+def test_only_one_time_step_has_gone_in(sequence):
+    for place, word in ((-1, "last"), (0, "first")):
+        class PerStep(Tanh):
+            def gradients(self, dy, place=place):
+                x, y = self.cache
+                da = dy * (1 - y ** 2)
+                return da @ self.W.value.T, x[:, place].T @ da[:, place], da.sum((0, 1))
+        assert f"the share of the {word} time step alone" in of(findings(PerStep(), sequence), "W").problem
 
 
 def test_the_gradient_takes_no_account_of_the_input(x):
@@ -645,6 +660,11 @@ def test_a_model_of_tokens():
     model = models.Sequential([layers.Embedding(4, 3, mask_zero=True), layers.LSTM(2), layers.Dense(2)])
     report = gradcheck(model, ids)
     assert [t.shape for t in report.tensors] == [p.shape for p in model.weights]
+
+
+def test_penalties_inside_a_model(sequence):
+    penalised = layers.Dense(3, activity_regularizer="l2", kernel_regularizer="l2")
+    assert gradcheck(models.Sequential([penalised, layers.Dense(2, activity_regularizer="l1")]), sequence)
 
 
 def test_a_wrong_backward_inside_a_model_is_found(sequence):

@@ -149,7 +149,7 @@ def test_names_must_differ():
 
 def test_inputs_and_outputs_must_be_symbolic():
     x = Input((2,))
-    with pytest.raises(ValueError, match="Model 'functional'.*ndarray"):
+    with pytest.raises(ValueError, match=r"Model 'functional'.*ndarray"):
         Model(x, np.zeros(3))
     with pytest.raises(ValueError, match="made by Input"):
         Model("x", x)
@@ -291,8 +291,9 @@ def test_losses_of_a_layer_called_twice_add_up():
     model = Model([x, z], Sum()([shared(x), shared(z)]))
     arrays = [np.ones((4, 3), "f"), np.full((4, 3), 2, "f")]
     model(arrays)
-    expected = [0.01 * (a @ shared.kernel.value) ** 2 for a in arrays]
-    assert sum(model.losses) == pytest.approx(sum(e.sum() / 4 for e in expected) + 0.01 * (shared.kernel.value ** 2).sum(), rel=1e-5)
+    kernel = shared.kernel.value
+    expected = sum(0.01 * ((a @ kernel) ** 2).sum() / 4 for a in arrays) + 0.01 * (kernel ** 2).sum()
+    assert sum(model.losses) == pytest.approx(expected, rel=1e-5)
 
 
 def test_backward_that_gives_too_few_gradients_is_named():
@@ -303,7 +304,7 @@ def test_backward_that_gives_too_few_gradients_is_named():
     a, b = Input((2,)), Input((2,))
     model = Model([a, b], Wrong(name="wrong")(a, b))
     y = model([np.ones((1, 2), "f")] * 2)
-    with pytest.raises(RuntimeError, match="Wrong 'wrong'.*2 gradients.*got 1"):
+    with pytest.raises(RuntimeError, match=r"Wrong 'wrong'.*2 gradients.*got 1"):
         model.backward(y)
 
 

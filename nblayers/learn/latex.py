@@ -392,6 +392,8 @@ class _Reader:
                 self.take()
                 self.raw()
                 break
+        if name not in ALIGNED and name not in MATRICES:
+            raise ValueError(f"unknown environment {name}")
         if self.flat:
             left, right = list(MATRICES.get(name, "..").replace(".", " "))
             rows = ["".join(box.rows[0] for box in line) if name in ALIGNED else
@@ -399,8 +401,6 @@ class _Reader:
             return Box((left.strip() + "; ".join(rows) + right.strip(),))
         if name in ALIGNED:
             return _grid(cells, ("right", "left"), gap=0)
-        if name not in MATRICES:
-            raise ValueError(f"unknown environment {name}")
         body = _grid(cells, ("left", "left") if name == "cases" else ("centre", "centre"), gap=2)
         return fenced(MATRICES[name][0], body, MATRICES[name][1])
 
@@ -461,7 +461,8 @@ def _accented(box: Box, mark: str) -> Box:
     if len(box.rows) > 1:
         return box
     text = box.rows[0]
-    return Box(("".join(c + mark for c in text) if mark in "\u0332\u0304" else text[:1] + mark + text[1:],))
+    text = "".join(c + mark for c in text) if mark in "\u0332\u0304" else text[:1] + mark + text[1:]
+    return Box((unicodedata.normalize("NFC", text),))       # one character where there is one
 
 
 def _grid(cells: list[list[Box]], align: Sequence[str], gap: int) -> Box:

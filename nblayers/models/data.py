@@ -26,11 +26,12 @@ class ArrayBatches:
     one_pass = False
 
     def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str) -> None:
-        given = {name: arrays_in(value) for name, value in (("x", x), ("y", y), ("sample_weight", weights)) if value is not None}
-        for name, arrays in given.items():
-            if any(array.ndim == 0 for array in arrays):
+        lengths = {}
+        for name, given in (("x", x), ("y", y), ("sample_weight", weights)):
+            if any(array.ndim == 0 for array in arrays_in(given)):
                 raise ValueError(f"{who}: expected {name} with a batch axis, got a single value")
-        lengths = {name: [len(array) for array in arrays] for name, arrays in given.items()}
+            if given is not None:
+                lengths[name] = [len(array) for array in arrays_in(given)]
         sizes = {size for group in lengths.values() for size in group}
         if len(sizes) > 1:
             shown = ", ".join(f"{name} {' and '.join(map(str, group))}" for name, group in lengths.items())

@@ -151,7 +151,8 @@ class Model(Trainer):
             ValueError: no such layer, or neither or both of name and index.
         """
         if (name is None) == (index is None):
-            raise ValueError(f"{self.described}: get_layer expected a name or an index, got {'neither' if name is None else 'both'}")
+            got = "neither" if name is None else "both"
+            raise ValueError(f"{self.described}: get_layer expected a name or an index, got {got}")
         layers = self.layers
         if index is not None:
             if not -len(layers) <= index < len(layers):
@@ -187,12 +188,12 @@ class Model(Trainer):
     @property
     def input_names(self) -> list[str]:
         """The names of the input layers."""
-        return [tensor.name for tensor in self.inputs]
+        return [] if self._graph is None else [tensor.name for tensor in self._graph.inputs]
 
     @property
     def output_names(self) -> list[str]:
         """The names of the layers that the outputs come from."""
-        return [tensor.name for tensor in self.outputs]
+        return [] if self._graph is None else [tensor.name for tensor in self._graph.outputs]
 
     @property
     def input_shape(self) -> Any:

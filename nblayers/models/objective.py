@@ -8,7 +8,8 @@ from nblayers import losses as loss_module
 from nblayers import metrics as metric_module
 from nblayers.graph import flatten
 
-_BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")      # names that stand for a binary, categorical or sparse kind
+# names that stand for a binary, categorical or sparse kind, by the shapes
+_LOSS_BY_SHAPE, _METRIC_BY_SHAPE = ("crossentropy", "ce"), ("accuracy", "acc")
 
 
 class _Output:
@@ -42,10 +43,10 @@ class Objective:
             if given is not None and not isinstance(given, (list, tuple, dict)):
                 raise ValueError(f"{who}: compile expected {argument} as a list or a dictionary, got {given!r}")
         for name in flatten(loss):
-            if isinstance(name, str) and name not in _BY_SHAPE:
+            if isinstance(name, str) and name not in _LOSS_BY_SHAPE:
                 loss_module.get(name)                   # an unknown name is an error now, not in the first epoch
         for name in flatten((metrics or [], weighted_metrics or [])):
-            if isinstance(name, str) and name not in _BY_SHAPE:
+            if isinstance(name, str) and name not in _METRIC_BY_SHAPE:
                 metric_module.get(name)
         self.outputs: list[_Output] = []
         self._named_metrics: list[tuple[str, Any]] = []
@@ -70,8 +71,8 @@ class Objective:
             shapes = (np.shape(y) if y is not None else np.shape(p), np.shape(p))
             loss = self._loss(losses[i], *shapes)
             self.outputs.append(_Output(name, loss, 1.0 if factors[i] is None else float(factors[i]),
-                                        [_metric(m, *shapes, loss) for m in metrics[i]],
-                                        [_metric(m, *shapes, loss) for m in weighted[i]]))
+                                        [metric_module.resolve(m, *shapes, loss) for m in metrics[i]],
+                                        [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
         self._name_metrics()
 
     def targets_expected(self) -> int:
@@ -173,7 +174,7 @@ class Objective:
     def _loss(self, identifier: Any, y_shape: tuple[int, ...], p_shape: tuple[int, ...]) -> Any:
         if identifier is None:
             return None
-        if identifier in ("crossentropy", "ce"):
+        if isinstance(identifier, str) and identifier in _LOSS_BY_SHAPE:
             sparse = len(y_shape) < len(p_shape) or (y_shape[-1] == 1 and p_shape[-1] > 1)
             kind = "binary" if p_shape[-1] == 1 else "sparse_categorical" if sparse else "categorical"
             identifier = f"{kind}_crossentropy"
@@ -199,17 +200,6 @@ class Objective:
 
     def _at(self, output: _Output) -> str:
         return f"{self.who}, output {output.name!r}" if len(self.outputs) > 1 else self.who
-
-
-def _metric(identifier: Any, y_shape: tuple[int, ...], p_shape: tuple[int, ...], loss: Any) -> Any:
-    if not isinstance(identifier, str):
-        return metric_module.get(identifier)
-    if identifier in _BY_SHAPE:
-        metric = metric_module.resolve(identifier, y_shape, p_shape, loss)
-    else:
-        metric = metric_module.get(identifier)
-    metric.name = identifier
-    return metric
 
 
 def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:

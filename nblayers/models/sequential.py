@@ -47,7 +47,7 @@ class Sequential(Model):
         if any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(f"{self.described}: expected layers of different names, got a second layer named {layer.name!r}")
         if isinstance(layer, InputLayer) and self._layers:
-            raise ValueError(f"{self.described}: an Input can only stand first, got {layer.name!r} as layer {len(self._layers)}")
+            raise ValueError(f"{self.described}: an Input can only stand first, got {layer.name!r} after other layers")
         if not self._layers and not isinstance(layer, InputLayer):
             shape = _known_input_shape(layer)
             if shape is not None:
@@ -126,7 +126,8 @@ class Sequential(Model):
 
     def _graph_or_error(self) -> Graph:
         if self._graph is None:
-            raise ValueError(f"{self.described}: its inputs and outputs are not known yet; call it on data or build(input_shape)")
+            raise ValueError(f"{self.described}: its inputs and outputs are not known yet; call it on data, or "
+                             "build(input_shape)")
         return self._graph
 
     def get_config(self) -> dict[str, Any]:

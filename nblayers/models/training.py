@@ -56,6 +56,11 @@ class Trainer(Layer):
                                    "metrics": metrics, "weighted_metrics": weighted_metrics}
 
     @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs, where they have any."""
+        return []
+
+    @property
     def compiled(self) -> bool:
         """Whether `compile` was called."""
         return self._objective is not None
@@ -105,9 +110,12 @@ class Trainer(Layer):
         Raises:
             ValueError: not compiled; data that do not fit each other or the model.
         """
-        objective = self._objective_for("fit")
+        self._objective_for("fit")
         if not 0.0 <= validation_split < 1.0:
             raise ValueError(f"{self.described}: expected validation_split between 0 and 1, got {validation_split}")
+        if not isinstance(validation_freq, (int, list, tuple, set)):
+            raise ValueError(f"{self.described}: expected validation_freq to be a number or a list of epochs, "
+                             f"got {validation_freq!r}")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
@@ -241,7 +249,7 @@ class Trainer(Layer):
             callbacks.on_predict_batch_begin(step)
             outputs = self.forward(batch, training=False)
             batches.append([to_numpy(y) for y in flatten(outputs)])
-            callbacks.on_predict_batch_end(step, lambda: {"outputs": outputs})      # noqa: B023: called at once
+            callbacks.on_predict_batch_end(step, {"outputs": outputs})
             if self.stop_predicting:
                 break
         callbacks.on_predict_end()
@@ -329,7 +337,8 @@ class Trainer(Layer):
     def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Epochs:
         given = data if isinstance(data, (list, tuple)) else (data,)
         if not 1 <= len(given) <= 3:
-            raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), got {len(given)} values")
+            raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), "
+                             f"got {len(given)} values")
         x, y, weight = self._arrays(*(*given, None, None)[:3])
         return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps)
 
@@ -338,7 +347,8 @@ class Trainer(Layer):
         classes = to_numpy(y) if hasattr(y, "shape") else None
         if classes is None or classes.ndim > 2:
             got = "several outputs" if classes is None else f"y of shape {classes.shape}"
-            raise ValueError(f"{self.described}: class_weight needs one output and y of shape (samples,) or (samples, classes), got {got}")
+            raise ValueError(f"{self.described}: class_weight needs one output and y of shape (samples,) or "
+                             f"(samples, classes), got {got}")
         if classes.ndim == 2:
             classes = classes[:, 0] if classes.shape[1] == 1 else classes.argmax(axis=1)
         present, where = np.unique(np.round(classes).astype(np.int64), return_inverse=True)
@@ -392,7 +402,7 @@ class Trainer(Layer):
         return arrays
 
     def _names_of_outputs(self, count: int) -> Sequence[str]:
-        names: Sequence[str] = getattr(self, "output_names", ())
+        names = self.output_names
         return names if len(names) == count else [f"output_{i + 1}" for i in range(count)]
 
     # ---- small things -----------------------------------------------------------------------------------------------------

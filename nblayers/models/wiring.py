@@ -30,9 +30,11 @@ def wiring_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
             return {"class_name": "__numpy__", "config": {"value": leaf.tolist(), "dtype": leaf.dtype.name}}
         return leaf
 
+    def arguments(node: Node) -> dict[str, Any]:
+        return {"args": map_structure(argument, list(node.args)), "kwargs": map_structure(argument, node.kwargs)}
+
     layers = [{**saving.serialize(layer), "name": layer.name,
-               "inbound_nodes": [{"args": map_structure(argument, list(node.args)), "kwargs": map_structure(argument, node.kwargs)}
-                                 for node in calls[layer.name] if node.inputs]} for layer in graph.layers]
+               "inbound_nodes": [arguments(node) for node in calls[layer.name] if node.inputs]} for layer in graph.layers]
     return {"layers": layers, "input_layers": map_structure(end, inputs), "output_layers": map_structure(end, outputs)}
 
 
@@ -51,7 +53,7 @@ def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_
 
     waiting = [(entry["name"], node) for entry in config["layers"] for node in entry["inbound_nodes"]]
     while waiting:
-        later = []
+        later: list[Any] = []
         for name, node in waiting:
             first_of_layer = not any(other == name for other, _ in later)       # the calls of a layer stay in their order
             if first_of_layer and all(_is_made(made, source) for source in _sources(node)):

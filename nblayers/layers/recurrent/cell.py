@@ -48,7 +48,8 @@ class DenseCell(Layer):
         self.seed = seed
         self.seed_generator = SeedGenerator(seed)
         self.output_size = self.units
-        self._masks: tuple[Any, Any] | None = None
+        self._masks: tuple[Any, Any] = None, None
+        self._drawn_for: Any = None
 
     @property
     def state_size(self) -> int | list[int]:
@@ -93,13 +94,14 @@ class DenseCell(Layer):
 
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""
-        self._masks = None
+        self._drawn_for = None
 
     def dropout_masks(self, x: Any, h: Any, training: bool) -> tuple[Any, Any]:
         """This sequence's masks for x (blocks, B, D) and h (blocks, B, units), 0 or 1/(1 - rate); None: nothing is dropped."""
         if not training:
             return None, None
-        if self._masks is None:
+        if self._drawn_for != (x.shape, h.shape):
+            self._drawn_for = x.shape, h.shape
             self._masks = self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape)
         return self._masks
 

@@ -63,11 +63,13 @@ class FusedRNN(RNN):
 
     def _input_share(self, x: Any) -> Any:
         """z (B, T, columns) of (1)."""
+        kernel, bias = self.cell.kernel.value, self.cell.bias
         B, T, D = x.shape
-        z = self.matmul(x.reshape(B * T, D), self.cell.kernel.value)
-        if self.cell.bias is not None:
-            z += self.cell.bias.value
-        return z.reshape(B, T, -1)
+        z = self.xp.empty((B, T, kernel.shape[1]), self.dtype)
+        if bias is not None:
+            z[...] = bias.value
+        self.matmul(x.reshape(B * T, D), kernel, z.reshape(B * T, -1), add=bias is not None)
+        return z
 
     def _all_real(self, x: Any, mask: Any) -> Any:
         return self.xp.ones(x.shape[:2], bool) if mask is None else mask

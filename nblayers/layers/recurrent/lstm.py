@@ -205,7 +205,7 @@ class LSTM(FusedRNN):
         self.kernels.recurrent.lstm_forward(gates, self.cell.recurrent_kernel.value, h0, c0, mask, self.go_backwards, c, h)
         i, f, c_tilde, o = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:3 * H], gates[..., 3 * H:]
         self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask)
-        return self._output(h, mask), [self._last(h).copy(), self._last(c).copy()]
+        return self._output(h, mask), [self._last(h), self._last(c)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         cache = self.cache

@@ -124,7 +124,7 @@ class RNN(Layer):
         self._cache.given = initial_state is not None
         if self.stateful:
             self.states = [state.copy() for state in states]
-        return [output, *states] if self.return_state else output
+        return [output, *(state.copy() for state in states)] if self.return_state else output
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         """All steps from the initial states on: the output and the last states; leaves the record."""

@@ -128,7 +128,7 @@ class SimpleRNN(FusedRNN):
         self.kernels.recurrent.simple_rnn_forward(z, self.cell.recurrent_kernel.value, h0, mask, self.go_backwards,
                                                   FUSED[self.activation], h)
         self.cache = self.Cache(x, h0, h, mask, dropout_mask)
-        return self._output(h, mask), [self._last(h).copy()]
+        return self._output(h, mask), [self._last(h)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         cache = self.cache
