@@ -81,6 +81,7 @@ def error(way, h, dtype=np.float64):
     return abs(float(way(np.exp, dtype(1), dtype(h))) / np.e - 1)
 
 
+assert np.allclose([np.finfo(np.float64).eps, np.finfo(np.float32).eps], [2.2e-16, 1.2e-7], rtol=0.02, atol=0)
 assert 1.9 < error(one_sided, 0.02) / error(one_sided, 0.01) < 2.1
 assert 3.9 < error(central, 0.02) / error(central, 0.01) < 4.1
 for h in (1e-2, 1e-5, 1e-8, 1e-15):
@@ -186,7 +187,7 @@ show_source("nblayers.gradient_check.numeric:derivative")
 #
 # $$w \gets w - \eta \frac{\partial L}{\partial w} \tag{001.01.add\_weight}$$
 #
-# (the document prints this as the formula of `add_weight`, which only *makes* the weight: see ERRATA). We fit a tide to noisy
+# (the document prints this as the formula of `add_weight`, which only *makes* the weight). We fit a tide to noisy
 # heights, $a \sin(2 \pi t / p + c) + m$: four unknowns, twelve readings a day for four days.
 
 # %%

@@ -51,7 +51,7 @@ assert np.array_equal(y, x @ W.T + b)       # b is added to every row
 # ## The same weights, lying down: Dense
 #
 # Document 001 writes a dense layer as $W x + b$, for a sample that stands upright as a column. Keras keeps samples in rows and
-# therefore multiplies from the right, with weights of shape (in, out) (see ERRATA):
+# therefore multiplies from the right, with weights of shape (in, out):
 #
 # $$y = x W + b \tag{001.06.Dense}$$
 #

@@ -11,6 +11,7 @@ from helpers import numeric_gradient
 
 import nblayers
 from nblayers import config, regularizers
+from nblayers.devices import to_numpy
 from nblayers.layers import Dense, InputSpec, Layer
 from nblayers.layers.base import Record, auto_name
 from nblayers.parameter import Parameter
@@ -497,6 +498,15 @@ def test_from_config_both_ways():
     assert again.get_config() == theirs.get_config()
 
 
+def test_from_config_says_what_a_layer_of_your_own_needs():
+    class Own(Layer):
+        def __init__(self, units):
+            super().__init__()
+
+    with pytest.raises(TypeError, match=r"Own cannot be made from the configuration .* needs a get_config\(\)"):
+        Own.from_config(Own(3).get_config())
+
+
 def test_config_is_not_changed_by_from_config():
     settings = Double(name="d").get_config()
     kept = dict(settings)
@@ -570,7 +580,7 @@ def test_to_moves_the_layer_and_its_sublayers(device, rng):
     assert layer.kernels.__name__ == layer.inner.kernels.__name__ == f"kernels.{device}"
     with pytest.raises(RuntimeError, match="backward needs a forward first"):       # the cache lies on the other device
         layer.backward(x)
-    np.testing.assert_allclose(layer(x), before, rtol=1e-6)
+    np.testing.assert_allclose(to_numpy(layer(x)), before, rtol=1e-6)
     with pytest.raises(ValueError, match="unknown device 'tpu': expected one of reference, cpu, cuda"):
         layer.to("tpu")
 
@@ -589,12 +599,12 @@ def test_layers_are_made_on_the_current_device(device):
 def test_matmul_of_a_layer(device, transpose_a, transpose_b, rng):
     layer = Double(dtype="float64").to(device)
     a, b = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
-    given = [np.ascontiguousarray(m.T) if flag else m for m, flag in ((a, transpose_a), (b, transpose_b))]
+    given = [layer.xp.ascontiguousarray(layer.xp.asarray(m.T if flag else m)) for m, flag in ((a, transpose_a), (b, transpose_b))]
     flags = dict(transpose_a=transpose_a, transpose_b=transpose_b)
-    np.testing.assert_allclose(layer.matmul(*given, **flags), a @ b)
-    out = np.ones((3, 2))
+    np.testing.assert_allclose(to_numpy(layer.matmul(*given, **flags)), a @ b)
+    out = layer.xp.ones((3, 2))
     assert layer.matmul(*given, out, add=True, **flags) is out
-    np.testing.assert_allclose(out, a @ b + 1)
+    np.testing.assert_allclose(to_numpy(out), a @ b + 1)
 
 
 # ---- output shapes ---------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from nblayers.constraints import Constraint, MaxNorm, MinMaxNorm, NonNeg, UnitNo
 from nblayers.layers import Dense
 
 CASES = [("MaxNorm", {}), ("MaxNorm", {"max_value": 0.5, "axis": 1}), ("MaxNorm", {"axis": [0, 1]}),
-         ("MaxNorm", {"axis": None}), ("MinMaxNorm", {}), ("MinMaxNorm", {"min_value": 1.5, "max_value": 1.8, "rate": 0.25, "axis": (0, 1)}),
-         ("NonNeg", {}), ("UnitNorm", {}), ("UnitNorm", {"axis": [0, 2]})]
+         ("MaxNorm", {"axis": None}), ("MinMaxNorm", {}), ("NonNeg", {}),
+         ("MinMaxNorm", {"min_value": 1.5, "max_value": 1.8, "rate": 0.25, "axis": (0, 1)}),
+         ("UnitNorm", {}), ("UnitNorm", {"axis": [0, 2]})]
 every_case = pytest.mark.parametrize("name, arguments", CASES)
 
 

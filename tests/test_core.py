@@ -146,6 +146,14 @@ def test_dense_of_a_view(rng):
     np.testing.assert_array_equal(layer.backward(dy), layer.backward(dy.copy()))
 
 
+@pytest.mark.parametrize("make", [lambda: Dense(2, "tanh"), lambda: Linear(3, 2)])
+def test_no_steps(make):
+    layer = make()
+    assert layer(np.zeros((4, 0, 3))).shape == (4, 0, 2)
+    assert layer.backward(np.zeros((4, 0, 2))).shape == (4, 0, 3)
+    assert not any(weight.grad.any() for weight in layer.weights)
+
+
 @pytest.mark.parametrize("shape", [(None, 3), (7, None, 3)])
 def test_dense_output_shape(shape):
     assert Dense(5).compute_output_shape(shape) == keras.layers.Dense(5).compute_output_shape(shape) == (*shape[:-1], 5)

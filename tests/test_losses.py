@@ -147,7 +147,8 @@ def test_gradient_is_the_derivative_of_the_value(case):
     *[(reduction, shape) for reduction in [*REDUCTIONS[1:], None] for shape in [None, (4, 1), (4, 5)]],
     *[("sum_over_batch_size", shape) for shape in [(4,), (4, 1), (4, 5), (4, 5, 1), (1, 5), (5,), ()]]], ids=str)
 @pytest.mark.parametrize("make", [MeanSquaredError,
-                                  lambda reduction: SparseCategoricalCrossentropy(reduction=reduction, ignore_class=2)])
+                                  lambda reduction: SparseCategoricalCrossentropy(reduction=reduction, ignore_class=2)],
+                         ids=["error", "ignoring"])
 def test_weights_and_reductions(make, reduction, shape, rng):
     loss = make(reduction=reduction)
     t = rng.normal(size=(4, 5, 3)) if isinstance(loss, MeanSquaredError) else rng.integers(0, 3, (4, 5))
@@ -302,7 +303,7 @@ FUNCTIONS = [
 ]
 
 
-@pytest.mark.parametrize("name, options, targets, predictions", FUNCTIONS, ids=str)
+@pytest.mark.parametrize("name, options, targets, predictions", FUNCTIONS, ids=lambda v: getattr(v, "__name__", str(v)))
 def test_functions_give_a_value_for_each_sample(name, options, targets, predictions, rng):
     t, p = targets(rng, (4, 3)).astype("float32"), predictions(rng, (4, 3)).astype("float32")
     function = getattr(losses, name)

@@ -517,6 +517,19 @@ class MinimalCell(Layer):
         return {**super().get_config(), "units": self.units}
 
 
+class Sum(Layer):
+    """The cell in RNN's docstring; it has nothing to remember."""
+
+    state_size = 3
+
+    def forward(self, x, states):
+        return x + states[0], [x + states[0]]
+
+    def backward(self, gradients):
+        dy, (dh,) = gradients
+        return dy + dh, [dy + dh]
+
+
 class TwoSizesCell(Layer):
     """States of two sizes, an output of a third, and states that do not begin at zero."""
 
@@ -552,6 +565,14 @@ def test_a_cell_of_ones_own(rng, options, mask):
     assert RNN.from_config(config, custom_objects={"MinimalCell": MinimalCell}).get_config() == config
 
 
+def test_the_simplest_cell(rng):
+    layer = RNN(Sum())
+    x = rng.normal(size=(B, T, 3))
+    np.testing.assert_allclose(layer(x), x.sum(axis=1), rtol=1e-5)
+    np.testing.assert_array_equal(layer.backward(np.ones((B, 3))), 1)
+    nblayers.gradcheck(layer, x)
+
+
 def test_a_cell_with_states_of_several_sizes(rng):
     layer = RNN(TwoSizesCell(), return_sequences=True, return_state=True)
     x, mask = sequences(rng, "float32"), mask_of("holes")
@@ -571,16 +592,20 @@ def test_what_is_no_cell_is_refused():
 
     class Forgetful(Layer):
         state_size = 2
+        returned = None
 
         def forward(self, x, states):
-            return x
+            return self.returned
 
     with pytest.raises(TypeError, match=r"RNN 'rnn': expected a cell, a layer with state_size.*got 3"):
         RNN(3)
     with pytest.raises(TypeError, match=r"expected a cell.*got <Stateless"):
         RNN(Stateless())
-    with pytest.raises(ValueError, match=r"RNN 'rnn_2': expected Forgetful 'forgetful' to return"):
-        RNN(Forgetful()).forward(np.ones((2, 3, 4)))
+    h, cell = np.ones((2, 2)), Forgetful()
+    layer = RNN(cell, name="r")
+    for cell.returned in (h, (h, h), (h, [h, h]), [h]):
+        with pytest.raises(ValueError, match=r"RNN 'r': expected Forgetful 'forgetful' to return \(output, list of 1.*got shapes"):
+            layer(np.ones((2, 3, 4)))
 
 
 # ---- documents -------------------------------------------------------------------------------------------------------

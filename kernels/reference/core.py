@@ -5,6 +5,7 @@ r"""Rows of a table, masked steps and the bias, as NumPy, one line per equation.
     y_{nd} = m_n x_{nd}                                         (3)
     z_{nu} = (x W)_{nu} + b_u                                   (4)    the bias of a dense layer
 """
+import numpy as np
 
 
 def embedding_forward(ids, embeddings, y):
@@ -21,17 +22,14 @@ def embedding_backward(ids, dy, dembeddings):
 
 def masking_mask(x, mask_value, mask):
     """x (N, D), mask_value v, a number -> mask (N,), False where all of a step's values are v."""
-    for n in range(len(x)):
-        mask[n] = (x[n] != mask_value).any()        # (2)
+    mask[...] = (x != mask_value).any(axis=1)       # (2)
 
 
 def masking_apply(x, mask, y):
     """x (N, D), mask (N,) -> y (N, D), zero at masked steps. Backward is the same function: dx = m dy, from (3)."""
-    for n in range(len(x)):
-        y[n] = x[n] if mask[n] else 0               # (3)
+    y[...] = np.where(mask[:, None], x, 0)          # (3)
 
 
 def bias_backward(dz, db):
     """dz (N, U) -> added to db (U,)."""
-    for n in range(len(dz)):
-        db += dz[n]                                 # from (4)
+    db += dz.sum(axis=0)                            # from (4): b is in every row

@@ -25,5 +25,4 @@ def dropout_mask(key, threshold, mask):
 
 def dropout_apply(x, mask, scale, y):
     """x (N,), mask (N,), scale 1/(1 - r) -> y (N,). Backward is the same function: dx = m dy / (1 - r), from (4)."""
-    for n in range(x.size):
-        y[n] = x[n] * scale if mask[n] else 0                           # (4)
+    y[...] = np.where(mask, x * scale, 0)                               # (4)

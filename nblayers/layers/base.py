@@ -348,9 +348,17 @@ class Layer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Layer":
-        """Make a layer from what `get_config` gave, ours or Keras'."""
+        """Make a layer from what `get_config` gave, ours or Keras'.
+
+        Raises:
+            TypeError: `__init__` does not take what the configuration holds.
+        """
         known = {key: value for key, value in config.items() if key != "quantization_config"}
-        return cls(**known)
+        try:
+            return cls(**known)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__} cannot be made from the configuration {known}: {error}. A layer of your own needs "
+                            "a get_config() that adds the arguments of its __init__, and an __init__ that takes **kwargs") from error
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

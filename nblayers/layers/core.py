@@ -60,7 +60,7 @@ class Dense(Layer):
         _refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = _positive(self, units=units)
         self.activation = activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -405,7 +405,7 @@ class Lambda(Layer):
         x, options = self.cache.x, self.cache.options
         if self.gradient is None:
             raise NotImplementedError(f"{self.described}: no gradient: pass the derivative of the function as "
-                               "Lambda(function, gradient=g), where g(x, dy) returns dL/dx")
+                                      "Lambda(function, gradient=g), where g(x, dy) returns dL/dx")
         dx = self.gradient(x, dy, **{name: value for name, value in options.items() if name in self._known})    # (2)
         return self._checked(x, dx)
 

@@ -96,7 +96,7 @@ class Session:
             return None
         before = self._snapshot()
         try:
-            self.value = self._run(step.nodes)
+            self.value = self.execute(step.nodes)
         except BaseException as error:
             if before is not None:
                 memory.restore(before)
@@ -184,22 +184,18 @@ class Session:
         self.changed = self._changes(before)
         return value
 
-    # ---- inside -------------------------------------------------------------------------------------------------
-
-    def _run(self, nodes: Sequence[ast.stmt]) -> Any:
-        """Run statements; the value of the last one if it is an expression."""
+    def execute(self, nodes: Sequence[ast.stmt]) -> Any:
+        """Run statements without remembering anything; the value of the last one if it is an expression."""
         last = nodes[-1] if nodes else None
         body = list(nodes[:-1]) if isinstance(last, ast.Expr) else list(nodes)
         if body:
             exec(compile(ast.Module(body, []), self._filename, "exec", self._flags, True), self.namespace)
         return self._evaluate(last.value) if isinstance(last, ast.Expr) else None
 
+    # ---- inside -------------------------------------------------------------------------------------------------
+
     def _evaluate(self, node: ast.expr) -> Any:
         return eval(compile(ast.Expression(node), self._filename, "eval", self._flags, True), self.namespace)
-
-    def run_cell(self, nodes: Sequence[ast.stmt]) -> Any:
-        """Run a whole cell without remembering anything; the value of its last statement if that is an expression."""
-        return self._run(nodes)
 
     def _snapshot(self) -> memory.Snapshot | None:
         """The state as it is, unless it is too large."""

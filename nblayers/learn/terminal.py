@@ -170,6 +170,13 @@ def _is_noise(value: Any) -> bool:
     return isinstance(value, (type(sys), type)) or (callable(value) and hasattr(value, "__name__"))
 
 
+def _is_drawing(value: Any) -> bool:
+    """What matplotlib returns when something is drawn: lines, texts, a legend, or lists of them."""
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_is_drawing, value))
+    return type(value).__module__.split(".")[0] == "matplotlib"
+
+
 def _has_shown_content(value: Any) -> bool:
     return isinstance(value, (list, dict, set, tuple, bytearray, np.ndarray)) or is_parameter(value)
 
@@ -273,7 +280,7 @@ class Stepper:
         except KeyboardInterrupt:
             self.console.print(f"\n[yellow]Interrupted: nothing has changed.[/] Enter runs line {step.line} again.")
             return False
-        if self.session.value is not None:
+        if self.session.value is not None and not _is_drawing(self.session.value):
             self.show(self.session.value)
         table = values(self.session.changed, self.wide)
         if table is not None:
@@ -434,7 +441,7 @@ def run_through(script: Script, arguments: list[str], console: Console | None = 
                 console.file.write(re.sub(r"\n{3,}", "\n\n", lines).rstrip("\n") + "\n\n")
                 continue
             try:
-                value = session.run_cell(cell.nodes)
+                value = session.execute(cell.nodes)
             except Exception as error:
                 step = Step("code", cell.source, cell.line, cell.nodes)
                 raise LessonError(step, error, str(script.path)) from error

@@ -47,8 +47,8 @@ def check_derivative(name: str, analytic: Any, f: Callable[[Any], Any], x: Any, 
     print(f"{name} agrees with the numerical derivative; largest difference {difference[worst]:.0e}")
 
 
-def save_figure(figure: Any, name: str) -> Path:
-    """Save a matplotlib figure as lessons/out/NAME.png under the current directory and say so; returns the path."""
+def save_figure(figure: Any, name: str) -> None:
+    """Save a matplotlib figure as lessons/out/NAME.png under the current directory, and say so."""
     OUT.mkdir(parents=True, exist_ok=True)
     path = OUT / f"{name}.png"
     figure.savefig(path, dpi=120)
@@ -56,7 +56,6 @@ def save_figure(figure: Any, name: str) -> Path:
     if "ipykernel" not in sys.modules:                  # a notebook shows its open figures
         import matplotlib.pyplot
         matplotlib.pyplot.close(figure)
-    return path
 
 
 def show_source(*what: Any) -> None:

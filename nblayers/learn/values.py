@@ -34,6 +34,8 @@ def _content(value: Any, wide: int) -> str:
         return _array(value.numpy(), wide)
     if isinstance(value, np.generic):
         return str(value)
+    if isinstance(value, (list, tuple)) and len(value) > 1 and all(isinstance(item, (float, np.number)) for item in value):
+        return _array(np.array(value), wide)
     if isinstance(value, (list, tuple)) and any(isinstance(item, np.ndarray) for item in value):
         return _arrays(enumerate(value), wide)
     if isinstance(value, dict) and any(isinstance(item, np.ndarray) for item in value.values()):

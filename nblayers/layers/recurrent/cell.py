@@ -11,7 +11,8 @@ from nblayers.random import SeedGenerator
 class DenseCell(Layer):
     r"""A step made of dense products: z = x W + h_{t-1} U + b, with one block of `units` columns for each gate.
 
-    Arguments: those of `SimpleRNNCell`. A subclass sets `gates`, the number of blocks, and writes `forward` and `backward`.
+    Arguments: those of `SimpleRNNCell`. A subclass sets `gates` and `states`, how many it has of each, and writes `forward` and
+    `backward`.
 
     Weights: kernel W (D, gates · units), recurrent_kernel U (units, gates · units), bias b (gates · units,).
 
@@ -20,6 +21,7 @@ class DenseCell(Layer):
     """
 
     gates = 1
+    states = 1
 
     def __init__(self, units: int, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
                  bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
@@ -54,7 +56,7 @@ class DenseCell(Layer):
     @property
     def state_size(self) -> int | list[int]:
         """The size of the state, or a list with the size of each."""
-        return self.units
+        return self.units if self.states == 1 else [self.units] * self.states
 
     def build(self, input_shape: Any) -> None:
         features = input_shape[-1]
@@ -74,8 +76,7 @@ class DenseCell(Layer):
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """Zeros (B, units) for each state."""
-        count = 1 if isinstance(self.state_size, int) else len(self.state_size)
-        return [self.xp.zeros((batch_size, self.units), self.dtype) for _ in range(count)]
+        return [self.xp.zeros((batch_size, self.units), self.dtype) for _ in range(self.states)]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "activation": activations.serialize(self.activation),
@@ -115,7 +116,7 @@ class DenseCell(Layer):
     # ---- one step -----------------------------------------------------------------------------------------------
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:
-        expected = [state.shape for state in self.get_initial_state(len(inputs))]
+        expected = [(len(inputs), self.units)] * self.states
         got = [state.shape for state in states] if isinstance(states, list) else states.shape
         if got != expected:
             raise ValueError(f"{self.described}: expected states of shapes {expected}, got {got}")

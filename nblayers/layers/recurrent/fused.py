@@ -15,12 +15,11 @@ def of_the_cell(name: str) -> Any:
 class FusedRNN(RNN):
     r"""An RNN over a cell of the library that has a kernel for the whole sequence.
 
-    What does not depend on the step before is one product for all steps, outside the kernel:
+        z_t = x_t W + b                 (1)     does not need the step before: one product for all steps, outside the kernel
+        a_t = z_t + h_{t-1} U           (2)     in the kernel, with all that follows from it
 
-        z_{bt} = x_{bt} W + b               (1)
-
-    and so are its gradients and dU, sums over time: every step used the same weights. A subclass sets `fused` and writes
-    `_run` and `_run_backward` around its kernels; where `_uses_kernel` says no, they are those of `RNN`.
+    Every step uses the same weights, so that their gradients are sums over time: one product each, after the kernel. A subclass
+    sets `fused` and writes `_run` and `_run_backward` around its kernels; where `_uses_kernel` says no, they are `RNN`'s.
     """
 
     cell: DenseCell
@@ -99,7 +98,7 @@ class FusedRNN(RNN):
         return self.xp.where(cache.mask[..., None], dy, 0) if self.zero_output_for_mask else dy, dstates
 
     def _after_the_loop(self, da: Any) -> Any:
-        """Given da = dL/dz (B, T, columns) add dW, dU and db, and return dx."""
+        """Given da = dL/da = dL/dz (B, T, columns) add dW, dU and db, and return dx."""
         cell, cache, xp = self.cell, self.cache, self.xp
         x, h = cache.x, cache.h
         h_prev = xp.empty_like(h)
@@ -110,7 +109,7 @@ class FusedRNN(RNN):
         da = da.reshape(-1, da.shape[2])
         x_rows, h_rows = x.reshape(len(da), -1), h_prev.reshape(len(da), -1)
         self.matmul(x_rows, da, cell.kernel.grad, transpose_a=True, add=True)               # from (1)
-        self.matmul(h_rows, da, cell.recurrent_kernel.grad, transpose_a=True, add=True)
+        self.matmul(h_rows, da, cell.recurrent_kernel.grad, transpose_a=True, add=True)     # from (2)
         if cell.bias is not None:
             self.kernels.core.bias_backward(da, cell.bias.grad)                             # from (1)
         dx = self.matmul(da, cell.kernel.value, transpose_b=True).reshape(x.shape)          # from (1)

@@ -43,6 +43,7 @@ class LSTMCell(DenseCell):
     """
 
     gates = 4
+    states = 2
 
     class Cache(Record):
         x: np.ndarray               # (B, D)
@@ -68,10 +69,6 @@ class LSTMCell(DenseCell):
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
-
-    @property
-    def state_size(self) -> list[int]:
-        return [self.units, self.units]
 
     def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
         if not self.unit_forget_bias:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import serialization
-from nblayers.layers.base import InputSpec, Layer, Record
+from nblayers.layers.base import InputSpec, Layer, Record, _shapes
 
 
 class RNN(Layer):
@@ -133,10 +133,7 @@ class RNN(Layer):
             cell.reset_dropout_mask()
         outputs, steps = [], []
         for t in self._walk(x.shape[1]):
-            output, new_states = cell.forward(x[:, t], states, training=training)       # (1)
-            if not isinstance(new_states, (list, tuple)) or len(new_states) != len(states):
-                raise ValueError(f"{self.described}: expected {cell.described} to return its output and a list of "
-                                 f"{len(states)} states, got {type(new_states).__name__} in place of the list")
+            output, new_states = self._checked_step(cell.forward(x[:, t], states, training=training), len(states))  # (1)
             if mask is not None:
                 instead = 0 if self.zero_output_for_mask else self._same_shape(states[0], output)
                 output = self._where(mask[:, t], output, instead)                       # (2)
@@ -239,6 +236,13 @@ class RNN(Layer):
         if mask is not None and mask.shape != sequences.shape[:2]:
             raise ValueError(f"{self.described}: expected a mask of shape {sequences.shape[:2]}, got {mask.shape}")
         return mask if mask is None or mask.dtype == bool else mask.astype(bool)
+
+    def _checked_step(self, result: Any, count: int) -> Any:
+        match result:
+            case [_, [*new_states]] if len(new_states) == count:
+                return result
+        raise ValueError(f"{self.described}: expected {self.cell.described} to return (output, list of {count} states), "
+                         f"got shapes {_shapes(result)}")
 
     def _same_shape(self, state: Any, output: Any) -> Any:
         if state.shape != output.shape:
