@@ -35,8 +35,8 @@ b_h, b_y, h_0 = np.zeros(2), np.zeros(1), np.zeros(2)
 # %% [markdown]
 # ## Forward
 #
-# A state is made of the new input and the state before, with **the same weights at every step**, an output of its state alone,
-# and the losses are added up. As document 004 does (004.RNN) we take $f = \tanh$ and for $g$ nothing, and half the squared error.
+# A state is made of the new input and the state before, with **the same weights at every step**; an output is made of its state.
+# As document 004 does (004.RNN) we take $f = \tanh$ and leave out $g$; for the losses, half the squared errors.
 #
 # $$h_t = f(W_x x_t + W_h h_{t-1} + b_h) \tag{002.HiddenState}$$
 #
@@ -85,8 +85,7 @@ assert np.allclose(h[0], np.tanh([1, 0.5])) and np.allclose(y[0], np.tanh(1) - n
 # %%
 dy = y - target                             # (T, out)
 dW_y, db_y = dy.T @ h, dy.sum(axis=0)
-for name, gradient, value in (("W_y", dW_y, W_y), ("b_y", db_y, b_y)):
-    check_derivative("d" + name, gradient, lambda v, name=name: loss(**{name: v}), value)
+check_derivative("dW_y", dW_y, lambda W: loss(W_y=W), W_y)
 own = dy @ W_y                              # (T, units), row t is W_yᵀ dy_t
 witness = numerical_derivative(lambda push: loss(push=push), nothing)
 print("002.BPTT.dh_T:       ", *own.round(3) + 0.0)
@@ -116,12 +115,10 @@ assert not np.allclose(chain, witness[1]) and np.allclose(own[1] + chain, witnes
 # %% [markdown]
 # The chain is the way of *one* loss, the last. $h_2$ has two ways, by $y_2$ and by $h_3$ to $y_3$, and the gradient is their **sum**.
 # $h_1$ has three: the first answer. Nobody lists them all. What arrives at $h_{t+1}$ holds all later losses already, so one
-# product hands them on to $h_t$:
+# product hands them on to $h_t$. That is backpropagation through time: one walk back, with a **carry** from step to step.
 #
 # $$dh_t = \underbrace{W_y^\top dy_t}_{\text{its own loss}} + \underbrace{W_h^\top da_{t+1}}_{\text{all later losses}}
 #   \qquad da_t = dh_t \odot (1 - h_t^2)$$
-#
-# That is backpropagation through time: one walk back, with a **carry** from step to step.
 
 # %%
 dh, da, carry = np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2)
@@ -150,7 +147,7 @@ for t in range(3):
     dW_h += np.outer(da[t], h[t - 1] if t else h_0)
     db_h += da[t]
 dx = da @ W_x
-for name, gradient, value in (("W_x", dW_x, W_x), ("W_h", dW_h, W_h), ("b_h", db_h, b_h), ("x", dx, x)):
+for name, gradient, value in (("W_x", dW_x, W_x), ("W_h", dW_h, W_h), ("b_h", db_h, b_h), ("b_y", db_y, b_y), ("x", dx, x)):
     check_derivative("d" + name, gradient, lambda v, name=name: loss(**{name: v}), value)
 
 # %% [markdown]
@@ -204,30 +201,28 @@ save_figure(fig, "06_paths")
 # ## A real task: adding
 #
 # Two binary numbers come in digit by digit, the ones first; out comes their sum. As on paper, one must remember whether to carry
-# a one, but nobody tells the network. It learns with sums of 8 digits and is examined with 32. A second network drops the term
-# that this lesson is about: each step becomes a sequence of its own, so nothing comes back from later losses. Both learn by
+# a one: 0 + 0 and 1 + 1 decide that, 0 + 1 only hands on what was decided before. Nobody tells the network. It learns with sums of
+# 8 digits and is examined with 32. A second network drops the term that this lesson is about: each step becomes a sequence of
+# its own, and nothing comes back from later losses. (With luck in the first weights it succeeds all the same: try seed 2.)
 #
 # $$w \gets w - \eta \frac{\partial \mathcal{L}}{\partial w} \qquad b \gets b - \eta \frac{\partial \mathcal{L}}{\partial b}
 #   \tag{002.Update}$$
 
 # %%
 def sums(count, digits):
-    (a, b), carried, age = rng.integers(2, size=(2, count, digits)), np.zeros(count, int), np.zeros((count, digits), int)
-    total = np.empty((count, digits, 1))
-    for t in range(digits):
-        if t:                               # 0 + 0 and 1 + 1 decide what is carried on; 0 + 1 hands it on, a step older
-            age[:, t] = np.where(a[:, t - 1] == b[:, t - 1], 0, age[:, t - 1] + 1)
-        carried, total[:, t, 0] = np.divmod(a[:, t] + b[:, t] + carried, 2)
-    return np.stack([a, b], axis=2), total, age
+    a, b = rng.integers(2 ** digits, size=(2, count, 1))
+    a, b, total = (number >> np.arange(digits) & 1 for number in (a, b, a + b))
+    return np.stack([a, b], axis=2), total[..., None]
 
 
-def learn(through_time, eta=0.5):
-    set_random_seed(0)
+def learn(through_time, eta=0.5, seed=1):
+    set_random_seed(seed)
     rnn, dense, cross_entropy, history = SimpleRNN(8, return_sequences=True), Dense(1), BinaryCrossentropy(from_logits=True), []
-    for _ in range(1000):
-        x, total, _ = sums(100, 8)
+    for _ in range(600):
+        x, total = sums(100, 8)
         h = rnn.forward(x)
         value, dlogits = cross_entropy.value_and_gradient(total, dense.forward(h))
+        history.append(value)
         dh = dense.backward(dlogits)
         if not through_time:                # the same states, cut up into sequences of one step
             h_prev = np.pad(h, ((0, 0), (1, 0), (0, 0)))[:, :-1]
@@ -237,26 +232,26 @@ def learn(through_time, eta=0.5):
         for weight in rnn.trainable_weights + dense.trainable_weights:
             weight.value -= eta * weight.grad                           # (002.Update)
             weight.zero_grad()
-        history.append(value)
     return rnn, dense, history
 
 
-fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+x, total = sums(1000, 32)
+decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], np.arange(32), -1), axis=1)
+age = np.arange(31) - decided[:, :-1]       # how many steps ago it was decided what is carried into digits 1 to 31
 score = []
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for name, through_time in (("through time", True), ("term dropped", False)):
     rnn, dense, history = learn(through_time)
-    x, total, age = sums(1000, 32)
-    wrong = ((dense.forward(rnn.forward(x)) > 0) != total)[..., 0]
-    score.append([1 - wrong.any(axis=1).mean(), wrong[age == 0].mean(), wrong[age >= 3].mean()])
-    print("{}: {:.1%} of 1000 sums right; wrong digits {:.1%}, but {:.1%} three steps and more after the carry was decided".format(
-        name, *score[-1]))
-    left.semilogy(history, label=name)
-    right.plot([wrong[age == k].mean() for k in range(7)], "o-")
-left.set(xlabel="step", ylabel="cross-entropy")
-left.legend()
-right.set(xlabel="steps since the carry was decided", ylabel="wrong digits")
+    wrong = ((dense.forward(rnn.forward(x)) > 0) != total)[:, 1:, 0]
+    score.append([1 - wrong.any(axis=1).mean(), *(wrong[age == k].mean() for k in range(7))])
+    print(f"{name}: {score[-1][0]:.1%} of 1000 sums are right; wrong digits by age of the carry:", np.round(score[-1][1:], 3))
+    axes[0].semilogy(history, label=name)
+    axes[1].plot(score[-1][1:], "o-", label=name)
+axes[0].set(xlabel="step", ylabel="cross-entropy")
+axes[1].set(xlabel="steps since the carry was decided", ylabel="part of the digits that is wrong")
+axes[1].legend()
 save_figure(fig, "06_adding")
-assert score[0][0] > 0.95 and score[1][0] < 0.8 and score[1][2] > 3 * score[1][1]
+assert score[0][0] > 0.95 and score[1][0] < 0.5 and score[1][4] > 2 * score[1][1]
 
 # %% [markdown]
 # ## Exercises

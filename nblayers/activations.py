@@ -29,9 +29,9 @@ def evaluate(activation: Any, x: Any, device: str) -> Any:
     """y = activation(x) in the kernels of `device`; softmax along the last axis; x itself for None and `linear`."""
     if activation is None or activation is linear:
         return x
-    if (name := getattr(activation, "kernel", None)) is None:
+    if (name := getattr(activation, "kernel_name", None)) is None:
         return _in_dtype(activation(x), x.dtype)
-    return _forward(name, activation.defaults, x, device)
+    return _forward(name, activation.kernel_arguments, x, device)
 
 
 def differentiate(activation: Any, x: Any, y: Any, dy: Any, device: str) -> Any:
@@ -43,8 +43,8 @@ def differentiate(activation: Any, x: Any, y: Any, dy: Any, device: str) -> Any:
     """
     if activation is None or activation is linear:
         return dy
-    if (name := getattr(activation, "kernel", None)) is not None:
-        return _backward(name, activation.defaults, x, y, dy, device)
+    if (name := getattr(activation, "kernel_name", None)) is not None:
+        return _backward(name, activation.kernel_arguments, x, y, dy, device)
     called = getattr(activation, "__name__", type(activation).__name__)
     if (gradient := getattr(activation, "gradient", None)) is None:
         raise RuntimeError(f"activation {called!r} has no gradient, and nothing here differentiates for you: write one, "
@@ -105,8 +105,7 @@ def _elementwise(arguments_of: Callable[..., Any]) -> Any:
         y = _forward(name, arguments, x, device) if y is None else _like(x, y, name, device)
         return _backward(name, arguments, x, y, dy, device)
 
-    activation.gradient, activation.kernel, activation.defaults = gradient, name, arguments_of(None)    # type: ignore[attr-defined]
-    return activation
+    return _with(activation, gradient=gradient, kernel_name=name, kernel_arguments=arguments_of(None))
 
 
 def _rowwise(signature: Callable[..., Any]) -> Any:
@@ -127,12 +126,16 @@ def _rowwise(signature: Callable[..., Any]) -> Any:
         y = _forward(name, (), rows, device) if y is None else to_rows(_like(x, y, name, device))
         return from_rows(_backward(name, (), rows, y, dy, device))
 
-    activation.gradient, activation.kernel, activation.defaults = gradient, name, ()    # type: ignore[attr-defined]
-    return activation
+    return _with(activation, gradient=gradient, kernel_name=name, kernel_arguments=())
+
+
+def _with(function: Callable[..., Any], **attributes: Any) -> Any:
+    vars(function).update(attributes)
+    return function
 
 
 def _row_layout(x: Any, axis: int | Sequence[int], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    axes = [axis] if isinstance(axis, int) else list(axis)
+    axes = list(np.atleast_1d(axis))
     if not axes or any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ValueError(f"{name}: expected axis to name axes of x, whose shape is {x.shape}, got {axis!r}")
     last = list(range(-len(axes), 0))
@@ -289,7 +292,7 @@ def linear(x: Any) -> Any:
     return x
 
 
-linear.gradient = lambda x, dy, y=None: dy      # type: ignore[attr-defined]
+_with(linear, gradient=lambda x, dy, y=None: dy)
 
 
 @_elementwise

@@ -158,7 +158,7 @@ class Loss:
             value = values * dvalues
             if self.reduction not in (None, "none"):
                 value = float(value.sum())                                                                  # (R1)
-        if not (value == value if isinstance(value, float) else bool((value == value).all())):
+        if value != value if isinstance(value, float) else (value != value).any():
             self.check_targets(t)
         return value, dvalues
 
@@ -370,7 +370,9 @@ class MeanAbsoluteError(_Elementwise):
     r"""Mean of the absolute errors over the last axis, D long.
 
         v_i = \frac1D \sum_d |p_{id} - t_{id}|                                      (1)
-        dp_{id} = dv_i \frac1D \operatorname{sign}(p_{id} - t_{id})                 (2)   0 where p = t
+        dp_{id} = dv_i \frac1D \operatorname{sign}(p_{id} - t_{id})                 (2)
+
+    At p = t, a kink, (2) is 0, as in PyTorch (Keras on JAX takes -1/D).
 
     Arguments and errors: see `Loss`.
     """
@@ -400,7 +402,7 @@ class BinaryCrossentropy(_CrossEntropy):
 
         q = \min(\max(p, \epsilon), 1 - \epsilon)                                   (1)
         v_i = -\frac1D \sum_d (t \log q + (1 - t) \log(1 - q))                      (2)
-        dp = dv_i \frac1D \frac{q - t}{q (1 - q)}  where q = p, else 0              (3)
+        dp = dv_i \frac1D \frac{q - t}{q (1 - q)}  where q = p, else 0              (3)   (JAX: half of it where p is a bound)
 
     From logits x, p = \sigma(x), the logarithms of (2) in a form that neither overflows nor loses digits:
 
@@ -427,7 +429,7 @@ class BinaryCrossentropy(_CrossEntropy):
             t = t * (1 - self.label_smoothing) + 0.5 * self.label_smoothing
         if self.from_logits:
             return self._from_logits(t, p)
-        xp, q = array_module_of(p), _clipped(p)                                             # (1)
+        xp, q = array_module_of(p), _clipped(p)                                     # (1)
         one_less_q = 1 - q
         terms = xp.log(q)
         terms *= t
@@ -593,8 +595,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
             if (whole != t).any():
                 raise ValueError(f"{self.described}: expected whole numbers as classes, got {t[whole != t][:3].tolist()}")
             t = whole
-        elif t.dtype.kind not in "iu":
-            t = t.astype(np.int64)
+        t = t.astype(np.int64, copy=False)
         classes = t if self.ignore_class is None else t[t != self.ignore_class]
         if classes.size and (classes.min() < 0 or classes.max() >= count):
             raise ValueError(f"{self.described}: expected classes from 0 to {count - 1}, as y_pred has {count}, "

@@ -142,7 +142,7 @@ def serialize(target: Any, module: str | None = None) -> Any:
         return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": target.dtype.name}}
     if isinstance(target, (np.ndarray, np.generic)):
         return target.item()
-    if inspect.isroutine(target):
+    if callable(target) and hasattr(target, "__name__"):
         name = get_registered_name(target)
         return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
     if not hasattr(target, "get_config"):

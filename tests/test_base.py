@@ -599,7 +599,8 @@ def test_layers_are_made_on_the_current_device(device):
 def test_matmul_of_a_layer(device, transpose_a, transpose_b, rng):
     layer = Double(dtype="float64").to(device)
     a, b = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))
-    given = [layer.xp.ascontiguousarray(layer.xp.asarray(m.T if flag else m)) for m, flag in ((a, transpose_a), (b, transpose_b))]
+    stored = a.T if transpose_a else a, b.T if transpose_b else b
+    given = [layer.xp.ascontiguousarray(layer.xp.asarray(m)) for m in stored]
     flags = dict(transpose_a=transpose_a, transpose_b=transpose_b)
     np.testing.assert_allclose(to_numpy(layer.matmul(*given, **flags)), a @ b)
     out = layer.xp.ones((3, 2))

@@ -265,7 +265,7 @@ def test_axis_of_the_classes(rng):
         np.testing.assert_allclose(dense[1], last[1], atol=1e-15)
 
 
-@pytest.mark.parametrize("integers", ["int8", "int32", "int64", "uint8", "uint16", "bool", "float32"])
+@pytest.mark.parametrize("integers", ["int8", "int32", "int64", "uint8", "uint64", "bool", "float32"])
 def test_types_of_classes(integers):
     p = np.array([[0.2, 0.8], [0.7, 0.3]])
     assert SparseCategoricalCrossentropy()(np.array([1, 0], integers), p) == pytest.approx(-np.log([0.8, 0.7]).mean())
@@ -505,7 +505,7 @@ def test_shapes_that_do_not_fit(loss, t, p, message):
 @pytest.mark.parametrize("weights", [(3,), (4, 2), (4, 3, 2), (4, 1, 1, 1)])
 def test_weights_that_do_not_fit(weights):
     for what in ("sample_weight", "mask"):
-        with pytest.raises(ValueError, match=rf"MeanSquaredError.*expected a {what} for each sample.*fits \(4, 5\), got \({weights[0]}"):
+        with pytest.raises(ValueError, match=rf"expected a {what} for each sample.*fits \(4, 5\), got \({weights[0]}"):
             MeanSquaredError()(np.zeros((4, 5, 3)), np.ones((4, 5, 3)), **{what: np.ones(weights)})
 
 
@@ -541,7 +541,7 @@ def test_ignored_classes_may_be_out_of_range_but_no_others():
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: MeanSquaredError("median"), "MeanSquaredError 'mean_squared_error': expected reduction to be one of .* got 'median'"),
+    (lambda: MeanSquaredError("median"), "MeanSquaredError 'mean_squared_error': expected reduction .* got 'median'"),
     (lambda: BinaryCrossentropy(axis=True), "expected axis to be an int"),
     (lambda: BinaryCrossentropy(label_smoothing=2), r"expected label_smoothing in \[0, 1\], got 2"),
     (lambda: MeanSquaredError(dtype="int32"), "expected dtype 'float32' or 'float64'"),
@@ -552,7 +552,7 @@ def test_bad_arguments(make, message):
 
 
 def test_predictions_that_are_no_numbers():
-    with pytest.raises(TypeError, match="MeanSquaredError.*expected y_pred to hold numbers"):
+    with pytest.raises(TypeError, match=r"MeanSquaredError.*expected y_pred to hold numbers"):
         MeanSquaredError()([["a"]], [["b"]])
 
 

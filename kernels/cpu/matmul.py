@@ -30,7 +30,7 @@ def _serial(a, b, transpose_a, transpose_b, add, c):
     K = a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
-    product(a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
+    _product(a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
 
 
 @parallel_kernel
@@ -46,12 +46,12 @@ def _parallel(a, b, transpose_a, transpose_b, add, threads, c):
     for s in prange(threads):
         m, n = (s * rows, 0) if M >= N else (0, s * columns)
         if m < M and n < N:
-            product(a1, m * a_row, a_row, a_k, b1, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
+            _product(a1, m * a_row, a_row, a_k, b1, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
                     c1, m * N + n, N)
 
 
 @kernel
-def product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
+def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
     """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
     width = WIDE * VECTOR // b.itemsize
     panels = (columns + width - 1) // width
@@ -63,7 +63,7 @@ def product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, 
     packed = np.empty(block * (chunk + PAD) if pack_a else 0, a.dtype)
     for k in range(0, length, max(chunk, 1)):
         part = min(chunk, length - k)
-        for r in range(0, rows, block):
+        for r in range(0, rows, max(block, 1)):
             height = min(block, rows - r)
             x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
             if pack_a:

@@ -357,8 +357,8 @@ class Layer:
         try:
             return cls(**known)
         except TypeError as error:
-            raise TypeError(f"{cls.__name__} cannot be made from the configuration {known}: {error}. A layer of your own needs "
-                            "a get_config() that adds the arguments of its __init__, and an __init__ that takes **kwargs") from error
+            raise TypeError(f"{cls.__name__} cannot be made from the configuration {known}: {error}. A layer of your own "
+                            "needs a get_config() that adds the arguments of its __init__, and **kwargs in __init__") from error
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

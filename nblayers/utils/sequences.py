@@ -38,7 +38,8 @@ def pad_sequences(sequences: Sequence[Any], maxlen: int | None = None, dtype: An
         kept = min(length, maxlen)
         part = np.asarray(sequence[length - kept:] if truncating == "pre" else sequence[:kept], dtype)
         if length and part.shape[1:] != shape:
-            raise ValueError(f"pad_sequences: expected elements of shape {shape} as in the first sequence, got {part.shape[1:]}")
+            raise ValueError(f"pad_sequences: expected elements of shape {shape} as in the first sequence, "
+                             f"got {part.shape[1:]}")
         row[maxlen - kept if padding == "pre" else 0:][:kept] = part.reshape(kept, *shape)
     return padded
 
