@@ -329,6 +329,7 @@ class _Step:
         self.layer = layer = node.layer
         self.inputs, self.outputs = inputs, outputs
         self.structure = node.structure
+        self.one_output = isinstance(node.structure, SymbolicTensor)
         waiting = iter(inputs)
 
         def slot(leaf: Any) -> Any:
@@ -366,8 +367,8 @@ class _Step:
             if keywords.get("mask") is not None:
                 mask = keywords["mask"]
             y = self.layer.forward(*_fill(self.args, values), **keywords)
-        if len(self.outputs) == 1:
-            values[self.outputs[0]] = y[0] if isinstance(y, (list, tuple)) else y
+        if self.one_output:
+            values[self.outputs[0]] = y
         else:
             for slot, value in zip(self.outputs, flatten(y), strict=True):
                 values[slot] = value
@@ -383,7 +384,7 @@ class _Step:
         if all(dy is None for dy in dys):
             return
         self.layer.cache, self.layer._last_call = record
-        dxs = flatten(self.layer.backward(pack(self.structure, dys)))
+        dxs = flatten(self.layer.backward(dys[0] if self.one_output else pack(self.structure, dys)))
         if len(dxs) != len(self.differentiated):
             raise RuntimeError(f"{self.layer.described}: expected backward to give {len(self.differentiated)} gradients, one "
                                f"for each input, got {len(dxs)}")

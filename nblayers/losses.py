@@ -315,6 +315,15 @@ class _CrossEntropy(_Elementwise):
         self.label_smoothing = label_smoothing
         self.axis = axis
 
+    def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+        t, p = super().prepare(y_true, y_pred)
+        self.check_axis(p)
+        return t, p
+
+    def check_axis(self, p: Any) -> None:
+        if not -p.ndim <= self.axis < p.ndim:
+            raise ValueError(f"{self.described}: expected y_pred to have axis {self.axis}, got shape {p.shape}")
+
     def check_targets(self, t: Any) -> None:
         if (t != t).any():
             raise ValueError(f"{self.described}: expected targets without NaN, got {int((t != t).sum())} NaN in {t.size}")
@@ -576,13 +585,14 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """The classes as integers; the predictions with their classes on the last axis."""
         p = _predictions(y_pred, self)
+        self.check_axis(p)
         if self.axis not in (-1, p.ndim - 1):
             p = array_module_of(p).moveaxis(p, self.axis, -1)
         t = array_module_of(p).asarray(y_true)
         given = t.shape
-        if t.ndim == p.ndim and p.ndim and given[self.axis] == 1:
+        if t.ndim == p.ndim and given[self.axis] == 1:
             t = t.squeeze(self.axis)
-        if t.shape != p.shape[:-1] or not p.ndim:
+        if t.shape != p.shape[:-1]:
             raise ValueError(f"{self.described}: expected y_true of shape {p.shape[:-1]}, that of y_pred {np.shape(y_pred)} "
                              f"without its classes, got {given}"
                              + ("; one-hot targets belong to categorical_crossentropy" if given == p.shape else ""))

@@ -494,7 +494,9 @@ def test_names_are_numbered():
     (CategoricalCrossentropy(), (4,), (4, 3), r"\(4,\); integer classes belong to sparse_categorical_crossentropy"),
     (SparseCategoricalCrossentropy(), (4, 3), (4, 3), r"expected y_true of shape \(4,\).*one-hot targets belong to"),
     (SparseCategoricalCrossentropy(), (3,), (4, 3), r"expected y_true of shape \(4,\), that of y_pred \(4, 3\) without"),
-    (SparseCategoricalCrossentropy(), (), (), r"expected y_true of shape"),
+    (SparseCategoricalCrossentropy(), (), (), r"expected y_pred to have axis -1, got shape \(\)"),
+    (SparseCategoricalCrossentropy(axis=2), (4,), (4, 3), r"expected y_pred to have axis 2, got shape \(4, 3\)"),
+    (BinaryCrossentropy(axis=-3), (4, 3), (4, 3), r"BinaryCrossentropy.*expected y_pred to have axis -3, got shape \(4, 3\)"),
 ])
 def test_shapes_that_do_not_fit(loss, t, p, message):
     for method in (loss, loss.value_and_gradient):

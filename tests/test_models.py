@@ -15,7 +15,7 @@ import nblayers
 from nblayers import callbacks, gradcheck, losses, metrics, optimizers, regularizers
 from nblayers.layers import LSTM, Dense, Dropout, Embedding, Flatten, Input, Layer, SimpleRNN
 from nblayers.models import Model, Sequential
-from nblayers.models.interrupts import Uninterrupted
+from nblayers.models.interrupts import Interrupts
 
 OURS = SimpleNamespace(layers=nblayers.layers, Model=Model, Sequential=Sequential, Input=Input, optimizers=optimizers,
                        losses=losses, metrics=metrics)
@@ -716,16 +716,38 @@ def test_training_outside_the_main_thread():
     assert len(results) == 1
 
 
-def test_uninterrupted_keeps_other_handlers():
+def test_interrupts_keep_other_handlers():
     caught = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
+    own = lambda number, frame: caught.append(number)       # noqa: E731
+    previous = signal.signal(signal.SIGINT, own)
     try:
-        with Uninterrupted():
+        with Interrupts() as interrupts:
             signal.raise_signal(signal.SIGINT)
-            assert caught == []
-        assert caught == [signal.SIGINT]
+            assert len(caught) == 1
+            interrupts.hold()
+            signal.raise_signal(signal.SIGINT)
+            assert len(caught) == 1
+            interrupts.release()
+            assert len(caught) == 2
+            interrupts.hold()
+            signal.raise_signal(signal.SIGINT)
+        assert len(caught) == 3 and signal.getsignal(signal.SIGINT) is own
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with Interrupts():
+            signal.raise_signal(signal.SIGINT)
+        assert len(caught) == 3 and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+def test_a_failing_update_lets_go_of_the_interrupts():
+    class Failing(optimizers.SGD):
+        def update(self, *arguments):
+            raise FloatingPointError
+
+    with pytest.raises(FloatingPointError):
+        small(optimizer=Failing()).fit(X, Y, verbose=0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 # ---- what is printed -------------------------------------------------------------------------------------------------

@@ -604,7 +604,7 @@ def test_what_is_no_cell_is_refused():
     h, cell = np.ones((2, 2)), Forgetful()
     layer = RNN(cell, name="r")
     for cell.returned in (h, (h, h), (h, [h, h]), [h]):
-        with pytest.raises(ValueError, match=r"RNN 'r': expected Forgetful 'forgetful' to return \(output, list of 1.*got shapes"):
+        with pytest.raises(ValueError, match=r"RNN 'r': expected Forgetful 'forgetful' to return \(output, list of 1.*got"):
             layer(np.ones((2, 3, 4)))
 
 

@@ -1,6 +1,6 @@
 """What `fit`, `evaluate` and `predict` are given, as batches."""
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,6 @@ class ArrayBatches:
     Raises:
         ValueError: arrays of unequal length, or of no samples, or a batch size below 1.
     """
-
-    one_pass = False
 
     def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str) -> None:
         lengths = {}
@@ -64,14 +62,17 @@ class GivenBatches:
     Arguments:
         source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__`, `__getitem__`, and maybe
             `on_epoch_end`.
+        weigh: gives the sample weights of a batch from its targets and the weights that came with them.
         shuffle: whether the batches of a Sequence come in a new order in each pass.
         who: opens error messages.
+
+    Raises:
+        ValueError: a source of length 0; a batch of more than three parts.
     """
 
-    def __init__(self, source: Any, shuffle: bool | str, who: str) -> None:
-        self.source, self.shuffle, self.who = source, shuffle, who
+    def __init__(self, source: Any, weigh: Callable[[Any, Any], Any], shuffle: bool | str, who: str) -> None:
+        self.source, self.weigh, self.shuffle, self.who = source, weigh, shuffle, who
         self.indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-        self.one_pass = not self.indexed and iter(source) is source
         self.steps: int | None = len(source) if hasattr(source, "__len__") else None
         if self.steps == 0:
             raise ValueError(f"{who}: expected at least one batch, got a {type(source).__name__} of length 0")
@@ -94,7 +95,8 @@ class GivenBatches:
         if not 1 <= len(batch) <= 3:
             raise ValueError(f"{self.who}: expected batches of (x,), (x, y) or (x, y, sample_weight), got one of {len(batch)}")
         x, y, weights = (*batch, None, None)[:3]
-        return as_arrays(x), as_arrays(y), as_arrays(weights)
+        y = as_arrays(y)
+        return as_arrays(x), y, self.weigh(y, as_arrays(weights))
 
 
 class Epochs:

@@ -4,25 +4,44 @@ import threading
 from typing import Any
 
 
-class Uninterrupted:
-    """`with Uninterrupted(): …`: an interrupt (SIGINT) during the block is delivered when the block has ended.
+class Interrupts:
+    """Holds interrupts (SIGINT) back while the weights are being changed.
 
-    Python delivers interrupts to the main thread only, so elsewhere the block runs as it is.
+        with Interrupts() as interrupts:
+            …                           # an interrupt is delivered at once
+            interrupts.hold()
+            …                           # an interrupt here
+            interrupts.release()        # is delivered here
+
+    Python delivers interrupts to the main thread alone, so elsewhere there is nothing to hold back.
     """
 
-    def __enter__(self) -> None:
-        self.previous: Any = None
-        self.caught = False
-        if threading.current_thread() is threading.main_thread():
-            self.previous = signal.getsignal(signal.SIGINT)
-        if self.previous is not None:                   # None: the handler is not Python's, and cannot be put back
-            signal.signal(signal.SIGINT, self._remember)
+    def __enter__(self) -> "Interrupts":
+        self.holding = self.caught = False
+        in_main = threading.current_thread() is threading.main_thread()
+        self.previous: Any = signal.getsignal(signal.SIGINT) if in_main else None
+        if callable(self.previous):                     # else the interrupt is ignored, or ends the process
+            signal.signal(signal.SIGINT, self._handle)
+        return self
 
     def __exit__(self, *exception: Any) -> None:
-        if self.previous is not None:
+        if callable(self.previous) and signal.getsignal(signal.SIGINT) == self._handle:
             signal.signal(signal.SIGINT, self.previous)
-        if self.caught:
-            signal.raise_signal(signal.SIGINT)
+        self.release()
 
-    def _remember(self, number: int, frame: Any) -> None:
-        self.caught = True
+    def hold(self) -> None:
+        """From here on."""
+        self.holding = True
+
+    def release(self) -> None:
+        """Deliver what came meanwhile."""
+        self.holding = False
+        if self.caught:
+            self.caught = False
+            self.previous(signal.SIGINT, None)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.holding:
+            self.caught = True
+        else:
+            self.previous(number, frame)

@@ -67,16 +67,16 @@ class Model(Trainer):
     def forward(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         graph = self._graph_or_error()
         given = self._in_order(inputs)
-        arrays = [_to_rank(array, tensor.ndim) for array, tensor in zip(given, graph.inputs, strict=True)]
+        arrays = [_to_rank(array, len(tensor.shape)) for array, tensor in zip(given, graph.inputs, strict=True)]
         masks = [None] * len(arrays) if mask is None else mask if isinstance(mask, list) else [mask]
         outputs, out_masks, records = graph.forward(arrays, masks, training)
         self.cache = self.Cache(records, out_masks, [np.shape(array) for array in given])
-        return _unwrapped(pack(self._output_structure, outputs))
+        return outputs[0] if len(outputs) == 1 else pack(self._output_structure, outputs)
 
     def backward(self, dy: Any) -> Any:
         gradients = self._graph_or_error().backward(flatten(dy), self.cache.records)
-        given = [dx if dx is None else dx.reshape(shape) for dx, shape in zip(gradients, self.cache.shapes, strict=True)]
-        return _unwrapped(pack(self._input_structure, given))
+        dxs = [dx if dx is None else dx.reshape(shape) for dx, shape in zip(gradients, self.cache.shapes, strict=True)]
+        return dxs[0] if len(dxs) == 1 else pack(self._input_structure, dxs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The masks that the last forward's outputs have; for a class of your own, the mask that came in."""
@@ -101,18 +101,17 @@ class Model(Trainer):
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The arrays for the graph's inputs, given as one, as a list, or by the names of the inputs."""
-        names = self.input_names
-        if not isinstance(inputs, dict):
-            given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
-        elif isinstance(self._input_structure, dict) and set(self._input_structure) <= set(inputs):
-            given = [inputs[name] for name in sorted(self._input_structure)]
-        elif set(names) <= set(inputs):
-            given = [inputs[name] for name in names]
-        else:
-            raise ValueError(f"{self.described}: expected inputs named {names}, got {list(inputs)}")
-        if len(given) != len(names):
-            raise ValueError(f"{self.described}: expected {len(names)} input{'s' * (len(names) != 1)}, got {len(given)}")
-        return list(given)
+        if isinstance(inputs, dict):
+            keys = sorted(self._input_structure) if isinstance(self._input_structure, dict) else []
+            names = keys if keys and set(keys) <= set(inputs) else self.input_names
+            if not set(names) <= set(inputs):
+                raise ValueError(f"{self.described}: expected inputs named {names}, got {list(inputs)}")
+            return [inputs[name] for name in names]
+        given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        expected = len(self._graph_or_error().inputs)
+        if len(given) != expected:
+            raise ValueError(f"{self.described}: expected {expected} input{'s' * (expected != 1)}, got {len(given)}")
+        return given
 
     # ---- what is checked around forward and backward ------------------------------------------------------------------
 
@@ -127,6 +126,8 @@ class Model(Trainer):
             if array is None and tensor.node.layer.optional:    # type: ignore[attr-defined]
                 continue
             shape = tuple(getattr(array, "shape", ()))
+            if len(shape) == len(tensor.shape) and shape[0] != 0:
+                continue
             if not _fits_rank(shape, tensor.shape):
                 raise ValueError(f"{self.described}: expected shape {tensor.shape} for input {tensor.name!r}, got {shape}")
             if shape[0] == 0:

@@ -10,7 +10,7 @@ from nblayers.devices import to_numpy
 from nblayers.graph import flatten, map_structure, pack
 from nblayers.layers.base import Layer, _flatten
 from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split
-from nblayers.models.interrupts import Uninterrupted
+from nblayers.models.interrupts import Interrupts
 from nblayers.models.objective import Objective
 
 
@@ -130,21 +130,22 @@ class Trainer(Layer):
         self._parts = None
         self.stop_training = False
         try:
-            self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, class_weight)
+            with Interrupts() as interrupts:
+                self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, interrupts)
         except KeyboardInterrupt:
             callbacks.close()
             raise
         return self.history
 
     def _run_epochs(self, epochs: range, training: Epochs, validation: Epochs | None, validation_freq: int | Sequence[int],
-                    callbacks: CallbackList, class_weight: dict[int, float] | None) -> None:
+                    callbacks: CallbackList, interrupts: Interrupts) -> None:
         objective = self._objective_for("fit")
         logs: dict[str, float] = {}
         callbacks.on_train_begin()
         for epoch in epochs:
             objective.reset()
             callbacks.on_epoch_begin(epoch)
-            batches = self._train_epoch(training, callbacks, class_weight)
+            batches = self._train_epoch(training, callbacks, interrupts)
             if batches == 0 and epoch == epochs[0]:
                 raise ValueError(f"{self.described}: fit expected at least one batch, got none")
             if batches == 0:
@@ -158,20 +159,18 @@ class Trainer(Layer):
                 break
         callbacks.on_train_end(logs)
 
-    def _train_epoch(self, training: Epochs, callbacks: CallbackList, class_weight: dict[int, float] | None) -> int:
+    def _train_epoch(self, training: Epochs, callbacks: CallbackList, interrupts: Interrupts) -> int:
         """Train on the batches of one epoch and return how many they were."""
         step = -1
         for step, (x, y, weight) in enumerate(training.epoch()):
-            if class_weight is not None and weight is None:
-                weight = self._class_weights(y, class_weight)
             callbacks.on_train_batch_begin(step)
-            self._train_step(x, y, weight)
+            self._train_step(x, y, weight, interrupts)
             callbacks.on_train_batch_end(step, self._sorted_results)
             if self.stop_training:
                 break
         return step + 1
 
-    def _train_step(self, x: Any, y: Any, weight: Any) -> None:
+    def _train_step(self, x: Any, y: Any, weight: Any, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer."""
         objective = self._objective_for("fit")
         outputs = self.forward(x, training=True)
@@ -184,8 +183,9 @@ class Trainer(Layer):
         for gradient in parts.gradients:
             gradient.fill(0)
         self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
-        with Uninterrupted():
-            self.optimizer.step(parts.trainable, self.device)
+        interrupts.hold()
+        self.optimizer.step(parts.trainable, self.device)
+        interrupts.release()
         objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
 
     # ---- evaluate and predict -----------------------------------------------------------------------------------------
@@ -267,8 +267,9 @@ class Trainer(Layer):
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         batches = self._batches(x, y, sample_weight, class_weight, None, False, 1)
         objective.reset()
-        for batch in batches:
-            self._train_step(*batch)
+        with Interrupts() as interrupts:
+            for batch in batches:
+                self._train_step(*batch, interrupts)
         return _as_asked(objective.results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -314,12 +315,16 @@ class Trainer(Layer):
 
     def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
                  shuffle: bool | str, steps: int | None) -> ArrayBatches | GivenBatches:
-        if is_batches(x):
-            return GivenBatches(x, shuffle, self.described)
-        if class_weight is not None:
+        def weigh(y: Any, weight: Any) -> Any:
+            if class_weight is None:
+                return weight
             if weight is not None:
                 raise ValueError(f"{self.described}: expected class_weight or sample_weight, got both")
-            weight = self._class_weights(y, class_weight)
+            return self._class_weights(y, class_weight)
+
+        if is_batches(x):
+            return GivenBatches(x, weigh, shuffle, self.described)
+        weight = weigh(y, weight)
         samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
         size = batch_size or (-(-samples // steps) if steps else 32)
         return ArrayBatches(x, y, weight, int(size), shuffle, self.described)
@@ -359,7 +364,7 @@ class Trainer(Layer):
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """Predictions, targets, masks and sample weights as lists with one entry for each output."""
         objective = self._objective_for("fit")
-        made = self.compute_mask(x, None)
+        made = self.compute_mask(x)
         if not isinstance(outputs, (list, tuple, dict)):
             if isinstance(y, (list, dict)) and len(y) == 1:
                 y, = y.values() if isinstance(y, dict) else y
