@@ -390,7 +390,7 @@ def test_times_in_the_line(monkeypatch, capsys):
         assert f" {shown} " in text, text
     clock[0] = 10_000.0
     bar.update(10_000)
-    assert re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).strip() == f"10000/10000 {'━' * 20} 10000s 1s/step"
+    assert re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).strip() == f"10000/10000 {'━' * 20} 10000s 1000ms/step"
 
 
 def test_a_line_of_unknown_length(monkeypatch, capsys):

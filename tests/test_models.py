@@ -255,6 +255,19 @@ def test_gradients_of_a_sequential_model_on_every_device(device, rng):
     assert report.passed, report
 
 
+def test_training_is_the_same_on_every_device():
+    results = []
+    for device in ("reference", "cpu", "cuda"):
+        nblayers.random.set_seed(0)
+        model = Sequential([Embedding(4, 2, mask_zero=True), LSTM(2, return_sequences=True), Dense(1)]).to(device)
+        model.compile("adam", "mse", metrics=["mae"], weighted_metrics=["mse"])
+        x = np.array([[1, 2, 0], [3, 0, 0], [1, 1, 1]])
+        history = model.fit(x, np.ones((3, 3, 1)), epochs=2, batch_size=2, verbose=0, sample_weight=np.array([1.0, 2.0, 3.0]))
+        results.append([*history.history.values(), model.predict(x, verbose=0)])
+    assert_same(results[1], results[0], rtol=1e-4)
+    assert_same(results[2], results[0], rtol=1e-4)
+
+
 def test_recurrent_stack_has_the_gradient(rng):
     model = Sequential([Embedding(5, 3, mask_zero=True), LSTM(3, return_sequences=True), SimpleRNN(2), Dense(1)])
     report = gradcheck(model, np.array([[1, 2, 0], [3, 0, 0]]))

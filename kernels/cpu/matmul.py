@@ -18,7 +18,10 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
     threads = a.size * c.shape[1] // PARALLEL_FROM
-    if threads < 2:
+    if a.size == 0 or b.size == 0:
+        if not add:
+            c.fill(0)                                       # an empty sum
+    elif threads < 2:
         _serial(a, b, transpose_a, transpose_b, add, c)
     else:
         _parallel(a, b, transpose_a, transpose_b, add, min(threads, get_num_threads()), c)
@@ -61,9 +64,9 @@ def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add,
     block = min(BLOCK, rows) if pack_a else rows
     panel = np.empty(panels * chunk * width if pack_b else 0, b.dtype)
     packed = np.empty(block * (chunk + PAD) if pack_a else 0, a.dtype)
-    for k in range(0, length, max(chunk, 1)):
+    for k in range(0, length, chunk):
         part = min(chunk, length - k)
-        for r in range(0, rows, max(block, 1)):
+        for r in range(0, rows, block):
             height = min(block, rows - r)
             x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
             if pack_a:

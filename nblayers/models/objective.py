@@ -209,6 +209,7 @@ def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:
     merged = mask.astype(prediction.dtype)
     if weight is None:
         return merged
+    weight = loss_module.array_module_of(merged).asarray(weight, merged.dtype)
     if weight.ndim == merged.ndim + 1 and weight.shape[-1] == 1:
         weight = weight[..., 0]
     return merged * weight.reshape(weight.shape + (1,) * (merged.ndim - weight.ndim))
