@@ -1,7 +1,9 @@
 """The graph behind a model: symbolic tensors, the calls that made them, and how those calls run forward and backward."""
+import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,7 +109,12 @@ class InputLayer(Layer):
         self.input_dtype = config.floatx() if dtype is None else "string" if dtype in ("string", str) else np.dtype(dtype).name
         self.optional = optional
         self.built = True
-        self.output = Node(self, (), {}, self.batch_shape, self.input_dtype).outputs[0]
+        Node(self, (), {}, self.batch_shape, self.input_dtype)
+
+    @property
+    def output(self) -> SymbolicTensor:
+        """The symbolic tensor to call layers on."""
+        return vars(self)["_inbound_nodes"][0].outputs[0]
 
     def _checked(self, shape: Any) -> Shape:
         sizes = tuple(shape)
@@ -186,13 +193,16 @@ def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, An
 def _tensor_arguments(layer: Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call that hold tensors or arrays, by the names that they have in the layer's forward."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, parameter in _forward_parameters(layer).items() if parameter.kind in kinds]
+    names = [name for name, parameter in _parameters(type(layer).forward).items() if parameter.kind in kinds]
     arguments = {**{names[i] if i < len(names) else f"argument {i}": value for i, value in enumerate(args)}, **kwargs}
     return {name: value for name, value in arguments.items() if any(hasattr(leaf, "shape") for leaf in flatten(value))}
 
 
-def _forward_parameters(layer: Layer) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(layer.forward).parameters)
+@functools.cache
+def _parameters(forward: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a layer's forward after `self`."""
+    _, *parameters = inspect.signature(forward).parameters.items()
+    return dict(parameters)
 
 
 def _shapes(value: Any) -> Any:
@@ -226,10 +236,9 @@ class Graph:
         self.outputs = outputs
         self.nodes = self._collect()
         self.layers = _in_keras_order(self.nodes, self.inputs, self.resolve, outputs)
-        names = [layer.name for layer in self.layers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"{who}: expected layers of different names, got {names.count(name)} layers named {name!r}")
+        for name, count in Counter(layer.name for layer in self.layers).items():
+            if count > 1:
+                raise ValueError(f"{who}: expected layers of different names, got {count} layers named {name!r}")
         slots: dict[int, int] = {}
         for tensor in itertools.chain(self.inputs, *(node.outputs for node in self.nodes)):
             slots.setdefault(id(tensor), len(slots))
@@ -239,9 +248,24 @@ class Graph:
         self._output_slots = [slots[id(self.resolve(tensor))] for tensor in outputs]
         self._steps = [_Step(node, [slots[id(self.resolve(tensor))] for tensor in node.inputs],
                              [slots[id(tensor)] for tensor in node.outputs]) for node in calls]
-        called = [id(node.layer) for node in calls]
-        shared = {id(layer): layer for node in calls if called.count(id(node.layer)) > 1 for layer in _flatten(node.layer)}
-        self._shared = list(shared.values())
+        called = Counter(node.layer for node in calls)
+        shared = {id(layer): layer for layer, count in called.items() if count > 1 for layer in _flatten(layer)}
+        self._shared = list(shared.values())            # layers that are called several times, and those inside them
+
+    def replay(self, copies: Mapping[Layer, Layer]) -> dict[int, SymbolicTensor]:
+        """Make all calls again on copies of the layers; returns the new tensors by the ids of those they stand for."""
+        made: dict[int, SymbolicTensor] = {}
+
+        def new(leaf: Any) -> Any:
+            return made[id(self.resolve(leaf))] if isinstance(leaf, SymbolicTensor) else leaf
+
+        for layer in copies.values():
+            vars(layer)["_inbound_nodes"] = []          # those of the original
+        for node in self.nodes:
+            layer, shapes = copies[node.layer], map_structure(lambda tensor: tensor.shape, node.structure)
+            again = Node(layer, map_structure(new, node.args), map_structure(new, node.kwargs), shapes, node.outputs[0].dtype)
+            made.update(zip(map(id, node.outputs), again.outputs, strict=True))
+        return made
 
     def resolve(self, tensor: SymbolicTensor) -> SymbolicTensor:
         """The tensor, or the input that stands for it in this graph."""
@@ -341,7 +365,7 @@ class _Step:
         no_masks = [value for name, value in self.kwargs.items() if not name.endswith("mask")]
         self.differentiated = [leaf for leaf in flatten((self.args, no_masks)) if hasattr(leaf, "shape")]
 
-        parameters = _forward_parameters(layer)
+        parameters = _parameters(type(layer).forward)
         self.takes_training = "training" in parameters and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
         named = _tensor_arguments(layer, self.args, self.kwargs)

@@ -467,11 +467,14 @@ class BinaryCrossentropy(_CrossEntropy):
             dx -= t
             dx *= share                                                             # (5), from (4)
             return dx
-        dp = q - t
-        dp *= q == p                                                                # from (1)
-        one_less_q *= q
-        dp /= one_less_q
-        dp *= share                                                                 # (3), from (2)
+        live = q == p
+        variance = one_less_q
+        variance *= q
+        dp = q
+        dp -= t
+        dp /= variance
+        dp *= live
+        dp *= share                                                                 # (3), from (1) and (2)
         return dp
 
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nblayers.graph import Node, flatten_shapes, is_shape, map_structure
+from nblayers.graph import Graph, flatten_shapes, is_shape, map_structure
 from nblayers.layers.base import Layer
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def print_summary(model: "Model", line_length: int | None = None, positions: Seq
     from rich.console import Console
     from rich.table import Column, Table
 
-    nodes = [] if model._graph is None else model._graph.nodes
-    branched = _is_branched(model, nodes)
+    branched = _is_branched(model)
     header = ["Layer (type)", "Output Shape", "Param #"] + ["Connected to"] * branched
     ends = list(positions or ([0.3, 0.56, 0.74, 1.0] if branched else [0.45, 0.80, 1.0]))
     if show_trainable:
@@ -39,7 +38,7 @@ def print_summary(model: "Model", line_length: int | None = None, positions: Seq
     table = Table(*(Column(name, width=width, justify=justify.get(name, "left"))
                     for name, width in zip(header, _widths(ends, length), strict=True)), width=length, show_lines=True)
     for layer in _chosen(model, layer_range):
-        for row in _rows(layer, "", nodes, branched, expand_nested, show_trainable):
+        for row in _rows(layer, "", model._graph if branched else None, expand_nested, show_trainable):
             table.add_row(*row)
 
     console = Console(highlight=False, force_terminal=False, color_system=None) if print_fn else Console(highlight=False)
@@ -73,18 +72,17 @@ def memory_size(size: float) -> str:
     return f"{size:.2f} TB"
 
 
-def _is_branched(model: "Model", nodes: Sequence[Node]) -> bool:
+def _is_branched(model: "Model") -> bool:
     """Whether the calls of a functional model are more than one after the other."""
     from nblayers.models.sequential import Sequential
-    if isinstance(model, Sequential):
+    if isinstance(model, Sequential) or model._graph is None:
         return False
-    taken: dict[int, int] = {}
-    for node in nodes:
-        for tensor in node.inputs:
-            taken[id(tensor.node)] = taken.get(id(tensor.node), 0) + 1
-    layers = [node.layer for node in nodes]
-    return (any(len(node.inputs) > 1 for node in nodes) or any(count > 1 for count in taken.values())
-            or sum(not node.inputs for node in nodes) > 1 or len(set(layers)) < len(layers))
+    nodes = model._graph.nodes
+    sources = [id(tensor.node) for node in nodes for tensor in node.inputs]
+    layers = [id(node.layer) for node in nodes]
+    return (len(sources) != len(nodes) - 1                              # several inputs, of a call or of the model
+            or len(set(sources)) < len(sources)                         # an output that is used twice
+            or len(set(layers)) < len(layers))                          # a layer that is called twice
 
 
 def _widths(ends: Sequence[float], length: int) -> list[int]:
@@ -110,24 +108,23 @@ def _chosen(model: "Model", layer_range: Sequence[str] | None) -> list[Layer]:
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
-def _rows(layer: Layer, indent: str, nodes: Sequence[Node], branched: bool, expand_nested: bool,
-          show_trainable: bool) -> list[list[str]]:
-    """The row of a layer, and with `expand_nested` those of the layers of a model."""
+def _rows(layer: Layer, indent: str, graph: Graph | None, expand_nested: bool, show_trainable: bool) -> list[list[str]]:
+    """The row of a layer, with where it is connected to in a graph; with `expand_nested` also those of a model's layers."""
     from rich.markup import escape
 
     from nblayers.models.model import Model
     kind = "Functional" if type(layer) is Model and layer._graph is not None else type(layer).__name__
     prefix = f"{indent}└ " if indent else ""
     row = [f"{escape(prefix + layer.name)} ([{_CLASS}]{escape(kind)}[/])", _output_shape(layer), _parameters(layer)]
-    if branched:
-        row.append(_connections(layer, nodes))
+    if graph is not None:
+        row.append(_connections(layer, graph))
     if show_trainable:
         colour = _NUMBER if layer.trainable else _NO
         row.append(f"[bold][{colour}]{'Y' if layer.trainable else 'N'}[/][/]" if layer.weights else "[bold]-[/]")
     rows = [row]
     if expand_nested and isinstance(layer, Model):
         for inner in layer.layers:
-            rows.extend(_rows(inner, indent + "   ", nodes, branched, True, show_trainable))
+            rows.extend(_rows(inner, indent + "   ", graph, True, show_trainable))
     return rows
 
 
@@ -153,12 +150,11 @@ def _parameters(layer: Layer) -> str:
     return f"[{_NUMBER}]{layer.count_params():,}[/]" if layer.built else f"[{_NUMBER}]0[/] (unbuilt)"
 
 
-def _connections(layer: Layer, nodes: Sequence[Node]) -> str:
+def _connections(layer: Layer, graph: Graph) -> str:
     """Where the inputs of the layer's calls come from: name[call][output]."""
     shown = []
-    for node in nodes:
-        for tensor in node.inputs if node.layer is layer else ():
-            calls = [other for other in nodes if other.layer is tensor.node.layer]
-            call = calls.index(tensor.node) if tensor.node in calls else 0
-            shown.append(f"{tensor.node.layer.name}[[{_NUMBER}]{call}[/]][[{_NUMBER}]{tensor.index}[/]]")
+    for node in graph.nodes:
+        for tensor in map(graph.resolve, node.inputs if node.layer is layer else ()):
+            call = [other for other in graph.nodes if other.layer is tensor.node.layer].index(tensor.node)
+            shown.append(f"{tensor.name}[[{_NUMBER}]{call}[/]][[{_NUMBER}]{tensor.index}[/]]")
     return ", ".join(shown) or "-"

@@ -268,6 +268,19 @@ def test_transposed_and_reversed(x):
     assert "transposed" in of(findings(planted(dW=lambda g: g.T), x, max_coordinates=10), "W").problem
 
 
+def test_a_gradient_of_what_has_no_effect(x):
+    class Unused(Tanh):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.c.grad += 1
+            return dx
+
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.c = self.add_weight((2,), name="c")
+    assert "should be zero" in of(findings(Unused(), x), "c").problem
+
+
 def test_a_part_is_wrong(x):
     def change(g):
         g = g.copy()

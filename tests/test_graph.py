@@ -207,12 +207,31 @@ def test_an_inner_tensor_may_be_the_input():
     assert_same(again(h), top(h))
 
 
-def test_a_copy_of_a_model_is_independent():
-    x = Input((4,))
-    model = Model(x, Dense(3)(x))
+@pytest.mark.parametrize("make", [
+    lambda: Sequential([Input((4,)), Sequential([Dense(4), Dense(3)]), Dense(3)]), lambda: _copied(Input((4,))),
+    lambda: _copied(Dense(4)(Input((3,)))), lambda: Sequential([Dense(3), Dense(3)])])
+def test_a_copy_of_a_model_is_independent(make, capsys):
+    model, x = make(), np.ones((1, 4), "f")
     other = copy.deepcopy(model)
-    other.set_weights([np.zeros((4, 3)), np.zeros(3)])
-    assert model(np.ones((1, 4), "f")).any() and not other(np.ones((1, 4), "f")).any()
+    if not model.built:
+        other.build((None, 4)), model.build((None, 4))
+    other.set_weights([0 * w for w in other.get_weights()])
+    assert model(x).any() and not other(x).any()
+    if isinstance(model, Sequential):
+        other.add(Dense(2, bias_initializer="ones"))
+        assert other(x).tolist() == [[1, 1]] and model.output_shape == (None, 3)
+    assert gradcheck(other, x).passed
+    texts = []
+    for each in (model, copy.deepcopy(model)):
+        each.summary()
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert copy.deepcopy(model).get_config() == model.get_config()
+
+
+def _copied(x):
+    shared = Dense(4)
+    return Model(x, Dense(3)(Sum()([shared(x), shared(shared(x))])))
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------

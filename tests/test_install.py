@@ -64,13 +64,13 @@ from nblayers.layers import Dense, Embedding, LSTM
 from nblayers.models import Sequential
 nblayers.utils.set_random_seed(0)
 x = np.random.default_rng(0).integers(0, 8, (64, 5))
-y = x[:, 0] % 2
+y = x[:, -1] % 2
 model = Sequential([Embedding(8, 4), LSTM(8), Dense(2, activation="softmax")])
-model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+model.compile(optimizer=nblayers.optimizers.Adam(0.02), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 history = model.fit(x, y, epochs=20, batch_size=16, verbose=0)
 print(history.history["loss"][0], history.history["loss"][-1])
 """).split())
-    assert last < 0.9 * first
+    assert last < first / 2
 
 
 def test_gradcheck_is_at_hand(installed):
@@ -84,6 +84,5 @@ def test_the_lessons_are_listed(installed):
 
 def test_a_lesson_runs_straight_through(installed):
     printed = installed.command("learn", "lstm", "--no-pause")
-    assert "dh" in printed
-    # nothing is written into the environment, and what a lesson draws lies where the learner is
-    assert not (installed.environment / "out").exists()
+    assert all(f"temperature {value}" in printed for value in (0.2, 0.5, 1.0, 1.2))
+    assert [picture for picture in installed.folder.rglob("*.png") if "loss" in picture.name]

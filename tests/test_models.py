@@ -199,11 +199,31 @@ def test_add_and_pop():
         model.pop()
 
 
+def test_a_layer_that_does_not_fit_leaves_the_model_as_it_was():
+    model = Sequential()
+    with pytest.raises(ValueError, match="3 axes, got 2"):
+        model.add(LSTM(2, input_shape=(4,)))
+    model.add(Dense(3, input_shape=(4,)))
+    with pytest.raises(ValueError, match="3 axes, got 2"):
+        model.add(LSTM(2))
+    model.add(Dense(2))
+    assert [type(layer) for layer in model.layers] == [Dense, Dense] and model.output_shape == (None, 2)
+    other = Sequential([Dense(3), LSTM(2)])
+    with pytest.raises(ValueError, match="3 axes, got 2"):
+        other.build((None, 4))
+    assert len(other.layers) == 2 and not other.built
+
+
+def test_a_declared_batch_size_is_kept():
+    assert Sequential([LSTM(2, batch_input_shape=(8, 5, 3), stateful=True)]).input_shape == (8, 5, 3)
+
+
 @pytest.mark.parametrize("add, message", [
     (lambda m: m.add("dense"), "expected a layer, got str"),
     (lambda m: m.add(Dense(2, name="first")), "second layer named 'first'"),
     (lambda m: m.add(Input((4,))), "an Input can only stand first"),
     (lambda m: m.add(LSTM(2, name="r")), "LSTM 'r'.*3 axes, got 2"),
+    (lambda m: Sequential([LSTM(2, input_shape=(4,))]), "LSTM 'lstm'.*3 axes, got 2"),
     (lambda m: Sequential(name="s").build((None, 2)), "Sequential 's': a model without layers"),
     (lambda m: Sequential(name="s")(np.ones((1, 2))), "Sequential 's': a model without layers"),
     (lambda m: Sequential([Dense(1)], name="s").build(None), "expected an input shape, got None")])
@@ -612,6 +632,7 @@ X, Y = data(10), data(10, (3,))
     (lambda m: m.fit(batches(), validation_split=0.1), "validation_split needs arrays"),
     (lambda m: m.fit(iter([])), "at least one batch, got none"),
     (lambda m: m.predict(iter([])), "at least one batch, got none"),
+    (lambda m: m.fit(X, Y, epochs=2, validation_data=batches()), "evaluate expected at least one batch.*validation_steps"),
     (lambda m: m.fit(iter([(X, Y, Y, Y)])), "batches of .*got one of 4"),
     (lambda m: m.fit(X, Y, verbose=3), "verbose"),
     (lambda m: m.compile("nonsense"), "unknown optimizer 'nonsense'"),

@@ -436,6 +436,8 @@ def test_dropout_masks(rng):
     masks = [step.masks for step in layer.cache.steps]
     assert masks[0][0].shape == (4, 2, 40) and masks[0][1].shape == (4, 2, H)
     assert all(m[0] is masks[0][0] and m[1] is masks[0][1] for m in masks)
+    layer(x, training=True)
+    assert (layer.cache.steps[0].masks[1] != masks[0][1]).any()
     layer(x)
     assert isinstance(layer.cache, LSTM.Cache)
 
@@ -447,7 +449,10 @@ def test_dropout_masks(rng):
 def test_two_stateful_calls_are_one_long_one(rng, make):
     x = sequences(rng, "float32")
     layer = make(stateful=True, return_sequences=True)
-    first, second = layer(x[:, :2]), layer(x[:, 2:])
+    output = layer(x[:, :2])
+    first = output.copy()
+    output[...] = 7                                                 # the state is not the output that we may change
+    second = layer(x[:, 2:])
     layer.reset_state()
     whole = layer(x)
     np.testing.assert_allclose(np.concatenate([first, second], axis=1), whole, rtol=1e-6)

@@ -11,7 +11,8 @@ from ._jit import kernel, parallel_kernel
 from ._tile import PAD, VECTOR, WIDE, column_product, pack_columns, pack_rows
 
 CHUNK = 256                 # length of a chunk of k
-BLOCK = 224                 # rows of a that are packed together: with a chunk, a quarter of the second-level cache
+BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
+PACKED = 1 << 19            # elements of b that are packed together: their sums stay in the cache from chunk to chunk
 PACK_FROM = 64              # rows that must read a panel of b to pay for packing it
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 
@@ -58,26 +59,34 @@ def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add,
     """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
     width = WIDE * VECTOR // b.itemsize
     panels = (columns + width - 1) // width
-    pack_b = b_n != 1 or (rows >= PACK_FROM and length > 1)
-    pack_a = panels >= 4 and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
-    chunk = min(length, CHUNK) if pack_a or pack_b else length
-    block = min(BLOCK, rows) if pack_a else rows
-    panel = np.empty(panels * chunk * width if pack_b else 0, b.dtype)
-    packed = np.empty(block * (chunk + PAD) if pack_a else 0, a.dtype)
-    for k in range(0, length, chunk):
-        part = min(chunk, length - k)
+    many = rows >= PACK_FROM and length > 1
+    pack_b = many or b_n != 1
+    pack_a = many and panels >= 4 and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
+    chunk = min(length, CHUNK) if pack_b else length
+    depth = chunk * max(1, PACKED // (chunk * columns)) if pack_b else length
+    block = BLOCK if many else rows
+    packed_b = np.empty(min(depth, length + chunk) * panels * width if pack_b else 0, b.dtype)
+    packed_a = np.empty(min(block, rows) * (chunk + PAD) if pack_a else 0, a.dtype)
+    for top in range(0, length, depth):
+        bottom = min(top + depth, length)
+        if pack_b:
+            for k in range(top, bottom, chunk):
+                part = min(chunk, bottom - k)
+                for p in range(panels):
+                    pack_columns(b, b_at + k * b_k + p * width * b_n, b_k, b_n, part, min(width, columns - p * width),
+                                 packed_b, ((k - top) * panels + p * part) * width, width)
         for r in range(0, rows, block):
             height = min(block, rows - r)
-            x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
-            if pack_a:
-                pack_rows(a, x_at, a_row, a_k, height, part, packed)
-                x, x_at, x_row, x_k = packed, 0, part + PAD if a_k == 1 else 0, 1
-            for p in range(panels):
-                n = p * width
-                wide = min(width, columns - n)
-                y, y_at, y_k = b, b_at + k * b_k + n * b_n, b_k
-                if pack_b:
-                    if r == 0:
-                        pack_columns(b, y_at, b_k, b_n, part, wide, panel, p * part * width, width)
-                    y, y_at, y_k = panel, p * part * width, width
-                column_product(x, x_at, x_row, x_k, height, y, y_at, y_k, part, c, c_at + r * c_row + n, c_row, wide, add or k > 0)
+            for k in range(top, bottom, chunk):
+                part = min(chunk, bottom - k)
+                x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
+                if pack_a:
+                    pack_rows(a, x_at, a_row, a_k, height, part, packed_a)
+                    x, x_at, x_row, x_k = packed_a, 0, part + PAD if a_k == 1 else 0, 1
+                for p in range(panels):
+                    n = p * width
+                    y, y_at, y_k = b, b_at + n, b_k
+                    if pack_b:
+                        y, y_at, y_k = packed_b, ((k - top) * panels + p * part) * width, width
+                    column_product(x, x_at, x_row, x_k, height, y, y_at, y_k, part, c, c_at + r * c_row + n, c_row,
+                                   min(width, columns - n), add or k > 0)

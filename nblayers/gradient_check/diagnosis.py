@@ -89,9 +89,9 @@ def _zeros(evidence: Evidence) -> str:
 def _ratio(evidence: Evidence) -> str:
     """One factor between analytic and numeric, and where such a factor may come from."""
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
+    if agree(largest, 0):
+        return "should be zero"
     strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
-    if not strong:
-        return ""
     ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
     if not all(agree(evidence.analytic(index), ratio * evidence.numeric[index]) for index in evidence.wrong):
         return ""

@@ -1,4 +1,5 @@
 """`Model`: layers wired into a graph, or a class of your own."""
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -62,6 +63,22 @@ class Model(Trainer):
         self._input_structure, self._output_structure = pack(inputs, self._graph.inputs), outputs
         self.built = True
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
+        """A copy with layers of its own, wired as these are."""
+        new, graph = type(self).__new__(type(self)), self._graph
+        memo[id(self)] = new
+        vars(new).update({name: None if name == "_graph" else copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        if graph is not None:
+            made = graph.replay({layer: copy.deepcopy(layer, memo) for layer in graph.layers})
+            new._rewire(lambda tensor: made[id(graph.resolve(tensor))])
+        return new
+
+    def _rewire(self, tensor: Callable[[SymbolicTensor], SymbolicTensor]) -> None:
+        """Put other tensors in the place of the present ones."""
+        inputs, outputs = (map_structure(tensor, structure) for structure in (self._input_structure, self._output_structure))
+        self._graph = Graph(flatten(inputs), flatten(outputs), self.described)
+        self._input_structure, self._output_structure = inputs, outputs
+
     # ---- forward and backward -----------------------------------------------------------------------------------------
 
     def forward(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
@@ -102,7 +119,7 @@ class Model(Trainer):
     def _in_order(self, inputs: Any) -> list[Any]:
         """The arrays for the graph's inputs, given as one, as a list, or by the names of the inputs."""
         if isinstance(inputs, dict):
-            keys = sorted(self._input_structure) if isinstance(self._input_structure, dict) else []
+            keys: list[str] = sorted(self._input_structure) if isinstance(self._input_structure, dict) else []
             names = keys if keys and set(keys) <= set(inputs) else self.input_names
             if not set(names) <= set(inputs):
                 raise ValueError(f"{self.described}: expected inputs named {names}, got {list(inputs)}")
@@ -143,7 +160,7 @@ class Model(Trainer):
     @property
     def layers(self) -> list[Layer]:
         """The layers of the model, those of a graph in Keras' order."""
-        return list(self._layers) if self._graph is not None else self.sublayers
+        return list(self._layers) if self._graph is not None else super().layers
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
         """The layer of that name, or at that place in `layers`.

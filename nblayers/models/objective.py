@@ -75,10 +75,6 @@ class Objective:
                                         [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
         self._name_metrics()
 
-    def targets_expected(self) -> int:
-        """How many of the outputs have a loss or a metric."""
-        return sum(o.loss is not None or bool(o.metrics or o.weighted_metrics) for o in self.outputs)
-
     # ---- one batch --------------------------------------------------------------------------------------------------
 
     def value_and_gradients(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],

@@ -1,9 +1,9 @@
 """`Sequential`: layers one after another."""
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nblayers import saving
-from nblayers.graph import Graph, InputLayer, SymbolicTensor, flatten, flatten_shapes, is_shape
+from nblayers.graph import Graph, InputLayer, SymbolicTensor, flatten, flatten_shapes, is_shape, map_shapes, map_structure
 from nblayers.layers.base import Layer
 from nblayers.models.model import Model
 
@@ -29,17 +29,23 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable)
         self._chain: list[Any] = []             # the symbolic output after each layer, once the input's shape is known
         for layer in layers or []:
-            self.add(layer)
+            self._put(layer)
+        self._changed()
         if not trainable:
             self.trainable = False
 
-    def add(self, layer: Any) -> None:
-        """Put a layer (or an `Input`) on top of the stack.
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Put a layer (or an `Input`) on top of the stack (`rebuild` is accepted as in Keras).
 
         Raises:
             ValueError: not a layer, a layer of a name that is taken, a second input, or a layer that does not fit the
                 output of the one before.
         """
+        self._put(layer)
+        self._changed()
+
+    def _put(self, layer: Any) -> None:
+        """Call the layer on the output of the one before, if that is known, and keep it."""
         if isinstance(layer, SymbolicTensor) and isinstance(layer.node.layer, InputLayer):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
@@ -48,16 +54,15 @@ class Sequential(Model):
             raise ValueError(f"{self.described}: expected layers of different names, got a second layer named {layer.name!r}")
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"{self.described}: an Input can only stand first, got {layer.name!r} after other layers")
-        if not self._layers and not isinstance(layer, InputLayer):
-            shape = _known_input_shape(layer)
-            if shape is not None:
-                self._start(shape)
+        layers, chain = [layer], self._chain
         if isinstance(layer, InputLayer):
-            self._chain = [layer.output]
-        elif self._chain:
-            self._chain.append(layer(self._chain[-1]))
-        self._layers.append(layer)
-        self._changed()
+            chain = [layer.output]
+        elif chain:
+            chain = [*chain, layer(chain[-1])]
+        elif not self._layers and (shape := _known_input_shape(layer)) is not None:
+            entries, inputs = _entries(shape)
+            layers, chain = [*entries, layer], [inputs, layer(inputs)]
+        self._layers, self._chain = [*self._layers, *layers], chain     # only now: a layer that does not fit changes nothing
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off and return it (`rebuild` is accepted as in Keras).
@@ -88,22 +93,15 @@ class Sequential(Model):
             return
         if input_shape is None:
             raise ValueError(f"{self.described}: build expected an input shape, got None")
-        layers, self._layers = self._layers, []
-        self._start(input_shape)
-        for layer in layers:
-            self._chain.append(layer(self._chain[-1]))
-        self._layers.extend(layers)
+        entries, inputs = _entries(map_shapes(lambda shape: (None, *shape[1:]), input_shape))
+        chain = [inputs]
+        for layer in self._layers:
+            chain.append(layer(chain[-1]))
+        self._layers, self._chain = [*entries, *self._layers], chain
         self._changed()
 
-    def _start(self, input_shape: Any) -> None:
-        """Begin with input layers of this shape, whatever the batch size."""
-        shapes = flatten_shapes(input_shape)
-        entries = [InputLayer(batch_shape=(None, *shape[1:])) for shape in shapes]
-        self._layers.extend(entries)
-        tensors = [entry.output for entry in entries]
-        self._chain = [tensors[0] if is_shape(input_shape) else tensors]
-
     def _changed(self) -> None:
+        """Make the graph of the present layers."""
         self._parts = None
         self.built = len(self._chain) > 1
         if self.built:
@@ -123,6 +121,10 @@ class Sequential(Model):
         for layer in self.layers:
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
+
+    def _rewire(self, tensor: Callable[[SymbolicTensor], SymbolicTensor]) -> None:
+        super()._rewire(tensor)
+        self._chain = [map_structure(tensor, structure) for structure in self._chain]
 
     def _graph_or_error(self) -> Graph:
         if self._graph is None:
@@ -154,6 +156,13 @@ class Sequential(Model):
         if not config.get("trainable", True):
             model.trainable = False
         return model
+
+
+def _entries(input_shape: Any) -> tuple[list[Layer], Any]:
+    """Input layers for one shape or a list of them, and their tensors in the same structure."""
+    entries = [InputLayer(batch_shape=shape) for shape in flatten_shapes(input_shape)]
+    tensors = [entry.output for entry in entries]
+    return list(entries), tensors[0] if is_shape(input_shape) else tensors
 
 
 def _known_input_shape(layer: Layer) -> Any:

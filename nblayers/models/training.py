@@ -56,6 +56,11 @@ class Trainer(Layer):
                                    "metrics": metrics, "weighted_metrics": weighted_metrics}
 
     @property
+    def layers(self) -> list[Layer]:
+        """The layers of the model."""
+        return self.sublayers
+
+    @property
     def output_names(self) -> list[str]:
         """The names of the outputs, where they have any."""
         return []
@@ -180,8 +185,8 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: fit needs a loss; give one to compile")
         loss, gradients = objective.value_and_gradients(targets, predictions, masks, weights)
         loss += parts.penalties()
-        for gradient in parts.gradients:
-            gradient.fill(0)
+        for parameter in parts.parameters:
+            parameter.zero_grad()
         self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
         interrupts.hold()
         self.optimizer.step(parts.trainable, self.device)
@@ -213,12 +218,16 @@ class Trainer(Layer):
         self.stop_evaluating = False
         callbacks.on_test_begin()
         objective.reset()
+        step = -1
         for step, (x, y, weight) in enumerate(testing.epoch()):
             callbacks.on_test_batch_begin(step)
             self._test_step(x, y, weight)
             callbacks.on_test_batch_end(step, self._sorted_results)
             if self.stop_evaluating:
                 break
+        if step < 0:
+            raise ValueError(f"{self.described}: evaluate expected at least one batch, got none (a generator can be read only "
+                             "once: to validate after several epochs give validation_steps, arrays or a Sequence)")
         callbacks.on_test_end(self._sorted_results())
         return objective.results()
 
@@ -236,7 +245,7 @@ class Trainer(Layer):
         Raises:
             ValueError: data that do not fit the model.
         """
-        x = x if is_batches(x) else self._inputs(x)
+        x, _, _ = self._arrays(x, None, None)
         predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps)
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
@@ -303,15 +312,17 @@ class Trainer(Layer):
         return self._in_own_dtype(as_arrays(x))
 
     def _in_own_dtype(self, value: Any) -> Any:
-        """Floating arrays in the dtype that all layers share, converted once and not in every batch."""
-        dtypes = {layer.dtype for layer in self.sublayers} or {self.dtype}
-        if value is None or len(dtypes) > 1:
+        """Floating arrays as float32, converted once and not in every batch, unless a layer computes in float64."""
+        if value is None or self._computes_in_double():
             return value
-        dtype, = dtypes
 
         def convert(array: Any) -> Any:
-            return array.astype(dtype) if array is not None and array.dtype.kind == "f" and array.dtype != dtype else array
+            return array if array is None or array.dtype.kind != "f" else array.astype("float32", copy=False)
         return map_structure(convert, value)
+
+    def _computes_in_double(self) -> bool:
+        return any(layer._computes_in_double() if isinstance(layer, Trainer) else layer.dtype == "float64"
+                   for layer in self.layers)
 
     def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
                  shuffle: bool | str, steps: int | None) -> ArrayBatches | GivenBatches:
@@ -363,30 +374,34 @@ class Trainer(Layer):
 
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """Predictions, targets, masks and sample weights as lists with one entry for each output."""
-        objective = self._objective_for("fit")
-        made = self.compute_mask(x)
-        if not isinstance(outputs, (list, tuple, dict)):
-            if isinstance(y, (list, dict)) and len(y) == 1:
-                y, = y.values() if isinstance(y, dict) else y
-            if isinstance(weight, (list, dict)) and len(weight) == 1:
-                weight, = weight.values() if isinstance(weight, dict) else weight
-            predictions, targets, masks, weights = [outputs], [y], [made], [weight]
-            names = self._names_of_outputs(1)
-        else:
+        mask = self.compute_mask(x, None)
+        if isinstance(outputs, (list, tuple, dict)):
             predictions = flatten(outputs)
             names = sorted(outputs) if isinstance(outputs, dict) else self._names_of_outputs(len(predictions))
-            masks = made if isinstance(made, list) else [None] * len(predictions)
-            targets = self._by_output(y, names, "y")
-            shared = hasattr(weight, "shape") and weight.ndim <= 2 and weight.size == len(weight)
-            weights = [weight] * len(names) if shared else self._by_output(weight, names, "sample_weight")
+            masks = mask if isinstance(mask, list) else [None] * len(names)
+            targets, weights = self._by_output(y, names, "y"), self._weights_by_output(weight, names)
+        else:
+            predictions, names, masks = [outputs], self._names_of_outputs(1), [mask]
+            targets, weights = [_only(y)], [_only(weight)]
+        self._bind(names, targets, predictions)
+        return predictions, targets, masks, weights
+
+    def _bind(self, names: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]) -> None:
+        """Tell the losses and metrics, the first time, which outputs they are for; see that each has its targets."""
+        objective = self._objective_for("fit")
         if not objective.bound:
             objective.bind(names, targets, predictions)
-        for name, target, output in zip(names, targets, objective.outputs, strict=True):
+        for target, output in zip(targets, objective.outputs, strict=True):
             if target is None and (output.loss is not None or output.metrics or output.weighted_metrics):
-                raise ValueError(f"{self.described}: expected targets y for output {name!r}, got None")
+                raise ValueError(f"{self.described}: expected targets y for output {output.name!r}, got None")
             if isinstance(target, (list, dict)):
-                raise ValueError(f"{self.described}: expected one array y for output {name!r}, got {len(target)} arrays")
-        return predictions, targets, masks, weights
+                raise ValueError(f"{self.described}: expected one array y for output {output.name!r}, got {len(target)} arrays")
+
+    def _weights_by_output(self, weight: Any, names: Sequence[str]) -> list[Any]:
+        """One weight for each sample counts for every output."""
+        if hasattr(weight, "shape") and weight.size == len(weight):
+            return [weight] * len(names)
+        return self._by_output(weight, names, "sample_weight")
 
     def _by_output(self, given: Any, names: Sequence[str], what: str) -> list[Any]:
         """Arrays given as a list or by the names of the outputs, in the order of the outputs."""
@@ -430,7 +445,7 @@ class _Parts:
 
     def __init__(self, model: Trainer) -> None:
         self.trainable = model.trainable_weights
-        self.gradients = [parameter.grad for parameter in model.weights]
+        self.parameters = model.weights
         self.regularized = [parameter for parameter in self.trainable if parameter.regularizer is not None]
         self.layers = _flatten(model)
 
@@ -443,6 +458,13 @@ class _Parts:
         for parameter in self.regularized:
             total += float(parameter.regularizer(parameter.value))
         return total
+
+
+def _only(value: Any) -> Any:
+    """The array in a list or dictionary of one."""
+    if isinstance(value, (list, dict)) and len(value) == 1:
+        value, = value.values() if isinstance(value, dict) else value
+    return value
 
 
 def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
