@@ -184,7 +184,7 @@ save_figure(fig, "06_paths")
 # carry a one: 0 + 0 and 1 + 1 decide that, 0 + 1 hands on what was decided before. Nobody tells the network. It learns with
 # sums of 8 digits and is examined with 32. A second network learns without the term of this lesson, so that nothing comes back
 # from later losses. (With luck in its first weights it succeeds all the same: try seed 2.)
-# $$w \gets w - \eta \, \partial \mathcal{L} / \partial w \qquad b \gets b - \eta \, \partial \mathcal{L} / \partial b \tag{002.Update}$$
+# $$w \gets w - \eta \partial\mathcal{L}/\partial w \quad b \gets b - \eta \partial\mathcal{L}/\partial b \tag{002.Update}$$
 
 # %%
 def sums(count, digits):
