@@ -60,7 +60,8 @@ def compare(title: str, contenders: dict[str, Callable[[], Cases]], target: floa
                                     capture_output=True, text=True).stdout
             for case, value in json.loads(output.splitlines()[-1]).items():
                 seconds[name].setdefault(case, []).append(value)
-    _print_table(title, {name: {case: statistics.median(v) for case, v in cases.items()} for name, cases in seconds.items()}, target)
+    medians = {name: {case: statistics.median(v) for case, v in cases.items()} for name, cases in seconds.items()}
+    _print_table(title, medians, target)
 
 
 def _print_table(title: str, medians: dict[str, dict[str, float]], target: float) -> None:

@@ -49,14 +49,14 @@ b_h, b_y, h_0, no_push = np.zeros(2), np.zeros(1), np.zeros(2), np.zeros((3, 2))
 def forward(x=x, W_x=W_x, W_h=W_h, b_h=b_h, W_y=W_y, b_y=b_y, h_0=h_0, push=no_push):
     h, y, h_prev = np.zeros((3, 2)), np.zeros((3, 1)), h_0
     for t in range(3):
-        h[t] = np.tanh(W_x @ x[t] + W_h @ h_prev + b_h) + push[t]       # (002.HiddenState)
-        y[t] = W_y @ h[t] + b_y                                         # (002.Output)
+        h[t] = np.tanh(W_x @ x[t] + W_h @ h_prev + b_h) + push[t]  # (002.HiddenState)
+        y[t] = W_y @ h[t] + b_y                             # (002.Output)
         h_prev = h[t]
     return h, y, 0.5 * ((y - target) ** 2).sum(axis=1)
 
 
 def loss(**changed):
-    return forward(**changed)[2].sum()                                  # (002.Loss)
+    return forward(**changed)[2].sum()          # (002.Loss)
 
 
 h, y, losses = forward()
@@ -74,10 +74,10 @@ assert np.allclose(h[0], np.tanh([1, 0.5])) and np.allclose(y[0], np.tanh(1) - n
 # The witness pushes each state in turn and looks at $\mathcal{L}$. It agrees for $t = 3$, and only there:
 
 # %%
-dy = y - target                             # (T, out)
+dy = y - target                         # (T, out)
 dW_y, db_y = dy.T @ h, dy.sum(axis=0)
 check_derivative("dW_y", dW_y, lambda W: loss(W_y=W), W_y)
-own = dy @ W_y                              # (T, units), row t is W_yᵀ dy_t
+own = dy @ W_y                          # (T, units), rows W_yᵀ dy_t
 witness = numerical_derivative(lambda push: loss(push=push), no_push)
 print("002.BPTT.dh_T:       ", *own.round(3) + 0.0)
 print("numerical derivative:", *witness.round(3))
@@ -108,9 +108,9 @@ assert np.allclose(alone, [[0, 0], own[1], chain]) and np.allclose(own[1] + chai
 # %%
 dh, da, carry = np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2)
 for t in reversed(range(3)):
-    dh[t] = own[t] + carry                  # from (002.Output), and what comes back from step t+1
-    da[t] = dh[t] * (1 - h[t] ** 2)         # from (002.HiddenState), tanh
-    carry = W_h.T @ da[t]                   # from (002.HiddenState), W_h h_{t-1}
+    dh[t] = own[t] + carry              # from (002.Output), and step t+1
+    da[t] = dh[t] * (1 - h[t] ** 2)     # from (002.HiddenState), its tanh
+    carry = W_h.T @ da[t]               # from (002.HiddenState), its h_{t-1}
 check_derivative("dh", dh, lambda push: loss(push=push), no_push)
 check_derivative("dh_0", carry, lambda h: loss(h_0=h), h_0)
 
@@ -167,7 +167,7 @@ set_random_seed(0)
 rng, layer, arriving = np.random.default_rng(0), SimpleRNN(10, return_sequences=True), np.full((20, 20), np.nan)
 h = layer.forward(0.5 * rng.normal(size=(1, 20, 3)))[0]
 for s in range(20):
-    d = np.ones(10)                         # what loss s sends into its own state
+    d = np.ones(10)                     # what loss s sends into its own state
     for t in reversed(range(s + 1)):
         arriving[s, t] = np.linalg.norm(d)
         d = layer.trainable_weights[1].value @ (d * (1 - h[t] ** 2))
@@ -183,7 +183,7 @@ save_figure(fig, "06_paths")
 # Two binary numbers come in digit by digit, the ones first; out comes their sum. As on paper, one must remember whether to
 # carry a one: 0 + 0 and 1 + 1 decide that, 0 + 1 hands on what was decided before. Nobody tells the network. It learns with
 # sums of 8 digits and is examined with 32. A second network learns without the term of this lesson, so that nothing comes back
-# from later losses. (With luck in its first weights it succeeds all the same: try seed 2.)
+# from later losses. (With luck in its first weights it succeeds all the same: try seed 2.) Both learn by
 # $$w \gets w - \eta \partial\mathcal{L}/\partial w \quad b \gets b - \eta \partial\mathcal{L}/\partial b \tag{002.Update}$$
 
 # %%
@@ -201,18 +201,18 @@ def learn(through_time, eta=0.5, seed=1):
         value, dlogits = BinaryCrossentropy(from_logits=True).value_and_gradient(total, dense.forward(rnn.forward(x)))
         history.append(value)
         U, kept = rnn.trainable_weights[1].value, rnn.trainable_weights[1].value.copy()
-        U *= through_time                   # where W_h is 0 on the way back, the carry is
+        U *= through_time               # W_h = 0 on the way back: no carry
         rnn.backward(dense.backward(dlogits))
         U[...] = kept
         for weight in rnn.trainable_weights + dense.trainable_weights:
-            weight.value -= eta * weight.grad                           # (002.Update)
+            weight.value -= eta * weight.grad   # (002.Update)
             weight.zero_grad()
     return rnn, dense, history
 
 
 x, total = sums(1000, 32)
 decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], np.arange(32), -1), axis=1)
-age = np.arange(31) - decided[:, :-1]       # how many steps ago it was decided what is carried into digits 1 to 31
+age = np.arange(31) - decided[:, :-1]   # steps since the carry into digits 1 to 31 was decided
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
 for name, through_time in (("through time", True), ("term dropped", False)):
     rnn, dense, history = learn(through_time)

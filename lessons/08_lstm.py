@@ -39,12 +39,12 @@ if given and len(own_text) < 5000:
 # $\mathcal{L} = \sum_t dy_t \cdot h_t$.
 
 # %%
-x = np.array([[1.0], [0.0], [-1.0]])                                            # (T, in)
-W = np.array([[1, 0, 0, -1, 2, -1, 0, 1]]) / 2                                  # (in, 4 units): i i f f C~ C~ o o
-U = np.array([[0, 1, 1, 0, 1, 2, -1, 0], [1, 0, 0, 1, -2, 1, 0, -1]]) / 2       # (units, 4 units)
+x = np.array([[1.0], [0.0], [-1.0]])  # (T, in)
+W = np.array([[1, 0, 0, -1, 2, -1, 0, 1]]) / 2  # (in, 4 units): i i f f C~ C~ o o
+U = np.array([[0, 1, 1, 0, 1, 2, -1, 0], [1, 0, 0, 1, -2, 1, 0, -1]]) / 2  # (units, 4 units)
 b = np.array([0.0, 0, 1, 1, 0, 0, 0, 0])
 h_0, C_0 = np.array([0.0, 0.0]), np.array([1.0, -1.0])
-dy = np.array([[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])                            # (T, units)
+dy = np.array([[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])  # (T, units)
 
 # %% [markdown]
 # ## Forward
@@ -58,25 +58,25 @@ dy = np.array([[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])                            
 
 # %%
 def sigmoid(a):
-    return (1 + np.tanh(a / 2)) / 2                             # 1 / (1 + exp(-a)), without its overflow
+    return (1 + np.tanh(a / 2)) / 2             # 1 / (1 + exp(-a)), without its overflow
 
 
 def forward(x=x, W=W, U=U, b=b, h_0=h_0, C_0=C_0):
     steps, h, C = [], h_0, C_0
     for x_t in x:
-        a = x_t @ W + b + h @ U                                 # the pre-activations of all gates
-        i = sigmoid(a[0:2])                                     # (004.LSTM.i)
-        f = sigmoid(a[2:4])                                     # (004.LSTM.f)
-        C_tilde = np.tanh(a[4:6])                               # (004.LSTM.C~)
-        C = f * C + i * C_tilde                                 # (004.LSTM.C)
-        o = sigmoid(a[6:8])                                     # (004.LSTM.o)
-        h = o * np.tanh(C)                                      # (004.LSTM.o)
+        a = x_t @ W + b + h @ U                 # the pre-activations of all gates
+        i = sigmoid(a[0:2])                     # (004.LSTM.i)
+        f = sigmoid(a[2:4])                     # (004.LSTM.f)
+        C_tilde = np.tanh(a[4:6])               # (004.LSTM.C~)
+        C = f * C + i * C_tilde                 # (004.LSTM.C)
+        o = sigmoid(a[6:8])                     # (004.LSTM.o)
+        h = o * np.tanh(C)                      # (004.LSTM.o)
         steps.append((a, i, f, C_tilde, o, C, h))
     return [np.array(value) for value in zip(*steps, strict=True)]
 
 
 def loss(first=0, **changed):
-    return np.sum(dy[first:] * forward(**{"x": x[first:], **changed})[-1])     # of step `first` and those after it
+    return np.sum(dy[first:] * forward(**{"x": x[first:], **changed})[-1])  # of step `first` and those after it
 
 
 _, *gates, cells, h = forward()
@@ -155,7 +155,7 @@ for name, gradient, value in (("W", dW, W), ("U", dU, U), ("b", db, b), ("x", dx
 for room, dtype, tolerance in (("reference", "float64", 1e-15), ("cpu", "float32", 1e-6)):
     lstm = LSTM(2, return_sequences=True, dtype=dtype).to(room)
     lstm.build((1, 3, 1))
-    assert np.array_equal(lstm.get_weights()[2], b)                 # a new LSTM begins with our bias
+    assert np.array_equal(lstm.get_weights()[2], b)  # a new LSTM begins with our bias
     lstm.set_weights([W, U, b])
     y = lstm.forward(x[None].astype(dtype), initial_state=[h_0[None].astype(dtype), C_0[None].astype(dtype)])
     results = [y, *lstm.backward(dy[None].astype(dtype)), *(weight.grad for weight in lstm.trainable_weights)]
@@ -202,10 +202,10 @@ save_figure(fig, "08_gates")
 
 # %%
 paragraphs = [" ".join(paragraph.split()) for topic in topics.values() for paragraph in topic.split("\n\n")]
-prose = "\n".join(p for p in paragraphs if sum(c.isalpha() or c == " " for c in p) > 0.9 * len(p))     # no tables, no programs
+prose = "\n".join(p for p in paragraphs if sum(c.isalpha() or c == " " for c in p) > 0.9 * len(p))  # no tables, no programs
 text = (own_text or prose).lower()
 chars, code = np.unique(list(text), return_inverse=True)
-windows = np.lib.stride_tricks.sliding_window_view(code, 41)[::40]      # 40 characters, and the next
+windows = np.lib.stride_tricks.sliding_window_view(code, 41)[::40]  # 40 characters, and the next
 model = Sequential([Embedding(len(chars), 32), LSTM(128, return_sequences=True), Dense(len(chars), activation="softmax")])
 model.compile(Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 history = model.fit(windows[:, :-1], windows[:, 1:], batch_size=128, epochs=min(75_000 // len(windows), 40),
@@ -221,9 +221,9 @@ ax.set(xlabel="epoch", ylabel="bits a character", ylim=0)
 ax.legend(loc="lower left")
 save_figure(fig, "08_loss")
 temperatures = np.array([0.2, 0.5, 1.0, 1.2])
-written = np.tile(windows[-1, :-1], (4, 1))                             # the end of the text, which was kept for validation
+written = np.tile(windows[-1, :-1], (4, 1))  # the end of the text, which was kept for validation
 for _ in range(300):
-    preds = model.predict(written[:, -40:], verbose=0)[:, -1].astype("float64")     # four texts side by side
+    preds = model.predict(written[:, -40:], verbose=0)[:, -1].astype("float64")  # four texts side by side
     exp_preds = np.exp(np.log(np.maximum(preds, 1e-30)) / temperatures[:, None])
     probas = [rng.multinomial(1, p / np.sum(p)) for p in exp_preds]
     written = np.column_stack([written, np.argmax(probas, axis=1)])

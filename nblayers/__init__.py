@@ -8,7 +8,7 @@ except ModuleNotFoundError as error:
     raise ImportError("nblayers needs its own package 'kernels' beside it, and found none: install nblayers again "
                       "(pip install --force-reinstall nblayers)") from error
 if not getattr(_kernels, "IS_NBLAYERS", False):
-    _found = getattr(_kernels, "__file__", None) or list(getattr(_kernels, "__path__", ["?"]))[0]
+    _found = getattr(_kernels, "__file__", None) or next(iter(getattr(_kernels, "__path__", ["?"])))
     raise ImportError(f"nblayers needs its own package 'kernels', but Python found another one at {_found}: "
                       "uninstall or rename that one, or install nblayers into an environment of its own")
 
@@ -20,7 +20,7 @@ _HOMES = {
     "gradcheck": "gradient_check", "device": "devices", "get_device": "devices", "set_device": "devices",
 }
 _MODULES = ("activations", "callbacks", "config", "constraints", "initializers", "layers", "losses", "metrics", "models",
-            "optimizers", "regularizers", "utils")
+            "optimizers", "regularizers", "saving", "utils")
 
 
 def __getattr__(name: str) -> Any:

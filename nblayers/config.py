@@ -1,13 +1,15 @@
 """What is the same for all layers: the default dtype, the small number epsilon, the default data format."""
+from typing import Any
+
 import numpy as np
 
 _FLOATS = ("float32", "float64")
-_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+_state: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
 
 def floatx() -> str:
     """The dtype of a layer that is given none: "float32" until `set_floatx` says otherwise."""
-    return str(_state["floatx"])
+    return _state["floatx"]
 
 
 def set_floatx(value: str) -> None:
@@ -21,7 +23,7 @@ def set_floatx(value: str) -> None:
 
 def epsilon() -> float:
     """The small number that keeps divisions and logarithms finite (1e-7)."""
-    return float(_state["epsilon"])
+    return _state["epsilon"]
 
 
 def set_epsilon(value: float) -> None:
@@ -31,7 +33,7 @@ def set_epsilon(value: float) -> None:
 
 def image_data_format() -> str:
     """The data format of a layer that is given none: "channels_last"."""
-    return str(_state["image_data_format"])
+    return _state["image_data_format"]
 
 
 def set_image_data_format(value: str) -> None:

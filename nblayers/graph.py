@@ -150,8 +150,6 @@ def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, s
                       batch_shape=batch_shape, optional=optional, name=name).output
 
 
-# ---- calling a layer on symbolic tensors -----------------------------------------------------------------------------
-
 def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call `layer` on symbolic tensors: check and build it, and return symbolic outputs.
 
@@ -208,8 +206,6 @@ def _parameters(forward: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def _shapes(value: Any) -> Any:
     return map_structure(lambda leaf: getattr(leaf, "shape", None), value)
 
-
-# ---- running ---------------------------------------------------------------------------------------------------------
 
 class Graph:
     """The calls between some symbolic inputs and outputs, ready to be run.
@@ -481,8 +477,6 @@ def _in_keras_order(nodes: list[Node], inputs: list[SymbolicTensor], resolve: Ca
             depth[tensor.node.layer], met[tensor.node.layer] = 0, -1
     return sorted(depth, key=lambda layer: (-depth[layer], met[layer]))
 
-
-# ---- structures of lists and dictionaries ----------------------------------------------------------------------------
 
 def flatten(structure: Any) -> list[Any]:
     """The leaves of nested lists, tuples and dictionaries (these by sorted key)."""

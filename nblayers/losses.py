@@ -85,8 +85,6 @@ class Loss:
         """Class and name, as every error message opens."""
         return f"{type(self).__name__} {self.name!r}"
 
-    # ---- what is called -------------------------------------------------------------------------------------------
-
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss, a float (an array of values without a reduction)."""
         t, p = self.prepare(y_true, y_pred)
@@ -111,8 +109,6 @@ class Loss:
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values v, one for each sample (and time step)."""
         return self.forward(*self.prepare(y_true, y_pred))[0]
-
-    # ---- the loss's own formula -----------------------------------------------------------------------------------
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions as arrays of one dtype and rank."""
@@ -139,8 +135,6 @@ class Loss:
         """The derivative of `call`; in a loss of your own it is called `gradient`."""
         raise NotImplementedError(f"{self.described} has no gradient: write gradient(self, y_true, y_pred), the derivative of "
                                   "`call` in the shape of y_pred (for a function f: set f.gradient)")
-
-    # ---- the reduction --------------------------------------------------------------------------------------------
 
     def reduce(self, t: Any, values: Any, sample_weight: Any, mask: Any) -> tuple[Any, Any]:
         """(R1) to (R3): the loss, and dL/dv, a number where it is the same for all values."""
@@ -201,8 +195,6 @@ class Loss:
         divisor = float(weights.sum()) if self.reduction == "mean_with_sample_weight" else count
         return 1.0 / divisor if divisor else 0.0
 
-    # ---- configuration --------------------------------------------------------------------------------------------
-
     def get_config(self) -> dict[str, Any]:
         """The arguments from which `from_config` makes this loss again, keyed as in Keras."""
         return {"name": self.name, "reduction": self.reduction}
@@ -251,9 +243,6 @@ class LossFunctionWrapper(Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Loss":
         return cls(**{**config, "fn": serialization.deserialize_keras_object(config["fn"])})
-
-
-# ---- arrays -------------------------------------------------------------------------------------------------------
 
 
 def array_module_of(array: Any) -> ModuleType:
@@ -349,9 +338,6 @@ def _mean(terms: Any, axis: int) -> Any:
     return terms.squeeze(axis) if count == 1 else terms.sum(axis=axis) / count
 
 
-# ---- regression ---------------------------------------------------------------------------------------------------
-
-
 class MeanSquaredError(_Elementwise):
     r"""Mean of the squared errors over the last axis, D long.
 
@@ -399,9 +385,6 @@ class MeanAbsoluteError(_Elementwise):
         sign = array_module_of(error).sign(error, out=error)
         sign *= dvalues * (1 / error.shape[-1])                                     # (2), from (1)
         return sign
-
-
-# ---- cross-entropies ----------------------------------------------------------------------------------------------
 
 
 class BinaryCrossentropy(_CrossEntropy):
@@ -662,9 +645,6 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         return {**Loss.get_config(self), "from_logits": self.from_logits, "ignore_class": self.ignore_class}
 
 
-# ---- the same as functions: a value for each sample ----------------------------------------------------------------
-
-
 def _values_of(loss: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a function the derivative of its values, taken from the class of that loss."""
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -710,8 +690,6 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool 
     """`SparseCategoricalCrossentropy` (3) or (5); 0 where the class is ignored."""
     return SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis).call(y_true, y_pred)
 
-
-# ---- by name ------------------------------------------------------------------------------------------------------
 
 _OBJECTS = names(
     MeanSquaredError, MeanAbsoluteError, BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,

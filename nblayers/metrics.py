@@ -159,9 +159,6 @@ class MeanMetricWrapper(Mean):
         return cls(**config)
 
 
-# ---- accuracies: True where the prediction is right --------------------------------------------------------------
-
-
 def accuracy(y_true: Any, y_pred: Any) -> Any:
     """Where the prediction equals the target (in the dtype of the prediction)."""
     t, p = _pair(y_true, y_pred, "accuracy")
@@ -233,9 +230,6 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
         super().__init__(sparse_categorical_accuracy, name, dtype)
 
 
-# ---- errors and losses -------------------------------------------------------------------------------------------
-
-
 class MeanSquaredError(MeanMetricWrapper):
     """The mean of the squared errors."""
 
@@ -293,8 +287,6 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         super().__init__(losses.sparse_categorical_crossentropy, name, dtype, from_logits=from_logits,
                          ignore_class=ignore_class, axis=axis)
 
-
-# ---- by name ------------------------------------------------------------------------------------------------------
 
 _OBJECTS = names(
     Mean, MeanMetricWrapper, Accuracy, BinaryAccuracy, CategoricalAccuracy, SparseCategoricalAccuracy, MeanSquaredError,

@@ -87,8 +87,6 @@ class Optimizer:
         """Class and name, as every error message opens."""
         return f"{type(self).__name__} {self.name!r}"
 
-    # ---- the learning rate ----------------------------------------------------------------------------------------
-
     @property
     def learning_rate(self) -> float:
         """The learning rate of the next step; may be set to a number or a schedule at any time."""
@@ -106,8 +104,6 @@ class Optimizer:
         self._learning_rate = value if callable(value) else float(value)
 
     lr = learning_rate
-
-    # ---- stepping -------------------------------------------------------------------------------------------------
 
     def step(self, parameters: Iterable[Parameter], device: str | None = None) -> None:
         """Change the values of the trainable ones among `parameters` by their `grad` and their regularizers'.
@@ -190,8 +186,6 @@ class Optimizer:
         parameters, names = self._undecayed
         return not (any(parameter is other for other in parameters) or (names and re.search(names, parameter.name)))
 
-    # ---- state ----------------------------------------------------------------------------------------------------
-
     def uses(self, state_name: str) -> bool:
         """Whether the options chosen need this array."""
         return True
@@ -239,8 +233,6 @@ class Optimizer:
         if slot.value is not parameter.value or slot.gradient is not parameter.grad:
             slot.bind(parameter)
         return slot
-
-    # ---- configuration --------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """The arguments from which `from_config` makes this optimizer again, keyed as in Keras."""
@@ -306,9 +298,6 @@ def _penalised(parameter: Parameter) -> Any:
     return parameter.grad + parameter.regularizer.gradient(parameter.value)
 
 
-# ---- clipping -----------------------------------------------------------------------------------------------------
-
-
 def clip_by_value(parameters: Iterable[Parameter], bound: float) -> None:
     """Bring every element of the gradients into [-bound, bound], in place."""
     for parameter in parameters:
@@ -355,9 +344,6 @@ def _factor(norm: float, bound: float) -> float:
 def _global_factor(squared_norm: float, bound: float) -> float:
     norm = math.sqrt(squared_norm)
     return _factor(norm, bound) + (norm - norm)         # inf too makes NaN
-
-
-# ---- the rules ----------------------------------------------------------------------------------------------------
 
 
 class SGD(Optimizer):
@@ -496,8 +482,6 @@ def _fraction(optimizer: Optimizer, argument: str, value: float, low: float, hig
         raise ValueError(f"{optimizer.described}: expected {argument} in [{low}, {high}{')' if below else ']'}, got {value!r}")
     return float(value)
 
-
-# ---- by name ------------------------------------------------------------------------------------------------------
 
 _OBJECTS = names(SGD, RMSprop, Adam)
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from nblayers.models.model import Model
 
 
-# ---- layers and models as dictionaries -------------------------------------------------------------------------------
-
 def serialize(layer: Layer) -> dict[str, Any]:
     """A layer or model as Keras writes it: {"module", "class_name", "config", "registered_name"}."""
     described = serialization.serialize(layer)
@@ -83,8 +81,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot write {value!r} to JSON")
 
 
-# ---- whole models ----------------------------------------------------------------------------------------------------
-
 def save_model(model: "Model", filepath: Any, overwrite: bool = True) -> None:
     """Write a `.keras` file: a zip archive of metadata.json, config.json and model.weights.npz.
 
@@ -139,8 +135,6 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         model.compile(**serialization.deserialize_keras_object(config["compile_config"], custom_objects))
     return model
 
-
-# ---- weights ---------------------------------------------------------------------------------------------------------
 
 def save_weights(model: "Model", filepath: Any, overwrite: bool = True) -> None:
     """Write the weights, each under its path ("lstm/kernel"), to an `.npz` file, or with h5py to an `.h5` file.

@@ -106,8 +106,6 @@ def _chosen(model: "Model", layer_range: Sequence[str] | None) -> list[Layer]:
     return layers[low:high + 1]
 
 
-# ---- rows ------------------------------------------------------------------------------------------------------------
-
 def _rows(layer: Layer, indent: str, graph: Graph | None, expand_nested: bool, show_trainable: bool) -> list[list[str]]:
     """The row of a layer, with where it is connected to in a graph; with `expand_nested` also those of a model's layers."""
     from rich.markup import escape

@@ -11,8 +11,6 @@ from nblayers.devices import array_module, to_numpy
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 
 
-# ---- Keras ---------------------------------------------------------------------------------------------------------
-
 class KerasResult(NamedTuple):
     outputs: Any                # in the structure of the layer's output
     inputs: Any                 # gradients as our backward returns them: one array, or a list in call order, None for integers
@@ -100,8 +98,6 @@ def _is_mask(path: Any) -> bool:
     return any(str(getattr(key, "key", "")).endswith("mask") for key in path)
 
 
-# ---- comparing -----------------------------------------------------------------------------------------------------
-
 def flat(values: Any) -> list[Any]:
     """The arrays in a structure of lists, in order."""
     return [leaf for value in values for leaf in flat(value)] if isinstance(values, (list, tuple)) else [values]
@@ -124,8 +120,6 @@ def filled_with_nan(shape: Any, dtype: Any = "float64") -> np.ndarray:
     """An output array in which an element that a kernel forgets to write is seen."""
     return np.full(shape, np.nan, dtype)
 
-
-# ---- rooms ---------------------------------------------------------------------------------------------------------
 
 def run_kernel(room: str, topic: str, function: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[np.ndarray]:
     """Run one kernel on copies; returns the outputs as NumPy arrays and asserts that no input was changed."""
@@ -162,8 +156,6 @@ def rooms_agree(topic: str, function: str, inputs: Sequence[Any], outputs: Seque
         assert not np.isnan(result).any(), f"{function}: output {position} has elements that were not written"
     return first
 
-
-# ---- finite differences --------------------------------------------------------------------------------------------
 
 def numeric_gradient(f: Callable[[], Any], x: np.ndarray, dy: Any = 1.0, step: float = 1e-6) -> np.ndarray:
     """d sum(dy f())/dx by central differences; `f` reads the float64 array x, which is changed and put back."""

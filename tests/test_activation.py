@@ -53,8 +53,6 @@ def kerass(name, index):
     return x, dy, np.asarray(y), np.asarray(vjp(dy)[0])
 
 
-# ---- functions of one number in kernels/cpu/_math.py -----------------------------------------------------------------
-
 def exact_sigmoid(x):
     return np.where(x < 0, np.exp(np.minimum(x, 0)), 1) / (1 + np.exp(-np.abs(x)))
 
@@ -156,8 +154,6 @@ def test_maximum_keeps_nan():
     assert math.isnan(largest(x)) and math.isnan(largest(x[40:])) and math.isnan(_math.maximum(1.0, math.nan))
 
 
-# ---- kernels ---------------------------------------------------------------------------------------------------------
-
 KERNEL_CASES = [(name, ()) for name in NAMES if name not in ("relu", "elu", "leaky_relu", "gelu", "linear")] + [
     ("relu", (0.0, math.inf, 0.0)), ("relu", (0.1, math.inf, 0.0)), ("relu", (0.2, 3.0, 1.0)), ("relu", (0.0, 6.0, 0.0)),
     ("relu", (0.0, 3.0, -1.0)), ("elu", (1.0,)), ("elu", (0.5,)), ("leaky_relu", (0.2,)), ("gelu", (False,)), ("gelu", (True,))]
@@ -181,8 +177,6 @@ def test_rows_longer_than_a_block_of_threads(name, rng):
     [y] = rooms_agree("activation", name, [x], [x.shape])
     rooms_agree("activation", f"{name}_backward", [dy, x, y], [x.shape])
 
-
-# ---- values and gradients --------------------------------------------------------------------------------------------
 
 @every_case
 def test_values_and_gradients_are_keras(name, options, device):
@@ -283,8 +277,6 @@ def test_default_float_type_is_that_of_the_settings():
     assert activations.sigmoid([0]).dtype == np.float64
 
 
-# ---- names, configurations, errors -----------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("name", [*NAMES, "swish", "hard_swish"])
 def test_names_and_arguments_are_keras(name):
     ours, theirs = activations.get(name), keras.activations.get(name)
@@ -344,8 +336,6 @@ def test_the_documents_program():
     assert curves["Softmax"].sum() == pytest.approx(1) and curves["Leaky ReLU"][0] == pytest.approx(-0.3)
 
 
-# ---- what layers call ------------------------------------------------------------------------------------------------
-
 def test_linear_passes_arrays_on(device):
     x, dy = np.ones((2, 2)), np.ones((2, 2))
     for activation in (None, activations.linear):
@@ -376,8 +366,6 @@ def test_a_function_of_your_own(rng):
     with pytest.raises(ValueError, match=r"'own': expected its gradient to have the shape of x, \(3, 4\), got \(1, 4\)"):
         activations.differentiate(own, x, x, dy, "cpu")
 
-
-# ---- the layer -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("name", ["tanh", "softmax", "linear"])
 def test_layer_is_keras(name, device, rng):

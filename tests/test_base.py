@@ -126,8 +126,6 @@ def stacks(rng):
     return ours, theirs, x
 
 
-# ---- weights, trainable_weights, non_trainable_weights, trainable ----------------------------------------------------
-
 def last_names(weights):
     return [weight.path.rsplit("/", 1)[-1] for weight in weights]
 
@@ -170,8 +168,6 @@ def test_trainable_as_an_argument():
     assert layer.trainable_weights == [] and len(layer.non_trainable_weights) == 2
 
 
-# ---- add_weight ------------------------------------------------------------------------------------------------------
-
 def test_add_weight_options():
     layer = Layer(name="own")
     weight = layer.add_weight((2, 3), "ones", regularizer=regularizers.L1(0.5), constraint="non_neg", name="w")
@@ -201,8 +197,6 @@ def test_add_weight_takes_a_function_and_checks_its_shape():
     with pytest.raises(ValueError, match="unknown initializer 'nonsense'"):
         layer.add_weight((2,), "nonsense")
 
-
-# ---- get_weights, set_weights, count_params --------------------------------------------------------------------------
 
 def test_get_weights_are_copies_and_set_weights_copies_in(stacks):
     ours, _, _ = stacks
@@ -247,8 +241,6 @@ def test_build_makes_weights_once():
         layer.build((None, 3))
     assert len(layer.weights) == 3
 
-
-# ---- losses, add_loss, activity regularizer --------------------------------------------------------------------------
 
 def test_losses_come_in_the_order_of_keras_and_start_afresh_at_each_call():
     class KerasInner(keras.layers.Layer):
@@ -336,8 +328,6 @@ def test_activity_regularizer_of_several_outputs(rng):
     dx = layer.backward([None, None])
     np.testing.assert_allclose(dx, numeric_gradient(loss, x), rtol=1e-6, atol=1e-9)
 
-
-# ---- calling ---------------------------------------------------------------------------------------------------------
 
 def test_backward_before_forward():
     layer = Scale(name="s")
@@ -479,8 +469,6 @@ def test_compute_mask_passes_or_warns():
         assert Double().compute_mask(None, None) is None
 
 
-# ---- configuration, names --------------------------------------------------------------------------------------------
-
 def test_base_config_is_that_of_keras():
     ours = Double(name="d", trainable=False, dtype="float64", activity_regularizer="l2").get_config()
     theirs = keras.layers.ReLU(name="d", trainable=False, dtype="float64", activity_regularizer="l2").get_config()
@@ -539,8 +527,6 @@ def test_unknown_arguments():
 def test_keras_2_declarations_of_the_input(arguments, shape):
     assert Double(**arguments).declared_input_shape == shape
 
-
-# ---- dtype, devices --------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", np.float64, np.dtype("float32"),
                                    {"class_name": "DTypePolicy", "config": {"name": "float64"}}])
@@ -608,8 +594,6 @@ def test_matmul_of_a_layer(device, transpose_a, transpose_b, rng):
     np.testing.assert_allclose(to_numpy(out), a @ b + 1)
 
 
-# ---- output shapes ---------------------------------------------------------------------------------------------------
-
 def test_output_shape_is_inferred():
     assert Scale().compute_output_shape((None, 3)) == (None, 3)
     assert Double().compute_output_shape((2, None, 3)) == (2, None, 3)
@@ -627,8 +611,6 @@ def test_inferring_leaves_the_layer_alone(rng):
     assert layer.losses == losses and layer.cache is cache
     layer.backward(x)
 
-
-# ---- Parameter -------------------------------------------------------------------------------------------------------
 
 def test_parameter_value_is_live():
     parameter = Parameter(np.zeros(3, "float32"), name="w")
@@ -665,8 +647,6 @@ def test_parameter_shape_is_checked():
     with pytest.raises(ValueError):
         parameter.grad = np.zeros(4)
 
-
-# ---- InputSpec -------------------------------------------------------------------------------------------------------
 
 SPECS = [
     (dict(ndim=2), (2,), "an input of 2 axes, got 1"),
@@ -737,8 +717,6 @@ def test_input_spec_config(arguments):
     assert repr(InputSpec(ndim=2)) == "InputSpec(ndim=2)"
 
 
-# ---- document 001's own layer ----------------------------------------------------------------------------------------
-
 class MyCustomLayer(Layer):
     """The example at the end of section 1, its backward written by hand."""
 
@@ -776,8 +754,6 @@ def test_users_layers_pass_the_gradient_check(rng):
     assert nblayers.gradcheck(Stack(), rng.normal(size=(3, 4)))
     assert nblayers.gradcheck(TwoOutputs(), rng.normal(size=(3, 4)))
 
-
-# ---- importing -------------------------------------------------------------------------------------------------------
 
 def run_python(code, **environment):
     import os

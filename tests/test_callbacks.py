@@ -48,8 +48,6 @@ class Recorder(Callback):
         return [name for name, *_ in self.calls]
 
 
-# ---- hooks -----------------------------------------------------------------------------------------------------------
-
 def test_hooks_of_fit():
     recorder = Recorder()
     model = small()
@@ -159,8 +157,6 @@ def test_any_object_with_the_hooks_will_do():
     assert duck.last == 2
 
 
-# ---- EarlyStopping ---------------------------------------------------------------------------------------------------
-
 class Script:
     """A model whose epochs give these values; its one weight is the number of the epoch."""
 
@@ -250,8 +246,6 @@ def test_early_stopping_without_its_quantity_warns():
         assert small().fit(X, Y, epochs=2, verbose=0, callbacks=[EarlyStopping()]).epoch == [0, 1]
 
 
-# ---- ModelCheckpoint -------------------------------------------------------------------------------------------------
-
 def test_checkpoints_of_every_epoch(tmp_path, capsys):
     model = small()
     path = tmp_path / "new" / "{epoch:02d}-{val_loss:.2f}.keras"
@@ -321,8 +315,6 @@ def test_a_checkpoint_without_its_quantity_warns_and_saves(tmp_path):
     assert (tmp_path / "m.keras").exists()
 
 
-# ---- the others ------------------------------------------------------------------------------------------------------
-
 def test_lambda_callback_has_every_hook():
     seen = []
 
@@ -358,8 +350,6 @@ def test_module_exports_keras_names():
     import keras
     assert set(callbacks.__all__) - set(dir(keras.callbacks)) == set()
 
-
-# ---- the progress line -----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("verbose, expected", [("auto", 2), (0, 0), (1, 1), (2, 2), (True, 1)])
 def test_verbose(verbose, expected):

@@ -18,8 +18,6 @@ def square(x):
     return x ** 2
 
 
-# ---- kernels ---------------------------------------------------------------------------------------------------------
-
 SIZES = [(1, 1, 1), (5, 3, 7), (9, 4, 1), (1, 2, 33), (40, 5, 16)]
 DTYPES = ["float32", "float64"]
 
@@ -56,8 +54,6 @@ def test_bias_kernel(N, V, D, dtype, rng):
     [db] = rooms_agree("core", "bias_backward", [dz], [before])
     np.testing.assert_allclose(db, before + dz.sum(axis=0), rtol=1e-4, atol=1e-5)
 
-
-# ---- Dense -----------------------------------------------------------------------------------------------------------
 
 DENSE = [dict(), dict(use_bias=False), dict(activation="relu"), dict(activation="softmax"),
          dict(activation="tanh", use_bias=False), dict(activity_regularizer="l2", activation="sigmoid")]
@@ -187,8 +183,6 @@ def test_lora_and_quantization_are_refused(make, option):
         make(**option)
 
 
-# ---- Linear ----------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(1, 1), (4, 3), (2, 3, 5)])
 def test_linear_gradients(shape, bias, rng):
@@ -236,8 +230,6 @@ def test_linear_config_and_errors():
     with pytest.raises(ValueError, match="expected a positive integer as out_features, got 0"):
         Linear(3, 0)
 
-
-# ---- Embedding -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (2, 5), (2, 3, 4)])
 @pytest.mark.parametrize("arguments", [dict(), dict(mask_zero=True), dict(activity_regularizer="l2")], ids=str)
@@ -359,8 +351,6 @@ def test_embedding_takes_two_steps():
     np.testing.assert_array_equal(layer.embeddings.value[2], untouched)
 
 
-# ---- Masking ---------------------------------------------------------------------------------------------------------
-
 def steps(rng, shape, value, dtype="float64"):
     """Random steps, of which the first and some others are all `value`; one holds it in part."""
     x = rng.normal(size=shape).astype(dtype)
@@ -404,8 +394,6 @@ def test_masking_the_rest():
         Masking("x", name="m")
 
 
-# ---- Identity --------------------------------------------------------------------------------------------------------
-
 def test_identity(rng):
     x = rng.normal(size=(2, 3))
     assert nblayers.gradcheck(Identity(), x)
@@ -422,8 +410,6 @@ def test_identity_of_a_list_and_of_integers(rng):
     np.testing.assert_array_equal(dx, x)
     assert d_ids is None
 
-
-# ---- Lambda ----------------------------------------------------------------------------------------------------------
 
 def test_lambda_with_a_gradient(rng):
     layer = Lambda(square, gradient=lambda x, dy: 2 * x * dy)
@@ -524,8 +510,6 @@ def test_lambda_input_shape_of_the_document():
     assert Lambda(lambda x: x / 255.0, input_shape=(28, 28, 1)).declared_input_shape == (None, 28, 28, 1)
 
 
-# ---- configuration ---------------------------------------------------------------------------------------------------
-
 CONFIGURED = [
     ("Dense", dict(units=3, name="d")),
     ("Dense", dict(units=3, activation="relu", use_bias=False, kernel_initializer="he_normal", bias_initializer="ones",
@@ -597,8 +581,6 @@ def test_lambda_config_of_something_else():
     with pytest.raises(TypeError, match=r"Lambda 'l': get_config can write down a lambda or a named .* functools\.partial"):
         Lambda(functools.partial(np.add, 1), name="l").get_config()
 
-
-# ---- nblayers.nn -----------------------------------------------------------------------------------------------------
 
 def test_nn_names():
     x = np.ones((2, 3, 4), "float32")

@@ -85,8 +85,6 @@ def of(report, name):
     return next(tensor for tensor in report.tensors if tensor.name.split("/")[-1] == name)
 
 
-# ---- what is right passes --------------------------------------------------------------------------------------------
-
 def test_a_correct_layer_passes(x):
     report = gradcheck(Tanh(), x)
     assert report and report.passed
@@ -178,8 +176,6 @@ def test_not_a_layer():
         gradcheck(lambda x: x, np.ones(3))
 
 
-# ---- kinks ---------------------------------------------------------------------------------------------------------
-
 def relu(slope_at_zero=0.0, factor=1.0):
     return lambda x: np.maximum(x, 0), lambda x, dy: factor * dy * np.where(x == 0, slope_at_zero, x > 0)
 
@@ -214,8 +210,6 @@ def test_a_mistake_elsewhere_is_found_beside_kinks():
     report = gradcheck_function(*relu(factor=2), np.array([[0.0, 1.0, 2.0]]), raise_error=False)
     assert "twice" in report.tensors[0].problem and report.tensors[0].kinks == [(0, 0)]
 
-
-# ---- planted mistakes: wrong numbers -------------------------------------------------------------------------------
 
 def planted(**changes):
     """A Tanh layer with gradients (dx, dW, db) changed by functions of the same names."""
@@ -328,8 +322,6 @@ def test_the_gradient_takes_no_account_of_the_input(x):
     assert "the same for other inputs" in of(findings(planted(dW=lambda g: np.arange(25.0).reshape(5, 5)), x), "W").problem
 
 
-# ---- planted mistakes: in time, and in one of several outputs ------------------------------------------------------
-
 def test_a_dropped_carry(sequence):
     layer = Recurrent()
     layer.carry = 0.0
@@ -365,8 +357,6 @@ def test_only_the_last_step_of_the_output_has_gone_in(sequence):
     report = findings(Wrong(), sequence)
     assert "only what comes through output 0 of 0-1 is wrong" in of(report, "W").problem
 
-
-# ---- planted mistakes: in what backward does -----------------------------------------------------------------------
 
 class Assigns(Tanh):
     words = r"replaces the grad of 'assigns/W' \(=\)"
@@ -565,8 +555,6 @@ def test_none_is_right_where_nothing_depends_on_the_input(x):
     assert gradcheck_function(lambda a, b: a * (b > 0), lambda a, b, dy: [dy * (b > 0), None], x, x)
 
 
-# ---- the layer is left as it was -----------------------------------------------------------------------------------
-
 class Noisy(Tanh):
     """Draws from its own generator, NumPy's and Python's; keeps a state and a count."""
 
@@ -642,8 +630,6 @@ def test_the_same_seed_gives_the_same_report(x):
     assert str(gradcheck(layer, x)) == str(gradcheck(layer, x))
     assert str(gradcheck(layer, x, seed=1)) != str(gradcheck(layer, x))
 
-
-# ---- layers of the catalogue -----------------------------------------------------------------------------------------
 
 MASK = np.array([[1, 1, 0, 1], [0, 1, 1, 0], [1, 1, 1, 1]], bool)
 

@@ -73,8 +73,6 @@ class SeesMask(Layer):
         return input_shape
 
 
-# ---- symbolic tensors ------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("arguments, shape", [
     (dict(shape=(10, 3)), (None, 10, 3)), (dict(shape=(None, 3), batch_size=4), (4, None, 3)), (dict(shape=7), (None, 7)),
     (dict(batch_shape=(2, 5)), (2, 5)), (dict(shape=()), (None,)), (dict(shape=[np.int64(4)]), (None, 4))])
@@ -132,8 +130,6 @@ def test_a_layer_that_does_not_fit_says_so():
     with pytest.raises(ValueError, match=r"Dense 'd'.*size 4 on axis -1.*got 5"):
         shared(Input((5,)))
 
-
-# ---- what a graph is -------------------------------------------------------------------------------------------------
 
 def test_outputs_must_follow_from_the_inputs():
     a, b = Input((2,), name="a"), Input((2,), name="b")
@@ -234,8 +230,6 @@ def _copied(x):
     return Model(x, Dense(3)(Sum()([shared(x), shared(shared(x))])))
 
 
-# ---- running ---------------------------------------------------------------------------------------------------------
-
 def wired():
     """Shared layers, a tensor used three times, two arguments, two outputs, a constant, nested models."""
     x, z = Input((3,)), Input((3,))
@@ -327,8 +321,6 @@ def test_backward_that_gives_too_few_gradients_is_named():
         model.backward(y)
 
 
-# ---- masks -----------------------------------------------------------------------------------------------------------
-
 IDS = np.array([[1, 2, 0, 0], [3, 0, 0, 0]])
 
 
@@ -384,8 +376,6 @@ def test_masks_beside_initial_states_as_in_keras(rng):
     x = [IDS, *(rng.normal(size=(2, 3)).astype("f") for _ in range(2))]
     assert_same(ours(x), [np.asarray(y) for y in theirs(x)], rtol=1e-4, atol=1e-6)
 
-
-# ---- inputs ----------------------------------------------------------------------------------------------------------
 
 def named():
     a, b = Input((2,), name="a"), Input((3,), name="b")
@@ -448,8 +438,6 @@ def test_integers_and_strings_are_passed_on():
     assert_same(model.predict(np.array([["ab"], ["c"]], dtype=object).astype(str), verbose=0), np.array([[2], [1]], "f"))
 
 
-# ---- configurations --------------------------------------------------------------------------------------------------
-
 def interchangeable(L, M, I, S):
     """Shared calls, several outputs, keyword tensors, nested models: what Keras and we must write alike."""
     x, z = I((4,), name="x"), I((4,), name="z")
@@ -497,8 +485,6 @@ def test_constants_are_written_down():
     again = Model.from_config(json.loads(model.to_json())["config"], custom_objects={"Sum": Sum})
     assert_same(again(np.ones((1, 3), "f")), np.array([[1, 2, 3]], "f"))
 
-
-# ---- structures ------------------------------------------------------------------------------------------------------
 
 def test_structures():
     structure = {"b": [1, (2, 3)], "a": 4}

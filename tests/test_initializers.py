@@ -26,8 +26,6 @@ def moments(values):
     return values.mean(), values.std(), values.min(), values.max()
 
 
-# ---- statistics ------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("shape", [(250, 400), (2, 2, 100, 250)])
 @every_random
 def test_statistics_are_keras(name, arguments, shape):
@@ -80,8 +78,6 @@ def test_no_units_at_all():
     assert initializers.GlorotUniform()((0, 4)).shape == (0, 4)
 
 
-# ---- orthogonal, identity, constant ------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("shape", [(4, 4), (9, 4), (4, 9), (3, 3, 2, 5), (2, 1, 30), (1, 1)])
 def test_orthogonal_is_orthogonal(shape):
     w = Orthogonal(gain=3, seed=0)(shape, "float64").reshape(-1, shape[-1])
@@ -103,8 +99,6 @@ def test_fixed_values():
     np.testing.assert_array_equal(Identity(2.0)((2, 3)), [[2, 0, 0], [0, 2, 0]])
     assert initializers.Zeros()((2,), "int32").dtype == np.int32
 
-
-# ---- seeds -----------------------------------------------------------------------------------------------------------
 
 @every_random
 def test_seeds(name, arguments):
@@ -138,8 +132,6 @@ def test_seed_generator():
     with pytest.raises(ValueError, match=r"expected a seed that is an integer or a SeedGenerator, got 1\.5"):
         SeedGenerator(1.5)
 
-
-# ---- names and configurations ------------------------------------------------------------------------------------------
 
 @every_one
 def test_configurations_go_both_ways(name, arguments):
@@ -235,8 +227,6 @@ def test_the_documents_program():
                  initializers.GlorotUniform, initializers.HeNormal, initializers.HeUniform):
         assert make()(shape=(10000,)).flatten().shape == (10000,)
 
-
-# ---- serialization -----------------------------------------------------------------------------------------------------
 
 @serialization.register_keras_serializable("tests", "Stripes")
 class Striped(Initializer):

@@ -37,8 +37,6 @@ def run_python(code, *path, **environment):
     return run.stdout.strip() if run.returncode == 0 else run.stderr.strip().splitlines()[-1]
 
 
-# ---- the contract --------------------------------------------------------------------------------------------------
-
 def test_the_topics_are_those_that_are_declared():
     assert sorted(kernels.TOPICS) == TOPICS
 
@@ -101,8 +99,6 @@ def test_unknown_names():
         _ = kernels.get("reference").astrology
 
 
-# ---- imports -------------------------------------------------------------------------------------------------------
-
 def test_import_is_light():
     code = ("import sys, nblayers, nblayers.layers, kernels; kernels.get('reference').matmul\n"
             "print(sorted({'numba', 'rich', 'matplotlib', 'cupy'} & set(sys.modules)))")
@@ -115,8 +111,6 @@ def test_a_foreign_package_of_the_same_name_is_named(tmp_path):
     error = run_python("import nblayers", tmp_path, HOUSE.parent)
     assert error.startswith("ImportError: nblayers needs its own package 'kernels'") and str(tmp_path) in error
 
-
-# ---- the cache -----------------------------------------------------------------------------------------------------
 
 HELPER = """
 from kernels.cpu._jit import kernel

@@ -82,8 +82,6 @@ def at_end(lesson):
         yield run
 
 
-# ---- reading a script ---------------------------------------------------------------------------------------------
-
 def test_cells_and_steps(lesson):
     found = script.read(lesson)
     assert (found.title, found.minutes, found.takes_options) == ("A small lesson", 5, False)
@@ -133,8 +131,6 @@ def test_notebook(lesson):
     theirs = jupytext.reads(LESSON.split("# ---\n")[-1].lstrip("\n"), fmt="py:percent")
     assert [(c.cell_type, c.source) for c in notebook.cells] == [(c.cell_type, c.source) for c in theirs.cells]
 
-
-# ---- stepping -----------------------------------------------------------------------------------------------------
 
 def run_all(run):
     while run.next():
@@ -362,8 +358,6 @@ def test_what_cannot_be_taken_back_is_named(tmp_path):
         run.namespace["f"].close()
 
 
-# ---- maths --------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("tex, text", [
     (r"f_t = \sigma(W_x \cdot [h_{t-1}, x_t])", "fₜ = σ(Wₓ · [hₜ₋₁, xₜ])"),
     (r"\frac{a}{b + c}", "  a\n─────\nb + c"),
@@ -408,8 +402,6 @@ def test_tag_and_width():
 def test_what_cannot_be_read_stays_as_it_is(tex):
     assert latex.display(tex) == (tex, None) and latex.inline(tex) == tex
 
-
-# ---- the dialogue -------------------------------------------------------------------------------------------------
 
 def talk(path, *lines, width=90, arguments=()):
     """What the stepper shows when these lines are typed."""
@@ -534,8 +526,6 @@ def test_a_layers_cache_and_weights_are_told():
     assert describe(layer.kernel)[0].startswith("Parameter dense/kernel, float32 (4, 2)")
 
 
-# ---- the command --------------------------------------------------------------------------------------------------
-
 def command(*arguments, cwd=None, **options):
     return subprocess.run([sys.executable, "-m", "nblayers.cli", *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
                           stdin=subprocess.DEVNULL, timeout=120, encoding="utf-8",
@@ -627,8 +617,6 @@ def test_nothing_heavy_is_imported_by_the_command():
     assert done.stdout.strip() == "set()", done.stderr
 
 
-# ---- a terminal ---------------------------------------------------------------------------------------------------
-
 @pytest.fixture
 def terminal_session(lesson):
     child = pexpect.spawn(sys.executable, ["-m", "nblayers.cli", "learn", str(lesson)], encoding="utf-8", dimensions=(40, 100),
@@ -689,8 +677,6 @@ def test_control_c_interrupts_a_step(tmp_path):
     child.sendline("q")
     assert ends(child) == 0
 
-
-# ---- tools and exercises ------------------------------------------------------------------------------------------
 
 def test_numerical_derivative():
     x = np.array([[1.0, 2.0], [3.0, 4.0]])

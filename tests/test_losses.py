@@ -211,9 +211,6 @@ def test_nothing_valid_is_zero():
     assert MeanSquaredError()(p, 2 * p, mask=np.zeros(2, bool)) == 0
 
 
-# ---- at the edges ---------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_clipped_probabilities(dtype):
     """Beyond [epsilon, 1 - epsilon] the value stands still and the gradient is 0, as in Keras."""
@@ -292,8 +289,6 @@ def test_dtype_of_the_computation():
     assert dp.dtype == "float32" and value == -np.log(np.float64(p[0, 1]) / np.float64(p.sum(dtype="float64")))
 
 
-# ---- functions ------------------------------------------------------------------------------------------------------
-
 FUNCTIONS = [
     ("mean_squared_error", {}, real, real), ("mean_absolute_error", {}, real, real),
     ("binary_crossentropy", {"label_smoothing": 0.1}, binary, fraction),
@@ -319,9 +314,6 @@ def test_sparse_function_leaves_ignored_classes_at_zero(rng):
     for options in ({}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 1}):
         expected = keras.losses.sparse_categorical_crossentropy(t, p, **options)
         np.testing.assert_allclose(losses.sparse_categorical_crossentropy(t, p, **options), expected, rtol=1e-5)
-
-
-# ---- a user's own ---------------------------------------------------------------------------------------------------
 
 
 class Quartic(Loss):
@@ -430,9 +422,6 @@ def test_own_gradient_of_a_wrong_shape():
         Wrong().gradient(np.zeros((2, 3)), np.ones((2, 3)))
 
 
-# ---- by name --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name, cls", [
     ("mse", MeanSquaredError), ("MSE", MeanSquaredError), ("mean_squared_error", MeanSquaredError),
     ("MeanSquaredError", MeanSquaredError), ("mae", MeanAbsoluteError), ("MAE", MeanAbsoluteError),
@@ -478,9 +467,6 @@ def test_configuration_of_a_wrapped_function():
 
 def test_names_are_numbered():
     assert [Quartic().name, Quartic().name, Quartic(name="q").name] == ["quartic", "quartic_1", "q"]
-
-
-# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss, t, p, message", [

@@ -96,9 +96,6 @@ def test_long_sums_keep_their_digits():
     assert metric.total == 2 ** 24 + 100 and metric.result() == 1
 
 
-# ---- which accuracy -------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("t_shape", [(8,), (8, 1), (8, 3), (8, 4), (8, 4, 1), (8, 4, 3)])
 @pytest.mark.parametrize("p_shape", [(8, 1), (8, 3), (8, 4, 1), (8, 4, 3)])
 @pytest.mark.parametrize("name", ["accuracy", "acc", "Accuracy"])
@@ -150,9 +147,6 @@ def test_a_metric_of_ones_own(rng):
     assert metric.name == "largest" and metric(t, p) == p.max()
 
 
-# ---- configuration --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("metric", [
     metrics.Mean(), metrics.Accuracy(), metrics.BinaryAccuracy(threshold=0.3), metrics.CategoricalAccuracy("c"),
     metrics.SparseCategoricalAccuracy(), metrics.MeanSquaredError(), metrics.MeanAbsoluteError(),
@@ -185,9 +179,6 @@ def test_get_other_things():
         metrics.get(3)
     with pytest.raises(ValueError, match=r"expected a metric .*, got None"):
         metrics.resolve(None, (1,), (1,))
-
-
-# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("metric, t, p, message", [

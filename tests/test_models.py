@@ -50,7 +50,6 @@ class Add(Layer):
         return input_shape[0]
 
 
-# ---- beside Keras ----------------------------------------------------------------------------------------------------
 # each case: (model, compile arguments, fit arguments); the same code makes it here and there
 
 def regression(k):
@@ -149,8 +148,6 @@ def test_training_is_keras_training(case):
     np.testing.assert_allclose(ours.evaluate(x, y, verbose=0, **weighted), theirs.evaluate(x, y, verbose=0, **weighted),
                                rtol=5e-4, atol=1e-5)
 
-
-# ---- construction ----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make", [
     lambda: Sequential([Dense(3, input_shape=(4,)), Dense(2)]),
@@ -338,8 +335,6 @@ def test_a_model_without_anything_says_what_to_do():
     with pytest.raises(NotImplementedError, match="write forward and backward"):
         Empty()(np.ones((1, 2)))
 
-
-# ---- fit -------------------------------------------------------------------------------------------------------------
 
 def test_fit_learns():
     x = data(200)
@@ -603,8 +598,6 @@ def test_stop_training_from_a_callback():
     assert batch_ends == [0, 1] and history.epoch == [0]
 
 
-# ---- errors ----------------------------------------------------------------------------------------------------------
-
 X, Y = data(10), data(10, (3,))
 
 
@@ -685,8 +678,6 @@ def test_nan_in_the_targets_of_a_cross_entropy():
         model.fit(X, y, verbose=0)
     assert_same(model.get_weights(), before)
 
-
-# ---- interrupts ------------------------------------------------------------------------------------------------------
 
 def test_an_interrupt_in_an_update_leaves_it_whole():
     class Interrupted(optimizers.SGD):
@@ -784,8 +775,6 @@ def test_a_failing_update_lets_go_of_the_interrupts():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-# ---- what is printed -------------------------------------------------------------------------------------------------
-
 def plain(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
@@ -830,8 +819,6 @@ def test_silence(method, capsys):
     model.predict(X, verbose=0) if method == "predict" else getattr(model, method)(X, Y, verbose=0)
     assert capsys.readouterr() == ("", "")
 
-
-# ---- summary ---------------------------------------------------------------------------------------------------------
 
 SUMMARY = """\
 Model: "sequential"
@@ -904,8 +891,6 @@ def test_summary_layer_range(capsys, wide):
     with pytest.raises(ValueError, match="at least 4 characters"):
         model.summary(line_length=8)
 
-
-# ---- programs of documents 003 and 004 -------------------------------------------------------------------------------
 
 def test_programs_of_document_003(capsys):
     from nblayers import layers, models

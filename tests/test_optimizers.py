@@ -110,9 +110,6 @@ def test_devices_agree(cls, options, common, device):
         np.testing.assert_allclose(value, other, rtol=1e-12)
 
 
-# ---- kernels --------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [1, 7, 33])
 def test_rooms_agree(n, dtype, rng):
@@ -159,9 +156,6 @@ def test_a_small_decay_is_not_rounded_away():
         np.testing.assert_array_equal(w, start)         # the decay and the step cancel
 
 
-# ---- clipping -------------------------------------------------------------------------------------------------------
-
-
 def with_gradients(*gradients):
     parameters = [Parameter(np.zeros_like(g)) for g in gradients]
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -197,9 +191,6 @@ def test_gradients_of_zero():
     values, gradients = [np.ones(2)], [[np.zeros(2)]]
     for options in ({"global_clipnorm": 1.0}, {"clipnorm": 1.0}):
         np.testing.assert_array_equal(ours(SGD(**options), values, gradients), [[1, 1]])
-
-
-# ---- parameters and state -------------------------------------------------------------------------------------------
 
 
 def test_weights_that_are_not_trainable_stay():
@@ -305,9 +296,6 @@ def test_set_weights_goes_on_where_another_stopped():
         np.testing.assert_allclose(parameter.value, value, rtol=1e-12)
 
 
-# ---- learning rate --------------------------------------------------------------------------------------------------
-
-
 def test_learning_rate_may_be_set():
     p, = with_gradients(np.ones(1))
     optimizer = SGD(0.5)
@@ -347,18 +335,12 @@ def test_old_spellings():
         SGD(decay=None)
 
 
-# ---- weight decay ---------------------------------------------------------------------------------------------------
-
-
 def test_weight_decay_leaves_out_what_is_excluded():
     kernel, bias, other = (Parameter(np.ones(1), name) for name in ("kernel", "bias", "kernel"))
     optimizer = SGD(0.5, weight_decay=0.5)
     optimizer.exclude_from_weight_decay(var_list=[other], var_names=["bias"])
     optimizer.step([kernel, bias, other])
     assert [kernel.value[0], bias.value[0], other.value[0]] == [0.75, 1, 1]
-
-
-# ---- an optimizer of one's own --------------------------------------------------------------------------------------
 
 
 def test_an_optimizer_of_ones_own():
@@ -376,9 +358,6 @@ def test_an_optimizer_of_ones_own():
     np.testing.assert_array_equal(p.value, [-0.75, 0.75])
     with pytest.raises(NotImplementedError, match="Optimizer 'optimizer': update is not written"):
         Optimizer().step([p])
-
-
-# ---- by name and configuration --------------------------------------------------------------------------------------
 
 
 def test_get():
@@ -427,9 +406,6 @@ def test_schedule_in_a_configuration():
     assert config["learning_rate"]["class_name"] == "ExponentialDecay"
     with pytest.raises(ValueError, match="unknown object 'ExponentialDecay'"):
         Adam.from_config(config)
-
-
-# ---- errors ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("make, message", [

@@ -54,8 +54,6 @@ def in_double_precision(theirs):
     return theirs
 
 
-# ---- kernels ---------------------------------------------------------------------------------------------------------
-
 SHAPES = [(1, 1, 1), (2, 3, 9)]             # nine units: more than the simulator's threads
 
 
@@ -121,8 +119,6 @@ def test_layers_in_three_rooms(rng, layer_class, activation):
         results[room] = [layer(x, mask=mask), layer.backward(dy), *(p.grad.copy() for p in layer.weights)]
         assert_same(results[room], results["reference"], room, rtol=1e-10, atol=1e-12)
 
-
-# ---- Keras -----------------------------------------------------------------------------------------------------------
 
 KERAS = [
     (SimpleRNN, {}, "no mask", False),
@@ -284,8 +280,6 @@ def test_initial_weights():
     assert len(LSTM(H, trainable=False).trainable_weights) == 0
 
 
-# ---- PyTorch ---------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize(("layer_class", "options"), [
     (SimpleRNN, dict(activation="tanh")), (SimpleRNN, dict(activation="relu")), (LSTM, {}), (LSTM, dict(use_bias=False)),
 ])
@@ -318,8 +312,6 @@ def test_values_and_gradients_are_pytorchs(rng, layer_class, options):
     gradients = [theirs.weight_ih_l0.grad.T, theirs.weight_hh_l0.grad.T] + ([theirs.bias_ih_l0.grad] if bias else [])
     assert_same([p.grad for p in ours.weights], gradients, rtol=1e-10, atol=1e-12)
 
-
-# ---- the kernel's walk and the cell's --------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("layer_class", "cell_class"), [(SimpleRNN, SimpleRNNCell), (LSTM, LSTMCell)])
 @pytest.mark.parametrize("mask", MASKS)
@@ -371,8 +363,6 @@ def test_masked_steps_may_hold_anything(rng):
         np.testing.assert_array_equal(dx[~mask], 0)
 
 
-# ---- finite differences ----------------------------------------------------------------------------------------------
-
 GRADCHECK = [
     {}, dict(return_sequences=True), dict(return_state=True), dict(return_sequences=True, return_state=True, go_backwards=True),
     dict(use_bias=False, go_backwards=True), dict(zero_output_for_mask=True, return_sequences=True),
@@ -415,8 +405,6 @@ def test_gradients_of_a_cell_alone(rng, cell):
         np.testing.assert_allclose(gradient, numeric_gradient(loss, value), rtol=1e-6, atol=1e-8)
 
 
-# ---- dropout ---------------------------------------------------------------------------------------------------------
-
 def test_dropout_masks(rng):
     x = np.ones((2, 50, 40), "float32")
     layer = LSTM(H, dropout=0.25, seed=1)
@@ -441,8 +429,6 @@ def test_dropout_masks(rng):
     layer(x)
     assert isinstance(layer.cache, LSTM.Cache)
 
-
-# ---- state -----------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make", [lambda **k: SimpleRNN(H, **k), lambda **k: LSTM(H, **k), lambda **k: RNN(LSTMCell(H), **k)],
                          ids=["SimpleRNN", "LSTM", "RNN"])
@@ -490,8 +476,6 @@ def test_ways_to_give_the_initial_state(rng, layer_class):
     layer(x)
     assert isinstance(layer.backward(np.ones((B, H))), np.ndarray)
 
-
-# ---- a cell of one's own ---------------------------------------------------------------------------------------------
 
 class MinimalCell(Layer):
     """A user's cell with a weight, nothing declared beyond state_size, and a tuple for a cache."""
@@ -613,8 +597,6 @@ def test_what_is_no_cell_is_refused():
             layer(np.ones((2, 3, 4)))
 
 
-# ---- documents -------------------------------------------------------------------------------------------------------
-
 def test_parameter_counts_of_document_003():
     counts = []
     for layer, features in [(SimpleRNN(32, activation="relu", input_shape=(10, 1)), 1), (SimpleRNN(32, activation="relu"), 32),
@@ -637,8 +619,6 @@ def test_the_four_output_shapes_of_document_003(rng):
     output, h = SimpleRNN(32, return_state=True)(x)
     assert output.shape == h.shape == (100, 32)
 
-
-# ---- use -------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("make", [lambda: SimpleRNN(H), lambda: LSTM(H), lambda: LSTM(H, activation="relu"),
                                   lambda: RNN(MinimalCell(H))], ids=["SimpleRNN", "LSTM", "relu", "own cell"])
@@ -704,8 +684,6 @@ def test_a_record_can_be_handed_back(rng):
     layer.cache = record
     np.testing.assert_array_equal(layer.backward(np.ones((B, H))), expected)
 
-
-# ---- bad input -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
 def test_bad_input_is_named(rng, layer_class):

@@ -14,8 +14,6 @@ from nblayers.random import set_seed
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")
 
 
-# ---- kernels ---------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("rate", [0, 0.3, 0.5, 1])
 @pytest.mark.parametrize("key", [0, 12345, 2**64 - 1])
 def test_rooms_draw_the_same_mask(key, rate):
@@ -39,8 +37,6 @@ def test_the_numbers_are_those_of_splitmix64():
         [mask] = run_kernel("cpu", "regularization", "dropout_mask", inputs, [np.zeros(5, bool)])
         np.testing.assert_array_equal(mask, [o >> 32 >= threshold for o in outputs])
 
-
-# ---- the layer -------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("rate", [0, 0.1, 0.5, 0.9, 1])
 def test_rate_and_scale(rate):

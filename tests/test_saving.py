@@ -142,8 +142,6 @@ def test_trainable_flags_come_back(tmp_path):
     assert load_model(tmp_path / "m.keras").trainable_weights == []
 
 
-# ---- weights ---------------------------------------------------------------------------------------------------------
-
 @pytest.mark.parametrize("name", ["w.npz", "w.weights.npz", "w.h5", "w.weights.h5"])
 def test_weights_come_back(name, tmp_path):
     if name.endswith("h5"):

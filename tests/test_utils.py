@@ -10,8 +10,6 @@ from nblayers import backend, config, utils
 from nblayers.layers.base import auto_name
 from nblayers.random import generator
 
-# ---- to_categorical -------------------------------------------------------------------------------------------------
-
 
 @pytest.mark.parametrize("x, count", [
     ([0, 2, 1], None), ([0, 2, 1], 5), ([[0], [2]], None), ([[0, 1], [2, 1]], None), (np.array([[[0], [1]]]), 2), (1, 3),
@@ -30,8 +28,6 @@ def test_classes_out_of_range(x, count, message):
     with pytest.raises(ValueError, match=message):
         utils.to_categorical(x, count)
 
-
-# ---- pad_sequences --------------------------------------------------------------------------------------------------
 
 SEQUENCES = [[[1], [2, 3], [4, 5, 6]], [[], [1, 2]], [[1.5, 2.7], [3.2]], [np.arange(4), (5, 6)],
              [[[1, 2], [3, 4]], [[5, 6]], []], [[1, 2, 3]]]
@@ -68,9 +64,6 @@ def test_what_cannot_be_padded(sequences, options, message):
         utils.pad_sequences(sequences, **options)
 
 
-# ---- normalize ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 @pytest.mark.parametrize("order", [1, 2, np.inf])
 def test_normalize(axis, order, rng):
@@ -81,9 +74,6 @@ def test_normalize(axis, order, rng):
     np.testing.assert_allclose(norms, np.linalg.norm(x, order, axis) != 0)
     if axis == -1:                          # Keras' own is wrong for axis 0: it takes it for -1
         np.testing.assert_allclose(result, keras.utils.normalize(x, axis, order))
-
-
-# ---- seeds, names, settings -----------------------------------------------------------------------------------------
 
 
 def test_set_random_seed():

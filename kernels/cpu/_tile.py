@@ -26,6 +26,7 @@ def _vector_bytes() -> int:
 
 
 VECTOR = _vector_bytes()
+LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
 PAD = 16                                # keeps packed rows from falling onto the same cache lines
 HEIGHTS = (14, 8, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
@@ -65,6 +66,13 @@ class _Vector:
         numbers = [list(range(v * self.lanes, (v + 1) * self.lanes)) for v in range(vectors)]
         return [self.builder.icmp_signed("<", ir.Constant(ir.VectorType(_I32, self.lanes), n), left) for n in numbers]
 
+    def prefetch(self, pointer, offset):
+        """Fetch what will be written at `offset` into the cache meanwhile."""
+        place = self.builder.gep(pointer, [offset])
+        fetch = self.builder.module.declare_intrinsic(
+            "llvm.prefetch.p0", fnty=ir.FunctionType(ir.VoidType(), [place.type, _I32, _I32, _I32]))
+        self.builder.call(fetch, [place, *(ir.Constant(_I32, flag) for flag in (1, 3, 1))])     # write, keep, data
+
     def load(self, pointer, offset, mask):
         """The vector at `offset`, zero where masked."""
         place = self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
@@ -87,13 +95,17 @@ def _make_tile(rows, vectors):
         signature = types.void(a, n, n, n, b, n, n, n, c, n, n, n, types.boolean)
 
         def codegen(context, builder, sig, args):
-            a, a_at, a_row, a_k, b, b_at, b_k, length, c, c_at, c_row, columns, add = args
+            _, _, a_row, a_k, _, _, b_k, length, _, _, c_row, columns, add = args
             vector = _Vector(context, builder, sig.args[0].dtype)
             cells = [(r, v) for r in range(rows) for v in range(vectors)]
             masks = vector.masks(columns, vectors)
             starts = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
             a, b, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 4, 8))
             a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
+            ends = [[builder.add(builder.mul(c_row, ir.Constant(_I64, r)), start) for start in starts] for r in range(rows)]
+            with builder.if_then(builder.icmp_signed(">=", length, ir.Constant(_I64, LONG))):
+                for end in (end for row in ends for end in row):
+                    vector.prefetch(c, end)
             before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
             builder.branch(loop)
 
@@ -119,9 +131,8 @@ def _make_tile(rows, vectors):
             builder.position_at_end(done)
             keep = vector.splat(add)
             for r, v in cells:
-                to = builder.add(builder.mul(c_row, ir.Constant(_I64, r)), starts[v])
-                old = vector.load(c, to, builder.and_(masks[v], keep))
-                vector.store(builder.fadd(old, total[r, v]), c, to, masks[v])
+                old = vector.load(c, ends[r][v], builder.and_(masks[v], keep))
+                vector.store(builder.fadd(old, total[r, v]), c, ends[r][v], masks[v])
             return context.get_dummy_value()
 
         return signature, codegen

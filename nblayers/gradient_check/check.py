@@ -68,8 +68,6 @@ class Check:
             self.look_at_one_step()
         return self.report
 
-    # ---- the two passes ----------------------------------------------------------------------------------------
-
     def check_forward(self) -> None:
         """Finite float64 outputs, the same twice, inputs left alone."""
         subject, problems = self.subject, self.report.problems
@@ -149,8 +147,6 @@ class Check:
             if not _same([leaf], [given]):
                 self.report.problems.append(f"{who} changes the input {name!r} in place: work on a copy")
 
-    # ---- which gradients there are ---------------------------------------------------------------------------------
-
     def check_returned(self) -> list[int]:
         """Which inputs have a gradient that can be compared: an array of the right shape, or None, which stands for zeros."""
         subject, report = self.subject, self.report
@@ -180,8 +176,6 @@ class Check:
             if id(parameter) in trainable or dw.any():
                 found.append(Tensor(parameter.path, parameter.value, dw, self.elsewhere[1][i], i, is_weight=True))
         return found
-
-    # ---- analytic against numeric ----------------------------------------------------------------------------------
 
     def compare(self, tensor: Tensor) -> TensorReport:
         report = TensorReport(tensor.name, tensor.gradient.shape)
@@ -257,8 +251,6 @@ class Check:
         self.subject.restore()
         tensor.values[index] = tensor.values[index] + step
         return self.subject.forward()
-
-    # ---- what a diagnosis asks for ---------------------------------------------------------------------------------
 
     def numeric(self, tensor: Tensor, index: Index) -> float:
         return self.slopes(tensor, index, self.step_at(tensor, index)).central

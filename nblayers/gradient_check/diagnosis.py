@@ -76,8 +76,6 @@ def explain(evidence: Evidence) -> str:
     return "; ".join(parts)
 
 
-# ---- what is wrong -------------------------------------------------------------------------------------------------
-
 def _zeros(evidence: Evidence) -> str:
     if evidence.tensor.is_missing:
         return "backward returns None for it: is `return dx` missing?"
@@ -161,8 +159,6 @@ def _independent(evidence: Evidence) -> str:
     return ("the same for other inputs, on which it should depend: backward uses what an earlier forward kept (a stale cache), "
             "or leaves a factor out")
 
-
-# ---- where ---------------------------------------------------------------------------------------------------------
 
 def _where(evidence: Evidence) -> str:
     """The part of the tensor that is wrong, if it is not all of it."""

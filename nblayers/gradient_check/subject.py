@@ -180,8 +180,6 @@ def _argument_names(layer: Layer, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"input {i}" for i in range(count)]
 
 
-# ---- putting things back -------------------------------------------------------------------------------------------
-
 Restore = Callable[[], None]
 
 

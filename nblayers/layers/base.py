@@ -70,8 +70,6 @@ class Layer:
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_spec: InputSpec | list[InputSpec] | None = None
 
-    # ---- construction -------------------------------------------------------------------------------------------
-
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
                  autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
         self.name = str(name) if name is not None else auto_name(type(self).__name__)
@@ -141,8 +139,6 @@ class Layer:
         parameter.to(self.device)
         self._parameters.append(parameter)
         return parameter
-
-    # ---- weights ------------------------------------------------------------------------------------------------
 
     @property
     def sublayers(self) -> list["Layer"]:
@@ -227,8 +223,6 @@ class Layer:
         for parameter in self.weights:
             parameter.zero_grad()
 
-    # ---- losses -------------------------------------------------------------------------------------------------
-
     def add_loss(self, loss: Any) -> None:
         """Add a number (or a list of numbers) to `losses`; it stands until the next call of the layer."""
         self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
@@ -238,8 +232,6 @@ class Layer:
         """What `add_loss` and the activity regularizers gave in the last call, then the weights' penalties."""
         collected = [loss for layer in _flatten(self) for loss in layer._losses]
         return collected + [p.regularizer(p.value) for p in self.trainable_weights if p.regularizer is not None]
-
-    # ---- devices ------------------------------------------------------------------------------------------------
 
     @property
     def kernels(self) -> ModuleType:
@@ -284,8 +276,6 @@ class Layer:
             out = self.xp.empty((a.shape[1] if transpose_a else a.shape[0], b.shape[0] if transpose_b else b.shape[1]), a.dtype)
         self.kernels.matmul.matmul(a, b, transpose_a, transpose_b, add, out)
         return out
-
-    # ---- calling ------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` for arrays; for symbolic inputs (from `Input`) a node of a functional Model."""
@@ -335,8 +325,6 @@ class Layer:
             return None
         return previous_mask
 
-    # ---- configuration ------------------------------------------------------------------------------------------
-
     def get_config(self) -> dict[str, Any]:
         """The arguments from which `from_config` makes this layer again (without its weights), keyed as in Keras."""
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self.dtype}, "registered_name": None}
@@ -362,8 +350,6 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
-
-    # ---- what happens around forward, backward and build ---------------------------------------------------------
 
     def _to_array(self, value: Any) -> Any:
         """One input as a contiguous array of the layer's dtype on its device; lists of arrays element by element."""

@@ -174,8 +174,6 @@ class _Reader:
         self.flat = flat
         self.tag: str | None = None
 
-    # ---- tokens -------------------------------------------------------------------------------------------------
-
     def peek(self, skip_space: bool = False) -> str | None:
         if skip_space:
             while self.at < len(self.tokens) and self.tokens[self.at].isspace():
@@ -209,8 +207,6 @@ class _Reader:
             while (token := self.take()) != "]":
                 text += token
         return text
-
-    # ---- rows and arguments -------------------------------------------------------------------------------------
 
     def row(self, *stops: str, tight: bool = False) -> Box:
         atoms = self.atoms(*stops)
@@ -278,8 +274,6 @@ class _Reader:
         if len(base.rows) > 1 and sup and up == 0:          # nothing over the line: the exponent stands on it
             return beside([base, Box(sup.rows, len(sup.rows) - 1), padded(["", *below], 0)])
         return beside([base, padded([*above, "", *below], len(above))])
-
-    # ---- atoms --------------------------------------------------------------------------------------------------
 
     def atom(self) -> Box:
         token = self.take()

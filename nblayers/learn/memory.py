@@ -116,8 +116,6 @@ def cannot_restore(value: Any) -> str:
     return {"matplotlib": "a drawing", "PIL": "an image", "cupy": "an array on the GPU"}.get(root, "")
 
 
-# ---- how each kind of object is read, compared and written back --------------------------------------------------
-
 class _Nothing:
     """Holds nothing that can change, or nothing that we can put back."""
 

@@ -192,8 +192,6 @@ class Session:
             exec(compile(ast.Module(body, []), self._filename, "exec", self._flags, True), self.namespace)
         return self._evaluate(last.value) if isinstance(last, ast.Expr) else None
 
-    # ---- inside -------------------------------------------------------------------------------------------------
-
     def _evaluate(self, node: ast.expr) -> Any:
         return eval(compile(ast.Expression(node), self._filename, "eval", self._flags, True), self.namespace)
 

@@ -49,8 +49,6 @@ def new_console() -> Console:
     return Console(highlight=False, soft_wrap=False)
 
 
-# ---- text -------------------------------------------------------------------------------------------------------
-
 class _Heading(Heading):
     """A heading at the left; underlined where there is no bold."""
 
@@ -134,8 +132,6 @@ def formula(tex: str, wide: int, plain: bool) -> RenderableType:
     return Padding(Panel(line, border_style="cyan", expand=False, padding=(0, 2)), (0, 0, 1, 0))
 
 
-# ---- code and values ----------------------------------------------------------------------------------------------
-
 def source_code(step: Step) -> RenderableType:
     return Syntax(step.source, "python", line_numbers=True, start_line=step.line, theme="ansi_dark", word_wrap=True,
                   background_color="default")
@@ -180,8 +176,6 @@ def _is_drawing(value: Any) -> bool:
 def _has_shown_content(value: Any) -> bool:
     return isinstance(value, (list, dict, set, tuple, bytearray, np.ndarray)) or is_parameter(value)
 
-
-# ---- step by step -------------------------------------------------------------------------------------------------
 
 class Stepper:
     """A dialogue about one session.
@@ -248,8 +242,6 @@ class Stepper:
                 self.warned = True
         else:
             self.look(line)
-
-    # ---- commands -----------------------------------------------------------------------------------------------
 
     def next(self) -> None:
         """Show the upcoming step, run it, show what it did."""
@@ -421,8 +413,6 @@ class Stepper:
     def quit(self) -> None:
         self.over = True
 
-
-# ---- straight through ---------------------------------------------------------------------------------------------
 
 def run_through(script: Script, arguments: list[str], console: Console | None = None) -> None:
     """Run a lesson without stopping: its text, what it prints, and the values of expressions at the end of a cell.

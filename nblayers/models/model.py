@@ -79,8 +79,6 @@ class Model(Trainer):
         self._graph = Graph(flatten(inputs), flatten(outputs), self.described)
         self._input_structure, self._output_structure = inputs, outputs
 
-    # ---- forward and backward -----------------------------------------------------------------------------------------
-
     def forward(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         graph = self._graph_or_error()
         given = self._in_order(inputs)
@@ -130,8 +128,6 @@ class Model(Trainer):
             raise ValueError(f"{self.described}: expected {expected} input{'s' * (expected != 1)}, got {len(given)}")
         return given
 
-    # ---- what is checked around forward and backward ------------------------------------------------------------------
-
     def _to_array(self, value: Any) -> Any:
         """Arrays go on as they are, integers and strings too: each layer converts what it is given."""
         return as_arrays(value)
@@ -154,8 +150,6 @@ class Model(Trainer):
         if isinstance(dy, dict):
             return dy
         return super()._to_gradient(dy, shapes)
-
-    # ---- layers -------------------------------------------------------------------------------------------------------
 
     @property
     def layers(self) -> list[Layer]:
@@ -232,8 +226,6 @@ class Model(Trainer):
         super().astype(dtype)
         self._parts = None
         return self
-
-    # ---- printing and files -------------------------------------------------------------------------------------------
 
     def summary(self, line_length: int | None = None, positions: list[float] | None = None,
                 print_fn: Callable[[str], Any] | None = None, expand_nested: bool = False, show_trainable: bool = False,

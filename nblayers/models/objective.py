@@ -75,8 +75,6 @@ class Objective:
                                         [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
         self._name_metrics()
 
-    # ---- one batch --------------------------------------------------------------------------------------------------
-
     def value_and_gradients(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
                             weights: Sequence[Any]) -> tuple[float, list[Any]]:
         """The weighted sum of the losses and its gradient for each output (None where there is no loss)."""
@@ -119,8 +117,6 @@ class Objective:
             for metric in output.weighted_metrics:
                 metric.update_state(y, p, _weighed(mask, weight, p))
 
-    # ---- results ----------------------------------------------------------------------------------------------------
-
     def reset(self) -> None:
         """Start the running means afresh."""
         self._loss_sum, self._samples = 0.0, 0
@@ -144,8 +140,6 @@ class Objective:
     def all_metrics(self) -> list[Any]:
         """The metric objects."""
         return [metric for _, metric in self._named_metrics]
-
-    # ---- which belongs to which output --------------------------------------------------------------------------------
 
     def _each(self, given: Any, names: Sequence[str], argument: str) -> list[Any]:
         """One entry for each output, from a single one, a list, or a dictionary by name."""

@@ -27,8 +27,6 @@ class Trainer(Layer):
         self._compile_arguments: dict[str, Any] = {}
         self._parts: _Parts | None = None
 
-    # ---- compile ----------------------------------------------------------------------------------------------------
-
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
                 weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
                 jit_compile: bool | str = "auto", auto_scale_loss: bool = True) -> None:
@@ -83,8 +81,6 @@ class Trainer(Layer):
     def reset_metrics(self) -> None:
         """Start the running means of loss and metrics afresh."""
         self._objective_for("reset_metrics").reset()
-
-    # ---- fit --------------------------------------------------------------------------------------------------------
 
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
             callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool | str = True,
@@ -193,8 +189,6 @@ class Trainer(Layer):
         interrupts.release()
         objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
 
-    # ---- evaluate and predict -----------------------------------------------------------------------------------------
-
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
                  sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
                  return_dict: bool = False) -> Any:
@@ -267,8 +261,6 @@ class Trainer(Layer):
         whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
         return pack(outputs, whole)
 
-    # ---- single batches -------------------------------------------------------------------------------------------------
-
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                        class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:
         """One training step on one batch; returns its loss and metrics as `evaluate` does."""
@@ -294,8 +286,6 @@ class Trainer(Layer):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch as NumPy arrays."""
         return map_structure(lambda y: np.array(to_numpy(y)), self.forward(self._inputs(x), training=False))
-
-    # ---- data -----------------------------------------------------------------------------------------------------------
 
     def _arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
@@ -370,8 +360,6 @@ class Trainer(Layer):
         present, where = np.unique(np.round(classes).astype(np.int64), return_inverse=True)
         return np.array([class_weight.get(int(c), 1.0) for c in present], self.dtype)[where.reshape(-1)]
 
-    # ---- outputs beside targets -------------------------------------------------------------------------------------------
-
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """Predictions, targets, masks and sample weights as lists with one entry for each output."""
         mask = self.compute_mask(x, None)
@@ -424,8 +412,6 @@ class Trainer(Layer):
     def _names_of_outputs(self, count: int) -> Sequence[str]:
         names = self.output_names
         return names if len(names) == count else [f"output_{i + 1}" for i in range(count)]
-
-    # ---- small things -----------------------------------------------------------------------------------------------------
 
     def _objective_for(self, method: str) -> Objective:
         if self._objective is None:

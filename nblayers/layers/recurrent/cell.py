@@ -91,8 +91,6 @@ class DenseCell(Layer):
                 "bias_constraint": constraints.serialize(self.bias_constraint),
                 "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
 
-    # ---- dropout ------------------------------------------------------------------------------------------------
-
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""
         self._drawn_for = None
@@ -112,8 +110,6 @@ class DenseCell(Layer):
         blocks = self.gates if self.recurrent_dropout else 1
         kept = self.seed_generator.generator.random((blocks, *shape)) >= rate
         return self.xp.asarray(kept / max(1 - rate, 1e-7), self.dtype)
-
-    # ---- one step -----------------------------------------------------------------------------------------------
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:
         expected = [(len(inputs), self.units)] * self.states

@@ -47,8 +47,6 @@ class FusedRNN(RNN):
         cell = own.pop("cell")["config"]
         return {**cell, **own, "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
 
-    # ---- before and after the kernel ----------------------------------------------------------------------------
-
     def _uses_kernel(self, training: bool) -> bool:
         return self.fused and not (training and self.cell.recurrent_dropout)
 

@@ -110,8 +110,6 @@ class RNN(Layer):
 
     reset_states = reset_state
 
-    # ---- forward ------------------------------------------------------------------------------------------------
-
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         if isinstance(sequences, list):
             sequences, *listed = sequences
@@ -145,8 +143,6 @@ class RNN(Layer):
         output = self.xp.stack(outputs, axis=1) if self.return_sequences else outputs[-1]
         return output.astype(self.dtype, copy=False), states
 
-    # ---- backward -----------------------------------------------------------------------------------------------
-
     def backward(self, dy: Any) -> Any:
         dy, *dstates = dy if self.return_state else [dy]
         given = self.cache.given
@@ -178,8 +174,6 @@ class RNN(Layer):
                 dstates = [dstate + dskipped for dstate, dskipped in zip(dstates, skipped, strict=True)]
         return dx, list(dstates)
 
-    # ---- shapes, masks, configuration ---------------------------------------------------------------------------
-
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         """(B, output size) or (B, T, output size); with `return_state` a list of this and the states' shapes."""
         batch, length, *_ = _first(sequences_shape)
@@ -205,8 +199,6 @@ class RNN(Layer):
         if isinstance(config.get("cell"), dict):
             config = {**config, "cell": serialization.deserialize_keras_object(config["cell"], custom_objects)}
         return cls(**config)
-
-    # ---- details ------------------------------------------------------------------------------------------------
 
     def _walk(self, length: int) -> range:
         return range(length - 1, -1, -1) if self.go_backwards else range(length)
