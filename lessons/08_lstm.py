@@ -11,9 +11,9 @@
 # a power of ten? Which bias would leave about a hundredth? Write down your guesses.
 
 # %%
-import argparse
 import sys
 import textwrap
+from pathlib import Path
 from pydoc_data.topics import topics
 
 import matplotlib.pyplot as plt
@@ -25,12 +25,10 @@ from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
 
-parser = argparse.ArgumentParser()
-parser.add_argument("--text", type=argparse.FileType(encoding="utf-8", errors="replace"), help="a text to learn from")
-given = parser.parse_args([] if "ipykernel" in sys.modules else None).text
-own_text = given.read(300_000) if given else ""
-if given and len(own_text) < 5000:
-    parser.error(f"--text: expected 5000 characters or more to learn from, got {len(own_text)}")
+own_file = sys.argv[2] if sys.argv[1:2] == ["--text"] and len(sys.argv) == 3 else None
+assert own_file or not sys.argv[1:] or "ipykernel" in sys.modules, "the only option of this lesson is --text FILE"
+own_text = Path(own_file).read_text(encoding="utf-8", errors="replace")[:300_000] if own_file else ""
+assert not own_file or len(own_text) >= 5000, f"--text: expected 5000 characters or more, got {len(own_text)}"
 
 # %% [markdown]
 # ## Numbers for paper
@@ -39,12 +37,12 @@ if given and len(own_text) < 5000:
 # $\mathcal{L} = \sum_t dy_t \cdot h_t$.
 
 # %%
-x = np.array([[1.0], [0.0], [-1.0]])  # (T, in)
-W = np.array([[1, 0, 0, -1, 2, -1, 0, 1]]) / 2  # (in, 4 units): i i f f C~ C~ o o
+x = np.array([[1.0], [0.0], [-1.0]])                        # (T, in)
+W = np.array([[1, 0, 0, -1, 2, -1, 0, 1]]) / 2              # (in, 4 units)
 U = np.array([[0, 1, 1, 0, 1, 2, -1, 0], [1, 0, 0, 1, -2, 1, 0, -1]]) / 2  # (units, 4 units)
 b = np.array([0.0, 0, 1, 1, 0, 0, 0, 0])
 h_0, C_0 = np.array([0.0, 0.0]), np.array([1.0, -1.0])
-dy = np.array([[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])  # (T, units)
+dy = np.array([[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]])       # (T, units)
 
 # %% [markdown]
 # ## Forward
@@ -107,9 +105,11 @@ check_derivative("dC", dC, lambda C: dh @ (o * np.tanh(C)), C)
 # %%
 df = dC * C_prev
 check_derivative("df", df, lambda f: dh @ (o * np.tanh(f * C_prev + i * C_tilde)), f)
-di, dC_tilde, dC_prev = dC * C_tilde, dC * i, dC * f
+di = dC * C_tilde
 check_derivative("di", di, lambda i: dh @ (o * np.tanh(f * C_prev + i * C_tilde)), i)
+dC_tilde = dC * i
 check_derivative("dC~", dC_tilde, lambda C_tilde: dh @ (o * np.tanh(f * C_prev + i * C_tilde)), C_tilde)
+dC_prev = dC * f
 check_derivative("dC_2", dC_prev, lambda C: loss(first=2, h_0=h[1], C_0=C), C_prev)
 
 # %% [markdown]
@@ -177,8 +177,8 @@ rng, marks = np.random.default_rng(0), np.isin(np.arange(50), [4, 18, 37])
 latch, inputs = LSTM(1, return_sequences=True).to("reference"), np.stack([rng.uniform(-1, 1, 50), marks], axis=1)[None]
 latch.build(inputs.shape)
 latch.set_weights([[[0, 0, 3, 0], [12, -12, 0, 0]], np.zeros((1, 4)), [-6, 6, 0, 6]])
-latch.forward(inputs)
-rows = {"mark": marks} | {name: getattr(latch.cache, name)[0, :, 0] for name in ("i", "f", "c_tilde", "o", "c", "h")}
+y = latch.forward(inputs)[0, :, 0]
+rows = {"mark": marks} | {name: getattr(latch.cache, name)[0, :, 0] for name in ("i", "f", "c_tilde", "o", "c")} | {"h": y}
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained", subplot_kw={"xlabel": "t"})
 left.imshow(list(rows.values()), cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="none")
 left.set(yticks=range(7), yticklabels=rows, title="a latch: blue 1, white 0, red -1")
@@ -197,7 +197,7 @@ save_figure(fig, "08_gates")
 # "Text Generation" of document 004 (004.Program.Text): after 40 characters, which is next? Changed: an Embedding instead of
 # ones and zeros, one LSTM instead of two, and by `return_sequences=True` each of the 40 is asked for its next one, not only the
 # last. A loss of $L$ is $L / \ln 2$ bits a character; who knows only how frequent each one is needs the entropy
-# $H = -\sum_k p_k \log_2 p_k$. Two to the power of the bits is the **perplexity**: among how many one hesitates. The texts are
+# $H = -\sum_k p_k \log_2 p_k$. Two to the power of the bits is the **perplexity**: between so many one hesitates. The texts are
 # drawn as by the document's `sample`, logarithms divided by a temperature: cold repeats what is surest, hot misspells.
 
 # %%

@@ -28,7 +28,6 @@ def _vector_bytes() -> int:
 VECTOR = _vector_bytes()
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
-PAD = 16                                # keeps packed rows from falling onto the same cache lines
 HEIGHTS = (14, 8, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
 
 
@@ -240,20 +239,17 @@ def pack_columns(b, b_at, b_k, b_n, length, columns, panel, at, width):
 
 @kernel
 def pack_rows(a, a_at, a_row, a_k, rows, length, packed):
-    """a[r, k] for r < rows, k < length -> packed.
-
-    Rows that lie one after the other (a_k = 1) become rows of `length + PAD`; rows side by side (a_row = 1) go tile after
-    tile, in each the rows side by side for every k.
-    """
-    if a_k == 1:
-        width = WIDE * VECTOR // a.itemsize
-        for r in range(rows):
-            for k in range(0, length, width):
-                copy_columns(a, a_at + r * a_row + k, min(width, length - k), packed, r * (length + PAD) + k)
-    else:
-        r = 0
-        while r < rows:
-            height = tile_height(rows - r)
+    """a[r, k] for r < rows, k < length -> packed: tile after tile, in each the rows side by side for every k."""
+    r = 0
+    while r < rows:
+        height = tile_height(rows - r)
+        at = r * length
+        if a_row == 1:
             for k in range(length):
-                copy_columns(a, a_at + r + k * a_k, height, packed, r * length + k * height)
-            r += height
+                copy_columns(a, a_at + r + k * a_k, height, packed, at + k * height)
+        else:
+            for i in range(height):
+                start = a_at + (r + i) * a_row
+                for k in range(length):
+                    packed[np.uintp(at + k * height + i)] = a[np.uintp(start + k * a_k)]
+        r += height

@@ -1,31 +1,31 @@
 """The matrix product, compiled for the CPU: BLAS speed from one register tile (`_tile.py`).
 
-A long sum is cut into chunks of k. Of each chunk the columns of b are packed, panel by panel, where enough rows will read
-them again; the rows of a where they lie awkwardly. Small products pack nothing and run on one thread.
+A small product runs on one thread and reads its operands where they lie. A larger one is cut into chunks of k; of each
+chunk the columns of b are packed, panel by panel, for many rows to read them, and the rows of a where they lie awkwardly.
 Formula and shapes: kernels/reference/matmul.py.
 """
 import numpy as np
 from numba import get_num_threads, prange
 
 from ._jit import kernel, parallel_kernel
-from ._tile import PAD, VECTOR, WIDE, column_product, pack_columns, pack_rows
+from ._tile import VECTOR, WIDE, column_product, pack_columns, pack_rows
 
 CHUNK = 256                 # length of a chunk of k
 BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
-PACKED = 1 << 19            # elements of b that are packed together: their sums stay in the cache from chunk to chunk
-PACK_FROM = 64              # rows that must read a panel of b to pay for packing it
+PACKED = 1 << 17            # elements of b that are packed together: their sums stay in the cache from chunk to chunk
+PACK_FROM = 32              # rows that must read b again and again to pay for packing it,
+FITS = 1 << 13              # unless it has so few elements that it stays in the first-level cache
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    threads = a.size * c.shape[1] // PARALLEL_FROM
-    if a.size == 0 or b.size == 0:
-        if not add:
-            c.fill(0)                                       # an empty sum
-    elif threads < 2:
+    work = a.size * c.shape[1]
+    if work >= 2 * PARALLEL_FROM:
+        _parallel(a, b, transpose_a, transpose_b, add, min(work // PARALLEL_FROM, get_num_threads()), c)
+    elif work:
         _serial(a, b, transpose_a, transpose_b, add, c)
-    else:
-        _parallel(a, b, transpose_a, transpose_b, add, min(threads, get_num_threads()), c)
+    elif not add:
+        c.fill(0)                                           # an empty sum
 
 
 @kernel
@@ -57,36 +57,38 @@ def _parallel(a, b, transpose_a, transpose_b, add, threads, c):
 @kernel
 def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
     """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
+    if b_n != 1 or (rows >= PACK_FROM and length > 1 and length * columns > FITS):
+        _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row)
+    else:
+        width = WIDE * VECTOR // b.itemsize
+        for n in range(0, columns, width):
+            column_product(a, a_at, a_row, a_k, rows, b, b_at + n, b_k, length, c, c_at + n, c_row, min(width, columns - n), add)
+
+
+@kernel
+def _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
     width = WIDE * VECTOR // b.itemsize
     panels = (columns + width - 1) // width
-    many = rows >= PACK_FROM and length > 1
-    pack_b = many or b_n != 1
-    pack_a = many and panels >= 4 and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
-    chunk = min(length, CHUNK) if pack_b else length
-    depth = chunk * max(1, PACKED // (chunk * columns)) if pack_b else length
-    block = BLOCK if many else rows
-    packed_b = np.empty(min(depth, length + chunk) * panels * width if pack_b else 0, b.dtype)
-    packed_a = np.empty(min(block, rows) * (chunk + PAD) if pack_a else 0, a.dtype)
+    chunk = min(length, CHUNK)
+    depth = min(length, chunk * max(1, PACKED // (chunk * columns)))            # whole chunks, or all there is
+    pack_a = panels >= 4 and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
+    packed_b = np.empty(depth * panels * width, b.dtype)
+    packed_a = np.empty(min(BLOCK, rows) * chunk if pack_a else 0, a.dtype)
     for top in range(0, length, depth):
         bottom = min(top + depth, length)
-        if pack_b:
-            for k in range(top, bottom, chunk):
-                part = min(chunk, bottom - k)
-                for p in range(panels):
-                    pack_columns(b, b_at + k * b_k + p * width * b_n, b_k, b_n, part, min(width, columns - p * width),
-                                 packed_b, ((k - top) * panels + p * part) * width, width)
-        for r in range(0, rows, block):
-            height = min(block, rows - r)
+        for k in range(top, bottom, chunk):
+            part = min(chunk, bottom - k)
+            for p in range(panels):
+                pack_columns(b, b_at + k * b_k + p * width * b_n, b_k, b_n, part, min(width, columns - p * width),
+                             packed_b, ((k - top) * panels + p * part) * width, width)
+        for r in range(0, rows, BLOCK):
+            height = min(BLOCK, rows - r)
             for k in range(top, bottom, chunk):
                 part = min(chunk, bottom - k)
                 x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
                 if pack_a:
                     pack_rows(a, x_at, a_row, a_k, height, part, packed_a)
-                    x, x_at, x_row, x_k = packed_a, 0, part + PAD if a_k == 1 else 0, 1
+                    x, x_at, x_row, x_k = packed_a, 0, 0, 1
                 for p in range(panels):
-                    n = p * width
-                    y, y_at, y_k = b, b_at + n, b_k
-                    if pack_b:
-                        y, y_at, y_k = packed_b, ((k - top) * panels + p * part) * width, width
-                    column_product(x, x_at, x_row, x_k, height, y, y_at, y_k, part, c, c_at + r * c_row + n, c_row,
-                                   min(width, columns - n), add or k > 0)
+                    column_product(x, x_at, x_row, x_k, height, packed_b, ((k - top) * panels + p * part) * width, width, part,
+                                   c, c_at + r * c_row + p * width, c_row, min(width, columns - p * width), add or k > 0)
