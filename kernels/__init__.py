@@ -4,6 +4,7 @@ Arrays in, arrays out: a kernel knows no layer, no weight, no Python object. Inp
 allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` loads Numba on its first use, not before.
 """
 from functools import cache
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
@@ -20,7 +21,7 @@ def get(room: str) -> ModuleType:
     return import_module(f"kernels.{room}")
 
 
-def topic_loader(package: str):
+def topic_loader(package: str) -> Callable[[str], ModuleType]:
     """The `__getattr__` of a room: `room.recurrent` imports that topic on first use."""
     def __getattr__(name: str) -> ModuleType:
         if name in TOPICS:

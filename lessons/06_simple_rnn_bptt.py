@@ -183,7 +183,7 @@ save_figure(fig, "06_paths")
 # Two binary numbers come in digit by digit, the ones first; out comes their sum. As on paper, one must remember whether to
 # carry a one: 0 + 0 and 1 + 1 decide that, 0 + 1 hands on what was decided before. Nobody tells the network. It learns with
 # sums of 8 digits and is examined with 32. A second network learns without the term of this lesson, so that nothing comes back
-# from later losses. (With luck in its first weights it succeeds all the same: try seed 2.) Both learn by
+# from later losses. (With luck in its first weights it can succeed all the same: try other seeds.) Both learn by
 # $$w \gets w - \eta \partial\mathcal{L}/\partial w \quad b \gets b - \eta \partial\mathcal{L}/\partial b \tag{002.Update}$$
 
 # %%

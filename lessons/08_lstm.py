@@ -27,7 +27,7 @@ from nblayers.utils import set_random_seed
 
 own_file = sys.argv[2] if sys.argv[1:2] == ["--text"] and len(sys.argv) == 3 else None
 assert own_file or not sys.argv[1:] or "ipykernel" in sys.modules, "the only option of this lesson is --text FILE"
-own_text = Path(own_file).read_text(encoding="utf-8", errors="replace")[:300_000] if own_file else ""
+own_text = Path(own_file).read_text(encoding="utf-8", errors="replace") if own_file else ""
 assert not own_file or len(own_text) >= 5000, f"--text: expected 5000 characters or more, got {len(own_text)}"
 
 # %% [markdown]
@@ -203,7 +203,7 @@ save_figure(fig, "08_gates")
 # %%
 paragraphs = [" ".join(paragraph.split()) for topic in topics.values() for paragraph in topic.split("\n\n")]
 prose = "\n".join(p for p in paragraphs if sum(c.isalpha() or c == " " for c in p) > 0.9 * len(p))  # no tables, no programs
-text = (own_text or prose).lower()
+text = (own_text or prose)[:300_000].lower()
 chars, code = np.unique(list(text), return_inverse=True)
 windows = np.lib.stride_tricks.sliding_window_view(code, 41)[::40]  # 40 characters, and the next
 model = Sequential([Embedding(len(chars), 32), LSTM(128, return_sequences=True), Dense(len(chars), activation="softmax")])

@@ -62,7 +62,8 @@ def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add,
     else:
         width = WIDE * VECTOR // b.itemsize
         for n in range(0, columns, width):
-            column_product(a, a_at, a_row, a_k, rows, b, b_at + n, b_k, length, c, c_at + n, c_row, min(width, columns - n), add)
+            wide = min(width, columns - n)
+            column_product(a, a_at, a_row, a_k, rows, b, b_at + n, b_k, length, c, c_at + n, c_row, wide, add)
 
 
 @kernel
