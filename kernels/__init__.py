@@ -3,8 +3,8 @@
 Arrays in, arrays out: a kernel knows no layer, no weight, no Python object. Inputs come first, outputs last; the caller
 allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` loads Numba on its first use, not before.
 """
-from functools import cache
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 

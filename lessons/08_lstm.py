@@ -208,7 +208,7 @@ chars, code = np.unique(list(text), return_inverse=True)
 windows = np.lib.stride_tricks.sliding_window_view(code, 41)[::40]  # 40 characters, and the next
 model = Sequential([Embedding(len(chars), 32), LSTM(128, return_sequences=True), Dense(len(chars), activation="softmax")])
 model.compile(Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-history = model.fit(windows[:, :-1], windows[:, 1:], batch_size=128, epochs=min(75_000 // len(windows), 40),
+history = model.fit(windows[:, :-1], windows[:, 1:], batch_size=128, epochs=min(65_000 // len(windows), 40),
                     validation_split=0.1, verbose=2).history
 bits, share = np.transpose([history["loss"], history["val_loss"]]) / np.log(2), np.bincount(code) / len(code)
 H = -np.sum(share * np.log2(share))

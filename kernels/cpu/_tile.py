@@ -28,6 +28,7 @@ def _vector_bytes() -> int:
 VECTOR = _vector_bytes()
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
+START, SIDE_BY_SIDE = np.intp(0), np.intp(1)    # no literals: for each of those Numba compiles the function called once more
 HEIGHTS = (14, 8, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from ._jit import kernel, parallel_kernel
-from ._tile import VECTOR, WIDE, column_product, pack_columns, pack_rows
+from ._tile import START, VECTOR, WIDE, column_product, pack_columns, pack_rows
 
 CHUNK = 256                 # length of a chunk of k
 BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
@@ -34,7 +34,7 @@ def _serial(a, b, transpose_a, transpose_b, add, c):
     K = a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
-    _product(a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
+    _product(a.reshape(-1), START, a_row, a_k, b.reshape(-1), START, b_k, b_n, M, N, K, add, c.reshape(-1), START, N)
 
 
 @parallel_kernel
@@ -89,7 +89,7 @@ def _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, lengt
                 x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
                 if pack_a:
                     pack_rows(a, x_at, a_row, a_k, height, part, packed_a)
-                    x, x_at, x_row, x_k = packed_a, 0, 0, 1
+                    x, x_at, x_row, x_k = packed_a, START, START, START
                 for p in range(panels):
                     column_product(x, x_at, x_row, x_k, height, packed_b, ((k - top) * panels + p * part) * width, width, part,
                                    c, c_at + r * c_row + p * width, c_row, min(width, columns - p * width), add or k > 0)

@@ -10,10 +10,11 @@ from numba import get_num_threads, prange
 
 from ._jit import kernel, parallel_kernel
 from ._math import sigmoid, tanh
-from ._tile import VECTOR, WIDE, column_product, pack_columns, wide_vectors
+from ._tile import SIDE_BY_SIDE, START, VECTOR, WIDE, column_product, pack_columns, wide_vectors
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine
-TANH, SIGMOID, RELU = 1, 2, 3
+TANH, SIGMOID, RELU = np.intp(1), np.intp(2), np.intp(3)
+PLAIN, TRANSPOSED, ADD = np.bool_(False), np.bool_(True), np.bool_(True)
 I, F, C, O = range(4)       # the gates of an LSTM
 
 
@@ -65,7 +66,7 @@ def _simple_rnn_forward_parallel(z, W_h, h0, mask, go_backwards, activation, thr
 @kernel
 def _simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, first, last, h):
     T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(W_h, False)
+    rows, panels = last - first, _packed(W_h, PLAIN)
     h_prev = h0[first:last].copy()
     a = np.empty((1, rows, H), z.dtype)
     for n in range(T):
@@ -87,7 +88,7 @@ def _simple_rnn_backward_parallel(dy, W_h, h, mask, go_backwards, activation, th
 @kernel
 def _simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, first, last, dh_all, da):
     T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(W_h, True)
+    rows, panels = last - first, _packed(W_h, TRANSPOSED)
     dh = dh_all[first:last]
     h_t, dh_prev = np.empty((1, rows, H), h.dtype), np.empty((rows, H), h.dtype)
     for n in range(T):
@@ -142,7 +143,7 @@ def _lstm_forward_parallel(gates, U, h0, c0, mask, go_backwards, threads, c, h):
 @kernel
 def _lstm_forward(gates, U, h0, c0, mask, go_backwards, first, last, c, h):
     T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(U, False)
+    rows, panels = last - first, _packed(U, PLAIN)
     h_prev, c_prev = h0[first:last].copy(), c0[first:last].copy()
     a, c_t, h_t = np.empty((4, rows, H), h.dtype), np.empty((rows, H), h.dtype), np.empty((rows, H), h.dtype)
     for n in range(T):
@@ -180,7 +181,7 @@ def _lstm_backward_parallel(dy, U, gates, c0, c, mask, go_backwards, threads, dh
 @kernel
 def _lstm_backward(dy, U, gates, c0, c, mask, go_backwards, first, last, dh_all, dc_all, da):
     T, H = c.shape[1], c.shape[2]
-    rows, panels = last - first, _packed(U, True)
+    rows, panels = last - first, _packed(U, TRANSPOSED)
     dh, dc = dh_all[first:last], dc_all[first:last]
     a, c_t = np.empty((4, rows, H), c.dtype), np.empty((1, rows, H), c.dtype)
     c_prev, dc_prev, dh_prev = np.empty_like(c_t), np.empty((rows, H), c.dtype), np.empty((rows, H), c.dtype)
@@ -291,4 +292,5 @@ def _add_product(a, panels, c):
     rows, H = a.shape
     width = WIDE * VECTOR // a.itemsize
     for n in range(0, H, width):
-        column_product(a.reshape(-1), 0, H, 1, rows, panels, n * H, width, H, c.reshape(-1), n, H, min(width, H - n), True)
+        wide = min(width, H - n)
+        column_product(a.reshape(-1), START, H, SIDE_BY_SIDE, rows, panels, n * H, width, H, c.reshape(-1), n, H, wide, ADD)
