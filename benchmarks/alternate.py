@@ -68,8 +68,8 @@ def _print_table(title: str, medians: dict[str, dict[str, float]], target: float
     ours, *others = medians
     print(f"{title}: milliseconds, and how many times faster {ours} is than the fastest other (wanted: {target})")
     width = max(map(len, medians[ours])) + 2
-    print(" " * width + "".join(f"{name:>14}" for name in medians) + f"{'ratio':>9}")
+    print(" " * width + "".join(f"{name:>18}" for name in medians) + f"{'ratio':>9}")
     for case, mine in medians[ours].items():
         ratio = min(medians[name][case] for name in others) / mine
-        row = "".join(f"{medians[name][case] * 1e3:14.3f}" for name in medians)
+        row = "".join(f"{medians[name][case] * 1e3:18.3f}" for name in medians)
         print(f"{case:<{width}}{row}{ratio:9.2f}{'' if ratio >= target else '   below'}")
