@@ -35,7 +35,7 @@ def median_seconds(run: Callable[[], object], seconds: float = 1.0, fewest: int 
 
 
 def compare(title: str, contenders: dict[str, Callable[[], Cases]], target: float, rounds: int = 5,
-            variables: dict[str, dict[str, str]] | None = None) -> None:
+            variables: dict[str, dict[str, str]] | None = None, work: dict[str, tuple[float, str]] | None = None) -> None:
     """Time all cases of all contenders, the first of which is ours, and print a table.
 
     Arguments:
@@ -44,6 +44,7 @@ def compare(title: str, contenders: dict[str, Callable[[], Cases]], target: floa
         target: the ratio that we want to reach in every case.
         rounds: how often each contender has its turn.
         variables: environment variables of single contenders.
+        work: for some cases how much is done and its unit, (2e9, "Gflop") or (4e6, "GB"), to print what we do in a second.
     """
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--contender", choices=contenders)
@@ -61,15 +62,19 @@ def compare(title: str, contenders: dict[str, Callable[[], Cases]], target: floa
             for case, value in json.loads(output.splitlines()[-1]).items():
                 seconds[name].setdefault(case, []).append(value)
     medians = {name: {case: statistics.median(v) for case, v in cases.items()} for name, cases in seconds.items()}
-    _print_table(title, medians, target)
+    _print_table(title, medians, target, work or {})
 
 
-def _print_table(title: str, medians: dict[str, dict[str, float]], target: float) -> None:
+def _print_table(title: str, medians: dict[str, dict[str, float]], target: float, work: dict[str, tuple[float, str]]) -> None:
     ours, *others = medians
     print(f"{title}: milliseconds, and how many times faster {ours} is than the fastest other (wanted: {target})")
     width = max(map(len, medians[ours])) + 2
     print(" " * width + "".join(f"{name:>18}" for name in medians) + f"{'ratio':>9}")
+    ratios = {case: min(medians[name][case] for name in others) / mine for case, mine in medians[ours].items()}
     for case, mine in medians[ours].items():
-        ratio = min(medians[name][case] for name in others) / mine
         row = "".join(f"{medians[name][case] * 1e3:18.3f}" for name in medians)
-        print(f"{case:<{width}}{row}{ratio:9.2f}{'' if ratio >= target else '   below'}")
+        amount, unit = work.get(case, (0, ""))
+        speed = f"{amount / mine / 1e9:9.0f} {unit}/s" if unit else ""
+        print(f"{case:<{width}}{row}{ratios[case]:9.2f}{speed}{'' if ratios[case] >= target else '   below'}")
+    if len(ratios) > 1:
+        print(f"geometric mean of the ratios: {statistics.geometric_mean(ratios.values()):.2f}")

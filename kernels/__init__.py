@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 ROOMS = ("reference", "cpu", "cuda")
-TOPICS = ("activation", "core", "matmul", "optimizers", "recurrent", "regularization")
+TOPICS = ("activation", "convolution", "core", "matmul", "optimizers", "pooling", "recurrent", "regularization")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
 

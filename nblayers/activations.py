@@ -23,6 +23,7 @@ from nblayers import config, serialization
 from nblayers.devices import array_module, get_device
 
 _ROWWISE = ("softmax", "log_softmax")
+_FROM_OUTPUT = ("relu", "relu6", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax", "log_softmax")
 
 
 def evaluate(activation: Any, x: Any, device: str) -> Any:
@@ -34,8 +35,15 @@ def evaluate(activation: Any, x: Any, device: str) -> Any:
     return _forward(name, activation.kernel_arguments, x, device)
 
 
+def output_is_enough(activation: Any) -> bool:
+    """Whether `differentiate` needs y alone: then x need not be kept, and y may stand for it."""
+    return activation is None or activation is linear or getattr(activation, "kernel_name", None) in _FROM_OUTPUT
+
+
 def differentiate(activation: Any, x: Any, y: Any, dy: Any, device: str) -> Any:
     """dL/dx, given x, y = evaluate(activation, x, device) and dy = dL/dy; dy itself for None and `linear`.
+
+    Where `output_is_enough(activation)`, x may be y.
 
     Raises:
         RuntimeError: a function of your own that has no `gradient`.

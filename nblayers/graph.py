@@ -244,6 +244,7 @@ class Graph:
         self._output_slots = [slots[id(self.resolve(tensor))] for tensor in outputs]
         self._steps = [_Step(node, [slots[id(self.resolve(tensor))] for tensor in node.inputs],
                              [slots[id(tensor)] for tensor in node.outputs]) for node in calls]
+        self._find_wanted()
         called = Counter(node.layer for node in calls)
         shared = {id(layer): layer for layer, count in called.items() if count > 1 for layer in _flatten(layer)}
         self._shared = list(shared.values())            # layers that are called several times, and those inside them
@@ -287,14 +288,26 @@ class Graph:
             layer._losses[:] = collected
         return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
 
-    def backward(self, gradients: Sequence[Any], records: Sequence[Any]) -> list[Any]:
-        """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows)."""
+    def backward(self, gradients: Sequence[Any], records: Sequence[Any], input_gradients: bool = True) -> list[Any]:
+        """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows).
+
+        Without `input_gradients` no layer computes what only the inputs' gradients need.
+        """
         grads: list[Any] = [None] * self.size
         for slot, gradient in zip(self._output_slots, gradients, strict=True):
             _add(grads, slot, gradient)
         for step, record in zip(reversed(self._steps), reversed(records), strict=True):
-            step.backward(grads, record)
+            if input_gradients or step.wanted or step.layer.weights:
+                step.backward(grads, record, input_gradients or step.wanted)
         return [grads[slot] for slot in self._input_slots]
+
+    def _find_wanted(self) -> None:
+        """Mark the calls whose gradient for their input some weights before them wait for."""
+        reached: set[int] = set()
+        for step in self._steps:
+            step.wanted = any(slot in reached for slot in step.inputs)
+            if step.wanted or step.layer.weights:
+                reached.update(step.outputs)
 
     def output_shapes(self, input_shapes: Sequence[Any]) -> list[Any]:
         """The shapes of the outputs for inputs of other shapes than those that the graph was built with."""
@@ -350,6 +363,7 @@ class _Step:
         self.inputs, self.outputs = inputs, outputs
         self.structure = node.structure
         self.one_output = isinstance(node.structure, SymbolicTensor)
+        self.wanted = True
         waiting = iter(inputs)
 
         def slot(leaf: Any) -> Any:
@@ -398,13 +412,17 @@ class _Step:
                 masks[slot] = value                     # a layer may give fewer masks than outputs
         return self.layer._cache, self.layer._last_call
 
-    def backward(self, grads: list[Any], record: Any) -> None:
+    def backward(self, grads: list[Any], record: Any, input_gradient: bool) -> None:
         """Run the call's backward, adding to the gradients of its inputs."""
         dys = [grads[slot] for slot in self.outputs]
         if all(dy is None for dy in dys):
             return
         self.layer.cache, self.layer._last_call = record
-        dxs = flatten(self.layer.backward(dys[0] if self.one_output else pack(self.structure, dys)))
+        self.layer.input_gradient = input_gradient
+        try:
+            dxs = flatten(self.layer.backward(dys[0] if self.one_output else pack(self.structure, dys)))
+        finally:
+            self.layer.input_gradient = True
         if len(dxs) != len(self.differentiated):
             raise RuntimeError(f"{self.layer.described}: expected backward to give {len(self.differentiated)} gradients, one "
                                f"for each input, got {len(dxs)}")

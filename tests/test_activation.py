@@ -429,3 +429,19 @@ def test_layer_errors():
         layer(np.array(["a"]))
     with pytest.raises(ValueError, match="Activation 'bend': expected at least one sample"):
         layer(np.ones((0, 3)))
+
+
+@pytest.mark.parametrize("name", activations._FROM_OUTPUT)
+def test_where_the_output_is_enough_for_the_derivative(name, device, rng):
+    activation = activations.get(name)
+    assert activations.output_is_enough(activation)
+    x = np.concatenate([rng.normal(scale=4, size=(3, 5)), [[0, -0.0, 6, 7, -1]]])
+    y = activations.evaluate(activation, x, device)
+    dy = rng.normal(size=x.shape)
+    np.testing.assert_array_equal(activations.differentiate(activation, y, y, dy, device),
+                                  activations.differentiate(activation, x, y, dy, device))
+
+
+def test_where_it_is_not_enough():
+    assert not any(activations.output_is_enough(activations.get(name)) for name in ("gelu", "silu", "mish", "softplus", "elu"))
+    assert not activations.output_is_enough(lambda x: x)

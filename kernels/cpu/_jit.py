@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, njit
+from numba import config, get_num_threads, njit
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
 FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True,
@@ -39,3 +39,8 @@ def kernel(function: Callable[..., Any]) -> Any:
 def parallel_kernel(function: Callable[..., Any]) -> Any:
     """The same with `prange`: only for the outermost heavy loop, which splits the work between the threads once."""
     return _compiled(function, parallel=True)
+
+
+def threads_for(work: int, share: int) -> int:
+    """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
+    return max(1, min(get_num_threads(), work // share))

@@ -1,18 +1,22 @@
 """The one fast thing that a CPU kernel needs: a tile of outputs kept in vector registers while a sum runs.
 
-    c[r, n] (+)= sum over k < K:  a[r * a_row + k * a_k] * b[k * b_k + n]        for r < rows, n < columns
+    c[r, n] = start[r, n] + sum over m < runs, k < length:  a[r * a_row + m * a_run + k * a_k] * b[m * b_run + k * b_k + n]
 
-`a` is read where it lies, by any row and k stride: a matrix, a transposed matrix, a row of a batch of sequences. `b` has its
-columns side by side: a row-major matrix, or a panel packed by `pack`. One column of vectors is multiplied with one number
-of `a` at a time, so nothing has to be shuffled. `columns` may be fewer than the tile is wide: the rest is masked, neither
-read nor written. All positions and strides count elements.
+for r < rows, n < columns. `a` is read where it lies, by any stride: a matrix, a transposed matrix, a row of a batch of
+sequences, or the windows of an image: a window is a run of numbers for each of its rows. `b` has its columns side by side: a
+row-major matrix, or a panel packed by `pack_columns`. One column of vectors is multiplied with one number of `a` at a time,
+so nothing has to be shuffled. `columns` may be fewer than the tile is wide: the rest is masked, neither read nor written.
+`start` may be c itself, or one row for all (start_row = 0), and counts only with `add`. All positions and strides count
+elements.
 """
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 
+from ._call import address
 from ._jit import kernel
 
 
@@ -28,8 +32,10 @@ def _vector_bytes() -> int:
 VECTOR = _vector_bytes()
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
-START, SIDE_BY_SIDE = np.intp(0), np.intp(1)    # no literals: for each of those Numba compiles the function called once more
 HEIGHTS = (14, 8, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
+CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
+DOT_ROWS = 8 if VECTOR == 64 else 3
+FEW = 4                                 # so few columns are better summed along k
 
 
 class _Vector:
@@ -46,6 +52,8 @@ class _Vector:
         pointer = self.type.as_pointer()
         self._load = module.declare_intrinsic(
             f"llvm.masked.load.{kind}", fnty=ir.FunctionType(self.type, [pointer, _I32, self.mask_type, self.type]))
+        summed = ir.FunctionType(self.number, [self.number, self.type])
+        self._sum = module.declare_intrinsic(f"llvm.vector.reduce.fadd.v{self.lanes}f{dtype.bitwidth}", fnty=summed)
         self._store = module.declare_intrinsic(
             f"llvm.masked.store.{kind}", fnty=ir.FunctionType(ir.VoidType(), [self.type, pointer, _I32, self.mask_type]))
 
@@ -78,6 +86,10 @@ class _Vector:
         place = self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
         return self.builder.call(self._load, [place, _ALIGN, mask, self.zero])
 
+    def sum(self, start, value):
+        """`start` and all lanes of a vector, added in any order."""
+        return self.builder.call(self._sum, [start, value], fastmath=("reassoc",))
+
     def store(self, value, pointer, offset, mask):
         """Store where not masked."""
         place = self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
@@ -88,51 +100,137 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ALIGN = ir.Constant(_I32, 4)
 
 
-def _make_tile(rows, vectors):
+def _make_tile(rows, vectors, by_channel=False):
+    """The tile as a function for kernels. `by_channel`: column n of b meets number n of a, not every number of a."""
     @intrinsic
-    def tile(typingctx, a, a_at, a_row, a_k, b, b_at, b_k, length, c, c_at, c_row, columns, add):
+    def tile(typingctx, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+             start, start_at, start_row, c, c_at, c_row, columns, add):
         n = types.intp
-        signature = types.void(a, n, n, n, b, n, n, n, c, n, n, n, types.boolean)
+        signature = types.void(a, n, n, n, n, b, n, n, n, n, n, start, n, n, c, n, n, n, types.boolean)
 
         def codegen(context, builder, sig, args):
-            _, _, a_row, a_k, _, _, b_k, length, _, _, c_row, columns, add = args
+            _, _, a_row, a_k, a_run, _, _, b_k, b_run, runs, length, _, _, start_row, _, _, c_row, columns, add = args
             vector = _Vector(context, builder, sig.args[0].dtype)
             cells = [(r, v) for r in range(rows) for v in range(vectors)]
             masks = vector.masks(columns, vectors)
-            starts = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
-            a, b, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 4, 8))
+            lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
+            a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
             a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
-            ends = [[builder.add(builder.mul(c_row, ir.Constant(_I64, r)), start) for start in starts] for r in range(rows)]
-            with builder.if_then(builder.icmp_signed(">=", length, ir.Constant(_I64, LONG))):
-                for end in (end for row in ends for end in row):
-                    vector.prefetch(c, end)
-            before, loop, done = builder.block, builder.append_basic_block("k"), builder.append_basic_block("done")
+
+            def cell(row_stride, r, v):
+                return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
+
+            with builder.if_then(builder.icmp_signed(">=", builder.mul(runs, length), ir.Constant(_I64, LONG))):
+                for r, v in cells:
+                    vector.prefetch(c, cell(c_row, r, v))
+            before = builder.block
+            run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
+            builder.branch(run)
+
+            builder.position_at_end(run)
+            m = builder.phi(_I64)
+            m.add_incoming(ir.Constant(_I64, 0), before)
+            sums = {rv: builder.phi(vector.type) for rv in cells}
+            a_start, b_start = builder.mul(m, a_run), builder.mul(m, b_run)
             builder.branch(loop)
 
             builder.position_at_end(loop)
             k = builder.phi(_I64)
-            k.add_incoming(ir.Constant(_I64, 0), before)
-            sums = {cell: builder.phi(vector.type) for cell in cells}
-            b_row = builder.gep(b, [builder.mul(k, b_k)])
-            weights = [vector.load(b_row, start, mask) for start, mask in zip(starts, masks, strict=True)]
-            k_offset = builder.mul(k, a_k)
+            k.add_incoming(ir.Constant(_I64, 0), run)
+            partial = {rv: builder.phi(vector.type) for rv in cells}
+            b_row = builder.gep(b, [builder.add(b_start, builder.mul(k, b_k))])
+            weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
+            a_k_offset = builder.add(a_start, builder.mul(k, a_k))
             total = {}
             for r in range(rows):
-                x = vector.splat(builder.load(builder.gep(a_rows[r], [k_offset])))
+                number = builder.gep(a_rows[r], [a_k_offset])
+                x = None if by_channel else vector.splat(builder.load(number))
                 for v in range(vectors):
-                    total[r, v] = builder.fadd(builder.fmul(x, weights[v], flags=("fast",)), sums[r, v], flags=("fast",))
+                    x = vector.load(number, lanes[v], masks[v]) if by_channel else x
+                    total[r, v] = builder.fadd(builder.fmul(x, weights[v], flags=("fast",)), partial[r, v], flags=("fast",))
             k_next = builder.add(k, ir.Constant(_I64, 1))
             k.add_incoming(k_next, loop)
-            for cell in cells:
-                sums[cell].add_incoming(vector.zero, before)
-                sums[cell].add_incoming(total[cell], loop)
-            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, done)
+            for rv in cells:
+                partial[rv].add_incoming(sums[rv], run)
+                partial[rv].add_incoming(total[rv], loop)
+            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, run_end)
+
+            builder.position_at_end(run_end)
+            m_next = builder.add(m, ir.Constant(_I64, 1))
+            m.add_incoming(m_next, run_end)
+            for rv in cells:
+                sums[rv].add_incoming(vector.zero, before)
+                sums[rv].add_incoming(total[rv], run_end)
+            builder.cbranch(builder.icmp_signed("<", m_next, runs), run, done)
 
             builder.position_at_end(done)
             keep = vector.splat(add)
             for r, v in cells:
-                old = vector.load(c, ends[r][v], builder.and_(masks[v], keep))
-                vector.store(builder.fadd(old, total[r, v]), c, ends[r][v], masks[v])
+                old = vector.load(start, cell(start_row, r, v), builder.and_(masks[v], keep))
+                vector.store(builder.fadd(old, total[r, v]), c, cell(c_row, r, v), masks[v])
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+def _make_dot_tile(rows, columns):
+    """For few columns: c[r, n] = start[n] + sum over m, k of a[r a_row + m a_run + k] b[n b_n + m b_run + k], lanes along k."""
+    @intrinsic
+    def tile(typingctx, a, a_at, a_row, a_run, b, b_at, b_n, b_run, runs, length, start, start_at, c, c_at, c_row):
+        n = types.intp
+        signature = types.void(a, n, n, n, b, n, n, n, n, n, start, n, c, n, n)
+
+        def codegen(context, builder, sig, args):
+            _, _, a_row, a_run, _, _, b_n, b_run, runs, length, _, _, _, _, c_row = args
+            vector = _Vector(context, builder, sig.args[0].dtype)
+            cells = [(r, v) for r in range(rows) for v in range(columns)]
+            a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 4, 10, 12))
+            zero, one = ir.Constant(_I64, 0), ir.Constant(_I64, 1)
+            before = builder.block
+            run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
+            builder.branch(run)
+
+            builder.position_at_end(run)
+            m = builder.phi(_I64)
+            m.add_incoming(zero, before)
+            sums = {rv: builder.phi(vector.type) for rv in cells}
+            a_start, b_start = builder.mul(m, a_run), builder.mul(m, b_run)
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            k = builder.phi(_I64)
+            k.add_incoming(zero, run)
+            partial = {rv: builder.phi(vector.type) for rv in cells}
+            mask = vector.masks(builder.sub(length, k), 1)[0]
+            a_k, b_k = builder.gep(a, [builder.add(a_start, k)]), builder.gep(b, [builder.add(b_start, k)])
+            weights = [vector.load(b_k, builder.mul(b_n, ir.Constant(_I64, v)), mask) for v in range(columns)]
+            total = {}
+            for r in range(rows):
+                x = vector.load(a_k, builder.mul(a_row, ir.Constant(_I64, r)), mask)
+                for v in range(columns):
+                    total[r, v] = builder.fadd(builder.fmul(x, weights[v], flags=("fast",)), partial[r, v], flags=("fast",))
+            k_next = builder.add(k, ir.Constant(_I64, vector.lanes))
+            k.add_incoming(k_next, loop)
+            for rv in cells:
+                partial[rv].add_incoming(sums[rv], run)
+                partial[rv].add_incoming(total[rv], loop)
+            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, run_end)
+
+            builder.position_at_end(run_end)
+            m_next = builder.add(m, one)
+            m.add_incoming(m_next, run_end)
+            for rv in cells:
+                sums[rv].add_incoming(vector.zero, before)
+                sums[rv].add_incoming(total[rv], run_end)
+            builder.cbranch(builder.icmp_signed("<", m_next, runs), run, done)
+
+            builder.position_at_end(done)
+            for r, v in cells:
+                place = builder.add(builder.mul(c_row, ir.Constant(_I64, r)), ir.Constant(_I64, v))
+                first = builder.load(builder.gep(start, [ir.Constant(_I64, v)]))
+                builder.store(vector.sum(first, total[r, v]), builder.gep(c, [place]))
             return context.get_dummy_value()
 
         return signature, codegen
@@ -166,9 +264,21 @@ def wide_vectors(typingctx):
     return types.void(), codegen
 
 
+@intrinsic
+def tile_width(typingctx, array):
+    """How many columns of the array's numbers a tile has: a constant, where array.itemsize would cost a division."""
+    def codegen(context, builder, sig, args):
+        return context.get_constant(types.intp, WIDE * VECTOR // sig.args[0].dtype.bitwidth * 8)
+
+    return types.intp(array), codegen
+
+
 wide0, wide1, wide2, wide3, wide4 = (_make_tile(rows, 2) for rows in HEIGHTS)
 narrow0, narrow1, narrow2, narrow3, narrow4 = (_make_tile(rows, 1) for rows in HEIGHTS)
 H0, H1, H2, H3, H4 = HEIGHTS
+channels0, channels1, channels2, channels3 = (_make_tile(rows, WIDE, by_channel=True) for rows in CHANNEL_HEIGHTS)
+C0, C1, C2, C3 = CHANNEL_HEIGHTS
+dots_tall1, dots_tall3, dots1, dots3 = (_make_dot_tile(rows, columns) for rows in (DOT_ROWS, 1) for columns in (1, 3))
 
 
 @kernel
@@ -184,45 +294,116 @@ def tile_height(left):
 
 
 @kernel
-def column_product(a, a_at, a_row, a_k, rows, b, b_at, b_k, length, c, c_at, c_row, columns, add):
-    """One column of tiles: c[r, n] (+)= sum over k of a[r, k] b[k, n] for r < rows, n < columns <= width of a tile.
+def column_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, length,
+                   start, start_at, start_row, c, c_at, c_row, columns, add, lines, a_line, c_line):
+    """One column of tiles: c[r, n] = start[r, n] + sum over m, k of a[r, m, k] b[m, k, n] for r < rows, n < columns.
 
-    With a_row = 0, `a` is packed by `pack_rows`.
+    `columns` is at most the width of a tile. The same is done `lines` times with the next line of a and c: the rows of an
+    image. With a_row = 0, `a` is packed by `pack_rows` (and has one run and one line).
     """
-    narrow = columns <= VECTOR // b.itemsize
-    r = 0
-    while r < rows:
-        height = tile_height(rows - r)
-        if a_row == 0:
-            at, row, step = a_at + r * length, 1, height
-        else:
-            at, row, step = a_at + r * a_row, a_row, a_k
-        to = c_at + r * c_row
-        if height == H0:
-            if narrow:
-                narrow0(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
+    narrow = columns <= tile_width(b) // WIDE
+    for line in range(lines):
+        r = 0
+        while r < rows:
+            height = tile_height(rows - r)
+            if a_row == 0:
+                at, row, step = a_at + r * length, 1, height
             else:
-                wide0(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        elif height == H1:
-            if narrow:
-                narrow1(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
+                at, row, step = a_at + line * a_line + r * a_row, a_row, a_k
+            old, to = start_at + r * start_row, c_at + line * c_line + r * c_row
+            if height == H0 and not narrow:
+                wide0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                      start, old, start_row, c, to, c_row, columns, add)
+            elif height == H0:
+                narrow0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                        start, old, start_row, c, to, c_row, columns, add)
+            elif height == H1 and not narrow:
+                wide1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                      start, old, start_row, c, to, c_row, columns, add)
+            elif height == H1:
+                narrow1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                        start, old, start_row, c, to, c_row, columns, add)
+            elif height == H2 and not narrow:
+                wide2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                      start, old, start_row, c, to, c_row, columns, add)
+            elif height == H2:
+                narrow2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                        start, old, start_row, c, to, c_row, columns, add)
+            elif height == H3 and not narrow:
+                wide3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                      start, old, start_row, c, to, c_row, columns, add)
+            elif height == H3:
+                narrow3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                        start, old, start_row, c, to, c_row, columns, add)
+            elif height == H4 and not narrow:
+                wide4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                      start, old, start_row, c, to, c_row, columns, add)
             else:
-                wide1(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        elif height == H2:
-            if narrow:
-                narrow2(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
+                narrow4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                        start, old, start_row, c, to, c_row, columns, add)
+            r += height
+
+
+@kernel
+def channel_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, length,
+                    start, start_at, start_row, c, c_at, c_row, columns, add, lines, a_line, c_line):
+    """The same channel by channel: c[r, n] = start[r, n] + sum over m, k of a[r, m, k, n] b[m, k, n], n side by side in all."""
+    for line in range(lines):
+        r = 0
+        while r < rows:
+            left = rows - r
+            at, old, to = a_at + line * a_line + r * a_row, start_at + r * start_row, c_at + line * c_line + r * c_row
+            if left >= C0:
+                channels0(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                r += C0
+            elif left >= C1:
+                channels1(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                r += C1
+            elif left >= C2:
+                channels2(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                r += C2
             else:
-                wide2(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        elif height == H3:
-            if narrow:
-                narrow3(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-            else:
-                wide3(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        elif narrow:
-            narrow4(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        else:
-            wide4(a, at, row, step, b, b_at, b_k, length, c, to, c_row, columns, add)
-        r += height
+                channels3(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                r += C3
+
+
+@kernel
+def dot_product(a, a_at, a_row, a_run, rows, b, b_at, b_n, b_run, runs, length, start, start_at, c, c_at, c_row, columns,
+                lines, a_line, c_line):
+    """For few columns: c[r, n] = start[n] + sum over m, k of a[r, m, k] b[n, m, k], k side by side in both."""
+    for line in range(lines):
+        n = 0
+        while n < columns:
+            three = columns - n >= 3
+            r = 0
+            while r < rows:
+                tall = rows >= DOT_ROWS
+                r = min(r, rows - DOT_ROWS) if tall else r          # the last tile may compute some rows once more
+                at, to = a_at + line * a_line + r * a_row, c_at + line * c_line + r * c_row + n
+                row, old = b_at + n * b_n, start_at + n
+                if tall and three:
+                    dots_tall3(a, at, a_row, a_run, b, row, b_n, b_run, runs, length, start, old, c, to, c_row)
+                elif tall:
+                    dots_tall1(a, at, a_row, a_run, b, row, b_n, b_run, runs, length, start, old, c, to, c_row)
+                elif three:
+                    dots3(a, at, a_row, a_run, b, row, b_n, b_run, runs, length, start, old, c, to, c_row)
+                else:
+                    dots1(a, at, a_row, a_run, b, row, b_n, b_run, runs, length, start, old, c, to, c_row)
+                r += DOT_ROWS if tall else 1
+            n += 3 if three else 1
+
+
+def product_address(product, dtype):
+    """Where `column_product`, `channel_product` or `dot_product` begins, for `call`."""
+    array, n = types.Array(from_dtype(dtype), 1, "C"), types.intp
+    if product is dot_product:
+        return address(product, dtype, array, n, n, n, n, array, n, n, n, n, n, array, n, array, n, n, n, n, n, n)
+    return address(product, dtype, array, n, n, n, n, n, array, n, n, n, n, n, array, n, n, array, n, n, n, types.boolean,
+                   n, n, n)
 
 
 @kernel

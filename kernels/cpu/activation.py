@@ -1,7 +1,9 @@
 """Activation functions, compiled for the CPU. Formulas and shapes: kernels/reference/activation.py."""
 import math
 
-from ._jit import kernel
+from numba import prange
+
+from ._jit import kernel, parallel_kernel, threads_for
 from ._math import exp, expm1, maximum, normal_cdf
 from ._math import sigmoid as _sigmoid
 from ._math import softplus as _softplus
@@ -12,8 +14,41 @@ GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
 
 
-@kernel
+SHARE = 1 << 16             # numbers for each thread that pay for waking it; only relu meets arrays so large (images)
+
+
 def relu(x, negative_slope, max_value, threshold, y):
+    threads = threads_for(x.size, SHARE)
+    if threads == 1:
+        _relu(x, negative_slope, max_value, threshold, y)
+    else:
+        _relu_parallel(x, negative_slope, max_value, threshold, threads, y)
+
+
+def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
+    threads = threads_for(x.size, SHARE)
+    if threads == 1:
+        _relu_backward(dy, x, y, negative_slope, max_value, threshold, dx)
+    else:
+        _relu_backward_parallel(dy, x, y, negative_slope, max_value, threshold, threads, dx)
+
+
+@parallel_kernel
+def _relu_parallel(x, negative_slope, max_value, threshold, threads, y):
+    for s in prange(threads):
+        part = slice(s * x.size // threads, (s + 1) * x.size // threads)
+        _relu(x[part], negative_slope, max_value, threshold, y[part])
+
+
+@parallel_kernel
+def _relu_backward_parallel(dy, x, y, negative_slope, max_value, threshold, threads, dx):
+    for s in prange(threads):
+        part = slice(s * x.size // threads, (s + 1) * x.size // threads)
+        _relu_backward(dy[part], x[part], y[part], negative_slope, max_value, threshold, dx[part])
+
+
+@kernel
+def _relu(x, negative_slope, max_value, threshold, y):
     number = x.dtype.type
     slope, top, theta, zero = number(negative_slope), number(max_value), number(threshold), number(0)
     bottom = zero if max_value < math.inf else -number(math.inf)
@@ -25,7 +60,7 @@ def relu(x, negative_slope, max_value, threshold, y):
 
 
 @kernel
-def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
+def _relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
     number = x.dtype.type
     slope, top, theta, zero, one = number(negative_slope), number(max_value), number(threshold), number(0), number(1)
     bounded = max_value < math.inf

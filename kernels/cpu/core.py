@@ -1,5 +1,11 @@
 """Rows of a table, masked steps and the bias, compiled for the CPU. Formulas and shapes: kernels/reference/core.py."""
-from ._jit import kernel
+import numpy as np
+from numba import prange
+
+from ._jit import kernel, parallel_kernel, threads_for
+
+ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
+SHARE = 1 << 16             # numbers for each thread that pay for waking it
 
 
 @kernel
@@ -39,8 +45,31 @@ def masking_apply(x, mask, y):
                 y[n, d] = 0
 
 
-@kernel
 def bias_backward(dz, db):
-    for n in range(dz.shape[0]):
-        for u in range(dz.shape[1]):
-            db[u] += dz[n, u]                               # from (4)
+    threads = threads_for(dz.size, SHARE)
+    if threads == 1:
+        _bias_backward(dz, 0, len(dz), db)
+    else:
+        _bias_backward_parallel(dz, threads, db)
+
+
+@parallel_kernel
+def _bias_backward_parallel(dz, threads, db):
+    partial = np.zeros((threads, db.size), db.dtype)
+    for s in prange(threads):
+        _bias_backward(dz, s * len(dz) // threads, (s + 1) * len(dz) // threads, partial[s])
+    for s in range(threads):
+        for u in range(db.size):
+            db[u] += partial[s, u]
+
+
+@kernel
+def _bias_backward(dz, first, last, db):
+    part = np.empty(db.size, db.dtype)
+    for top in range(first, last, ROWS):
+        part[:] = 0
+        for n in range(top, min(top + ROWS, last)):
+            for u in range(db.size):
+                part[u] += dz[n, u]                         # from (4)
+        for u in range(db.size):
+            db[u] += part[u]

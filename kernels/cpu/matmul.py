@@ -5,10 +5,11 @@ chunk the columns of b are packed, panel by panel, for many rows to read them, a
 Formula and shapes: kernels/reference/matmul.py.
 """
 import numpy as np
-from numba import get_num_threads, prange
+from numba import prange
 
-from ._jit import kernel, parallel_kernel
-from ._tile import START, VECTOR, WIDE, column_product, pack_columns, pack_rows
+from ._call import address, call
+from ._jit import kernel, parallel_kernel, threads_for
+from ._tile import column_product, pack_columns, pack_rows, product_address, tile_width
 
 CHUNK = 256                 # length of a chunk of k
 BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
@@ -20,55 +21,50 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
     work = a.size * c.shape[1]
-    if work >= 2 * PARALLEL_FROM:
-        _parallel(a, b, transpose_a, transpose_b, add, min(work // PARALLEL_FROM, get_num_threads()), c)
-    elif work:
-        _serial(a, b, transpose_a, transpose_b, add, c)
-    elif not add:
-        c.fill(0)                                           # an empty sum
-
-
-@kernel
-def _serial(a, b, transpose_a, transpose_b, add, c):
+    if not work:
+        if not add:
+            c.fill(0)                                       # an empty sum
+        return
     M, N = c.shape
     K = a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
-    _product(a.reshape(-1), START, a_row, a_k, b.reshape(-1), START, b_k, b_n, M, N, K, add, c.reshape(-1), START, N)
+    tile, a1, b1, c1 = product_address(column_product, c.dtype), a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    if work < 2 * PARALLEL_FROM:
+        _product(tile, a1, 0, a_row, a_k, b1, 0, b_k, b_n, M, N, K, add, c1, 0, N)
+    else:
+        part = address(_product, c.dtype, tile, a1, 0, a_row, a_k, b1, 0, b_k, b_n, M, N, K, add, c1, 0, N)
+        _parallel(part, tile, a1, a_row, a_k, b1, b_k, b_n, M, N, K, add, threads_for(work, PARALLEL_FROM), c1)
 
 
 @parallel_kernel
-def _parallel(a, b, transpose_a, transpose_b, add, threads, c):
-    M, N = c.shape
-    K = a.shape[0] if transpose_a else a.shape[1]
-    a_row, a_k = (1, M) if transpose_a else (K, 1)
-    b_k, b_n = (1, K) if transpose_b else (N, 1)
-    a1, b1, c1 = a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    width = WIDE * VECTOR // c.itemsize
+def _parallel(part, tile, a, a_row, a_k, b, b_k, b_n, M, N, K, add, threads, c):
+    width = tile_width(c)
     rows = (M + threads - 1) // threads if M >= N else M                        # each thread takes some of the rows,
     columns = N if M >= N else (N + threads * width - 1) // (threads * width) * width     # or some panels of columns
     for s in prange(threads):
         m, n = (s * rows, 0) if M >= N else (0, s * columns)
         if m < M and n < N:
-            _product(a1, m * a_row, a_row, a_k, b1, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
-                    c1, m * N + n, N)
+            call(part, tile, a, m * a_row, a_row, a_k, b, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
+                 c, m * N + n, N)
 
 
 @kernel
-def _product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
+def _product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
     """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
     if b_n != 1 or (rows >= PACK_FROM and length > 1 and length * columns > FITS):
-        _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row)
+        _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row)
     else:
-        width = WIDE * VECTOR // b.itemsize
+        width = tile_width(b)
         for n in range(0, columns, width):
             wide = min(width, columns - n)
-            column_product(a, a_at, a_row, a_k, rows, b, b_at + n, b_k, length, c, c_at + n, c_row, wide, add)
+            call(tile, a, a_at, a_row, a_k, 0, rows, b, b_at + n, b_k, 0, 1, length, c, c_at + n, c_row, c, c_at + n, c_row,
+                 wide, add, 1, 0, 0)
 
 
 @kernel
-def _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
-    width = WIDE * VECTOR // b.itemsize
+def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
+    width = tile_width(b)
     panels = (columns + width - 1) // width
     chunk = min(length, CHUNK)
     depth = min(length, chunk * max(1, PACKED // (chunk * columns)))            # whole chunks, or all there is
@@ -89,7 +85,8 @@ def _packed_product(a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, lengt
                 x, x_at, x_row, x_k = a, a_at + r * a_row + k * a_k, a_row, a_k
                 if pack_a:
                     pack_rows(a, x_at, a_row, a_k, height, part, packed_a)
-                    x, x_at, x_row, x_k = packed_a, START, START, START
+                    x, x_at, x_row, x_k = packed_a, 0, 0, 0
                 for p in range(panels):
-                    column_product(x, x_at, x_row, x_k, height, packed_b, ((k - top) * panels + p * part) * width, width, part,
-                                   c, c_at + r * c_row + p * width, c_row, min(width, columns - p * width), add or k > 0)
+                    to = c_at + r * c_row + p * width
+                    call(tile, x, x_at, x_row, x_k, 0, height, packed_b, ((k - top) * panels + p * part) * width, width, 0, 1,
+                         part, c, to, c_row, c, to, c_row, min(width, columns - p * width), add or k > 0, 1, 0, 0)

@@ -6,65 +6,59 @@ register tile adds its products straight into them. The recurrent weights are pa
 Formulas and shapes: kernels/reference/recurrent.py.
 """
 import numpy as np
-from numba import get_num_threads, prange
+from numba import prange
 
-from ._jit import kernel, parallel_kernel
+from ._call import address, call
+from ._jit import kernel, parallel_kernel, threads_for
 from ._math import sigmoid, tanh
-from ._tile import SIDE_BY_SIDE, START, VECTOR, WIDE, column_product, pack_columns, wide_vectors
+from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine
 TANH, SIGMOID, RELU = np.intp(1), np.intp(2), np.intp(3)
-PLAIN, TRANSPOSED, ADD = np.bool_(False), np.bool_(True), np.bool_(True)
+PLAIN, TRANSPOSED = np.bool_(False), np.bool_(True)
 I, F, C, O = range(4)       # the gates of an LSTM
 
 
 def simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, h):
-    threads = _threads(h.shape, W_h)
-    if threads == 1:
-        _simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, 0, h.shape[0], h)
-    else:
-        _simple_rnn_forward_parallel(z, W_h, h0, mask, go_backwards, activation, threads, h)
+    _run(_simple_rnn_forward, _simple_rnn_forward_parallel, W_h, (z, W_h, h0, mask, go_backwards, activation), (h,))
 
 
 def simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, dh, da):
-    threads = _threads(h.shape, W_h)
-    if threads == 1:
-        _simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, 0, h.shape[0], dh, da)
-    else:
-        _simple_rnn_backward_parallel(dy, W_h, h, mask, go_backwards, activation, threads, dh, da)
+    _run(_simple_rnn_backward, _simple_rnn_backward_parallel, W_h, (dy, W_h, h, mask, go_backwards, activation), (dh, da))
 
 
 def lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
-    threads = _threads(h.shape, U)
-    if threads == 1:
-        _lstm_forward(gates, U, h0, c0, mask, go_backwards, 0, h.shape[0], c, h)
-    else:
-        _lstm_forward_parallel(gates, U, h0, c0, mask, go_backwards, threads, c, h)
+    _run(_lstm_forward, _lstm_forward_parallel, U, (gates, U, h0, c0, mask, go_backwards), (c, h))
 
 
 def lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
-    threads = _threads(c.shape, U)
+    _run(_lstm_backward, _lstm_backward_parallel, U, (dy, U, gates, c0, c, mask, go_backwards), (dh, dc, da))
+
+
+def _run(part, parallel, weights, inputs, outputs):
+    """Let `part` walk through time with all rows of the batch, or each thread with some of them."""
+    B, T = inputs[0].shape[:2]
+    tile, threads = product_address(column_product, weights.dtype), _threads(B, T, weights)
     if threads == 1:
-        _lstm_backward(dy, U, gates, c0, c, mask, go_backwards, 0, c.shape[0], dh, dc, da)
+        part(tile, *inputs, 0, B, *outputs)
     else:
-        _lstm_backward_parallel(dy, U, gates, c0, c, mask, go_backwards, threads, dh, dc, da)
+        parallel(address(part, weights.dtype, tile, *inputs, 0, B, *outputs), tile, *inputs, threads, *outputs)
 
 
-def _threads(shape, weights):
+def _threads(B, T, weights):
     """How many threads share the batch: as many as the work keeps busy, each with one row at least."""
-    work = shape[0] * shape[1] * weights.size
-    return 1 if work < 2 * PARALLEL_FROM else min(get_num_threads(), work // PARALLEL_FROM, shape[0])
+    return max(1, min(threads_for(B * T * weights.size, PARALLEL_FROM), B))
 
 
 @parallel_kernel
-def _simple_rnn_forward_parallel(z, W_h, h0, mask, go_backwards, activation, threads, h):
+def _simple_rnn_forward_parallel(part, tile, z, W_h, h0, mask, go_backwards, activation, threads, h):
     B = h.shape[0]
     for s in prange(threads):
-        _simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, h)
+        call(part, tile, z, W_h, h0, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, h)
 
 
 @kernel
-def _simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, first, last, h):
+def _simple_rnn_forward(tile, z, W_h, h0, mask, go_backwards, activation, first, last, h):
     T, H = h.shape[1], h.shape[2]
     rows, panels = last - first, _packed(W_h, PLAIN)
     h_prev = h0[first:last].copy()
@@ -72,21 +66,21 @@ def _simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, first, last,
     for n in range(T):
         t = T - 1 - n if go_backwards else n
         _copy_in(z, first, t, a)
-        _add_product(h_prev, panels[0], a[0])                               # (1)
+        _add_product(tile, h_prev, panels[0], a[0])                               # (1)
         _activate(a.reshape(-1), activation)                                # (2)
         _keep_real(a[0], mask, first, t, h_prev)
         _copy_out(h_prev, first, t, h)
 
 
 @parallel_kernel
-def _simple_rnn_backward_parallel(dy, W_h, h, mask, go_backwards, activation, threads, dh, da):
+def _simple_rnn_backward_parallel(part, tile, dy, W_h, h, mask, go_backwards, activation, threads, dh, da):
     B = h.shape[0]
     for s in prange(threads):
-        _simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, dh, da)
+        call(part, tile, dy, W_h, h, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, dh, da)
 
 
 @kernel
-def _simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, first, last, dh_all, da):
+def _simple_rnn_backward(tile, dy, W_h, h, mask, go_backwards, activation, first, last, dh_all, da):
     T, H = h.shape[1], h.shape[2]
     rows, panels = last - first, _packed(W_h, TRANSPOSED)
     dh = dh_all[first:last]
@@ -99,7 +93,7 @@ def _simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, first, last
         _zero_masked(mask, first, t, h_t)
         _copy_gates_out(h_t, first, t, da)
         dh_prev[:] = 0
-        _add_product(h_t[0], panels[0], dh_prev)                            # from (1)
+        _add_product(tile, h_t[0], panels[0], dh_prev)                            # from (1)
         _keep_real(dh_prev, mask, first, t, dh)
 
 
@@ -134,14 +128,14 @@ def _slope(h, dh, activation):
 
 
 @parallel_kernel
-def _lstm_forward_parallel(gates, U, h0, c0, mask, go_backwards, threads, c, h):
+def _lstm_forward_parallel(part, tile, gates, U, h0, c0, mask, go_backwards, threads, c, h):
     B = h.shape[0]
     for s in prange(threads):
-        _lstm_forward(gates, U, h0, c0, mask, go_backwards, s * B // threads, (s + 1) * B // threads, c, h)
+        call(part, tile, gates, U, h0, c0, mask, go_backwards, s * B // threads, (s + 1) * B // threads, c, h)
 
 
 @kernel
-def _lstm_forward(gates, U, h0, c0, mask, go_backwards, first, last, c, h):
+def _lstm_forward(tile, gates, U, h0, c0, mask, go_backwards, first, last, c, h):
     T, H = h.shape[1], h.shape[2]
     rows, panels = last - first, _packed(U, PLAIN)
     h_prev, c_prev = h0[first:last].copy(), c0[first:last].copy()
@@ -150,7 +144,7 @@ def _lstm_forward(gates, U, h0, c0, mask, go_backwards, first, last, c, h):
         t = T - 1 - n if go_backwards else n
         _copy_in(gates, first, t, a)
         for gate in range(4):
-            _add_product(h_prev, panels[gate], a[gate])                     # [h_{t-1}, x_t]: h's part to x's
+            _add_product(tile, h_prev, panels[gate], a[gate])                     # [h_{t-1}, x_t]: h's part to x's
         _activate(a[I:C].reshape(-1), SIGMOID)                              # (004.LSTM.i), (004.LSTM.f)
         _activate(a[C].reshape(-1), TANH)                                   # (004.LSTM.C~)
         _activate(a[O].reshape(-1), SIGMOID)                                # (004.LSTM.o)
@@ -172,14 +166,14 @@ def _lstm_state(gates, c_prev, c, h):
 
 
 @parallel_kernel
-def _lstm_backward_parallel(dy, U, gates, c0, c, mask, go_backwards, threads, dh, dc, da):
+def _lstm_backward_parallel(part, tile, dy, U, gates, c0, c, mask, go_backwards, threads, dh, dc, da):
     B = c.shape[0]
     for s in prange(threads):
-        _lstm_backward(dy, U, gates, c0, c, mask, go_backwards, s * B // threads, (s + 1) * B // threads, dh, dc, da)
+        call(part, tile, dy, U, gates, c0, c, mask, go_backwards, s * B // threads, (s + 1) * B // threads, dh, dc, da)
 
 
 @kernel
-def _lstm_backward(dy, U, gates, c0, c, mask, go_backwards, first, last, dh_all, dc_all, da):
+def _lstm_backward(tile, dy, U, gates, c0, c, mask, go_backwards, first, last, dh_all, dc_all, da):
     T, H = c.shape[1], c.shape[2]
     rows, panels = last - first, _packed(U, TRANSPOSED)
     dh, dc = dh_all[first:last], dc_all[first:last]
@@ -199,7 +193,7 @@ def _lstm_backward(dy, U, gates, c0, c, mask, go_backwards, first, last, dh_all,
         _copy_gates_out(a, first, t, da)
         dh_prev[:] = 0
         for gate in range(4):
-            _add_product(a[gate], panels[gate], dh_prev)                    # all four gates read h_{t-1}
+            _add_product(tile, a[gate], panels[gate], dh_prev)                    # all four gates read h_{t-1}
         _keep_real(dh_prev, mask, first, t, dh)
         _keep_real(dc_prev, mask, first, t, dc)
 
@@ -278,7 +272,7 @@ def _packed(U, transposed):
     """The (H, H) weights of each gate, or their transposes, as panels of columns for the register tile."""
     H, N = U.shape
     u_k, u_n = (1, N) if transposed else (N, 1)
-    width = WIDE * VECTOR // U.itemsize
+    width = tile_width(U)
     panels = np.empty((N // H, (H + width - 1) // width * H * width), U.dtype)
     for gate in range(N // H):
         for n in range(0, H, width):
@@ -287,10 +281,10 @@ def _packed(U, transposed):
 
 
 @kernel
-def _add_product(a, panels, c):
+def _add_product(tile, a, panels, c):
     """c += a times the packed weights of one gate, for the rows of one thread."""
     rows, H = a.shape
-    width = WIDE * VECTOR // a.itemsize
+    a1, c1 = a.reshape(-1), c.reshape(-1)
+    width = tile_width(a)
     for n in range(0, H, width):
-        wide = min(width, H - n)
-        column_product(a.reshape(-1), START, H, SIDE_BY_SIDE, rows, panels, n * H, width, H, c.reshape(-1), n, H, wide, ADD)
+        call(tile, a1, 0, H, 1, 0, rows, panels, n * H, width, 0, 1, H, c1, n, H, c1, n, H, min(width, H - n), True, 1, 0, 0)

@@ -8,7 +8,55 @@ from nblayers.layers.input_spec import InputSpec
 if TYPE_CHECKING:
     from nblayers.graph import Input, InputLayer
     from nblayers.layers.activation import Activation
+    from nblayers.layers.convolution import (
+        Conv1D,
+        Conv1DTranspose,
+        Conv2D,
+        Conv2DTranspose,
+        Conv3D,
+        Conv3DTranspose,
+        Convolution1D,
+        Convolution1DTranspose,
+        Convolution2D,
+        Convolution2DTranspose,
+        Convolution3D,
+        Convolution3DTranspose,
+        DepthwiseConv1D,
+        DepthwiseConv2D,
+        SeparableConv1D,
+        SeparableConv2D,
+        SeparableConvolution1D,
+        SeparableConvolution2D,
+    )
     from nblayers.layers.core import Dense, Embedding, Identity, Lambda, Linear, Masking
+    from nblayers.layers.pooling import (
+        AveragePooling1D,
+        AveragePooling2D,
+        AveragePooling3D,
+        AvgPool1D,
+        AvgPool2D,
+        AvgPool3D,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalAveragePooling3D,
+        GlobalAvgPool1D,
+        GlobalAvgPool2D,
+        GlobalAvgPool3D,
+        GlobalMaxPool1D,
+        GlobalMaxPool2D,
+        GlobalMaxPool3D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        GlobalMaxPooling3D,
+        MaxPool1D,
+        MaxPool2D,
+        MaxPool3D,
+        MaxPooling1D,
+        MaxPooling2D,
+        MaxPooling3D,
+        PaddedAveragePooling,
+        PaddedMaxPooling,
+    )
     from nblayers.layers.recurrent import LSTM, RNN, LSTMCell, SimpleRNN, SimpleRNNCell
     from nblayers.layers.regularization import Dropout
     from nblayers.layers.reshaping import Flatten
@@ -17,7 +65,20 @@ if TYPE_CHECKING:
 _HOMES = {
     "nblayers.graph": ("Input", "InputLayer"),
     "nblayers.layers.activation": ("Activation",),
+    "nblayers.layers.convolution": (
+        "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D",
+        "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Convolution3DTranspose",
+        "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D",
+        "SeparableConvolution2D"),
+    "nblayers.layers.convolution.pytorch": (                    # nblayers.nn's: saved models look for them here
+        "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"),
     "nblayers.layers.core": ("Dense", "Embedding", "Identity", "Lambda", "Linear", "Masking"),
+    "nblayers.layers.pooling": (
+        "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D",
+        "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D",
+        "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+        "GlobalMaxPooling3D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+        "PaddedAveragePooling", "PaddedMaxPooling"),
     "nblayers.layers.recurrent": ("LSTM", "LSTMCell", "RNN", "SimpleRNN", "SimpleRNNCell"),
     "nblayers.layers.regularization": ("Dropout",),
     "nblayers.layers.reshaping": ("Flatten",),
@@ -25,8 +86,15 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "LSTM", "RNN", "Activation", "Dense", "Dropout", "Embedding", "Flatten", "Identity", "Input", "InputLayer", "InputSpec",
-    "LSTMCell", "Lambda", "Layer", "Linear", "Masking", "SimpleRNN", "SimpleRNNCell",
+    "LSTM", "RNN", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
+    "AvgPool3D", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D",
+    "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Convolution3DTranspose", "Dense",
+    "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D",
+    "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Identity", "Input", "InputLayer",
+    "InputSpec", "LSTMCell", "Lambda", "Layer", "Linear", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
+    "MaxPooling2D", "MaxPooling3D", "PaddedAveragePooling", "PaddedMaxPooling", "SeparableConv1D", "SeparableConv2D",
+    "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "SimpleRNNCell",
 ]
 
 

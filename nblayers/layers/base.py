@@ -68,6 +68,7 @@ class Layer:
 
     supports_masking = False            # a mask that comes in goes on to the next layer
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
+    input_gradient = True               # False: nobody asks for dL/dx (a model's first layer in `fit`), backward may return None
     input_spec: InputSpec | list[InputSpec] | None = None
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,

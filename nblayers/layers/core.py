@@ -85,12 +85,14 @@ class Dense(Layer):
         self.cache = self.Cache(x, z, y)
         return y
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
         x, z, y = self.cache.x, self.cache.z, self.cache.y
         dz = _rows(activations.differentiate(self.activation, z, y, dy, self.device))   # from (2)
         if self.bias is not None:
             self.kernels.core.bias_backward(dz, self.bias.grad)                         # from (1): b is in every row
         self.matmul(_rows(x), dz, self.kernel.grad, transpose_a=True, add=True)         # from (1): dW += x^T dz
+        if not self.input_gradient:
+            return None
         return self.matmul(dz, self.kernel.value, transpose_b=True).reshape(x.shape)    # from (1): dx = dz W^T
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -148,11 +150,13 @@ class Linear(Layer):
         self.cache = self.Cache(x)
         return y
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
         x, dy = self.cache.x, _rows(dy)
         if self.bias is not None:
             self.kernels.core.bias_backward(dy, self.bias.grad)                         # from (1): b is in every row
         self.matmul(dy, _rows(x), self.weight.grad, transpose_a=True, add=True)         # from (1): dW += dy^T x
+        if not self.input_gradient:
+            return None
         return self.matmul(dy, self.weight.value).reshape(x.shape)                      # from (1): dx = dy W
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import config
+from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
 from nblayers.layers.input_spec import InputSpec
 
@@ -33,9 +33,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = config.image_data_format() if data_format is None else str(data_format).lower()
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(f"{self.described}: expected data_format 'channels_last' or 'channels_first', got {data_format!r}")
+        self.data_format = windows.data_format(self, data_format)
         self.built = True
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:

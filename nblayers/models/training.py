@@ -183,7 +183,11 @@ class Trainer(Layer):
         loss += parts.penalties()
         for parameter in parts.parameters:
             parameter.zero_grad()
-        self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
+        self.input_gradient = False
+        try:
+            self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
+        finally:
+            self.input_gradient = True
         interrupts.hold()
         self.optimizer.step(parts.trainable, self.device)
         interrupts.release()

@@ -1,0 +1,123 @@
+"""Convolution and pooling layers, forward and backward together, float32: nblayers against PyTorch in its faster memory format.
+
+`python benchmarks/limits.py` measures what the machine can do at most, to be read beside the last column.
+"""
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+from alternate import Cases, compare
+
+
+class Case(NamedTuple):
+    """One layer and the input (batch, places…, channels) that it is given."""
+
+    layer: str
+    shape: tuple[int, ...]
+    filters: int = 0
+    kernel: int = 3
+    stride: int = 1
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape) - 2
+
+    @property
+    def name(self) -> str:
+        return f"{self.layer} {self.shape}" + (f"->{self.filters} k{self.kernel}" if self.filters else "")
+
+
+CASES = [
+    Case("Conv2D", (32, 28, 28, 1), 32), Case("Conv2D", (64, 64, 64, 3), 32), Case("Conv2D", (32, 32, 32, 32), 64),
+    Case("Conv2D", (16, 56, 56, 64), 64), Case("Conv2D", (8, 14, 14, 256), 256), Case("Conv2D", (32, 28, 28, 64), 128, 1),
+    Case("Conv1D", (32, 100, 64), 64), Case("Conv3D", (4, 16, 32, 32, 16), 16), Case("DepthwiseConv2D", (32, 32, 32, 64)),
+    Case("Conv2DTranspose", (16, 16, 16, 64), 32, 3, 2), Case("MaxPooling2D", (32, 64, 64, 32)),
+    Case("AveragePooling2D", (32, 64, 64, 32)), Case("GlobalAveragePooling2D", (32, 32, 32, 64)),
+]
+
+
+def work(case: Case) -> tuple[float, str]:
+    """Three products of a convolution; for what memory decides, the numbers read and written."""
+    x, taps = math.prod(case.shape), case.kernel ** case.rank
+    if case.filters:
+        return 6 * x * case.filters * taps, "Gflop"             # a transposed layer has as many paths from an input
+    passes = {"DepthwiseConv2D": 6, "GlobalAveragePooling2D": 2}.get(case.layer, 2.5)       # pooling: x, dx, y, dy
+    return 4 * passes * x, "GB"
+
+
+def our_layer(case: Case):
+    from nblayers import layers
+    made = getattr(layers, case.layer)
+    if "Pooling" in case.layer:
+        return made() if "Global" in case.layer else made(2)
+    arguments = dict(kernel_size=case.kernel, strides=case.stride, padding="same")
+    return made(case.filters, **arguments) if case.filters else made(**arguments)
+
+
+def ours() -> Cases:
+    def case(one: Case):
+        layer = our_layer(one)
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=one.shape).astype("f4")
+        dy = rng.normal(size=layer.forward(x).shape).astype("f4")
+
+        def run():
+            layer.forward(x, training=True)
+            layer.zero_grad()
+            layer.backward(dy)
+        return run
+    return {one.name: case(one) for one in CASES}
+
+
+def torch_layer(case: Case):
+    import torch
+    C, F, k = case.shape[-1], case.filters, case.kernel
+    if case.layer == "DepthwiseConv2D":
+        return torch.nn.Conv2d(C, C, k, padding=k // 2, groups=C)
+    if case.layer == "Conv2DTranspose":
+        return torch.nn.ConvTranspose2d(C, F, k, stride=case.stride, padding=1, output_padding=1)
+    if case.layer == "GlobalAveragePooling2D":
+        return torch.nn.AdaptiveAvgPool2d(1)
+    if case.layer in ("MaxPooling2D", "AveragePooling2D"):
+        return torch.nn.MaxPool2d(2) if case.layer == "MaxPooling2D" else torch.nn.AvgPool2d(2)
+    return getattr(torch.nn, f"Conv{case.rank}d")(C, F, k, padding=k // 2)
+
+
+def torchs() -> Cases:
+    import torch
+    torch.set_num_threads(2)
+
+    def in_format(one: Case, memory_format):
+        rng = np.random.default_rng(0)
+        layer = torch_layer(one).to(memory_format=memory_format)
+        x = torch.from_numpy(np.moveaxis(rng.normal(size=one.shape).astype("f4"), -1, 1))
+        x = x.contiguous(memory_format=memory_format).requires_grad_()
+        dy = torch.randn(layer(x).shape).contiguous(memory_format=memory_format)
+
+        def run():
+            layer.zero_grad()
+            x.grad = None
+            layer(x).backward(dy)
+        return run
+
+    def faster(one: Case):
+        last = {1: None, 2: torch.channels_last, 3: torch.channels_last_3d}[one.rank]
+        runs = [in_format(one, memory_format) for memory_format in (torch.contiguous_format, last) if memory_format is not None]
+        return min(runs, key=quick)
+    return {one.name: faster(one) for one in CASES}
+
+
+def quick(run) -> float:
+    """The shortest of ten runs."""
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+if __name__ == "__main__":
+    compare("convolution and pooling, forward + backward", {"nblayers": ours, "torch": torchs}, target=1.0, rounds=3,
+            work={case.name: work(case) for case in CASES})

@@ -1,0 +1,45 @@
+"""Calling a kernel by its address: it is compiled once, and not again inside every kernel that calls it.
+
+    part = address(_part, x.dtype, x, 0, 10, y)         # in Python: where the kernel for arguments of these types begins
+    call(part, x, first, last, y)                       # in a kernel that is given `part`
+
+That keeps the large kernels that many others need, and the body of a parallel loop, from being compiled two and three times.
+"""
+from typing import Any
+
+from numba import typeof, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+_known: dict[tuple[Any, Any], int] = {}
+
+
+def address(function: Any, dtype: Any, *arguments: Any) -> int:
+    """Where the kernel begins, compiled if need be; its arguments' types are those of these examples and follow from dtype."""
+    if (function, dtype) not in _known:
+        signature = tuple(_plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
+        function.compile(signature)
+        compiled = function.overloads[signature]
+        _known[function, dtype] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return _known[function, dtype]
+
+
+def _plain(kind: types.Type) -> types.Type:
+    """All integers go as intp, so that caller and callee agree."""
+    return types.intp if isinstance(kind, types.Integer) else types.unliteral(kind)
+
+
+@intrinsic
+def call(typingctx, function, *arguments):
+    kinds = tuple(_plain(kind) for kind in arguments)
+
+    def codegen(context, builder, sig, args):
+        convention = context.call_conv
+        pointer = builder.inttoptr(args[0], convention.get_function_type(types.none, kinds).as_pointer())
+        values = cgutils.unpack_tuple(builder, args[1])
+        status, _ = convention.call_function(builder, pointer, types.none, kinds, values)
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.none(function, types.Tuple(kinds)), codegen

@@ -1,0 +1,247 @@
+"""Convolution, compiled for the CPU: every convolution is one walk of a register tile over an image.
+
+The tile (`_tile.py`) multiplies the windows of neighbouring outputs with a packed panel of weights; `_walk.py` says where they
+lie. The transposed convolution is the same walk over turned weights, once for each residue of the stride; the weight gradient
+is the same tile, summing over pixels. A depthwise convolution takes a tile in which every channel meets its own weights
+alone, and few outputs a tile that sums along the channels. Where it pays, a 3 x 3 window takes a quarter of the multiplications
+(`_winograd.py`). Formulas and shapes: kernels/reference/convolution.py.
+"""
+import math
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from . import _winograd
+from ._call import address, call
+from ._jit import kernel, parallel_kernel, threads_for
+from ._tile import VECTOR, WIDE, channel_product, column_product, dot_product, pack_columns, product_address, tile_width
+from ._walk import PIXELS, Weights, first_window, gather, pack, plan, segment, sums_along_channels
+
+FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
+PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
+PRIVATE = 1 << 18           # elements of weight gradients that threads may keep for themselves and add up at the end
+
+
+def convolve(x, w, b, strides, padding, dilation, groups, y):
+    _KD, KH, KW, channels, F = w.shape
+    taps, groups, multiplier = w.shape[:3], *_kind(x.shape[4], F, groups)
+    threads = threads_for(y.size // F * w.size // groups, PARALLEL_FROM)
+    walk = plan(x.shape, y.shape, taps, strides, dilation, padding, groups, threads, multiplier=multiplier)
+    weights = Weights(0, KH * KW * channels * F, KW * channels * F, channels * F, F, 1, F // groups)
+    _correlate(x, w, b, walk, weights, threads, y)
+
+
+def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
+    C, F = y.shape[4], w.shape[4]
+    groups, multiplier = _kind(C, F, groups)
+    if multiplier > 1:                                          # channel by channel first, then the sum over its outputs
+        apart = np.empty((*y.shape[:4], F), y.dtype)
+        _transposed(x, w, np.zeros(F, b.dtype), strides, padding, dilation, 1, 1, apart)
+        np.sum(apart.reshape(*y.shape, multiplier), axis=-1, out=y)
+        y += b
+    else:
+        _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y)
+
+
+def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y):
+    """The outputs of each residue are a convolution of stride 1 over x, with those taps that end there, the last one first."""
+    _KD, KH, KW, channels, F = w.shape
+    N = y.shape[4]
+    threads = threads_for(x.size // F * w.size // groups, PARALLEL_FROM)
+    way = (KH * KW * channels * F, KW * channels * F, channels * F)             # to the next tap
+    steps = (math.prod(y.shape[2:]), y.shape[3] * N, N)                         # to the next output
+    axes = (_residues(*sizes) for sizes in zip(y.shape[1:4], w.shape[:3], strides, dilation, padding, strict=True))
+    for parts in product(*axes):
+        if any(part.taps == 0 for part in parts):                               # no window ends here: the bias alone
+            y[(slice(None), *(slice(part.first, None, s) for part, s in zip(parts, strides, strict=True)))] = b
+            continue
+        places = (sum(part.first * step for part, step in zip(parts, steps, strict=True)), math.prod(y.shape[1:]),
+                  *(s * step for s, step in zip(strides, steps, strict=True)))
+        walk = plan(x.shape, (len(y), *(part.count for part in parts), N), tuple(part.taps for part in parts), (1, 1, 1),
+                     tuple(part.dilation for part in parts), tuple(part.before for part in parts), groups, threads,
+                     multiplier=multiplier, places=None if strides == (1, 1, 1) else places)
+        at = sum(part.last_tap * step for part, step in zip(parts, way, strict=True))
+        back = (-part.tap_step * step for part, step in zip(parts, way, strict=True))
+        c, n = (F, 1) if multiplier else (1, F)                                 # w^T: from the filters to the channels
+        _correlate(x, w, b, walk, Weights(at, *back, c, n, F // groups), threads, y)
+
+
+def _kind(C, F, groups):
+    """Groups and multiplier: with a group for each channel the convolution is depthwise, and the walk needs no groups."""
+    return (1, F // C) if groups == C > 1 else (groups, 0)
+
+
+class Residue(NamedTuple):
+    """The outputs first, first + s, … of an axis: a convolution of stride 1 with every tap_step-th tap, the last one first."""
+
+    first: int
+    count: int
+    taps: int
+    last_tap: int
+    tap_step: int
+    dilation: int
+    before: int
+
+
+@lru_cache(maxsize=1024)
+def _residues(m, k, s, d, p):
+    """Of m outputs of a transposed axis of k taps: output i s + t d - p takes tap t of input i."""
+    common = math.gcd(s, d)
+    tap_step, dilation = s // common, d // common
+    found = []
+    for first in range(min(s, m)):
+        count = (m - first + s - 1) // s
+        start = next((t for t in range(min(k, tap_step)) if (first + p - t * d) % s == 0), None)
+        if start is None:
+            found.append(Residue(first, count, 0, 0, tap_step, dilation, 0))
+        else:
+            taps = (k - start + tap_step - 1) // tap_step
+            before = (taps - 1) * dilation - (first + p - start * d) // s
+            found.append(Residue(first, count, taps, start + (taps - 1) * tap_step, tap_step, dilation, before))
+    return found
+
+
+def _correlate(x, w, b, walk, weights, threads, y):
+    width = WIDE * VECTOR // w.itemsize
+    units = walk.groups * -(-walk.N // walk.groups // width)
+    panels = np.empty(units * walk.runs * walk.length * width, w.dtype)
+    x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
+    if _winograd.pays(walk):
+        _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
+        return
+    product = product_address(channel_product if walk.multiplier else column_product, x.dtype)
+    dots = product_address(dot_product, x.dtype)
+    if threads == 1:
+        pack(w1, walk, weights, 0, units, panels)
+        _correlate_segments(product, dots, x1, panels, b, walk, 0, walk.segments, y1)
+    else:
+        part = address(_correlate_segments, x.dtype, product, dots, x1, panels, b, walk, 0, walk.segments, y1)
+        packing = address(pack, x.dtype, w1, walk, weights, 0, units, panels)
+        _correlate_parallel(part, packing, product, dots, x1, w1, b, walk, weights, units, threads, panels, y1)
+
+
+def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
+    F = dy.shape[4]
+    groups, multiplier = _kind(x.shape[4], F, groups)
+    threads = threads_for(dy.size // F * dw.size // groups, PARALLEL_FROM)
+    walk = plan(x.shape, dy.shape, dw.shape[:3], strides, dilation, padding, groups, threads,
+                 FEWER_PIXELS if dw.size <= PRIVATE else PIXELS, multiplier)
+    units = groups * -(-F // groups // (WIDE * VECTOR // dw.itemsize))
+    x1, dy1, dw1 = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
+    if _winograd.pays(walk):
+        _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
+        return
+    product = product_address(channel_product if multiplier else column_product, x.dtype)
+    if threads == 1:
+        _weight_gradient_segments(product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
+        return
+    part = address(_weight_gradient_segments, x.dtype, product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
+    if dw.size * threads > PRIVATE and units >= threads:
+        _weight_gradient_by_columns(part, product, x1, dy1, walk, units, threads, dw1)
+    else:
+        _weight_gradient_by_segments(part, product, x1, dy1, walk, units, min(threads, walk.segments), dw1)
+
+
+@parallel_kernel
+def _correlate_parallel(part, packing, product, dots, x, w, b, walk, weights, units, threads, panels, y):
+    for s in prange(threads):
+        call(packing, w, walk, weights, s * units // threads, (s + 1) * units // threads, panels)
+    for s in prange(threads):
+        first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
+        call(part, product, dots, x, panels, b, walk, first, last, y)
+
+
+@kernel
+def _correlate_segments(product, dots, x, panels, b, walk, first, last, y):
+    """The outputs of some segments: (1) of the formula."""
+    width = tile_width(x)
+    columns = walk.N // walk.groups
+    each = (columns + width - 1) // width
+    scratch = np.empty(0 if walk.in_place else min(walk.together, last - first) * walk.size, x.dtype)
+    source = x if walk.in_place else scratch
+    few = sums_along_channels(walk, width)
+    for block in range(first, last, walk.together):
+        end = min(block + walk.together, last)
+        for unit in range(walk.groups * each):
+            group, n = unit // each, unit % each * width
+            if n == 0 and not walk.in_place:
+                for t in range(block, end):
+                    gather(x, walk, t, group, scratch, (t - block) * walk.size)
+            channel, panel = group * columns + n, unit * walk.runs * walk.length * width
+            for t in range(block, end):
+                image, od, i, j = segment(walk, t)
+                at = first_window(walk, image, od, i, j) if walk.in_place else (t - block) * walk.size
+                to = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel + channel
+                lines, rows, wide = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j), min(width, columns - n)
+                if few:
+                    call(dots, source, at, walk.pixel, walk.run_step, rows, panels, panel, walk.runs * walk.length, walk.length,
+                         walk.runs, walk.length, b, channel, y, to, walk.y_pixel, wide, lines, walk.row, walk.y_row)
+                else:
+                    call(product, source, at + (n if walk.multiplier else 0), walk.pixel, walk.step, walk.run_step, rows,
+                         panels, panel, width, walk.length * width, walk.runs, walk.length, b, channel, 0,
+                         y, to, walk.y_pixel, wide, True, lines, walk.row, walk.y_row)
+
+
+@parallel_kernel
+def _weight_gradient_by_columns(part, product, x, dy, walk, units, threads, dw):
+    for s in prange(threads):
+        call(part, product, x, dy, walk, 0, walk.segments, s * units // threads, (s + 1) * units // threads, dw)
+
+
+@parallel_kernel
+def _weight_gradient_by_segments(part, product, x, dy, walk, units, threads, dw):
+    partial = np.zeros((threads, dw.size), dw.dtype)
+    for s in prange(threads):
+        first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
+        call(part, product, x, dy, walk, first, last, 0, units, partial[s])
+    for s in range(threads):
+        for n in range(dw.size):
+            dw[n] += partial[s, n]
+
+
+@kernel
+def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, last_unit, dw):
+    """What some segments add to the weight gradients of some panels of columns: (3) of the formula."""
+    width = tile_width(x)
+    columns = walk.N // walk.groups
+    each = (columns + width - 1) // width
+    channels = 1 if walk.multiplier else walk.C // walk.groups
+    whole = width >= walk.N                         # dy is a panel as it lies
+    area = 0 if whole else walk.rows * walk.cols * width
+    reps = walk.runs // (walk.KD * walk.KH)         # KW where the taps of a row are runs of their own
+    scratch = np.empty(0 if walk.in_place else min(walk.together, last - first) * walk.size, x.dtype)
+    packed = np.empty(min(walk.together, last - first) * area, x.dtype)
+    source, upstream = x if walk.in_place else scratch, dy if whole else packed
+    for block in range(first, last, walk.together):
+        end = min(block + walk.together, last)
+        for unit in range(first_unit, last_unit):
+            group, n = unit // each, unit % each * width
+            channel, wide = group * columns + n, min(width, columns - n)
+            if not walk.in_place and (n == 0 or unit == first_unit):
+                for t in range(block, end):
+                    gather(x, walk, t, group, scratch, (t - block) * walk.size)
+            if not whole:
+                for t in range(block, end):
+                    image, od, i, j = segment(walk, t)
+                    for r in range(min(walk.rows, walk.OH - i)):
+                        at = walk.y_at + image * walk.y_image + od * walk.y_plane + (i + r) * walk.y_row + j * walk.y_pixel
+                        pack_columns(dy, at + channel, walk.y_pixel, 1, min(walk.cols, walk.OW - j), wide,
+                                     packed, (t - block) * area + r * walk.cols * width, width)
+            for run in range(walk.runs):
+                kh, kd, kw = run // (walk.KD * reps), run // reps % walk.KD, run % reps
+                to = ((kd * walk.KH + kh) * walk.KW + kw) * channels * walk.N + channel
+                for t in range(block, end):
+                    image, od, i, j = segment(walk, t)
+                    at = first_window(walk, image, od, i, j) if walk.in_place else (t - block) * walk.size
+                    if whole:
+                        up = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel + channel
+                        up_pixel, up_row = walk.y_pixel, walk.y_row
+                    else:
+                        up, up_pixel, up_row = (t - block) * area, width, walk.cols * width
+                    at += run * walk.run_step + (n if walk.multiplier else 0)
+                    call(product, source, at, walk.step, walk.pixel, walk.row, walk.length, upstream, up, up_pixel, up_row,
+                         min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j), dw, to, walk.N, dw, to, walk.N, wide, True,
+                         1, 0, 0)

@@ -1,0 +1,269 @@
+"""Pooling, compiled for the CPU. Formulas and shapes: kernels/reference/pooling.py.
+
+Pooling does one comparison or addition for each number that it reads: memory decides its speed. So every array is walked
+through once in the order in which it lies, and the channels of a cell, which lie side by side, are worked on in vectors.
+Threads share the rows of the output; in a gradient the output is dx, and each of its rows collects from the windows over it.
+No two threads write the same number, and what does not overlap is written once.
+"""
+import numpy as np
+from numba import prange
+
+from ._jit import kernel, parallel_kernel, threads_for
+from ._lanes import beats, equal, lanes_of, load, narrow, select, splat, store, widen
+
+SHORT = 32                  # cells of a window that are summed in its own precision, with no loss to speak of
+PARALLEL_FROM = 1 << 15     # numbers read and written by each thread that pay for waking it
+
+
+def max_pool(x, size, strides, padding, y, index):
+    threads = threads_for(x.size + 2 * y.size, PARALLEL_FROM)
+    if threads > 1:
+        _max_pool_parallel(x, size, strides, padding, threads, y, index)
+    else:
+        _max_rows(x, 0, _rows(y), size, strides, padding, y, index)
+
+
+def max_pool_gradient(dy, index, size, strides, padding, dx):
+    threads = threads_for(dx.size + 2 * dy.size, PARALLEL_FROM)
+    if threads > 1:
+        _max_gradient_parallel(dy, index, size, strides, padding, threads, dx)
+    else:
+        _max_gradient_rows(dy, index, 0, _rows(dx), size, strides, padding, dx)
+
+
+def average_pool(x, size, strides, padding, y):
+    threads = threads_for(x.size + y.size, PARALLEL_FROM)
+    if threads > 1:
+        _average_pool_parallel(x, size, strides, padding, threads, y)
+    else:
+        _average_rows(x, 0, _rows(y), size, strides, padding, y)
+
+
+def average_pool_gradient(dy, size, strides, padding, dx):
+    threads = threads_for(dx.size + dy.size, PARALLEL_FROM)
+    if threads > 1:
+        _average_gradient_parallel(dy, size, strides, padding, threads, dx)
+    else:
+        _average_gradient_rows(dy, 0, _rows(dx), size, strides, padding, dx)
+
+
+def _rows(y):
+    return y.shape[0] * y.shape[1] * y.shape[2]
+
+
+@parallel_kernel
+def _max_pool_parallel(x, size, strides, padding, threads, y, index):
+    rows = y.shape[0] * y.shape[1] * y.shape[2]
+    for t in prange(threads):
+        _max_rows(x, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, y, index)
+
+
+@parallel_kernel
+def _max_gradient_parallel(dy, index, size, strides, padding, threads, dx):
+    rows = dx.shape[0] * dx.shape[1] * dx.shape[2]
+    for t in prange(threads):
+        _max_gradient_rows(dy, index, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, dx)
+
+
+@parallel_kernel
+def _average_pool_parallel(x, size, strides, padding, threads, y):
+    rows = y.shape[0] * y.shape[1] * y.shape[2]
+    for t in prange(threads):
+        _average_rows(x, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, y)
+
+
+@parallel_kernel
+def _average_gradient_parallel(dy, size, strides, padding, threads, dx):
+    rows = dx.shape[0] * dx.shape[1] * dx.shape[2]
+    for t in prange(threads):
+        _average_gradient_rows(dy, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, dx)
+
+
+@kernel
+def _unravel(row, depth, height):
+    """Sample, depth and height of a row."""
+    return row // (depth * height), row // height % depth, row % height
+
+
+@kernel
+def _next(n, d, h, depth, height):
+    """Those of the next row, without the divisions."""
+    if h + 1 < height:
+        return n, d, h + 1
+    return (n, d + 1, 0) if d + 1 < depth else (n + 1, 0, 0)
+
+
+@kernel
+def _inside(i, k, s, p, n):
+    """Of window i on an axis of n cells: the first and the last-plus-one k inside the image, and where k = 0 lies."""
+    start = i * s - p
+    return max(0, -start), min(k, n - start), start                                     # (1)
+
+
+@kernel
+def _windows_over(places, k, s, p, windows):
+    """For each place on an axis of the image: the first and the last-plus-one window in which it lies."""
+    over = np.empty((places, 2), np.intp)
+    for place in range(places):
+        over[place, 0] = max(0, (place + p - k) // s + 1)
+        over[place, 1] = min((place + p) // s + 1, windows)
+    return over
+
+
+@kernel
+def _lines(n, i, j, shape, size, strides, padding, cells, places):
+    """Where the lines of the windows (i, j, ·) begin: in the image, counted in cells, and in the window. Returns how many."""
+    d0, d1, d = _inside(i, size[0], strides[0], padding[0], shape[1])
+    h0, h1, h = _inside(j, size[1], strides[1], padding[1], shape[2])
+    count = 0
+    for kd in range(d0, d1):
+        for kh in range(h0, h1):
+            cells[count] = ((n * shape[1] + d + kd) * shape[2] + h + kh) * shape[3]
+            places[count] = (kd * size[1] + kh) * size[2]
+            count += 1
+    return count
+
+
+@kernel
+def _max_rows(x, row, stop, size, strides, padding, y, index):
+    W, C = x.shape[3:]
+    OW = y.shape[3]
+    x1, y1, index1 = x.reshape(-1), y.reshape(-1), index.reshape(-1)
+    cells, places = np.empty(size[0] * size[1], np.intp), np.empty(size[0] * size[1], np.int32)
+    n, i, j = _unravel(row, y.shape[1], y.shape[2])
+    while row < stop:
+        lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
+        for k in range(OW):
+            w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+            for c in range(0, C, lanes_of(x)):
+                left, to = C - c, (row * OW + k) * C + c
+                best = load(x1, (cells[0] + w + w0) * C + c, left, x)
+                winner = splat(np.int32(places[0] + w0), x)
+                for l in range(lines):
+                    at, place = (cells[l] + w) * C + c, places[l]
+                    for kw in range(w0, w1):
+                        value = load(x1, at + kw * C, left, x)
+                        wins = beats(value, best)
+                        best = select(wins, value, best)                                # (2)
+                        winner = select(wins, splat(np.int32(place + kw), x), winner)   # (3)
+                store(best, y1, to, left)
+                store(winner, index1, to, left)
+        row += 1
+        n, i, j = _next(n, i, j, y.shape[1], y.shape[2])
+
+
+@kernel
+def _average_rows(x, row, stop, size, strides, padding, y):
+    W, C = x.shape[3:]
+    OW = y.shape[3]
+    x1, y1 = x.reshape(-1), y.reshape(-1)
+    cells, places = np.empty(size[0] * size[1], np.intp), np.empty(size[0] * size[1], np.int32)
+    zero = splat(x.dtype.type(0), x)
+    n, i, j = _unravel(row, y.shape[1], y.shape[2])
+    while row < stop:
+        lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
+        for k in range(OW):
+            w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+            share = splat(x.dtype.type(1 / (lines * (w1 - w0))), x)
+            for c in range(0, C, lanes_of(x)):
+                left = C - c
+                if lines * (w1 - w0) > SHORT:
+                    total = _long_sum(x1, cells, lines, w + w0, w1 - w0, C, c)
+                else:
+                    total = zero
+                    for l in range(lines):
+                        at = (cells[l] + w) * C + c
+                        for kw in range(w0, w1):
+                            total = total + load(x1, at + kw * C, left, x)
+                store(total * share, y1, (row * OW + k) * C + c, left)                  # (4)
+        row += 1
+        n, i, j = _next(n, i, j, y.shape[1], y.shape[2])
+
+
+@kernel
+def _long_sum(x, cells, lines, w, width, C, c):
+    """The sum of a large window: four cells at a time are added to a sum in double precision."""
+    total, left = widen(splat(x.dtype.type(0), x)), C - c
+    for l in range(lines):
+        at, end = (cells[l] + w) * C + c, (cells[l] + w + width) * C + c
+        while at + 4 * C <= end:
+            total = total + widen((load(x, at, left, x) + load(x, at + C, left, x))
+                                  + (load(x, at + 2 * C, left, x) + load(x, at + 3 * C, left, x)))
+            at += 4 * C
+        while at < end:
+            total = total + widen(load(x, at, left, x))
+            at += C
+    return narrow(total, x)
+
+
+@kernel
+def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
+    D, H, W, C = dx.shape[1:]
+    OD, OH, OW = dy.shape[1:4]
+    dx1, dy1, index1 = dx.reshape(-1), dy.reshape(-1), index.reshape(-1)
+    zero = splat(dy.dtype.type(0), dy)
+    over_d = _windows_over(D, size[0], strides[0], padding[0], OD)
+    over_h = _windows_over(H, size[1], strides[1], padding[1], OH)
+    n, d, h = _unravel(row, D, H)
+    while row < stop:
+        i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
+        alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
+        clear = row * W
+        if alone and size[2] == strides[2]:
+            clear += min(W, OW * size[2] - padding[2])                  # behind the last window
+        for at in range(clear * C, (row + 1) * W * C):
+            dx1[np.uintp(at)] = 0
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                place = ((d + padding[0] - i * strides[0]) * size[1] + h + padding[1] - j * strides[1]) * size[2]
+                line = ((n * OD + i) * OH + j) * OW
+                for k in range(OW):
+                    w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+                    at = (line + k) * C
+                    for kw in range(w0, w1):
+                        to, here = (row * W + w + kw) * C, splat(np.int32(place + kw), dy)
+                        for c in range(0, C, lanes_of(dy)):
+                            left = C - c
+                            won = equal(load(index1, at + c, left, dy), here)
+                            part = select(won, load(dy1, at + c, left, dy), zero)       # from (2)
+                            if not alone:
+                                part = part + load(dx1, to + c, left, dy)
+                            store(part, dx1, to + c, left)
+        row += 1
+        n, d, h = _next(n, d, h, D, H)
+
+
+@kernel
+def _average_gradient_rows(dy, row, stop, size, strides, padding, dx):
+    D, H, W, C = dx.shape[1:]
+    OD, OH, OW = dy.shape[1:4]
+    dx1, dy1 = dx.reshape(-1), dy.reshape(-1)
+    over_d = _windows_over(D, size[0], strides[0], padding[0], OD)
+    over_h = _windows_over(H, size[1], strides[1], padding[1], OH)
+    n, d, h = _unravel(row, D, H)
+    while row < stop:
+        i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
+        alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
+        clear = row * W
+        if alone and size[2] == strides[2]:
+            clear += min(W, OW * size[2] - padding[2])                  # behind the last window
+        for at in range(clear * C, (row + 1) * W * C):
+            dx1[np.uintp(at)] = 0
+        for i in range(i0, i1):
+            d0, d1, _ = _inside(i, size[0], strides[0], padding[0], D)
+            for j in range(j0, j1):
+                h0, h1, _ = _inside(j, size[1], strides[1], padding[1], H)
+                lines, line = (d1 - d0) * (h1 - h0), ((n * OD + i) * OH + j) * OW
+                for k in range(OW):
+                    w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+                    share, at = splat(dy.dtype.type(1 / (lines * (w1 - w0))), dy), (line + k) * C
+                    for kw in range(w0, w1):
+                        to = (row * W + w + kw) * C
+                        for c in range(0, C, lanes_of(dy)):
+                            left = C - c
+                            part = load(dy1, at + c, left, dy) * share                  # from (4)
+                            if not alone:
+                                part = part + load(dx1, to + c, left, dy)
+                            store(part, dx1, to + c, left)
+        row += 1
+        n, d, h = _next(n, d, h, D, H)

@@ -1,0 +1,58 @@
+r"""Convolution of images (B, D, H, W, C) as loops: a window of taps k slides over the image with stride s.
+
+    y_{nif}  = b_f + \sum_k \sum_c x_{nmc} w_{kcf}                              (1)    convolution; x is 0 outside the image
+    y_{nmc}  = b_c + \sum_{i, k: m = i s + k d - p} \sum_f x_{nif} w_{kcf}      (2)    transposed convolution
+    dw_{kcf} = \sum_n \sum_i x_{nmc} dy_{nif}                                   (3)    gradient of the weights in (1)
+    m        = i s + k d - p                                                    (4)    where tap k of window i lies
+
+i, k and m stand for three numbers each: depth, height, width. (2) sends along every path of (1) what (1) fetches along it: with
+b = 0 it is the gradient of (1) for x, and (1) is the gradient of (2). So all three walk the same paths (`_paths`, seven loops),
+and only where the sum goes differs. p counts the positions in front; what lies behind follows from the output's size.
+
+With groups, channel c and filter f meet only if they are in the same group; w counts c within the group. A depthwise
+convolution has as many groups as channels. In the `einsum`s g is the group, and c and f count within it.
+"""
+import numpy as np
+
+
+def convolve(x, w, b, strides, padding, dilation, groups, y):
+    """x (B, D, H, W, C), w (KD, KH, KW, C / groups, F), b (F,); strides, padding, dilation: s, p, d, three integers each
+    -> y (B, OD, OH, OW, F)."""
+    y[...] = b
+    x, w, y = (_by_group(array, groups) for array in (x, w, y))
+    for i, k, m in _paths(y, w, x, strides, padding, dilation):
+        y[i] += np.einsum("gc,cgf->gf", x[m], w[k])                             # (1)
+
+
+def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
+    """x (B, OD, OH, OW, F), w (KD, KH, KW, C / groups, F), b (C,); strides, padding, dilation: s, p, d, three integers each
+    -> y (B, D, H, W, C); it is b where no path leads."""
+    y[...] = b
+    x, w, y = (_by_group(array, groups) for array in (x, w, y))
+    for i, k, m in _paths(x, w, y, strides, padding, dilation):
+        y[m] += np.einsum("gf,cgf->gc", x[i], w[k])                             # (2)
+
+
+def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
+    """x (B, D, H, W, C), dy (B, OD, OH, OW, F); strides, padding, dilation: s, p, d, three integers each
+    -> added to dw (KD, KH, KW, C / groups, F)."""
+    x, dy, dw = (_by_group(array, groups) for array in (x, dy, dw))
+    for i, k, m in _paths(dy, dw, x, strides, padding, dilation):
+        dw[k] += np.einsum("gc,gf->cgf", x[m], dy[i])                           # (3)
+
+
+def _paths(windows, taps, image, strides, padding, dilation):
+    """Seven loops: sample n, the three numbers of window i and those of tap k. Gives the indices (n, i), k and (n, m) wherever
+    tap k lies on the image."""
+    axes = tuple(zip(strides, padding, dilation, image.shape[1:4], strict=True))
+    for n in range(len(windows)):
+        for i in np.ndindex(windows.shape[1:4]):
+            for k in np.ndindex(taps.shape[:3]):
+                m = tuple(a * s + t * d - p for a, t, (s, p, d, _) in zip(i, k, axes, strict=True))     # (4)
+                if all(0 <= place < size for place, (*_, size) in zip(m, axes, strict=True)):
+                    yield (n, *i), k, (n, *m)
+
+
+def _by_group(array, groups):
+    """A view whose last axis is split: (…, channels) as (…, groups, channels / groups)."""
+    return array.reshape(*array.shape[:-1], groups, -1)

@@ -1,0 +1,173 @@
+"""What the ten convolution layers share."""
+from typing import Any
+
+import numpy as np
+
+from nblayers import activations, constraints, initializers, regularizers
+from nblayers.layers import windows
+from nblayers.layers.base import Layer, Record
+from nblayers.layers.convolution.sliding import Window
+from nblayers.layers.input_spec import InputSpec
+
+
+class Convolution(Layer):
+    r"""A window of weights that slides over one, two or three axes, then a bias and an activation.
+
+        z = w * x + b           (1)     the sliding product: a subclass's `_convolve`
+        y = f(z)                (2)
+
+    One implementation for all ranks: the kernels know volumes (B, D, H, W, C); a sequence or an image is a volume with sizes of
+    one. A subclass sets `rank` and `weight_kinds`, makes its weights in `_build_weights`, and writes `_convolve` and
+    `_convolve_backward`, the two halves of (1).
+    """
+
+    rank = 0                                    # how many axes the window slides over
+    causal = False                              # whether padding="causal" is allowed
+    weight_kinds: tuple[str, ...] = ("kernel", "bias")      # what has an initializer, a regularizer and a constraint
+    bias: Any = None
+
+    class Cache(Record):
+        x: np.ndarray                           # (B, D, H, W, C)
+        window: Window
+        z: np.ndarray | None = None             # like the output; y itself where that is enough for f's gradient
+        y: np.ndarray | None = None             # the output; both None where f is linear
+
+    def __init__(self, kernel_size: Any, strides: Any, padding: str, data_format: str | None, dilation_rate: Any,
+                 activation: Any, use_bias: bool, activity_regularizer: Any, **kwargs: Any) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.kernel_size = windows.sizes(self, "kernel_size", kernel_size, self.rank)
+        self.strides = windows.sizes(self, "strides", strides, self.rank)
+        self.padding = windows.padding_mode(self, padding, self.causal)
+        self.data_format = windows.data_format(self, data_format)
+        self.dilation_rate = windows.sizes(self, "dilation_rate", dilation_rate, self.rank)
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.input_spec = InputSpec(ndim=self.rank + 2)
+
+    def build(self, input_shape: Any) -> None:
+        self.compute_output_shape(input_shape)                                          # refuses an image that is too small
+        channels = self._channels(input_shape)
+        if channels is None:
+            raise ValueError(f"{self.described}: expected an input whose channels (axis {self._channel_axis}) are known, "
+                             f"got shape {tuple(input_shape)}")
+        self._build_weights(channels)
+        if self.use_bias:
+            self.bias = self._add("bias", (self._filters(channels),))
+        self.input_spec = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: channels})
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        x = windows.volume(windows.to_channels_last(self, inputs))
+        lengths, before = self._placed(inputs.shape)
+        window = Window(windows.three(self.strides, 1), windows.three(before, 0), windows.three(self.dilation_rate, 1))
+        z = self.xp.empty((len(x), *windows.three(lengths, 1), self._filters(x.shape[-1])), self.dtype)
+        cache = self.Cache(x, window)
+        self._convolve(cache, z)                                                        # (1)
+        z = self._image(z)
+        y = activations.evaluate(self.activation, z, self.device)                       # (2)
+        if self.activation is not activations.linear:
+            cache.z, cache.y = y if activations.output_is_enough(self.activation) else z, y
+        self.cache = cache
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        cache = self.cache
+        dz = activations.differentiate(self.activation, cache.z, cache.y, dy, self.device)      # from (2)
+        dz = windows.volume(windows.to_channels_last(self, dz))
+        if self.bias is not None:
+            self.kernels.core.bias_backward(dz.reshape(-1, dz.shape[-1]), self.bias.grad)       # from (1): b is at every place
+        dx = self.xp.empty_like(cache.x) if self.input_gradient else None
+        self._convolve_backward(cache, dz, dx)                                                  # from (1)
+        return None if dx is None else self._image(dx)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        lengths, _ = self._placed(input_shape)
+        filters = self._filters(self._channels(input_shape))
+        return (input_shape[0], *lengths, filters) if self._channel_axis == -1 else (input_shape[0], filters, *lengths)
+
+    def get_config(self) -> dict[str, Any]:
+        settings = super().get_config() | {
+            "kernel_size": self.kernel_size, "strides": self.strides, "padding": self.padding, "data_format": self.data_format,
+            "dilation_rate": self.dilation_rate, "activation": activations.serialize(self.activation),
+            "use_bias": self.use_bias, "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
+        for kind in self.weight_kinds:
+            settings[f"{kind}_initializer"] = initializers.serialize(getattr(self, f"{kind}_initializer"))
+            settings[f"{kind}_regularizer"] = regularizers.serialize(getattr(self, f"{kind}_regularizer"))
+            settings[f"{kind}_constraint"] = constraints.serialize(getattr(self, f"{kind}_constraint"))
+        return settings
+
+    def _build_weights(self, channels: int) -> None:
+        """Make the weights but the bias, for an input of so many channels."""
+        raise NotImplementedError
+
+    def _filters(self, channels: Any) -> Any:
+        """How many channels the output has, for an input of so many (None: unknown)."""
+        raise NotImplementedError
+
+    def _convolve(self, cache: Any, z: Any) -> None:
+        """Write (1) to z (B, OD, OH, OW, F); cache.x and cache.window stand."""
+        raise NotImplementedError
+
+    def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
+        """Given dz (B, OD, OH, OW, F) add to the weights' gradients and write dx (B, D, H, W, C), unless that is None."""
+        raise NotImplementedError
+
+    def _axis(self, axis: int, n: int) -> tuple[int, int]:
+        """Of axis `axis` with n positions: the output's length, and the positions added in front."""
+        k, s, d = self.kernel_size[axis], self.strides[axis], self.dilation_rate[axis]
+        return windows.placed(n, k, s, d, self.padding)
+
+    def _placed(self, input_shape: Any) -> tuple[Any, Any]:
+        """The output's lengths, and the positions added in front, None for axes of unknown length."""
+        places = input_shape[1:-1] if self._channel_axis == -1 else input_shape[2:]
+        if len(places) != self.rank:
+            raise ValueError(f"{self.described}: expected an input of {self.rank + 2} axes, got shape {tuple(input_shape)}")
+        pairs = [(None, None) if n is None else self._axis(axis, n) for axis, n in enumerate(places)]
+        lengths = tuple(length for length, _ in pairs)
+        if any(length is not None and length < 1 for length in lengths):
+            raise ValueError(f"{self.described}: expected an input large enough for an output of one place or more on each "
+                             f"axis, got {tuple(places)}, which gives {lengths} (kernel_size={self.kernel_size}, "
+                             f"strides={self.strides}, dilation_rate={self.dilation_rate}, padding={self.padding!r})")
+        return lengths, tuple(before for _, before in pairs)
+
+    def _reach(self) -> tuple[int, ...]:
+        """How far a window reaches, its gaps included."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True))
+
+    @property
+    def _channel_axis(self) -> int:
+        return -1 if self.data_format == "channels_last" else 1
+
+    def _channels(self, input_shape: Any) -> Any:
+        return input_shape[self._channel_axis]
+
+    def _image(self, volume: Any) -> Any:
+        """(B, D, H, W, channels) with the layer's own axes, in its data format."""
+        image = volume.reshape(len(volume), *volume.shape[4 - self.rank:4], volume.shape[4])
+        return windows.from_channels_last(self, image)
+
+    def _keep(self, kind: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
+        """Keep what a weight starts from, its penalty and its constraint as `kernel_initializer`, …"""
+        setattr(self, f"{kind}_initializer", initializers.get(initializer))
+        setattr(self, f"{kind}_regularizer", regularizers.get(regularizer))
+        setattr(self, f"{kind}_constraint", constraints.get(constraint))
+
+    def _add(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Any:
+        """Make the weight of this kind."""
+        return self.add_weight(shape, getattr(self, f"{kind}_initializer"), regularizer=getattr(self, f"{kind}_regularizer"),
+                               constraint=getattr(self, f"{kind}_constraint"), name=name or kind)
+
+    def _refuse_strides_with_dilation(self) -> None:
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(f"{self.described}: expected strides or dilation_rate of one, got strides={self.strides} together "
+                             f"with dilation_rate={self.dilation_rate}")
+
+
+def positive(layer: Layer, name: str, value: Any) -> int:
+    """An argument that is one positive integer.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
+    return int(value)

@@ -1,0 +1,60 @@
+r"""One convolution, plain or transposed, by the kernels, forward and backward.
+
+    y = convolve(x, w) + b                      (1)
+    y = convolve_transposed(x, w) + b           (2)
+
+Each is the other's gradient for x (the formulas: kernels/reference/convolution.py). Images are (B, D, H, W, channels), weights
+(kernel size…, ·, ·): a sequence or an image is a volume with sizes of one.
+"""
+from typing import Any, NamedTuple
+
+from nblayers.layers.windows import three
+
+Three = tuple[int, int, int]
+
+
+class Window(NamedTuple):
+    """How windows lie over depth, height and width."""
+    strides: Three
+    padding: Three          # positions added in front
+    dilation: Three
+
+
+POINT = Window((1, 1, 1), (0, 0, 0), (1, 1, 1))         # every position by itself
+
+
+def convolve(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y: Any) -> None:
+    """x (B, D, H, W, C), w (kernel size…, C / groups, F), b (F,) or None -> y (B, OD, OH, OW, F)."""
+    w, b = _volume(w, x, y, groups), _bias(layer, b, y)
+    layer.kernels.convolution.convolve(x, w, b, *window, groups, y)                                         # (1)
+
+
+def convolve_backward(layer: Any, x: Any, w: Any, window: Window, groups: int, dy: Any, dw: Any, dx: Any) -> None:
+    """Of `convolve`, given dy: added to dw, written to dx unless that is None."""
+    room = layer.kernels.convolution
+    room.convolve_weight_gradient(x, dy, *window, groups, _volume(dw, x, dy, groups))                       # from (1)
+    if dx is not None:
+        room.convolve_transposed(dy, _volume(w, x, dy, groups), _bias(layer, None, x), *window, groups, dx)     # from (1)
+
+
+def convolve_transposed(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y: Any) -> None:
+    """x (B, OD, OH, OW, F), w (kernel size…, C / groups, F), b (C,) or None -> y (B, D, H, W, C)."""
+    w, b = _volume(w, y, x, groups), _bias(layer, b, y)
+    layer.kernels.convolution.convolve_transposed(x, w, b, *window, groups, y)                              # (2)
+
+
+def convolve_transposed_backward(layer: Any, x: Any, w: Any, window: Window, groups: int, dy: Any, dw: Any, dx: Any) -> None:
+    """Of `convolve_transposed`, given dy: added to dw, written to dx unless that is None."""
+    room = layer.kernels.convolution
+    room.convolve_weight_gradient(dy, x, *window, groups, _volume(dw, dy, x, groups))                       # from (2)
+    if dx is not None:
+        room.convolve(dy, _volume(w, dy, x, groups), _bias(layer, None, x), *window, groups, dx)            # from (2)
+
+
+def _volume(w: Any, image: Any, windows: Any, groups: int) -> Any:
+    """Weights as (KD, KH, KW, C / groups, F): a view."""
+    return w.reshape(*three(w.shape[:-2], 1), image.shape[-1] // groups, windows.shape[-1])
+
+
+def _bias(layer: Any, b: Any, y: Any) -> Any:
+    return layer.xp.zeros(y.shape[-1], y.dtype) if b is None else b

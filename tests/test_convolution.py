@@ -1,0 +1,698 @@
+"""Convolution: the three kernels, the ten layers and PyTorch's six: values, gradients, options, configuration, errors."""
+import inspect
+
+import jax
+import keras
+import numpy as np
+import pytest
+import torch
+from helpers import agrees_with_keras, assert_same, copy_weights, rooms_agree, run_kernel
+
+import kernels
+import nblayers
+from nblayers import layers, nn
+from nblayers.devices import to_numpy
+from nblayers.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3DTranspose, DepthwiseConv2D, SeparableConv2D
+from nblayers.serialization import deserialize_keras_object, serialize_keras_object
+
+DTYPES = ["float32", "float64"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """JAX compiles anew for every shape, which takes far longer than the sums."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+# image (B, D, H, W, C), windows (OD, OH, OW, F), taps, strides, padding, dilation, groups
+GEOMETRIES = {
+    "one of everything": ((1, 1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "pointwise": ((2, 1, 3, 2, 5), (1, 3, 2, 3), (1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "pointwise, strides": ((1, 1, 4, 5, 3), (1, 2, 3, 2), (1, 1, 1), (1, 2, 2), (0, 0, 0), (1, 1, 1), 1),
+    "sequence": ((3, 1, 1, 7, 2), (1, 1, 5, 3), (1, 1, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "causal": ((2, 1, 1, 5, 1), (1, 1, 5, 2), (1, 1, 3), (1, 1, 1), (0, 0, 4), (1, 1, 2), 1),
+    "same, even window": ((1, 1, 3, 4, 2), (1, 3, 4, 3), (1, 2, 4), (1, 1, 1), (0, 0, 1), (1, 1, 1), 1),
+    "strides past the end": ((2, 1, 6, 5, 2), (1, 2, 1, 3), (1, 2, 2), (1, 3, 4), (0, 0, 0), (1, 1, 1), 1),
+    "window larger than the image": ((1, 1, 2, 2, 3), (1, 2, 2, 2), (1, 5, 5), (1, 1, 1), (0, 2, 2), (1, 1, 1), 1),
+    "volume, all different": ((2, 3, 2, 5, 3), (2, 2, 2, 2), (2, 1, 3), (2, 1, 2), (1, 0, 1), (1, 1, 1), 1),
+    "dilation and strides": ((1, 2, 6, 7, 2), (2, 2, 3, 3), (1, 3, 2), (1, 2, 2), (0, 1, 0), (1, 2, 3), 1),
+    "longer than reached": ((1, 1, 4, 9, 2), (1, 2, 2, 3), (1, 1, 2), (1, 2, 4), (0, 0, 0), (1, 1, 1), 1),
+    "windows outside": ((1, 1, 3, 2, 2), (1, 5, 6, 2), (1, 2, 1), (1, 2, 1), (0, 3, 2), (1, 1, 1), 1),
+    "groups": ((1, 1, 3, 3, 6), (1, 3, 3, 4), (1, 3, 2), (1, 1, 1), (0, 1, 1), (1, 1, 1), 2),
+    "groups, strides, dilation": ((1, 2, 4, 5, 4), (1, 2, 2, 2), (2, 2, 2), (1, 2, 2), (0, 1, 0), (1, 2, 2), 2),
+    "depthwise": ((2, 1, 4, 3, 5), (1, 4, 3, 5), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 5),
+    "depthwise, multiplier": ((1, 2, 3, 5, 3), (2, 2, 3, 6), (1, 2, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), 3),
+    "more channels than a tile": ((1, 1, 1, 2, 9), (1, 1, 2, 11), (1, 1, 2), (1, 1, 1), (0, 0, 1), (1, 1, 1), 1),
+}
+geometries = pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES)
+
+
+def arrays_of(geometry, dtype, rng):
+    image, windows, taps, *_, groups = geometry
+    x, y = rng.normal(size=image), rng.normal(size=(image[0], *windows))
+    w = rng.normal(size=(*taps, image[-1] // groups, windows[-1]))
+    return tuple(array.astype(dtype) for array in (x, w, y))
+
+
+def kernels_agree(geometry, dtype, rooms, rng):
+    x, w, y = arrays_of(geometry, dtype, rng)
+    steps = geometry[3:]
+    bias = rng.normal(size=(2, 128)).astype(dtype)
+    rooms_agree("convolution", "convolve", [x, w, bias[0, :y.shape[-1]], *steps], [y.shape], rooms=rooms)
+    rooms_agree("convolution", "convolve_transposed", [y, w, bias[1, :x.shape[-1]], *steps], [x.shape], rooms=rooms)
+    before = rng.normal(size=w.shape).astype(dtype)
+    rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], rooms=rooms)
+
+
+@geometries
+def test_kernels_agree(geometry, rng):
+    kernels_agree(geometry, "float64", kernels.ROOMS, rng)
+
+
+@geometries
+def test_kernels_agree_in_single_precision(geometry, rng):
+    in_cuda = geometry in (GEOMETRIES["pointwise, strides"], GEOMETRIES["sequence"], GEOMETRIES["depthwise"])
+    kernels_agree(geometry, "float32", kernels.ROOMS if in_cuda else ("reference", "cpu"), rng)
+
+
+LARGER = {                              # than the simulator has patience for
+    "many channels": ((1, 1, 4, 7, 37), (1, 4, 7, 67), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "many channels, strides": ((2, 1, 7, 9, 33), (1, 4, 5, 19), (1, 3, 2), (1, 2, 2), (0, 1, 1), (1, 1, 1), 1),
+    "long sequence": ((3, 1, 1, 301, 5), (1, 1, 150, 8), (1, 1, 4), (1, 1, 2), (0, 0, 1), (1, 1, 1), 1),
+    "many groups": ((1, 1, 5, 6, 48), (1, 5, 6, 36), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 12),
+    "wide depthwise": ((2, 1, 9, 11, 70), (1, 9, 11, 70), (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 70),
+    "wide depthwise, multiplier, dilation": ((1, 2, 8, 9, 21), (2, 4, 5, 63), (1, 3, 2), (1, 2, 2), (0, 2, 1), (1, 2, 2), 21),
+    "large window": ((1, 3, 7, 5, 3), (3, 7, 5, 4), (3, 7, 4), (1, 1, 1), (1, 3, 1), (1, 1, 1), 1),
+    "wide pointwise": ((3, 1, 9, 7, 130), (1, 9, 7, 65), (1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("geometry", LARGER.values(), ids=LARGER)
+def test_larger_kernels_agree(geometry, dtype, rng):
+    x, w, y = arrays_of(geometry, dtype, rng)
+    steps, settings = geometry[3:], dict(rooms=("reference", "cpu"), rtol=1e-4 if dtype == "float32" else 1e-10)
+    b, before = rng.normal(size=(2, 130)).astype(dtype), rng.normal(size=w.shape).astype(dtype)
+    scale = dict(atol=1e-4 if dtype == "float32" else 1e-10)
+    rooms_agree("convolution", "convolve", [x, w, b[0, :y.shape[-1]], *steps], [y.shape], **settings, **scale)
+    rooms_agree("convolution", "convolve_transposed", [y, w, b[1, :x.shape[-1]], *steps], [x.shape], **settings, **scale)
+    rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], **settings, **scale)
+
+
+@pytest.mark.parametrize("room", ["reference", "cpu"])
+@geometries
+def test_the_three_kernels_are_one_form(geometry, room, rng):
+    """<convolve(x, w), y> = <x, convolve_transposed(y, w)> = <w, convolve_weight_gradient(x, y)>: one sum over all paths."""
+    x, w, y = arrays_of(geometry, "float64", rng)
+    steps = geometry[3:]
+    none = np.zeros(64)
+    [forward] = run_kernel(room, "convolution", "convolve", [x, w, none[:y.shape[-1]], *steps], [y])
+    [back] = run_kernel(room, "convolution", "convolve_transposed", [y, w, none[:x.shape[-1]], *steps], [x])
+    [dw] = run_kernel(room, "convolution", "convolve_weight_gradient", [x, y, *steps], [np.zeros_like(w)])
+    total = np.vdot(forward, y)
+    assert np.vdot(back, x) == pytest.approx(total, rel=1e-10, abs=1e-10)
+    assert np.vdot(dw, w) == pytest.approx(total, rel=1e-10, abs=1e-10)
+
+
+def test_the_formula_by_hand(device):
+    """Nine numbers, a window of four: the sums written out."""
+    x = np.arange(9.0).reshape(1, 1, 3, 3, 1)
+    w, b = np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 2, 2, 1, 1), np.array([0.5])
+    steps = (1, 1, 1), (0, 0, 0), (1, 1, 1), 1
+    [y] = run_kernel(device, "convolution", "convolve", [x, w, b, *steps], [np.empty((1, 1, 2, 2, 1))])
+    np.testing.assert_array_equal(y.ravel(), [4310.5, 5421.5, 7643.5, 8754.5])
+    ones = np.ones((1, 1, 2, 2, 1))
+    [dx] = run_kernel(device, "convolution", "convolve_transposed", [ones, w, b, *steps], [np.empty((1, 1, 3, 3, 1))])
+    np.testing.assert_array_equal(dx.ravel(), [1.5, 11.5, 10.5, 101.5, 1111.5, 1010.5, 100.5, 1100.5, 1000.5])
+    [dw] = run_kernel(device, "convolution", "convolve_weight_gradient", [x, ones, *steps], [np.ones((1, 2, 2, 1, 1))])
+    np.testing.assert_array_equal(dw.ravel(), [9, 13, 21, 25])
+
+
+# layer, input shape (channels last), arguments
+CASES = [
+    ("Conv1D", (2, 7, 3), dict(filters=4, kernel_size=3)),
+    ("Conv1D", (2, 7, 4), dict(filters=6, kernel_size=2, strides=3, groups=2, activation="relu")),
+    ("Conv1D", (2, 9, 3), dict(filters=2, kernel_size=3, padding="causal", dilation_rate=2, activation="tanh")),
+    ("Conv1D", (1, 8, 2), dict(filters=2, kernel_size=3, padding="causal", strides=3, use_bias=False)),
+    ("Conv1D", (2, 6, 2), dict(filters=3, kernel_size=4, padding="same")),
+    ("Conv2D", (2, 5, 4, 3), dict(filters=5, kernel_size=3)),
+    ("Conv2D", (2, 7, 6, 4), dict(filters=6, kernel_size=(3, 2), strides=(2, 3), padding="same", groups=2)),
+    ("Conv2D", (1, 7, 6, 2), dict(filters=3, kernel_size=(2, 3), dilation_rate=(2, 1), padding="same", activation="relu")),
+    ("Conv2D", (2, 4, 3, 2), dict(filters=3, kernel_size=1, use_bias=False, activation="softmax")),
+    ("Conv2D", (2, 1, 1, 1), dict(filters=1, kernel_size=1)),
+    ("Conv2D", (1, 3, 3, 2), dict(filters=2, kernel_size=5, padding="same")),
+    ("Conv3D", (2, 4, 3, 5, 2), dict(filters=3, kernel_size=(2, 3, 2), activation="elu")),
+    ("Conv3D", (1, 4, 5, 3, 4), dict(filters=2, kernel_size=3, strides=(1, 2, 2), padding="same", groups=2)),
+    ("Conv3D", (1, 5, 4, 3, 2), dict(filters=2, kernel_size=2, dilation_rate=(2, 1, 1), use_bias=False)),
+    ("DepthwiseConv1D", (2, 7, 3), dict(kernel_size=3, activation="relu")),
+    ("DepthwiseConv1D", (2, 7, 3), dict(kernel_size=2, strides=2, padding="same", depth_multiplier=2, use_bias=False)),
+    ("DepthwiseConv2D", (2, 5, 4, 3), dict(kernel_size=(3, 2), depth_multiplier=3, activation="sigmoid")),
+    ("DepthwiseConv2D", (1, 6, 7, 2), dict(kernel_size=3, strides=2, padding="same")),
+    ("DepthwiseConv2D", (1, 6, 5, 2), dict(kernel_size=2, dilation_rate=(2, 3), depth_multiplier=2)),
+    ("SeparableConv1D", (2, 7, 3), dict(filters=4, kernel_size=3, activation="relu")),
+    ("SeparableConv1D", (2, 8, 2), dict(filters=3, kernel_size=2, strides=2, padding="same", depth_multiplier=3)),
+    ("SeparableConv2D", (2, 5, 4, 3), dict(filters=2, kernel_size=(2, 3), padding="same", depth_multiplier=2)),
+    ("SeparableConv2D", (1, 6, 5, 2), dict(filters=3, kernel_size=2, dilation_rate=(3, 2), use_bias=False, activation="tanh")),
+    ("Conv1DTranspose", (2, 4, 3), dict(filters=2, kernel_size=3, activation="relu")),
+    ("Conv1DTranspose", (2, 4, 3), dict(filters=2, kernel_size=3, dilation_rate=2, padding="same")),
+    ("Conv2DTranspose", (2, 3, 4, 3), dict(filters=2, kernel_size=3, strides=2, padding="same", activation="relu")),
+    ("Conv2DTranspose", (1, 3, 2, 2), dict(filters=3, kernel_size=(3, 2), strides=(2, 4), use_bias=False)),
+    ("Conv2DTranspose", (1, 3, 2, 2), dict(filters=3, kernel_size=(3, 2), strides=(3, 2), output_padding=(2, 1))),
+    ("Conv3DTranspose", (1, 2, 3, 2, 2), dict(filters=2, kernel_size=(3, 1, 2), strides=(2, 1, 3), padding="same")),
+]
+CHANNELS_FIRST = [CASES[index] for index in (2, 6, 8, 12, 16, 20, 21, 25, 28)]
+
+
+def named(case):
+    name, _, arguments = case
+    return f"{name}-" + "-".join(f"{key}={value}" for key, value in arguments.items())
+
+
+def first(shape):
+    return (shape[0], shape[-1], *shape[1:-1])
+
+
+def agrees(name, x, **arguments):
+    """Our layer agrees with Keras'. Two things for speed: that starts from zeros (it is given our weights; to draw its own takes
+    JAX seconds), and its call is compiled as a whole."""
+    kinds = {"D": ["depthwise"], "S": ["depthwise", "pointwise"], "C": ["kernel"]}[name[0]]
+    theirs = getattr(keras.layers, name)(**arguments, **{f"{kind}_initializer": "zeros" for kind in kinds})
+    theirs.build(x.shape)
+    object.__setattr__(theirs, "stateless_call", jax.jit(theirs.stateless_call))
+    agrees_with_keras(getattr(layers, name)(bias_initializer="random_normal", **arguments), theirs, x)
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_agrees_with_keras(case, rng):
+    name, shape, arguments = case
+    agrees(name, rng.normal(size=shape).astype("float32"), **arguments)
+
+
+@pytest.mark.parametrize("case", CHANNELS_FIRST, ids=named)
+def test_channels_first_agrees_with_keras(case, rng):
+    """Softmax too: it works along the last axis, which is then not that of the channels."""
+    name, shape, arguments = case
+    agrees(name, rng.normal(size=first(shape)).astype("float32"), data_format="channels_first", **arguments)
+
+
+@pytest.mark.parametrize("largest", [None, False, True], ids=lambda value: f"output_padding {value}")
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_transposed_paddings_agree_with_keras(padding, largest, rng):
+    """A window smaller than its stride, an even one and an odd one."""
+    o = None if largest is None else (2, 2, 1) if largest else 0
+    settings = dict(filters=2, kernel_size=(1, 4, 5), strides=(3, 3, 2), padding=padding, output_padding=o)
+    agrees("Conv3DTranspose", rng.normal(size=(1, 2, 2, 3, 1)).astype("float32"), **settings)
+
+
+@pytest.mark.parametrize("output_padding", [None, 0, 2])
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_transposed_lengths_are_keras(padding, output_padding):
+    for kernel_size, strides, dilation_rate in [(k, s, 1) for k in range(1, 7) for s in range(1, 5)] + [(3, 1, 2), (2, 1, 3)]:
+        o = None if output_padding is None else min(output_padding, strides - 1)
+        ours, theirs = (module.layers.Conv1DTranspose(2, kernel_size, strides, padding, o, dilation_rate=dilation_rate)
+                        for module in (nblayers, keras))
+        assert ours.compute_output_shape((None, 4, 3)) == tuple(theirs.compute_output_shape((None, 4, 3)))
+
+
+@pytest.mark.parametrize("name, shape, arguments", [CASES[7], CASES[21]])
+def test_double_precision_agrees_with_keras(name, shape, arguments, rng, x64):
+    agrees(name, rng.normal(size=shape), dtype="float64", **arguments)
+
+
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_gradients(case, rng):
+    name, shape, arguments = case
+    layer = getattr(layers, name)(bias_initializer="random_normal", **{**arguments, "activation": "tanh"})
+    assert nblayers.gradcheck(layer, rng.normal(size=shape))
+
+
+@pytest.mark.parametrize("case", CHANNELS_FIRST[::3], ids=named)
+def test_gradients_channels_first(case, rng):
+    name, shape, arguments = case
+    assert nblayers.gradcheck(getattr(layers, name)(data_format="channels_first", **arguments), rng.normal(size=first(shape)))
+
+
+PENALTIES = dict(kernel_regularizer="l2", bias_regularizer="l1", activity_regularizer="l2")
+
+
+def test_gradients_with_regularizers(rng):
+    assert nblayers.gradcheck(Conv2D(2, 2, bias_initializer="ones", **PENALTIES), rng.normal(size=(2, 3, 3, 2)))
+
+
+@pytest.mark.parametrize("case", [CASES[i] for i in (2, 6, 16, 21, 25)], ids=named)
+def test_every_room(case, device, rng):
+    name, shape, arguments = case
+    x = rng.normal(size=shape)
+    reference = getattr(layers, name)(dtype="float64", **arguments).to("reference")
+    expected = reference(x)
+    dy = rng.normal(size=expected.shape)
+    layer = getattr(layers, name)(dtype="float64", **arguments).to(device)
+    layer.build(x.shape)
+    copy_weights(reference, layer)
+    assert_same(layer(x), expected, "output", rtol=1e-10, atol=1e-12)
+    assert_same(layer.backward(dy), reference.backward(dy), "input gradient", rtol=1e-10, atol=1e-12)
+    for ours, theirs in zip(layer.weights, reference.weights, strict=True):
+        assert_same(ours.grad, theirs.grad, ours.path, rtol=1e-10, atol=1e-12)
+
+
+def to_torch(kernel):
+    """(k…, a, b) as (b, a, k…)."""
+    return torch.tensor(np.moveaxis(kernel, (-1, -2), (0, 1)).copy(), requires_grad=True)
+
+
+@pytest.mark.parametrize("kind, rank", [*(("convolution", n) for n in (1, 2, 3)), *(("transposed", n) for n in (1, 2, 3)),
+                                        ("depthwise", 1), ("depthwise", 2)])
+def test_agrees_with_pytorch(kind, rank, rng):
+    """Windows as PyTorch places them: "valid" is no padding."""
+    name = {"convolution": "Conv{}D", "depthwise": "DepthwiseConv{}D", "transposed": "Conv{}DTranspose"}[kind].format(rank)
+    settings = {"convolution": dict(filters=6, strides=2, groups=2), "depthwise": dict(strides=2, depth_multiplier=2),
+                "transposed": dict(filters=3, strides=2, output_padding=1)}[kind]
+    layer = getattr(layers, name)(kernel_size=3, bias_initializer="random_normal", dtype="float64", **settings)
+    x = rng.normal(size=(2, *(7, 6, 5)[:rank], 4))
+    y = layer(x)
+    dy = rng.normal(size=y.shape)
+    dx = layer.backward(dy)
+
+    kernel, bias = layer.get_weights()
+    if kind == "depthwise":
+        kernel = kernel.reshape(*kernel.shape[:-2], 1, -1)
+    t, w, b = torch.tensor(np.moveaxis(x, -1, 1).copy(), requires_grad=True), to_torch(kernel), torch.tensor(bias)
+    if kind == "transposed":
+        out = getattr(torch, f"conv_transpose{rank}d")(t, w, b, stride=2, output_padding=1)
+    else:
+        out = getattr(torch, f"conv{rank}d")(t, w, b, stride=2, groups=2 if kind == "convolution" else 4)
+    out.backward(torch.tensor(np.moveaxis(dy, -1, 1).copy()))
+    assert_same(np.moveaxis(y, -1, 1), out.detach().numpy(), "output", rtol=1e-10, atol=1e-12)
+    assert_same(np.moveaxis(dx, -1, 1), t.grad.numpy(), "input gradient", rtol=1e-10, atol=1e-12)
+    grad = layer.kernel.grad.reshape(kernel.shape)
+    assert_same(np.moveaxis(grad, (-1, -2), (0, 1)), w.grad.numpy(), "kernel gradient", rtol=1e-10, atol=1e-12)
+
+
+TORCH = [
+    ("Conv1d", (2, 4, 9), dict(in_channels=4, out_channels=6, kernel_size=3, stride=2, padding=2, dilation=2, groups=2)),
+    ("Conv2d", (2, 1, 5, 4), dict(in_channels=1, out_channels=1, kernel_size=2, stride=1, padding=0)),      # document 002
+    ("Conv2d", (1, 3, 5, 4), dict(in_channels=3, out_channels=2, kernel_size=3, padding="same", dilation=2, bias=False)),
+    ("Conv2d", (2, 3, 5, 4), dict(in_channels=3, out_channels=2, kernel_size=(3, 2), padding="valid", stride=(2, 1))),
+    ("Conv3d", (2, 3, 4, 3, 4), dict(in_channels=3, out_channels=2, kernel_size=(3, 2, 1), padding=(1, 0, 1))),
+    ("ConvTranspose1d", (2, 4, 5), dict(in_channels=4, out_channels=6, kernel_size=3, stride=2, padding=1, output_padding=1,
+                                        groups=2, dilation=2)),
+    ("ConvTranspose2d", (1, 4, 3, 2), dict(in_channels=4, out_channels=2, kernel_size=(3, 2), stride=(2, 3), padding=(1, 0),
+                                           output_padding=(1, 2), bias=False)),
+    ("ConvTranspose2d", (1, 2, 3, 2), dict(in_channels=2, out_channels=3, kernel_size=2, output_padding=1, dilation=2)),
+    ("ConvTranspose3d", (1, 2, 3, 2, 2), dict(in_channels=2, out_channels=3, kernel_size=2, stride=2, padding=1)),
+]
+
+
+@pytest.mark.parametrize("case", TORCH, ids=named)
+def test_nn_agrees_with_pytorch(case, rng):
+    name, shape, arguments = case
+    ours, theirs = getattr(nn, name)(dtype="float64", **arguments), getattr(torch.nn, name)(**arguments).double()
+    ours.set_weights([p.detach().numpy() for p in theirs.parameters()])
+    x = rng.normal(size=shape)
+    t = torch.tensor(x, requires_grad=True)
+    expected, y = theirs(t), ours(x)
+    dy = rng.normal(size=y.shape)
+    expected.backward(torch.tensor(dy))
+    assert_same(y, expected.detach().numpy(), "output", rtol=1e-10, atol=1e-12)
+    assert_same(ours.backward(dy), t.grad.numpy(), "input gradient", rtol=1e-10, atol=1e-12)
+    for p, q in zip(ours.weights, theirs.parameters(), strict=True):
+        assert_same(p.grad, q.grad.numpy(), p.path, rtol=1e-10, atol=1e-12)
+    assert ours.compute_output_shape(shape) == y.shape
+
+
+@pytest.mark.parametrize("name", ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"])
+def test_nn_arguments_are_pytorch_s(name):
+    ours = {key: value.default for key, value in inspect.signature(getattr(nn, name)).parameters.items() if key != "kwargs"}
+    theirs = inspect.signature(getattr(torch.nn, name)).parameters
+    assert list(ours) == [key for key in theirs if key not in ("device", "dtype")]
+    assert all(ours[key] == theirs[key].default for key in ours)
+
+
+def test_nn_gradients(rng):
+    assert nblayers.gradcheck(nn.Conv2d(2, 2, 2, padding=1), rng.normal(size=(2, 2, 3, 2)))
+    assert nblayers.gradcheck(nn.ConvTranspose1d(2, 4, 3, stride=2, padding=1, groups=2), rng.normal(size=(2, 2, 3)))
+
+
+def test_nn_starts_as_pytorch_does():
+    nblayers.utils.set_random_seed(0)
+    for ours, theirs in ((nn.Conv2d(16, 32, 3, groups=2), torch.nn.Conv2d(16, 32, 3, groups=2)),
+                         (nn.ConvTranspose1d(32, 64, 5), torch.nn.ConvTranspose1d(32, 64, 5))):
+        for p, q in zip(ours.weights, theirs.parameters(), strict=True):
+            q = q.detach().numpy()
+            assert p.shape == q.shape and abs(p.value).max() == pytest.approx(abs(q).max(), rel=0.2)
+            assert p.value.std() == pytest.approx(q.std(), rel=0.3)
+
+
+@pytest.mark.parametrize("case", TORCH, ids=named)
+def test_nn_config(case):
+    name, _, arguments = case
+    layer = getattr(nn, name)(**arguments)
+    again = deserialize_keras_object(serialize_keras_object(layer))
+    assert type(again) is type(layer) and again.get_config() == layer.get_config()
+    assert [w.shape for w in again.weights] == [w.shape for w in layer.weights]
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: nn.Conv2d(3, 4, 3, padding_mode="reflect"), "expected padding_mode 'zeros', got 'reflect'"),
+    (lambda: nn.Conv2d(3, 4, 3, groups=2), "expected in_channels and out_channels to be divisible by groups, got 3 and 4 with"),
+    (lambda: nn.Conv2d(3, 4, 3, padding="same", stride=2), r"expected stride 1 with padding 'same', got \(2, 2\)"),
+    (lambda: nn.Conv2d(3, 4, 3, padding="causal"), "expected padding 'valid' or 'same', got 'causal'"),
+    (lambda: nn.Conv2d(3, 4, 3, padding=-1), "expected an? integer that is not negative or a tuple of 2 as padding, got -1"),
+    (lambda: nn.Conv2d(0, 4, 3), "expected a positive integer as in_channels, got 0"),
+    (lambda: nn.Conv2d(3, 4.0, 3), "expected a positive integer as out_channels, got 4.0"),
+    (lambda: nn.ConvTranspose1d(3, 4, 3, stride=2, output_padding=2), r"expected an output_padding below stride=\(2,\)"),
+    (lambda: nn.Conv2d(3, 4, 3)(np.ones((1, 4, 5, 5))), "expected size 3 on axis 1 of the input, got 4"),
+    (lambda: nn.Conv2d(3, 4, 3)(np.ones((3, 5, 5))), "expected an input of 4 axes, got 3"),
+    (lambda: nn.Conv1d(3, 4, 3)(np.ones((1, 3, 2))), r"an output of one place or more on each axis, got \(2,\)"),
+    (lambda: nn.ConvTranspose1d(3, 4, 1, padding=2)(np.ones((1, 3, 4))), r"which gives \(0,\)"),
+])
+def test_nn_errors(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+LAYERS = sorted({name for name, *_ in CASES})
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_arguments_are_keras(name):
+    """Names, order and defaults, 1 standing for (1, 1)."""
+    def arguments(cls):
+        found = [p for p in inspect.signature(cls.__init__).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        return {p.name: 1 if p.default in ((1, 1), (1, 1, 1)) else p.default for p in found}
+    ours, theirs = arguments(getattr(layers, name)), arguments(getattr(keras.layers, name))
+    assert list(ours.items()) == list(theirs.items())[:len(ours)]
+    assert len(ours) == len(theirs) or name == "Conv3DTranspose"        # which passes the rest on
+
+
+@pytest.mark.parametrize("case", CASES[::2], ids=named)
+def test_config_both_ways(case):
+    name, _, arguments = case
+    ours, theirs = (getattr(module.layers, name)(name="one", trainable=False, **arguments) for module in (nblayers, keras))
+    config = theirs.get_config()
+    assert ours.get_config().keys() == config.keys()
+    assert type(ours).from_config(config).get_config() == ours.get_config()
+    again = type(theirs).from_config(ours.get_config())
+    assert again.get_config() == config
+
+
+def test_config_keeps_what_it_was_given():
+    given = dict(depthwise_initializer="he_normal", pointwise_regularizer="l2", bias_constraint="non_neg", activation="relu",
+                 data_format="channels_first", activity_regularizer="l1", dtype="float64")
+    again = SeparableConv2D.from_config(SeparableConv2D(3, 2, **given).get_config())
+    assert type(again.depthwise_initializer).__name__ == "HeNormal" and type(again.bias_constraint).__name__ == "NonNeg"
+    assert type(again.pointwise_regularizer).__name__ == "L2" and type(again.activity_regularizer).__name__ == "L1"
+    assert again.activation is nblayers.activations.relu and (again.data_format, again.dtype) == ("channels_first", "float64")
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if not name.startswith("Depthwise")])
+def test_aliases(name):
+    alias = name.replace("Conv", "Convolution")
+    assert getattr(layers, alias) is getattr(layers, name) and hasattr(keras.layers, alias)
+
+
+@pytest.mark.parametrize("case", CASES[1::3], ids=named)
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_output_shape(case, data_format):
+    name, shape, arguments = case
+    ours, theirs = (getattr(module.layers, name)(data_format=data_format, **arguments) for module in (nblayers, keras))
+    for places in (shape[1:-1], (None,) * (len(shape) - 2)):
+        given = (None, *places, shape[-1]) if data_format == "channels_last" else (None, shape[-1], *places)
+        assert ours.compute_output_shape(given) == tuple(theirs.compute_output_shape(given))
+
+
+def test_default_data_format():
+    nblayers.config.set_image_data_format("channels_first")
+    assert Conv2D(4, 3)(np.ones((1, 2, 5, 6))).shape == (1, 4, 3, 4)
+    assert nn.Conv2d(2, 4, 3)(np.ones((1, 2, 5, 6))).shape == (1, 4, 3, 4)
+
+
+def training_settings(name):
+    kinds = ["depthwise", "pointwise"] if name == "SeparableConv2D" else ["kernel"]
+    settings = {f"{kind}_regularizer": "l2" for kind in [*kinds, "bias"]} | {f"{kinds[0]}_constraint": "max_norm"}
+    return settings | {"bias_constraint": "non_neg", "activity_regularizer": "l2", "bias_initializer": "ones"}
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("SeparableConv2D", dict(filters=3, kernel_size=2)), ("Conv2DTranspose", dict(filters=3, kernel_size=2, strides=2))])
+def test_two_training_steps_agree_with_keras(name, arguments, rng):
+    """With regularizers, constraints and an activity regularizer, which act between the steps."""
+    def model_of(module):
+        return module.models.Sequential([module.layers.Input((4, 5, 2)), getattr(module.layers, name)(
+            activation="relu", **arguments, **training_settings(name)), module.layers.Flatten(), module.layers.Dense(1)])
+    ours, theirs = model_of(nblayers), model_of(keras)
+    copy_weights(ours, theirs)
+    x, y = rng.normal(size=(3, 4, 5, 2)).astype("float32"), rng.normal(size=(3, 1)).astype("float32")
+    losses = []
+    for module, model in ((nblayers, ours), (keras, theirs)):
+        model.compile(optimizer=module.optimizers.SGD(0.1), loss="mse")
+        losses.append([float(model.train_on_batch(x, y)) for _ in range(2)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, np.asarray(b), rtol=1e-3, atol=1e-5)
+
+
+def test_gradients_add_up(rng):
+    layer, x = SeparableConv2D(3, 2), rng.normal(size=(2, 4, 4, 2))
+    dy = rng.normal(size=layer(x).shape)
+    layer.backward(dy)
+    once = [w.grad.copy() for w in layer.weights]
+    layer.backward(dy)
+    for w, grad in zip(layer.weights, once, strict=True):
+        np.testing.assert_allclose(w.grad, 2 * grad, rtol=1e-5, atol=1e-5)
+    layer.zero_grad()
+    assert not any(w.grad.any() for w in layer.weights)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_input_that_is_not_contiguous(data_format, device, rng):
+    x = rng.normal(size=(2, 3, 2, 2)).astype("float32").transpose(2, 1, 0, 3)
+    layer = Conv2D(2, 2, data_format=data_format).to(device)
+    y = to_numpy(layer(x))
+    dy = rng.normal(size=(y.shape[1], y.shape[0], *y.shape[2:])).astype("float32").swapaxes(0, 1)
+    dx = to_numpy(layer.backward(dy))
+    np.testing.assert_array_equal(y, to_numpy(layer(np.ascontiguousarray(x))))
+    np.testing.assert_array_equal(dx, to_numpy(layer.backward(np.ascontiguousarray(dy))))
+
+
+@pytest.mark.parametrize("case", CASES[::3], ids=named)
+def test_a_batch_of_one(case, rng):
+    name, shape, arguments = case
+    x = rng.normal(size=(2, *shape[1:])).astype("float32")
+    layer = getattr(layers, name)(**arguments)
+    y = layer(x)
+    dx = layer.backward(y)
+    np.testing.assert_allclose(layer(x[:1]), y[:1], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(layer.backward(y[:1]), dx[:1], rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_of_another_size(rng):
+    """Fully convolutional: one layer, images of several sizes, records that are handed back."""
+    layer = Conv2D(3, 3, padding="same", activation="tanh")
+    small, large = rng.normal(size=(1, 4, 4, 2)), rng.normal(size=(2, 7, 5, 2))
+    y, record = layer(small), layer.cache
+    expected = layer.backward(y)
+    layer(large)
+    layer.cache = record
+    np.testing.assert_array_equal(layer.backward(y), expected)
+
+
+def test_the_cache_keeps_no_more_than_backward_reads(rng):
+    x = rng.normal(size=(1, 4, 4, 2)).astype("float32")
+    layer = Conv2D(3, 3)
+    layer(x)
+    assert np.shares_memory(layer.cache.x, x) and layer.cache.z is None and layer.cache.y is None
+    layer = DepthwiseConv2D(3, activation="relu")
+    y = layer(x)
+    assert layer.cache.y is y and layer.cache.z is y
+    layer = DepthwiseConv2D(3, activation="gelu")
+    layer(x)
+    assert layer.cache.z is not layer.cache.y
+
+
+@pytest.mark.parametrize("case", CASES[::4], ids=named)
+def test_a_first_layer_needs_no_input_gradient(case, rng):
+    name, shape, arguments = case
+    x = rng.normal(size=shape).astype("float32")
+    layer = getattr(layers, name)(**arguments)
+    y = layer(x)
+    layer.backward(y)
+    expected = [w.grad.copy() for w in layer.weights]
+    layer.zero_grad()
+    layer.input_gradient = False
+    assert layer.backward(y) is None
+    assert_same([w.grad for w in layer.weights], expected, rtol=1e-6)
+
+
+ERRORS = [
+    (lambda: Conv2D(0, 3), "expected a positive integer as filters, got 0"),
+    (lambda: Conv2D(2.5, 3), "expected a positive integer as filters, got 2.5"),
+    (lambda: Conv2D(4, 0), "expected a positive integer or a tuple of 2 as kernel_size, got 0"),
+    (lambda: Conv2D(4, (3, 3, 3)), r"expected a positive integer or a tuple of 2 as kernel_size, got \(3, 3, 3\)"),
+    (lambda: Conv1D(4, "3"), "expected a positive integer as kernel_size, got '3'"),
+    (lambda: Conv2D(4, 3, strides=0), "expected a positive integer or a tuple of 2 as strides, got 0"),
+    (lambda: Conv2D(4, 3, dilation_rate=-1), "expected a positive integer or a tuple of 2 as dilation_rate, got -1"),
+    (lambda: Conv2D(4, 3, strides=2, dilation_rate=(1, 2)), r"expected strides or dilation_rate of one, got strides=\(2, 2\)"),
+    (lambda: Conv1DTranspose(4, 3, 2, dilation_rate=2), r"expected strides or dilation_rate of one, got strides=\(2,\)"),
+    (lambda: Conv2D(4, 3, groups=0), "expected a positive integer as groups, got 0"),
+    (lambda: Conv2D(4, 3, groups=3), "expected filters to be divisible by groups, got filters=4 and groups=3"),
+    (lambda: Conv2D(4, 3, groups=2)(np.ones((1, 5, 5, 3))), "input's channels to be divisible by groups, got 3 channels and"),
+    (lambda: Conv2D(4, 3, padding="causal"), "expected padding 'valid' or 'same', got 'causal'"),
+    (lambda: Conv1D(4, 3, padding="full"), "expected padding 'valid' or 'same' or 'causal', got 'full'"),
+    (lambda: Conv1DTranspose(4, 3, padding="causal"), "expected padding 'valid' or 'same', got 'causal'"),
+    (lambda: Conv2D(4, 3, data_format="NHWC"), "expected data_format 'channels_last' or 'channels_first', got 'NHWC'"),
+    (lambda: DepthwiseConv2D(3, depth_multiplier=0), "expected a positive integer as depth_multiplier, got 0"),
+    (lambda: SeparableConv2D(0, 3), "expected a positive integer as filters, got 0"),
+    (lambda: SeparableConv2D(4, 3, depth_multiplier=True), "expected a positive integer as depth_multiplier, got True"),
+    (lambda: Conv2DTranspose(0, 3), "expected a positive integer as filters, got 0"),
+    (lambda: Conv2DTranspose(4, 3, 2, output_padding=2), r"an output_padding below strides=\(2, 2\), got \(2, 2\)"),
+    (lambda: Conv2DTranspose(4, 3, 2, output_padding=-1), "an? integer that is not negative .* as output_padding, got -1"),
+    (lambda: Conv2DTranspose(4, 2, 1, "same", 0)(np.ones((1, 1, 3, 2))), r"got \(1, 3\), which gives \(0, 2\)"),
+    (lambda: Conv2D(4, 5)(np.ones((1, 4, 6, 2))), r"got \(4, 6\), which gives \(0, 2\) \(kernel_size=\(5, 5\), strides="),
+    (lambda: Conv1D(4, 3, dilation_rate=2)(np.ones((1, 4, 2))), r"got \(4,\), which gives \(0,\)"),
+    (lambda: DepthwiseConv2D(3)(np.ones((1, 2, 2, 2))), r"one place or more on each axis, got \(2, 2\)"),
+    (lambda: Conv2D(4, 3).build((None, 2, None, 3)), r"got \(2, None\), which gives \(0, None\)"),
+    (lambda: Conv2D(4, 3).build((None, 5, 5, None)), r"expected an input whose channels \(axis -1\) are known, got shape"),
+    (lambda: Conv2D(4, 3)(np.ones((5, 5, 3))), "expected an input of 4 axes, got 3"),
+    (lambda: Conv2D(4, 3).build((None, 5, 3)), "expected an input of 4 axes, got shape"),
+    (lambda: Conv2D(4, 3)(np.ones((1, 3, 5, 5, 3))), "expected an input of 4 axes, got 5"),
+    (lambda: Conv2D(4, 3, padding="same")(np.ones((1, 0, 5, 3))), "one place or more on each axis"),
+]
+
+
+@pytest.mark.parametrize("make, message", ERRORS, ids=[message for _, message in ERRORS])
+def test_errors(make, message):
+    with pytest.raises(ValueError, match=r"^\w+ '\w+': .*" + message):
+        make()
+
+
+def test_errors_of_a_built_layer():
+    layer = Conv2D(4, 3, padding="same")
+    with pytest.raises(RuntimeError, match="backward needs a forward first"):
+        layer.backward(np.ones((1, 5, 5, 4)))
+    layer(np.ones((1, 5, 5, 2)))
+    with pytest.raises(ValueError, match="expected size 2 on axis -1 of the input, got 3"):
+        layer(np.ones((1, 5, 5, 3)))
+    with pytest.raises(ValueError, match=r"backward expected dy of shape \(1, 5, 5, 4\), .* got \(1, 5, 5, 3\)"):
+        layer.backward(np.ones((1, 5, 5, 3)))
+    with pytest.raises(TypeError, match="unknown argument 'colour'"):
+        Conv2D(4, 3, colour="red")
+
+
+# document 001, sections 7 and 8, `tensorflow.keras` replaced
+SEGMENTATION = """
+import numpy as np
+from nblayers.models import Sequential
+from nblayers.layers import Conv2D, Conv2DTranspose, MaxPooling2D, Input
+
+# Define input shape
+input_shape = (128, 128, 3)
+
+# Build a segmentation model
+model = Sequential([
+    Input(shape=input_shape),
+    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
+    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
+    MaxPooling2D(pool_size=(2, 2)),
+    Conv2D(filters=128, kernel_size=(3, 3), activation='relu', padding='same'),
+    Conv2D(filters=128, kernel_size=(3, 3), activation='relu', padding='same'),
+    MaxPooling2D(pool_size=(2, 2)),
+    Conv2DTranspose(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
+    Conv2DTranspose(filters=32, kernel_size=(3, 3), activation='relu', padding='same'),
+    Conv2D(filters=1, kernel_size=(1, 1), activation='sigmoid', padding='same')
+])
+
+model.compile(optimizer='adam', loss='binary_crossentropy', metrics=['accuracy'])
+# Assume X_train and y_train are already defined
+model.fit(X_train, y_train, epochs=10, verbose=1)
+
+# Model summary
+model.summary()
+"""
+CLASSIFIER = """
+from nblayers.models import Sequential
+from nblayers.layers import Conv2D, MaxPooling2D, GlobalAveragePooling2D, Dense, Input
+
+# Define input shape
+input_shape = (64, 64, 3)
+
+# Build a classification model
+model = Sequential([
+    Input(shape=input_shape),
+    Conv2D(filters=32, kernel_size=(3, 3), activation='relu', padding='same'),
+    MaxPooling2D(pool_size=(2, 2)),
+    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
+    MaxPooling2D(pool_size=(2, 2)),
+    GlobalAveragePooling2D(),
+    Dense(10, activation='softmax')  # Assuming 10 classes
+])
+
+model.compile(optimizer='adam', loss='sparse_categorical_crossentropy', metrics=['accuracy'])
+# Assume X_train and y_train are already defined
+model.fit(X_train, y_train, epochs=10, verbose=1)
+
+# Model summary
+model.summary()
+"""
+
+
+TABLE = [                               # the rows of document 001, section 7, and the output shape of their model
+    ("Conv1D(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
+     "Conv1D(filters=32, kernel_size=3, activation='relu')", (None, 96, 32)),
+    ("Conv2D(filters=32, kernel_size=(3, 3), activation='relu', input_shape=(64, 64, 3)), "
+     "Conv2D(filters=64, kernel_size=(3, 3), activation='relu')", (None, 60, 60, 64)),
+    ("Conv3D(filters=16, kernel_size=(3, 3, 3), activation='relu', input_shape=(32, 32, 32, 3)), "
+     "Conv3D(filters=32, kernel_size=(3, 3, 3), activation='relu')", (None, 28, 28, 28, 32)),
+    ("SeparableConv1D(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
+     "SeparableConv1D(filters=32, kernel_size=3, activation='relu')", (None, 96, 32)),
+    ("SeparableConv2D(filters=32, kernel_size=(3, 3), activation='relu', input_shape=(64, 64, 3)), "
+     "SeparableConv2D(filters=64, kernel_size=(3, 3), activation='relu')", (None, 60, 60, 64)),
+    ("DepthwiseConv1D(kernel_size=3, depth_multiplier=2, activation='relu', input_shape=(100, 1)), "
+     "Conv1D(filters=32, kernel_size=1, activation='relu')", (None, 98, 32)),
+    ("DepthwiseConv2D(kernel_size=(3, 3), depth_multiplier=2, activation='relu', input_shape=(64, 64, 3)), "
+     "Conv2D(filters=64, kernel_size=(1, 1), activation='relu')", (None, 62, 62, 64)),
+    ("Conv1DTranspose(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
+     "Conv1DTranspose(filters=32, kernel_size=3, activation='relu')", (None, 104, 32)),
+    ("Conv2DTranspose(filters=64, kernel_size=(3, 3), activation='relu', input_shape=(32, 32, 3)), "
+     "Conv2DTranspose(filters=32, kernel_size=(3, 3), activation='relu')", (None, 36, 36, 32)),
+    ("Conv3DTranspose(filters=16, kernel_size=(3, 3, 3), activation='relu', input_shape=(32, 32, 32, 3)), "
+     "Conv3DTranspose(filters=8, kernel_size=(3, 3, 3), activation='relu')", (None, 36, 36, 36, 8)),
+]
+
+
+@pytest.mark.parametrize("row, output", TABLE)
+def test_the_document_s_table(row, output):
+    made = eval(f"[{row}]", {name: getattr(layers, name) for name in LAYERS})
+    assert nblayers.models.Sequential(made).output_shape == output
+
+
+def test_nn_in_a_model(rng):
+    model = nblayers.models.Sequential([nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.Flatten(),
+                                        nn.Linear(32, 1)])
+    model.compile(optimizer="adam", loss="mse")
+    x = rng.normal(size=(8, 1, 4, 4))
+    losses = model.fit(x, x.mean(axis=(1, 2, 3)), epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("program, image, target, output, weights", [
+    (SEGMENTATION, (128, 128, 3), lambda rng: rng.integers(0, 2, (1, 32, 32, 1)), (None, 32, 32, 1), 352_449),
+    (CLASSIFIER, (64, 64, 3), lambda rng: rng.integers(0, 10, 2), (None, 10), 20_042)], ids=["segmentation", "classifier"])
+def test_the_document_s_programs(program, image, target, output, weights, rng, capsys):
+    """They run and learn; with stride 1 the segmentation's mask stays at 32 x 32 (ERRATA)."""
+    y = target(rng)
+    variables = {"X_train": rng.random((len(y), *image)).astype("float32"), "y_train": y}
+    exec(program.replace("epochs=10", "epochs=3"), variables)       # which is all that this test can wait for
+    model = variables["model"]
+    assert model.output_shape == output and model.count_params() == weights
+    losses = model.history.history["loss"]
+    assert len(losses) == 3 and losses[-1] < losses[0]
+    printed = capsys.readouterr().out
+    assert "Epoch 3/3" in printed and f"{weights:,}" in printed and str(output) in printed
+
+
+def test_conv3d_transpose_has_keras_order():
+    layer = Conv3DTranspose(2, 3, 2, "same", "channels_first", 1)
+    assert (layer.data_format, layer.output_padding) == ("channels_first", (1, 1, 1))
