@@ -26,11 +26,9 @@ from nblayers.learn.tools import check_derivative, save_figure, show_source
 # ## One and two: seven loops, in Python and compiled
 # $$y_{nijf} = \sum_{k,l,c} x_{n,i+k,j+l,c} \, w_{klcf} \tag{001.07.Conv2D}$$
 # With the channels that the document leaves out, without bias. Seven letters, seven loops, in which order? Any gives this sum;
-# here one weight after the other is multiplied with all that it ever lies on. In Python each turn looks up types, makes objects
-# and throws them away; the same function compiled does not.
-#
-# The numbers: a picture of 18 × 44 points with 64 channels (Python gets a corner of it), 256 windows of 3 × 3. They are small
-# and whole, so no sum is ever rounded: all ways must agree exactly. A multiply-add counts as two operations.
+# here one weight after the other is multiplied with all that it ever lies on. Python looks up types in each turn, makes objects
+# and throws them away (it gets a corner of the numbers); the same function compiled does not. All numbers are small and whole,
+# so no sum is ever rounded: all ways must agree exactly. A multiply-add counts as two operations.
 
 # %%
 def seven_loops(x, w, y):
@@ -61,14 +59,14 @@ x, w = rng.integers(-3, 4, (1, 18, 44, 64)).astype("f4"), rng.integers(-3, 4, (3
 right = sum(x[:, k:k + 16, l:l + 42] @ w[k, l] for k in range(3) for l in range(3))     # (1, 16, 42, 256)
 rates["1 Python"] = 2 * y.size * 3 * 3 * 4 / 1e9 / fastest(lambda: seven_loops(x[:, :5, :5, :4], w[:, :, :4, :8], y))
 measure("2 compiled", njit(seven_loops), x, w, times=2)
-assert GFLOP == 2 * right.size * 3 * 3 * 64 / 1e9 and rates["2 compiled"] > 3 * rates["1 Python"]
+assert 2 * right.size * 3 * 3 * 64 / 1e9 == GFLOP and rates["2 compiled"] > 3 * rates["1 Python"]
 
 # %% [markdown]
 # ## Three: memory in its order
 # Memory comes in *lines* of 64 bytes, 16 numbers. The innermost loop went from point to point, 64 channels further in $x$, 256
-# in $y$: of each line it used one number. So, points outside, channels inside, and the weights turned, that theirs are
-# neighbours too. The limit is still far: `s` must be ready before the next product can be added, which takes some four ticks of
-# the clock. A compiler may not help, for in another order floating-point numbers are rounded otherwise.
+# in $y$: of each line it used one number. So: points outside, channels inside, in $w$ too. That is far from the limit, for `s`
+# must be ready before the next product can be added, and an addition takes some four ticks of the clock. A compiler may not
+# change the order: the sum would be rounded otherwise.
 
 # %%
 @njit
@@ -84,8 +82,8 @@ def channels_inside(x, w, y):                           # w (3, 3, 256, 64)
 
 turned, one, large = np.ascontiguousarray(w.swapaxes(2, 3)), np.float32(1), np.float32(1e8)
 measure("3 memory in order", channels_inside, x, turned, times=3)
-assert x.strides[2:] == (256, 4) and right.strides[2:] == (1024, 4) and turned.strides[3] == 4              # bytes
-assert one + large - large == 0 and large - large + one == 1
+assert x.strides[2:] == (256, 4) and right.strides[2:] == (1024, 4) and turned.strides[3] == 4      # in bytes
+assert one + large - large == 0 != large - large + one
 
 # %% [markdown]
 # ## Four: vectors
@@ -112,16 +110,15 @@ print("in its machine code:", found[0])
 
 # %% [markdown]
 # ## Five: a tile in registers
-# What is in the way now? For each multiply-add, two loads ($w$, $y$) and a store; in a tick a core can do two multiply-adds,
-# two loads, one store. So keep $y$ in registers until its sum is done, and use each number that was loaded several times: $R$
-# points times $V$ vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32,
-# AVX2 has 16: hence the library's 14 or 6 points times 2 vectors. (Eight sums at a time keep additions from waiting.) Python
-# has no word for a register; the tile is written in LLVM's language. It reads each row of a window, a *run*, where it lies.
+# Each multiply-add still takes two loads ($w$, $y$) and a store; in a tick a core can do two multiply-adds, but only two loads
+# and a store. So keep $y$ in registers until its sum is done, and use several times what was loaded: $R$ points times $V$
+# vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32, AVX2 has 16: hence
+# 14 or 6 points times 2 vectors. Python has no word for a register: the library's tile is written in LLVM's language. It reads
+# each row of a window, a *run* of numbers, where it lies.
 
 # %%
 def tiles_of(rows):
     tile = _tile._make_tile(rows, _tile.WIDE)
-
     @njit(nogil=True)
     def tiles(x, w, panel, w_k, first, last, y):        # in w: `panel` to the next WIDTH columns, `w_k` to the next row
         (_, H, W, C), (_, OH, OW, F) = x.shape, y.shape
@@ -136,19 +133,19 @@ def tiles_of(rows):
 
 ROWS, V, WIDTH, CORES = _tile.HEIGHTS[0], _tile.WIDE, _tile.WIDE * _tile.VECTOR // 4, get_num_threads()
 for R in _tile.HEIGHTS:
-    print(f"{R:2} points: {R * V + V + 1:2} registers, {(V + R) / (V * R):.2f} loads a multiply-add")
-assert ROWS * V + V + 1 <= (32 if _tile.VECTOR == 64 else 16) < (ROWS + 1) * V + V + 1
-assert (ROWS + WIDTH) / (ROWS * WIDTH) < 0.3            # numbers read for a multiply-add: with 14 x 32, a tenth
+    print(f"{R:2} points: {R * V + V + 1:2} registers; for each multiply-add, {(V + R) / (V * R):.2f} vectors loaded "
+          f"and {(WIDTH + R) / (WIDTH * R):.2f} numbers read")
+assert ROWS * V + V + 1 <= (32 if _tile.VECTOR == 64 else 16) < (ROWS + 1) * V + V + 1 and WIDTH + ROWS < 0.3 * WIDTH * ROWS
 tiles = tiles_of(ROWS)
 measure("5 tiles of 1 point", tiles_of(1), x, w.reshape(-1), WIDTH, 256, 0, 16)
 measure(f"5 tiles of {ROWS} points", tiles, x, w.reshape(-1), WIDTH, 256, 0, 16)
 
 # %% [markdown]
 # ## Six and seven: packing, and all cores
-# A tile reads the same columns of $w$ for one group of points after the other: 576 rows, 1024 bytes apart. They lie on 144
-# pages, of which a core knows some 60 by heart; and where in the cache a line may stand follows from its address: here they all
-# compete for 8 of 64 places. So *pack* the weights (once for all pictures), those of a tile one behind the other. Then all
-# cores: each takes some lines of the picture. No output belongs to two, so nobody waits. They are woken once, not for each line.
+# For one group of points after the other a tile reads the same columns of $w$: 576 rows, 1024 bytes apart. They lie on 144
+# pages of memory, of which a core knows some 60 by heart; and as an address decides where in the cache its line may stand, they
+# compete for 8 of 64 places. So *pack* the weights (once for all pictures): those of a tile one behind the other. Then let each
+# core take some lines of the picture. No output belongs to two, so nobody waits. Wake them once, not for each line.
 
 # %%
 @njit(parallel=True)
@@ -157,47 +154,37 @@ def all_cores(x, w, panel, w_k, y):
         tiles(x, w, panel, w_k, s * y.shape[1] // CORES, (s + 1) * y.shape[1] // CORES, y)
 
 
-def places(step):                                       # from one row to the next, in bytes
-    return len({(k * step + byte) // 64 % 64 for k in range(576) for byte in range(4 * WIDTH)})
-
-
 packed = w.reshape(576, -1, WIDTH).swapaxes(0, 1).ravel()
-assert 576 * 1024 == 144 * 4096 and places(1024) <= 8 and 576 * 4 * WIDTH <= 18 * 4096 and places(4 * WIDTH) == 64
+places = [{(k * step + byte) // 64 % 64 for k in range(576) for byte in range(4 * WIDTH)} for step in (1024, 4 * WIDTH)]
+assert 576 * 1024 == 144 * 4096 and 576 * 4 * WIDTH <= 18 * 4096 and len(places[0]) <= 8 and len(places[1]) == 64
 measure("6 packed weights", tiles, x, packed, 576 * WIDTH, WIDTH, 0, 16)
 measure("7 all cores", all_cores, x, packed, 576 * WIDTH, WIDTH)
 
 # %% [markdown]
-# ## Backward: two threads, one number
+# ## Backward, and the same in the library
 # $$dw_{klcf} = \sum_{n,i,j} x_{n,i+k,j+l,c} \, dy_{nijf}$$
 # $dx$ is our walk with turned weights. But to $dw$ *every* point adds. If two threads do `dw += …` at once, both may read
-# before either writes, and a share is lost: a **race**; it comes and goes. The cure: a `dw` for each thread, and a sum at the end.
+# before either writes, and a share is lost: a **race**, which comes and goes. The cure: for each thread a `dw`, then their sum.
+#
+# The library's kernel gives the same numbers, its layer our gradient; the lines printed first are your steps. It does more:
+# edges (masked columns, tiles of five heights), strides, dilation, groups; padding, copied in bands into a scratch that the
+# cache holds. (In large pictures with many channels a 3 × 3 window takes a quarter of the multiplications: `_winograd.py`.)
 
 # %%
 u, v, dy = (rng.integers(-3, 4, shape).astype(float) for shape in ((1, 4, 4, 2), (3, 3, 2, 3), (1, 2, 2, 3)))
 share = [sum(u[0, i:i + 3, j:j + 3, :, None] * dy[0, i, j] for j in range(2)) for i in range(2)]    # thread i has line i
-read, y = [np.zeros_like(v), np.zeros_like(v)], np.empty_like(dy)                                   # both have read dw = 0
-for i in range(2):
-    dw = read[i] + share[i]
-assert np.array_equal(dw, share[1]) and np.any(dw != share[0] + share[1])
-check_derivative("dw", share[0] + share[1], lambda v: (seven_loops(u, v, y), np.sum(dy * y))[1], v)
-
-# %% [markdown]
-# ## The same in the library
-# Its kernel gives the same numbers, its layer our gradient. It does more: edges (masked columns, tiles of five heights), strides,
-# dilation, groups; padding, copied in bands into a scratch that stays in the cache. (For large pictures and many channels a
-# 3 × 3 window takes a quarter of the multiplications: `_winograd.py`.) The lines printed first are your steps.
-
-# %%
+lost, dw, y = [np.zeros_like(v) + part for part in share][-1], share[0] + share[1], np.empty_like(dy)   # both have read 0
+assert np.array_equal(lost, share[1]) and np.any(lost != dw)
+check_derivative("dw", dw, lambda v: (seven_loops(u, v, y), np.sum(dy * y))[1], v)
 size, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1), np.zeros(256, "f4")     # strides, padding, dilation, groups
 measure("the library", lambda y: convolution.convolve(x[:, None], w[None], b, *size, y[:, None]))
 layer = Conv2D(3, 3)
 layer.build(u.shape)
 layer.set_weights([v, np.zeros(3)])
-dx = layer.backward(dy + 0 * layer.forward(u))
-assert np.array_equal(layer.kernel.grad, share[0] + share[1])
-check_derivative("dx", dx, lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
-for step, module, text in ((4, _tile, "VectorType(self.number"), (5, _tile, "HEIGHTS = ("), (5, _tile, "fmul(x, weights"),
-                           (6, convolution, "pack, "), (7, convolution, "s in prange"), ("race", convolution, "+= partial[s")):
+check_derivative("dx", layer.backward(dy + 0 * layer.forward(u)), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
+assert np.array_equal(layer.kernel.grad, dw)
+for step, module, text in (("4", _tile, "VectorType(self.number"), ("5", _tile, "HEIGHTS = ("), ("5", _tile, "fmul(x, weights"),
+                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("no race", convolution, "+= partial[")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
 show_source("kernels.reference.convolution:convolve", "kernels.cpu.convolution:_correlate_segments",
@@ -228,8 +215,8 @@ assert rates["2 compiled"] < core / 3 and 3 / (5 * 4) == 0.15 and 18 / (2 * 4) =
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 left.bar_label(left.barh(list(rates), list(rates.values()), color=["C0"] * 8 + ["C2"]), fmt=" %.2g")
 left.vlines([core, limit], -0.5, 8.5, color="black", ls=["--", "-"])
-left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 4 * limit), ylim=(8.6, -0.6))
-left.set_title(f"limits: one core {core:.0f} (dashed), all {limit:.0f}")
+left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 5 * limit), ylim=(8.6, -0.6),
+         title=f"limits: one core {core:.0f} (dashed), all {limit:.0f}")
 right.loglog([0.05, limit / bandwidth, 500], [0.05 * bandwidth, limit, limit], color="black")
 x = rng.normal(size=(32, 64, 64, 3)).astype("f4")
 for layer in (Conv2D(32, (3, 3), activation="relu", padding="same"), MaxPooling2D((2, 2)),
@@ -250,8 +237,8 @@ save_figure(fig, "24_steps_and_roofs")
 # Write your answers into a file and run `nblayers check cpu_kernels my_answer.py`.
 # 1. On paper: a tile of 6 points times 4 vectors of 16 numbers. Set `registers` that it needs, `loads` for each multiply-add of
 #    vectors, `intensity` (operations for each byte read), and `most`: how many points times *one* vector 16 registers allow.
-# 2. A loop to fill in: `tiled(x, w)`, a convolution of a sequence, x (W, C), w (K, C, F), in plain @njit, four outputs at a time:
-#    each number of w that is read serves four sums. W - K + 1 need not be a multiple of four. Return y.
+# 2. A loop to fill in: `tiled(x, w)`, a convolution of a sequence, x (W, C), w (K, C, F), in plain @njit, four outputs at a
+#    time: each number of w that is read serves four sums. W - K + 1 need not be a multiple of four. Return y.
 # 3. A bug: this passes the tests on two threads. Write it right as `fixed_threads(x, w, threads, rows)`.
 # 4. An experiment: measure `tiles_of` each of HEIGHTS as `limit_of` does, on one core. Set `rates` (a dictionary: height to
 #    Gflop/s) and `enough`, the lowest one with four fifths of the best rate. How many sums are that at a time?

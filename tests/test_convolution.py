@@ -56,14 +56,14 @@ def arrays_of(geometry, dtype, rng):
     return tuple(array.astype(dtype) for array in (x, w, y))
 
 
-def kernels_agree(geometry, dtype, rooms, rng):
+def kernels_agree(geometry, dtype, rooms, rng, tolerance=None):
     x, w, y = arrays_of(geometry, dtype, rng)
-    steps = geometry[3:]
-    bias = rng.normal(size=(2, 128)).astype(dtype)
-    rooms_agree("convolution", "convolve", [x, w, bias[0, :y.shape[-1]], *steps], [y.shape], rooms=rooms)
-    rooms_agree("convolution", "convolve_transposed", [y, w, bias[1, :x.shape[-1]], *steps], [x.shape], rooms=rooms)
+    steps, settings = geometry[3:], dict(rooms=rooms, rtol=tolerance, atol=tolerance)
+    bias = rng.normal(size=(2, 130)).astype(dtype)
+    rooms_agree("convolution", "convolve", [x, w, bias[0, :y.shape[-1]], *steps], [y.shape], **settings)
+    rooms_agree("convolution", "convolve_transposed", [y, w, bias[1, :x.shape[-1]], *steps], [x.shape], **settings)
     before = rng.normal(size=w.shape).astype(dtype)
-    rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], rooms=rooms)
+    rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], **settings)
 
 
 @geometries
@@ -92,13 +92,7 @@ LARGER = {                              # than the simulator has patience for
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("geometry", LARGER.values(), ids=LARGER)
 def test_larger_kernels_agree(geometry, dtype, rng):
-    x, w, y = arrays_of(geometry, dtype, rng)
-    steps, settings = geometry[3:], dict(rooms=("reference", "cpu"), rtol=1e-4 if dtype == "float32" else 1e-10)
-    b, before = rng.normal(size=(2, 130)).astype(dtype), rng.normal(size=w.shape).astype(dtype)
-    scale = dict(atol=1e-4 if dtype == "float32" else 1e-10)
-    rooms_agree("convolution", "convolve", [x, w, b[0, :y.shape[-1]], *steps], [y.shape], **settings, **scale)
-    rooms_agree("convolution", "convolve_transposed", [y, w, b[1, :x.shape[-1]], *steps], [x.shape], **settings, **scale)
-    rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], **settings, **scale)
+    kernels_agree(geometry, dtype, ("reference", "cpu"), rng, 1e-4 if dtype == "float32" else 1e-10)
 
 
 @pytest.mark.parametrize("room", ["reference", "cpu"])
@@ -175,8 +169,7 @@ def first(shape):
 
 
 def agrees(name, x, **arguments):
-    """Our layer agrees with Keras'. Two things for speed: that starts from zeros (it is given our weights; to draw its own takes
-    JAX seconds), and its call is compiled as a whole."""
+    """Our layer agrees with Keras', which is given our weights: to draw its own takes JAX seconds. It is compiled as a whole."""
     kinds = {"D": ["depthwise"], "S": ["depthwise", "pointwise"], "C": ["kernel"]}[name[0]]
     theirs = getattr(keras.layers, name)(**arguments, **{f"{kind}_initializer": "zeros" for kind in kinds})
     theirs.build(x.shape)

@@ -32,7 +32,7 @@ def _vector_bytes() -> int:
 VECTOR = _vector_bytes()
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
-HEIGHTS = (14, 8, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
+HEIGHTS = (14, 9, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
 CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
 DOT_ROWS = 8 if VECTOR == 64 else 3
 FEW = 4                                 # so few columns are better summed along k
@@ -100,6 +100,47 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ALIGN = ir.Constant(_I32, 4)
 
 
+def _sum_over_runs(builder, vector, cells, runs, length, step, products):
+    """Two loops, m < runs and k < length in steps, that add to a vector for each cell; returns the sums.
+
+    `products(m, k)` writes what is added, a pair of factors for each cell.
+    """
+    zero, one = ir.Constant(_I64, 0), ir.Constant(_I64, 1)
+    before = builder.block
+    run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
+    builder.branch(run)
+
+    builder.position_at_end(run)
+    m = builder.phi(_I64)
+    m.add_incoming(zero, before)
+    sums = {cell: builder.phi(vector.type) for cell in cells}
+    builder.branch(loop)
+
+    builder.position_at_end(loop)
+    k = builder.phi(_I64)
+    k.add_incoming(zero, run)
+    partial = {cell: builder.phi(vector.type) for cell in cells}
+    total = {}
+    for cell, x, weight in products(m, k):
+        total[cell] = builder.fadd(builder.fmul(x, weight, flags=("fast",)), partial[cell], flags=("fast",))
+    k_next = builder.add(k, ir.Constant(_I64, step))
+    k.add_incoming(k_next, loop)
+    for cell in cells:
+        partial[cell].add_incoming(sums[cell], run)
+        partial[cell].add_incoming(total[cell], loop)
+    builder.cbranch(builder.icmp_signed("<", k_next, length), loop, run_end)
+
+    builder.position_at_end(run_end)
+    m_next = builder.add(m, one)
+    m.add_incoming(m_next, run_end)
+    for cell in cells:
+        sums[cell].add_incoming(vector.zero, before)
+        sums[cell].add_incoming(total[cell], run_end)
+    builder.cbranch(builder.icmp_signed("<", m_next, runs), run, done)
+    builder.position_at_end(done)
+    return total
+
+
 def _make_tile(rows, vectors, by_channel=False):
     """The tile as a function for kernels. `by_channel`: column n of b meets number n of a, not every number of a."""
     @intrinsic
@@ -117,57 +158,27 @@ def _make_tile(rows, vectors, by_channel=False):
             a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
             a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
 
-            def cell(row_stride, r, v):
+            def place(row_stride, r, v):
                 return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
+
+            def products(m, k):
+                b_row = builder.gep(b, [builder.add(builder.mul(m, b_run), builder.mul(k, b_k))])
+                weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
+                at = builder.add(builder.mul(m, a_run), builder.mul(k, a_k))
+                for r in range(rows):
+                    number = builder.gep(a_rows[r], [at])
+                    x = None if by_channel else vector.splat(builder.load(number))
+                    for v in range(vectors):
+                        yield (r, v), vector.load(number, lanes[v], masks[v]) if by_channel else x, weights[v]
 
             with builder.if_then(builder.icmp_signed(">=", builder.mul(runs, length), ir.Constant(_I64, LONG))):
                 for r, v in cells:
-                    vector.prefetch(c, cell(c_row, r, v))
-            before = builder.block
-            run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
-            builder.branch(run)
-
-            builder.position_at_end(run)
-            m = builder.phi(_I64)
-            m.add_incoming(ir.Constant(_I64, 0), before)
-            sums = {rv: builder.phi(vector.type) for rv in cells}
-            a_start, b_start = builder.mul(m, a_run), builder.mul(m, b_run)
-            builder.branch(loop)
-
-            builder.position_at_end(loop)
-            k = builder.phi(_I64)
-            k.add_incoming(ir.Constant(_I64, 0), run)
-            partial = {rv: builder.phi(vector.type) for rv in cells}
-            b_row = builder.gep(b, [builder.add(b_start, builder.mul(k, b_k))])
-            weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
-            a_k_offset = builder.add(a_start, builder.mul(k, a_k))
-            total = {}
-            for r in range(rows):
-                number = builder.gep(a_rows[r], [a_k_offset])
-                x = None if by_channel else vector.splat(builder.load(number))
-                for v in range(vectors):
-                    x = vector.load(number, lanes[v], masks[v]) if by_channel else x
-                    total[r, v] = builder.fadd(builder.fmul(x, weights[v], flags=("fast",)), partial[r, v], flags=("fast",))
-            k_next = builder.add(k, ir.Constant(_I64, 1))
-            k.add_incoming(k_next, loop)
-            for rv in cells:
-                partial[rv].add_incoming(sums[rv], run)
-                partial[rv].add_incoming(total[rv], loop)
-            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, run_end)
-
-            builder.position_at_end(run_end)
-            m_next = builder.add(m, ir.Constant(_I64, 1))
-            m.add_incoming(m_next, run_end)
-            for rv in cells:
-                sums[rv].add_incoming(vector.zero, before)
-                sums[rv].add_incoming(total[rv], run_end)
-            builder.cbranch(builder.icmp_signed("<", m_next, runs), run, done)
-
-            builder.position_at_end(done)
+                    vector.prefetch(c, place(c_row, r, v))
+            total = _sum_over_runs(builder, vector, cells, runs, length, 1, products)
             keep = vector.splat(add)
             for r, v in cells:
-                old = vector.load(start, cell(start_row, r, v), builder.and_(masks[v], keep))
-                vector.store(builder.fadd(old, total[r, v]), c, cell(c_row, r, v), masks[v])
+                old = vector.load(start, place(start_row, r, v), builder.and_(masks[v], keep))
+                vector.store(builder.fadd(old, total[r, v]), c, place(c_row, r, v), masks[v])
             return context.get_dummy_value()
 
         return signature, codegen
@@ -187,49 +198,21 @@ def _make_dot_tile(rows, columns):
             vector = _Vector(context, builder, sig.args[0].dtype)
             cells = [(r, v) for r in range(rows) for v in range(columns)]
             a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 4, 10, 12))
-            zero, one = ir.Constant(_I64, 0), ir.Constant(_I64, 1)
-            before = builder.block
-            run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
-            builder.branch(run)
 
-            builder.position_at_end(run)
-            m = builder.phi(_I64)
-            m.add_incoming(zero, before)
-            sums = {rv: builder.phi(vector.type) for rv in cells}
-            a_start, b_start = builder.mul(m, a_run), builder.mul(m, b_run)
-            builder.branch(loop)
+            def products(m, k):
+                mask = vector.masks(builder.sub(length, k), 1)[0]
+                a_k = builder.gep(a, [builder.add(builder.mul(m, a_run), k)])
+                b_k = builder.gep(b, [builder.add(builder.mul(m, b_run), k)])
+                weights = [vector.load(b_k, builder.mul(b_n, ir.Constant(_I64, v)), mask) for v in range(columns)]
+                for r in range(rows):
+                    x = vector.load(a_k, builder.mul(a_row, ir.Constant(_I64, r)), mask)
+                    for v in range(columns):
+                        yield (r, v), x, weights[v]
 
-            builder.position_at_end(loop)
-            k = builder.phi(_I64)
-            k.add_incoming(zero, run)
-            partial = {rv: builder.phi(vector.type) for rv in cells}
-            mask = vector.masks(builder.sub(length, k), 1)[0]
-            a_k, b_k = builder.gep(a, [builder.add(a_start, k)]), builder.gep(b, [builder.add(b_start, k)])
-            weights = [vector.load(b_k, builder.mul(b_n, ir.Constant(_I64, v)), mask) for v in range(columns)]
-            total = {}
-            for r in range(rows):
-                x = vector.load(a_k, builder.mul(a_row, ir.Constant(_I64, r)), mask)
-                for v in range(columns):
-                    total[r, v] = builder.fadd(builder.fmul(x, weights[v], flags=("fast",)), partial[r, v], flags=("fast",))
-            k_next = builder.add(k, ir.Constant(_I64, vector.lanes))
-            k.add_incoming(k_next, loop)
-            for rv in cells:
-                partial[rv].add_incoming(sums[rv], run)
-                partial[rv].add_incoming(total[rv], loop)
-            builder.cbranch(builder.icmp_signed("<", k_next, length), loop, run_end)
-
-            builder.position_at_end(run_end)
-            m_next = builder.add(m, one)
-            m.add_incoming(m_next, run_end)
-            for rv in cells:
-                sums[rv].add_incoming(vector.zero, before)
-                sums[rv].add_incoming(total[rv], run_end)
-            builder.cbranch(builder.icmp_signed("<", m_next, runs), run, done)
-
-            builder.position_at_end(done)
+            total = _sum_over_runs(builder, vector, cells, runs, length, vector.lanes, products)
             for r, v in cells:
-                place = builder.add(builder.mul(c_row, ir.Constant(_I64, r)), ir.Constant(_I64, v))
                 first = builder.load(builder.gep(start, [ir.Constant(_I64, v)]))
+                place = builder.add(builder.mul(c_row, ir.Constant(_I64, r)), ir.Constant(_I64, v))
                 builder.store(vector.sum(first, total[r, v]), builder.gep(c, [place]))
             return context.get_dummy_value()
 
@@ -281,16 +264,24 @@ C0, C1, C2, C3 = CHANNEL_HEIGHTS
 dots_tall1, dots_tall3, dots1, dots3 = (_make_dot_tile(rows, columns) for rows in (DOT_ROWS, 1) for columns in (1, 3))
 
 
+def _first_heights():
+    """For every number of rows that are left: the height with which tiles cover them in the fewest cycles."""
+    cost, first = [0.0], [0]
+    for left in range(1, 4 * H0):
+        cycles = {h: max(h, LATENCY) + PER_STEP + cost[left - h] for h in HEIGHTS if h <= left}
+        first.append(min(cycles, key=cycles.__getitem__))
+        cost.append(cycles[first[-1]])
+    return np.array(first)
+
+
+LATENCY, PER_STEP = 4, 1.5      # a step takes a cycle for each row, no fewer than an addition takes, and time to read b
+FIRST_HEIGHTS = _first_heights()
+
+
 @kernel
 def tile_height(left):
-    """How many rows the next tile takes when `left` are still to do: two middle ones rather than a full and a thin one."""
-    if left >= H0 and not H0 < left < 2 * H1 + 2:
-        return H0
-    if left >= H1:
-        return H1
-    if left >= H2:
-        return H2
-    return H3 if left >= H3 else H4
+    """How many rows the next tile takes when `left` are still to do."""
+    return FIRST_HEIGHTS[left] if left < len(FIRST_HEIGHTS) else H0
 
 
 @kernel
