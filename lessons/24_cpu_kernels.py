@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 24 · From seven loops to the speed of the machine: the CPU kernels
 #
-# *About 30 minutes.* One convolution, computed in seven ways. The numbers come out the same, to the last digit. Only the order
-# of the work changes, and with it the speed, some hundred times. You measure what each step brings, and see why.
+# *About 30 minutes.* One convolution in seven ways. The numbers are the same, to the last digit; only the order of the work
+# changes, and with it the speed, some hundred times. You measure what each step brings, and see why.
 #
 # ## A question first
 # Seven nested loops, compiled to machine code, do nothing but multiply and add. How near do they come to what a core can do:
@@ -58,15 +58,15 @@ rng, rates, GFLOP, y = np.random.default_rng(0), {}, 0.198180864, np.empty((1, 3
 x, w = rng.integers(-3, 4, (1, 18, 44, 64)).astype("f4"), rng.integers(-3, 4, (3, 3, 64, 256)).astype("f4")
 right = sum(x[:, k:k + 16, l:l + 42] @ w[k, l] for k in range(3) for l in range(3))     # (1, 16, 42, 256)
 rates["1 Python"] = 2 * y.size * 3 * 3 * 4 / 1e9 / fastest(lambda: seven_loops(x[:, :5, :5, :4], w[:, :, :4, :8], y))
+print(f"1 Python: {rates['1 Python']:.2g} Gflop/s")
 measure("2 compiled", njit(seven_loops), x, w, times=2)
 assert 2 * right.size * 3 * 3 * 64 / 1e9 == GFLOP and rates["2 compiled"] > 3 * rates["1 Python"]
 
 # %% [markdown]
 # ## Three: memory in its order
 # Memory comes in *lines* of 64 bytes, 16 numbers. The innermost loop went from point to point, 64 channels further in $x$, 256
-# in $y$: of each line it used one number. So: points outside, channels inside, in $w$ too. That is far from the limit, for `s`
-# must be ready before the next product can be added, and an addition takes some four ticks of the clock. A compiler may not
-# change the order: the sum would be rounded otherwise.
+# in $y$: of each line it used one number. So: points outside, channels inside, in $w$ too. Each sum now waits for itself: `s`
+# must be ready, some four ticks of the clock, before more is added, and in another order it would be rounded otherwise.
 
 # %%
 @njit
@@ -82,15 +82,13 @@ def channels_inside(x, w, y):                           # w (3, 3, 256, 64)
 
 turned, one, large = np.ascontiguousarray(w.swapaxes(2, 3)), np.float32(1), np.float32(1e8)
 measure("3 memory in order", channels_inside, x, turned, times=3)
-assert x.strides[2:] == (256, 4) and right.strides[2:] == (1024, 4) and turned.strides[3] == 4      # in bytes
-assert one + large - large == 0 != large - large + one
+assert x.strides[2:] == (256, 4) and right.strides[2:] == (1024, 4) and one + large - large == 0 != large - large + one
 
 # %% [markdown]
 # ## Four: vectors
-# Sums of different filters need not wait for each other. With $f$ inside, all lies in order and one $x$ meets 256 weights. Now
-# LLVM, which compiles for Numba, takes 4, 8 or 16 at a time: a *vector*, in a register of 16, 32 or 64 bytes. In the machine's
-# code `ps` is packed single precision (`ss` a single number); `fmadd` multiplies and adds at once. It rounds once, not twice,
-# and so must be allowed: `contract`.
+# Sums of different filters need not wait for each other. With $f$ inside, all lies in order and one $x$ meets 256 weights.
+# LLVM, which compiles for Numba, now takes 4, 8 or 16 at a time: a *vector*, in a register of 16, 32 or 64 bytes. In machine
+# code `ps` means packed single precision (`ss` a single number), `fmadd` multiply and add, rounded once: `contract` allows it.
 
 # %%
 @njit(fastmath={"contract"})
@@ -114,7 +112,7 @@ print("in its machine code:", found[0])
 # and a store. So keep $y$ in registers until its sum is done, and use several times what was loaded: $R$ points times $V$
 # vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32, AVX2 has 16: hence
 # 14 or 6 points times 2 vectors. Python has no word for a register: the library's tile is written in LLVM's language. It reads
-# each row of a window, a *run* of numbers, where it lies.
+# each row of a window, a *run* of numbers, where it lies. A tile of 14 × 32 reads a tenth of a number for each multiply-add.
 
 # %%
 def tiles_of(rows):
@@ -133,8 +131,8 @@ def tiles_of(rows):
 
 ROWS, V, WIDTH, CORES = _tile.HEIGHTS[0], _tile.WIDE, _tile.WIDE * _tile.VECTOR // 4, get_num_threads()
 for R in _tile.HEIGHTS:
-    print(f"{R:2} points: {R * V + V + 1:2} registers; for each multiply-add, {(V + R) / (V * R):.2f} vectors loaded "
-          f"and {(WIDTH + R) / (WIDTH * R):.2f} numbers read")
+    print(f"{R:2} points: {R * V + V + 1:2} registers; a multiply-add of vectors takes {(V + R) / (V * R):.2f} loads, "
+          f"one of numbers {(WIDTH + R) / (WIDTH * R):.2f} numbers")
 assert ROWS * V + V + 1 <= (32 if _tile.VECTOR == 64 else 16) < (ROWS + 1) * V + V + 1 and WIDTH + ROWS < 0.3 * WIDTH * ROWS
 tiles = tiles_of(ROWS)
 measure("5 tiles of 1 point", tiles_of(1), x, w.reshape(-1), WIDTH, 256, 0, 16)
@@ -173,29 +171,29 @@ measure("7 all cores", all_cores, x, packed, 576 * WIDTH, WIDTH)
 # %%
 u, v, dy = (rng.integers(-3, 4, shape).astype(float) for shape in ((1, 4, 4, 2), (3, 3, 2, 3), (1, 2, 2, 3)))
 share = [sum(u[0, i:i + 3, j:j + 3, :, None] * dy[0, i, j] for j in range(2)) for i in range(2)]    # thread i has line i
-lost, dw, y = [np.zeros_like(v) + part for part in share][-1], share[0] + share[1], np.empty_like(dy)   # both have read 0
-assert np.array_equal(lost, share[1]) and np.any(lost != dw)
+raced, dw, y = [np.zeros_like(v) + part for part in share][-1], share[0] + share[1], np.empty_like(dy)  # both have read 0
+assert np.array_equal(raced, share[1]) and np.any(raced != dw)
 check_derivative("dw", dw, lambda v: (seven_loops(u, v, y), np.sum(dy * y))[1], v)
-size, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1), np.zeros(256, "f4")     # strides, padding, dilation, groups
-measure("the library", lambda y: convolution.convolve(x[:, None], w[None], b, *size, y[:, None]))
+window, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1), np.zeros(256, "f4")     # strides, padding, dilation, groups
+measure("the library", lambda y: convolution.convolve(x[:, None], w[None], b, *window, y[:, None]))
 layer = Conv2D(3, 3)
-layer.build(u.shape)
+layer.forward(u)                                        # makes its weights, and keeps u
 layer.set_weights([v, np.zeros(3)])
-check_derivative("dx", layer.backward(dy + 0 * layer.forward(u)), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
+check_derivative("dx", layer.backward(dy), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
 assert np.array_equal(layer.kernel.grad, dw)
-for step, module, text in (("4", _tile, "VectorType(self.number"), ("5", _tile, "HEIGHTS = ("), ("5", _tile, "fmul(x, weights"),
-                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("no race", convolution, "+= partial[")):
+for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HEIGHTS ="), ("5", _tile, "fmul(x, w"),
+                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "+= partial[")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
-show_source("kernels.reference.convolution:convolve", "kernels.cpu.convolution:_correlate_segments",
-            "kernels.cpu.convolution:_weight_gradient_by_segments", "kernels.cpu._tile:_make_tile")
+show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" for name in (
+    "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_make_tile", "_tile:_sum_over_runs")))
 
 # %% [markdown]
 # ## A real task, and a picture: where does a training step's time go?
-# Each number must at least be read once, each result be written. Who does few operations a byte waits for memory, however good
-# the kernel: pooling compares three times for five numbers, a depthwise 3 × 3 window does 18 operations for two. Their roof
-# slopes: *bandwidth × operations a byte*. The flat roof is what tiles reach if all they need stays beside the core. Under it,
-# each layer of the image classifier of document 001, section 8, as printed, forward and backward.
+# Each number must be read at least once, each result written. Who does few operations a byte waits for memory, however good the
+# kernel: pooling compares three times for five numbers, a depthwise 3 × 3 window does 18 operations for two. Their roof slopes:
+# *bandwidth × operations a byte*. The flat roof is what tiles reach with all they need beside the core (only Winograd may rise
+# above it). The points: each layer of document 001's image classifier (section 8), as printed, forward and backward.
 
 # %%
 def on_cores(run, *arrays):
@@ -210,26 +208,25 @@ def limit_of(cores):
 
 core, limit = limit_of(1), limit_of(CORES)
 bandwidth = 0.268435456 / on_cores(np.copyto, *np.ones((2, CORES, 2 ** 25 // CORES), "f4"))     # 2 · 128 MiB read and written
-print(f"limits: {core:.0f} Gflop/s a core (loops: 1/{core / rates['2 compiled']:.0f}), {limit:.0f} all, {bandwidth:.1f} GB/s")
+print(f"limits: {core:.0f} Gflop/s one core, {limit:.0f} all; {bandwidth:.1f} GB/s. Step 2: 1/{core / rates['2 compiled']:.0f}")
 assert rates["2 compiled"] < core / 3 and 3 / (5 * 4) == 0.15 and 18 / (2 * 4) == 2.25           # operations a byte
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-left.bar_label(left.barh(list(rates), list(rates.values()), color=["C0"] * 8 + ["C2"]), fmt=" %.2g")
+left.barh([f"{step}: {rate:.3g}" for step, rate in rates.items()], list(rates.values()), color=["C0"] * 8 + ["C2"])
 left.vlines([core, limit], -0.5, 8.5, color="black", ls=["--", "-"])
-left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 5 * limit), ylim=(8.6, -0.6),
+left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 2 * limit), ylim=(8.6, -0.6),
          title=f"limits: one core {core:.0f} (dashed), all {limit:.0f}")
 right.loglog([0.05, limit / bandwidth, 500], [0.05 * bandwidth, limit, limit], color="black")
-x = rng.normal(size=(32, 64, 64, 3)).astype("f4")
-for layer in (Conv2D(32, (3, 3), activation="relu", padding="same"), MaxPooling2D((2, 2)),
-              Conv2D(64, (3, 3), activation="relu", padding="same"), MaxPooling2D((2, 2)), GlobalAveragePooling2D(), Dense(10)):
-    y = layer.forward(x, training=True)
+y = rng.normal(size=(32, 64, 64, 3)).astype("f4")
+for layer in (Conv2D(32, (3, 3), activation="relu", padding="same"), MaxPooling2D(), Conv2D(64, (3, 3), activation="relu",
+              padding="same"), MaxPooling2D(), GlobalAveragePooling2D(), Dense(10, activation="softmax")):
+    x, y = y, layer.forward(y, training=True)
     seconds = fastest(lambda: layer.backward(layer.forward(x, training=True)))                  # noqa: B023
     gflop = (6 * y.size / y.shape[-1] * layer.weights[0].value.size if layer.weights else x.size) / 1e9     # forward, dx and dw
     gbyte = 8 * (x.size + y.size) / 1e9                                                         # x, y, dy, dx
     print(f"{layer.name:26}{1e3 * seconds:6.2f} ms {gflop / seconds:7.1f} Gflop/s {gbyte / seconds:7.1f} GB/s")
     right.plot(gflop / gbyte, gflop / seconds, "o", label=layer.name)
-    x = y
 right.set(xlabel="operations for each byte", ylabel="Gflop/s")
-right.legend()
+right.legend(loc="lower right")
 save_figure(fig, "24_steps_and_roofs")
 
 # %% [markdown]

@@ -169,7 +169,7 @@ def first(shape):
 
 
 def agrees(name, x, **arguments):
-    """Our layer agrees with Keras', which is given our weights: to draw its own takes JAX seconds. It is compiled as a whole."""
+    """Our layer agrees with Keras'. That is given our weights, as drawing its own takes JAX seconds, and compiled whole."""
     kinds = {"D": ["depthwise"], "S": ["depthwise", "pointwise"], "C": ["kernel"]}[name[0]]
     theirs = getattr(keras.layers, name)(**arguments, **{f"{kind}_initializer": "zeros" for kind in kinds})
     theirs.build(x.shape)
@@ -561,6 +561,11 @@ def test_errors(make, message):
         make()
 
 
+def test_low_rank_adaptation_is_refused():
+    with pytest.raises(ValueError, match="Conv2D 'conv2d': lora_rank: low-rank adaptation and quantization are not supported"):
+        Conv2D(4, 3, lora_rank=2)
+
+
 def test_errors_of_a_built_layer():
     layer = Conv2D(4, 3, padding="same")
     with pytest.raises(RuntimeError, match="backward needs a forward first"):
@@ -689,3 +694,64 @@ def test_the_document_s_programs(program, image, target, output, weights, rng, c
 def test_conv3d_transpose_has_keras_order():
     layer = Conv3DTranspose(2, 3, 2, "same", "channels_first", 1)
     assert (layer.data_format, layer.output_padding) == ("channels_first", (1, 1, 1))
+
+
+# batch, image, channels, filters, taps, strides, padding, dilation, groups: what the CPU kernels cut into pieces
+LARGE = {
+    "odd edges, a second panel": (3, (1, 30, 37), 5, 33, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "bands of rows": (2, (1, 200, 90), 64, 40, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "one long row": (1, (1, 1, 5000), 8, 16, (1, 1, 5), (1, 1, 1), (0, 0, 2), (1, 1, 1), 1),
+    "one long row, strides": (1, (1, 1, 3000), 130, 70, (1, 1, 3), (1, 1, 2), (0, 0, 1), (1, 1, 1), 1),
+    "strides": (4, (1, 40, 40), 16, 24, (1, 3, 3), (1, 2, 2), (0, 1, 1), (1, 1, 1), 1),
+    "dilation": (4, (1, 40, 40), 16, 24, (1, 3, 3), (1, 1, 1), (0, 2, 2), (1, 2, 2), 1),
+    "dilation of rows": (2, (1, 41, 40), 16, 24, (1, 3, 2), (1, 1, 1), (0, 3, 0), (1, 3, 1), 1),
+    "groups": (4, (1, 30, 30), 64, 96, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 4),
+    "depthwise": (4, (1, 40, 40), 70, 70, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 70),
+    "depthwise in place": (4, (1, 40, 40), 48, 48, (1, 3, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1), 48),
+    "depthwise, multiplier, strides": (4, (1, 40, 40), 70, 140, (1, 5, 5), (1, 2, 2), (0, 2, 2), (1, 1, 1), 70),
+    "few channels": (2, (1, 64, 64), 3, 32, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "few filters": (2, (1, 64, 64), 32, 4, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "few of both": (2, (1, 64, 64), 1, 2, (1, 7, 7), (1, 1, 1), (0, 3, 3), (1, 1, 1), 1),
+    "pointwise": (3, (1, 28, 28), 64, 130, (1, 1, 1), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "volumes": (2, (9, 16, 17), 16, 20, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    "volumes, strides": (2, (9, 16, 17), 16, 20, (3, 3, 3), (2, 2, 2), (1, 1, 1), (1, 1, 1), 1),
+    "volumes, dilation": (2, (9, 16, 17), 6, 20, (3, 2, 3), (1, 1, 1), (2, 1, 2), (2, 1, 2), 1),
+    "threads share the columns": (4, (1, 14, 14), 256, 256, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "Winograd, odd edges": (2, (1, 37, 30), 40, 50, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
+    "Winograd, valid": (2, (1, 40, 150), 33, 64, (1, 3, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "Winograd, planes": (1, (3, 20, 21), 64, 32, (1, 3, 3), (1, 1, 1), (0, 2, 0), (1, 1, 1), 1),
+}
+
+
+@pytest.mark.parametrize("case", LARGE.values(), ids=LARGE)
+def test_large_on_the_cpu_agrees_with_pytorch(case, rng):
+    B, image, C, F, taps, strides, padding, dilation, groups = case
+    x, w, b = (rng.normal(size=size).astype("f4") for size in ((B, *image, C), (*taps, C // groups, F), F))
+    torch_x = torch.from_numpy(x).permute(0, 4, 1, 2, 3).double().requires_grad_()
+    torch_w = torch.from_numpy(w).permute(4, 3, 0, 1, 2).double().requires_grad_()
+    torch_y = torch.nn.functional.conv3d(torch_x, torch_w, torch.from_numpy(b).double(), strides, padding, dilation, groups)
+    dy = rng.normal(size=torch_y.permute(0, 2, 3, 4, 1).shape).astype("f4")
+    torch_y.backward(torch.from_numpy(dy).permute(0, 4, 1, 2, 3).double())
+    window = strides, padding, dilation, groups
+
+    def run(name, *inputs, out):
+        [result] = run_kernel("cpu", "convolution", name, [*inputs, *window], [out])
+        return result
+
+    no_bias = np.zeros(C, "f4")
+    pairs = [
+        (run("convolve", x, w, b, out=np.full_like(dy, np.nan)), torch_y.detach().permute(0, 2, 3, 4, 1)),
+        (run("convolve_transposed", dy, w, no_bias, out=np.full_like(x, np.nan)), torch_x.grad.permute(0, 2, 3, 4, 1)),
+        (run("convolve_weight_gradient", x, dy, out=np.zeros_like(w)), torch_w.grad.permute(2, 3, 4, 1, 0))]
+    for ours, theirs in pairs:
+        assert np.abs(ours - theirs.numpy()).max() <= 5e-5 * np.abs(theirs.numpy()).max()
+
+
+def test_winograd_is_used_where_its_tests_say():
+    from kernels.cpu import _winograd
+    from kernels.cpu._walk import plan
+    for name, (B, (D, H, W), C, F, taps, strides, padding, dilation, groups) in LARGE.items():
+        lengths = [n + 2 * p - (k - 1) * d for n, p, k, d in zip((D, H, W), padding, taps, dilation, strict=True)]
+        walk = plan((B, D, H, W, C), (B, *lengths, F), taps, strides, dilation, padding, groups, 1)
+        if "Winograd" in name:
+            assert _winograd.pays(walk), name

@@ -13,7 +13,7 @@ from nblayers.learn.terminal import split_maths
 
 LESSONS = catalogue.lessons()
 FIRST = "01_finite_differences"
-ALLOWED = set(sys.stdlib_module_names) | {"numpy", "matplotlib", "nblayers", "kernels", "sklearn"}     # sklearn: its digits
+ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "sklearn"}  # its digits
 
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
 
@@ -93,7 +93,9 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     (FIRST, "fixed_derivative", "still half"), ("02_linear_and_dense", "fixed_linear_backward", "right for Dense"),
     ("04_softmax_and_cross_entropy", "fixed_softmax_backward", "diagonal"),
     ("13_convolution", "fixed_input_gradient", "taps count backwards"),
+    ("14_pooling", "fixed_max_backward", "more goes out than came in"),
     ("15_depthwise_separable_transposed", "fixed_depthwise_backward", "side by side"),
+    ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     """The function as the lesson prints it is wrong, and the check says in what."""

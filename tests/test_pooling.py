@@ -10,7 +10,6 @@ import nblayers
 from nblayers import layers, nn
 from nblayers.devices import to_numpy
 from nblayers.layers import windows
-from nblayers.layers.pooling import PaddedAveragePooling, PaddedMaxPooling
 from nblayers.serialization import deserialize_keras_object, serialize
 
 SLIDING = [f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3)]
@@ -408,7 +407,7 @@ def test_bad_inputs(name):
         layer(np.ones((2,) * (rank + 1)))
     with pytest.raises(ValueError, match=f"^{name} 'p': expected an input of {rank + 2} axes, got shape"):
         layer.compute_output_shape((2,) * (rank + 1))
-    with pytest.raises(ValueError, match=rf"^{name} 'p': expected at least \w+ cells?"):
+    with pytest.raises(ValueError, match=rf"^{name} 'p': expected a size of at least"):
         layer(np.ones((1, *(4,) * (rank - 1), 0, 3)))
     with pytest.raises(RuntimeError, match="backward needs a forward first"):
         getattr(layers, name)(*default(name)).backward(np.ones((1, 1)))
@@ -421,9 +420,9 @@ def test_bad_inputs(name):
 
 def test_image_smaller_than_the_window():
     for layer in (layers.MaxPooling2D(3, name="p"), layers.AveragePooling2D((1, 3), name="p")):
-        with pytest.raises(ValueError, match=r"'p': expected at least 3 cells on spatial axis 1, .* padding 'valid', got 2"):
+        with pytest.raises(ValueError, match=r"'p': expected a size of at least 3 on spatial axis 1, .* 'valid', got 2"):
             layer(np.ones((1, 4, 2, 1)))
-        with pytest.raises(ValueError, match="expected at least 3 cells on spatial axis 1"):
+        with pytest.raises(ValueError, match="expected a size of at least 3 on spatial axis 1"):
             layer.compute_output_shape((None, 4, 2, 1))
     assert layers.MaxPooling2D(3, padding="same")(np.ones((1, 4, 2, 1))).shape == (1, 2, 1, 1)
 
@@ -474,27 +473,29 @@ def test_torch_sizes_differ_by_axis(rng):
 
 
 @pytest.mark.parametrize("layer", [
-    PaddedMaxPooling((3, 2), 2, 1, ceil_mode=True), PaddedAveragePooling((3, 2), 2, 1, ceil_mode=True),
-    PaddedAveragePooling((2,), padding=1, divisor_override=3)], ids=lambda layer: layer.name)
+    nn.MaxPool2d((3, 2), 2, 1, ceil_mode=True), nn.AvgPool2d((3, 2), 2, 1, ceil_mode=True),
+    nn.AvgPool1d(2, padding=1, divisor_override=3)], ids=lambda layer: layer.name)
 def test_gradients_with_torch_padding(layer, rng):
     assert nblayers.gradcheck(layer, distinct(rng, (2, 2, 5, 4)[:2 + layer.rank]))
 
 
 def test_the_layers_of_document_002():
     layer = nn.MaxPool2d(kernel_size=2, stride=2)
-    assert isinstance(layer, layers.MaxPooling2D) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
+    assert layer.get_config()["stride"] == (2, 2) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
     layer = nn.AvgPool2d(kernel_size=2, stride=2)
-    assert isinstance(layer, layers.AveragePooling2D) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
+    assert layer.get_config()["stride"] == (2, 2) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: nn.MaxPool2d(2, dilation=2), "MaxPool2d: expected dilation=1, got 2"),
-    (lambda: nn.MaxPool1d(2, return_indices=True), "MaxPool1d: return_indices is not supported"),
-    (lambda: nn.MaxPool2d(2, padding=2), r"PaddedMaxPooling .*: expected padding of at most half of kernel_size \(2, 2\), got"),
+    (lambda: nn.MaxPool2d(2, dilation=2), "MaxPool2d .*: expected dilation=1, got 2"),
+    (lambda: nn.MaxPool1d(2, return_indices=True), "MaxPool1d .*: return_indices is not supported"),
+    (lambda: nn.MaxPool2d(2, padding=2), r"MaxPool2d .*: expected padding of at most half of kernel_size \(2, 2\), got"),
     (lambda: nn.AvgPool3d(2, padding=-1), "expected an integer that is not negative or a tuple of 3 as padding, got"),
+    (lambda: nn.MaxPool2d(0), "expected a positive integer or a tuple of 2 as kernel_size, got 0"),
+    (lambda: nn.AvgPool1d(2, (1, 1)), r"expected a positive integer as stride, got \(1, 1\)"),
     (lambda: nn.AvgPool2d(2, divisor_override=0), "expected a divisor_override other than 0"),
-    (lambda: nn.AvgPool2d(5, padding=2)(np.ones((1, 1, 4, 0))), "expected at least 1 cells on spatial axis 1"),
-    (lambda: nn.MaxPool2d(5, padding=1)(np.ones((1, 1, 2, 4))), "expected at least 3 cells on spatial axis 0, kernel_size")])
+    (lambda: nn.AvgPool2d(5, padding=2)(np.ones((1, 1, 4, 0))), "expected a size of at least 1 on spatial axis 1"),
+    (lambda: nn.MaxPool2d(5, padding=1)(np.ones((1, 1, 2, 4))), "expected a size of at least 3 on spatial axis 0")])
 def test_torch_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()

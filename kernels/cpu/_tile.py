@@ -44,7 +44,7 @@ class _Vector:
     def __init__(self, context, builder, dtype):
         self.context, self.builder = context, builder
         self.number = context.get_value_type(dtype)
-        self.lanes = VECTOR // dtype.bitwidth * 8
+        self.lanes = 8 * VECTOR // dtype.bitwidth
         self.type = ir.VectorType(self.number, self.lanes)
         self.mask_type = ir.VectorType(ir.IntType(1), self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
@@ -251,7 +251,7 @@ def wide_vectors(typingctx):
 def tile_width(typingctx, array):
     """How many columns of the array's numbers a tile has: a constant, where array.itemsize would cost a division."""
     def codegen(context, builder, sig, args):
-        return context.get_constant(types.intp, WIDE * VECTOR // sig.args[0].dtype.bitwidth * 8)
+        return context.get_constant(types.intp, 8 * WIDE * VECTOR // sig.args[0].dtype.bitwidth)
 
     return types.intp(array), codegen
 

@@ -28,7 +28,7 @@ def pays(walk):
     square = (walk.KD, walk.KH, walk.KW) == (1, 3, 3) and one
     plain = walk.groups == 1 and not walk.multiplier and walk.y_pixel == walk.N and min(walk.C, walk.N) >= FEWEST_CHANNELS
     enough = walk.C + walk.N >= 3 * FEWEST_CHANNELS
-    large = min(walk.OH, walk.OW) >= 8 and walk.images * walk.OH * walk.OW >= 16 * max(walk.C, walk.N)
+    large = min(walk.OH, walk.OW) >= 8 and walk.images * walk.OD * walk.OH * walk.OW >= 16 * max(walk.C, walk.N)
     return square and plain and enough and large and _tiles_together(walk) >= FEWEST_TILES and 36 * walk.C * walk.N <= PRIVATE
 
 

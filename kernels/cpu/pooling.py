@@ -208,10 +208,8 @@ def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
         alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
-        clear = row * W
-        if alone and size[2] == strides[2]:
-            clear += min(W, OW * size[2] - padding[2])                  # behind the last window
-        for at in range(clear * C, (row + 1) * W * C):
+        covered = min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0
+        for at in range((row * W + covered) * C, (row + 1) * W * C):
             dx1[np.uintp(at)] = 0
         for i in range(i0, i1):
             for j in range(j0, j1):
@@ -244,10 +242,8 @@ def _average_gradient_rows(dy, row, stop, size, strides, padding, dx):
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
         alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
-        clear = row * W
-        if alone and size[2] == strides[2]:
-            clear += min(W, OW * size[2] - padding[2])                  # behind the last window
-        for at in range(clear * C, (row + 1) * W * C):
+        covered = min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0
+        for at in range((row * W + covered) * C, (row + 1) * W * C):
             dx1[np.uintp(at)] = 0
         for i in range(i0, i1):
             d0, d1, _ = _inside(i, size[0], strides[0], padding[0], D)

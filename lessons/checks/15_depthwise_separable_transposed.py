@@ -65,8 +65,8 @@ def exercise_3(answer: Answer) -> None:
     result = answer.function("fixed_depthwise_backward")(x, w, dy)
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Wrong("fixed_depthwise_backward should return two arrays: dx, dw")
-    order = ("the outputs lie in the other order: those of one channel are side by side, number q of channel c is c M + q, "
-             "but here it is taken for q C + c")
+    order = ("the outputs lie in the other order: those of one channel are side by side, number j of channel c is c M + j, "
+             "but here it is taken for j C + c")
     other, right = dy.reshape(4, 2, 3).swapaxes(1, 2), dy.reshape(4, 3, 2)
     for name, got, want, mistaken in zip(("dx", "dw"), result, _depthwise(x, w, right), _depthwise(x, w, other), strict=True):
         expect_close(got, want, name, {order: mistaken})

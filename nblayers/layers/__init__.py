@@ -54,8 +54,6 @@ if TYPE_CHECKING:
         MaxPooling1D,
         MaxPooling2D,
         MaxPooling3D,
-        PaddedAveragePooling,
-        PaddedMaxPooling,
     )
     from nblayers.layers.recurrent import LSTM, RNN, LSTMCell, SimpleRNN, SimpleRNNCell
     from nblayers.layers.regularization import Dropout
@@ -77,8 +75,8 @@ _HOMES = {
         "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D",
         "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D",
         "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-        "GlobalMaxPooling3D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
-        "PaddedAveragePooling", "PaddedMaxPooling"),
+        "GlobalMaxPooling3D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D"),
+    "nblayers.layers.pooling.pytorch": ("AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d"),
     "nblayers.layers.recurrent": ("LSTM", "LSTMCell", "RNN", "SimpleRNN", "SimpleRNNCell"),
     "nblayers.layers.regularization": ("Dropout",),
     "nblayers.layers.reshaping": ("Flatten",),
@@ -93,8 +91,8 @@ __all__ = [
     "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D",
     "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Identity", "Input", "InputLayer",
     "InputSpec", "LSTMCell", "Lambda", "Layer", "Linear", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
-    "MaxPooling2D", "MaxPooling3D", "PaddedAveragePooling", "PaddedMaxPooling", "SeparableConv1D", "SeparableConv2D",
-    "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "SimpleRNNCell",
+    "MaxPooling2D", "MaxPooling3D", "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D",
+    "SimpleRNN", "SimpleRNNCell",
 ]
 
 

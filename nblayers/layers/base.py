@@ -68,7 +68,7 @@ class Layer:
 
     supports_masking = False            # a mask that comes in goes on to the next layer
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
-    input_gradient = True               # False: nobody asks for dL/dx (a model's first layer in `fit`), backward may return None
+    input_gradient = True               # False: nobody needs dL/dx (a model's first layer in `fit`), backward may return None
     input_spec: InputSpec | list[InputSpec] | None = None
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
@@ -548,6 +548,13 @@ def _declared_shape(legacy: dict[str, Any]) -> Shape | None:
     if size is not None:
         return (batch, size) if length is None else (batch, length, size)
     return (batch, length) if length is not None else None
+
+
+def refuse(layer: Layer, **options: Any) -> None:
+    """Raise a ValueError if one of the options, of low-rank adaptation or quantization, is given."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ValueError(f"{layer.described}: {', '.join(given)}: low-rank adaptation and quantization are not supported")
 
 
 _used_names: dict[str, int] = {}

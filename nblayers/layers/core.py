@@ -12,7 +12,7 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.devices import to_numpy
-from nblayers.layers.base import Layer, Record
+from nblayers.layers.base import Layer, Record, refuse
 from nblayers.layers.input_spec import InputSpec
 from nblayers.serialization import deserialize_keras_object, serialize
 
@@ -57,7 +57,7 @@ class Dense(Layer):
                  kernel_constraint: Any = None, bias_constraint: Any = None, lora_rank: int | None = None,
                  lora_alpha: float | None = None, quantization_config: Any = None, **kwargs: Any) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        _refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = _positive(self, units=units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
@@ -202,7 +202,7 @@ class Embedding(Layer):
                  weights: Any = None, lora_rank: int | None = None, lora_alpha: float | None = None,
                  quantization_config: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        _refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.input_dim = _positive(self, input_dim=input_dim)
         self.output_dim = _positive(self, output_dim=output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
@@ -543,12 +543,6 @@ def _positive(layer: Layer, **sizes: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
         raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
     return int(value)
-
-
-def _refuse(layer: Layer, **options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise ValueError(f"{layer.described}: {', '.join(given)}: low-rank adaptation and quantization are not supported")
 
 
 __all__ = ["Dense", "Embedding", "Identity", "Lambda", "Linear", "Masking"]

@@ -2,8 +2,8 @@ r"""What convolution and pooling share: a window that slides over one, two or th
 
     length = \lfloor (n + before + after - K) / s \rfloor + 1,      K = (k - 1) d + 1       (1)
 
-of n positions, window k, stride s, dilation d. "valid" adds nothing; "same" adds as much as makes the length ⌈n / s⌉, the odd one
-behind; "causal" adds K - 1 in front, so that no output sees a later input.
+of n positions, window k, stride s, dilation d. "valid" adds nothing; "same" adds as much as makes the length ⌈n / s⌉, the odd
+one behind; "causal" adds K - 1 in front, so that no output sees a later input.
 """
 from typing import Any
 
@@ -85,6 +85,6 @@ def from_channels_last(layer: Any, y: Any) -> Any:
 
 
 def volume(x: Any) -> Any:
-    """(batch, …, channels) as (batch, depth, height, width, channels), depth and height being 1 where there are none; a view."""
+    """A view of (batch, …, channels) as (batch, depth, height, width, channels), depth and height 1 where there are none."""
     batch, *places, channels = x.shape
     return x.reshape(batch, *three(tuple(places), 1), channels)

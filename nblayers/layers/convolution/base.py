@@ -5,7 +5,7 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.layers import windows
-from nblayers.layers.base import Layer, Record
+from nblayers.layers.base import Layer, Record, refuse
 from nblayers.layers.convolution.sliding import Window
 from nblayers.layers.input_spec import InputSpec
 
@@ -33,8 +33,10 @@ class Convolution(Layer):
         y: np.ndarray | None = None             # the output; both None where f is linear
 
     def __init__(self, kernel_size: Any, strides: Any, padding: str, data_format: str | None, dilation_rate: Any,
-                 activation: Any, use_bias: bool, activity_regularizer: Any, **kwargs: Any) -> None:
+                 activation: Any, use_bias: bool, activity_regularizer: Any, lora_rank: int | None = None,
+                 lora_alpha: float | None = None, quantization_config: Any = None, **kwargs: Any) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.kernel_size = windows.sizes(self, "kernel_size", kernel_size, self.rank)
         self.strides = windows.sizes(self, "strides", strides, self.rank)
         self.padding = windows.padding_mode(self, padding, self.causal)

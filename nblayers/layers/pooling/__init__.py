@@ -15,7 +15,6 @@ from nblayers.layers.pooling.maximum import (
     MaxPooling2D,
     MaxPooling3D,
 )
-from nblayers.layers.pooling.padded import PaddedAveragePooling, PaddedMaxPooling
 
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
@@ -27,5 +26,4 @@ __all__ = [
     "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
     "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
     "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
-    "PaddedAveragePooling", "PaddedMaxPooling",
 ]

@@ -154,10 +154,10 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
         return (steps[1] / counts).astype(self.dtype)
 
     def _masked(self, m: Any, x: Any) -> Any:
-        rows, kept = self._volume(x).reshape(m.size, -1), None
-        kept = self.xp.empty_like(rows)
-        self.kernels.core.masking_apply(rows, m.reshape(-1), kept)
-        return self._image(kept.reshape(len(m), 1, 1, m.shape[1], -1))
+        volume = self._volume(x)
+        kept, rows = self.xp.empty_like(volume), (m.size, volume.shape[-1])
+        self.kernels.core.masking_apply(volume.reshape(rows), m.reshape(-1), kept.reshape(rows))
+        return self._image(kept)
 
     def _weighted(self, y: Any, weight: Any) -> Any:
         return y * weight.reshape(len(y), *(1,) * (y.ndim - 1))

@@ -8,11 +8,13 @@ from nblayers.layers.pooling.base import Pooling, Three, Window
 class SlidingPooling(Pooling):
     """A number for each place of a window of `pool_size` that moves by `strides`."""
 
+    size_name, strides_name = "pool_size", "strides"            # what the arguments are called
+
     def __init__(self, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None,
                  name: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format, name=name, **kwargs)
-        self.pool_size = windows.sizes(self, "pool_size", pool_size, self.rank)
-        self.strides = self.pool_size if strides is None else windows.sizes(self, "strides", strides, self.rank)
+        self.pool_size = windows.sizes(self, self.size_name, pool_size, self.rank)
+        self.strides = self.pool_size if strides is None else windows.sizes(self, self.strides_name, strides, self.rank)
         self.padding = windows.padding_mode(self, padding)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -36,8 +38,8 @@ class SlidingPooling(Pooling):
         length, before = windows.placed(n, self.pool_size[axis], self.strides[axis], 1, self.padding)
         if length < 1:
             least = 1 if self.padding == "same" else self.pool_size[axis]
-            raise ValueError(f"{self.described}: expected at least {least} cells on spatial axis {axis}, pool_size being "
-                             f"{self.pool_size} and padding {self.padding!r}, got {n}")
+            raise ValueError(f"{self.described}: expected a size of at least {least} on spatial axis {axis}, pool_size "
+                             f"being {self.pool_size} and padding {self.padding!r}, got {n}")
         return length, before
 
     def _output(self, y: Any) -> Any:

@@ -22,7 +22,7 @@ class GlobalPooling(Pooling):
     def _windows(self, shape: tuple[int, ...]) -> tuple[Window, Three]:
         places = shape[4 - self.rank:4]
         if 0 in places:
-            raise ValueError(f"{self.described}: expected at least one cell on each spatial axis, got {tuple(places)}")
+            raise ValueError(f"{self.described}: expected a size of at least 1 on each spatial axis, got {tuple(places)}")
         size = windows.three(tuple(places), 1)
         return Window(size, size, (0, 0, 0)), (1, 1, 1)
 

@@ -1,0 +1,29 @@
+"""Solutions of the exercises of lesson 14."""
+import numpy as np
+
+from nblayers.layers import MaxPooling1D
+
+dx_max = [1, 0, 2, 0, -1]                               # (3, 1, 3) ties: the first; then the other 3; then 5
+dx_mean = np.array([1, 1 + 2, 1 + 2 - 1, 2 - 1, -1]) / 3
+
+
+def max_pool_backward(x, dy, p, s):
+    dx = np.zeros_like(x)
+    for i, j, c in np.ndindex(*dy.shape):
+        row, column = divmod(np.argmax(x[i * s:i * s + p, j * s:j * s + p, c]), p)
+        dx[i * s + row, j * s + column, c] += dy[i, j, c]
+    return dx
+
+
+def fixed_max_backward(x, y, dy, p):
+    winner = np.argmax(x.reshape(-1, p) == y[:, None], axis=1)      # the first that reaches it: the bug gave dy to them all
+    dx = np.zeros_like(x)
+    dx[np.arange(len(y)) * p + winner] = dy
+    return dx
+
+
+# A number wins none of its three windows if a larger one lies in each. Wins of one window: 1/3 each; of two that share two
+# numbers 1/4, of the outer two (and then of all three) 1/5. So 3/3 - (1/4 + 1/4 + 1/5) + 1/5 = 1/2 win at least one.
+layer = MaxPooling1D(3, strides=1)
+x = np.random.default_rng(0).normal(size=(1, 100_000, 1))
+silent = np.mean(layer.backward(np.ones_like(layer.forward(x))) == 0)

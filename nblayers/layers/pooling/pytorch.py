@@ -1,0 +1,167 @@
+"""The pooling layers as PyTorch writes them; `nblayers.nn` has their names."""
+from typing import Any
+
+import numpy as np
+
+from nblayers.layers import windows
+from nblayers.layers.base import Layer
+from nblayers.layers.pooling.average import Average
+from nblayers.layers.pooling.maximum import Maximum
+from nblayers.layers.pooling.sliding import SlidingPooling
+
+
+class TorchPooling(SlidingPooling):
+    r"""What the six share: channels come first, and the padding is a number of cells, the same in front and behind.
+
+        length = \lfloor (n + 2 p - k) / s \rfloor + 1          (1)    rounded up with `ceil_mode`
+
+    where a last window that begins behind the image is left out.
+    """
+
+    padding: Any
+    size_name, strides_name = "kernel_size", "stride"
+
+    def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **kwargs: Any) -> None:
+        super().__init__(kernel_size, stride, data_format="channels_first", **kwargs)
+        self.padding = windows.sizes(self, "padding", padding, self.rank, smallest=0)
+        if any(p > k // 2 for p, k in zip(self.padding, self.pool_size, strict=True)):
+            raise ValueError(f"{self.described}: expected padding of at most half of kernel_size {self.pool_size}, "
+                             f"got {padding!r}")
+        self.ceil_mode = bool(ceil_mode)
+
+    def _placed_on(self, axis: int, n: int) -> tuple[int, int]:
+        k, s, p = self.pool_size[axis], self.strides[axis], self.padding[axis]
+        room = n + 2 * p - k
+        if n < 1 or room < 0:
+            raise ValueError(f"{self.described}: expected a size of at least {max(k - 2 * p, 1)} on spatial axis {axis}, "
+                             f"kernel_size being {self.pool_size} and padding {self.padding}, got {n}")
+        length = (-(-room // s) if self.ceil_mode else room // s) + 1                       # (1)
+        return length - ((length - 1) * s >= n + p), p
+
+    def get_config(self) -> dict[str, Any]:
+        return Layer.get_config(self) | {                       # not SlidingPooling's: its keys are Keras'
+            "kernel_size": self.pool_size, "stride": self.strides, "padding": self.padding, "ceil_mode": self.ceil_mode}
+
+
+class TorchMaxPooling(Maximum, TorchPooling):
+    """`layers.MaxPooling` of (batch, channels, …), padded alike on both sides; what lies outside never wins.
+
+    Arguments:
+        kernel_size, stride, padding: an integer, or one for each axis; stride is kernel_size by default.
+        dilation, return_indices: as in PyTorch, but only 1 and False; a layer's `cache.index` holds the winners.
+        ceil_mode: keep a last window that ends outside.
+
+    Raises:
+        ValueError: sizes that are no positive integers, padding above half of kernel_size, another dilation, return_indices,
+            an image smaller than the window.
+
+    Source: 002.MaxPool.
+    """
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, return_indices: bool = False,
+                 ceil_mode: bool = False, **kwargs: Any) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
+        if set(windows.sizes(self, "dilation", dilation, self.rank)) != {1}:
+            raise ValueError(f"{self.described}: expected dilation=1, got {dilation!r}; another is not supported")
+        if return_indices:
+            raise ValueError(f"{self.described}: return_indices is not supported; cache.index holds them after a forward")
+
+
+class TorchAveragePooling(Average, TorchPooling):
+    r"""`layers.AveragePooling` of (batch, channels, …), padded alike on both sides with zeros, which count unless told.
+
+        y_i = \frac{|N_i|}{n_i} \text{mean}_i          (1)
+
+    mean_i is over the |N_i| cells inside the image, and n_i what PyTorch divides by: the cells of the window with the padding
+    (but not what `ceil_mode` adds), without it if count_include_pad is False, or divisor_override.
+
+    Arguments:
+        kernel_size, stride, padding: an integer, or one for each axis; stride is kernel_size by default.
+        ceil_mode: keep a last window that ends outside.
+        count_include_pad: whether the padding's zeros count.
+        divisor_override: a number to divide by in place of the count.
+
+    Raises:
+        ValueError: sizes that are no positive integers, padding above half of kernel_size, divisor_override 0, an image
+            smaller than the window.
+
+    Source: 002.AvgPool.
+    """
+
+    class Cache(Average.Cache):
+        factor: np.ndarray | None = None        # like the output's places: |N_i| / n_i
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+                 count_include_pad: bool = True, divisor_override: int | None = None, **kwargs: Any) -> None:
+        super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
+        if divisor_override == 0:
+            raise ValueError(f"{self.described}: expected a divisor_override other than 0")
+        self.count_include_pad = bool(count_include_pad)
+        self.divisor_override = divisor_override
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        mean = super().forward(inputs)
+        if self.divisor_override is None and not (self.count_include_pad and any(self.padding)):
+            return mean                                                                     # n_i is |N_i|
+        factor = self.cache.factor = self._factor(self._places(inputs.shape))
+        return mean * factor                                                                # (1)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        factor = self.cache.factor
+        return super().backward(dy if factor is None else dy * factor)                      # from (1)
+
+    def _factor(self, places: tuple[int, ...]) -> Any:
+        """|N_i| / n_i for the windows i over an image of this size."""
+        inside, counted = np.ones((2, *(1,) * self.rank))
+        for axis, n in enumerate(places):
+            length, p = self._placed_on(axis, n)
+            start = np.arange(length) * self.strides[axis] - p
+            end = np.minimum(start + self.pool_size[axis], n + p)
+            along = [1] * axis + [length] + [1] * (self.rank - axis - 1)
+            inside = inside * (np.minimum(end, n) - np.maximum(start, 0)).reshape(along)
+            counted = counted * (end - start).reshape(along)
+        if not self.count_include_pad:
+            counted = inside
+        return self.xp.asarray(inside / (self.divisor_override or counted), self.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"count_include_pad": self.count_include_pad, "divisor_override": self.divisor_override}
+
+
+class MaxPool1d(TorchMaxPooling):
+    """`layers.MaxPooling1D` as PyTorch writes it; arguments: `TorchMaxPooling`."""
+
+    rank = 1
+
+
+class MaxPool2d(TorchMaxPooling):
+    """`layers.MaxPooling2D` as PyTorch writes it; arguments: `TorchMaxPooling`."""
+
+    rank = 2
+
+
+class MaxPool3d(TorchMaxPooling):
+    """`layers.MaxPooling3D` as PyTorch writes it; arguments: `TorchMaxPooling`."""
+
+    rank = 3
+
+
+class AvgPool1d(TorchAveragePooling):
+    """`layers.AveragePooling1D` as PyTorch writes it; arguments: `TorchAveragePooling`."""
+
+    rank = 1
+
+
+class AvgPool2d(TorchAveragePooling):
+    """`layers.AveragePooling2D` as PyTorch writes it; arguments: `TorchAveragePooling`."""
+
+    rank = 2
+
+
+class AvgPool3d(TorchAveragePooling):
+    """`layers.AveragePooling3D` as PyTorch writes it; arguments: `TorchAveragePooling`."""
+
+    rank = 3
+
+
+__all__ = ["AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d"]
