@@ -192,8 +192,8 @@ show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" fo
 # ## A real task, and a picture: where does a training step's time go?
 # Each number must be read at least once, each result written. Who does few operations a byte waits for memory, however good the
 # kernel: pooling compares three times for five numbers, a depthwise 3 × 3 window does 18 operations for two. Their roof slopes:
-# *bandwidth × operations a byte*. The flat roof is what tiles reach with all they need beside the core (only Winograd may rise
-# above it). The points: each layer of document 001's image classifier (section 8), as printed, forward and backward.
+# *bandwidth × operations a byte*; above it is whom the cache helps. The flat roof is what tiles reach with all they need beside
+# the core; above it is only Winograd. The points: the layers of document 001's classifier (section 8), forward and backward.
 
 # %%
 def on_cores(run, *arrays):
@@ -210,10 +210,10 @@ core, limit = limit_of(1), limit_of(CORES)
 bandwidth = 0.268435456 / on_cores(np.copyto, *np.ones((2, CORES, 2 ** 25 // CORES), "f4"))     # 2 · 128 MiB read and written
 print(f"limits: {core:.0f} Gflop/s one core, {limit:.0f} all; {bandwidth:.1f} GB/s. Step 2: 1/{core / rates['2 compiled']:.0f}")
 assert rates["2 compiled"] < core / 3 and 3 / (5 * 4) == 0.15 and 18 / (2 * 4) == 2.25           # operations a byte
-fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
 left.barh([f"{step}: {rate:.3g}" for step, rate in rates.items()], list(rates.values()), color=["C0"] * 8 + ["C2"])
 left.vlines([core, limit], -0.5, 8.5, color="black", ls=["--", "-"])
-left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 2 * limit), ylim=(8.6, -0.6),
+left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 2 * max(limit, *rates.values())), ylim=(8.6, -0.6),
          title=f"limits: one core {core:.0f} (dashed), all {limit:.0f}")
 right.loglog([0.05, limit / bandwidth, 500], [0.05 * bandwidth, limit, limit], color="black")
 y = rng.normal(size=(32, 64, 64, 3)).astype("f4")
@@ -226,7 +226,7 @@ for layer in (Conv2D(32, (3, 3), activation="relu", padding="same"), MaxPooling2
     print(f"{layer.name:26}{1e3 * seconds:6.2f} ms {gflop / seconds:7.1f} Gflop/s {gbyte / seconds:7.1f} GB/s")
     right.plot(gflop / gbyte, gflop / seconds, "o", label=layer.name)
 right.set(xlabel="operations for each byte", ylabel="Gflop/s")
-right.legend(loc="lower right")
+fig.legend(loc="outside right upper")
 save_figure(fig, "24_steps_and_roofs")
 
 # %% [markdown]

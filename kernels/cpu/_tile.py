@@ -33,6 +33,7 @@ VECTOR = _vector_bytes()
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
 HEIGHTS = (14, 9, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
+NARROW_HEIGHTS = (16, 14, 8, 4, 1) if VECTOR == 64 else (12, 8, 4, 2, 1)    # where one vector is wide enough
 CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
 DOT_ROWS = 8 if VECTOR == 64 else 3
 FEW = 4                                 # so few columns are better summed along k
@@ -257,30 +258,33 @@ def tile_width(typingctx, array):
 
 
 wide0, wide1, wide2, wide3, wide4 = (_make_tile(rows, 2) for rows in HEIGHTS)
-narrow0, narrow1, narrow2, narrow3, narrow4 = (_make_tile(rows, 1) for rows in HEIGHTS)
+narrow0, narrow1, narrow2, narrow3, narrow4 = (_make_tile(rows, 1) for rows in NARROW_HEIGHTS)
 H0, H1, H2, H3, H4 = HEIGHTS
+N0, N1, N2, N3, N4 = NARROW_HEIGHTS
 channels0, channels1, channels2, channels3 = (_make_tile(rows, WIDE, by_channel=True) for rows in CHANNEL_HEIGHTS)
 C0, C1, C2, C3 = CHANNEL_HEIGHTS
 dots_tall1, dots_tall3, dots1, dots3 = (_make_dot_tile(rows, columns) for rows in (DOT_ROWS, 1) for columns in (1, 3))
 
 
-def _first_heights():
-    """For every number of rows that are left: the height with which tiles cover them in the fewest cycles."""
+def _first_heights(heights, vectors):
+    """For every number of rows that are left: the height with which tiles cover them in the fewest cycles.
+
+    A step of a tile takes half a cycle for each vector, no fewer than an addition takes (4), and time to read b.
+    """
     cost, first = [0.0], [0]
-    for left in range(1, 4 * H0):
-        cycles = {h: max(h, LATENCY) + PER_STEP + cost[left - h] for h in HEIGHTS if h <= left}
+    for left in range(1, 4 * heights[0]):
+        cycles = {h: max(h * vectors / 2, 4) + 0.75 * vectors + cost[left - h] for h in heights if h <= left}
         first.append(min(cycles, key=cycles.__getitem__))
         cost.append(cycles[first[-1]])
     return np.array(first)
 
 
-LATENCY, PER_STEP = 4, 1.5      # a step takes a cycle for each row, no fewer than an addition takes, and time to read b
-FIRST_HEIGHTS = _first_heights()
+FIRST_HEIGHTS, FIRST_NARROW_HEIGHTS = _first_heights(HEIGHTS, WIDE), _first_heights(NARROW_HEIGHTS, 1)
 
 
 @kernel
 def tile_height(left):
-    """How many rows the next tile takes when `left` are still to do."""
+    """How many rows the next wide tile takes when `left` are still to do."""
     return FIRST_HEIGHTS[left] if left < len(FIRST_HEIGHTS) else H0
 
 
@@ -292,46 +296,49 @@ def column_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, 
     `columns` is at most the width of a tile. The same is done `lines` times with the next line of a and c: the rows of an
     image. With a_row = 0, `a` is packed by `pack_rows` (and has one run and one line).
     """
-    narrow = columns <= tile_width(b) // WIDE
+    narrow = columns <= tile_width(b) // WIDE and a_row != 0
     for line in range(lines):
         r = 0
         while r < rows:
-            height = tile_height(rows - r)
-            if a_row == 0:
-                at, row, step = a_at + r * length, 1, height
-            else:
-                at, row, step = a_at + line * a_line + r * a_row, a_row, a_k
+            left = rows - r
+            at, row, step = a_at + line * a_line + r * a_row, a_row, a_k
             old, to = start_at + r * start_row, c_at + line * c_line + r * c_row
-            if height == H0 and not narrow:
-                wide0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                      start, old, start_row, c, to, c_row, columns, add)
-            elif height == H0:
-                narrow0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                        start, old, start_row, c, to, c_row, columns, add)
-            elif height == H1 and not narrow:
-                wide1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                      start, old, start_row, c, to, c_row, columns, add)
-            elif height == H1:
-                narrow1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                        start, old, start_row, c, to, c_row, columns, add)
-            elif height == H2 and not narrow:
-                wide2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                      start, old, start_row, c, to, c_row, columns, add)
-            elif height == H2:
-                narrow2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                        start, old, start_row, c, to, c_row, columns, add)
-            elif height == H3 and not narrow:
-                wide3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                      start, old, start_row, c, to, c_row, columns, add)
-            elif height == H3:
-                narrow3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                        start, old, start_row, c, to, c_row, columns, add)
-            elif height == H4 and not narrow:
-                wide4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                      start, old, start_row, c, to, c_row, columns, add)
+            if narrow:
+                height = FIRST_NARROW_HEIGHTS[left] if left < len(FIRST_NARROW_HEIGHTS) else N0
+                if height == N0:
+                    narrow0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                            start, old, start_row, c, to, c_row, columns, add)
+                elif height == N1:
+                    narrow1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                            start, old, start_row, c, to, c_row, columns, add)
+                elif height == N2:
+                    narrow2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                            start, old, start_row, c, to, c_row, columns, add)
+                elif height == N3:
+                    narrow3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                            start, old, start_row, c, to, c_row, columns, add)
+                else:
+                    narrow4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                            start, old, start_row, c, to, c_row, columns, add)
             else:
-                narrow4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                        start, old, start_row, c, to, c_row, columns, add)
+                height = tile_height(left)
+                if a_row == 0:
+                    at, row, step = a_at + r * length, 1, height
+                if height == H0:
+                    wide0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                elif height == H1:
+                    wide1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                elif height == H2:
+                    wide2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                elif height == H3:
+                    wide3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
+                else:
+                    wide4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                          start, old, start_row, c, to, c_row, columns, add)
             r += height
 
 
