@@ -719,6 +719,8 @@ LARGE = {
     "threads share the columns": (4, (1, 14, 14), 256, 256, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
     "Winograd, odd edges": (2, (1, 37, 30), 40, 50, (1, 3, 3), (1, 1, 1), (0, 1, 1), (1, 1, 1), 1),
     "Winograd, valid": (2, (1, 40, 150), 33, 64, (1, 3, 3), (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "Winograd, volumes": (2, (9, 20, 21), 16, 17, (3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    "Winograd, volumes, strides and dilation": (2, (9, 20, 21), 16, 40, (2, 3, 3), (2, 1, 1), (2, 1, 0), (3, 1, 1), 1),
     "Winograd, planes": (1, (3, 20, 21), 64, 32, (1, 3, 3), (1, 1, 1), (0, 2, 0), (1, 1, 1), 1),
 }
 
@@ -751,7 +753,8 @@ def test_winograd_is_used_where_its_tests_say():
     from kernels.cpu import _winograd
     from kernels.cpu._walk import plan
     for name, (B, (D, H, W), C, F, taps, strides, padding, dilation, groups) in LARGE.items():
-        lengths = [n + 2 * p - (k - 1) * d for n, p, k, d in zip((D, H, W), padding, taps, dilation, strict=True)]
+        lengths = [(n + 2 * p - (k - 1) * d - 1) // s + 1
+                   for n, p, k, d, s in zip((D, H, W), padding, taps, dilation, strides, strict=True)]
         walk = plan((B, D, H, W, C), (B, *lengths, F), taps, strides, dilation, padding, groups, 1)
         if "Winograd" in name:
             assert _winograd.pays(walk), name

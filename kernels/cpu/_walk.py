@@ -12,7 +12,7 @@ from ._jit import kernel
 from ._tile import FEW, WIDE, pack_columns, tile_width
 
 BAND = 1 << 16              # elements of a scratch: a band of rows, or several small images, in the second-level cache
-PIXELS = 1 << 10            # outputs that are worked on together
+PIXELS = 1 << 9             # outputs that are worked on together
 BALANCE = 4                 # pieces of work for each thread, so that all end at about the same time
 
 

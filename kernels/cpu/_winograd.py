@@ -3,8 +3,9 @@ r"""3 x 3 convolution of stride 1 with a quarter of the multiplications: Winogra
     Y  = A^T ((G g G^T) * (B^T d B)) A          (1)     d 6 x 6 numbers of the image, g 3 x 3 weights, Y 4 x 4 outputs
     dg = G^T ((A dY A^T) * (B^T d B)) G         (2)
 
-* multiplies element by element; over all channels each of the 36 elements becomes a matrix product for the register tile. B, G
-and A belong to the points 0, 1, -1, 2, -2 and infinity. Their numbers up to 8 cost float32 a digit: 1e-5 of the largest output.
+* multiplies element by element; over all channels each of the 36 elements becomes a matrix product for the register tile; in a
+volume the planes of a window (KD of them) count as more channels. B, G and A belong to the points 0, 1, -1, 2, -2 and infinity.
+Their numbers up to 8 cost float32 a digit: 1e-5 of the largest output.
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
 """
 import numpy as np
@@ -13,7 +14,7 @@ from numba import prange
 from ._call import address, call
 from ._jit import kernel, parallel_kernel
 from ._lanes import lanes_of, load, splat, store
-from ._tile import column_product, product_address, tile_width
+from ._tile import aligned_empty, column_product, product_address, tile_width
 from ._walk import gather, pack, segment
 
 CACHED = 1 << 17            # turned numbers that are worked on together: they stay in the second-level cache
@@ -25,51 +26,52 @@ PRIVATE = 1 << 20           # turned weight gradients that each thread may keep 
 def pays(walk):
     """Whether the convolution is one of 3 x 3 and stride 1, and what it saves outweighs turning numbers to and fro."""
     one = walk.stride_h == walk.stride_w == walk.dilation_h == walk.dilation_w == 1
-    square = (walk.KD, walk.KH, walk.KW) == (1, 3, 3) and one
+    square = walk.KH == walk.KW == 3 and one
     plain = walk.groups == 1 and not walk.multiplier and walk.y_pixel == walk.N and min(walk.C, walk.N) >= FEWEST_CHANNELS
-    enough = walk.C + walk.N >= 3 * FEWEST_CHANNELS
-    large = min(walk.OH, walk.OW) >= 8 and walk.images * walk.OD * walk.OH * walk.OW >= 16 * max(walk.C, walk.N)
-    return square and plain and enough and large and _tiles_together(walk) >= FEWEST_TILES and 36 * walk.C * walk.N <= PRIVATE
+    enough = walk.KD * walk.C + walk.N >= 3 * FEWEST_CHANNELS
+    large = min(walk.OH, walk.OW) >= 8 and walk.images * walk.OD * walk.OH * walk.OW >= 16 * max(walk.KD * walk.C, walk.N)
+    cached = _tiles_together(walk) >= FEWEST_TILES and 36 * walk.KD * walk.C * walk.N <= PRIVATE
+    return square and plain and enough and large and cached
 
 
 def _tiles_together(walk):
-    return CACHED // (36 * (walk.C + walk.N))
+    return CACHED // (36 * (walk.KD * walk.C + walk.N))
 
 
 def _in_tiles(walk):
     """The same walk in segments of whole tiles, all of them gathered."""
     most, needed = _tiles_together(walk), -(-walk.OW // 4)
     rows, cols = 4 * max(1, min(-(-walk.OH // 4), most // needed)), 4 * min(needed, most)
-    line = (cols + 2) * walk.C
+    line = walk.KD * (cols + 2) * walk.C
     return walk._replace(rows=rows, cols=cols, segments=walk.images * walk.OD * -(-walk.OH // rows) * -(-walk.OW // cols),
-                         in_place=0, size=(rows + 2) * line, row=line, run_step=line, runs=3, length=3 * walk.C)
+                         in_place=0, size=(rows + 2) * line, row=line, runs=3 * walk.KD, length=3 * walk.C)
 
 
 def correlate(x, w, b, walk, weights, units, threads, panels, y):
     walk = _in_tiles(walk)
-    turned = np.empty(4 * panels.size, w.dtype)
+    turned = aligned_empty(4 * panels.size, w.dtype)
     product = product_address(column_product, x.dtype)
     if threads == 1:
         pack(w, walk, weights, 0, units, panels)
-        _turn_weights(panels, walk.C, 0, units, turned)
+        _turn_weights(panels, walk.KD, walk.C, 0, units, turned)
         _correlate_segments(product, x, turned, b, walk, 0, walk.segments, y)
     else:
         part = address(_correlate_segments, x.dtype, product, x, turned, b, walk, 0, walk.segments, y)
         packing = address(pack, x.dtype, w, walk, weights, 0, units, panels)
-        turn = address(_turn_weights, x.dtype, panels, walk.C, 0, units, turned)
+        turn = address(_turn_weights, x.dtype, panels, walk.KD, walk.C, 0, units, turned)
         _correlate_parallel(part, packing, turn, product, x, w, b, walk, weights, units, threads, panels, turned, y)
 
 
 def weight_gradient(x, dy, walk, threads, dw):
     walk = _in_tiles(walk)
-    turned = np.zeros((threads, 36 * walk.C * walk.N), dw.dtype)
+    turned = np.zeros((threads, 36 * walk.KD * walk.C * walk.N), dw.dtype)
     product = product_address(column_product, x.dtype)
     if threads == 1:
         _weight_gradient_segments(product, x, dy, walk, 0, walk.segments, turned[0])
-        _turn_gradient_back(turned, 0, walk.C * walk.N, dw)
+        _turn_gradient_back(turned, walk.KD, 0, walk.C * walk.N, dw)
     else:
         part = address(_weight_gradient_segments, x.dtype, product, x, dy, walk, 0, walk.segments, turned[0])
-        turn_back = address(_turn_gradient_back, x.dtype, turned, 0, walk.C * walk.N, dw)
+        turn_back = address(_turn_gradient_back, x.dtype, turned, walk.KD, 0, walk.C * walk.N, dw)
         _weight_gradient_parallel(part, turn_back, product, x, dy, walk, threads, turned, dw)
 
 
@@ -78,7 +80,7 @@ def _correlate_parallel(part, packing, turn, product, x, w, b, walk, weights, un
     for s in prange(threads):
         first, last = s * units // threads, (s + 1) * units // threads
         call(packing, w, walk, weights, first, last, panels)
-        call(turn, panels, walk.C, first, last, turned)
+        call(turn, panels, walk.KD, walk.C, first, last, turned)
     for s in prange(threads):
         call(part, product, x, turned, b, walk, s * walk.segments // threads, (s + 1) * walk.segments // threads, y)
 
@@ -90,14 +92,14 @@ def _weight_gradient_parallel(part, turn_back, product, x, dy, walk, threads, tu
         call(part, product, x, dy, walk, first, last, turned[s])
     size = walk.C * walk.N
     for s in prange(threads):
-        call(turn_back, turned, s * size // threads, (s + 1) * size // threads, dw)
+        call(turn_back, turned, walk.KD, s * size // threads, (s + 1) * size // threads, dw)
 
 
 @kernel
 def _correlate_segments(product, x, weights, b, walk, first, last, y):
     """The outputs of some segments, 4 x 4 at a time: (1)."""
-    most, width = walk.rows * walk.cols // 16, tile_width(x)
-    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * walk.C, x.dtype)
+    most, width, channels = walk.rows * walk.cols // 16, tile_width(x), walk.KD * walk.C
+    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
     products = np.empty(36 * most * walk.N, x.dtype)
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
@@ -105,12 +107,12 @@ def _correlate_segments(product, x, weights, b, walk, first, last, y):
         across, down = (cols + 3) // 4, (rows + 3) // 4
         tiles = across * down
         gather(x, walk, t, 0, scratch, 0)
-        _turn_image(scratch, walk.C, walk.row, across, down, image_part)
+        _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, image_part)
         for p in range(36):
             for n in range(0, walk.N, width):
                 to = p * tiles * walk.N + n
-                call(product, image_part, p * tiles * walk.C, walk.C, 1, 0, tiles,
-                     weights, (n // width * 36 + p) * walk.C * width, width, 0, 1, walk.C,
+                call(product, image_part, p * tiles * channels, channels, 1, 0, tiles,
+                     weights, (n // width * 36 + p) * channels * width, width, 0, 1, channels,
                      products, to, walk.N, products, to, walk.N, min(width, walk.N - n), False, 1, 0, 0)
         to = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel
         _turn_outputs_back(products, b, walk.N, across, down, y, to, walk.y_row, walk.y_pixel, rows, cols)
@@ -119,8 +121,8 @@ def _correlate_segments(product, x, weights, b, walk, first, last, y):
 @kernel
 def _weight_gradient_segments(product, x, dy, walk, first, last, dturned):
     """What some segments add to the turned weight gradients (36, C, N): the inner part of (2), summed over tiles."""
-    most, width = walk.rows * walk.cols // 16, tile_width(x)
-    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * walk.C, x.dtype)
+    most, width, channels = walk.rows * walk.cols // 16, tile_width(x), walk.KD * walk.C
+    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
     upstream = np.empty(36 * most * walk.N, x.dtype)
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
@@ -128,43 +130,45 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, dturned):
         across, down = (cols + 3) // 4, (rows + 3) // 4
         tiles = across * down
         gather(x, walk, t, 0, scratch, 0)
-        _turn_image(scratch, walk.C, walk.row, across, down, image_part)
+        _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, image_part)
         at = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel
         _turn_upstream(dy, at, walk.N, walk.y_row, walk.y_pixel, rows, cols, across, down, upstream)
         for p in range(36):
             for n in range(0, walk.N, width):
-                to = p * walk.C * walk.N + n
-                call(product, image_part, p * tiles * walk.C, 1, walk.C, 0, walk.C,
+                to = p * channels * walk.N + n
+                call(product, image_part, p * tiles * channels, 1, channels, 0, channels,
                      upstream, p * tiles * walk.N + n, walk.N, 0, 1, tiles,
                      dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n), True, 1, 0, 0)
 
 
 @kernel
-def _turn_weights(panels, channels, first, last, turned):
-    """G g G^T of some panels: (unit, 9 taps, channel, column) -> (unit, 36, channel, column)."""
+def _turn_weights(panels, planes, channels, first, last, turned):
+    """G g G^T of some panels: (unit, 3 rows, plane, 3, channel, column) -> (unit, 36, plane, channel, column)."""
     width = tile_width(panels)
-    step, t = channels * width, np.empty(18 * width, panels.dtype)
+    step, plane, t = channels * width, planes * channels * width, np.empty(18 * width, panels.dtype)
     for unit in range(first, last):
-        for c in range(channels):
-            at, to = unit * 9 * step + c * width, unit * 36 * step + c * width
-            for j in range(3):
-                _times_G(panels, at + j * step, 3 * step, t, j * width, 3 * width)
-            for i in range(6):
-                _times_G(t, i * 3 * width, width, turned, to + i * 6 * step, step)
+        for k in range(planes):
+            for c in range(channels):
+                at, to = unit * 9 * plane + k * 3 * step + c * width, unit * 36 * plane + k * step + c * width
+                for j in range(3):
+                    _times_G(panels, at + j * step, 3 * plane, t, j * width, 3 * width)
+                for i in range(6):
+                    _times_G(t, i * 3 * width, width, turned, to + i * 6 * plane, plane)
 
 
 @kernel
-def _turn_image(scratch, C, row, across, down, turned):
-    """B^T d B of the tiles of a segment: (rows, columns, C) -> (36, tile, C)."""
+def _turn_image(scratch, planes, C, row, across, down, turned):
+    """B^T d B of the tiles of a segment: (rows, planes, columns, C) -> (36, tile, planes, C)."""
     lanes = lanes_of(scratch)
-    t, step = np.empty(36 * lanes, scratch.dtype), across * down * C
+    t, step = np.empty(36 * lanes, scratch.dtype), across * down * planes * C
     for tile in range(across * down):
-        at, to = tile // across * 4 * row + tile % across * 4 * C, tile * C
-        for c in range(0, C, lanes):
-            for j in range(6):
-                _times_B(scratch, at + j * C + c, row, C - c, t, j * lanes, 6 * lanes, lanes)
-            for i in range(6):
-                _times_B(t, i * 6 * lanes, lanes, lanes, turned, i * 6 * step + to + c, step, C - c)
+        for k in range(planes):
+            at, to = tile // across * 4 * row + k * (row // planes) + tile % across * 4 * C, (tile * planes + k) * C
+            for c in range(0, C, lanes):
+                for j in range(6):
+                    _times_B(scratch, at + j * C + c, row, C - c, t, j * lanes, 6 * lanes, lanes)
+                for i in range(6):
+                    _times_B(t, i * 6 * lanes, lanes, lanes, turned, i * 6 * step + to + c, step, C - c)
 
 
 @kernel
@@ -208,28 +212,29 @@ def _turn_outputs_back(products, b, N, across, down, y, y_at, y_row, y_pixel, ro
 
 
 @kernel
-def _turn_gradient_back(turned, first, last, dw):
-    """G^T (...) G of some weights, added up over threads and to dw: (thread, 36, C N) -> (9, C N)."""
-    size, lanes = dw.size // 9, lanes_of(dw)
+def _turn_gradient_back(turned, planes, first, last, dw):
+    """G^T (...) G of some weights, added up over threads and to dw: (thread, 36, plane, C N) -> (plane, 9, C N)."""
+    size, lanes = dw.size // (9 * planes), lanes_of(dw)
     total, t = np.empty(36 * lanes, dw.dtype), np.empty(18 * lanes, dw.dtype)
-    for n in range(first, last, lanes):
-        left = last - n
-        for p in range(36):
-            part = splat(dw.dtype.type(0), dw)
-            for s in range(len(turned)):
-                part = part + load(turned[s], p * size + n, left, dw)
-            store(part, total, p * lanes, lanes)
-        for j in range(6):
-            g0, g1, g2 = _times_G_transposed(total, j * lanes, 6 * lanes)
-            store(g0, t, j * lanes, lanes)
-            store(g1, t, (6 + j) * lanes, lanes)
-            store(g2, t, (12 + j) * lanes, lanes)
-        for i in range(3):
-            g0, g1, g2 = _times_G_transposed(t, i * 6 * lanes, lanes)
-            at = i * 3 * size + n
-            store(load(dw, at, left, dw) + g0, dw, at, left)
-            store(load(dw, at + size, left, dw) + g1, dw, at + size, left)
-            store(load(dw, at + 2 * size, left, dw) + g2, dw, at + 2 * size, left)
+    for k in range(planes):
+        for n in range(first, last, lanes):
+            left = last - n
+            for p in range(36):
+                part = splat(dw.dtype.type(0), dw)
+                for s in range(len(turned)):
+                    part = part + load(turned[s], (p * planes + k) * size + n, left, dw)
+                store(part, total, p * lanes, lanes)
+            for j in range(6):
+                g0, g1, g2 = _times_G_transposed(total, j * lanes, 6 * lanes)
+                store(g0, t, j * lanes, lanes)
+                store(g1, t, (6 + j) * lanes, lanes)
+                store(g2, t, (12 + j) * lanes, lanes)
+            for i in range(3):
+                g0, g1, g2 = _times_G_transposed(t, i * 6 * lanes, lanes)
+                at = (k * 9 + i * 3) * size + n
+                store(load(dw, at, left, dw) + g0, dw, at, left)
+                store(load(dw, at + size, left, dw) + g1, dw, at + size, left)
+                store(load(dw, at + 2 * size, left, dw) + g2, dw, at + 2 * size, left)
 
 
 @kernel

@@ -17,7 +17,17 @@ from numba import prange
 from . import _winograd
 from ._call import address, call
 from ._jit import kernel, parallel_kernel, threads_for
-from ._tile import VECTOR, WIDE, channel_product, column_product, dot_product, pack_columns, product_address, tile_width
+from ._tile import (
+    VECTOR,
+    WIDE,
+    aligned_empty,
+    channel_product,
+    column_product,
+    dot_product,
+    pack_columns,
+    product_address,
+    tile_width,
+)
 from ._walk import PIXELS, Weights, first_window, gather, pack, plan, segment, sums_along_channels
 
 FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
@@ -107,7 +117,7 @@ def _residues(m, k, s, d, p):
 def _correlate(x, w, b, walk, weights, threads, y):
     width = WIDE * VECTOR // w.itemsize
     units = walk.groups * -(-walk.N // walk.groups // width)
-    panels = np.empty(units * walk.runs * walk.length * width, w.dtype)
+    panels = aligned_empty(units * walk.runs * walk.length * width, w.dtype)
     x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     if _winograd.pays(walk):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
