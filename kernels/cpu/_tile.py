@@ -36,7 +36,6 @@ HEIGHTS = (14, 9, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the 
 NARROW_HEIGHTS = (16, 14, 8, 4, 1) if VECTOR == 64 else (12, 8, 4, 2, 1)    # where one vector is wide enough
 CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
 DOT_ROWS = 8 if VECTOR == 64 else 3
-NEAR = 3                                # rows that one address register serves: it, and it plus one or two strides
 FEW = 4                                 # so few columns are better summed along k
 
 
@@ -143,14 +142,6 @@ def _sum_over_runs(builder, vector, cells, runs, length, step, products):
     return total
 
 
-def _opaque(builder, pointer):
-    """The pointer, of which LLVM does not know that it is another one plus some rows.
-
-    It would step from row to row with one register, each step waiting for the one before.
-    """
-    return builder.asm(ir.FunctionType(pointer.type, [pointer.type]), "", "=r,0", [pointer], False)
-
-
 def _make_tile(rows, vectors, by_channel=False):
     """The tile as a function for kernels. `by_channel`: column n of b meets number n of a, not every number of a."""
     @intrinsic
@@ -166,8 +157,7 @@ def _make_tile(rows, vectors, by_channel=False):
             masks = vector.masks(columns, vectors)
             lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
             a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
-            bases = [_opaque(builder, builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))])) for r in range(0, rows, NEAR)]
-            near = [builder.mul(a_row, ir.Constant(_I64, r)) for r in range(NEAR)]
+            a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
 
             def place(row_stride, r, v):
                 return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
@@ -177,7 +167,7 @@ def _make_tile(rows, vectors, by_channel=False):
                 weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
                 at = builder.add(builder.mul(m, a_run), builder.mul(k, a_k))
                 for r in range(rows):
-                    number = builder.gep(builder.gep(bases[r // NEAR], [at]), [near[r % NEAR]])
+                    number = builder.gep(a_rows[r], [at])
                     x = None if by_channel else vector.splat(builder.load(number))
                     for v in range(vectors):
                         yield (r, v), vector.load(number, lanes[v], masks[v]) if by_channel else x, weights[v]
