@@ -288,17 +288,21 @@ class Graph:
             layer._losses[:] = collected
         return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
 
-    def backward(self, gradients: Sequence[Any], records: Sequence[Any], input_gradients: bool = True) -> list[Any]:
+    def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True) -> list[Any]:
         """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows).
 
-        Without `input_gradients` no layer computes what only the inputs' gradients need.
+        Without `input_gradients`, as in `fit`, no layer computes what only the inputs' gradients need, and the record of each
+        call is let go as soon as it has been read.
         """
         grads: list[Any] = [None] * self.size
         for slot, gradient in zip(self._output_slots, gradients, strict=True):
             _add(grads, slot, gradient)
-        for step, record in zip(reversed(self._steps), reversed(records), strict=True):
+        for index in reversed(range(len(self._steps))):
+            step = self._steps[index]
             if input_gradients or step.wanted or step.layer.weights:
-                step.backward(grads, record, input_gradients or step.wanted)
+                step.backward(grads, records[index], input_gradients or step.wanted)
+            if not input_gradients:
+                records[index] = step.layer.cache = None
         return [grads[slot] for slot in self._input_slots]
 
     def _find_wanted(self) -> None:

@@ -9,6 +9,8 @@ so nothing has to be shuffled. `columns` may be fewer than the tile is wide: the
 `start` may be c itself, or one row for all (start_row = 0), and counts only with `add`. All positions and strides count
 elements.
 """
+from functools import cache
+
 import llvmlite.binding
 import numpy as np
 from llvmlite import ir
@@ -402,6 +404,7 @@ def aligned_empty(size, dtype):
     return room[start:start + size]
 
 
+@cache
 def product_address(product, dtype):
     """Where `column_product`, `channel_product` or `dot_product` begins, for `call`."""
     array, n = types.Array(from_dtype(dtype), 1, "C"), types.intp
