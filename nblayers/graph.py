@@ -291,8 +291,8 @@ class Graph:
     def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True) -> list[Any]:
         """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows).
 
-        Without `input_gradients`, as in `fit`, no layer computes what only the inputs' gradients need, and the record of each
-        call is let go as soon as it has been read.
+        Without `input_gradients`, as in `fit`, a layer whose input's gradient nobody needs is told so (`input_gradient`), and
+        the record of each call is let go as soon as it has been read.
         """
         grads: list[Any] = [None] * self.size
         for slot, gradient in zip(self._output_slots, gradients, strict=True):

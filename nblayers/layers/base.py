@@ -550,6 +550,17 @@ def _declared_shape(legacy: dict[str, Any]) -> Shape | None:
     return (batch, length) if length is not None else None
 
 
+def positive(layer: Layer, name: str, value: Any) -> int:
+    """An argument that is one positive integer.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
+        raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
+    return int(value)
+
+
 def refuse(layer: Layer, **options: Any) -> None:
     """Raise a ValueError if one of the options, of low-rank adaptation or quantization, is given."""
     given = [name for name, value in options.items() if value is not None]

@@ -12,7 +12,7 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.devices import to_numpy
-from nblayers.layers.base import Layer, Record, refuse
+from nblayers.layers.base import Layer, Record, positive, refuse
 from nblayers.layers.input_spec import InputSpec
 from nblayers.serialization import deserialize_keras_object, serialize
 
@@ -58,7 +58,7 @@ class Dense(Layer):
                  lora_alpha: float | None = None, quantization_config: Any = None, **kwargs: Any) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
-        self.units = _positive(self, units=units)
+        self.units = positive(self, "units", units)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -134,8 +134,8 @@ class Linear(Layer):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.in_features = _positive(self, in_features=in_features)
-        self.out_features = _positive(self, out_features=out_features)
+        self.in_features = positive(self, "in_features", in_features)
+        self.out_features = positive(self, "out_features", out_features)
         limit = 1 / math.sqrt(self.in_features)
         uniform = initializers.RandomUniform(-limit, limit)
         self.weight = self.add_weight((self.out_features, self.in_features), uniform, name="weight")
@@ -203,8 +203,8 @@ class Embedding(Layer):
                  quantization_config: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
-        self.input_dim = _positive(self, input_dim=input_dim)
-        self.output_dim = _positive(self, output_dim=output_dim)
+        self.input_dim = positive(self, "input_dim", input_dim)
+        self.output_dim = positive(self, "output_dim", output_dim)
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
@@ -536,13 +536,6 @@ def _last_axis(layer: Layer, input_shape: Any) -> int:
     if input_shape[-1] is None:
         raise ValueError(f"{layer.described}: expected an input whose last axis is known, got shape {tuple(input_shape)}")
     return int(input_shape[-1])
-
-
-def _positive(layer: Layer, **sizes: Any) -> int:
-    (name, value), = sizes.items()
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
-        raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
-    return int(value)
 
 
 __all__ = ["Dense", "Embedding", "Identity", "Lambda", "Linear", "Masking"]

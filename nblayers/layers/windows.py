@@ -11,6 +11,7 @@ import numpy as np
 
 from nblayers import config
 
+Three = tuple[int, int, int]
 DATA_FORMATS = ("channels_last", "channels_first")
 
 
@@ -68,7 +69,7 @@ def placed(n: int, k: int, s: int, d: int, padding: str) -> tuple[int, int]:
     return (n + before - reach) // s + 1, before                        # (1)
 
 
-def three(values: tuple[int, ...], fill: int) -> tuple[int, int, int]:
+def three(values: tuple[int, ...], fill: int) -> Three:
     """Sizes of one or two axes as sizes of three: the kernels know depth, height and width."""
     depth, height, width = (fill,) * (3 - len(values)) + tuple(values)
     return depth, height, width

@@ -5,23 +5,22 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.layers import windows
-from nblayers.layers.base import Layer, Record, refuse
+from nblayers.layers.base import Record, refuse
 from nblayers.layers.convolution.sliding import Window
 from nblayers.layers.input_spec import InputSpec
+from nblayers.layers.spatial import SpatialLayer
 
 
-class Convolution(Layer):
+class Convolution(SpatialLayer):
     r"""A window of weights that slides over one, two or three axes, then a bias and an activation.
 
         z = w * x + b           (1)     the sliding product: a subclass's `_convolve`
         y = f(z)                (2)
 
-    One implementation for all ranks: the kernels know volumes (B, D, H, W, C); a sequence or an image is a volume with sizes of
-    one. A subclass sets `rank` and `weight_kinds`, makes its weights in `_build_weights`, and writes `_convolve` and
-    `_convolve_backward`, the two halves of (1).
+    One implementation for all ranks. A subclass sets `rank` and `weight_kinds`, makes its weights in `_build_weights`, and
+    writes `_convolve` and `_convolve_backward`, the two halves of (1).
     """
 
-    rank = 0                                    # how many axes the window slides over
     causal = False                              # whether padding="causal" is allowed
     weight_kinds: tuple[str, ...] = ("kernel", "bias")      # what has an initializer, a regularizer and a constraint
     bias: Any = None
@@ -58,7 +57,7 @@ class Convolution(Layer):
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={self._channel_axis: channels})
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
-        x = windows.volume(windows.to_channels_last(self, inputs))
+        x = self._volume(inputs)
         lengths, before = self._placed(inputs.shape)
         window = Window(windows.three(self.strides, 1), windows.three(before, 0), windows.three(self.dilation_rate, 1))
         z = self.xp.empty((len(x), *windows.three(lengths, 1), self._filters(x.shape[-1])), self.dtype)
@@ -74,7 +73,7 @@ class Convolution(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         cache = self.cache
         dz = activations.differentiate(self.activation, cache.z, cache.y, dy, self.device)      # from (2)
-        dz = windows.volume(windows.to_channels_last(self, dz))
+        dz = self._volume(dz)
         if self.bias is not None:
             self.kernels.core.bias_backward(dz.reshape(-1, dz.shape[-1]), self.bias.grad)       # from (1): b is at every place
         dx = self.xp.empty_like(cache.x) if self.input_gradient else None
@@ -84,7 +83,7 @@ class Convolution(Layer):
     def compute_output_shape(self, input_shape: Any) -> Any:
         lengths, _ = self._placed(input_shape)
         filters = self._filters(self._channels(input_shape))
-        return (input_shape[0], *lengths, filters) if self._channel_axis == -1 else (input_shape[0], filters, *lengths)
+        return self._shape(input_shape[0], lengths, filters)
 
     def get_config(self) -> dict[str, Any]:
         settings = super().get_config() | {
@@ -120,32 +119,18 @@ class Convolution(Layer):
 
     def _placed(self, input_shape: Any) -> tuple[Any, Any]:
         """The output's lengths, and the positions added in front, None for axes of unknown length."""
-        places = input_shape[1:-1] if self._channel_axis == -1 else input_shape[2:]
-        if len(places) != self.rank:
-            raise ValueError(f"{self.described}: expected an input of {self.rank + 2} axes, got shape {tuple(input_shape)}")
+        places = self._places(input_shape)
         pairs = [(None, None) if n is None else self._axis(axis, n) for axis, n in enumerate(places)]
         lengths = tuple(length for length, _ in pairs)
         if any(length is not None and length < 1 for length in lengths):
             raise ValueError(f"{self.described}: expected an input large enough for an output of one place or more on each "
-                             f"axis, got {tuple(places)}, which gives {lengths} (kernel_size={self.kernel_size}, "
+                             f"axis, got {places}, which gives {lengths} (kernel_size={self.kernel_size}, "
                              f"strides={self.strides}, dilation_rate={self.dilation_rate}, padding={self.padding!r})")
         return lengths, tuple(before for _, before in pairs)
 
     def _reach(self) -> tuple[int, ...]:
         """How far a window reaches, its gaps included."""
         return tuple((k - 1) * d + 1 for k, d in zip(self.kernel_size, self.dilation_rate, strict=True))
-
-    @property
-    def _channel_axis(self) -> int:
-        return -1 if self.data_format == "channels_last" else 1
-
-    def _channels(self, input_shape: Any) -> Any:
-        return input_shape[self._channel_axis]
-
-    def _image(self, volume: Any) -> Any:
-        """(B, D, H, W, channels) with the layer's own axes, in its data format."""
-        image = volume.reshape(len(volume), *volume.shape[4 - self.rank:4], volume.shape[4])
-        return windows.from_channels_last(self, image)
 
     def _keep(self, kind: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Keep what a weight starts from, its penalty and its constraint as `kernel_initializer`, …"""
@@ -162,14 +147,3 @@ class Convolution(Layer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"{self.described}: expected strides or dilation_rate of one, got strides={self.strides} together "
                              f"with dilation_rate={self.dilation_rate}")
-
-
-def positive(layer: Layer, name: str, value: Any) -> int:
-    """An argument that is one positive integer.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
-        raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
-    return int(value)

@@ -1,8 +1,9 @@
 """Convolution over one, two and three axes."""
 from typing import Any
 
+from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
-from nblayers.layers.convolution.base import Convolution, positive
+from nblayers.layers.convolution.base import Convolution
 
 
 class Conv(Convolution):
@@ -66,8 +67,7 @@ class Conv(Convolution):
         return self.filters
 
     def _convolve(self, cache: Any, z: Any) -> None:
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve(self, cache.x, self.kernel.value, b, cache.window, self.groups, z)
+        sliding.convolve(self, cache.x, self.kernel.value, self.bias, cache.window, self.groups, z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         sliding.convolve_backward(self, cache.x, self.kernel.value, cache.window, self.groups, dz, self.kernel.grad, dx)

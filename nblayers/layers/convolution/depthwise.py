@@ -1,8 +1,9 @@
 """Depthwise convolution: every channel by itself."""
 from typing import Any
 
+from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
-from nblayers.layers.convolution.base import Convolution, positive
+from nblayers.layers.convolution.base import Convolution
 
 
 class DepthwiseConv(Convolution):
@@ -51,8 +52,7 @@ class DepthwiseConv(Convolution):
         return None if channels is None else channels * self.depth_multiplier
 
     def _convolve(self, cache: Any, z: Any) -> None:
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve(self, cache.x, self.kernel.value, b, cache.window, cache.x.shape[-1], z)
+        sliding.convolve(self, cache.x, self.kernel.value, self.bias, cache.window, cache.x.shape[-1], z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         sliding.convolve_backward(self, cache.x, self.kernel.value, cache.window, cache.x.shape[-1], dz, self.kernel.grad, dx)

@@ -4,9 +4,9 @@ from typing import Any
 
 from nblayers import initializers
 from nblayers.layers import windows
-from nblayers.layers.base import Layer
+from nblayers.layers.base import Layer, positive
 from nblayers.layers.convolution import sliding
-from nblayers.layers.convolution.base import Convolution, positive
+from nblayers.layers.convolution.base import Convolution
 from nblayers.layers.input_spec import InputSpec
 
 
@@ -19,6 +19,8 @@ class TorchConvolution(Convolution):
 
     padding: Any
     weight: Any
+    _slide: Any                     # of `sliding`: plain or transposed
+    _slide_backward: Any
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, dilation: Any, groups: int,
                  bias: bool, padding_mode: str, **kwargs: Any) -> None:
@@ -42,6 +44,15 @@ class TorchConvolution(Convolution):
 
     def _filters(self, channels: Any) -> Any:
         return self.out_channels
+
+    def _convolve(self, cache: Any, z: Any) -> None:
+        self._slide(self, cache.x, self._taps_first(self.weight.value), self.bias, cache.window, self.groups, z)
+
+    def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
+        w = self._taps_first(self.weight.value)
+        dw = self.xp.zeros_like(w)
+        self._slide_backward(self, cache.x, w, cache.window, self.groups, dz, dw, dx)
+        self.weight.grad += self._taps_last(dw)
 
     def _taps_first(self, weight: Any) -> Any:
         """(a, b, kernel_size…) as the kernels want it, (kernel_size…, b, a): a copy."""
@@ -75,6 +86,8 @@ class TorchConv(TorchConvolution):
     Source: 002.Convolution; torch.nn.Conv1d, Conv2d, Conv3d.
     """
 
+    _slide, _slide_backward = staticmethod(sliding.convolve), staticmethod(sliding.convolve_backward)
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", **kwargs: Any) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, dilation, groups, bias, padding_mode, **kwargs)
@@ -91,16 +104,6 @@ class TorchConv(TorchConvolution):
             return super()._axis(axis, n)
         p = self.padding[axis]
         return (n + 2 * p - self._reach()[axis]) // self.strides[axis] + 1, p
-
-    def _convolve(self, cache: Any, z: Any) -> None:
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve(self, cache.x, self._taps_first(self.weight.value), b, cache.window, self.groups, z)
-
-    def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
-        w = self._taps_first(self.weight.value)
-        dw = self.xp.zeros_like(w)
-        sliding.convolve_backward(self, cache.x, w, cache.window, self.groups, dz, dw, dx)
-        self.weight.grad += self._taps_last(dw)
 
 
 class TorchConvTranspose(TorchConvolution):
@@ -123,6 +126,9 @@ class TorchConvTranspose(TorchConvolution):
     Source: torch.nn.ConvTranspose1d, ConvTranspose2d, ConvTranspose3d.
     """
 
+    _slide = staticmethod(sliding.convolve_transposed)
+    _slide_backward = staticmethod(sliding.convolve_transposed_backward)
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros",
                  **kwargs: Any) -> None:
@@ -137,16 +143,6 @@ class TorchConvTranspose(TorchConvolution):
     def _axis(self, axis: int, n: int) -> tuple[int, int]:
         p = self.padding[axis]
         return (n - 1) * self.strides[axis] - 2 * p + self._reach()[axis] + self.output_padding[axis], p
-
-    def _convolve(self, cache: Any, z: Any) -> None:
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve_transposed(self, cache.x, self._taps_first(self.weight.value), b, cache.window, self.groups, z)
-
-    def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
-        w = self._taps_first(self.weight.value)
-        dw = self.xp.zeros_like(w)
-        sliding.convolve_transposed_backward(self, cache.x, w, cache.window, self.groups, dz, dw, dx)
-        self.weight.grad += self._taps_last(dw)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"output_padding": self.output_padding}

@@ -3,8 +3,9 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
-from nblayers.layers.convolution.base import Convolution, positive
+from nblayers.layers.convolution.base import Convolution
 
 
 class SeparableConv(Convolution):
@@ -67,8 +68,7 @@ class SeparableConv(Convolution):
         x, w, v = cache.x, self.depthwise_kernel.value, self.pointwise_kernel.value
         cache.h = self.xp.empty((*z.shape[:-1], v.shape[-2]), self.dtype)
         sliding.convolve(self, x, w, None, cache.window, x.shape[-1], cache.h)                              # (1)
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve(self, cache.h, v, b, sliding.POINT, 1, z)                                          # (2)
+        sliding.convolve(self, cache.h, v, self.bias, sliding.POINT, 1, z)                                          # (2)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         x, h, w, v = cache.x, cache.h, self.depthwise_kernel, self.pointwise_kernel

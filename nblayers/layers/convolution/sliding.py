@@ -8,9 +8,7 @@ Each is the other's gradient for x (the formulas: kernels/reference/convolution.
 """
 from typing import Any, NamedTuple
 
-from nblayers.layers.windows import three
-
-Three = tuple[int, int, int]
+from nblayers.layers.windows import Three, three
 
 
 class Window(NamedTuple):
@@ -24,7 +22,7 @@ POINT = Window((1, 1, 1), (0, 0, 0), (1, 1, 1))         # every position by itse
 
 
 def convolve(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y: Any) -> None:
-    """x (B, D, H, W, C), w (kernel size…, C / groups, F), b (F,) or None -> y (B, OD, OH, OW, F)."""
+    """x (B, D, H, W, C), w (kernel size…, C / groups, F), parameter b (F,) or None -> y (B, OD, OH, OW, F)."""
     w, b = _volume(w, x, y, groups), _bias(layer, b, y)
     layer.kernels.convolution.convolve(x, w, b, *window, groups, y)                                         # (1)
 
@@ -38,7 +36,7 @@ def convolve_backward(layer: Any, x: Any, w: Any, window: Window, groups: int, d
 
 
 def convolve_transposed(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y: Any) -> None:
-    """x (B, OD, OH, OW, F), w (kernel size…, C / groups, F), b (C,) or None -> y (B, D, H, W, C)."""
+    """x (B, OD, OH, OW, F), w (kernel size…, C / groups, F), parameter b (C,) or None -> y (B, D, H, W, C)."""
     w, b = _volume(w, y, x, groups), _bias(layer, b, y)
     layer.kernels.convolution.convolve_transposed(x, w, b, *window, groups, y)                              # (2)
 
@@ -57,4 +55,4 @@ def _volume(w: Any, image: Any, windows: Any, groups: int) -> Any:
 
 
 def _bias(layer: Any, b: Any, y: Any) -> Any:
-    return layer.xp.zeros(y.shape[-1], y.dtype) if b is None else b
+    return layer.xp.zeros(y.shape[-1], y.dtype) if b is None else b.value

@@ -2,8 +2,9 @@
 from typing import Any
 
 from nblayers.layers import windows
+from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
-from nblayers.layers.convolution.base import Convolution, positive
+from nblayers.layers.convolution.base import Convolution
 
 
 class ConvTranspose(Convolution):
@@ -75,8 +76,7 @@ class ConvTranspose(Convolution):
         return length, max(K - 1 - (added + 1) // 2, 0)
 
     def _convolve(self, cache: Any, z: Any) -> None:
-        b = None if self.bias is None else self.bias.value
-        sliding.convolve_transposed(self, cache.x, self.kernel.value, b, cache.window, 1, z)
+        sliding.convolve_transposed(self, cache.x, self.kernel.value, self.bias, cache.window, 1, z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         sliding.convolve_transposed_backward(self, cache.x, self.kernel.value, cache.window, 1, dz, self.kernel.grad, dx)

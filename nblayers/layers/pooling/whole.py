@@ -2,7 +2,8 @@
 from typing import Any
 
 from nblayers.layers import windows
-from nblayers.layers.pooling.base import Pooling, Three, Window
+from nblayers.layers.pooling.base import Pooling, Window
+from nblayers.layers.windows import Three
 
 
 class GlobalPooling(Pooling):

@@ -96,7 +96,7 @@ class FusedRNN(RNN):
         return self.xp.where(cache.mask[..., None], dy, 0) if self.zero_output_for_mask else dy, dstates
 
     def _after_the_loop(self, da: Any) -> Any:
-        """Given da = dL/da = dL/dz (B, T, columns) add dW, dU and db, and return dx."""
+        """Given da = dL/da = dL/dz (B, T, columns) add dW, dU and db, and return dx (None if nobody needs it)."""
         cell, cache, xp = self.cell, self.cache, self.xp
         x, h = cache.x, cache.h
         h_prev = xp.empty_like(h)
@@ -110,5 +110,7 @@ class FusedRNN(RNN):
         self.matmul(h_rows, da, cell.recurrent_kernel.grad, transpose_a=True, add=True)     # from (2)
         if cell.bias is not None:
             self.kernels.core.bias_backward(da, cell.bias.grad)                             # from (1)
+        if not self.input_gradient:
+            return None
         dx = self.matmul(da, cell.kernel.value, transpose_b=True).reshape(x.shape)          # from (1)
         return dx if cache.dropout_mask is None else dx * cache.dropout_mask[:, None]
