@@ -116,7 +116,7 @@ print("in its machine code:", found[0])
 
 # %%
 def tiles_of(rows):
-    tile = _tile._make_tile(rows, _tile.WIDE)
+    tile = _tile._make_tiles([rows], _tile.WIDE)
     @njit(nogil=True)
     def tiles(x, w, panel, w_k, first, last, y):        # in w: `panel` to the next WIDTH columns, `w_k` to the next row
         (_, H, W, C), (_, OH, OW, F) = x.shape, y.shape
@@ -125,7 +125,7 @@ def tiles_of(rows):
             for p in range(F // WIDTH):
                 for j in range(0, OW, rows):
                     at, to = (line % OH * W + j) * C, (line % OH * OW + j) * F + p * WIDTH
-                    tile(x1, at, C, 1, W * C, w, p * panel, w_k, K * C * w_k, K, K * C, y1, 0, 0, y1, to, F, WIDTH, False)
+                    tile(rows, x1, at, C, 1, W * C, w, p * panel, w_k, K * C * w_k, K, K * C, y1, 0, 0, y1, to, F, WIDTH, False)
     return tiles
 
 
@@ -186,7 +186,7 @@ for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HE
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
 show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" for name in (
-    "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_make_tile", "_tile:_sum_over_runs")))
+    "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_write_tile", "_tile:_sum_over_runs")))
 
 # %% [markdown]
 # ## A real task, and a picture: where does a training step's time go?

@@ -1,7 +1,7 @@
 """Calling a kernel by its address: it is compiled once, and not again inside every kernel that calls it.
 
     part = address(_part, x.dtype, x, 0, 10, y)         # in Python: where the kernel for arguments of these types begins
-    call(part, x, first, last, y)                       # in a kernel that is given `part`
+    call(part, x, first, last, y)                       # in a kernel that is given `part`; a tuple stands for its elements
 
 That keeps the large kernels that many others need, and the body of a parallel loop, from being compiled two and three times.
 """
@@ -14,14 +14,17 @@ from numba.extending import intrinsic
 _known: dict[tuple[Any, Any], int] = {}
 
 
-def address(function: Any, dtype: Any, *arguments: Any) -> int:
-    """Where the kernel begins, compiled if need be; its arguments' types are those of these examples and follow from dtype."""
-    if (function, dtype) not in _known:
+def address(function: Any, key: Any, *arguments: Any) -> int:
+    """Where the kernel begins, compiled if need be; its arguments' types are those of these examples.
+
+    They must follow from `key`, mostly the dtype of the arrays: a kernel that is known by its key is not looked at again.
+    """
+    if (function, key) not in _known:
         signature = tuple(_plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
         function.compile(signature)
         compiled = function.overloads[signature]
-        _known[function, dtype] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    return _known[function, dtype]
+        _known[function, key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return _known[function, key]
 
 
 def _plain(kind: types.Type) -> types.Type:
@@ -29,17 +32,24 @@ def _plain(kind: types.Type) -> types.Type:
     return types.intp if isinstance(kind, types.Integer) else types.unliteral(kind)
 
 
+def _is_tuple(kind: types.Type) -> bool:
+    return isinstance(kind, types.BaseTuple) and not isinstance(kind, types.BaseNamedTuple)
+
+
 @intrinsic
 def call(typingctx, function, *arguments):
-    kinds = tuple(_plain(kind) for kind in arguments)
+    taken = tuple(types.Tuple([_plain(one) for one in kind.types]) if _is_tuple(kind) else _plain(kind) for kind in arguments)
+    kinds = tuple(one for kind in taken for one in (kind.types if _is_tuple(kind) else [kind]))
 
     def codegen(context, builder, sig, args):
         convention = context.call_conv
         pointer = builder.inttoptr(args[0], convention.get_function_type(types.none, kinds).as_pointer())
-        values = cgutils.unpack_tuple(builder, args[1])
+        values = []
+        for kind, value in zip(taken, cgutils.unpack_tuple(builder, args[1]), strict=True):
+            values.extend(cgutils.unpack_tuple(builder, value) if _is_tuple(kind) else [value])
         status, _ = convention.call_function(builder, pointer, types.none, kinds, values)
         with cgutils.if_unlikely(builder, status.is_error):
             convention.return_status_propagate(builder, status)
         return context.get_dummy_value()
 
-    return types.none(function, types.Tuple(kinds)), codegen
+    return types.none(function, types.Tuple(taken)), codegen

@@ -144,49 +144,59 @@ def _sum_over_runs(builder, vector, cells, runs, length, step, products):
     return total
 
 
-def _make_tile(rows, vectors, by_channel=False):
-    """The tile as a function for kernels. `by_channel`: column n of b meets number n of a, not every number of a."""
+def _make_tiles(heights, vectors, by_channel=False):
+    """Tiles of some heights as one function for kernels, the first argument saying which of them is wanted.
+
+    `by_channel`: column n of b meets number n of a, not every number of a.
+    """
     @intrinsic
-    def tile(typingctx, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+    def tile(typingctx, height, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
              start, start_at, start_row, c, c_at, c_row, columns, add):
         n = types.intp
-        signature = types.void(a, n, n, n, n, b, n, n, n, n, n, start, n, n, c, n, n, n, types.boolean)
+        signature = types.void(n, a, n, n, n, n, b, n, n, n, n, n, start, n, n, c, n, n, n, types.boolean)
 
         def codegen(context, builder, sig, args):
-            _, _, a_row, a_k, a_run, _, _, b_k, b_run, runs, length, _, _, start_row, _, _, c_row, columns, add = args
-            vector = _Vector(context, builder, sig.args[0].dtype)
-            cells = [(r, v) for r in range(rows) for v in range(vectors)]
-            masks = vector.masks(columns, vectors)
-            lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
-            a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
-            a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
-
-            def place(row_stride, r, v):
-                return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
-
-            def products(m, k):
-                b_row = builder.gep(b, [builder.add(builder.mul(m, b_run), builder.mul(k, b_k))])
-                weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
-                at = builder.add(builder.mul(m, a_run), builder.mul(k, a_k))
-                for r in range(rows):
-                    number = builder.gep(a_rows[r], [at])
-                    x = None if by_channel else vector.splat(builder.load(number))
-                    for v in range(vectors):
-                        yield (r, v), vector.load(number, lanes[v], masks[v]) if by_channel else x, weights[v]
-
-            with builder.if_then(builder.icmp_signed(">=", builder.mul(runs, length), ir.Constant(_I64, LONG))):
-                for r, v in cells:
-                    vector.prefetch(c, place(c_row, r, v))
-            total = _sum_over_runs(builder, vector, cells, runs, length, 1, products)
-            keep = vector.splat(add)
-            for r, v in cells:
-                old = vector.load(start, place(start_row, r, v), builder.and_(masks[v], keep))
-                vector.store(builder.fadd(old, total[r, v]), c, place(c_row, r, v), masks[v])
+            for rows in heights:
+                with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_I64, rows))):
+                    _write_tile(context, builder, sig.args[1:], args[1:], rows, vectors, by_channel)
             return context.get_dummy_value()
 
         return signature, codegen
 
     return tile
+
+
+def _write_tile(context, builder, kinds, args, rows, vectors, by_channel):
+    """The tile of so many rows and vectors side by side, in LLVM's terms."""
+    _, _, a_row, a_k, a_run, _, _, b_k, b_run, runs, length, _, _, start_row, _, _, c_row, columns, add = args
+    vector = _Vector(context, builder, kinds[0].dtype)
+    cells = [(r, v) for r in range(rows) for v in range(vectors)]
+    masks = vector.masks(columns, vectors)
+    lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
+    a, b, start, c = (vector.data(kinds[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
+    a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
+
+    def place(row_stride, r, v):
+        return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
+
+    def products(m, k):
+        b_row = builder.gep(b, [builder.add(builder.mul(m, b_run), builder.mul(k, b_k))])
+        weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
+        at = builder.add(builder.mul(m, a_run), builder.mul(k, a_k))
+        for r in range(rows):
+            number = builder.gep(a_rows[r], [at])
+            x = None if by_channel else vector.splat(builder.load(number))
+            for v in range(vectors):
+                yield (r, v), vector.load(number, lanes[v], masks[v]) if by_channel else x, weights[v]
+
+    with builder.if_then(builder.icmp_signed(">=", builder.mul(runs, length), ir.Constant(_I64, LONG))):
+        for r, v in cells:
+            vector.prefetch(c, place(c_row, r, v))
+    total = _sum_over_runs(builder, vector, cells, runs, length, 1, products)
+    keep = vector.splat(add)
+    for r, v in cells:
+        old = vector.load(start, place(start_row, r, v), builder.and_(masks[v], keep))
+        vector.store(builder.fadd(old, total[r, v]), c, place(c_row, r, v), masks[v])
 
 
 def _make_dot_tile(rows, columns):
@@ -259,13 +269,13 @@ def tile_width(typingctx, array):
     return types.intp(array), codegen
 
 
-wide0, wide1, wide2, wide3, wide4 = (_make_tile(rows, 2) for rows in HEIGHTS)
-narrow0, narrow1, narrow2, narrow3, narrow4 = (_make_tile(rows, 1) for rows in NARROW_HEIGHTS)
-H0, H1, H2, H3, H4 = HEIGHTS
-N0, N1, N2, N3, N4 = NARROW_HEIGHTS
-channels0, channels1, channels2, channels3 = (_make_tile(rows, WIDE, by_channel=True) for rows in CHANNEL_HEIGHTS)
-C0, C1, C2, C3 = CHANNEL_HEIGHTS
+wide_tiles = _make_tiles(HEIGHTS, WIDE)
+narrow_tiles = _make_tiles(NARROW_HEIGHTS, 1)
+channel_tiles = _make_tiles(CHANNEL_HEIGHTS, WIDE, by_channel=True)
 dots_tall1, dots_tall3, dots1, dots3 = (_make_dot_tile(rows, columns) for rows in (DOT_ROWS, 1) for columns in (1, 3))
+
+
+MOST = 64                               # rows left up to which it is worked out which tiles cover them best
 
 
 def _first_heights(heights, vectors):
@@ -274,20 +284,15 @@ def _first_heights(heights, vectors):
     A step of a tile takes half a cycle for each vector, no fewer than an addition takes (4), and time to read b.
     """
     cost, first = [0.0], [0]
-    for left in range(1, 4 * heights[0]):
+    for left in range(1, MOST):
         cycles = {h: max(h * vectors / 2, 4) + 0.75 * vectors + cost[left - h] for h in heights if h <= left}
         first.append(min(cycles, key=cycles.__getitem__))
         cost.append(cycles[first[-1]])
-    return np.array(first)
+    return np.array([*first, heights[0]])
 
 
-FIRST_HEIGHTS, FIRST_NARROW_HEIGHTS = _first_heights(HEIGHTS, WIDE), _first_heights(NARROW_HEIGHTS, 1)
-
-
-@kernel
-def tile_height(left):
-    """How many rows the next wide tile takes when `left` are still to do."""
-    return FIRST_HEIGHTS[left] if left < len(FIRST_HEIGHTS) else H0
+WIDE_FIRST, NARROW_FIRST, CHANNEL_FIRST = (
+    _first_heights(heights, vectors) for heights, vectors in ((HEIGHTS, WIDE), (NARROW_HEIGHTS, 1), (CHANNEL_HEIGHTS, WIDE)))
 
 
 @kernel
@@ -302,45 +307,19 @@ def column_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, 
     for line in range(lines):
         r = 0
         while r < rows:
-            left = rows - r
+            left = min(rows - r, MOST)
             at, row, step = a_at + line * a_line + r * a_row, a_row, a_k
             old, to = start_at + r * start_row, c_at + line * c_line + r * c_row
             if narrow:
-                height = FIRST_NARROW_HEIGHTS[left] if left < len(FIRST_NARROW_HEIGHTS) else N0
-                if height == N0:
-                    narrow0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                            start, old, start_row, c, to, c_row, columns, add)
-                elif height == N1:
-                    narrow1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                            start, old, start_row, c, to, c_row, columns, add)
-                elif height == N2:
-                    narrow2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                            start, old, start_row, c, to, c_row, columns, add)
-                elif height == N3:
-                    narrow3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                            start, old, start_row, c, to, c_row, columns, add)
-                else:
-                    narrow4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                            start, old, start_row, c, to, c_row, columns, add)
+                height = NARROW_FIRST[left]
+                narrow_tiles(height, a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                             start, old, start_row, c, to, c_row, columns, add)
             else:
-                height = tile_height(left)
+                height = WIDE_FIRST[left]
                 if a_row == 0:
                     at, row, step = a_at + r * length, 1, height
-                if height == H0:
-                    wide0(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                elif height == H1:
-                    wide1(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                elif height == H2:
-                    wide2(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                elif height == H3:
-                    wide3(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                else:
-                    wide4(a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
+                wide_tiles(height, a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
+                           start, old, start_row, c, to, c_row, columns, add)
             r += height
 
 
@@ -351,24 +330,11 @@ def channel_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs,
     for line in range(lines):
         r = 0
         while r < rows:
-            left = rows - r
+            height = CHANNEL_FIRST[min(rows - r, MOST)]
             at, old, to = a_at + line * a_line + r * a_row, start_at + r * start_row, c_at + line * c_line + r * c_row
-            if left >= C0:
-                channels0(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+            channel_tiles(height, a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
                           start, old, start_row, c, to, c_row, columns, add)
-                r += C0
-            elif left >= C1:
-                channels1(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                r += C1
-            elif left >= C2:
-                channels2(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                r += C2
-            else:
-                channels3(a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
-                          start, old, start_row, c, to, c_row, columns, add)
-                r += C3
+            r += height
 
 
 @kernel
@@ -432,7 +398,7 @@ def pack_rows(a, a_at, a_row, a_k, rows, length, packed):
     """a[r, k] for r < rows, k < length -> packed: tile after tile, in each the rows side by side for every k."""
     r = 0
     while r < rows:
-        height = tile_height(rows - r)
+        height = WIDE_FIRST[min(rows - r, MOST)]
         at = r * length
         if a_row == 1:
             for k in range(length):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._jit import kernel
-from ._tile import FEW, WIDE, pack_columns, tile_width
+from ._tile import FEW, VECTOR, WIDE, pack_columns, tile_width
 
 BAND = 1 << 16              # elements of a scratch: a band of rows, or several small images, in the second-level cache
 PIXELS = 1 << 9             # outputs that are worked on together
@@ -117,6 +117,11 @@ class Weights(NamedTuple):
     group: int
 
 
+def panels_of(walk, dtype):
+    """How many panels of weights there are: of each group's columns as many as a tile is wide."""
+    return walk.groups * -(-walk.N // walk.groups // (WIDE * VECTOR // dtype.itemsize))
+
+
 @kernel
 def segment(walk, t):
     """Image, plane, first row and first column of segment t."""
@@ -129,6 +134,12 @@ def segment(walk, t):
 def first_window(walk, image, od, i, j):
     """Where the window of an output begins in the image."""
     return (((image * walk.D + od * walk.stride_d) * walk.H + i * walk.stride_h) * walk.W + j * walk.stride_w) * walk.C
+
+
+@kernel
+def first_output(walk, image, od, i, j):
+    """Where the first channel of an output lies."""
+    return walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel
 
 
 @kernel

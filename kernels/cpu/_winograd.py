@@ -15,7 +15,7 @@ from ._call import address, call
 from ._jit import kernel, parallel_kernel
 from ._lanes import lanes_of, load, splat, store
 from ._tile import aligned_empty, column_product, product_address, tile_width
-from ._walk import gather, pack, segment
+from ._walk import first_output, gather, pack, segment
 
 CACHED = 1 << 17            # turned numbers that are worked on together: they stay in the second-level cache
 FEWEST_TILES = 12           # of 4 x 4 outputs, worked on together or in all: fewer leave the register tile empty
@@ -102,20 +102,15 @@ def _correlate_segments(product, x, weights, b, walk, first, last, y):
     scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
     products = np.empty(36 * most * walk.N, x.dtype)
     for t in range(first, last):
-        image, od, i, j = segment(walk, t)
-        rows, cols = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j)
-        across, down = (cols + 3) // 4, (rows + 3) // 4
+        at, rows, cols, across, down = _turn_segment(x, walk, t, scratch, image_part)
         tiles = across * down
-        gather(x, walk, t, 0, scratch, 0)
-        _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, image_part)
         for p in range(36):
             for n in range(0, walk.N, width):
                 to = p * tiles * walk.N + n
                 call(product, image_part, p * tiles * channels, channels, 1, 0, tiles,
                      weights, (n // width * 36 + p) * channels * width, width, 0, 1, channels,
                      products, to, walk.N, products, to, walk.N, min(width, walk.N - n), False, 1, 0, 0)
-        to = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel
-        _turn_outputs_back(products, b, walk.N, across, down, y, to, walk.y_row, walk.y_pixel, rows, cols)
+        _turn_outputs_back(products, b, walk.N, across, down, y, at, walk.y_row, walk.y_pixel, rows, cols)
 
 
 @kernel
@@ -125,13 +120,8 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, dturned):
     scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
     upstream = np.empty(36 * most * walk.N, x.dtype)
     for t in range(first, last):
-        image, od, i, j = segment(walk, t)
-        rows, cols = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j)
-        across, down = (cols + 3) // 4, (rows + 3) // 4
+        at, rows, cols, across, down = _turn_segment(x, walk, t, scratch, image_part)
         tiles = across * down
-        gather(x, walk, t, 0, scratch, 0)
-        _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, image_part)
-        at = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel
         _turn_upstream(dy, at, walk.N, walk.y_row, walk.y_pixel, rows, cols, across, down, upstream)
         for p in range(36):
             for n in range(0, walk.N, width):
@@ -139,6 +129,17 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, dturned):
                 call(product, image_part, p * tiles * channels, 1, channels, 0, channels,
                      upstream, p * tiles * walk.N + n, walk.N, 0, 1, tiles,
                      dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n), True, 1, 0, 0)
+
+
+@kernel
+def _turn_segment(x, walk, t, scratch, turned):
+    """Turn what segment t sees of the image. Returns where its outputs begin, its rows and columns, and its tiles each way."""
+    image, od, i, j = segment(walk, t)
+    rows, cols = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j)
+    across, down = (cols + 3) // 4, (rows + 3) // 4
+    gather(x, walk, t, 0, scratch, 0)
+    _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, turned)
+    return first_output(walk, image, od, i, j), rows, cols, across, down
 
 
 @kernel

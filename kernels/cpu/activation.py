@@ -1,9 +1,8 @@
 """Activation functions, compiled for the CPU. Formulas and shapes: kernels/reference/activation.py."""
 import math
 
-from numba import prange
-
-from ._jit import kernel, parallel_kernel, threads_for
+from ._elementwise import elementwise
+from ._jit import kernel
 from ._math import exp, expm1, maximum, normal_cdf
 from ._math import sigmoid as _sigmoid
 from ._math import softplus as _softplus
@@ -14,41 +13,8 @@ GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
 
 
-SHARE = 1 << 16             # numbers for each thread that pay for waking it; only relu meets arrays so large (images)
-
-
+@elementwise
 def relu(x, negative_slope, max_value, threshold, y):
-    threads = threads_for(x.size, SHARE)
-    if threads == 1:
-        _relu(x, negative_slope, max_value, threshold, y)
-    else:
-        _relu_parallel(x, negative_slope, max_value, threshold, threads, y)
-
-
-def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
-    threads = threads_for(x.size, SHARE)
-    if threads == 1:
-        _relu_backward(dy, x, y, negative_slope, max_value, threshold, dx)
-    else:
-        _relu_backward_parallel(dy, x, y, negative_slope, max_value, threshold, threads, dx)
-
-
-@parallel_kernel
-def _relu_parallel(x, negative_slope, max_value, threshold, threads, y):
-    for s in prange(threads):
-        part = slice(s * x.size // threads, (s + 1) * x.size // threads)
-        _relu(x[part], negative_slope, max_value, threshold, y[part])
-
-
-@parallel_kernel
-def _relu_backward_parallel(dy, x, y, negative_slope, max_value, threshold, threads, dx):
-    for s in prange(threads):
-        part = slice(s * x.size // threads, (s + 1) * x.size // threads)
-        _relu_backward(dy[part], x[part], y[part], negative_slope, max_value, threshold, dx[part])
-
-
-@kernel
-def _relu(x, negative_slope, max_value, threshold, y):
     number = x.dtype.type
     slope, top, theta, zero = number(negative_slope), number(max_value), number(threshold), number(0)
     bottom = zero if max_value < math.inf else -number(math.inf)
@@ -59,8 +25,8 @@ def _relu(x, negative_slope, max_value, threshold, y):
         y[n] = below if x[n] <= theta else above                            # (1)
 
 
-@kernel
-def _relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
+@elementwise
+def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
     number = x.dtype.type
     slope, top, theta, zero, one = number(negative_slope), number(max_value), number(threshold), number(0), number(1)
     bounded = max_value < math.inf
@@ -74,39 +40,39 @@ def _relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
         dx[n] = dy[n] * (above if x[n] > theta else below)                  # from (1)
 
 
-@kernel
+@elementwise
 def sigmoid(x, y):
     for n in range(x.size):
         y[n] = _sigmoid(x[n])                                               # (2)
 
 
-@kernel
+@elementwise
 def sigmoid_backward(dy, x, y, dx):
     one = x.dtype.type(1)
     for n in range(x.size):
         dx[n] = dy[n] * y[n] * (one - y[n])                                 # from (2)
 
 
-@kernel
+@elementwise
 def softplus(x, y):
     for n in range(x.size):
         y[n] = _softplus(x[n])                                              # (3)
 
 
-@kernel
+@elementwise
 def softplus_backward(dy, x, y, dx):
     for n in range(x.size):
         dx[n] = dy[n] * _sigmoid(x[n])                                      # from (3)
 
 
-@kernel
+@elementwise
 def softsign(x, y):
     one = x.dtype.type(1)
     for n in range(x.size):
         y[n] = x[n] / (one + abs(x[n]))                                     # (4)
 
 
-@kernel
+@elementwise
 def softsign_backward(dy, x, y, dx):
     one = x.dtype.type(1)
     for n in range(x.size):
@@ -114,20 +80,20 @@ def softsign_backward(dy, x, y, dx):
         dx[n] = dy[n] / (d * d)                                             # from (4)
 
 
-@kernel
+@elementwise
 def tanh(x, y):
     for n in range(x.size):
         y[n] = _tanh(x[n])                                                  # (5)
 
 
-@kernel
+@elementwise
 def tanh_backward(dy, x, y, dx):
     one = x.dtype.type(1)
     for n in range(x.size):
         dx[n] = dy[n] * (one - y[n] * y[n])                                 # from (5)
 
 
-@kernel
+@elementwise
 def selu(x, y):
     number = x.dtype.type
     zero, scale, scaled_alpha = number(0), number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA)
@@ -136,7 +102,7 @@ def selu(x, y):
         y[n] = scale * x[n] if x[n] > zero else below                       # (6)
 
 
-@kernel
+@elementwise
 def selu_backward(dy, x, y, dx):
     number = x.dtype.type
     zero, scale, scaled_alpha = number(0), number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA)
@@ -144,7 +110,7 @@ def selu_backward(dy, x, y, dx):
         dx[n] = dy[n] * (scale if x[n] > zero else y[n] + scaled_alpha)     # from (6)
 
 
-@kernel
+@elementwise
 def elu(x, alpha, y):
     number = x.dtype.type
     zero, a = number(0), number(alpha)
@@ -153,7 +119,7 @@ def elu(x, alpha, y):
         y[n] = x[n] if x[n] > zero else below                               # (7)
 
 
-@kernel
+@elementwise
 def elu_backward(dy, x, y, alpha, dx):
     number = x.dtype.type
     zero, one, a = number(0), number(1), number(alpha)
@@ -161,19 +127,19 @@ def elu_backward(dy, x, y, alpha, dx):
         dx[n] = dy[n] * (one if x[n] > zero else y[n] + a)                  # from (7)
 
 
-@kernel
+@elementwise
 def exponential(x, y):
     for n in range(x.size):
         y[n] = exp(x[n])                                                    # (8)
 
 
-@kernel
+@elementwise
 def exponential_backward(dy, x, y, dx):
     for n in range(x.size):
         dx[n] = dy[n] * y[n]                                                # from (8)
 
 
-@kernel
+@elementwise
 def leaky_relu(x, negative_slope, y):
     number = x.dtype.type
     zero, slope = number(0), number(negative_slope)
@@ -181,7 +147,7 @@ def leaky_relu(x, negative_slope, y):
         y[n] = slope * x[n] if x[n] < zero else x[n]                        # (9)
 
 
-@kernel
+@elementwise
 def leaky_relu_backward(dy, x, y, negative_slope, dx):
     number = x.dtype.type
     zero, one, slope = number(0), number(1), number(negative_slope)
@@ -189,7 +155,7 @@ def leaky_relu_backward(dy, x, y, negative_slope, dx):
         dx[n] = dy[n] * (slope if x[n] < zero else one)                     # from (9)
 
 
-@kernel
+@elementwise
 def relu6(x, y):
     zero, six = x.dtype.type(0), x.dtype.type(6)
     for n in range(x.size):
@@ -197,20 +163,20 @@ def relu6(x, y):
         y[n] = six if above > six else above                                # (10)
 
 
-@kernel
+@elementwise
 def relu6_backward(dy, x, y, dx):
     zero, six = x.dtype.type(0), x.dtype.type(6)
     for n in range(x.size):
         dx[n] = dy[n] if x[n] > zero and x[n] < six else zero               # from (10)
 
 
-@kernel
+@elementwise
 def silu(x, y):
     for n in range(x.size):
         y[n] = x[n] * _sigmoid(x[n])                                        # (11)
 
 
-@kernel
+@elementwise
 def silu_backward(dy, x, y, dx):
     one = x.dtype.type(1)
     for n in range(x.size):
@@ -218,7 +184,7 @@ def silu_backward(dy, x, y, dx):
         dx[n] = dy[n] * (s + y[n] * (one - s))                              # from (11)
 
 
-@kernel
+@elementwise
 def hard_sigmoid(x, y):
     number = x.dtype.type
     zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
@@ -227,7 +193,7 @@ def hard_sigmoid(x, y):
         y[n] = (six if above > six else above) * sixth                      # (12)
 
 
-@kernel
+@elementwise
 def hard_sigmoid_backward(dy, x, y, dx):
     number = x.dtype.type
     zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
@@ -236,7 +202,7 @@ def hard_sigmoid_backward(dy, x, y, dx):
         dx[n] = dy[n] * sixth if inside else zero                           # from (12)
 
 
-@kernel
+@elementwise
 def hard_silu(x, y):
     number = x.dtype.type
     zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
@@ -245,7 +211,7 @@ def hard_silu(x, y):
         y[n] = x[n] * (six if above > six else above) * sixth               # (13)
 
 
-@kernel
+@elementwise
 def hard_silu_backward(dy, x, y, dx):
     number = x.dtype.type
     zero, three, six, sixth = number(0), number(3), number(6), number(1 / 6)
@@ -256,7 +222,7 @@ def hard_silu_backward(dy, x, y, dx):
         dx[n] = dy[n] * (hard + (x[n] if inside else zero)) * sixth         # from (13)
 
 
-@kernel
+@elementwise
 def gelu(x, approximate, y):
     number = x.dtype.type
     one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
@@ -269,7 +235,7 @@ def gelu(x, approximate, y):
             y[n] = x[n] * normal_cdf(x[n])                                  # (14)
 
 
-@kernel
+@elementwise
 def gelu_backward(dy, x, y, approximate, dx):
     number = x.dtype.type
     one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
@@ -285,13 +251,13 @@ def gelu_backward(dy, x, y, approximate, dx):
             dx[n] = dy[n] * (normal_cdf(x[n]) + x[n] * density)             # from (14)
 
 
-@kernel
+@elementwise
 def mish(x, y):
     for n in range(x.size):
         y[n] = x[n] * _tanh(_softplus(x[n]))                                # (16)
 
 
-@kernel
+@elementwise
 def mish_backward(dy, x, y, dx):
     one = x.dtype.type(1)
     for n in range(x.size):

@@ -28,7 +28,7 @@ from ._tile import (
     product_address,
     tile_width,
 )
-from ._walk import PIXELS, Weights, first_window, gather, pack, plan, segment, sums_along_channels
+from ._walk import PIXELS, Weights, first_output, first_window, gather, pack, panels_of, plan, segment, sums_along_channels
 
 FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
 PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
@@ -115,9 +115,8 @@ def _residues(m, k, s, d, p):
 
 
 def _correlate(x, w, b, walk, weights, threads, y):
-    width = WIDE * VECTOR // w.itemsize
-    units = walk.groups * -(-walk.N // walk.groups // width)
-    panels = aligned_empty(units * walk.runs * walk.length * width, w.dtype)
+    units = panels_of(walk, w.dtype)
+    panels = aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // w.itemsize), w.dtype)
     x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     if _winograd.pays(walk):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
@@ -139,7 +138,7 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
     threads = threads_for(dy.size // F * dw.size // groups, PARALLEL_FROM)
     walk = plan(x.shape, dy.shape, dw.shape[:3], strides, dilation, padding, groups, threads,
                  FEWER_PIXELS if dw.size <= PRIVATE else PIXELS, multiplier)
-    units = groups * -(-F // groups // (WIDE * VECTOR // dw.itemsize))
+    units = panels_of(walk, dw.dtype)
     x1, dy1, dw1 = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
     if _winograd.pays(walk):
         _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
@@ -184,7 +183,7 @@ def _correlate_segments(product, dots, x, panels, b, walk, first, last, y):
             for t in range(block, end):
                 image, od, i, j = segment(walk, t)
                 at = first_window(walk, image, od, i, j) if walk.in_place else (t - block) * walk.size
-                to = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel + channel
+                to = first_output(walk, image, od, i, j) + channel
                 lines, rows, wide = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j), min(width, columns - n)
                 if few:
                     call(dots, source, at, walk.pixel, walk.run_step, rows, panels, panel, walk.runs * walk.length, walk.length,
@@ -237,9 +236,8 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, las
                 for t in range(block, end):
                     image, od, i, j = segment(walk, t)
                     for r in range(min(walk.rows, walk.OH - i)):
-                        at = walk.y_at + image * walk.y_image + od * walk.y_plane + (i + r) * walk.y_row + j * walk.y_pixel
-                        pack_columns(dy, at + channel, walk.y_pixel, 1, min(walk.cols, walk.OW - j), wide,
-                                     packed, (t - block) * area + r * walk.cols * width, width)
+                        pack_columns(dy, first_output(walk, image, od, i + r, j) + channel, walk.y_pixel, 1,
+                                     min(walk.cols, walk.OW - j), wide, packed, (t - block) * area + r * walk.cols * width, width)
             for run in range(walk.runs):
                 kh, kd, kw = run // (walk.KD * reps), run // reps % walk.KD, run % reps
                 to = ((kd * walk.KH + kh) * walk.KW + kw) * channels * walk.N + channel
@@ -247,8 +245,7 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, las
                     image, od, i, j = segment(walk, t)
                     at = first_window(walk, image, od, i, j) if walk.in_place else (t - block) * walk.size
                     if whole:
-                        up = walk.y_at + image * walk.y_image + od * walk.y_plane + i * walk.y_row + j * walk.y_pixel + channel
-                        up_pixel, up_row = walk.y_pixel, walk.y_row
+                        up, up_pixel, up_row = first_output(walk, image, od, i, j) + channel, walk.y_pixel, walk.y_row
                     else:
                         up, up_pixel, up_row = (t - block) * area, width, walk.cols * width
                     at += run * walk.run_step + (n if walk.multiplier else 0)

@@ -25,7 +25,7 @@ def matmul(a, b, transpose_a, transpose_b, add, c):
         if not add:
             c.fill(0)                                       # an empty sum
         return
-    M, N = c.shape
+    M, N, add = *c.shape, bool(add)                         # one type for the address of `_product`
     K = a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)

@@ -197,6 +197,13 @@ def _long_sum(x, cells, lines, w, width, C, c):
 
 
 @kernel
+def _clear(dx, row, W, C, covered):
+    """Zeros in a row of cells, behind those that windows cover once and that are written anyway."""
+    for at in range((row + covered) * C, (row + W) * C):
+        dx[np.uintp(at)] = 0
+
+
+@kernel
 def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
     D, H, W, C = dx.shape[1:]
     OD, OH, OW = dy.shape[1:4]
@@ -208,9 +215,7 @@ def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
         alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
-        covered = min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0
-        for at in range((row * W + covered) * C, (row + 1) * W * C):
-            dx1[np.uintp(at)] = 0
+        _clear(dx1, row * W, W, C, min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0)
         for i in range(i0, i1):
             for j in range(j0, j1):
                 place = ((d + padding[0] - i * strides[0]) * size[1] + h + padding[1] - j * strides[1]) * size[2]
@@ -242,9 +247,7 @@ def _average_gradient_rows(dy, row, stop, size, strides, padding, dx):
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
         alone = (i1 - i0) * (j1 - j0) == 1 and size[2] <= strides[2]    # no cell lies in two windows
-        covered = min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0
-        for at in range((row * W + covered) * C, (row + 1) * W * C):
-            dx1[np.uintp(at)] = 0
+        _clear(dx1, row * W, W, C, min(W, OW * size[2] - padding[2]) if alone and size[2] == strides[2] else 0)
         for i in range(i0, i1):
             d0, d1, _ = _inside(i, size[0], strides[0], padding[0], D)
             for j in range(j0, j1):

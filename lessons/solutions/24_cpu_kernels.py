@@ -52,12 +52,12 @@ WIDTH = _tile.WIDE * _tile.VECTOR // 4
 
 
 def rate_of(rows):
-    tile = _tile._make_tile(rows, _tile.WIDE)
+    tile = _tile._make_tiles([rows], _tile.WIDE)
 
     @njit
     def tiles(x, w, y):                                 # the lesson's, for one line and one panel, again and again
         for _ in range(4000):
-            tile(x, 0, 16, 1, (rows + 2) * 16, w, 0, WIDTH, 48 * WIDTH, 3, 48, y, 0, 0, y, 0, WIDTH, WIDTH, False)
+            tile(rows, x, 0, 16, 1, (rows + 2) * 16, w, 0, WIDTH, 48 * WIDTH, 3, 48, y, 0, 0, y, 0, WIDTH, WIDTH, False)
 
     x, w, y = (np.ones(size, "f4") for size in (3 * (rows + 2) * 16, 144 * WIDTH, rows * WIDTH))
     seconds = min(timeit.repeat(lambda: tiles(x, w, y), number=1, repeat=11)[1:])
