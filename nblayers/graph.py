@@ -299,18 +299,19 @@ class Graph:
             _add(grads, slot, gradient)
         for index in reversed(range(len(self._steps))):
             step = self._steps[index]
-            if input_gradients or step.wanted or step.layer.weights:
+            if input_gradients or step.needed:
                 step.backward(grads, records[index], input_gradients or step.wanted)
             if not input_gradients:
                 records[index] = step.layer.cache = None
         return [grads[slot] for slot in self._input_slots]
 
     def _find_wanted(self) -> None:
-        """Mark the calls whose gradient for their input some weights before them wait for."""
+        """Mark the calls whose gradient for their input some weights before them wait for, and those to go back through."""
         reached: set[int] = set()
         for step in self._steps:
             step.wanted = any(slot in reached for slot in step.inputs)
-            if step.wanted or step.layer.weights:
+            step.needed = step.wanted or bool(step.layer.weights)
+            if step.needed:
                 reached.update(step.outputs)
 
     def output_shapes(self, input_shapes: Sequence[Any]) -> list[Any]:
@@ -367,7 +368,7 @@ class _Step:
         self.inputs, self.outputs = inputs, outputs
         self.structure = node.structure
         self.one_output = isinstance(node.structure, SymbolicTensor)
-        self.wanted = True
+        self.wanted = self.needed = True
         waiting = iter(inputs)
 
         def slot(leaf: Any) -> Any:

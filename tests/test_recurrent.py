@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import agrees_with_keras, assert_same, copy_weights, filled_with_nan, numeric_gradient, rooms_agree
+from helpers import agrees_with_keras, assert_same, copy_weights, numeric_gradient
 
 import kernels
 import nblayers
@@ -52,58 +52,6 @@ def in_double_precision(theirs):
     if theirs.cell.activation is keras.activations.tanh:
         theirs.cell.activation = jnp.tanh
     return theirs
-
-
-SHAPES = [(1, 1, 1), (2, 3, 9)]             # nine units: more than the simulator's threads
-
-
-@pytest.mark.parametrize(("shape", "go_backwards", "activation", "masked", "every", "dtype"), [
-    ((1, 1, 1), False, 1, False, True, "float32"), ((2, 3, 9), False, 0, True, True, "float64"),
-    ((2, 3, 9), True, 1, True, False, "float32"), ((2, 3, 9), False, 2, False, False, "float64"),
-    ((2, 3, 9), True, 3, True, True, "float64"),
-])
-def test_simple_rnn_in_three_rooms(rng, shape, go_backwards, activation, masked, every, dtype):
-    def normal(*shape):
-        return rng.normal(size=shape).astype(dtype)
-    b, t, h = shape
-    mask = rng.random((b, t)) > 0.4 if masked else np.ones((b, t), bool)
-    W_h, h0 = normal(h, h), normal(b, h)
-    (hs,) = rooms_agree("recurrent", "simple_rnn_forward", [normal(b, t, h), W_h, h0, mask, go_backwards, activation], [shape])
-    dy = normal(b, t if every else 0, h)
-    rooms_agree("recurrent", "simple_rnn_backward", [dy, W_h, hs, mask, go_backwards, activation], [normal(b, h), shape])
-
-
-@pytest.mark.parametrize(("shape", "go_backwards", "masked", "every", "dtype"), [
-    ((1, 1, 1), False, False, True, "float64"), ((2, 3, 9), False, True, True, "float32"),
-    ((2, 3, 9), True, True, False, "float64"), ((2, 3, 9), True, False, True, "float64"),
-])
-def test_lstm_in_three_rooms(rng, shape, go_backwards, masked, every, dtype):
-    def normal(*shape):
-        return rng.normal(size=shape).astype(dtype)
-    b, t, h = shape
-    mask = rng.random((b, t)) > 0.4 if masked else np.ones((b, t), bool)
-    z, U, h0, c0 = normal(b, t, 4 * h), normal(h, 4 * h), normal(b, h), normal(b, h)
-    results = {}
-    for room in kernels.ROOMS:
-        gates, c, hs = z.copy(), filled_with_nan(shape, dtype), filled_with_nan(shape, dtype)
-        kernels.get(room).recurrent.lstm_forward(gates, U, h0, c0, mask, go_backwards, c, hs)
-        assert np.isfinite(gates).all()
-        results[room] = [gates[mask], c, hs]                # the gates of masked steps mean nothing
-    for room in kernels.ROOMS:
-        tolerance = 1e-5 if dtype == "float32" else 1e-12
-        assert_same(results[room], results["reference"], room, rtol=tolerance, atol=tolerance)
-    dy = normal(b, t if every else 0, h)
-    rooms_agree("recurrent", "lstm_backward", [dy, U, gates, c0, c, mask, go_backwards],
-                [normal(b, h), normal(b, h), (b, t, 4 * h)])
-
-
-def test_saturated_gates_stay_finite(device):
-    z = np.array([[[-2000.0, 2000, 3000, -3000]], [[1e4, -1e4, -1e4, 1e4]]])
-    U, zeros, mask = np.zeros((1, 4)), np.zeros((2, 1)), np.ones((2, 1), bool)
-    c, h = filled_with_nan((2, 1, 1)), filled_with_nan((2, 1, 1))
-    kernels.get(device).recurrent.lstm_forward(z, U, zeros, zeros, mask, False, c, h)
-    np.testing.assert_allclose(z[:, 0], [[0, 1, 1, 0], [1, 0, -1, 1]], atol=1e-300)
-    np.testing.assert_allclose(c[:, 0, 0], [0, -1], atol=1e-300)
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])

@@ -1,9 +1,9 @@
 """Recurrent sequences, compiled for the CPU: one pass over time inside one kernel.
 
-The batch is split between the threads once; each walks its share of the rows through all time steps. What one step needs is
-copied into buffers (gate, row, unit) of the thread's own, so that the loops over all numbers of a gate are long and the
-register tile adds its products straight into them. The recurrent weights are packed once for all steps.
-Formulas and shapes: kernels/reference/recurrent.py.
+The sequences are split between the threads once; each walks its share through all time steps, over those that have the step.
+What one step needs is copied into buffers (gate, row, unit) of the thread's own, so that the loops over all numbers of a gate
+are long and the register tile adds its products straight into them. The recurrent weights are packed once for all steps.
+Formulas, shapes and the layout of the steps: kernels/reference/recurrent.py.
 """
 import numpy as np
 from numba import prange
@@ -16,85 +16,94 @@ from ._tile import column_product, pack_columns, product_address, tile_width, wi
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine
 TANH, SIGMOID, RELU = np.intp(1), np.intp(2), np.intp(3)
 PLAIN, TRANSPOSED = np.bool_(False), np.bool_(True)
+ADD, WRITE = np.bool_(True), np.bool_(False)
+LEFT = np.intp(0)           # the first column
 I, F, C, O = range(4)       # the gates of an LSTM
+Z, R, U_H, H_TILDE = range(4)       # those of a GRU: what is multiplied with a block of U stands first, in U's order
 
 
-def simple_rnn_forward(z, W_h, h0, mask, go_backwards, activation, h):
-    _run(_simple_rnn_forward, _simple_rnn_forward_parallel, W_h, (z, W_h, h0, mask, go_backwards, activation), (h,))
+def simple_rnn_forward(z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
+    _run(_simple_rnn_forward, W_h, rows, z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h)
 
 
-def simple_rnn_backward(dy, W_h, h, mask, go_backwards, activation, dh, da):
-    _run(_simple_rnn_backward, _simple_rnn_backward_parallel, W_h, (dy, W_h, h, mask, go_backwards, activation), (dh, da))
+def simple_rnn_backward(dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh, da):
+    _run(_simple_rnn_backward, W_h, rows, dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh, da)
 
 
-def lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
-    _run(_lstm_forward, _lstm_forward_parallel, U, (gates, U, h0, c0, mask, go_backwards), (c, h))
+def lstm_forward(gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
+    _run(_lstm_forward, U, rows, gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h)
 
 
-def lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
-    _run(_lstm_backward, _lstm_backward_parallel, U, (dy, U, gates, c0, c, mask, go_backwards), (dh, dc, da))
+def lstm_backward(dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh, dc, da):
+    _run(_lstm_backward, U, rows, dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh, dc, da)
 
 
-def _run(part, parallel, weights, inputs, outputs):
-    """Let `part` walk through time with all rows of the batch, or each thread with some of them."""
-    B, T = inputs[0].shape[:2]
-    tile, threads = product_address(column_product, weights.dtype), _threads(B, T, weights)
+def gru_forward(gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
+    _run(_gru_forward, U, rows, gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h)
+
+
+def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after, dh, da, dinner):
+    _run(_gru_backward, U, rows,
+         dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after, dh, da, dinner)
+
+
+def _run(part, weights, rows, *arguments):
+    """Let `part` walk through time with all sequences, or each thread with some of them."""
+    sequences, steps = int(rows[0]), int(rows.sum())
+    tile = product_address(column_product, weights.dtype)
+    threads = min(threads_for(steps * weights.size, PARALLEL_FROM), sequences)
     if threads == 1:
-        part(tile, *inputs, 0, B, *outputs)
+        part(tile, 0, sequences, *arguments)
     else:
-        parallel(address(part, weights.dtype, tile, *inputs, 0, B, *outputs), tile, *inputs, threads, *outputs)
+        _share(address(part, weights.dtype, tile, 0, sequences, *arguments), tile, _shares(rows, threads), arguments)
 
 
-def _threads(B, T, weights):
-    """How many threads share the batch: as many as the work keeps busy, each with one row at least."""
-    return max(1, min(threads_for(B * T * weights.size, PARALLEL_FROM), B))
+def _shares(rows, threads):
+    """Where each thread's sequences begin and end, so that all have about as many steps."""
+    lengths = np.searchsorted(-rows, -np.arange(rows[0]))
+    done = np.cumsum(lengths)
+    return np.concatenate([[0], np.searchsorted(done, done[-1] * np.arange(1, threads) / threads) + 1, [rows[0]]])
 
 
 @parallel_kernel
-def _simple_rnn_forward_parallel(part, tile, z, W_h, h0, mask, go_backwards, activation, threads, h):
-    B = h.shape[0]
-    for s in prange(threads):
-        call(part, tile, z, W_h, h0, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, h)
+def _share(part, tile, bounds, arguments):
+    for s in prange(bounds.size - 1):
+        call(part, tile, bounds[s], bounds[s + 1], arguments)
 
 
 @kernel
-def _simple_rnn_forward(tile, z, W_h, h0, mask, go_backwards, activation, first, last, h):
-    T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(W_h, PLAIN)
-    h_prev = h0[first:last].copy()
-    a = np.empty((1, rows, H), z.dtype)
+def _simple_rnn_forward(tile, begin, end, z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
+    T, H = first.size, h.shape[1]
+    panels, state = _packed(W_h, PLAIN), h0[begin:end].copy()
+    room = np.empty(state.size, h.dtype)
     for n in range(T):
         t = T - 1 - n if go_backwards else n
-        _copy_in(z, first, t, a)
-        _add_product(tile, h_prev, panels[0], a[0])                               # (1)
-        _activate(a.reshape(-1), activation)                                # (2)
-        _keep_real(a[0], mask, first, t, h_prev)
-        _copy_out(h_prev, first, t, h)
-
-
-@parallel_kernel
-def _simple_rnn_backward_parallel(part, tile, dy, W_h, h, mask, go_backwards, activation, threads, dh, da):
-    B = h.shape[0]
-    for s in prange(threads):
-        call(part, tile, dy, W_h, h, mask, go_backwards, activation, s * B // threads, (s + 1) * B // threads, dh, da)
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            h_prev, a = state[:count], _blocks(room, 1, count, H)
+            _copy_in(z, LEFT, at, apart, a)
+            _add_product(tile, h_prev, panels[0], a[0])                     # (1)
+            _activate(a.reshape(-1), activation)                            # (2)
+            _leave(a[0], mask, at, apart, h_prev, h)
 
 
 @kernel
-def _simple_rnn_backward(tile, dy, W_h, h, mask, go_backwards, activation, first, last, dh_all, da):
-    T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(W_h, TRANSPOSED)
-    dh = dh_all[first:last]
-    h_t, dh_prev = np.empty((1, rows, H), h.dtype), np.empty((rows, H), h.dtype)
+def _simple_rnn_backward(tile, begin, end, dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh_all, da):
+    T, H = first.size, h.shape[1]
+    panels, dh_of_all = _packed(W_h, TRANSPOSED), dh_all[begin:end]
+    room, dh_prev_room = np.empty(dh_of_all.size, h.dtype), np.empty_like(dh_of_all)
     for n in range(T):
         t = n if go_backwards else T - 1 - n
-        _add_upstream(dy, first, t, dh)
-        _copy_in(h, first, t, h_t)
-        _slope(h_t.reshape(-1), dh.reshape(-1), activation)                 # from (2): h_t now holds da_t
-        _zero_masked(mask, first, t, h_t)
-        _copy_gates_out(h_t, first, t, da)
-        dh_prev[:] = 0
-        _add_product(tile, h_t[0], panels[0], dh_prev)                            # from (1)
-        _keep_real(dh_prev, mask, first, t, dh)
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            dh, dh_prev, h_t = dh_of_all[:count], dh_prev_room[:count], _blocks(room, 1, count, H)
+            _add_upstream(dy, at, apart, dh)
+            _copy_in(h, LEFT, at, apart, h_t)
+            _slope(h_t.reshape(-1), dh.reshape(-1), activation)             # from (2): h_t now holds da_t
+            _zero_masked(mask, at, apart, h_t)
+            _copy_out(h_t, LEFT, at, apart, da)
+            _product_back(tile, h_t, panels, WRITE, dh_prev)                # from (1)
+            _keep_real(dh_prev, mask, at, apart, dh)
 
 
 @kernel
@@ -127,33 +136,27 @@ def _slope(h, dh, activation):
             h[n] = dh[n]
 
 
-@parallel_kernel
-def _lstm_forward_parallel(part, tile, gates, U, h0, c0, mask, go_backwards, threads, c, h):
-    B = h.shape[0]
-    for s in prange(threads):
-        call(part, tile, gates, U, h0, c0, mask, go_backwards, s * B // threads, (s + 1) * B // threads, c, h)
-
-
 @kernel
-def _lstm_forward(tile, gates, U, h0, c0, mask, go_backwards, first, last, c, h):
-    T, H = h.shape[1], h.shape[2]
-    rows, panels = last - first, _packed(U, PLAIN)
-    h_prev, c_prev = h0[first:last].copy(), c0[first:last].copy()
-    a, c_t, h_t = np.empty((4, rows, H), h.dtype), np.empty((rows, H), h.dtype), np.empty((rows, H), h.dtype)
+def _lstm_forward(tile, begin, end, gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
+    T, H = first.size, h.shape[1]
+    panels, h_state, c_state = _packed(U, PLAIN), h0[begin:end].copy(), c0[begin:end].copy()
+    room, c_room, h_room = np.empty(4 * h_state.size, h.dtype), np.empty_like(c_state), np.empty_like(h_state)
     for n in range(T):
         t = T - 1 - n if go_backwards else n
-        _copy_in(gates, first, t, a)
-        for gate in range(4):
-            _add_product(tile, h_prev, panels[gate], a[gate])                     # [h_{t-1}, x_t]: h's part to x's
-        _activate(a[I:C].reshape(-1), SIGMOID)                              # (004.LSTM.i), (004.LSTM.f)
-        _activate(a[C].reshape(-1), TANH)                                   # (004.LSTM.C~)
-        _activate(a[O].reshape(-1), SIGMOID)                                # (004.LSTM.o)
-        _lstm_state(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), h_t.reshape(-1))
-        _copy_gates_out(a, first, t, gates)
-        _keep_real(c_t, mask, first, t, c_prev)
-        _keep_real(h_t, mask, first, t, h_prev)
-        _copy_out(c_prev, first, t, c)
-        _copy_out(h_prev, first, t, h)
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            h_prev, c_prev, h_t, c_t = h_state[:count], c_state[:count], h_room[:count], c_room[:count]
+            a = _blocks(room, 4, count, H)
+            _copy_in(gates, LEFT, at, apart, a)
+            for gate in range(4):
+                _add_product(tile, h_prev, panels[gate], a[gate])           # [h_{t-1}, x_t]: h's part to x's
+            _activate(a[I:C].reshape(-1), SIGMOID)                          # (004.LSTM.i), (004.LSTM.f)
+            _activate(a[C].reshape(-1), TANH)                               # (004.LSTM.C~)
+            _activate(a[O].reshape(-1), SIGMOID)                            # (004.LSTM.o)
+            _lstm_state(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), h_t.reshape(-1))
+            _copy_out(a, LEFT, at, apart, gates)
+            _leave(c_t, mask, at, apart, c_prev, c)
+            _leave(h_t, mask, at, apart, h_prev, h)
 
 
 @kernel
@@ -165,37 +168,30 @@ def _lstm_state(gates, c_prev, c, h):
         h[n] = o[n] * tanh(c[n])                                            # (3)
 
 
-@parallel_kernel
-def _lstm_backward_parallel(part, tile, dy, U, gates, c0, c, mask, go_backwards, threads, dh, dc, da):
-    B = c.shape[0]
-    for s in prange(threads):
-        call(part, tile, dy, U, gates, c0, c, mask, go_backwards, s * B // threads, (s + 1) * B // threads, dh, dc, da)
-
-
 @kernel
-def _lstm_backward(tile, dy, U, gates, c0, c, mask, go_backwards, first, last, dh_all, dc_all, da):
-    T, H = c.shape[1], c.shape[2]
-    rows, panels = last - first, _packed(U, TRANSPOSED)
-    dh, dc = dh_all[first:last], dc_all[first:last]
-    a, c_t = np.empty((4, rows, H), c.dtype), np.empty((1, rows, H), c.dtype)
-    c_prev, dc_prev, dh_prev = np.empty_like(c_t), np.empty((rows, H), c.dtype), np.empty((rows, H), c.dtype)
+def _lstm_backward(tile, begin, end, dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh_all, dc_all, da):
+    T, H = first.size, c.shape[1]
+    panels, dh_of_all, dc_of_all = _packed(U, TRANSPOSED), dh_all[begin:end], dc_all[begin:end]
+    room, c_room = np.empty(4 * dc_of_all.size, c.dtype), np.empty(dc_of_all.size, c.dtype)
+    c_prev_room = np.empty_like(dc_of_all)
+    dh_prev_room, dc_prev_room = np.empty_like(dh_of_all), np.empty_like(dc_of_all)
     for n in range(T):
         t = n if go_backwards else T - 1 - n
-        _add_upstream(dy, first, t, dh)
-        _copy_in(gates, first, t, a)
-        _copy_in(c, first, t, c_t)
-        if n < T - 1:
-            _copy_in(c, first, t + 1 if go_backwards else t - 1, c_prev)
-        else:
-            c_prev[0] = c0[first:last]
-        _lstm_slopes(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc.reshape(-1), dc_prev.reshape(-1))
-        _zero_masked(mask, first, t, a)                                     # a now holds da_t
-        _copy_gates_out(a, first, t, da)
-        dh_prev[:] = 0
-        for gate in range(4):
-            _add_product(tile, a[gate], panels[gate], dh_prev)                    # all four gates read h_{t-1}
-        _keep_real(dh_prev, mask, first, t, dh)
-        _keep_real(dc_prev, mask, first, t, dc)
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            dh, dc, dh_prev, dc_prev = dh_of_all[:count], dc_of_all[:count], dh_prev_room[:count], dc_prev_room[:count]
+            a, c_t, c_prev = _blocks(room, 4, count, H), _blocks(c_room, 1, count, H), c_prev_room[:count]
+            _add_upstream(dy, at, apart, dh)
+            _copy_in(gates, LEFT, at, apart, a)
+            _copy_in(c, LEFT, at, apart, c_t)
+            _before(c, c0, t + 1 if go_backwards else t - 1, first, rows, apart, begin, c_prev)
+            _lstm_slopes(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc.reshape(-1),
+                         dc_prev.reshape(-1))
+            _zero_masked(mask, at, apart, a)                                # a now holds da_t
+            _copy_out(a, LEFT, at, apart, da)
+            _product_back(tile, a, panels, WRITE, dh_prev)                  # all four gates read h_{t-1}
+            _keep_real(dh_prev, mask, at, apart, dh)
+            _keep_real(dc_prev, mask, at, apart, dc)
 
 
 @kernel
@@ -217,54 +213,196 @@ def _lstm_slopes(gates, c_prev, c, dh, dc, dc_prev):
 
 
 @kernel
-def _copy_in(sequence, first, t, step):
-    """One time step of a thread's rows, (B, T, gates * H) -> (gates, rows, H)."""
+def _gru_forward(tile, begin, end, gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
+    T, H = first.size, h.shape[1]
+    panels, state = _packed(U, PLAIN), h0[begin:end].copy()
+    room, h_room = np.empty(4 * state.size, h.dtype), np.empty_like(state)
+    for n in range(T):
+        t = T - 1 - n if go_backwards else n
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            h_prev, h_t, a = state[:count], h_room[:count], _blocks(room, 4, count, H)
+            _copy_in(gates, LEFT, at, apart, a[:U_H])
+            _copy_in(gates, 2 * H, at, apart, a[H_TILDE:])
+            if reset_after:
+                _add_recurrent_bias(b_h, a)
+            for gate in range(H_TILDE if reset_after else U_H):
+                _add_product(tile, h_prev, panels[gate], a[gate])           # (4), (5), (6)
+            _activate(a[Z:U_H].reshape(-1), SIGMOID)                        # (4), (5)
+            if not reset_after:
+                _reset(a.reshape(4, -1), h_prev.reshape(-1))                # (6')
+                _add_product(tile, a[U_H], panels[U_H], a[H_TILDE])         # (7')
+            _gru_state(a.reshape(4, -1), reset_after, h_prev.reshape(-1), h_t.reshape(-1))
+            _copy_out(a[:U_H], LEFT, at, apart, gates)
+            _copy_out(a[U_H:H_TILDE], LEFT, at, apart, inner)
+            _copy_out(a[H_TILDE:], 2 * H, at, apart, gates)
+            _leave(h_t, mask, at, apart, h_prev, h)
+
+
+@kernel
+def _reset(gates, h_prev):
+    for n in range(h_prev.size):
+        gates[U_H, n] = gates[R, n] * h_prev[n]
+
+
+@kernel
+def _gru_state(gates, reset_after, h_prev, h):
+    wide_vectors()
+    z, r, u, h_tilde = gates[Z], gates[R], gates[U_H], gates[H_TILDE]
+    if reset_after:
+        for n in range(h.size):
+            h_tilde[n] = tanh(h_tilde[n] + r[n] * u[n])                     # (7)
+    else:
+        _activate(h_tilde, TANH)                                            # (7')
+    for n in range(h.size):
+        h[n] = h_tilde[n] + z[n] * (h_prev[n] - h_tilde[n])                 # (8)
+
+
+@kernel
+def _gru_backward(tile, begin, end, dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after, dh_all, da,
+                  dinner):
+    T, H = first.size, h.shape[1]
+    panels, dh_of_all = _packed(U, TRANSPOSED), dh_all[begin:end]
+    room, h_prev_room = np.empty(4 * dh_of_all.size, h.dtype), np.empty_like(dh_of_all)
+    dh_prev_room, du_room = np.empty_like(dh_of_all), np.empty_like(dh_of_all)
+    for n in range(T):
+        t = n if go_backwards else T - 1 - n
+        count, at = min(rows[t], end) - begin, first[t] + begin * apart
+        if count > 0:
+            dh, dh_prev, h_prev, du = dh_of_all[:count], dh_prev_room[:count], h_prev_room[:count], du_room[:count]
+            a = _blocks(room, 4, count, H)
+            _add_upstream(dy, at, apart, dh)
+            _copy_in(gates, LEFT, at, apart, a[:U_H])
+            _copy_in(inner, LEFT, at, apart, a[U_H:H_TILDE])
+            _copy_in(gates, 2 * H, at, apart, a[H_TILDE:])
+            _before(h, h0, t + 1 if go_backwards else t - 1, first, rows, apart, begin, h_prev)
+            _gru_slopes(a.reshape(4, -1), reset_after, h_prev.reshape(-1), dh.reshape(-1), dh_prev.reshape(-1))
+            _zero_masked(mask, at, apart, a)
+            if reset_after:
+                _product_back(tile, a[:H_TILDE], panels, ADD, dh_prev)      # from (4), (5), (6)
+            else:
+                _product_back(tile, a[U_H:H_TILDE], panels[U_H:], WRITE, du)        # from (7')
+                _slope_of_reset(a[R].reshape(-1), du.reshape(-1), h_prev.reshape(-1), dh_prev.reshape(-1))
+                _zero_masked(mask, at, apart, a)
+                _product_back(tile, a[:U_H], panels, ADD, dh_prev)          # from (4), (5)
+            _copy_out(a[:U_H], LEFT, at, apart, da)
+            _copy_out(a[U_H:H_TILDE], LEFT, at, apart, dinner)
+            _copy_out(a[H_TILDE:], 2 * H, at, apart, da)
+            _keep_real(dh_prev, mask, at, apart, dh)
+
+
+@kernel
+def _gru_slopes(gates, reset_after, h_prev, dh, dh_prev):
+    """gates z, r, u, h~ <- da_z, da_r (where the reset acts after), what the product with U_h is to give back, da_h."""
+    wide_vectors()
+    z, r, u, h_tilde = gates[Z], gates[R], gates[U_H], gates[H_TILDE]
+    one = h_prev.dtype.type(1)
+    for n in range(dh.size):
+        dz, dh_tilde = dh[n] * (h_prev[n] - h_tilde[n]), dh[n] * (one - z[n])       # from (8)
+        dh_prev[n] = dh[n] * z[n]                                           # from (8)
+        z[n] = dz * z[n] * (one - z[n])                                     # from (4)
+        h_tilde[n] = dh_tilde * (one - h_tilde[n] * h_tilde[n])             # from (7), (7')
+    if reset_after:
+        for n in range(dh.size):
+            dr = h_tilde[n] * u[n]                                          # from (7)
+            u[n] = h_tilde[n] * r[n]                                        # from (7)
+            r[n] = dr * r[n] * (one - r[n])                                 # from (5)
+    else:
+        for n in range(dh.size):
+            u[n] = h_tilde[n]                                               # from (7')
+
+
+@kernel
+def _slope_of_reset(r, du, h_prev, dh_prev):
+    """r <- da_r."""
+    one = r.dtype.type(1)
+    for n in range(r.size):
+        dh_prev[n] += du[n] * r[n]                                          # from (6')
+        r[n] = du[n] * h_prev[n] * r[n] * (one - r[n])                      # from (6'), (5)
+
+
+@kernel
+def _blocks(room, count, rows, H):
+    """The front of a buffer as blocks (count, rows, H) without gaps."""
+    return room[:count * rows * H].reshape(count, rows, H)
+
+
+@kernel
+def _copy_in(sequence, column, at, apart, step):
+    """From this column on, one time step of a thread's sequences, (N, gates * H) -> (gates, rows, H)."""
     gates, rows, H = step.shape
     for r in range(rows):
         for gate in range(gates):
-            for j in range(H):
-                step[gate, r, j] = sequence[first + r, t, gate * H + j]
+            _copy(sequence[at + r * apart], column + gate * H, step[gate, r], LEFT, H)
 
 
 @kernel
-def _copy_gates_out(step, first, t, sequence):
+def _copy_out(step, column, at, apart, sequence):
     gates, rows, H = step.shape
     for r in range(rows):
         for gate in range(gates):
+            _copy(step[gate, r], LEFT, sequence[at + r * apart], column + gate * H, H)
+
+
+@kernel
+def _copy(source, source_at, target, target_at, count):
+    for j in range(count):
+        target[np.uintp(target_at + j)] = source[np.uintp(source_at + j)]
+
+
+@kernel
+def _add_recurrent_bias(b_h, step):
+    """The recurrent bias joins the input's shares of z and r; the product with U_h begins with its own."""
+    _, rows, H = step.shape
+    for r in range(rows):
+        for gate in range(U_H):
             for j in range(H):
-                sequence[first + r, t, gate * H + j] = step[gate, r, j]
+                step[gate, r, j] += b_h[gate * H + j]
+        for j in range(H):
+            step[U_H, r, j] = b_h[2 * H + j]
 
 
 @kernel
-def _copy_out(step, first, t, sequence):
-    for r in range(step.shape[0]):
-        for j in range(step.shape[1]):
-            sequence[first + r, t, j] = step[r, j]
+def _leave(new, mask, at, apart, state, sequence):
+    """The state after a step, and its place in the sequence; a masked step leaves the state as it was."""
+    for r in range(state.shape[0]):
+        if mask[at + r * apart]:
+            _copy(new[r], LEFT, state[r], LEFT, state.shape[1])
+        _copy(state[r], LEFT, sequence[at + r * apart], LEFT, state.shape[1])
 
 
 @kernel
-def _add_upstream(dy, first, t, dh):
-    """What the loss sends into h_t joins what comes back through time; dy (B, 0, H) sends nothing."""
-    if dy.shape[1]:
+def _keep_real(new, mask, at, apart, state):
+    for r in range(state.shape[0]):
+        if mask[at + r * apart]:
+            _copy(new[r], LEFT, state[r], LEFT, state.shape[1])
+
+
+@kernel
+def _zero_masked(mask, at, apart, step):
+    for r in range(step.shape[1]):
+        if not mask[at + r * apart]:
+            step[:, r] = 0
+
+
+@kernel
+def _add_upstream(dy, at, apart, dh):
+    """What the loss sends into h_t joins what comes back through time; dy (0, H) sends nothing."""
+    if dy.shape[0]:
         for r in range(dh.shape[0]):
             for j in range(dh.shape[1]):
-                dh[r, j] += dy[first + r, t, j]
+                dh[r, j] += dy[at + r * apart, j]
 
 
 @kernel
-def _keep_real(new, mask, first, t, state):
-    """A masked step leaves the state as it was."""
+def _before(sequence, initial, t, first, rows, apart, begin, state):
+    """With which state a thread's sequences came from step t, or entered if they have none."""
+    walked = rows[t] - begin if 0 <= t < first.size else 0
     for r in range(state.shape[0]):
-        if mask[first + r, t]:
-            for j in range(state.shape[1]):
-                state[r, j] = new[r, j]
-
-
-@kernel
-def _zero_masked(mask, first, t, step):
-    for r in range(step.shape[1]):
-        if not mask[first + r, t]:
-            step[:, r] = 0
+        if r < walked:
+            _copy(sequence[first[t] + (begin + r) * apart], LEFT, state[r], LEFT, state.shape[1])
+        else:
+            _copy(initial[begin + r], LEFT, state[r], LEFT, state.shape[1])
 
 
 @kernel
@@ -282,9 +420,20 @@ def _packed(U, transposed):
 
 @kernel
 def _add_product(tile, a, panels, c):
-    """c += a times the packed weights of one gate, for the rows of one thread."""
+    """c += a times the packed weights of one gate, for the sequences of one thread."""
     rows, H = a.shape
     a1, c1 = a.reshape(-1), c.reshape(-1)
     width = tile_width(a)
     for n in range(0, H, width):
-        call(tile, a1, 0, H, 1, 0, rows, panels, n * H, width, 0, 1, H, c1, n, H, c1, n, H, min(width, H - n), True, 1, 0, 0)
+        call(tile, a1, 0, H, 1, 0, rows, panels, n * H, width, 0, 1, H, c1, n, H, c1, n, H, min(width, H - n), ADD, 1, 0, 0)
+
+
+@kernel
+def _product_back(tile, a, panels, add, c):
+    """c (+)= the sum over gates of a times the packed weights: the gates are the runs of one long sum."""
+    gates, rows, H = a.shape
+    a1, panels1, c1 = a.reshape(-1), panels.reshape(-1), c.reshape(-1)
+    width = tile_width(a)
+    for n in range(0, H, width):
+        call(tile, a1, 0, H, 1, rows * H, rows, panels1, n * H, width, panels.shape[1], gates, H, c1, n, H, c1, n, H,
+             min(width, H - n), add, 1, 0, 0)

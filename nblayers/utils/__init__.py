@@ -1,4 +1,7 @@
 """Small things that programs need around a model."""
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nblayers.serialization import (
     deserialize_keras_object,
     get_registered_name,
@@ -7,8 +10,39 @@ from nblayers.serialization import (
     serialize_keras_object,
 )
 from nblayers.utils.arrays import normalize, to_categorical
+from nblayers.utils.packing import (
+    PackedSequence,
+    invert_permutation,
+    pack_padded_sequence,
+    pack_padded_sequence_backward,
+    pack_sequence,
+    pad_packed_sequence,
+    pad_packed_sequence_backward,
+    pad_sequence,
+    unpack_sequence,
+    unpad_sequence,
+)
 from nblayers.utils.sequences import pad_sequences
 from nblayers.utils.session import clear_session, set_random_seed
+from nblayers.utils.timeseries import timeseries_dataset_from_array
 
-__all__ = ["clear_session", "deserialize_keras_object", "get_registered_name", "get_registered_object", "normalize",
-           "pad_sequences", "register_keras_serializable", "serialize_keras_object", "set_random_seed", "to_categorical"]
+if TYPE_CHECKING:
+    from nblayers.optimizers import clip_by_global_norm, clip_by_norm, clip_by_value
+    from nblayers.utils.unrolled import bptt
+
+_HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.optimizers",
+          "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers"}
+
+__all__ = ["PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm", "clip_by_value",
+           "deserialize_keras_object", "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
+           "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
+           "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",
+           "serialize_keras_object", "set_random_seed", "timeseries_dataset_from_array", "to_categorical", "unpack_sequence",
+           "unpad_sequence"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nblayers.utils' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found

@@ -67,9 +67,13 @@ class DenseCell(Layer):
                                       regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
         self.recurrent_kernel = self.add_weight((self.units, columns), self.recurrent_initializer, name="recurrent_kernel",
                                                 regularizer=self.recurrent_regularizer, constraint=self.recurrent_constraint)
-        self.bias = self.add_weight((columns,), self._initial_bias, name="bias", regularizer=self.bias_regularizer,
+        self.bias = self.add_weight(self._bias_shape, self._initial_bias, name="bias", regularizer=self.bias_regularizer,
                                     constraint=self.bias_constraint) if self.use_bias else None
         self.input_spec = InputSpec(ndim=2, axes={1: features})
+
+    @property
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.gates * self.units,)
 
     def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
         return self.bias_initializer(shape, dtype=dtype)

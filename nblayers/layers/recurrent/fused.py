@@ -5,6 +5,10 @@ from nblayers import regularizers
 from nblayers.layers.base import InputSpec
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.rnn import RNN
+from nblayers.layers.recurrent.steps import Steps
+from nblayers.layers.recurrent.steps import packed as packed_steps
+from nblayers.layers.recurrent.steps import padded as padded_steps
+from nblayers.utils.packing import PackedSequence
 
 
 def of_the_cell(name: str) -> Any:
@@ -47,70 +51,165 @@ class FusedRNN(RNN):
         cell = own.pop("cell")["config"]
         return {**cell, **own, "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
 
+    def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+        if isinstance(sequences, PackedSequence):
+            return self._forward_packed(sequences, initial_state, mask, training)
+        return super().forward(sequences, initial_state, mask, training)
+
+    def _forward_packed(self, packed: PackedSequence, initial_state: Any, mask: Any, training: bool) -> Any:
+        """`forward` of a packed batch: states stand in the order of the batch, the walk needs them longest first."""
+        if mask is not None or self.activity_regularizer is not None or not self._uses_kernel(training):
+            raise ValueError(f"{self.described}: expected a packed batch without mask, activity_regularizer and, in training, "
+                             "recurrent_dropout, for activations that have a kernel; pad_packed_sequence makes an array of it")
+        states = self._initial_states(initial_state, packed.shape[0])
+        if packed.sorted_indices is not None:
+            states = [self.xp.ascontiguousarray(state[packed.sorted_indices]) for state in states]
+        output, states = self._run(packed, states, None, training)
+        self._cache.packed, self._cache.given = packed._replace(data=None), initial_state is not None
+        states = self._in_batch_order(packed, states)
+        if self.stateful:
+            self.states = states
+        output = packed._replace(data=output) if self.return_sequences else states[0].copy()
+        return [output, *(state.copy() for state in states)] if self.return_state else output
+
+    def backward(self, dy: Any) -> Any:
+        packed = self._packed
+        if packed is None:
+            return super().backward(dy)
+        given = self.cache.given
+        dy, *dstates = dy if self.return_state else [dy]
+        if packed.sorted_indices is not None:
+            dy = dy if self.return_sequences else dy[packed.sorted_indices]
+            dstates = [dstate[packed.sorted_indices] for dstate in dstates]
+        dx, dstates = self._run_backward(dy.data if self.return_sequences else dy, dstates)
+        dx = None if dx is None else packed._replace(data=dx)
+        return [dx, *self._in_batch_order(packed, dstates)] if given else dx
+
+    @property
+    def _packed(self) -> PackedSequence | None:
+        """The packed batch of the last forward, without its data; None if it was no packed one."""
+        return getattr(self.cache, "packed", None)
+
+    def _in_batch_order(self, packed: PackedSequence, states: list[Any]) -> list[Any]:
+        return states if packed.unsorted_indices is None else [state[packed.unsorted_indices] for state in states]
+
     def _uses_kernel(self, training: bool) -> bool:
         return self.fused and not (training and self.cell.recurrent_dropout)
 
-    def _dropped(self, x: Any, h0: Any, training: bool) -> tuple[Any, Any]:
+    def _taken_apart(self, x: Any, mask: Any) -> tuple[Any, Any, Steps]:
+        """The steps' inputs (B, T, D), or (N, D) of a packed batch, whether they are real (N,), and where they lie."""
+        if isinstance(x, PackedSequence):
+            return x.data, self.xp.ones(len(x.data), bool), packed_steps(x.batch_sizes)
+        B, T, _ = x.shape
+        return x, self.xp.ones(B * T, bool) if mask is None else mask.reshape(-1), padded_steps(B, T)
+
+    def _dropped(self, x: Any, steps: Steps, h0: Any, training: bool) -> tuple[Any, Any]:
         """x after dropout, and the mask (B, D), the same at every step; None without dropout."""
         if not (training and self.cell.dropout):
             return x, None
         self.cell.reset_dropout_mask()
-        masks, _ = self.cell.dropout_masks(x[:, 0], h0, training)
-        return (x, None) if masks is None else (x * masks[0][:, None], masks[0])
+        masks, _ = self.cell.dropout_masks(x[:, 0] if x.ndim == 3 else x[:len(h0)], h0, training)
+        return (x, None) if masks is None else (x * self._at_each_step(masks[0], steps), masks[0])
 
-    def _input_share(self, x: Any) -> Any:
-        """z (B, T, columns) of (1)."""
-        kernel, bias = self.cell.kernel.value, self.cell.bias
-        B, T, D = x.shape
-        z = self.xp.empty((B, T, kernel.shape[1]), self.dtype)
+    def _at_each_step(self, values: Any, steps: Steps) -> Any:
+        """(B, D) as (B, 1, D), or as (N, D) for a packed batch."""
+        return values[:, None] if steps.padded else values[self.xp.asarray(steps.sequence)]
+
+    def _input_share(self, x: Any, bias: Any) -> Any:
+        """z (…, columns) of (1), for inputs (…, D) and a bias (columns,) or None."""
+        kernel = self.cell.kernel.value
+        z = self.xp.empty((*x.shape[:-1], kernel.shape[1]), self.dtype)
         if bias is not None:
-            z[...] = bias.value
-        self.matmul(x.reshape(B * T, D), kernel, z.reshape(B * T, -1), add=bias is not None)
+            z[...] = bias
+        self.matmul(flat(x), kernel, flat(z), add=bias is not None)
         return z
 
-    def _all_real(self, x: Any, mask: Any) -> Any:
-        return self.xp.ones(x.shape[:2], bool) if mask is None else mask
+    def _last(self, values: Any, steps: Steps) -> Any:
+        """Of (…, H) each sequence's step that is walked last, (B, H)."""
+        if values.ndim == 3:
+            return values[:, 0 if self.go_backwards else -1]
+        return values[:steps.rows[0]] if self.go_backwards else values[self.xp.asarray(steps.ends)]
 
-    def _last(self, values: Any) -> Any:
-        """Of (B, T, …) the step that is walked last."""
-        return values[:, 0 if self.go_backwards else -1]
-
-    def _output(self, h: Any, mask: Any) -> Any:
-        """What the layer returns of the states h (B, T, H)."""
+    def _output(self, h: Any, mask: Any, steps: Steps) -> Any:
+        """What the layer returns of the states h."""
         if self.zero_output_for_mask:
-            h = self.xp.where(mask[..., None], h, 0)
+            h = self.xp.where(mask.reshape(*h.shape[:-1], 1), h, 0)
         if not self.return_sequences:
-            return self._last(h).copy()
-        return self.xp.ascontiguousarray(h[:, ::-1]) if self.go_backwards else h
+            return self._last(h, steps).copy()
+        return self.xp.ascontiguousarray(h[:, ::-1]) if h.ndim == 3 and self._flips else h
+
+    @property
+    def _flips(self) -> bool:
+        """Whether outputs stand in the order walked, which is not time's. Those of a packed batch stand in time's."""
+        return self.go_backwards and not self._turned
 
     def _arriving(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
-        """Gradients as the kernel takes them: of every h_t (B, T, H), or (B, 0, H), and copies of the last states'."""
+        """Gradients as the kernel takes them: of every h_t (N, H), or (0, H), and copies of the last states'."""
         cache = self.cache
         dstates = [d.copy() for d in dstates] or [self.xp.zeros_like(cache.h0) for _ in self.state_size]
+        real = cache.mask.reshape(*cache.h.shape[:-1], 1) if self.zero_output_for_mask else None
         if not self.return_sequences:
-            if self.zero_output_for_mask:
-                dy = self.xp.where(self._last(cache.mask)[:, None], dy, 0)
-            dstates[0] += dy
-            return self.xp.empty((len(dy), 0, self.units), self.dtype), dstates
-        dy = self.xp.ascontiguousarray(dy[:, ::-1]) if self.go_backwards else dy
-        return self.xp.where(cache.mask[..., None], dy, 0) if self.zero_output_for_mask else dy, dstates
+            dstates[0] += dy if real is None else self.xp.where(self._last(real, cache.steps), dy, 0)
+            return self.xp.empty((0, self.units), self.dtype), dstates
+        dy = self.xp.ascontiguousarray(dy[:, ::-1]) if dy.ndim == 3 and self._flips else dy
+        return flat(dy if real is None else self.xp.where(real, dy, 0)), dstates
 
-    def _after_the_loop(self, da: Any) -> Any:
-        """Given da = dL/da = dL/dz (B, T, columns) add dW, dU and db, and return dx (None if nobody needs it)."""
-        cell, cache, xp = self.cell, self.cache, self.xp
-        x, h = cache.x, cache.h
-        h_prev = xp.empty_like(h)
-        if self.go_backwards:
-            h_prev[:, :-1], h_prev[:, -1] = h[:, 1:], cache.h0
-        else:
-            h_prev[:, 1:], h_prev[:, 0] = h[:, :-1], cache.h0
-        da = da.reshape(-1, da.shape[2])
-        x_rows, h_rows = x.reshape(len(da), -1), h_prev.reshape(len(da), -1)
-        self.matmul(x_rows, da, cell.kernel.grad, transpose_a=True, add=True)               # from (1)
-        self.matmul(h_rows, da, cell.recurrent_kernel.grad, transpose_a=True, add=True)     # from (2)
-        if cell.bias is not None:
-            self.kernels.core.bias_backward(da, cell.bias.grad)                             # from (1)
+    def _input_backward(self, da: Any) -> Any:
+        """Given da = dL/dz (N, columns) add dW, and return dx (None if nobody needs it)."""
+        cell, cache = self.cell, self.cache
+        self.matmul(flat(cache.x), da, cell.kernel.grad, transpose_a=True, add=True)        # from (1)
         if not self.input_gradient:
             return None
-        dx = self.matmul(da, cell.kernel.value, transpose_b=True).reshape(x.shape)          # from (1)
-        return dx if cache.dropout_mask is None else dx * cache.dropout_mask[:, None]
+        dx = self.matmul(da, cell.kernel.value, transpose_b=True).reshape(cache.x.shape)    # from (1)
+        return dx if cache.dropout_mask is None else dx * self._at_each_step(cache.dropout_mask, cache.steps)
+
+    def _recurrent_backward(self, da: Any, dU: Any) -> None:
+        """Given da = dL/d(h_{t-1} U) (N, columns) add dU."""
+        cache, steps = self.cache, self.cache.steps
+        h = flat(cache.h)
+        if not steps.padded:
+            h_prev = steps.before(h, cache.h0, self.go_backwards, self.xp)
+            self.matmul(h_prev, da, dU, transpose_a=True, add=True)                         # from (2)
+            return
+        begin = self.xp.asarray(steps.ends if self.go_backwards else steps.starts)
+        da_begin = da[begin]
+        self.matmul(cache.h0, da_begin, dU, transpose_a=True, add=True)                     # from (2): these came from h0,
+        if len(h) > len(begin):
+            da[begin] = 0
+            h_prev, da_rest = (h[1:], da[:-1]) if self.go_backwards else (h[:-1], da[1:])   # the others from their neighbours
+            self.matmul(h_prev, da_rest, dU, transpose_a=True, add=True)                    # from (2)
+            da[begin] = da_begin
+
+    def _after_the_loop(self, da: Any) -> Any:
+        """Given da = dL/da = dL/dz (N, columns) add dW, dU and db, and return dx (None if nobody needs it)."""
+        self._recurrent_backward(da, self.cell.recurrent_kernel.grad)                       # from (2)
+        if self.cell.bias is not None:
+            self.kernels.core.bias_backward(da, self.cell.bias.grad)                        # from (1)
+        return self._input_backward(da)                                                     # from (1)
+
+    def _to_array(self, value: Any) -> Any:
+        if isinstance(value, PackedSequence):
+            return value._replace(data=super()._to_array(value.data))
+        return super()._to_array(value)
+
+    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
+        packed = self._packed
+        if packed is None or not isinstance(shapes, tuple) or len(shapes) < 3:
+            return super()._to_gradient(dy, shapes)
+        rows = (int(packed.batch_sizes.sum()), self.units)
+        if not (dy is None or isinstance(dy, PackedSequence)):
+            raise ValueError(f"{self.described}: backward expected a PackedSequence, as forward gave, got {type(dy).__name__}")
+        return packed._replace(data=super()._to_gradient(None if dy is None else dy.data, rows))
+
+    def _check_inputs(self, inputs: Any) -> None:
+        if not isinstance(inputs, PackedSequence):
+            super()._check_inputs(inputs)
+        elif inputs.data.ndim != 2:
+            raise ValueError(f"{self.described}: expected packed data of shape (steps, features), got {inputs.data.shape}")
+        else:
+            super()._check_inputs(inputs.data[None])
+
+
+def flat(array: Any) -> Any:
+    """(B, T, columns) or (N, columns) -> (N, columns), a view."""
+    return array.reshape(-1, array.shape[-1])

@@ -6,7 +6,8 @@ import numpy as np
 from nblayers import activations
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
-from nblayers.layers.recurrent.fused import FusedRNN, of_the_cell
+from nblayers.layers.recurrent.fused import FusedRNN, flat, of_the_cell
+from nblayers.layers.recurrent.steps import Steps
 
 
 class LSTMCell(DenseCell):
@@ -165,8 +166,10 @@ class LSTM(FusedRNN):
         o: np.ndarray               # (B, T, H)
         c: np.ndarray               # (B, T, H)
         h: np.ndarray               # (B, T, H)
-        mask: np.ndarray            # (B, T), True at real steps
+        mask: np.ndarray            # (B * T,), True at real steps
         dropout_mask: Any           # (B, D), or None
+        steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
+        packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0 and dL/dc0
 
     recurrent_activation, unit_forget_bias = map(of_the_cell, ("recurrent_activation", "unit_forget_bias"))
@@ -194,22 +197,23 @@ class LSTM(FusedRNN):
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         if not self._uses_kernel(training):
             return super()._run(x, states, mask, training)
-        (h0, c0), mask, H = states, self._all_real(x, mask), self.units
-        x, dropout_mask = self._dropped(x, h0, training)
-        gates = self._input_share(x)
-        c = self.xp.empty((*x.shape[:2], H), self.dtype)
+        (h0, c0), (x, mask, steps), H = states, self._taken_apart(x, mask), self.units
+        x, dropout_mask = self._dropped(x, steps, h0, training)
+        gates = self._input_share(x, None if self.cell.bias is None else self.cell.bias.value)
+        c = self.xp.empty((*x.shape[:-1], H), self.dtype)
         h = self.xp.empty_like(c)
-        self.kernels.recurrent.lstm_forward(gates, self.cell.recurrent_kernel.value, h0, c0, mask, self.go_backwards, c, h)
+        self.kernels.recurrent.lstm_forward(flat(gates), self.cell.recurrent_kernel.value, h0, c0, mask, *steps.on(self.xp),
+                                            self.go_backwards, flat(c), flat(h))
         i, f, c_tilde, o = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:3 * H], gates[..., 3 * H:]
-        self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask)
-        return self._output(h, mask), [self._last(h), self._last(c)]
+        self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask, steps)
+        return self._output(h, mask, steps), [self._last(h, steps), self._last(c, steps)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         cache = self.cache
         if not isinstance(cache, self.Cache):
             return super()._run_backward(dy, dstates)
         dy, (dh, dc) = self._arriving(dy, dstates)
-        da = self.xp.empty_like(cache.gates)
-        self.kernels.recurrent.lstm_backward(dy, self.cell.recurrent_kernel.value, cache.gates, cache.c0, cache.c, cache.mask,
-                                             self.go_backwards, dh, dc, da)
+        da = self.xp.empty(flat(cache.gates).shape, self.dtype)
+        self.kernels.recurrent.lstm_backward(dy, self.cell.recurrent_kernel.value, flat(cache.gates), cache.c0, flat(cache.c),
+                                             cache.mask, *cache.steps.on(self.xp), self.go_backwards, dh, dc, da)
         return self._after_the_loop(da), [dh, dc]

@@ -6,7 +6,8 @@ import numpy as np
 from nblayers import activations
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
-from nblayers.layers.recurrent.fused import FusedRNN
+from nblayers.layers.recurrent.fused import FusedRNN, flat
+from nblayers.layers.recurrent.steps import Steps
 
 FUSED = {activations.linear: 0, activations.tanh: 1, activations.sigmoid: 2, activations.relu: 3}
 
@@ -98,8 +99,10 @@ class SimpleRNN(FusedRNN):
         x: np.ndarray               # (B, T, D), after dropout; index t of every field belongs to x_t
         h0: np.ndarray              # (B, H)
         h: np.ndarray               # (B, T, H)
-        mask: np.ndarray            # (B, T), True at real steps
+        mask: np.ndarray            # (B * T,), True at real steps
         dropout_mask: Any           # (B, D), or None
+        steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
+        packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
 
     def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True,
@@ -121,23 +124,23 @@ class SimpleRNN(FusedRNN):
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         if not self._uses_kernel(training):
             return super()._run(x, states, mask, training)
-        (h0,), mask = states, self._all_real(x, mask)
-        x, dropout_mask = self._dropped(x, h0, training)
-        z = self._input_share(x)
+        (h0,), (x, mask, steps) = states, self._taken_apart(x, mask)
+        x, dropout_mask = self._dropped(x, steps, h0, training)
+        z = self._input_share(x, None if self.cell.bias is None else self.cell.bias.value)
         h = self.xp.empty_like(z)
-        self.kernels.recurrent.simple_rnn_forward(z, self.cell.recurrent_kernel.value, h0, mask, self.go_backwards,
-                                                  FUSED[self.activation], h)
-        self.cache = self.Cache(x, h0, h, mask, dropout_mask)
-        return self._output(h, mask), [self._last(h)]
+        self.kernels.recurrent.simple_rnn_forward(flat(z), self.cell.recurrent_kernel.value, h0, mask, *steps.on(self.xp),
+                                                  self.go_backwards, FUSED[self.activation], flat(h))
+        self.cache = self.Cache(x, h0, h, mask, dropout_mask, steps)
+        return self._output(h, mask, steps), [self._last(h, steps)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         cache = self.cache
         if not isinstance(cache, self.Cache):
             return super()._run_backward(dy, dstates)
         dy, (dh,) = self._arriving(dy, dstates)
-        da = self.xp.empty_like(cache.h)
-        self.kernels.recurrent.simple_rnn_backward(dy, self.cell.recurrent_kernel.value, cache.h, cache.mask,
-                                                   self.go_backwards, FUSED[self.activation], dh, da)
+        da = self.xp.empty(flat(cache.h).shape, self.dtype)
+        self.kernels.recurrent.simple_rnn_backward(dy, self.cell.recurrent_kernel.value, flat(cache.h), cache.mask,
+                                                   *cache.steps.on(self.xp), self.go_backwards, FUSED[self.activation], dh, da)
         return self._after_the_loop(da), [dh]
 
     def get_config(self) -> dict[str, Any]:

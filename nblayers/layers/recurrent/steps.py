@@ -1,0 +1,69 @@
+"""Where the steps of a batch of sequences lie."""
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+
+class Steps:
+    """Which row of flat arrays (N, …) is which step of which sequence, padded or packed.
+
+    Step t of sequence b lies in row first[t] + b * apart; the first rows[t] sequences have a step t
+    (kernels/reference/recurrent.py).
+    """
+
+    def __init__(self, first: np.ndarray, rows: np.ndarray, apart: int) -> None:
+        self.first, self.rows, self.apart = first, rows, apart
+        self._on: dict[str, tuple[Any, Any, int]] = {}
+
+    def on(self, xp: Any) -> tuple[Any, Any, int]:
+        """first, rows and apart as kernels take them."""
+        if xp.__name__ not in self._on:
+            self._on[xp.__name__] = xp.asarray(self.first), xp.asarray(self.rows), self.apart
+        return self._on[xp.__name__]
+
+    @property
+    def padded(self) -> bool:
+        """Whether every sequence is as long as the longest: the steps of one are neighbours."""
+        return self.apart == len(self.first)
+
+    @cached_property
+    def step(self) -> np.ndarray:
+        """(N,), the t of every row of a packed batch."""
+        return np.repeat(np.arange(len(self.rows)), self.rows)
+
+    @cached_property
+    def sequence(self) -> np.ndarray:
+        """(N,), the sequence b of every row of a packed batch."""
+        return np.arange(len(self.step)) - self.first[self.step]
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """(B,), the row of each sequence's last step."""
+        b = np.arange(self.rows[0])
+        return self.first[np.searchsorted(-self.rows, -b) - 1] + b * self.apart
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(B,), the row of each sequence's first step."""
+        return np.arange(self.rows[0]) * self.apart
+
+    def before(self, states: Any, initial: Any, go_backwards: bool, xp: Any) -> Any:
+        """With which state (N, H) the walk came to each row of a packed batch, given those it left and the initial ones."""
+        t = self.step + 1 if go_backwards else self.step - 1
+        walked = (t >= 0) & (t < len(self.rows))
+        walked[walked] &= self.sequence[walked] < self.rows[t[walked]]
+        came_from = np.where(walked, self.first[np.where(walked, t, 0)] + self.sequence, 0)
+        return xp.where(xp.asarray(walked)[:, None], states[xp.asarray(came_from)], initial[xp.asarray(self.sequence)])
+
+
+@lru_cache(maxsize=256)
+def padded(batch: int, length: int) -> Steps:
+    """The steps of an array (batch, length, …)."""
+    return Steps(np.arange(length), np.full(length, batch), length)
+
+
+def packed(batch_sizes: Any) -> Steps:
+    """The steps of a PackedSequence's data."""
+    rows = np.asarray(batch_sizes, np.int64)
+    return Steps(np.concatenate([[0], np.cumsum(rows)[:-1]]), rows, 1)
