@@ -218,7 +218,7 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, las
     columns = walk.N // walk.groups
     each = (columns + width - 1) // width
     channels = 1 if walk.multiplier else walk.C // walk.groups
-    whole = width >= walk.N                         # dy is a panel as it lies
+    whole = width >= walk.N or walk.multiplier > 0  # dy is read as it lies
     area = 0 if whole else walk.rows * walk.cols * width
     reps = walk.runs // (walk.KD * walk.KH)         # KW where the taps of a row are runs of their own
     scratch = np.empty(0 if walk.in_place else min(walk.together, last - first) * walk.size, x.dtype)
@@ -236,8 +236,9 @@ def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, las
                 for t in range(block, end):
                     image, od, i, j = segment(walk, t)
                     for r in range(min(walk.rows, walk.OH - i)):
+                        to = (t - block) * area + r * walk.cols * width
                         pack_columns(dy, first_output(walk, image, od, i + r, j) + channel, walk.y_pixel, 1,
-                                     min(walk.cols, walk.OW - j), wide, packed, (t - block) * area + r * walk.cols * width, width)
+                                     min(walk.cols, walk.OW - j), wide, packed, to, width)
             for run in range(walk.runs):
                 kh, kd, kw = run // (walk.KD * reps), run // reps % walk.KD, run % reps
                 to = ((kd * walk.KH + kh) * walk.KW + kw) * channels * walk.N + channel
