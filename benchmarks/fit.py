@@ -3,17 +3,83 @@ import numpy as np
 from alternate import Cases, compare
 
 
-def lstm(models, layers):
-    """Document 003's LSTM(32) on (100, 10, 1)."""
+def recurrent(layer, activation):
+    """Document 003's programs with 32 units on (100, 10, 1)."""
+    def program(models, layers):
+        return binary(models, layers, (10, 1), [getattr(layers, layer)(32, activation=activation)])
+    return program
+
+
+def binary(models, layers, shape, stack, samples=100, epochs=10):
+    """The layers of `stack` and Dense(1, "sigmoid"), trained on random sequences."""
+    model = models.Sequential([layers.Input(shape), *stack, layers.Dense(1, activation="sigmoid")])
+    model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    rng = np.random.default_rng(0)
+    x, y = rng.random((samples, *shape)), rng.integers(2, size=(samples, 1))
+    return lambda: model.fit(x, y, epochs=epochs, batch_size=32, verbose=0)
+
+
+def time_distributed(models, layers):
+    """Document 003's TimeDistributed(Dense(16)) and LSTM(32) on (100, 10, 8)."""
+    return binary(models, layers, (10, 8), [layers.TimeDistributed(layers.Dense(16, activation="relu")), layers.LSTM(32)])
+
+
+def forecasting(models, layers):
+    """Document 004's forecast: two LSTM(50) on 60 steps."""
     model = models.Sequential([
-        layers.Input((10, 1)),
-        layers.LSTM(32, activation="tanh"),
+        layers.Input((60, 1)),
+        layers.LSTM(50, return_sequences=True),
+        layers.Dropout(0.2),
+        layers.LSTM(50, return_sequences=False),
+        layers.Dropout(0.2),
+        layers.Dense(1),
+    ])
+    model.compile(optimizer="adam", loss="mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.random((320, 60, 1)), rng.random(320)
+    return lambda: model.fit(x, y, epochs=1, batch_size=32, verbose=0)
+
+
+def classification(models, layers):
+    """Document 004's create_lstm_model: LSTM(128) and LSTM(64) on (320, 30, 16)."""
+    stack = [layers.LSTM(128, return_sequences=True), layers.Dropout(0.2), layers.LSTM(64), layers.Dropout(0.2)]
+    return binary(models, layers, (30, 16), stack, samples=320, epochs=1)
+
+
+def text(models, layers):
+    """Document 004's text generation: two LSTM(128) on (512, 40, 60)."""
+    model = models.Sequential([
+        layers.Input((40, 60)),
+        layers.LSTM(128, return_sequences=True),
+        layers.Dropout(0.2),
+        layers.LSTM(128),
+        layers.Dropout(0.2),
+        layers.Dense(60, activation="softmax"),
+    ])
+    model.compile(optimizer="rmsprop", loss="categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    x, y = np.eye(60, dtype="f4")[rng.integers(60, size=(512, 40))], np.eye(60, dtype="f4")[rng.integers(60, size=512)]
+    return lambda: model.fit(x, y, epochs=1, batch_size=128, verbose=0)
+
+
+def bidirectional(models, layers):
+    """Document 004's two Bidirectional layers on (320, 30, 16)."""
+    stack = [layers.Bidirectional(layers.LSTM(64, return_sequences=True)), layers.Bidirectional(layers.LSTM(32))]
+    return binary(models, layers, (30, 16), stack, samples=320, epochs=1)
+
+
+def embedding(models, layers):
+    """Embedding(10000, 64) and LSTM(50) on 320 sequences of 100 tokens."""
+    model = models.Sequential([
+        layers.Input((100,), dtype="int32"),
+        layers.Embedding(10000, 64),
+        layers.LSTM(50),
         layers.Dense(1, activation="sigmoid"),
     ])
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     rng = np.random.default_rng(0)
-    x, y = rng.random((100, 10, 1)), rng.integers(2, size=(100, 1))
-    return lambda: model.fit(x, y, epochs=10, batch_size=32, verbose=0)
+    x, y = rng.integers(10000, size=(320, 100)), rng.integers(2, size=(320, 1))
+    return lambda: model.fit(x, y, epochs=1, batch_size=32, verbose=0)
 
 
 def classifier(models, layers):
@@ -53,7 +119,13 @@ def segmentation(models, layers):
     return lambda: model.fit(x, y, epochs=1, batch_size=16, verbose=0)
 
 
-PROGRAMS = {"LSTM(32), 10 epochs": lstm, "image classifier, 1 epoch": classifier, "segmentation, 1 epoch": segmentation}
+PROGRAMS = {
+    "SimpleRNN(32), 10 epochs": recurrent("SimpleRNN", "relu"), "LSTM(32), 10 epochs": recurrent("LSTM", "tanh"),
+    "GRU(32), 10 epochs": recurrent("GRU", "tanh"), "TimeDistributed and LSTM(32), 10 epochs": time_distributed,
+    "two LSTM(50), 60 steps": forecasting, "LSTM(128), LSTM(64)": classification, "two LSTM(128), text": text,
+    "two Bidirectional": bidirectional, "Embedding and LSTM(50)": embedding,
+    "image classifier": classifier, "segmentation": segmentation,
+}
 
 
 def cases(models, layers) -> Cases:

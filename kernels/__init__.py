@@ -9,7 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 ROOMS = ("reference", "cpu", "cuda")
-TOPICS = ("activation", "convolution", "core", "matmul", "optimizers", "pooling", "recurrent", "regularization")
+TOPICS = ("activation", "conv_lstm", "convolution", "core", "matmul", "optimizers", "pooling", "recurrent", "regularization")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
 

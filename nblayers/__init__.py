@@ -19,8 +19,8 @@ _HOMES = {
     "Model": "models", "Sequential": "models", "Input": "layers", "Layer": "layers", "Parameter": "parameter",
     "gradcheck": "gradient_check", "device": "devices", "get_device": "devices", "set_device": "devices",
 }
-_MODULES = ("activations", "callbacks", "config", "constraints", "initializers", "layers", "losses", "metrics", "models",
-            "optimizers", "regularizers", "saving", "utils")
+_MODULES = ("activations", "backend", "callbacks", "config", "constraints", "initializers", "layers", "losses", "metrics",
+            "models", "nn", "optimizers", "preprocessing", "regularizers", "saving", "utils")
 
 
 def __getattr__(name: str) -> Any:

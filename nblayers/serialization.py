@@ -16,7 +16,8 @@ _registered: dict[str, Any] = {}        # "package>name" -> class or function
 _registered_names: dict[Any, str] = {}
 
 # where a name is looked for when its configuration does not say: functions, and plain names in Keras' model files
-_MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers")
+_MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
+            "nn")
 
 
 def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
@@ -75,7 +76,7 @@ def lookup(identifier: Any, classes: Mapping[str, Any], kind: str, custom_object
         if name == "function":
             return _find([str(config)], classes, kind, custom_objects)
         found = _find([identifier.get("registered_name"), name], classes, kind, custom_objects)
-        return _made(found, config or {})
+        return _made(found, config or {}, custom_objects)
     if inspect.isclass(identifier):
         return identifier()
     if callable(identifier) or isinstance(identifier, tuple(c for c in classes.values() if inspect.isclass(c))):
@@ -113,13 +114,17 @@ def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
-def _made(found: Any, config: Mapping[str, Any] | None = None) -> Any:
+def _made(found: Any, config: Mapping[str, Any] | None = None, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """An instance of a class, made with its defaults if there is no configuration; functions as they are."""
     if not inspect.isclass(found):
         return found
     if config is None:
         return found()
-    return found.from_config(dict(config)) if hasattr(found, "from_config") else found(**config)
+    make: Any = getattr(found, "from_config", None)
+    if make is None:
+        return found(**config)
+    nested = {"custom_objects": custom_objects} if "custom_objects" in inspect.signature(make).parameters else {}
+    return make(dict(config), **nested)
 
 
 def serialize(target: Any, module: str | None = None) -> Any:

@@ -62,9 +62,7 @@ def agrees_with_keras(ours: Any, theirs: Any, *inputs: Any, rtol: float | None =
         if not theirs.built:
             theirs(*inputs, **kwargs)
         copy_weights(ours, theirs)
-    rng = np.random.default_rng(seed)
-    dy = [rng.normal(size=y.shape).astype(ours.dtype) for y in flat(outputs)]
-    dy = dy if isinstance(outputs, (list, tuple)) else dy[0]
+    dy = random_like(outputs, np.random.default_rng(seed))
     ours.zero_grad()
     dinputs = ours.backward(dy)
     expected = keras_vjp(theirs, inputs, dy, **kwargs)
@@ -72,6 +70,23 @@ def agrees_with_keras(ours: Any, theirs: Any, *inputs: Any, rtol: float | None =
     assert_same(outputs, expected.outputs, "output", **tolerance)
     assert_same(dinputs, expected.inputs, "input gradient", **tolerance)
     assert_same([p.grad for p in ours.trainable_weights], expected.weights, "weight gradient", **tolerance)
+
+
+def random_like(values: Any, rng: np.random.Generator) -> Any:
+    """Random numbers in the structure, shapes and dtypes of these arrays."""
+    if isinstance(values, (list, tuple)):
+        return [random_like(value, rng) for value in values]
+    return rng.normal(size=values.shape).astype(values.dtype)
+
+
+def exact_tanh(layer: Any) -> Any:
+    """The Keras layer with a tanh that keeps float64: Keras' own casts it to float32 on JAX."""
+    import jax.numpy as jnp
+    import keras
+    for part in layer._flatten_layers():
+        if getattr(part, "activation", None) is keras.activations.tanh and not hasattr(part, "cell"):
+            part.activation = jnp.tanh
+    return layer
 
 
 def copy_weights(source: Any, target: Any) -> None:

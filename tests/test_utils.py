@@ -8,6 +8,7 @@ import pytest
 import nblayers
 from nblayers import backend, config, utils
 from nblayers.layers.base import auto_name
+from nblayers.parameter import Parameter
 from nblayers.random import generator
 
 
@@ -105,6 +106,16 @@ def test_backend():
     backend.set_epsilon(1e-3)
     assert config.epsilon() == backend.epsilon() == 1e-3
     assert backend.image_data_format() == "channels_last"
+
+
+def test_arithmetic_of_the_backend(rng):
+    x, w = rng.normal(size=(2, 3, 4)).astype("float32"), Parameter(rng.normal(size=(4, 1)).astype("float32"))
+    assert backend.dot(x, w).dtype == np.float32
+    np.testing.assert_allclose(backend.dot(x, w), keras.ops.dot(x, w.value), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(backend.tanh(x), keras.ops.tanh(x), rtol=1e-5)
+    np.testing.assert_allclose(backend.softmax(1000 * x, axis=1), keras.ops.softmax(1000 * x, axis=1), rtol=1e-4, atol=1e-7)
+    for axis, keepdims in ((None, False), (1, True), ([0, 2], False)):
+        np.testing.assert_allclose(backend.sum(x, axis, keepdims), keras.ops.sum(x, axis, keepdims), rtol=1e-4, atol=1e-5)
 
 
 def test_reached_from_the_package():

@@ -55,7 +55,21 @@ if TYPE_CHECKING:
         MaxPooling2D,
         MaxPooling3D,
     )
-    from nblayers.layers.recurrent import LSTM, RNN, LSTMCell, SimpleRNN, SimpleRNNCell
+    from nblayers.layers.recurrent import (
+        GRU,
+        LSTM,
+        RNN,
+        Bidirectional,
+        ConvLSTM1D,
+        ConvLSTM2D,
+        ConvLSTM3D,
+        GRUCell,
+        LSTMCell,
+        SimpleRNN,
+        SimpleRNNCell,
+        StackedRNNCells,
+        TimeDistributed,
+    )
     from nblayers.layers.regularization import Dropout
     from nblayers.layers.reshaping import Flatten
 
@@ -77,22 +91,25 @@ _HOMES = {
         "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
         "GlobalMaxPooling3D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D"),
     "nblayers.layers.pooling.pytorch": ("AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d"),
-    "nblayers.layers.recurrent": ("LSTM", "LSTMCell", "RNN", "SimpleRNN", "SimpleRNNCell"),
+    "nblayers.layers.recurrent": (
+        "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "SimpleRNN",
+        "SimpleRNNCell", "StackedRNNCells", "TimeDistributed"),
     "nblayers.layers.regularization": ("Dropout",),
     "nblayers.layers.reshaping": ("Flatten",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "LSTM", "RNN", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
-    "AvgPool3D", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Convolution1D",
-    "Convolution1DTranspose", "Convolution2D", "Convolution2DTranspose", "Convolution3D", "Convolution3DTranspose", "Dense",
-    "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GRU", "LSTM", "RNN", "Activation", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "AvgPool1D", "AvgPool2D",
+    "AvgPool3D", "Bidirectional", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose",
+    "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "Convolution1D", "Convolution1DTranspose", "Convolution2D",
+    "Convolution2DTranspose", "Convolution3D", "Convolution3DTranspose", "Dense", "DepthwiseConv1D", "DepthwiseConv2D",
+    "Dropout", "Embedding", "Flatten", "GRUCell", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D",
     "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Identity", "Input", "InputLayer",
     "InputSpec", "LSTMCell", "Lambda", "Layer", "Linear", "Masking", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D",
     "MaxPooling2D", "MaxPooling3D", "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D",
-    "SimpleRNN", "SimpleRNNCell",
+    "SimpleRNN", "SimpleRNNCell", "StackedRNNCells", "TimeDistributed",
 ]
 
 

@@ -358,7 +358,7 @@ class Layer:
             return value
         if value is None:
             return None
-        if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") or v is None for v in value):
+        if isinstance(value, (list, tuple)) and _holds_arrays(value):
             return [self._to_array(v) for v in value]
         xp = self.xp
         array = xp.asarray(value)
@@ -391,6 +391,7 @@ class Layer:
     def _to_gradient(self, dy: Any, shapes: Any) -> Any:
         """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
         if isinstance(shapes, list):
+            dy = [None] * len(shapes) if dy is None else dy
             if not isinstance(dy, (list, tuple)) or len(dy) != len(shapes):
                 got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
                 raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
@@ -501,9 +502,17 @@ def _add_penalty(dy: Any, y: Any, regularizer: Any) -> Any:
 
 
 def _shapes(values: Any) -> Any:
+    if hasattr(values, "shape"):
+        return values.shape
     if isinstance(values, (list, tuple)):
         return [_shapes(value) for value in values]
-    return values.shape if hasattr(values, "shape") else None if values is None else np.shape(values)
+    return None if values is None else np.shape(values)
+
+
+def _holds_arrays(values: Any) -> bool:
+    """Whether arrays (or None in their places) stand in a list or in the lists inside it; numbers do not count."""
+    return any(value is None or hasattr(value, "shape") or (isinstance(value, (list, tuple)) and _holds_arrays(value[:1]))
+               for value in values)
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

@@ -1,10 +1,15 @@
 """RNN: any cell, step by step through time."""
+from functools import partial
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from nblayers import serialization
 from nblayers.layers.base import InputSpec, Layer, Record, _shapes
+from nblayers.layers.recurrent.calls import build_inside
+from nblayers.layers.recurrent.stacked import StackedRNNCells
+from nblayers.layers.recurrent.states import initial_states, mapped, output_shape, state_shapes, state_sizes, step
 
 
 class RNN(Layer):
@@ -36,8 +41,12 @@ class RNN(Layer):
 
         RNN(Sum()).forward(np.ones((2, 4, 3)))      # the sum over time
 
+    In a list of sizes, a tuple is the size of a state of more axes: state_size = [(H, W, C)] is one state (B, H, W, C). A list
+    in it stands for a list of states in the list of states, as `StackedRNNCells` has one for each of its cells; then s[0] in
+    (2) is the first state of the last list.
+
     Arguments:
-        cell: the cell.
+        cell: the cell, or a list of cells, which becomes one by `StackedRNNCells`.
         return_sequences: return every y_t (B, T, …), not only the last (B, …).
         return_state: return [y, *last states].
         go_backwards: walk from the last time step to the first; outputs stand in the order walked.
@@ -52,13 +61,14 @@ class RNN(Layer):
 
     Raises:
         TypeError: the cell is no layer or has no state_size.
-        ValueError: sequences without time steps or of another rank or feature size; states or a mask of other shapes; a
-            stateful layer given another batch size than before.
+        ValueError: the same in a list of cells, or an empty list; sequences without time steps or of another rank or feature
+            size; states or a mask of other shapes; a stateful layer given another batch size than before.
 
     Source: 001.09.RNN.
     """
 
     supports_masking = True
+    _turned = False                 # outputs in the reverse of the order walked, for Bidirectional
 
     class Cache(Record):
         steps: list                 # the cell's record of each step, in the order walked
@@ -70,6 +80,8 @@ class RNN(Layer):
     def __init__(self, cell: Any, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
                  stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if isinstance(cell, (list, tuple)):
+            cell = StackedRNNCells(cell, dtype=kwargs.get("dtype"))
         if not isinstance(cell, Layer) or not hasattr(cell, "state_size"):
             raise TypeError(f"{self.described}: expected a cell, a layer with state_size, forward(x, states) and "
                             f"backward((dy, dstates)), got {cell!r}")
@@ -84,25 +96,17 @@ class RNN(Layer):
         self.input_spec = InputSpec(min_ndim=3)
 
     @property
-    def state_size(self) -> list[int]:
+    def state_size(self) -> list[Any]:
         """The sizes of the cell's states."""
-        size = self.cell.state_size
-        return [size] if isinstance(size, int) else list(size)
+        return state_sizes(self.cell)
 
     def build(self, input_shape: Any) -> None:
         batch, _, *features = _first(input_shape)
-        if not self.cell.built:
-            self.cell.build((batch, *features))
-            self.cell.built = True
-            for parameter in self.cell.weights:
-                parameter.path = f"{self.name}/{parameter.path}"
+        build_inside(self, self.cell, (batch, *features))
 
     def get_initial_state(self, batch_size: int) -> list[Any]:
         """The states before the first step: the cell's own, or zeros."""
-        if not hasattr(self.cell, "get_initial_state"):
-            return [self.xp.zeros((batch_size, size), self.dtype) for size in self.state_size]
-        states = self.cell.get_initial_state(batch_size=batch_size)
-        return list(states) if isinstance(states, (list, tuple)) else [states]
+        return self._to_array(initial_states(self.cell, batch_size))
 
     def reset_state(self) -> None:
         """Forget where the last call of a stateful layer ended."""
@@ -121,8 +125,8 @@ class RNN(Layer):
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
         self._cache.given = initial_state is not None
         if self.stateful:
-            self.states = [state.copy() for state in states]
-        return [output, *(state.copy() for state in states)] if self.return_state else output
+            self.states = mapped(_copy, states)
+        return [output, *mapped(_copy, states)] if self.return_state else output
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         """All steps from the initial states on: the output and the last states; leaves the record."""
@@ -131,16 +135,18 @@ class RNN(Layer):
             cell.reset_dropout_mask()
         outputs, steps = [], []
         for t in self._walk(x.shape[1]):
-            output, new_states = self._checked_step(cell.forward(x[:, t], states, training=training), len(states))  # (1)
+            output, new_states = step(self.described, cell, x[:, t], states, training)  # (1)
             if mask is not None:
-                instead = 0 if self.zero_output_for_mask else self._same_shape(states[0], output)
-                output = self._where(mask[:, t], output, instead)                       # (2)
-                new_states = [self._where(mask[:, t], new, old) for new, old in zip(new_states, states, strict=True)]
+                where_real = partial(self._where, mask[:, t])
+                output = where_real(output, 0 if self.zero_output_for_mask else self._held(states, output))     # (2)
+                new_states = mapped(where_real, new_states, states)                     # (2)
             outputs.append(output)
             steps.append(cell.cache)
-            states = list(new_states)
+            states = new_states
         self.cache = RNN.Cache(steps, states, mask, x.shape)
-        output = self.xp.stack(outputs, axis=1) if self.return_sequences else outputs[-1]
+        if not self.return_sequences:
+            return outputs[-1].astype(self.dtype, copy=False), states
+        output = self.xp.stack(outputs[::-1] if self._turned else outputs, axis=1)
         return output.astype(self.dtype, copy=False), states
 
     def backward(self, dy: Any) -> Any:
@@ -154,33 +160,32 @@ class RNN(Layer):
         cell, cache = self.cell, self.cache
         walk = self._walk(cache.shape[1])
         dx = self.xp.zeros(cache.shape, self.dtype)
-        dstates = dstates or [self.xp.zeros_like(state) for state in cache.states]
+        dstates = dstates or mapped(self.xp.zeros_like, cache.states)
         for n in reversed(range(len(walk))):
             t = walk[n]
             if self.return_sequences:
-                doutput = dy[:, n]
+                doutput = dy[:, -1 - n if self._turned else n]
             else:
                 doutput = dy if n == len(walk) - 1 else self.xp.zeros_like(dy)
             if cache.mask is not None:
-                real = cache.mask[:, t]
-                skipped = [self._where(real, 0, dstate) for dstate in dstates]          # from (2)
+                where_real = partial(self._where, cache.mask[:, t])
+                skipped = mapped(partial(where_real, 0), dstates)                       # from (2)
                 if not self.zero_output_for_mask:
-                    skipped[0] = skipped[0] + self._where(real, 0, doutput)             # from (2)
-                doutput = self._where(real, doutput, 0)
-                dstates = [self._where(real, dstate, 0) for dstate in dstates]
+                    held = _states_of_output(skipped)
+                    held[0] = held[0] + where_real(0, doutput)                          # from (2)
+                doutput, dstates = where_real(doutput, 0), mapped(where_real, dstates)
             cell.cache = cache.steps[n]
             dx[:, t], dstates = cell.backward((doutput, dstates))                       # from (1)
             if cache.mask is not None:
-                dstates = [dstate + dskipped for dstate, dskipped in zip(dstates, skipped, strict=True)]
+                dstates = mapped(add, list(dstates), skipped)
         return dx, list(dstates)
 
     def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
         """(B, output size) or (B, T, output size); with `return_state` a list of this and the states' shapes."""
         batch, length, *_ = _first(sequences_shape)
-        size = getattr(self.cell, "output_size", None)
-        size = self.state_size[0] if size is None else size
-        output = (batch, length, size) if self.return_sequences else (batch, size)
-        return [output, *((batch, n) for n in self.state_size)] if self.return_state else output
+        _, *size = output_shape(self.cell, batch)
+        output = (batch, length, *size) if self.return_sequences else (batch, *size)
+        return [output, *state_shapes(self.cell, batch)] if self.return_state else output
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask that came in goes on with sequences of outputs, in the order in which it came in; states have none."""
@@ -211,14 +216,13 @@ class RNN(Layer):
                              f"{sequences.shape}")
 
     def _initial_states(self, given: Any, batch: int) -> list[Any]:
-        if self.states is not None and self.stateful and len(self.states[0]) != batch:
-            raise ValueError(f"{self.described}: expected a batch of {len(self.states[0])} sequences, as in the call before "
+        if self.states is not None and self.stateful and (before := len(_states_of_output(self.states)[0])) != batch:
+            raise ValueError(f"{self.described}: expected a batch of {before} sequences, as in the call before "
                              f"(stateful; reset_state() ends this), got {batch}")
         if given is None:
             return self._to_array(self.states) if self.stateful and self.states else self.get_initial_state(batch)
         states = given if isinstance(given, list) else [given]
-        expected = [state.shape for state in self.get_initial_state(batch)]
-        got = [getattr(state, "shape", None) for state in states]
+        expected, got = _shapes(self.get_initial_state(batch)), _shapes(states)
         if got != expected:
             raise ValueError(f"{self.described}: expected initial states of shapes {expected}, got {got}")
         return states
@@ -229,20 +233,15 @@ class RNN(Layer):
             raise ValueError(f"{self.described}: expected a mask of shape {sequences.shape[:2]}, got {mask.shape}")
         return mask if mask is None or mask.dtype == bool else mask.astype(bool)
 
-    def _checked_step(self, result: Any, count: int) -> Any:
-        match result:
-            case [_, [*new_states]] if len(new_states) == count:
-                return result
-        raise ValueError(f"{self.described}: expected {self.cell.described} to return (output, list of {count} states), "
-                         f"got shapes {_shapes(result)}")
-
-    def _same_shape(self, state: Any, output: Any) -> Any:
+    def _held(self, states: list[Any], output: Any) -> Any:
+        """What a masked step gives in place of the output: the first state, of a stack the last cell's."""
+        state = _states_of_output(states)[0]
         if state.shape != output.shape:
             raise ValueError(f"{self.described}: a masked step outputs the first state, so it expected one of the output's "
                              f"shape {output.shape}, got {state.shape} (or set zero_output_for_mask)")
         return state
 
-    def _where(self, rows: Any, chosen: Any, other: Any) -> Any:
+    def _where(self, rows: Any, chosen: Any, other: Any = 0) -> Any:
         """`chosen` in the rows that are True, `other` in the rest."""
         axes = max(np.ndim(chosen), np.ndim(other))
         return self.xp.where(rows.reshape(-1, *[1] * (axes - 1)), chosen, other)
@@ -252,3 +251,11 @@ def _first(shapes: Any) -> Any:
     """The sequences' shape where shapes of initial states may follow it."""
     return shapes[0] if isinstance(shapes[0], (list, tuple)) else shapes
 
+
+def _states_of_output(states: list[Any]) -> list[Any]:
+    """Of nested states those of the last cell, whose first one is what a masked step outputs."""
+    return _states_of_output(states[-1]) if isinstance(states[0], list) else states
+
+
+def _copy(array: Any) -> Any:
+    return array.copy()

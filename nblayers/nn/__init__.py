@@ -1,8 +1,7 @@
 """PyTorch's names and arguments for the layers that mean the same there.
 
 What differs from PyTorch: a layer has no mode of its own: `forward(x, training=True)` says so at each call, and without it
-Dropout does nothing. Recurrent layers take (batch, time, features), convolutions and pooling (batch, channels, …) as there.
-Gradients come from `backward`, written by hand.
+Dropout does nothing. Gradients come from `backward`, written by hand.
 """
 from typing import Any
 
@@ -13,6 +12,8 @@ from nblayers.layers import Flatten as _Flatten
 from nblayers.layers import Identity as _Identity
 from nblayers.layers.convolution.pytorch import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from nblayers.layers.pooling.pytorch import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
+from nblayers.nn import utils
+from nblayers.nn.recurrent import GRU, LSTM, RNN
 
 Module = Layer
 
@@ -66,7 +67,7 @@ def Tanh() -> Layer:
 
 
 __all__ = [
-    "AvgPool1d", "AvgPool2d", "AvgPool3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d",
-    "ConvTranspose3d", "Dropout", "Embedding", "Flatten", "Identity", "Linear", "MaxPool1d", "MaxPool2d", "MaxPool3d", "Module",
-    "ReLU", "Sigmoid", "Tanh",
+    "GRU", "LSTM", "RNN", "AvgPool1d", "AvgPool2d", "AvgPool3d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d",
+    "ConvTranspose2d", "ConvTranspose3d", "Dropout", "Embedding", "Flatten", "Identity", "Linear", "MaxPool1d", "MaxPool2d",
+    "MaxPool3d", "Module", "ReLU", "Sigmoid", "Tanh", "utils",
 ]

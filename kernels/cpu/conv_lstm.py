@@ -1,0 +1,304 @@
+"""A convolutional LSTM over sequences of images, compiled for the CPU: one pass over time inside one kernel.
+
+Each thread takes sequences of the batch and walks with one after the other through all its time steps, so that threads meet
+once, not at every step, and what a step leaves is still in the cache at the next. Where there are fewer sequences than threads,
+the threads share each step instead. The recurrent weights are packed once for all steps.
+Formulas and shapes: kernels/reference/conv_lstm.py.
+"""
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from . import _winograd, convolution
+from ._call import address, call
+from ._jit import kernel, parallel_kernel, threads_for
+from ._math import sigmoid, tanh
+from ._tile import VECTOR, WIDE, aligned_empty, column_product, dot_product, product_address, wide_vectors
+from ._walk import Weights, pack, panels_of, plan
+
+PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
+BLOCK = 1 << 10             # numbers of a gate that are worked on together
+SHARE = 1 << 13             # numbers of a state for each thread that pay for waking it
+ONES = (1, 1, 1)
+I, F, C, O = range(4)       # the gates
+
+
+def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
+    threads = threads_for(gates.size // U.shape[4] * U.size, PARALLEL_FROM)
+    if threads > len(h):
+        _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h)
+        return
+    packed = _packed(U, h0.shape[1:4], transposed=False)
+    inputs = *packed, _rows(gates), _rows(h0), _rows(c0), mask, go_backwards
+    _share_images(_forward, _forward_parallel, threads, len(h), inputs, (_rows(c), _rows(h)))
+
+
+def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+    threads = threads_for(gates.size // U.shape[4] * U.size, PARALLEL_FROM)
+    if threads > len(c):
+        _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da)
+        return
+    packed = _packed(U, c0.shape[1:4], transposed=True)
+    inputs = *packed, _rows(dy), _rows(gates), _rows(c0), _rows(c), mask, go_backwards
+    _share_images(_backward, _backward_parallel, threads, len(c), inputs, (_rows(dh), _rows(dc), _rows(da)))
+
+
+def _rows(array):
+    """A view with a row for each place: (…, D, H, W, columns) as (…, D H W, columns)."""
+    return array.reshape(*array.shape[:-4], math.prod(array.shape[-4:-1]), array.shape[-1])
+
+
+def _share_images(part, parallel, threads, images, inputs, outputs):
+    if threads == 1:
+        part(*inputs, 0, images, *outputs)
+    else:
+        parallel(address(part, outputs[0].dtype, *inputs, 0, images, *outputs), threads, *inputs, *outputs)
+
+
+class Way(NamedTuple):
+    """How one image is walked."""
+
+    winograd: bool
+    part: int               # the address of the kernel for some segments, and of the register tiles that it calls
+    product: int
+    dots: int
+
+
+def _packed(U, places, transposed):
+    """How to convolve one image with U, or with U^T as its gradient does, and the weights packed for that."""
+    taps, (columns, all_columns), before = U.shape[:3], U.shape[3:], _padding(U)
+    steps = U[0].size, U[0, 0].size, U[0, 0, 0].size            # to the next tap
+    x_shape, y_shape = (1, *places, columns), (1, *places, all_columns)
+    weights = Weights(0, *steps, all_columns, 1, all_columns)
+    if transposed:                                              # the last tap first
+        before = tuple(k - 1 - p for k, p in zip(taps, before, strict=True))
+        last_tap = sum((k - 1) * step for k, step in zip(taps, steps, strict=True))
+        x_shape, y_shape, weights = y_shape, x_shape, Weights(last_tap, *(-step for step in steps), 1, all_columns, columns)
+    walk = plan(x_shape, y_shape, taps, ONES, ONES, before, 1, 1)
+    units, dtype = panels_of(walk, U.dtype), U.dtype
+    panels = aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // U.itemsize), dtype)
+    pack(U.reshape(-1), walk, weights, 0, units, panels)
+    product, dots = product_address(column_product, dtype), product_address(dot_product, dtype)
+    some = np.empty(0, dtype)                                   # stands for any array
+    if not _winograd.pays(walk):
+        part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 0, some)
+        return Way(False, part, product, dots), walk, panels
+    walk, turned = _winograd._in_tiles(walk), aligned_empty(4 * panels.size, dtype)
+    _winograd._turn_weights(panels, walk.KD, walk.C, 0, units, turned)
+    part = address(_winograd._correlate_segments, dtype, product, some, turned, some, walk, 0, 0, some)
+    return Way(True, part, product, dots), walk, turned
+
+
+def _padding(U):
+    return tuple((k - 1) // 2 for k in U.shape[:3])
+
+
+@kernel
+def _convolve(way, walk, panels, x, no_bias, y):
+    if way.winograd:
+        call(way.part, way.product, x, panels, no_bias, walk, 0, walk.segments, y)
+    else:
+        call(way.part, way.product, way.dots, x, panels, no_bias, walk, 0, walk.segments, y)
+
+
+@parallel_kernel
+def _forward_parallel(part, threads, way, walk, panels, gates, h0, c0, mask, go_backwards, c, h):
+    B = len(h)
+    for s in prange(threads):
+        first, last = s * B // threads, (s + 1) * B // threads
+        call(part, way, walk, panels, gates, h0, c0, mask, go_backwards, first, last, c, h)
+
+
+@kernel
+def _forward(way, walk, panels, gates, h0, c0, mask, go_backwards, first, last, c, h):
+    T, P, columns = gates.shape[1], gates.shape[2], gates.shape[3]
+    hidden, no_bias = np.zeros((P, columns), h.dtype), np.zeros(columns, h.dtype)
+    for b in range(first, last):
+        h_prev, c_prev = h0[b], c0[b]
+        for n in range(T):
+            t = T - 1 - n if go_backwards else n
+            if mask[b, t]:
+                _convolve(way, walk, panels, h_prev.reshape(-1), no_bias, hidden.reshape(-1))   # (1)
+                _step(hidden, c_prev, gates[b, t], c[b, t], h[b, t], 0, P)
+            else:
+                c[b, t], h[b, t] = c_prev, h_prev
+            h_prev, c_prev = h[b, t], c[b, t]
+
+
+@kernel
+def _step(hidden, c_prev, gates, c, h, first, last):
+    """(1) to (5) for some rows. A gate's numbers lie F at a time, too few for long loops: a block of rows is copied into a
+    buffer (gate, row, column) that stays in the first-level cache."""
+    columns = c.shape[1]
+    rows = min(max(1, BLOCK // columns), last - first)
+    block = np.empty(4 * rows * columns, c.dtype)
+    c_prev1, c1, h1 = c_prev.reshape(-1), c.reshape(-1), h.reshape(-1)
+    for n in range(first, last, rows):
+        end = min(n + rows, last)
+        some, size = slice(n * columns, end * columns), (end - n) * columns
+        a = block[:4 * size].reshape(4, size)
+        _copy_sum(gates, hidden, n, end, columns, a)                        # (1)
+        _state(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], h1[some])
+        _copy_out(a, n, end, columns, gates)
+
+
+@kernel
+def _state(i, f, c_tilde, o, c_prev, c, h):
+    wide_vectors()
+    for n in range(c.size):
+        i[n] = sigmoid(i[n])                                                # (2)
+        f[n] = sigmoid(f[n])                                                # (2)
+    for n in range(c.size):
+        c_tilde[n] = tanh(c_tilde[n])                                       # (3)
+        o[n] = sigmoid(o[n])                                                # (2)
+    for n in range(c.size):
+        c[n] = f[n] * c_prev[n] + i[n] * c_tilde[n]                         # (4)
+        h[n] = o[n] * tanh(c[n])                                            # (5)
+
+
+@parallel_kernel
+def _backward_parallel(part, threads, way, walk, panels, dy, gates, c0, c, mask, go_backwards, dh, dc, da):
+    B = len(c)
+    for s in prange(threads):
+        first, last = s * B // threads, (s + 1) * B // threads
+        call(part, way, walk, panels, dy, gates, c0, c, mask, go_backwards, first, last, dh, dc, da)
+
+
+@kernel
+def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, first, last, dh, dc, da):
+    T, P, columns = c.shape[1], c.shape[2], c.shape[3]
+    no_bias = np.zeros(columns, c.dtype)
+    for b in range(first, last):
+        for n in range(T):
+            t = n if go_backwards else T - 1 - n
+            if dy.shape[1]:
+                _add(dy[b, t].reshape(-1), dh[b].reshape(-1))
+            if mask[b, t]:
+                c_prev = c0[b] if n == T - 1 else c[b, t + 1 if go_backwards else t - 1]
+                _slopes(dh[b], gates[b, t], c_prev, c[b, t], dc[b], da[b, t], 0, P)
+                _convolve(way, walk, panels, da[b, t].reshape(-1), no_bias, dh[b].reshape(-1))  # from (1)
+            else:
+                da[b, t] = 0
+
+
+@kernel
+def _slopes(dh, gates, c_prev, c, dc, da, first, last):
+    """From (5) to (2) for some rows, in blocks as in `_step`."""
+    columns = c.shape[1]
+    rows = min(max(1, BLOCK // columns), last - first)
+    block = np.empty(4 * rows * columns, c.dtype)
+    dh1, c_prev1, c1, dc1 = dh.reshape(-1), c_prev.reshape(-1), c.reshape(-1), dc.reshape(-1)
+    for n in range(first, last, rows):
+        end = min(n + rows, last)
+        some, size = slice(n * columns, end * columns), (end - n) * columns
+        a = block[:4 * size].reshape(4, size)
+        _copy_in(gates, n, end, columns, a)
+        _gate_slopes(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], dh1[some], dc1[some])
+        _copy_out(a, n, end, columns, da)
+
+
+@kernel
+def _gate_slopes(i, f, c_tilde, o, c_prev, c, dh, dc):
+    """i, f, c~, o <- da_i, da_f, da_c, da_o; dc <- dc_prev."""
+    wide_vectors()
+    one = c.dtype.type(1)
+    for n in range(c.size):
+        tanh_c = tanh(c[n])
+        do = dh[n] * tanh_c                                                 # from (5)
+        dc_t = dc[n] + dh[n] * o[n] * (one - tanh_c * tanh_c)               # from (5)
+        di, df, dc_tilde = dc_t * c_tilde[n], dc_t * c_prev[n], dc_t * i[n]     # from (4)
+        dc[n] = dc_t * f[n]                                                 # from (4)
+        i[n] = di * i[n] * (one - i[n])                                     # from (2)
+        f[n] = df * f[n] * (one - f[n])                                     # from (2)
+        c_tilde[n] = dc_tilde * (one - c_tilde[n] * c_tilde[n])             # from (3)
+        o[n] = do * o[n] * (one - o[n])                                     # from (2)
+
+
+@kernel
+def _add(x, y):
+    for n in range(y.size):
+        y[n] += x[n]
+
+
+@kernel
+def _copy_in(gates, first, last, columns, a):
+    for r in range(last - first):
+        for gate in range(4):
+            for j in range(columns):
+                a[gate, r * columns + j] = gates[first + r, gate * columns + j]
+
+
+@kernel
+def _copy_sum(gates, hidden, first, last, columns, a):
+    for r in range(last - first):
+        for gate in range(4):
+            for j in range(columns):
+                a[gate, r * columns + j] = gates[first + r, gate * columns + j] + hidden[first + r, gate * columns + j]
+
+
+@kernel
+def _copy_out(a, first, last, columns, gates):
+    """The block's rows back to their places, the gates of a row side by side."""
+    for r in range(last - first):
+        for gate in range(4):
+            for j in range(columns):
+                gates[first + r, gate * columns + j] = a[gate, r * columns + j]
+
+
+def _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h):
+    hidden, no_bias = np.empty_like(gates[:1, 0]), np.zeros(U.shape[4], U.dtype)
+    walk = _steps(gates.shape[1], go_backwards)
+    for b in range(len(h)):
+        h_prev, c_prev = h0[b], c0[b]
+        for t in walk:
+            if mask[b, t]:
+                convolution.convolve(h_prev[None], U, no_bias, ONES, _padding(U), ONES, 1, hidden)      # (1)
+                _share_rows(_step, _step_parallel, hidden[0], c_prev, gates[b, t], c[b, t], h[b, t])            # (2) to (5)
+            else:
+                c[b, t], h[b, t] = c_prev, h_prev
+            h_prev, c_prev = h[b, t], c[b, t]
+
+
+def _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+    no_bias = np.zeros(U.shape[3], U.dtype)
+    walk = _steps(c.shape[1], go_backwards)
+    for b in range(len(c)):
+        for n in reversed(range(len(walk))):
+            t = walk[n]
+            if dy.shape[1]:
+                dh[b] += dy[b, t]
+            if mask[b, t]:
+                c_prev = c[b, walk[n - 1]] if n else c0[b]
+                _share_rows(_slopes, _slopes_parallel, dh[b], gates[b, t], c_prev, c[b, t], dc[b], da[b, t])
+                convolution.convolve_transposed(da[b, t][None], U, no_bias, ONES, _padding(U), ONES, 1, dh[b:b + 1])
+            else:
+                da[b, t] = 0
+
+
+def _steps(T, go_backwards):
+    return range(T - 1, -1, -1) if go_backwards else range(T)
+
+
+def _share_rows(part, parallel, *arrays):
+    """Let the threads share the rows of arrays (D, H, W, columns), of which the fourth is c_t."""
+    arrays = tuple(array.reshape(-1, array.shape[-1]) for array in arrays)
+    rows, columns = arrays[3].shape
+    threads = min(threads_for(rows * columns, SHARE), rows)
+    if threads == 1:
+        part(*arrays, 0, rows)
+    else:
+        parallel(address(part, arrays[0].dtype, *arrays, 0, rows), threads, *arrays)
+
+
+@parallel_kernel
+def _step_parallel(part, threads, hidden, c_prev, gates, c, h):
+    for s in prange(threads):
+        call(part, hidden, c_prev, gates, c, h, s * len(c) // threads, (s + 1) * len(c) // threads)
+
+
+@parallel_kernel
+def _slopes_parallel(part, threads, dh, gates, c_prev, c, dc, da):
+    for s in prange(threads):
+        call(part, dh, gates, c_prev, c, dc, da, s * len(c) // threads, (s + 1) * len(c) // threads)

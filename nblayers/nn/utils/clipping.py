@@ -1,0 +1,61 @@
+"""Gradient clipping as PyTorch writes it."""
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from nblayers.losses import array_module_of
+from nblayers.optimizers import clip_by_value
+from nblayers.parameter import Parameter
+
+
+def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float, norm_type: float = 2.0,
+                    error_if_nonfinite: bool = False, foreach: bool | None = None) -> float:
+    r"""Shrink all gradients by one factor if the norm of all together is over `max_norm`, in place.
+
+        n = (\sum_p \lVert g_p \rVert^k)^{1/k}          (1)     the largest |g| for k = \infty
+        g_p = g_p \min(1, c / (n + 10^{-6}))            (2)
+
+    `optimizers.clip_by_global_norm` is the same as Keras has it: k = 2, without the 10^-6.
+
+    Arguments:
+        parameters: whose `.grad` is clipped; integers are left alone.
+        max_norm: c.
+        norm_type: k, a positive number or infinity.
+        error_if_nonfinite: raise, before anything is changed, where n is infinite or NaN.
+        foreach: accepted as in PyTorch; it changes no result.
+
+    Returns:
+        n, before clipping.
+
+    Raises:
+        ValueError: a norm_type that is not positive.
+        RuntimeError: `error_if_nonfinite`, and n is not finite.
+
+    Source: 004.Clipping; torch.nn.utils.clip_grad_norm_.
+    """
+    norm_type = float(norm_type)
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: expected a positive norm_type, got {norm_type}")
+    gradients = [parameter.grad for parameter in _floating(parameters)]
+    norms = [float(array_module_of(grad).linalg.norm(grad.ravel(), norm_type)) for grad in gradients]
+    total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0           # (1)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(f"clip_grad_norm_: expected gradients of a finite norm, got {total}")
+    with np.errstate(invalid="ignore"):                                         # infinite gradients become NaN
+        for grad in gradients:
+            grad *= float(np.minimum(1.0, max_norm / (total + 1e-6)))           # (2)
+    return total
+
+
+def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: float, foreach: bool | None = None) -> None:
+    """Bring every element of the gradients into [-clip_value, clip_value], in place: `optimizers.clip_by_value`.
+
+    Source: 004.Clipping; torch.nn.utils.clip_grad_value_.
+    """
+    clip_by_value(_floating(parameters), float(clip_value))
+
+
+def _floating(parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
+    listed = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+    return [parameter for parameter in listed if parameter.grad.dtype.kind == "f"]
