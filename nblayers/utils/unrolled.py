@@ -3,8 +3,8 @@ from typing import Any, NamedTuple
 
 from nblayers import losses
 from nblayers.layers.base import Layer
-from nblayers.layers.recurrent.rnn import RNN, _states_of_output
-from nblayers.layers.recurrent.states import mapped, step
+from nblayers.layers.recurrent.rnn import RNN
+from nblayers.layers.recurrent.states import mapped, states_of_output, step
 
 
 class Unrolled(NamedTuple):
@@ -113,7 +113,7 @@ def _forward(layer: RNN, head: Layer, x: Any, states: list[Any], target: Any, lo
              training: bool) -> tuple[_Step, list[Any]]:
     cell = layer.cell
     h, states = step(layer.described, cell, x, states, training)                                        # (1)
-    state = _states_of_output(states)[0]
+    state = states_of_output(states)[0]
     if not (h is state or cell.xp.array_equal(h, state)):
         raise ValueError(f"{cell.described}: bptt expected a cell whose output is its first state, got another output")
     y = head.forward(h, training=training)                                                              # (2)
@@ -126,4 +126,4 @@ def _backward(cell: Layer, head: Layer, record: _Step, dstates: list[Any]) -> tu
     cell.cache, head.cache = record.cell, record.head
     dh = head.backward(record.dy)                                           # from (2)
     dx, before = cell.backward((dh, dstates))                               # from (1)
-    return dh + _states_of_output(dstates)[0], dx, before                   # (4)
+    return dh + states_of_output(dstates)[0], dx, before                   # (4)

@@ -139,18 +139,23 @@ class ConvLSTM(RNN):
         if self.zero_output_for_mask:
             h = self.xp.where(_by_image(mask), h, 0)
         if self.return_sequences:
-            return self._sequence(h[:, ::-1] if self.go_backwards else h)
+            return self._sequence(h[:, ::-1] if self._flips else h)
         return self.cell._image(h[:, 0 if self.go_backwards else -1]).copy()
 
     def _arriving(self, dy: Any, dh: Any) -> Any:
         """The gradients of every h_t (B, T, OD, OH, OW, F), or (B, 0, …) where that of the last was added to dh."""
         mask = self.cache.mask
         if self.return_sequences:
-            dy = self._volumes(dy[:, ::-1] if self.go_backwards else dy)
+            dy = self._volumes(dy[:, ::-1] if self._flips else dy)
             return self.xp.where(_by_image(mask), dy, 0) if self.zero_output_for_mask else dy
         dy = self.cell._volume(dy)
         dh += self.xp.where(_by_image(mask[:, 0 if self.go_backwards else -1]), dy, 0) if self.zero_output_for_mask else dy
         return dy[:, None][:, :0]
+
+    @property
+    def _flips(self) -> bool:
+        """Whether outputs stand in the reverse of time's order."""
+        return self.go_backwards != self._turned
 
     def _volumes(self, x: Any) -> Any:
         """(B, T, …) in the layer's data format as (B, T, D, H, W, channels), contiguous."""

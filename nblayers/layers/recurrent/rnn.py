@@ -9,7 +9,15 @@ from nblayers import serialization
 from nblayers.layers.base import InputSpec, Layer, Record, _shapes
 from nblayers.layers.recurrent.calls import build_inside
 from nblayers.layers.recurrent.stacked import StackedRNNCells
-from nblayers.layers.recurrent.states import initial_states, mapped, output_shape, state_shapes, state_sizes, step
+from nblayers.layers.recurrent.states import (
+    initial_states,
+    mapped,
+    output_shape,
+    state_shapes,
+    state_sizes,
+    states_of_output,
+    step,
+)
 
 
 class RNN(Layer):
@@ -171,7 +179,7 @@ class RNN(Layer):
                 where_real = partial(self._where, cache.mask[:, t])
                 skipped = mapped(partial(where_real, 0), dstates)                       # from (2)
                 if not self.zero_output_for_mask:
-                    held = _states_of_output(skipped)
+                    held = states_of_output(skipped)
                     held[0] = held[0] + where_real(0, doutput)                          # from (2)
                 doutput, dstates = where_real(doutput, 0), mapped(where_real, dstates)
             cell.cache = cache.steps[n]
@@ -216,7 +224,7 @@ class RNN(Layer):
                              f"{sequences.shape}")
 
     def _initial_states(self, given: Any, batch: int) -> list[Any]:
-        if self.states is not None and self.stateful and (before := len(_states_of_output(self.states)[0])) != batch:
+        if self.states is not None and self.stateful and (before := len(states_of_output(self.states)[0])) != batch:
             raise ValueError(f"{self.described}: expected a batch of {before} sequences, as in the call before "
                              f"(stateful; reset_state() ends this), got {batch}")
         if given is None:
@@ -235,7 +243,7 @@ class RNN(Layer):
 
     def _held(self, states: list[Any], output: Any) -> Any:
         """What a masked step gives in place of the output: the first state, of a stack the last cell's."""
-        state = _states_of_output(states)[0]
+        state = states_of_output(states)[0]
         if state.shape != output.shape:
             raise ValueError(f"{self.described}: a masked step outputs the first state, so it expected one of the output's "
                              f"shape {output.shape}, got {state.shape} (or set zero_output_for_mask)")
@@ -250,11 +258,6 @@ class RNN(Layer):
 def _first(shapes: Any) -> Any:
     """The sequences' shape where shapes of initial states may follow it."""
     return shapes[0] if isinstance(shapes[0], (list, tuple)) else shapes
-
-
-def _states_of_output(states: list[Any]) -> list[Any]:
-    """Of nested states those of the last cell, whose first one is what a masked step outputs."""
-    return _states_of_output(states[-1]) if isinstance(states[0], list) else states
 
 
 def _copy(array: Any) -> Any:

@@ -44,6 +44,11 @@ def output_shape(cell: Any, batch: int | None) -> tuple[int | None, ...]:
     return _with_batch(batch, output_size(cell))
 
 
+def states_of_output(states: list[Any]) -> list[Any]:
+    """Of nested states those of the last cell, whose first one is what a masked step outputs."""
+    return states_of_output(states[-1]) if isinstance(states[0], list) else states
+
+
 def step(who: str, cell: Layer, x: Any, states: list[Any], training: bool) -> tuple[Any, list[Any]]:
     """One call of a cell: its output and its new states.
 
