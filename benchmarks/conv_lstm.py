@@ -52,8 +52,11 @@ def ours() -> Cases:
 def keras() -> Cases:
     import keras
     ways = {"jax": [on_jax], "torch": [on_torch], "tensorflow": [on_tensorflow(False), on_tensorflow(True)]}
-    return {one.name: min((way(*made(keras.layers, one)) for way in ways[keras.backend.backend()]),
-                          key=lambda run: median_seconds(run, 0.2)) for one in CASES}
+
+    def case(one: Case):
+        runs = [way(*made(keras.layers, one)) for way in ways[keras.backend.backend()]]
+        return min(runs, key=lambda run: median_seconds(run, 0.2)) if len(runs) > 1 else runs[0]
+    return {one.name: case(one) for one in CASES}
 
 
 def on_jax(layer, x, dy):

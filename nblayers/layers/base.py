@@ -146,7 +146,8 @@ class Layer:
         """The layers held in this layer's attributes, in the order in which they were set."""
         found: list[Layer] = []
         for value in vars(self).values():
-            found.extend(layer for layer in _layers_in(value) if not any(layer is other for other in found))
+            if isinstance(value, (Layer, list, tuple, dict)):
+                found.extend(layer for layer in _layers_in(value) if not any(layer is other for other in found))
         return found
 
     @property

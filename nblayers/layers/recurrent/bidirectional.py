@@ -10,6 +10,7 @@ from nblayers.layers.base import Layer, Record, _flatten
 from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
 from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.rnn import _first
+from nblayers.layers.recurrent.states import apart
 from nblayers.utils.packing import PackedSequence
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
@@ -116,12 +117,7 @@ class Bidirectional(Layer):
         return [*self.forward_layer.states, *self.backward_layer.states]
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if isinstance(sequences, list):
-            sequences, *listed = sequences
-            if listed and initial_state is not None:
-                raise ValueError(f"{self.described}: expected initial states in the list of inputs or as initial_state, "
-                                 "got both")
-            initial_state = listed or initial_state
+        sequences, initial_state = apart(self.described, sequences, initial_state)
         first_half, second_half = self._halves(initial_state)
         y_f, *states_f = self._walk(self.forward_layer, sequences, first_half, mask, training)          # (1)
         y_b, *states_b = self._walk(self.backward_layer, sequences, second_half, mask, training)        # (2)

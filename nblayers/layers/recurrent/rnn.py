@@ -10,6 +10,7 @@ from nblayers.layers.base import InputSpec, Layer, Record, _shapes
 from nblayers.layers.recurrent.calls import build_inside
 from nblayers.layers.recurrent.stacked import StackedRNNCells
 from nblayers.layers.recurrent.states import (
+    apart,
     initial_states,
     mapped,
     output_shape,
@@ -123,12 +124,7 @@ class RNN(Layer):
     reset_states = reset_state
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if isinstance(sequences, list):
-            sequences, *listed = sequences
-            if listed and initial_state is not None:
-                raise ValueError(f"{self.described}: expected initial states in the list of inputs or as initial_state, "
-                                 "got both")
-            initial_state = listed or initial_state
+        sequences, initial_state = apart(self.described, sequences, initial_state)
         states = self._initial_states(initial_state, sequences.shape[0])
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
         self._cache.given = initial_state is not None
