@@ -162,7 +162,7 @@ for room, dtype, tolerance in (("reference", "float64", 1e-15), ("cpu", "float32
     for theirs, ours in zip(results, (h, dx, dh, dC, dW, dU, db), strict=True):
         assert np.allclose(theirs, ours, rtol=0, atol=tolerance)
 show_source(LSTM._run_backward, "kernels.reference.recurrent:lstm_backward", "kernels.cpu.recurrent:_lstm_backward",
-            "kernels.cpu.recurrent:_lstm_slopes", "kernels.cuda.recurrent:_lstm_backward")
+            "kernels.cpu._lstm:lstm_slopes", "kernels.cuda.recurrent:_lstm_backward")
 
 # %% [markdown]
 # ## A picture: what gates are for

@@ -157,7 +157,7 @@ for Layer, padding, (x, W, U, b, h_0, C_0, dy, p) in zip((ConvLSTM1D, ConvLSTM2D
         for theirs, ours in zip(results, (h, *backward(x, W, U, b, h_0, C_0, dy, gates, C, h, p)), strict=True):
             assert np.allclose(theirs, ours, rtol=tolerance, atol=tolerance)
 show_source(ConvLSTM2D._run_backward, "kernels.reference.conv_lstm:conv_lstm_backward", "kernels.cpu.conv_lstm:_backward",
-            "kernels.cpu.conv_lstm:_gate_slopes", "kernels.cuda.conv_lstm:conv_lstm_backward", "kernels.cuda.conv_lstm:_slopes")
+            "kernels.cpu._lstm:lstm_slopes", "kernels.cuda.conv_lstm:conv_lstm_backward", "kernels.cuda.conv_lstm:_slopes")
 assert 4 * ((1024 + 1024) * 1024 + 1024) == 8_392_704
 assert Sequential([Input((10, 32, 32, 1)), ConvLSTM2D(1, 3)]).count_params() == 4 * (9 * (1 + 1) * 1 + 1) == 76
 assert ConvLSTM2D(32, (3, 3)).compute_output_shape((None, 10, 64, 64, 1)) == (None, 62, 62, 32)

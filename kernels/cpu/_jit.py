@@ -43,4 +43,4 @@ def parallel_kernel(function: Callable[..., Any]) -> Any:
 
 def threads_for(work: int, share: int) -> int:
     """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
-    return max(1, min(get_num_threads(), work // share))
+    return 1 if work < 2 * share else min(get_num_threads(), work // share)

@@ -14,8 +14,8 @@ from numba import prange
 from . import _winograd, convolution
 from ._call import address, call
 from ._jit import kernel, parallel_kernel, threads_for
-from ._math import sigmoid, tanh
-from ._tile import VECTOR, WIDE, aligned_empty, column_product, dot_product, product_address, wide_vectors
+from ._lstm import lstm_slopes, lstm_state
+from ._tile import VECTOR, WIDE, aligned_empty, column_product, dot_product, product_address
 from ._walk import Weights, pack, panels_of, plan
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
@@ -140,22 +140,8 @@ def _step(hidden, c_prev, gates, c, h, first, last):
         some, size = slice(n * columns, end * columns), (end - n) * columns
         a = block[:4 * size].reshape(4, size)
         _copy_sum(gates, hidden, n, end, columns, a)                        # (1)
-        _state(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], h1[some])
+        lstm_state(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], h1[some])
         _copy_out(a, n, end, columns, gates)
-
-
-@kernel
-def _state(i, f, c_tilde, o, c_prev, c, h):
-    wide_vectors()
-    for n in range(c.size):
-        i[n] = sigmoid(i[n])                                                # (2)
-        f[n] = sigmoid(f[n])                                                # (2)
-    for n in range(c.size):
-        c_tilde[n] = tanh(c_tilde[n])                                       # (3)
-        o[n] = sigmoid(o[n])                                                # (2)
-    for n in range(c.size):
-        c[n] = f[n] * c_prev[n] + i[n] * c_tilde[n]                         # (4)
-        h[n] = o[n] * tanh(c[n])                                            # (5)
 
 
 @parallel_kernel
@@ -195,25 +181,8 @@ def _slopes(dh, gates, c_prev, c, dc, da, first, last):
         some, size = slice(n * columns, end * columns), (end - n) * columns
         a = block[:4 * size].reshape(4, size)
         _copy_in(gates, n, end, columns, a)
-        _gate_slopes(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], dh1[some], dc1[some])
+        lstm_slopes(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], dh1[some], dc1[some])
         _copy_out(a, n, end, columns, da)
-
-
-@kernel
-def _gate_slopes(i, f, c_tilde, o, c_prev, c, dh, dc):
-    """i, f, c~, o <- da_i, da_f, da_c, da_o; dc <- dc_prev."""
-    wide_vectors()
-    one = c.dtype.type(1)
-    for n in range(c.size):
-        tanh_c = tanh(c[n])
-        do = dh[n] * tanh_c                                                 # from (5)
-        dc_t = dc[n] + dh[n] * o[n] * (one - tanh_c * tanh_c)               # from (5)
-        di, df, dc_tilde = dc_t * c_tilde[n], dc_t * c_prev[n], dc_t * i[n]     # from (4)
-        dc[n] = dc_t * f[n]                                                 # from (4)
-        i[n] = di * i[n] * (one - i[n])                                     # from (2)
-        f[n] = df * f[n] * (one - f[n])                                     # from (2)
-        c_tilde[n] = dc_tilde * (one - c_tilde[n] * c_tilde[n])             # from (3)
-        o[n] = do * o[n] * (one - o[n])                                     # from (2)
 
 
 @kernel

@@ -10,6 +10,7 @@ from numba import prange
 
 from ._call import address, call
 from ._jit import kernel, parallel_kernel, threads_for
+from ._lstm import lstm_slopes, lstm_state
 from ._math import sigmoid, tanh
 from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
 
@@ -150,22 +151,11 @@ def _lstm_forward(tile, begin, end, gates, U, h0, c0, mask, first, rows, apart, 
             _copy_in(gates, LEFT, at, apart, a)
             for gate in range(4):
                 _add_product(tile, h_prev, panels[gate], a[gate])           # [h_{t-1}, x_t]: h's part to x's
-            _activate(a[I:C].reshape(-1), SIGMOID)                          # (004.LSTM.i), (004.LSTM.f)
-            _activate(a[C].reshape(-1), TANH)                               # (004.LSTM.C~)
-            _activate(a[O].reshape(-1), SIGMOID)                            # (004.LSTM.o)
-            _lstm_state(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), h_t.reshape(-1))
+            i, f, c_tilde, o = a[I].reshape(-1), a[F].reshape(-1), a[C].reshape(-1), a[O].reshape(-1)
+            lstm_state(i, f, c_tilde, o, c_prev.reshape(-1), c_t.reshape(-1), h_t.reshape(-1))      # all that follows
             _copy_out(a, LEFT, at, apart, gates)
             _leave(c_t, mask, at, apart, c_prev, c)
             _leave(h_t, mask, at, apart, h_prev, h)
-
-
-@kernel
-def _lstm_state(gates, c_prev, c, h):
-    wide_vectors()
-    i, f, c_tilde, o = gates[I], gates[F], gates[C], gates[O]
-    for n in range(c.size):
-        c[n] = f[n] * c_prev[n] + i[n] * c_tilde[n]                         # (004.LSTM.C)
-        h[n] = o[n] * tanh(c[n])                                            # (3)
 
 
 @kernel
@@ -185,31 +175,14 @@ def _lstm_backward(tile, begin, end, dy, U, gates, c0, c, mask, first, rows, apa
             _copy_in(gates, LEFT, at, apart, a)
             _copy_in(c, LEFT, at, apart, c_t)
             _before(c, c0, t + 1 if go_backwards else t - 1, first, rows, apart, begin, c_prev)
-            _lstm_slopes(a.reshape(4, -1), c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc.reshape(-1),
-                         dc_prev.reshape(-1))
+            dc_prev[:] = dc
+            i, f, c_tilde, o = a[I].reshape(-1), a[F].reshape(-1), a[C].reshape(-1), a[O].reshape(-1)
+            lstm_slopes(i, f, c_tilde, o, c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc_prev.reshape(-1))
             _zero_masked(mask, at, apart, a)                                # a now holds da_t
             _copy_out(a, LEFT, at, apart, da)
             _product_back(tile, a, panels, WRITE, dh_prev)                  # all four gates read h_{t-1}
             _keep_real(dh_prev, mask, at, apart, dh)
             _keep_real(dc_prev, mask, at, apart, dc)
-
-
-@kernel
-def _lstm_slopes(gates, c_prev, c, dh, dc, dc_prev):
-    """gates i, f, c~, o <- da_i, da_f, da_c, da_o."""
-    wide_vectors()
-    i, f, c_tilde, o = gates[I], gates[F], gates[C], gates[O]
-    one = c.dtype.type(1)
-    for n in range(c.size):
-        tanh_c = tanh(c[n])
-        do = dh[n] * tanh_c                                                 # from (3)
-        dc_t = dc[n] + dh[n] * o[n] * (one - tanh_c * tanh_c)               # from (3)
-        di, df, dc_tilde = dc_t * c_tilde[n], dc_t * c_prev[n], dc_t * i[n]     # from (004.LSTM.C)
-        dc_prev[n] = dc_t * f[n]                                            # from (004.LSTM.C)
-        i[n] = di * i[n] * (one - i[n])                                     # from (004.LSTM.i)
-        f[n] = df * f[n] * (one - f[n])                                     # from (004.LSTM.f)
-        c_tilde[n] = dc_tilde * (one - c_tilde[n] * c_tilde[n])             # from (004.LSTM.C~)
-        o[n] = do * o[n] * (one - o[n])                                     # from (004.LSTM.o)
 
 
 @kernel
