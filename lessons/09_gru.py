@@ -168,9 +168,9 @@ show_source(GRU._products_backward, "kernels.reference.recurrent:gru_backward", 
 
 # %% [markdown]
 # ## A picture: starting again
-# $z$ holds, as $f$ in the LSTM (001.09.LSTM), with $1 - z$ for its $i$; and a GRU shows all that it holds. And $r$? Here $U_h$
-# turns the state like the hand of a clock, with $z$ near 0: each state is made anew of the last. A mark shall set it to twelve.
-# If $r$ stays near 1, the mark is but a push. Where $r$ falls to 0, the hand forgets where it stood.
+# $z$ holds, as $f$ in the LSTM (001.09.LSTM, 001.09.LSTMCell), with $1 - z$ for its $i$; and a GRU shows all that it holds. And
+# $r$? Here $U_h$ turns the state like the hand of a clock, with $z$ near 0: each state is made anew of the last. A mark shall
+# set it to twelve. If $r$ stays near 1, the mark is but a push. Where $r$ falls to 0, the hand forgets where it stood.
 
 # %%
 marks = np.isin(np.arange(50), [4, 18, 37])

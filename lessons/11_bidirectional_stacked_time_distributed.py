@@ -59,9 +59,10 @@ assert np.allclose(y_f[0], np.tanh(1)) and np.allclose(y_b[2], np.tanh(0)) and n
 
 # %% [markdown]
 # ## Forward: one on top of another, and one at every step
-# The upper layer reads the *sequence* that the lower one leaves, so all but the last need `return_sequences=True`:
+# The upper layer reads the *sequence* that the lower one leaves, so all but the last need `return_sequences=True`. And the
+# Dense has the same $V$ and $c$ at every step:
 # $$h^k_t = \tanh(h^{k-1}_t W^k + h^k_{t-1} U^k + b^k) \tag{004.Stacked}$$
-# $$o_t = h_t V + c \quad \text{at every } t \text{, with the same } V \text{ and } c \tag{001.09.TimeDistributed}$$
+# $$o_t = h_t V + c \tag{001.09.TimeDistributed}$$
 # Document 003 sets a Dense at every step like this. A Dense works on the last axis and would do the same alone. The wrapper is
 # for layers that would take the time axis for something else, such as a convolution on the pictures of a film (004.App.Video).
 

@@ -3,12 +3,11 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import activations, constraints, initializers, regularizers
 from nblayers.layers.base import InputSpec, Layer, Parameter
-from nblayers.random import SeedGenerator
+from nblayers.layers.recurrent.options import CellOptions
 
 
-class DenseCell(Layer):
+class DenseCell(CellOptions, Layer):
     r"""A step made of dense products: z = x W + h_{t-1} U + b, with one block of `units` columns for each gate.
 
     Arguments: those of `SimpleRNNCell`. A subclass sets `gates` and `states`, how many it has of each, and writes `forward` and
@@ -30,25 +29,10 @@ class DenseCell(Layer):
         super().__init__(**kwargs)
         if not isinstance(units, (int, np.integer)) or units <= 0:
             raise ValueError(f"{self.described}: expected units to be a positive whole number, got {units!r}")
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate <= 1:
-                raise ValueError(f"{self.described}: expected {name} between 0 and 1, got {rate!r}")
         self.units = int(units)
-        self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer: Any = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.seed = seed
-        self.seed_generator = SeedGenerator(seed)
+        self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
+                          recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
+                          dropout, recurrent_dropout, seed)
         self.output_size = self.units
         self._masks: tuple[Any, Any] = None, None
         self._drawn_for: Any = None
@@ -83,17 +67,7 @@ class DenseCell(Layer):
         return [self.xp.zeros((batch_size, self.units), self.dtype) for _ in range(self.states)]
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "activation": activations.serialize(self.activation),
-                "use_bias": self.use_bias, "kernel_initializer": initializers.serialize(self.kernel_initializer),
-                "recurrent_initializer": initializers.serialize(self.recurrent_initializer),
-                "bias_initializer": initializers.serialize(self.bias_initializer),
-                "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-                "recurrent_regularizer": regularizers.serialize(self.recurrent_regularizer),
-                "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-                "kernel_constraint": constraints.serialize(self.kernel_constraint),
-                "recurrent_constraint": constraints.serialize(self.recurrent_constraint),
-                "bias_constraint": constraints.serialize(self.bias_constraint),
-                "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
+        return {**super().get_config(), "units": self.units, **self._options_config()}
 
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""

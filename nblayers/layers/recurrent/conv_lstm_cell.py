@@ -3,15 +3,16 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import activations, constraints, initializers, regularizers
+from nblayers import activations
 from nblayers.layers import windows
 from nblayers.layers.base import InputSpec, Record, positive
 from nblayers.layers.convolution import sliding
+from nblayers.layers.recurrent.gates import LSTMGates
+from nblayers.layers.recurrent.options import CellOptions
 from nblayers.layers.spatial import SpatialLayer
-from nblayers.random import SeedGenerator
 
 
-class ConvLSTMCell(SpatialLayer):
+class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
     r"""One step of an LSTM whose inputs and states are sequences, images or volumes, and whose products are convolutions.
 
         a_t = W * x_t + b + U * h_{t-1}     (1)     the gates' channels side by side, in Keras' order i, f, c~, o
@@ -73,26 +74,11 @@ class ConvLSTMCell(SpatialLayer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"{self.described}: expected strides or dilation_rate of one, got strides={self.strides} together "
                              f"with dilation_rate={self.dilation_rate}")
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate <= 1:
-                raise ValueError(f"{self.described}: expected {name} between 0 and 1, got {rate!r}")
-        self.activation = activations.get(activation)
+        self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
+                          recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
+                          dropout, recurrent_dropout, seed)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self.use_bias = bool(use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer: Any = initializers.get(bias_initializer)
         self.unit_forget_bias = bool(unit_forget_bias)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.seed = seed
-        self.seed_generator = SeedGenerator(seed)
         self.input_spec = InputSpec(ndim=rank + 2)
         self._state_places: tuple[Any, ...] = (None,) * rank
         self._masks: tuple[Any, Any] | None = None
@@ -131,12 +117,6 @@ class ConvLSTMCell(SpatialLayer):
                                     constraint=self.bias_constraint) if self.use_bias else None
         self.input_spec = InputSpec(ndim=self.rank + 2, axes=dict(enumerate(input_shape[1:], start=1)))
 
-    def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
-        F, make = self.filters, self.bias_initializer
-        if not self.unit_forget_bias:
-            return make(shape, dtype=dtype)
-        return np.concatenate([make((F,), dtype=dtype), np.ones(F), make((2 * F,), dtype=dtype)])
-
     def _window(self, strides: Any, padding: Any, dilation: Any) -> sliding.Window:
         return sliding.Window(windows.three(strides, 1), windows.three(tuple(padding), 0), windows.three(dilation, 1))
 
@@ -163,15 +143,9 @@ class ConvLSTMCell(SpatialLayer):
 
     def get_config(self) -> dict[str, Any]:
         settings = {name: getattr(self, name) for name in (
-            "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "use_bias", "unit_forget_bias",
-            "dropout", "recurrent_dropout", "seed")}
-        for name in ("activation", "recurrent_activation"):
-            settings[name] = activations.serialize(getattr(self, name))
-        for kind in ("kernel", "recurrent", "bias"):
-            settings[f"{kind}_initializer"] = initializers.serialize(getattr(self, f"{kind}_initializer"))
-            settings[f"{kind}_regularizer"] = regularizers.serialize(getattr(self, f"{kind}_regularizer"))
-            settings[f"{kind}_constraint"] = constraints.serialize(getattr(self, f"{kind}_constraint"))
-        return {**super().get_config(), **settings}
+            "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "unit_forget_bias")}
+        return {**super().get_config(), **settings, **self._options_config(),
+                "recurrent_activation": activations.serialize(self.recurrent_activation)}
 
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""
@@ -226,7 +200,6 @@ class ConvLSTMCell(SpatialLayer):
 
     def forward(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         h_prev, c_prev = self._checked(states, inputs)
-        g, sigma, device = self.activation, self.recurrent_activation, self.device
         x, h_prev = self._volume(inputs), self._volume(h_prev)
         masks = self.dropout_masks(x, h_prev, training)
         x, h_prev = dropped(x, masks[0]), dropped(h_prev, masks[1])
@@ -235,35 +208,16 @@ class ConvLSTMCell(SpatialLayer):
         self.input_share(x, a_t)                                                # (1)
         self.state_share(h_prev, hidden)                                        # (1)
         a_t += hidden                                                           # (1)
-        a = a_i, a_f, a_c, a_o = [self._image(self.xp.ascontiguousarray(gate)) for gate in self.xp.split(a_t, 4, axis=-1)]
-        i = activations.evaluate(sigma, a_i, device)                            # (2)
-        f = activations.evaluate(sigma, a_f, device)                            # (3)
-        c_tilde = activations.evaluate(g, a_c, device)                          # (4)
-        o = activations.evaluate(sigma, a_o, device)                            # (5)
-        c = f * c_prev + i * c_tilde                                            # (6)
-        g_c = activations.evaluate(g, c, device)                                # (7)
-        h = o * g_c                                                             # (7)
+        a = [self._image(self.xp.ascontiguousarray(gate)) for gate in self.xp.split(a_t, 4, axis=-1)]
+        i, f, c_tilde, o, c, g_c, h = self._open(a, c_prev)                     # (2) to (7)
         self.cache = self.Cache(x, h_prev, c_prev, a, i, f, c_tilde, o, c, g_c, masks)
         return h, [h, c]
 
     def backward(self, dy: Any) -> tuple[Any, list[Any]]:
         dout, (dh, dc) = dy
         cache = self.cache
-        g, sigma, device = self.activation, self.recurrent_activation, self.device
-        a_i, a_f, a_c, a_o = cache.a
-        dh = dout + dh                                                          # h_t is the output and a state
-        do = dh * cache.g_c                                                     # from (7)
-        dc = dc + activations.differentiate(g, cache.c, cache.g_c, dh * cache.o, device)        # from (7)
-        df = dc * cache.c_prev                                                  # from (6)
-        dc_prev = dc * cache.f                                                  # from (6)
-        di = dc * cache.c_tilde                                                 # from (6)
-        dc_tilde = dc * cache.i                                                 # from (6)
-        da = self.xp.concatenate([self._volume(da_gate) for da_gate in (
-            activations.differentiate(sigma, a_i, cache.i, di, device),         # from (2)
-            activations.differentiate(sigma, a_f, cache.f, df, device),         # from (3)
-            activations.differentiate(g, a_c, cache.c_tilde, dc_tilde, device),     # from (4)
-            activations.differentiate(sigma, a_o, cache.o, do, device),         # from (5)
-        )], axis=-1)
+        da_gates, dc_prev = self._open_backward(cache.a, cache, dout + dh, dc)  # from (7) to (2); h_t is the output and a state
+        da = self.xp.concatenate([self._volume(gate) for gate in da_gates], axis=-1)
         dx, dh_prev = self.xp.empty_like(cache.x), self.xp.empty_like(cache.h_prev)
         self.input_share_backward(cache.x, da, dx)                              # from (1)
         self.add_recurrent_gradient(cache.h_prev, da)                           # from (1)

@@ -7,10 +7,11 @@ from nblayers import activations
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.fused import FusedRNN, flat, of_the_cell
+from nblayers.layers.recurrent.gates import LSTMGates
 from nblayers.layers.recurrent.steps import Steps
 
 
-class LSTMCell(DenseCell):
+class LSTMCell(LSTMGates, DenseCell):
     r"""One step of an LSTM. The weights hold the columns of the gates side by side, in Keras' order i, f, c~, o.
 
         z_t = x_t W + h_{t-1} U + b         (1)     [z_i z_f z_c z_o], what 004 writes W_i [h_{t-1}, x_t] + b_i, …
@@ -71,51 +72,25 @@ class LSTMCell(DenseCell):
         self.recurrent_activation = activations.get(recurrent_activation)
         self.unit_forget_bias = bool(unit_forget_bias)
 
-    def _initial_bias(self, shape: Any, dtype: Any = None) -> Any:
-        if not self.unit_forget_bias:
-            return super()._initial_bias(shape, dtype)
-        H, make = self.units, self.bias_initializer
-        return np.concatenate([make((H,), dtype=dtype), np.ones(H), make((2 * H,), dtype=dtype)])
-
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         return None if rate == 1 else super()._draw(rate, shape)            # as in Keras, whose SimpleRNN drops everything
 
     def forward(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         h_prev, c_prev = self._checked(states, inputs)
         masks = self.dropout_masks(inputs, h_prev, training)
-        g, sigma, device = self.activation, self.recurrent_activation, self.device
         z_t = self._product(inputs, self.kernel, masks[0]) + self._product(h_prev, self.recurrent_kernel, masks[1])     # (1)
         if self.bias is not None:
             z_t += self.bias.value                                              # (1)
-        z = z_i, z_f, z_c, z_o = self._blocks(z_t, 4)
-        i = activations.evaluate(sigma, z_i, device)                           # (2)
-        f = activations.evaluate(sigma, z_f, device)                           # (3)
-        c_tilde = activations.evaluate(g, z_c, device)                         # (4)
-        o = activations.evaluate(sigma, z_o, device)                           # (5)
-        c = f * c_prev + i * c_tilde                                            # (6)
-        g_c = activations.evaluate(g, c, device)                               # (7)
-        h = o * g_c                                                             # (7)
+        z = self._blocks(z_t, 4)
+        i, f, c_tilde, o, c, g_c, h = self._open(z, c_prev)                     # (2) to (7)
         self.cache = self.Cache(inputs, h_prev, c_prev, z, i, f, c_tilde, o, c, g_c, masks)
         return h, [h, c]
 
     def backward(self, dy: Any) -> tuple[Any, list[Any]]:
         dout, (dh, dc) = dy
         cache = self.cache
-        g, sigma, device = self.activation, self.recurrent_activation, self.device
-        z_i, z_f, z_c, z_o = cache.z
-        dh = dout + dh                                                          # h_t is the output and a state
-        do = dh * cache.g_c                                                     # from (7)
-        dc = dc + activations.differentiate(g, cache.c, cache.g_c, dh * cache.o, device)       # from (7)
-        df = dc * cache.c_prev                                                  # from (6)
-        dc_prev = dc * cache.f                                                  # from (6)
-        di = dc * cache.c_tilde                                                 # from (6)
-        dc_tilde = dc * cache.i                                                 # from (6)
-        dz = self.xp.concatenate([
-            activations.differentiate(sigma, z_i, cache.i, di, device),        # from (2)
-            activations.differentiate(sigma, z_f, cache.f, df, device),        # from (3)
-            activations.differentiate(g, z_c, cache.c_tilde, dc_tilde, device),        # from (4)
-            activations.differentiate(sigma, z_o, cache.o, do, device),        # from (5)
-        ], axis=1)
+        dz_gates, dc_prev = self._open_backward(cache.z, cache, dout + dh, dc)  # from (7) to (2); h_t is the output and a state
+        dz = self.xp.concatenate(dz_gates, axis=1)
         if self.bias is not None:
             self.bias.grad += dz.sum(axis=0)                                    # from (1)
         dx = self._product_backward(dz, cache.x, self.kernel, cache.masks[0])   # from (1)

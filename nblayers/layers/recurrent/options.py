@@ -1,0 +1,41 @@
+"""The arguments that all cells of the library have in common."""
+from typing import Any
+
+from nblayers import activations, constraints, initializers, regularizers
+from nblayers.random import SeedGenerator
+
+
+class CellOptions:
+    """Sets a cell's activation, bias, initializers, regularizers, constraints and dropout, and their configuration."""
+
+    described: Any
+
+    def _set_options(self, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
+                     bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
+                     kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
+                     recurrent_dropout: float, seed: int | None) -> None:
+        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
+            if not 0 <= rate <= 1:
+                raise ValueError(f"{self.described}: expected {name} between 0 and 1, got {rate!r}")
+        self.activation = activations.get(activation)
+        self.use_bias = bool(use_bias)
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.recurrent_initializer = initializers.get(recurrent_initializer)
+        self.bias_initializer: Any = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.dropout = dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.seed_generator = SeedGenerator(seed)
+
+    def _options_config(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"activation": activations.serialize(self.activation), "use_bias": self.use_bias}
+        for option, kind in (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints)):
+            for weight in ("kernel", "recurrent", "bias"):
+                settings[f"{weight}_{option}"] = kind.serialize(getattr(self, f"{weight}_{option}"))
+        return {**settings, "dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout, "seed": self.seed}
