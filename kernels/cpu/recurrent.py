@@ -61,6 +61,8 @@ def _run(part, weights, rows, *arguments):
 
 def _shares(rows, threads):
     """Where each thread's sequences begin and end, so that all have about as many steps."""
+    if rows[-1] == rows[0]:
+        return np.arange(threads + 1) * rows[0] // threads
     lengths = np.searchsorted(-rows, -np.arange(rows[0]))
     done = np.cumsum(lengths)
     return np.concatenate([[0], np.searchsorted(done, done[-1] * np.arange(1, threads) / threads) + 1, [rows[0]]])

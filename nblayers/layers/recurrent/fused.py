@@ -99,9 +99,14 @@ class FusedRNN(RNN):
     def _taken_apart(self, x: Any, mask: Any) -> tuple[Any, Any, Steps]:
         """The steps' inputs (B, T, D), or (N, D) of a packed batch, whether they are real (N,), and where they lie."""
         if isinstance(x, PackedSequence):
-            return x.data, self.xp.ones(len(x.data), bool), packed_steps(x.batch_sizes)
-        B, T, _ = x.shape
-        return x, self.xp.ones(B * T, bool) if mask is None else mask.reshape(-1), padded_steps(B, T)
+            x, steps = x.data, packed_steps(x.batch_sizes)
+        else:
+            steps = padded_steps(*x.shape[:2])
+        return x, steps.all_real(self.xp) if mask is None else mask.reshape(-1), steps
+
+    def _silences(self, mask: Any, steps: Steps) -> bool:
+        """Whether outputs at masked steps are set to 0."""
+        return self.zero_output_for_mask and mask is not steps.all_real(self.xp)
 
     def _dropped(self, x: Any, steps: Steps, h0: Any, training: bool) -> tuple[Any, Any]:
         """x after dropout, and the mask (B, D), the same at every step; None without dropout."""
@@ -132,7 +137,7 @@ class FusedRNN(RNN):
 
     def _output(self, h: Any, mask: Any, steps: Steps) -> Any:
         """What the layer returns of the states h."""
-        if self.zero_output_for_mask:
+        if self._silences(mask, steps):
             h = self.xp.where(mask.reshape(*h.shape[:-1], 1), h, 0)
         if not self.return_sequences:
             return self._last(h, steps).copy()
@@ -147,7 +152,7 @@ class FusedRNN(RNN):
         """Gradients as the kernel takes them: of every h_t (N, H), or (0, H), and copies of the last states'."""
         cache = self.cache
         dstates = [d.copy() for d in dstates] or [self.xp.zeros_like(cache.h0) for _ in self.state_size]
-        real = cache.mask.reshape(*cache.h.shape[:-1], 1) if self.zero_output_for_mask else None
+        real = cache.mask.reshape(*cache.h.shape[:-1], 1) if self._silences(cache.mask, cache.steps) else None
         if not self.return_sequences:
             dstates[0] += dy if real is None else self.xp.where(self._last(real, cache.steps), dy, 0)
             return self.xp.empty((0, self.units), self.dtype), dstates

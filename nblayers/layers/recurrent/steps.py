@@ -15,12 +15,19 @@ class Steps:
     def __init__(self, first: np.ndarray, rows: np.ndarray, apart: int) -> None:
         self.first, self.rows, self.apart = first, rows, apart
         self._on: dict[str, tuple[Any, Any, int]] = {}
+        self._all_real: dict[str, Any] = {}
 
     def on(self, xp: Any) -> tuple[Any, Any, int]:
         """first, rows and apart as kernels take them."""
         if xp.__name__ not in self._on:
             self._on[xp.__name__] = xp.asarray(self.first), xp.asarray(self.rows), self.apart
         return self._on[xp.__name__]
+
+    def all_real(self, xp: Any) -> Any:
+        """The mask (N,) of a batch without one; the same array each time, so that it can be told from one that was given."""
+        if xp.__name__ not in self._all_real:
+            self._all_real[xp.__name__] = xp.ones(int(self.rows.sum()), bool)
+        return self._all_real[xp.__name__]
 
     @property
     def padded(self) -> bool:
