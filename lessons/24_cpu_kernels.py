@@ -185,9 +185,8 @@ for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HE
                            ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "+= partial[")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
-show_source("kernels.reference.convolution:convolve", "kernels.cpu.convolution:_correlate_segments",
-            "kernels.cpu.convolution:_weight_gradient_by_segments", "kernels.cpu._tile:_write_tile",
-            "kernels.cpu._tile:_sum_over_runs")
+cpu = "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_write_tile", "_tile:_sum_over_runs"
+show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" for name in cpu))
 
 # %% [markdown]
 # ## A real task, and a picture: where does a training step's time go?
