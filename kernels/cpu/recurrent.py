@@ -5,6 +5,8 @@ What one step needs is copied into buffers (gate, row, unit) of the thread's own
 are long and the register tile adds its products straight into them. The recurrent weights are packed once for all steps.
 Formulas, shapes and the layout of the steps: kernels/reference/recurrent.py.
 """
+from functools import lru_cache
+
 import numpy as np
 from numba import prange
 
@@ -56,13 +58,13 @@ def _run(part, weights, rows, *arguments):
     if threads == 1:
         part(tile, 0, sequences, *arguments)
     else:
-        _share(address(part, weights.dtype, tile, 0, sequences, *arguments), tile, _shares(rows, threads), arguments)
+        _share(address(part, weights.dtype, tile, 0, sequences, *arguments), tile, _shares(rows.tobytes(), threads), arguments)
 
 
+@lru_cache(maxsize=256)
 def _shares(rows, threads):
-    """Where each thread's sequences begin and end, so that all have about as many steps."""
-    if rows[-1] == rows[0]:
-        return np.arange(threads + 1) * rows[0] // threads
+    """Where each thread's sequences begin and end, so that all have about as many steps; `rows` as bytes."""
+    rows = np.frombuffer(rows, np.int64)
     lengths = np.searchsorted(-rows, -np.arange(rows[0]))
     done = np.cumsum(lengths)
     return np.concatenate([[0], np.searchsorted(done, done[-1] * np.arange(1, threads) / threads) + 1, [rows[0]]])

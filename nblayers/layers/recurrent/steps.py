@@ -57,11 +57,20 @@ class Steps:
 
     def before(self, states: Any, initial: Any, go_backwards: bool, xp: Any) -> Any:
         """With which state (N, H) the walk came to each row of a packed batch, given those it left and the initial ones."""
-        t = self.step + 1 if go_backwards else self.step - 1
-        walked = (t >= 0) & (t < len(self.rows))
-        walked[walked] &= self.sequence[walked] < self.rows[t[walked]]
-        came_from = np.where(walked, self.first[np.where(walked, t, 0)] + self.sequence, 0)
-        return xp.where(xp.asarray(walked)[:, None], states[xp.asarray(came_from)], initial[xp.asarray(self.sequence)])
+        came_from, entered = self._came_from[go_backwards]
+        before = states[xp.asarray(came_from)]
+        before[xp.asarray(entered)] = initial[xp.asarray(self.sequence[entered])]
+        return before
+
+    @cached_property
+    def _came_from(self) -> dict[bool, tuple[np.ndarray, np.ndarray]]:
+        """For both ways: the row walked before each row, and the rows at which the walk enters a sequence."""
+        found = {}
+        for backwards, t in ((False, self.step - 1), (True, self.step + 1)):
+            inside = np.clip(t, 0, len(self.rows) - 1)
+            walked = (t == inside) & (self.sequence < self.rows[inside])
+            found[backwards] = np.where(walked, self.first[inside] + self.sequence, 0), np.nonzero(~walked)[0]
+        return found
 
 
 @lru_cache(maxsize=256)
@@ -72,5 +81,10 @@ def padded(batch: int, length: int) -> Steps:
 
 def packed(batch_sizes: Any) -> Steps:
     """The steps of a PackedSequence's data."""
-    rows = np.asarray(batch_sizes, np.int64)
+    return _packed(np.asarray(batch_sizes, np.int64).tobytes())
+
+
+@lru_cache(maxsize=256)
+def _packed(batch_sizes: bytes) -> Steps:
+    rows = np.frombuffer(batch_sizes, np.int64).copy()
     return Steps(np.concatenate([[0], np.cumsum(rows)[:-1]]), rows, 1)
