@@ -8,8 +8,8 @@ import numpy as np
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten
 from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
-from nblayers.layers.recurrent.fused import FusedRNN
-from nblayers.layers.recurrent.rnn import _first
+from nblayers.layers.recurrent.packed import TakesPacked
+from nblayers.layers.recurrent.rnn import RNN, _first
 from nblayers.layers.recurrent.states import apart
 from nblayers.utils.packing import PackedSequence
 
@@ -17,7 +17,7 @@ MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 SHARED = ("return_sequences", "return_state", "stateful")
 
 
-class Bidirectional(Layer):
+class Bidirectional(TakesPacked):
     r"""Two recurrent layers over one sequence, from its beginning and from its end, so that each output has seen all of it.
 
         y^f = forward\_layer(x)             (1)
@@ -162,7 +162,7 @@ class Bidirectional(Layer):
         """Gives a function that puts outputs in the forward layer's order; nothing is left to it where the layer does so."""
         if layer is self.forward_layer or not self.return_sequences:
             yield lambda y: y
-        elif isinstance(layer, FusedRNN) and layer.go_backwards:
+        elif isinstance(layer, RNN):
             layer._turned = True
             try:
                 yield lambda y: y
@@ -247,15 +247,6 @@ class Bidirectional(Layer):
 
     def _to_array(self, value: Any) -> Any:
         return self.forward_layer._to_array(value)
-
-    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
-        packed = self.cache.packed
-        if packed is None or not isinstance(shapes, tuple) or len(shapes) < 3:
-            return super()._to_gradient(dy, shapes)
-        if not (dy is None or isinstance(dy, PackedSequence)):
-            raise ValueError(f"{self.described}: backward expected a PackedSequence, as forward gave, got {type(dy).__name__}")
-        rows = (int(packed.batch_sizes.sum()), *shapes[2:])
-        return packed._replace(data=super()._to_gradient(None if dy is None else dy.data, rows))
 
     def _check_inputs(self, inputs: Any) -> None:
         if isinstance(inputs, PackedSequence):

@@ -3,15 +3,14 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import activations, regularizers
+from nblayers import activations
 from nblayers.layers.base import InputSpec, Record, auto_name
+from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.conv_lstm_cell import ConvLSTMCell, dropped, dropped_backward
-from nblayers.layers.recurrent.fused import of_the_cell
-from nblayers.layers.recurrent.rnn import RNN
 from nblayers.layers.windows import three
 
 
-class ConvLSTM(RNN):
+class ConvLSTM(CellLayer):
     r"""A convolutional LSTM of any rank, which a subclass sets.
 
         z_t = W * x_t + b                               (1)     does not need the step before: one convolution for all steps
@@ -40,15 +39,7 @@ class ConvLSTM(RNN):
 
     filters, kernel_size, strides, padding, data_format, dilation_rate = map(of_the_cell, (
         "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"))
-    activation, recurrent_activation, use_bias, unit_forget_bias = map(of_the_cell, (
-        "activation", "recurrent_activation", "use_bias", "unit_forget_bias"))
-    kernel_initializer, recurrent_initializer, bias_initializer = map(of_the_cell, (
-        "kernel_initializer", "recurrent_initializer", "bias_initializer"))
-    kernel_regularizer, recurrent_regularizer, bias_regularizer = map(of_the_cell, (
-        "kernel_regularizer", "recurrent_regularizer", "bias_regularizer"))
-    kernel_constraint, recurrent_constraint, bias_constraint = map(of_the_cell, (
-        "kernel_constraint", "recurrent_constraint", "bias_constraint"))
-    dropout, recurrent_dropout, seed = map(of_the_cell, ("dropout", "recurrent_dropout", "seed"))
+    recurrent_activation, unit_forget_bias = map(of_the_cell, ("recurrent_activation", "unit_forget_bias"))
 
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid",
                  data_format: str | None = None, dilation_rate: Any = 1, activation: Any = "tanh",
@@ -85,14 +76,9 @@ class ConvLSTM(RNN):
         output = (batch, length, *state[1:]) if self.return_sequences else state
         return [output, *states] if self.return_state else output
 
-    def get_config(self) -> dict[str, Any]:
-        own = super().get_config()
-        del own["cell"]
-        return {**self.cell.get_config(), **own, "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
-
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         cell, xp = self.cell, self.xp
-        if not self.fused or (training and cell.recurrent_dropout):
+        if not self._uses_kernel(training):
             return super()._run(x, states, mask, training)
         x, (h0, c0) = self._volumes(x), map(cell._volume, states)
         B, T = x.shape[:2]
@@ -151,11 +137,6 @@ class ConvLSTM(RNN):
         dy = self.cell._volume(dy)
         dh += self.xp.where(_by_image(mask[:, 0 if self.go_backwards else -1]), dy, 0) if self.zero_output_for_mask else dy
         return dy[:, None][:, :0]
-
-    @property
-    def _flips(self) -> bool:
-        """Whether outputs stand in the reverse of time's order."""
-        return self.go_backwards != self._turned
 
     def _volumes(self, x: Any) -> Any:
         """(B, T, …) in the layer's data format as (B, T, D, H, W, channels), contiguous."""

@@ -1,22 +1,17 @@
 """The layers whose walk through time is one kernel."""
 from typing import Any
 
-from nblayers import regularizers
 from nblayers.layers.base import InputSpec
 from nblayers.layers.recurrent.cell import DenseCell
-from nblayers.layers.recurrent.rnn import RNN
+from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
+from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.layers.recurrent.steps import Steps
 from nblayers.layers.recurrent.steps import packed as packed_steps
 from nblayers.layers.recurrent.steps import padded as padded_steps
 from nblayers.utils.packing import PackedSequence
 
 
-def of_the_cell(name: str) -> Any:
-    """A property that reads the cell's attribute of this name."""
-    return property(lambda self: getattr(self.cell, name), doc=f"`{name}` of the cell.")
-
-
-class FusedRNN(RNN):
+class FusedRNN(TakesPacked, CellLayer):
     r"""An RNN over a cell of the library that has a kernel for the whole sequence.
 
         z_t = x_t W + b                 (1)     does not need the step before: one product for all steps, outside the kernel
@@ -27,16 +22,7 @@ class FusedRNN(RNN):
     """
 
     cell: DenseCell
-    fused = False                   # whether there is a kernel for the cell's activations
-
-    units, activation, use_bias = map(of_the_cell, ("units", "activation", "use_bias"))
-    kernel_initializer, recurrent_initializer, bias_initializer = map(of_the_cell, (
-        "kernel_initializer", "recurrent_initializer", "bias_initializer"))
-    kernel_regularizer, recurrent_regularizer, bias_regularizer = map(of_the_cell, (
-        "kernel_regularizer", "recurrent_regularizer", "bias_regularizer"))
-    kernel_constraint, recurrent_constraint, bias_constraint = map(of_the_cell, (
-        "kernel_constraint", "recurrent_constraint", "bias_constraint"))
-    dropout, recurrent_dropout, seed = map(of_the_cell, ("dropout", "recurrent_dropout", "seed"))
+    units = of_the_cell("units")
 
     def __init__(self, cell: DenseCell, **kwargs: Any) -> None:
         super().__init__(cell, **kwargs)
@@ -45,11 +31,6 @@ class FusedRNN(RNN):
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
         self.input_spec = InputSpec(ndim=3, axes={2: self.cell.kernel.shape[0]})
-
-    def get_config(self) -> dict[str, Any]:
-        own = super().get_config()
-        cell = own.pop("cell")["config"]
-        return {**cell, **own, "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         if isinstance(sequences, PackedSequence):
@@ -85,16 +66,8 @@ class FusedRNN(RNN):
         dx = None if dx is None else packed._replace(data=dx)
         return [dx, *self._in_batch_order(packed, dstates)] if given else dx
 
-    @property
-    def _packed(self) -> PackedSequence | None:
-        """The packed batch of the last forward, without its data; None if it was no packed one."""
-        return getattr(self.cache, "packed", None)
-
     def _in_batch_order(self, packed: PackedSequence, states: list[Any]) -> list[Any]:
         return states if packed.unsorted_indices is None else [state[packed.unsorted_indices] for state in states]
-
-    def _uses_kernel(self, training: bool) -> bool:
-        return self.fused and not (training and self.cell.recurrent_dropout)
 
     def _taken_apart(self, x: Any, mask: Any) -> tuple[Any, Any, Steps]:
         """The steps' inputs (B, T, D), or (N, D) of a packed batch, whether they are real (N,), and where they lie."""
@@ -142,11 +115,6 @@ class FusedRNN(RNN):
         if not self.return_sequences:
             return self._last(h, steps).copy()
         return self.xp.ascontiguousarray(h[:, ::-1]) if h.ndim == 3 and self._flips else h
-
-    @property
-    def _flips(self) -> bool:
-        """Whether outputs stand in the order walked, which is not time's. Those of a packed batch stand in time's."""
-        return self.go_backwards and not self._turned
 
     def _arriving(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         """Gradients as the kernel takes them: of every h_t (N, H), or (0, H), and copies of the last states'."""
@@ -196,15 +164,6 @@ class FusedRNN(RNN):
         if isinstance(value, PackedSequence):
             return value._replace(data=super()._to_array(value.data))
         return super()._to_array(value)
-
-    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
-        packed = self._packed
-        if packed is None or not isinstance(shapes, tuple) or len(shapes) < 3:
-            return super()._to_gradient(dy, shapes)
-        rows = (int(packed.batch_sizes.sum()), self.units)
-        if not (dy is None or isinstance(dy, PackedSequence)):
-            raise ValueError(f"{self.described}: backward expected a PackedSequence, as forward gave, got {type(dy).__name__}")
-        return packed._replace(data=super()._to_gradient(None if dy is None else dy.data, rows))
 
     def _check_inputs(self, inputs: Any) -> None:
         if not isinstance(inputs, PackedSequence):

@@ -6,7 +6,8 @@ import numpy as np
 from nblayers import activations
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
-from nblayers.layers.recurrent.fused import FusedRNN, flat, of_the_cell
+from nblayers.layers.recurrent.cell_layer import of_the_cell
+from nblayers.layers.recurrent.fused import FusedRNN, flat
 from nblayers.layers.recurrent.gates import LSTMGates
 from nblayers.layers.recurrent.steps import Steps
 

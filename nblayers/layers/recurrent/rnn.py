@@ -209,6 +209,11 @@ class RNN(Layer):
             config = {**config, "cell": serialization.deserialize_keras_object(config["cell"], custom_objects)}
         return cls(**config)
 
+    @property
+    def _flips(self) -> bool:
+        """Whether outputs stand in the reverse of time's order; those of a packed batch never do."""
+        return self.go_backwards != self._turned
+
     def _walk(self, length: int) -> range:
         return range(length - 1, -1, -1) if self.go_backwards else range(length)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record
+from nblayers.layers.recurrent.calls import build_inside
 from nblayers.layers.recurrent.states import initial_states, output_shape, output_size, step
 
 
@@ -54,11 +55,7 @@ class StackedRNNCells(Layer):
 
     def build(self, input_shape: Any) -> None:
         for cell in self.cells:
-            if not cell.built:
-                cell.build(input_shape)
-                cell.built = True
-                for parameter in cell.weights:
-                    parameter.path = f"{self.name}/{parameter.path}"
+            build_inside(self, cell, input_shape)
             input_shape = output_shape(cell, input_shape[0])
 
     def get_initial_state(self, batch_size: int) -> list[list[Any]]:

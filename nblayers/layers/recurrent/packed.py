@@ -1,0 +1,22 @@
+"""Layers that take packed batches."""
+from typing import Any
+
+from nblayers.layers.base import Layer
+from nblayers.utils.packing import PackedSequence
+
+
+class TakesPacked(Layer):
+    """Remembers a packed batch as `cache.packed`, without its data; gradients of sequences are then packed alike."""
+
+    @property
+    def _packed(self) -> PackedSequence | None:
+        return getattr(self.cache, "packed", None)
+
+    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
+        packed = self._packed
+        if packed is None or not isinstance(shapes, tuple) or len(shapes) < 3:
+            return super()._to_gradient(dy, shapes)
+        if not (dy is None or isinstance(dy, PackedSequence)):
+            raise ValueError(f"{self.described}: backward expected a PackedSequence, as forward gave, got {type(dy).__name__}")
+        rows = (int(packed.batch_sizes.sum()), *shapes[2:])
+        return packed._replace(data=super()._to_gradient(None if dy is None else dy.data, rows))
