@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.activations import softmax, tanh
 from nblayers.config import (
     epsilon,
     floatx,
@@ -19,21 +20,9 @@ def dot(x: Any, y: Any) -> np.ndarray:
     return np.dot(np.asarray(x), np.asarray(y))
 
 
-def softmax(x: Any, axis: int = -1) -> np.ndarray:
-    """exp(x) divided by its sum along an axis."""
-    x = np.asarray(x)
-    exp = np.exp(x - x.max(axis=axis, keepdims=True))
-    return exp / exp.sum(axis=axis, keepdims=True)
-
-
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> np.ndarray:
     """The sum along one axis, several, or all."""
     return np.asarray(x).sum(axis=axis if axis is None or isinstance(axis, int) else tuple(axis), keepdims=keepdims)
-
-
-def tanh(x: Any) -> np.ndarray:
-    """The hyperbolic tangent of each element."""
-    return np.tanh(np.asarray(x))
 
 
 __all__ = ["clear_session", "dot", "epsilon", "floatx", "image_data_format", "set_epsilon", "set_floatx",

@@ -9,11 +9,12 @@ from nblayers import devices, initializers, layers
 from nblayers.layers import recurrent
 from nblayers.layers.base import Layer, Record, positive
 from nblayers.layers.recurrent.calls import backward_of, record_of
+from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
 from nblayers.utils.packing import PackedSequence
 
 
-class Recurrent(Layer):
+class Recurrent(TakesPacked):
     r"""What the three share.
 
     Layer l reads what layer l-1 gave; with `bidirectional` it is two walks, one from each end, side by side:
@@ -171,11 +172,6 @@ class Recurrent(Layer):
 
     def _batched(self, states: list[Any], single: bool) -> list[Any]:
         return [self.xp.ascontiguousarray(state[:, None]) if single else state for state in states]
-
-    def _to_array(self, value: Any) -> Any:
-        if isinstance(value, PackedSequence):
-            return value._replace(data=super()._to_array(value.data))
-        return super()._to_array(value)
 
     def _check_inputs(self, inputs: Any) -> None:
         data = _data(inputs)

@@ -8,7 +8,7 @@ import numpy as np
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten
 from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
-from nblayers.layers.recurrent.packed import TakesPacked
+from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.rnn import RNN, _first
 from nblayers.layers.recurrent.states import apart
 from nblayers.utils.packing import PackedSequence
@@ -17,7 +17,7 @@ MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 SHARED = ("return_sequences", "return_state", "stateful")
 
 
-class Bidirectional(TakesPacked):
+class Bidirectional(KeepsPacked):
     r"""Two recurrent layers over one sequence, from its beginning and from its end, so that each output has seen all of it.
 
         y^f = forward\_layer(x)             (1)

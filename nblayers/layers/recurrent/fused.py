@@ -4,14 +4,14 @@ from typing import Any
 from nblayers.layers.base import InputSpec
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
-from nblayers.layers.recurrent.packed import TakesPacked
+from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.steps import Steps
 from nblayers.layers.recurrent.steps import packed as packed_steps
 from nblayers.layers.recurrent.steps import padded as padded_steps
 from nblayers.utils.packing import PackedSequence
 
 
-class FusedRNN(TakesPacked, CellLayer):
+class FusedRNN(KeepsPacked, CellLayer):
     r"""An RNN over a cell of the library that has a kernel for the whole sequence.
 
         z_t = x_t W + b                 (1)     does not need the step before: one product for all steps, outside the kernel
@@ -159,11 +159,6 @@ class FusedRNN(TakesPacked, CellLayer):
         if self.cell.bias is not None:
             self.kernels.core.bias_backward(da, self.cell.bias.grad)                        # from (1)
         return self._input_backward(da)                                                     # from (1)
-
-    def _to_array(self, value: Any) -> Any:
-        if isinstance(value, PackedSequence):
-            return value._replace(data=super()._to_array(value.data))
-        return super()._to_array(value)
 
     def _check_inputs(self, inputs: Any) -> None:
         if not isinstance(inputs, PackedSequence):

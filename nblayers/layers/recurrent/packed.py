@@ -6,6 +6,15 @@ from nblayers.utils.packing import PackedSequence
 
 
 class TakesPacked(Layer):
+    """Of a packed batch the data become an array as other inputs do."""
+
+    def _to_array(self, value: Any) -> Any:
+        if isinstance(value, PackedSequence):
+            return value._replace(data=super()._to_array(value.data))
+        return super()._to_array(value)
+
+
+class KeepsPacked(TakesPacked):
     """Remembers a packed batch as `cache.packed`, without its data; gradients of sequences are then packed alike."""
 
     @property
