@@ -39,6 +39,7 @@ NARROW_HEIGHTS = (16, 14, 8, 4, 1) if VECTOR == 64 else (12, 8, 4, 2, 1)    # wh
 CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
 DOT_ROWS = 8 if VECTOR == 64 else 3
 FEW = 4                                 # so few columns are better summed along k
+REACH = {1: (1, 1), 2: (1, 2), 3: (3, 1), 4: (1, 4), 5: (5, 1), 6: (3, 2)}      # rows from an address: odd strides, scale
 
 
 class _Vector:
@@ -47,7 +48,7 @@ class _Vector:
     def __init__(self, context, builder, dtype):
         self.context, self.builder = context, builder
         self.number = context.get_value_type(dtype)
-        self.lanes = 8 * VECTOR // dtype.bitwidth
+        self.lanes, self.bytes = 8 * VECTOR // dtype.bitwidth, dtype.bitwidth // 8
         self.type = ir.VectorType(self.number, self.lanes)
         self.mask_type = ir.VectorType(ir.IntType(1), self.lanes)
         self.zero = ir.Constant(self.type, [0.0] * self.lanes)
@@ -103,31 +104,69 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ALIGN = ir.Constant(_I32, 4)
 
 
-def _sum_over_runs(builder, vector, cells, runs, length, step, products):
+class _Rows:
+    """Rows that lie a stride apart and are walked along together, all their addresses in a few registers.
+
+    An address may be a register plus another one times 1, 2, 4 or 8: with a stride, three and five strides it reaches seven
+    rows. `hidden` keeps LLVM from going from row to row by additions instead, of which each would wait for the one before.
+    """
+
+    def __init__(self, vector, first, stride, count):
+        self.vector, self.builder = vector, vector.builder
+        bytes_apart = self.builder.mul(stride, ir.Constant(_I64, vector.bytes))
+        self.apart = {odd: self.builder.mul(bytes_apart, ir.Constant(_I64, odd)) for odd, _ in REACH.values()}
+        self.firsts = [self.builder.gep(first, [self.builder.mul(stride, ir.Constant(_I64, r))])
+                       for r in range(0, count, len(REACH) + 1)]
+
+    def hidden(self, pointers):
+        """The same pointers, of which LLVM does not know where they come from."""
+        same = ir.InlineAsm(ir.FunctionType(pointers[0].type, [pointers[0].type]), "", "=r,0")
+        return [self.builder.call(same, [pointer]) for pointer in pointers]
+
+    def place(self, r, pointers=None):
+        """Pointer to row r, when the pointers to the rows of `firsts` have come so far."""
+        group, away = divmod(r, len(REACH) + 1)
+        pointer = (pointers or self.firsts)[group]
+        if not away:
+            return pointer
+        odd, scale = REACH[away]
+        units = self.builder.bitcast(pointer, ir.IntType(8 * scale).as_pointer())
+        return self.builder.bitcast(self.builder.gep(units, [self.apart[odd]]), pointer.type)
+
+
+def _sum_over_runs(builder, vector, cells, rows, a_steps, b, b_steps, runs, length, step, products):
     """Two loops, m < runs and k < length in steps, that add to a vector for each cell; returns the sums.
 
-    `products(m, k)` writes what is added, a pair of factors for each cell.
+    `rows` and the pointer b go on by their steps (for a run, for a step of k). `products(k, row pointers, b)` writes what is
+    added: a cell and two factors.
     """
     zero, one = ir.Constant(_I64, 0), ir.Constant(_I64, 1)
     before = builder.block
     run, loop, run_end, done = (builder.append_basic_block(name) for name in ("run", "k", "run_end", "done"))
+    ways = [*((first, *a_steps) for first in rows.firsts), (b, *b_steps)]
     builder.branch(run)
 
     builder.position_at_end(run)
     m = builder.phi(_I64)
     m.add_incoming(zero, before)
     sums = {cell: builder.phi(vector.type) for cell in cells}
+    starts = [builder.phi(b.type) for _ in ways]
     builder.branch(loop)
 
     builder.position_at_end(loop)
     k = builder.phi(_I64)
     k.add_incoming(zero, run)
     partial = {cell: builder.phi(vector.type) for cell in cells}
+    phis = [builder.phi(b.type) for _ in ways]
+    now = [*rows.hidden(phis[:-1]), phis[-1]]
     total = {}
-    for cell, x, weight in products(m, k):
+    for cell, x, weight in products(k, now[:-1], now[-1]):
         total[cell] = builder.fadd(builder.fmul(x, weight, flags=("fast",)), partial[cell], flags=("fast",))
     k_next = builder.add(k, ir.Constant(_I64, step))
     k.add_incoming(k_next, loop)
+    for phi, start, here, (_, _, along) in zip(phis, starts, now, ways, strict=True):
+        phi.add_incoming(start, run)
+        phi.add_incoming(builder.gep(here, [along]), loop)
     for cell in cells:
         partial[cell].add_incoming(sums[cell], run)
         partial[cell].add_incoming(total[cell], loop)
@@ -136,6 +175,9 @@ def _sum_over_runs(builder, vector, cells, runs, length, step, products):
     builder.position_at_end(run_end)
     m_next = builder.add(m, one)
     m.add_incoming(m_next, run_end)
+    for start, (first, to_next_run, _) in zip(starts, ways, strict=True):
+        start.add_incoming(first, before)
+        start.add_incoming(builder.gep(start, [to_next_run]), run_end)
     for cell in cells:
         sums[cell].add_incoming(vector.zero, before)
         sums[cell].add_incoming(total[cell], run_end)
@@ -174,29 +216,24 @@ def _write_tile(context, builder, kinds, args, rows, vectors, by_channel):
     masks = vector.masks(columns, vectors)
     lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
     a, b, start, c = (vector.data(kinds[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
-    a_rows = [builder.gep(a, [builder.mul(a_row, ir.Constant(_I64, r))]) for r in range(rows)]
+    a_rows, old_rows, c_rows = (_Rows(vector, *way, rows) for way in ((a, a_row), (start, start_row), (c, c_row)))
 
-    def place(row_stride, r, v):
-        return builder.add(builder.mul(row_stride, ir.Constant(_I64, r)), lanes[v])
-
-    def products(m, k):
-        b_row = builder.gep(b, [builder.add(builder.mul(m, b_run), builder.mul(k, b_k))])
-        weights = [vector.load(b_row, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
-        at = builder.add(builder.mul(m, a_run), builder.mul(k, a_k))
+    def products(k, a_now, b_now):
+        weights = [vector.load(b_now, lane, mask) for lane, mask in zip(lanes, masks, strict=True)]
         for r in range(rows):
-            number = builder.gep(a_rows[r], [at])
+            number = a_rows.place(r, a_now)
             x = None if by_channel else vector.splat(builder.load(number))
             for v in range(vectors):
                 yield (r, v), vector.load(number, lanes[v], masks[v]) if by_channel else x, weights[v]
 
     with builder.if_then(builder.icmp_signed(">=", builder.mul(runs, length), ir.Constant(_I64, LONG))):
         for r, v in cells:
-            vector.prefetch(c, place(c_row, r, v))
-    total = _sum_over_runs(builder, vector, cells, runs, length, 1, products)
+            vector.prefetch(c_rows.place(r), lanes[v])
+    total = _sum_over_runs(builder, vector, cells, a_rows, (a_run, a_k), b, (b_run, b_k), runs, length, 1, products)
     keep = vector.splat(add)
     for r, v in cells:
-        old = vector.load(start, place(start_row, r, v), builder.and_(masks[v], keep))
-        vector.store(builder.fadd(old, total[r, v]), c, place(c_row, r, v), masks[v])
+        old = vector.load(old_rows.place(r), lanes[v], builder.and_(masks[v], keep))
+        vector.store(builder.fadd(old, total[r, v]), c_rows.place(r), lanes[v], masks[v])
 
 
 def _make_dot_tile(rows, columns):
@@ -212,17 +249,18 @@ def _make_dot_tile(rows, columns):
             cells = [(r, v) for r in range(rows) for v in range(columns)]
             a, b, start, c = (vector.data(sig.args[i], args[i], args[i + 1]) for i in (0, 4, 10, 12))
 
-            def products(m, k):
+            a_rows, step = _Rows(vector, a, a_row, rows), ir.Constant(_I64, vector.lanes)
+
+            def products(k, a_now, b_now):
                 mask = vector.masks(builder.sub(length, k), 1)[0]
-                a_k = builder.gep(a, [builder.add(builder.mul(m, a_run), k)])
-                b_k = builder.gep(b, [builder.add(builder.mul(m, b_run), k)])
-                weights = [vector.load(b_k, builder.mul(b_n, ir.Constant(_I64, v)), mask) for v in range(columns)]
+                weights = [vector.load(b_now, builder.mul(b_n, ir.Constant(_I64, v)), mask) for v in range(columns)]
                 for r in range(rows):
-                    x = vector.load(a_k, builder.mul(a_row, ir.Constant(_I64, r)), mask)
+                    x = vector.load(a_rows.place(r, a_now), ir.Constant(_I64, 0), mask)
                     for v in range(columns):
                         yield (r, v), x, weights[v]
 
-            total = _sum_over_runs(builder, vector, cells, runs, length, vector.lanes, products)
+            total = _sum_over_runs(builder, vector, cells, a_rows, (a_run, step), b, (b_run, step), runs, length, vector.lanes,
+                                   products)
             for r, v in cells:
                 first = builder.load(builder.gep(start, [ir.Constant(_I64, v)]))
                 place = builder.add(builder.mul(c_row, ir.Constant(_I64, r)), ir.Constant(_I64, v))
