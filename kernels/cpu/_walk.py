@@ -181,33 +181,41 @@ def _pack_rows(w, at, w_c, w_n, channels, columns, panels, to, width):
 def gather(x, walk, t, group, scratch, at):
     """Copy what the windows of segment t see of a group's channels, zeros where they look out of the image."""
     image, od, i, j = segment(walk, t)
-    channels = walk.C // walk.groups
-    pixel = channels * max(walk.multiplier, 1)
     reps = walk.runs // (walk.KD * walk.KH)
     spread = walk.rows == 1
     lines = walk.KH if spread else (walk.rows - 1) * walk.stride_h + walk.KH
     count = walk.cols if reps > 1 else (walk.cols - 1) * walk.stride_w + walk.KW
+    step = walk.stride_w if reps > 1 else 1
+    size = count * (walk.C // walk.groups) * max(walk.multiplier, 1)
     for line in range(lines):
         y = i * walk.stride_h - walk.before_h + line * (walk.dilation_h if spread else 1)
         for kd in range(walk.KD):
             z = od * walk.stride_d - walk.before_d + kd * walk.dilation_d
             for kw in range(reps):
-                if 0 <= z < walk.D and 0 <= y < walk.H:
-                    row = ((image * walk.D + z) * walk.H + y) * walk.W
-                    first, step = j * walk.stride_w - walk.before_w + kw * walk.dilation_w, walk.stride_w if reps > 1 else 1
-                    lead = min(count, (step - 1 - first) // step if first < 0 else 0)       # pixels left of the image
-                    end = max(lead, min(count, (walk.W - first + step - 1) // step))
-                    _zeros(scratch, at, lead * pixel)
-                    if step == 1 and pixel == walk.C:
-                        _copy(x, (row + first + lead) * pixel, (end - lead) * pixel, scratch, at + lead * pixel)
-                    else:
-                        for q in range(lead, end):
-                            _copy_pixel(x, (row + first + q * step) * walk.C + group * channels, channels, walk.multiplier,
-                                        scratch, at + q * pixel)
-                    _zeros(scratch, at + end * pixel, (count - end) * pixel)
-                else:
-                    _zeros(scratch, at, count * pixel)
-                at += count * pixel
+                gather_row(x, walk, image, z, y, j * walk.stride_w - walk.before_w + kw * walk.dilation_w, step, count, group,
+                           scratch, at)
+                at += size
+
+
+@kernel
+def gather_row(x, walk, image, z, y, first, step, count, group, scratch, at):
+    """Copy `count` pixels of row y of plane z, from `first` on in steps, zeros where they lie out of the image."""
+    channels = walk.C // walk.groups
+    pixel = channels * max(walk.multiplier, 1)
+    if not (0 <= z < walk.D and 0 <= y < walk.H):
+        _zeros(scratch, at, count * pixel)
+        return
+    row = ((image * walk.D + z) * walk.H + y) * walk.W
+    lead = min(count, (step - 1 - first) // step if first < 0 else 0)           # pixels left of the image
+    end = max(lead, min(count, (walk.W - first + step - 1) // step))
+    _zeros(scratch, at, lead * pixel)
+    if step == 1 and pixel == walk.C:
+        _copy(x, (row + first + lead) * pixel, (end - lead) * pixel, scratch, at + lead * pixel)
+    else:
+        for q in range(lead, end):
+            _copy_pixel(x, (row + first + q * step) * walk.C + group * channels, channels, walk.multiplier,
+                        scratch, at + q * pixel)
+    _zeros(scratch, at + end * pixel, (count - end) * pixel)
 
 
 @kernel

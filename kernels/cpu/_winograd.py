@@ -3,11 +3,13 @@ r"""3 x 3 convolution of stride 1 with a quarter of the multiplications: Winogra
     Y  = A^T ((G g G^T) * (B^T d B)) A          (1)     d 6 x 6 numbers of the image, g 3 x 3 weights, Y 4 x 4 outputs
     dg = G^T ((A dY A^T) * (B^T d B)) G         (2)
 
-* multiplies element by element; over all channels each of the 36 elements becomes a matrix product for the register tile; in a
-volume the planes of a window (KD of them) count as more channels. B, G and A belong to the points 0, 1, -1, 2, -2 and infinity.
+* multiplies element by element; over all channels each of the 36 elements becomes a matrix product for the register tile, and
+in a volume each plane is turned once for all windows that see it. B, G and A belong to the points 0, 1, -1, 2, -2 and infinity.
 Their numbers up to 8 cost float32 a digit: 1e-5 of the largest output.
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
 """
+from functools import lru_cache
+
 import numpy as np
 from numba import prange
 
@@ -15,12 +17,15 @@ from ._call import address, call
 from ._jit import kernel, parallel_kernel
 from ._lanes import lanes_of, load, splat, store
 from ._tile import aligned_empty, column_product, product_address, tile_width
-from ._walk import first_output, gather, pack, segment
+from ._walk import first_output, gather_row, pack
 
-CACHED = 1 << 17            # turned numbers that are worked on together: they stay in the second-level cache
-FEWEST_TILES = 12           # of 4 x 4 outputs, worked on together or in all: fewer leave the register tile empty
+CACHED = 1 << 17            # turned numbers that a thread works on: they stay in the second-level cache;
+TOGETHER = 1 << 20          # or, at least, that all threads work on together where they would read too many turned weights
+DEEP = 16                   # planes of outputs that a block of a volume has at most
+FEWEST_TILES = 12           # of 4 x 4 outputs: fewer leave the register tile empty
 FEWEST_CHANNELS = 16        # fewer are turned to and fro for longer than they are multiplied; in and out together 48
-PRIVATE = 1 << 20           # turned weight gradients that each thread may keep for itself
+FEWEST_PIXELS = 4           # outputs for each channel: the weights are turned to and fro too
+PRIVATE = 1 << 18           # turned weights or gradients that each thread may read whole, or keep for itself
 
 
 def pays(walk):
@@ -29,64 +34,128 @@ def pays(walk):
     square = walk.KH == walk.KW == 3 and one
     plain = walk.groups == 1 and not walk.multiplier and walk.y_pixel == walk.N and min(walk.C, walk.N) >= FEWEST_CHANNELS
     enough = walk.KD * walk.C + walk.N >= 3 * FEWEST_CHANNELS
-    large = min(walk.OH, walk.OW) >= 8 and walk.images * walk.OD * walk.OH * walk.OW >= 16 * max(walk.KD * walk.C, walk.N)
-    cached = _tiles_together(walk) >= FEWEST_TILES and 36 * walk.KD * walk.C * walk.N <= PRIVATE
-    return square and plain and enough and large and cached
+    tiles, images = -(-walk.OH // 4) * -(-walk.OW // 4), walk.images * walk.OD
+    used = 8 * tiles <= walk.OH * walk.OW                       # of the tiles' outputs half or more lie in the image
+    large = images * tiles >= FEWEST_TILES and images * walk.OH * walk.OW >= FEWEST_PIXELS * max(walk.KD * walk.C, walk.N)
+    return square and plain and enough and used and large
 
 
-def _tiles_together(walk):
-    return CACHED // (36 * (walk.KD * walk.C + walk.N))
+def _turned_weights(walk):
+    return 36 * walk.KD * walk.C * walk.N
 
 
-def _in_tiles(walk):
-    """The same walk in segments of whole tiles, all of them gathered."""
-    most, needed = _tiles_together(walk), -(-walk.OW // 4)
-    rows, cols = 4 * max(1, min(-(-walk.OH // 4), most // needed)), 4 * min(needed, most)
-    line = walk.KD * (cols + 2) * walk.C
-    return walk._replace(rows=rows, cols=cols, segments=walk.images * walk.OD * -(-walk.OH // rows) * -(-walk.OW // cols),
-                         in_place=0, size=(rows + 2) * line, row=line, runs=3 * walk.KD, length=3 * walk.C)
+def _shared(walk):
+    """Whether all threads work on one block together, for there are too many turned weights to be read for every few tiles."""
+    return _turned_weights(walk) > PRIVATE
+
+
+@lru_cache(maxsize=1024)
+def in_blocks(walk, threads):
+    """The same walk in blocks of tiles: `rows` x `cols` outputs of `together` planes, and `size` numbers of a row of tiles.
+
+    Where planes do not meet in a window, the images count as the planes of one.
+    """
+    if walk.KD == walk.stride_d == 1 and walk.before_d == 0 and walk.D == walk.OD and walk.y_image == walk.OD * walk.y_plane:
+        walk = walk._replace(images=1, D=walk.images * walk.D, OD=walk.images * walk.OD)
+    across, down, planes = -(-walk.OW // 4), -(-walk.OH // 4), 1
+    if _shared(walk):
+        most = max(TOGETHER, _turned_weights(walk) // 2)
+    else:
+        most = min(CACHED, 36 * (walk.C + walk.N) * max(FEWEST_TILES, -(-walk.images * walk.OD * across * down // threads)))
+    if walk.KD > 1:
+        planes = _even(walk.OD, DEEP)
+        while planes > 1 and _numbers(walk, planes) > most:
+            planes = (planes + 1) // 2
+    most = max(1, most // _numbers(walk, planes))
+    cols = _even(across, most)
+    rows = _even(down, max(1, most // cols))
+    if walk.KD == 1:
+        planes = _even(walk.OD, max(1, most // (cols * rows)))
+    row = (4 * cols + 2) * walk.C
+    return walk._replace(rows=4 * rows, cols=4 * cols, together=planes, size=6 * row, row=row,
+                         segments=walk.images * -(-walk.OD // planes) * -(-down // rows) * -(-across // cols))
+
+
+def _even(count, most):
+    """The largest of the fewest equal parts of at most `most`."""
+    return -(-count // -(-count // most))
+
+
+def _numbers(walk, planes):
+    """How many turned numbers a tile of so many planes has."""
+    return 36 * (((planes - 1) * walk.stride_d + (walk.KD - 1) * walk.dilation_d + 1) * walk.C + planes * walk.N)
 
 
 def correlate(x, w, b, walk, weights, units, threads, panels, y):
-    walk = _in_tiles(walk)
+    walk = in_blocks(walk, threads)
     turned = aligned_empty(4 * panels.size, w.dtype)
     product = product_address(column_product, x.dtype)
     if threads == 1:
         pack(w, walk, weights, 0, units, panels)
-        _turn_weights(panels, walk.KD, walk.C, 0, units, turned)
-        _correlate_segments(product, x, turned, b, walk, 0, walk.segments, y)
-    else:
-        part = address(_correlate_segments, x.dtype, product, x, turned, b, walk, 0, walk.segments, y)
-        packing = address(pack, x.dtype, w, walk, weights, 0, units, panels)
-        turn = address(_turn_weights, x.dtype, panels, walk.KD, walk.C, 0, units, turned)
-        _correlate_parallel(part, packing, turn, product, x, w, b, walk, weights, units, threads, panels, turned, y)
+        turn_weights(panels, walk.KD, walk.C, 0, units, turned)
+        correlate_blocks(product, x, turned, b, walk, 0, walk.segments, y)
+        return
+    packing = address(pack, x.dtype, w, walk, weights, 0, units, panels)
+    turn = address(turn_weights, x.dtype, panels, walk.KD, walk.C, 0, units, turned)
+    _turn_weights_parallel(packing, turn, w, walk, weights, units, threads, panels, turned)
+    if not _shared(walk):
+        part = address(correlate_blocks, x.dtype, product, x, turned, b, walk, 0, walk.segments, y)
+        _correlate_apart(part, product, x, turned, b, walk, threads, y)
+        return
+    image_part, products = _room(walk, x)
+    turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
+    part = address(_multiply, x.dtype, product, image_part, turned, walk, 0, 0, threads, products)
+    back = address(_turn_outputs_back, x.dtype, products, b, walk, 0, 0, threads, y)
+    _correlate_together(turn, part, back, product, x, turned, b, walk, threads, image_part, products, y)
 
 
 def weight_gradient(x, dy, walk, threads, dw):
-    walk = _in_tiles(walk)
-    turned = np.zeros((threads, 36 * walk.KD * walk.C * walk.N), dw.dtype)
+    walk = in_blocks(walk, threads)
     product = product_address(column_product, x.dtype)
+    turned = np.zeros((1 if _shared(walk) else threads, _turned_weights(walk)), dw.dtype)
     if threads == 1:
-        _weight_gradient_segments(product, x, dy, walk, 0, walk.segments, turned[0])
+        _weight_gradient_blocks(product, x, dy, walk, 0, walk.segments, turned[0])
         _turn_gradient_back(turned, walk.KD, 0, walk.C * walk.N, dw)
-    else:
-        part = address(_weight_gradient_segments, x.dtype, product, x, dy, walk, 0, walk.segments, turned[0])
-        turn_back = address(_turn_gradient_back, x.dtype, turned, walk.KD, 0, walk.C * walk.N, dw)
-        _weight_gradient_parallel(part, turn_back, product, x, dy, walk, threads, turned, dw)
+        return
+    turn_back = address(_turn_gradient_back, x.dtype, turned, walk.KD, 0, walk.C * walk.N, dw)
+    if not _shared(walk):
+        part = address(_weight_gradient_blocks, x.dtype, product, x, dy, walk, 0, walk.segments, turned[0])
+        _weight_gradient_apart(part, turn_back, product, x, dy, walk, threads, turned, dw)
+        return
+    image_part, upstream = _room(walk, x)
+    turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
+    turn_up = address(_turn_upstream, x.dtype, dy, walk, 0, 0, threads, upstream)
+    part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned[0])
+    _weight_gradient_together(turn, turn_up, part, turn_back, product, x, dy, walk, threads, image_part, upstream, turned, dw)
 
 
 @parallel_kernel
-def _correlate_parallel(part, packing, turn, product, x, w, b, walk, weights, units, threads, panels, turned, y):
+def _turn_weights_parallel(packing, turn, w, walk, weights, units, threads, panels, turned):
     for s in prange(threads):
         first, last = s * units // threads, (s + 1) * units // threads
         call(packing, w, walk, weights, first, last, panels)
         call(turn, panels, walk.KD, walk.C, first, last, turned)
-    for s in prange(threads):
-        call(part, product, x, turned, b, walk, s * walk.segments // threads, (s + 1) * walk.segments // threads, y)
 
 
 @parallel_kernel
-def _weight_gradient_parallel(part, turn_back, product, x, dy, walk, threads, turned, dw):
+def _correlate_apart(part, product, x, weights, b, walk, threads, y):
+    for s in prange(threads):
+        call(part, product, x, weights, b, walk, s * walk.segments // threads, (s + 1) * walk.segments // threads, y)
+
+
+@parallel_kernel
+def _correlate_together(turn, part, back, product, x, weights, b, walk, threads, image_part, products, y):
+    for t in range(walk.segments):
+        for s in prange(threads):
+            call(turn, x, walk, t, s, threads, image_part)
+        for s in prange(threads):
+            call(part, product, image_part, weights, walk, t, s, threads, products)
+        for s in prange(threads):
+            call(back, products, b, walk, t, s, threads, y)
+
+
+@parallel_kernel
+def _weight_gradient_apart(part, turn_back, product, x, dy, walk, threads, turned, dw):
     for s in prange(threads):
         first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
         call(part, product, x, dy, walk, first, last, turned[s])
@@ -95,55 +164,100 @@ def _weight_gradient_parallel(part, turn_back, product, x, dy, walk, threads, tu
         call(turn_back, turned, walk.KD, s * size // threads, (s + 1) * size // threads, dw)
 
 
+@parallel_kernel
+def _weight_gradient_together(turn, turn_up, part, turn_back, product, x, dy, walk, threads, image_part, upstream, turned, dw):
+    for t in range(walk.segments):
+        for s in prange(threads):
+            call(turn, x, walk, t, s, threads, image_part)
+            call(turn_up, dy, walk, t, s, threads, upstream)
+        for s in prange(threads):
+            call(part, product, image_part, upstream, walk, t, s, threads, turned[0])
+    size = walk.C * walk.N
+    for s in prange(threads):
+        call(turn_back, turned, walk.KD, s * size // threads, (s + 1) * size // threads, dw)
+
+
 @kernel
-def _correlate_segments(product, x, weights, b, walk, first, last, y):
-    """The outputs of some segments, 4 x 4 at a time: (1)."""
-    most, width, channels = walk.rows * walk.cols // 16, tile_width(x), walk.KD * walk.C
-    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
-    products = np.empty(36 * most * walk.N, x.dtype)
+def correlate_blocks(product, x, weights, b, walk, first, last, y):
+    """The outputs of some blocks, 4 x 4 at a time: (1)."""
+    image_part, products = _room(walk, x)
     for t in range(first, last):
-        at, rows, cols, across, down = _turn_segment(x, walk, t, scratch, image_part)
-        tiles = across * down
-        for p in range(36):
-            for n in range(0, walk.N, width):
-                to = p * tiles * walk.N + n
-                call(product, image_part, p * tiles * channels, channels, 1, 0, tiles,
-                     weights, (n // width * 36 + p) * channels * width, width, 0, 1, channels,
-                     products, to, walk.N, products, to, walk.N, min(width, walk.N - n), False, 1, 0, 0)
-        _turn_outputs_back(products, b, walk.N, across, down, y, at, walk.y_row, walk.y_pixel, rows, cols)
+        _turn_image(x, walk, t, 0, 1, image_part)
+        _multiply(product, image_part, weights, walk, t, 0, 1, products)
+        _turn_outputs_back(products, b, walk, t, 0, 1, y)
 
 
 @kernel
-def _weight_gradient_segments(product, x, dy, walk, first, last, dturned):
-    """What some segments add to the turned weight gradients (36, C, N): the inner part of (2), summed over tiles."""
-    most, width, channels = walk.rows * walk.cols // 16, tile_width(x), walk.KD * walk.C
-    scratch, image_part = np.empty(walk.size, x.dtype), np.empty(36 * most * channels, x.dtype)
-    upstream = np.empty(36 * most * walk.N, x.dtype)
+def _weight_gradient_blocks(product, x, dy, walk, first, last, dturned):
+    """What some blocks add to the turned weight gradients (36, KD, C, N): the inner part of (2), summed over tiles."""
+    image_part, upstream = _room(walk, x)
     for t in range(first, last):
-        at, rows, cols, across, down = _turn_segment(x, walk, t, scratch, image_part)
-        tiles = across * down
-        _turn_upstream(dy, at, walk.N, walk.y_row, walk.y_pixel, rows, cols, across, down, upstream)
-        for p in range(36):
-            for n in range(0, walk.N, width):
-                to = p * channels * walk.N + n
-                call(product, image_part, p * tiles * channels, 1, channels, 0, channels,
-                     upstream, p * tiles * walk.N + n, walk.N, 0, 1, tiles,
-                     dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n), True, 1, 0, 0)
+        _turn_image(x, walk, t, 0, 1, image_part)
+        _turn_upstream(dy, walk, t, 0, 1, upstream)
+        _multiply_gradient(product, image_part, upstream, walk, t, 0, 1, dturned)
 
 
 @kernel
-def _turn_segment(x, walk, t, scratch, turned):
-    """Turn what segment t sees of the image. Returns where its outputs begin, its rows and columns, and its tiles each way."""
-    image, od, i, j = segment(walk, t)
-    rows, cols = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j)
-    across, down = (cols + 3) // 4, (rows + 3) // 4
-    gather(x, walk, t, 0, scratch, 0)
-    _turn_image(scratch, walk.KD, walk.C, walk.row, across, down, turned)
-    return first_output(walk, image, od, i, j), rows, cols, across, down
+def _room(walk, like):
+    """Where a block's turned image and its turned outputs go."""
+    tiles, width = walk.rows * walk.cols // 16, tile_width(like)
+    columns = (walk.N + width - 1) // width * width
+    seen = _planes_seen(walk, walk.together)
+    return np.empty(36 * seen * tiles * walk.C, like.dtype), np.empty(36 * walk.together * tiles * columns, like.dtype)
 
 
 @kernel
-def _turn_weights(panels, planes, channels, first, last, turned):
+def _block(walk, t):
+    """Image, first plane, first row and first column of the outputs of block t, and its planes and tiles down and across."""
+    wide, high, deep = -(-walk.OW // walk.cols), -(-walk.OH // walk.rows), -(-walk.OD // walk.together)
+    od, i, j = t // (wide * high) % deep * walk.together, t // wide % high * walk.rows, t % wide * walk.cols
+    planes, down, across = min(walk.together, walk.OD - od), min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j)
+    return t // (wide * high * deep), od, i, j, planes, (down + 3) // 4, (across + 3) // 4
+
+
+@kernel
+def _planes_seen(walk, planes):
+    """How many planes of the image the windows of neighbouring planes of outputs see."""
+    return (planes - 1) * walk.stride_d + (walk.KD - 1) * walk.dilation_d + 1
+
+
+@kernel
+def _multiply(product, image_part, weights, walk, t, part, parts, products):
+    """The sum over channels of (1), for a share of the 36 elements: -> (36, panel, plane, tile, column)."""
+    width = tile_width(products)
+    _, _, _, _, planes, down, across = _block(walk, t)
+    tiles, panels = down * across, (walk.N + width - 1) // width
+    seen = _planes_seen(walk, planes) * tiles * walk.C
+    rows, lines = (planes * tiles, 1) if walk.stride_d == 1 else (tiles, planes)
+    for p in range(36 * part // parts, 36 * (part + 1) // parts):
+        for n in range(panels):
+            to = (p * panels + n) * planes * tiles * width
+            call(product, image_part, p * seen, walk.C, 1, walk.dilation_d * tiles * walk.C, rows,
+                 weights, (n * 36 + p) * walk.KD * walk.C * width, width, walk.C * width, walk.KD, walk.C,
+                 products, to, width, products, to, width, min(width, walk.N - n * width), False,
+                 lines, walk.stride_d * tiles * walk.C, tiles * width)
+
+
+@kernel
+def _multiply_gradient(product, image_part, upstream, walk, t, part, parts, dturned):
+    """The sum over tiles of (2), for a share of the 36 elements: added to (36, plane, C, N)."""
+    width = tile_width(upstream)
+    _, _, _, _, planes, down, across = _block(walk, t)
+    tiles, panels = down * across, (walk.N + width - 1) // width
+    seen = _planes_seen(walk, planes) * tiles * walk.C
+    runs, length = (1, planes * tiles) if walk.stride_d == 1 else (planes, tiles)
+    for p in range(36 * part // parts, 36 * (part + 1) // parts):
+        for k in range(walk.KD):
+            for n in range(panels):
+                to = (p * walk.KD + k) * walk.C * walk.N + n * width
+                call(product, image_part, p * seen + k * walk.dilation_d * tiles * walk.C, 1, walk.C,
+                     walk.stride_d * tiles * walk.C, walk.C,
+                     upstream, (p * panels + n) * planes * tiles * width, width, tiles * width, runs, length,
+                     dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n * width), True, 1, 0, 0)
+
+
+@kernel
+def turn_weights(panels, planes, channels, first, last, turned):
     """G g G^T of some panels: (unit, 3 rows, plane, 3, channel, column) -> (unit, 36, plane, channel, column)."""
     width = tile_width(panels)
     step, plane, t = channels * width, planes * channels * width, np.empty(18 * width, panels.dtype)
@@ -158,58 +272,74 @@ def _turn_weights(panels, planes, channels, first, last, turned):
 
 
 @kernel
-def _turn_image(scratch, planes, C, row, across, down, turned):
-    """B^T d B of the tiles of a segment: (rows, planes, columns, C) -> (36, tile, planes, C)."""
-    lanes = lanes_of(scratch)
-    t, step = np.empty(36 * lanes, scratch.dtype), across * down * planes * C
-    for tile in range(across * down):
-        for k in range(planes):
-            at, to = tile // across * 4 * row + k * (row // planes) + tile % across * 4 * C, (tile * planes + k) * C
+def _turn_image(x, walk, t, part, parts, turned):
+    """B^T d B of a share of the rows of tiles of block t: x -> (36, plane, tile, C)."""
+    lanes, C = lanes_of(x), walk.C
+    image, od, i, j, planes, down, across = _block(walk, t)
+    rows = _planes_seen(walk, planes) * down
+    scratch, between, step = np.empty(walk.size, x.dtype), np.empty(36 * lanes, x.dtype), rows * across * C
+    for row in range(rows * part // parts, rows * (part + 1) // parts):
+        z, y = od * walk.stride_d - walk.before_d + row // down, i + row % down * 4 - walk.before_h
+        for line in range(6):
+            gather_row(x, walk, image, z, y + line, j - walk.before_w, 1, 4 * across + 2, 0, scratch, line * walk.row)
+        for tile in range(across):
+            at, to = tile * 4 * C, (row * across + tile) * C
             for c in range(0, C, lanes):
-                for j in range(6):
-                    _times_B(scratch, at + j * C + c, row, C - c, t, j * lanes, 6 * lanes, lanes)
-                for i in range(6):
-                    _times_B(t, i * 6 * lanes, lanes, lanes, turned, i * 6 * step + to + c, step, C - c)
+                for q in range(6):
+                    _times_B(scratch, at + q * C + c, walk.row, C - c, between, q * lanes, 6 * lanes, lanes)
+                for q in range(6):
+                    _times_B(between, q * 6 * lanes, lanes, lanes, turned, q * 6 * step + to + c, step, C - c)
 
 
 @kernel
-def _turn_upstream(dy, dy_at, N, dy_row, dy_pixel, rows, cols, across, down, turned):
-    """A dY A^T of the tiles of a segment, zeros beyond `rows` and `cols`: dy -> (36, tile, N)."""
+def _turn_upstream(dy, walk, t, part, parts, turned):
+    """A dY A^T of a share of the rows of tiles of block t, zeros beyond the image: dy -> (36, panel, plane, tile, column)."""
     lanes = lanes_of(dy)
-    t, step = np.empty(24 * lanes, dy.dtype), across * down * N
-    for tile in range(across * down):
-        top, side = tile // across * 4, tile % across * 4
-        for n in range(0, N, lanes):
-            left = N - n
-            for j in range(4):
-                inside, at = left if side + j < cols else 0, dy_at + top * dy_row + (side + j) * dy_pixel + n
-                _times_A(dy, at, dy_row, inside, rows - top, t, j * lanes, 4 * lanes, lanes)
-            for i in range(6):
-                _times_A(t, i * 4 * lanes, lanes, lanes, 4, turned, i * 6 * step + tile * N + n, step, left)
+    image, od, i, j, planes, down, across = _block(walk, t)
+    rows, panels = planes * down, (walk.N + lanes - 1) // lanes
+    between, size = np.empty(24 * lanes, dy.dtype), rows * across * lanes
+    for row in range(rows * part // parts, rows * (part + 1) // parts):
+        top = i + row % down * 4
+        for tile in range(across):
+            at = first_output(walk, image, od + row // down, top, j + 4 * tile)
+            for n in range(panels):
+                left, to = walk.N - n * lanes, n * size + (row * across + tile) * lanes
+                for q in range(4):
+                    inside = left if j + 4 * tile + q < walk.OW else 0
+                    _times_A(dy, at + q * walk.y_pixel + n * lanes, walk.y_row, inside, walk.OH - top,
+                             between, q * lanes, 4 * lanes, lanes)
+                for q in range(6):
+                    _times_A(between, q * 4 * lanes, lanes, lanes, 4, turned, to + q * 6 * panels * size, panels * size, lanes)
 
 
 @kernel
-def _turn_outputs_back(products, b, N, across, down, y, y_at, y_row, y_pixel, rows, cols):
-    """A^T (...) A + b of the tiles of a segment, as far as they lie within `rows` and `cols`: (36, tile, N) -> y."""
-    lanes, step = lanes_of(products), across * down * N
-    t = np.empty(24 * lanes, products.dtype)
-    for tile in range(across * down):
-        top, side = tile // across * 4, tile % across * 4
-        for n in range(0, N, lanes):
-            left, bias = N - n, load(b, n, N - n, b)
-            for j in range(6):
-                y0, y1, y2, y3 = _times_A_transposed(products, tile * N + n + j * step, 6 * step, left)
-                store(y0, t, j * lanes, lanes)
-                store(y1, t, (6 + j) * lanes, lanes)
-                store(y2, t, (12 + j) * lanes, lanes)
-                store(y3, t, (18 + j) * lanes, lanes)
-            for i in range(min(4, rows - top)):
-                y0, y1, y2, y3 = _times_A_transposed(t, i * 6 * lanes, lanes, lanes)
-                to = y_at + (top + i) * y_row + side * y_pixel + n
-                store(y0 + bias, y, to, left)
-                store(y1 + bias, y, to + y_pixel, left if side + 1 < cols else 0)
-                store(y2 + bias, y, to + 2 * y_pixel, left if side + 2 < cols else 0)
-                store(y3 + bias, y, to + 3 * y_pixel, left if side + 3 < cols else 0)
+def _turn_outputs_back(products, b, walk, t, part, parts, y):
+    """A^T (...) A + b of a share of the rows of tiles of block t, as far as they lie in the image."""
+    lanes = lanes_of(products)
+    image, od, i, j, planes, down, across = _block(walk, t)
+    rows, panels = planes * down, (walk.N + lanes - 1) // lanes
+    between, size = np.empty(24 * lanes, products.dtype), rows * across * lanes
+    for row in range(rows * part // parts, rows * (part + 1) // parts):
+        top = i + row % down * 4
+        for tile in range(across):
+            side = j + 4 * tile
+            at = first_output(walk, image, od + row // down, top, side)
+            for n in range(panels):
+                left, bias = walk.N - n * lanes, load(b, n * lanes, walk.N - n * lanes, b)
+                come, to = n * size + (row * across + tile) * lanes, at + n * lanes
+                for q in range(6):
+                    y0, y1, y2, y3 = _times_A_transposed(products, come + q * panels * size, 6 * panels * size, lanes)
+                    store(y0, between, q * lanes, lanes)
+                    store(y1, between, (6 + q) * lanes, lanes)
+                    store(y2, between, (12 + q) * lanes, lanes)
+                    store(y3, between, (18 + q) * lanes, lanes)
+                for q in range(min(4, walk.OH - top)):
+                    y0, y1, y2, y3 = _times_A_transposed(between, q * 6 * lanes, lanes, lanes)
+                    here = to + q * walk.y_row
+                    store(y0 + bias, y, here, left)
+                    store(y1 + bias, y, here + walk.y_pixel, left if side + 1 < walk.OW else 0)
+                    store(y2 + bias, y, here + 2 * walk.y_pixel, left if side + 2 < walk.OW else 0)
+                    store(y3 + bias, y, here + 3 * walk.y_pixel, left if side + 3 < walk.OW else 0)
 
 
 @kernel

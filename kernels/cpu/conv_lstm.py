@@ -85,9 +85,9 @@ def _packed(U, places, transposed):
     if not _winograd.pays(walk):
         part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 0, some)
         return Way(False, part, product, dots), walk, panels
-    walk, turned = _winograd._in_tiles(walk), aligned_empty(4 * panels.size, dtype)
-    _winograd._turn_weights(panels, walk.KD, walk.C, 0, units, turned)
-    part = address(_winograd._correlate_segments, dtype, product, some, turned, some, walk, 0, 0, some)
+    walk, turned = _winograd.in_blocks(walk, 1), aligned_empty(4 * panels.size, dtype)
+    _winograd.turn_weights(panels, walk.KD, walk.C, 0, units, turned)
+    part = address(_winograd.correlate_blocks, dtype, product, some, turned, some, walk, 0, 0, some)
     return Way(True, part, product, dots), walk, turned
 
 
