@@ -5,7 +5,8 @@
 for r < rows, n < columns. `a` is read where it lies, by any stride: a matrix, a transposed matrix, a row of a batch of
 sequences, or the windows of an image: a window is a run of numbers for each of its rows. `b` has its columns side by side: a
 row-major matrix, or a panel packed by `pack_columns`. One column of vectors is multiplied with one number of `a` at a time,
-so nothing has to be shuffled. `columns` may be fewer than the tile is wide: the rest is masked, neither read nor written.
+so nothing has to be shuffled. `columns` may be fewer than the tile is wide: the rest is masked, neither read nor written. A
+masked load takes the place of an addition, so whole tiles are written without masks.
 `start` may be c itself, or one row for all (start_row = 0), and counts only with `add`. All positions and strides count
 elements.
 """
@@ -72,8 +73,10 @@ class _Vector:
         single = self.builder.insert_element(undefined, value, ir.Constant(_I32, 0))
         return self.builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(_I32, self.lanes), [0] * self.lanes))
 
-    def masks(self, columns, vectors):
-        """For each of `vectors` side by side: which lanes lie within the first `columns`."""
+    def masks(self, columns, vectors, whole=False):
+        """For each of `vectors` side by side: which lanes lie within the first `columns`; None where all do."""
+        if whole:
+            return [None] * vectors
         left = self.splat(self.builder.trunc(columns, _I32))
         numbers = [list(range(v * self.lanes, (v + 1) * self.lanes)) for v in range(vectors)]
         return [self.builder.icmp_signed("<", ir.Constant(ir.VectorType(_I32, self.lanes), n), left) for n in numbers]
@@ -88,6 +91,8 @@ class _Vector:
     def load(self, pointer, offset, mask):
         """The vector at `offset`, zero where masked."""
         place = self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
+        if mask is None:
+            return self.builder.load(place, align=self.bytes)
         return self.builder.call(self._load, [place, _ALIGN, mask, self.zero])
 
     def sum(self, start, value):
@@ -97,7 +102,10 @@ class _Vector:
     def store(self, value, pointer, offset, mask):
         """Store where not masked."""
         place = self.builder.bitcast(self.builder.gep(pointer, [offset]), self.type.as_pointer())
-        self.builder.call(self._store, [value, place, _ALIGN, mask])
+        if mask is None:
+            self.builder.store(value, place, align=self.bytes)
+        else:
+            self.builder.call(self._store, [value, place, _ALIGN, mask])
 
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -198,9 +206,15 @@ def _make_tiles(heights, vectors, by_channel=False):
         signature = types.void(n, a, n, n, n, n, b, n, n, n, n, n, start, n, n, c, n, n, n, types.boolean)
 
         def codegen(context, builder, sig, args):
+            width = vectors * 8 * VECTOR // sig.args[1].dtype.bitwidth
             for rows in heights:
                 with builder.if_then(builder.icmp_signed("==", args[0], ir.Constant(_I64, rows))):
-                    _write_tile(context, builder, sig.args[1:], args[1:], rows, vectors, by_channel)
+                    all_columns = builder.icmp_signed("==", args[-2], ir.Constant(_I64, width))
+                    with builder.if_else(all_columns) as (whole, part):
+                        with whole:
+                            _write_tile(context, builder, sig.args[1:], args[1:], rows, vectors, by_channel, True)
+                        with part:
+                            _write_tile(context, builder, sig.args[1:], args[1:], rows, vectors, by_channel, False)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -208,12 +222,12 @@ def _make_tiles(heights, vectors, by_channel=False):
     return tile
 
 
-def _write_tile(context, builder, kinds, args, rows, vectors, by_channel):
-    """The tile of so many rows and vectors side by side, in LLVM's terms."""
+def _write_tile(context, builder, kinds, args, rows, vectors, by_channel, whole):
+    """The tile of so many rows and vectors side by side, all of them whole or not, in LLVM's terms."""
     _, _, a_row, a_k, a_run, _, _, b_k, b_run, runs, length, _, _, start_row, _, _, c_row, columns, add = args
     vector = _Vector(context, builder, kinds[0].dtype)
     cells = [(r, v) for r in range(rows) for v in range(vectors)]
-    masks = vector.masks(columns, vectors)
+    masks = vector.masks(columns, vectors, whole)
     lanes = [ir.Constant(_I64, v * vector.lanes) for v in range(vectors)]
     a, b, start, c = (vector.data(kinds[i], args[i], args[i + 1]) for i in (0, 5, 11, 14))
     a_rows, old_rows, c_rows = (_Rows(vector, *way, rows) for way in ((a, a_row), (start, start_row), (c, c_row)))
@@ -232,7 +246,7 @@ def _write_tile(context, builder, kinds, args, rows, vectors, by_channel):
     total = _sum_over_runs(builder, vector, cells, a_rows, (a_run, a_k), b, (b_run, b_k), runs, length, 1, products)
     keep = vector.splat(add)
     for r, v in cells:
-        old = vector.load(old_rows.place(r), lanes[v], builder.and_(masks[v], keep))
+        old = vector.load(old_rows.place(r), lanes[v], keep if whole else builder.and_(masks[v], keep))
         vector.store(builder.fadd(old, total[r, v]), c_rows.place(r), lanes[v], masks[v])
 
 
