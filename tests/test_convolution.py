@@ -64,6 +64,8 @@ def kernels_agree(geometry, dtype, rooms, rng, tolerance=None):
     rooms_agree("convolution", "convolve_transposed", [y, w, bias[1, :x.shape[-1]], *steps], [x.shape], **settings)
     before = rng.normal(size=w.shape).astype(dtype)
     rooms_agree("convolution", "convolve_weight_gradient", [x, y, *steps], [before], **settings)
+    no_bias, dbias = np.zeros(x.shape[-1], dtype), rng.normal(size=y.shape[-1]).astype(dtype)
+    rooms_agree("convolution", "convolve_backward", [x, w, no_bias, y, *steps], [before, dbias, x.shape], **settings)
 
 
 @geometries
@@ -750,6 +752,35 @@ def test_large_on_the_cpu_agrees_with_pytorch(case, rng):
         (run("convolve_weight_gradient", x, dy, out=np.zeros_like(w)), torch_w.grad.permute(2, 3, 4, 1, 0))]
     for ours, theirs in pairs:
         assert np.abs(ours - theirs.numpy()).max() <= 5e-5 * np.abs(theirs.numpy()).max()
+
+
+TOGETHER = {        # large enough that all three gradients of a part of dy are computed before the next
+    "depthwise": (5, (1, 61, 33), 70, 70, (1, 3, 3), (0, 1, 1), (1, 2, 2), 70),
+    "pointwise": (11, (1, 28, 28), 40, 72, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1),
+    "one long row": (1, (1, 1, 30000), 12, 40, (1, 1, 5), (0, 0, 1), (1, 1, 1), 1),
+    "volumes, groups": (2, (9, 30, 31), 12, 40, (3, 2, 3), (1, 1, 1), (1, 1, 1), 2),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", TOGETHER.values(), ids=TOGETHER)
+def test_all_gradients_at_once_are_those_one_by_one(case, dtype, rng, monkeypatch):
+    from kernels.cpu import convolution
+    B, image, C, F, taps, padding, dilation, groups = case
+    lengths = [n + 2 * p - (k - 1) * d for n, p, k, d in zip(image, padding, taps, dilation, strict=True)]
+    x, w, dy = (rng.normal(size=size).astype(dtype) for size in ((B, *image, C), (*taps, C // groups, F), (B, *lengths, F)))
+    window, zeros = ((1, 1, 1), padding, dilation, groups), np.zeros(C, dtype)
+    [dw] = run_kernel("cpu", "convolution", "convolve_weight_gradient", [x, dy, *window], [np.ones_like(w)])
+    [dx] = run_kernel("cpu", "convolution", "convolve_transposed", [dy, w, zeros, *window], [np.full_like(x, np.nan)])
+    db = 1 + dy.sum(axis=(0, 1, 2, 3), dtype="f8")
+    together, used = convolution._backward_together, []
+    monkeypatch.setattr(convolution, "_backward_together", lambda *arguments: used.append(1) or together(*arguments))
+    for bias in (np.ones(F, dtype), np.empty(0, dtype)):
+        results = run_kernel("cpu", "convolution", "convolve_backward", [x, w, zeros, dy, *window],
+                             [np.ones_like(w), bias, np.full_like(x, np.nan)])
+        for ours, apart in zip(results, (dw, db[:len(bias)], dx), strict=True):
+            assert np.abs(ours - apart).max(initial=0) <= (1e-10 if dtype == "float64" else 1e-4) * np.abs(apart).max(initial=0)
+    assert len(used) == 2
 
 
 def test_winograd_is_used_where_its_tests_say():

@@ -29,9 +29,11 @@ from ._tile import (
     tile_width,
 )
 from ._walk import PIXELS, Weights, first_output, first_window, gather, pack, panels_of, plan, segment, sums_along_channels
+from .core import bias_backward, bias_rows
 
 FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
 PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
+CHUNK = 1 << 16             # elements of dy that stay in the cache from one gradient to the next
 PRIVATE = 1 << 18           # elements of weight gradients that threads may keep for themselves and add up at the end
 
 
@@ -57,26 +59,36 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
 
 
 def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y):
-    """The outputs of each residue are a convolution of stride 1 over x, with those taps that end there, the last one first."""
+    threads = threads_for(x.size // w.shape[4] * w.size // groups, PARALLEL_FROM)
+    for part, walk, weights in _turned(x.shape, w, y.shape, strides, padding, dilation, groups, multiplier, threads):
+        if walk is None:                                                        # no window ends here: the bias alone
+            y[part] = b
+        else:
+            _correlate(x, w, b, walk, weights, threads, y)
+
+
+def _turned(x_shape, w, y_shape, strides, padding, dilation, groups, multiplier, threads):
+    """The outputs of each residue are a convolution of stride 1 over x, with those taps that end there, the last one first:
+    which outputs they are, its walk (None where no tap ends) and its weights."""
     _KD, KH, KW, channels, F = w.shape
-    N = y.shape[4]
-    threads = threads_for(x.size // F * w.size // groups, PARALLEL_FROM)
+    N = y_shape[4]
     way = (KH * KW * channels * F, KW * channels * F, channels * F)             # to the next tap
-    steps = (math.prod(y.shape[2:]), y.shape[3] * N, N)                         # to the next output
-    axes = (_residues(*sizes) for sizes in zip(y.shape[1:4], w.shape[:3], strides, dilation, padding, strict=True))
+    steps = (math.prod(y_shape[2:]), y_shape[3] * N, N)                         # to the next output
+    axes = (_residues(*sizes) for sizes in zip(y_shape[1:4], w.shape[:3], strides, dilation, padding, strict=True))
     for parts in product(*axes):
-        if any(part.taps == 0 for part in parts):                               # no window ends here: the bias alone
-            y[(slice(None), *(slice(part.first, None, s) for part, s in zip(parts, strides, strict=True)))] = b
+        outputs = (slice(None), *(slice(part.first, None, s) for part, s in zip(parts, strides, strict=True)))
+        if any(part.taps == 0 for part in parts):
+            yield outputs, None, None
             continue
-        places = (sum(part.first * step for part, step in zip(parts, steps, strict=True)), math.prod(y.shape[1:]),
+        places = (sum(part.first * step for part, step in zip(parts, steps, strict=True)), math.prod(y_shape[1:]),
                   *(s * step for s, step in zip(strides, steps, strict=True)))
-        walk = plan(x.shape, (len(y), *(part.count for part in parts), N), tuple(part.taps for part in parts), (1, 1, 1),
-                     tuple(part.dilation for part in parts), tuple(part.before for part in parts), groups, threads,
-                     multiplier=multiplier, places=None if strides == (1, 1, 1) else places)
+        walk = plan(x_shape, (y_shape[0], *(part.count for part in parts), N), tuple(part.taps for part in parts), (1, 1, 1),
+                    tuple(part.dilation for part in parts), tuple(part.before for part in parts), groups, threads,
+                    multiplier=multiplier, places=None if strides == (1, 1, 1) else places)
         at = sum(part.last_tap * step for part, step in zip(parts, way, strict=True))
         back = (-part.tap_step * step for part, step in zip(parts, way, strict=True))
         c, n = (F, 1) if multiplier else (1, F)                                 # w^T: from the filters to the channels
-        _correlate(x, w, b, walk, Weights(at, *back, c, n, F // groups), threads, y)
+        yield outputs, walk, Weights(at, *back, c, n, F // groups)
 
 
 def _kind(C, F, groups):
@@ -114,9 +126,14 @@ def _residues(m, k, s, d, p):
     return found
 
 
+def _panels(walk, units, dtype):
+    """Where the packed weights of a walk go."""
+    return aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // dtype.itemsize), dtype)
+
+
 def _correlate(x, w, b, walk, weights, threads, y):
     units = panels_of(walk, w.dtype)
-    panels = aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // w.itemsize), w.dtype)
+    panels = _panels(walk, units, w.dtype)
     x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     if _winograd.pays(walk):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
@@ -130,6 +147,74 @@ def _correlate(x, w, b, walk, weights, threads, y):
         part = address(_correlate_segments, x.dtype, product, dots, x1, panels, b, walk, 0, walk.segments, y1)
         packing = address(pack, x.dtype, w1, walk, weights, 0, units, panels)
         _correlate_parallel(part, packing, product, dots, x1, w1, b, walk, weights, units, threads, panels, y1)
+
+
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
+    F = dy.shape[4]
+    kind = _kind(x.shape[4], F, groups)
+    threads = threads_for(dy.size // F * w.size // kind[0], PARALLEL_FROM)
+    apart = dy.size < 4 * CHUNK or strides != (1, 1, 1) or dw.size * threads > PRIVATE or kind[1] > 1
+    if not apart:
+        [(_, back, weights)] = _turned(dy.shape, w, dx.shape, strides, padding, dilation, *kind, threads)
+        walk = plan(x.shape, dy.shape, dw.shape[:3], strides, dilation, padding, kind[0], threads, FEWER_PIXELS, kind[1])
+        apart = _winograd.pays(walk) or _winograd.pays(back)
+    if apart:
+        if db.size:
+            bias_backward(dy.reshape(-1, F), db)
+        convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
+        convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
+    else:
+        _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx)
+
+
+def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx):
+    """All three gradients of a chunk of dy, then those of the next: dy is read from memory once."""
+    dtype, units = w.dtype, panels_of(back, w.dtype)
+    panels = _panels(back, units, dtype)
+    pack(w.reshape(-1), back, weights, 0, units, panels)
+    product = product_address(channel_product if walk.multiplier else column_product, dtype)
+    dots, arrays = product_address(dot_product, dtype), (x.reshape(-1), dy.reshape(-1, dy.shape[4]), panels, zeros)
+    gradient = address(_weight_gradient_segments, dtype, product, arrays[0], arrays[0], walk, 0, 0, 0, 0, panels)
+    correlate = address(_correlate_segments, dtype, product, dots, arrays[0], panels, zeros, back, 0, 0, panels)
+    chunks = -(-dy.size // (CHUNK * threads)) * threads
+    inputs = gradient, correlate, product, dots, *arrays, walk, back, chunks
+    outputs = dw.reshape(-1), db, dx.reshape(-1)
+    if threads == 1:
+        _backward_chunks(*inputs, 0, chunks, *outputs)
+    else:
+        _backward_parallel(address(_backward_chunks, dtype, *inputs, 0, chunks, *outputs), threads, *inputs, *outputs)
+
+
+@parallel_kernel
+def _backward_parallel(part, threads, gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, dw, db, dx):
+    dws, dbs = np.zeros((threads, dw.size), dw.dtype), np.zeros((threads, db.size), db.dtype)
+    for s in prange(threads):
+        first, last = s * chunks // threads, (s + 1) * chunks // threads
+        call(part, gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, first, last,
+             dws[s], dbs[s], dx)
+    for s in range(threads):
+        _add(dws[s], dw)
+        _add(dbs[s], db)
+
+
+@kernel
+def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, first, last, dw, db, dx):
+    """Some of so many chunks of dy: the bias, (3) and (2) of the formula."""
+    width, upstream = tile_width(x), dy.reshape(-1)
+    units = walk.groups * ((walk.N // walk.groups + width - 1) // width)
+    for chunk in range(first, last):
+        if db.size:
+            bias_rows(dy, chunk * len(dy) // chunks, (chunk + 1) * len(dy) // chunks, db)
+        call(gradient, product, x, upstream, walk, chunk * walk.segments // chunks, (chunk + 1) * walk.segments // chunks,
+             0, units, dw)
+        call(correlate, product, dots, upstream, panels, zeros, back, chunk * back.segments // chunks,
+             (chunk + 1) * back.segments // chunks, dx)
+
+
+@kernel
+def _add(x, y):
+    for n in range(y.size):
+        y[n] += x[n]
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
@@ -207,8 +292,7 @@ def _weight_gradient_by_segments(part, product, x, dy, walk, units, threads, dw)
         first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
         call(part, product, x, dy, walk, first, last, 0, units, partial[s])
     for s in range(threads):
-        for n in range(dw.size):
-            dw[n] += partial[s, n]
+        _add(partial[s], dw)
 
 
 @kernel

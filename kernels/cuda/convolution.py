@@ -18,6 +18,7 @@ import math
 from numba import int32
 
 from ._compat import SIMULATED, THREADS, cuda
+from .core import bias_backward
 
 SIDE = 2 if SIMULATED else 16           # a block has SIDE x SIDE threads,
 EACH = 4                                # each with EACH x EACH sums
@@ -59,6 +60,13 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
         splits = max(1, min(_ceil(len(sums), 8 * STEP), ENOUGH_BLOCKS // (across * down * groups)))
         _tiled_weight_gradient[(across, down, groups * splits), (SIDE, SIDE)](
             x, sums, dw.shape[:3], strides, padding, dilation, groups, dy.shape[1:4], rows)
+
+
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
+    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
+    if db.size:
+        bias_backward(dy.reshape(-1, db.size), db)
+    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
 
 
 def _ceil(n, size):

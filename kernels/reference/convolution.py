@@ -14,6 +14,8 @@ convolution has as many groups as channels. In the `einsum`s g is the group, and
 """
 import numpy as np
 
+from .core import bias_backward
+
 
 def convolve(x, w, b, strides, padding, dilation, groups, y):
     """x (B, D, H, W, C), w (KD, KH, KW, C / groups, F), b (F,); strides, padding, dilation: s, p, d, three integers each
@@ -39,6 +41,15 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
     x, dy, dw = (_by_group(array, groups) for array in (x, dy, dw))
     for i, k, m in _paths(dy, dw, x, strides, padding, dilation):
         dw[k] += np.einsum("gc,gf->cgf", x[m], dy[i])                           # (3)
+
+
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
+    """All gradients of (1): x, w and dy as above, zeros (C,) for the bias of (2) -> added to dw and to db (F,), which is empty
+    where there is no bias; and dx like x."""
+    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
+    if len(db):
+        bias_backward(dy.reshape(-1, len(db)), db)
+    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
 
 
 def _paths(windows, taps, image, strides, padding, dilation):

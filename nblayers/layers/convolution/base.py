@@ -74,8 +74,6 @@ class Convolution(SpatialLayer):
         cache = self.cache
         dz = activations.differentiate(self.activation, cache.z, cache.y, dy, self.device)      # from (2)
         dz = self._volume(dz)
-        if self.bias is not None:
-            self.kernels.core.bias_backward(dz.reshape(-1, dz.shape[-1]), self.bias.grad)       # from (1): b is at every place
         dx = self.xp.empty_like(cache.x) if self.input_gradient else None
         self._convolve_backward(cache, dz, dx)                                                  # from (1)
         return None if dx is None else self._image(dx)

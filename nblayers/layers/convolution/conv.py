@@ -70,7 +70,8 @@ class Conv(Convolution):
         sliding.convolve(self, cache.x, self.kernel.value, self.bias, cache.window, self.groups, z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
-        sliding.convolve_backward(self, cache.x, self.kernel.value, cache.window, self.groups, dz, self.kernel.grad, dx)
+        w = self.kernel
+        sliding.convolve_backward(self, cache.x, w.value, self.bias, cache.window, self.groups, dz, w.grad, dx)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"filters": self.filters, "groups": self.groups}

@@ -55,7 +55,8 @@ class DepthwiseConv(Convolution):
         sliding.convolve(self, cache.x, self.kernel.value, self.bias, cache.window, cache.x.shape[-1], z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
-        sliding.convolve_backward(self, cache.x, self.kernel.value, cache.window, cache.x.shape[-1], dz, self.kernel.grad, dx)
+        x, w = cache.x, self.kernel
+        sliding.convolve_backward(self, x, w.value, self.bias, cache.window, x.shape[-1], dz, w.grad, dx)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"depth_multiplier": self.depth_multiplier}

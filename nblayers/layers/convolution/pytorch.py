@@ -51,7 +51,7 @@ class TorchConvolution(Convolution):
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         w = self._taps_first(self.weight.value)
         dw = self.xp.zeros_like(w)
-        self._slide_backward(self, cache.x, w, cache.window, self.groups, dz, dw, dx)
+        self._slide_backward(self, cache.x, w, self.bias, cache.window, self.groups, dz, dw, dx)
         self.weight.grad += self._taps_last(dw)
 
     def _taps_first(self, weight: Any) -> Any:

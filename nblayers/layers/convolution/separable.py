@@ -73,8 +73,8 @@ class SeparableConv(Convolution):
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
         x, h, w, v = cache.x, cache.h, self.depthwise_kernel, self.pointwise_kernel
         dh = self.xp.empty_like(h)
-        sliding.convolve_backward(self, h, v.value, sliding.POINT, 1, dz, v.grad, dh)                       # from (2)
-        sliding.convolve_backward(self, x, w.value, cache.window, x.shape[-1], dh, w.grad, dx)              # from (1)
+        sliding.convolve_backward(self, h, v.value, self.bias, sliding.POINT, 1, dz, v.grad, dh)            # from (2)
+        sliding.convolve_backward(self, x, w.value, None, cache.window, x.shape[-1], dh, w.grad, dx)        # from (1)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"filters": self.filters, "depth_multiplier": self.depth_multiplier}

@@ -27,12 +27,15 @@ def convolve(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y:
     layer.kernels.convolution.convolve(x, w, b, *window, groups, y)                                         # (1)
 
 
-def convolve_backward(layer: Any, x: Any, w: Any, window: Window, groups: int, dy: Any, dw: Any, dx: Any) -> None:
-    """Of `convolve`, given dy: added to dw, written to dx unless that is None."""
-    room = layer.kernels.convolution
-    room.convolve_weight_gradient(x, dy, *window, groups, _volume(dw, x, dy, groups))                       # from (1)
-    if dx is not None:
-        room.convolve_transposed(dy, _volume(w, x, dy, groups), _bias(layer, None, x), *window, groups, dx)     # from (1)
+def convolve_backward(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, dy: Any, dw: Any, dx: Any) -> None:
+    """Of `convolve`, given dy: added to dw and to the gradient of b, written to dx unless that is None."""
+    room, dw = layer.kernels.convolution, _volume(dw, x, dy, groups)
+    if dx is None:
+        _bias_backward(layer, b, dy)
+        room.convolve_weight_gradient(x, dy, *window, groups, dw)                                           # from (1)
+    else:
+        w, db = _volume(w, x, dy, groups), layer.xp.empty(0, dy.dtype) if b is None else b.grad
+        room.convolve_backward(x, w, _bias(layer, None, x), dy, *window, groups, dw, db, dx)                # from (1)
 
 
 def convolve_transposed(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, y: Any) -> None:
@@ -41,9 +44,11 @@ def convolve_transposed(layer: Any, x: Any, w: Any, b: Any, window: Window, grou
     layer.kernels.convolution.convolve_transposed(x, w, b, *window, groups, y)                              # (2)
 
 
-def convolve_transposed_backward(layer: Any, x: Any, w: Any, window: Window, groups: int, dy: Any, dw: Any, dx: Any) -> None:
-    """Of `convolve_transposed`, given dy: added to dw, written to dx unless that is None."""
+def convolve_transposed_backward(layer: Any, x: Any, w: Any, b: Any, window: Window, groups: int, dy: Any, dw: Any,
+                                 dx: Any) -> None:
+    """Of `convolve_transposed`, given dy: added to dw and to the gradient of b, written to dx unless that is None."""
     room = layer.kernels.convolution
+    _bias_backward(layer, b, dy)
     room.convolve_weight_gradient(dy, x, *window, groups, _volume(dw, dy, x, groups))                       # from (2)
     if dx is not None:
         room.convolve(dy, _volume(w, dy, x, groups), _bias(layer, None, x), *window, groups, dx)            # from (2)
@@ -52,6 +57,11 @@ def convolve_transposed_backward(layer: Any, x: Any, w: Any, window: Window, gro
 def _volume(w: Any, image: Any, windows: Any, groups: int) -> Any:
     """Weights as (KD, KH, KW, C / groups, F): a view."""
     return w.reshape(*three(w.shape[:-2], 1), image.shape[-1] // groups, windows.shape[-1])
+
+
+def _bias_backward(layer: Any, b: Any, dy: Any) -> None:
+    if b is not None:
+        layer.kernels.core.bias_backward(dy.reshape(-1, dy.shape[-1]), b.grad)              # from (1), (2): b is everywhere
 
 
 def _bias(layer: Any, b: Any, y: Any) -> Any:

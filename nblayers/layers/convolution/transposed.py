@@ -79,7 +79,8 @@ class ConvTranspose(Convolution):
         sliding.convolve_transposed(self, cache.x, self.kernel.value, self.bias, cache.window, 1, z)
 
     def _convolve_backward(self, cache: Any, dz: Any, dx: Any) -> None:
-        sliding.convolve_transposed_backward(self, cache.x, self.kernel.value, cache.window, 1, dz, self.kernel.grad, dx)
+        w = self.kernel
+        sliding.convolve_transposed_backward(self, cache.x, w.value, self.bias, cache.window, 1, dz, w.grad, dx)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"filters": self.filters, "output_padding": self.output_padding}

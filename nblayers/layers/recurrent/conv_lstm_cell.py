@@ -173,9 +173,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
     def input_share_backward(self, x: Any, dz: Any, dx: Any) -> None:
         """Add to the gradients of W and b, and write dx unless it is None."""
         groups = self._groups(x, self.kernel)
-        sliding.convolve_backward(self, x, self.kernel.value, self._input_window, groups, dz, self.kernel.grad, dx)
-        if self.bias is not None:
-            self.kernels.core.bias_backward(dz.reshape(-1, dz.shape[-1]), self.bias.grad)
+        sliding.convolve_backward(self, x, self.kernel.value, self.bias, self._input_window, groups, dz, self.kernel.grad, dx)
 
     @property
     def recurrent_volume(self) -> Any:
@@ -196,7 +194,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
     def add_recurrent_gradient(self, h_prev: Any, da: Any) -> None:
         """Add to the gradient of U."""
         U = self.recurrent_kernel
-        sliding.convolve_backward(self, h_prev, U.value, self._state_window, self._groups(h_prev, U), da, U.grad, None)
+        sliding.convolve_backward(self, h_prev, U.value, None, self._state_window, self._groups(h_prev, U), da, U.grad, None)
 
     def forward(self, inputs: Any, states: Any, training: bool = False) -> tuple[Any, list[Any]]:
         h_prev, c_prev = self._checked(states, inputs)
