@@ -27,7 +27,7 @@ def _compiled(function: Callable[..., Any], **flags: Any) -> Any:
     dispatcher = njit(**FLAGS, **flags)(function)
     if not config.DISABLE_JIT:
         index = dispatcher._cache._cache_file
-        index._source_stamp = (index._source_stamp, FINGERPRINT)
+        index._version = (index._version, index._source_stamp, FINGERPRINT)     # the one thing that is read of an older index
     return dispatcher
 
 

@@ -361,7 +361,7 @@ def column_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, 
         while r < rows:
             left = min(rows - r, MOST)
             at, row, step = a_at + line * a_line + r * a_row, a_row, a_k
-            old, to = start_at + r * start_row, c_at + line * c_line + r * c_row
+            old, to = start_at + (line * c_line if start_row else 0) + r * start_row, c_at + line * c_line + r * c_row
             if narrow:
                 height = NARROW_FIRST[left]
                 narrow_tiles(height, a, at, row, step, a_run, b, b_at, b_k, b_run, runs, length,
@@ -383,7 +383,8 @@ def channel_product(a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs,
         r = 0
         while r < rows:
             height = CHANNEL_FIRST[min(rows - r, MOST)]
-            at, old, to = a_at + line * a_line + r * a_row, start_at + r * start_row, c_at + line * c_line + r * c_row
+            at, to = a_at + line * a_line + r * a_row, c_at + line * c_line + r * c_row
+            old = start_at + (line * c_line if start_row else 0) + r * start_row
             channel_tiles(height, a, at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
                           start, old, start_row, c, to, c_row, columns, add)
             r += height

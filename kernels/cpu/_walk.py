@@ -13,6 +13,7 @@ from ._tile import FEW, VECTOR, WIDE, pack_columns, tile_width
 
 BAND = 1 << 16              # elements of a scratch: a band of rows, or several small images, in the second-level cache
 PIXELS = 1 << 9             # outputs that are worked on together
+FEW_TAPS = 9                # with more, a copy with zeros around costs a depthwise convolution less than its edges
 BALANCE = 4                 # pieces of work for each thread, so that all end at about the same time
 
 
@@ -71,8 +72,9 @@ def plan(x_shape, y_shape, taps, strides, dilation, before, groups, threads, pix
     KD, KH, KW = taps
     inside = all(p == 0 and (o - 1) * s + (k - 1) * d < n for n, o, k, s, d, p in
                  zip((D, H, W), (OD, OH, OW), taps, strides, dilation, before, strict=True))
-    unfold_rows, unfold_taps = KH > 1 and dilation[1] > 1, KW > 1 and dilation[2] > 1
-    in_place = inside and KD == groups == 1 and multiplier <= 1 and not (unfold_rows or unfold_taps)
+    by_channel = multiplier == 1 and (inside or KH * KW <= FEW_TAPS)            # `_depthwise.py` reads where the image lies
+    unfold_rows, unfold_taps = (k > 1 and d > 1 and not by_channel for k, d in ((KH, dilation[1]), (KW, dilation[2])))
+    in_place = by_channel or (inside and KD == groups == 1 and not (multiplier or unfold_rows or unfold_taps))
     channels = C * multiplier if multiplier else C // groups                    # of a pixel in the scratch
     copies = KD * (KW if unfold_taps else 1)
 
@@ -92,7 +94,7 @@ def plan(x_shape, y_shape, taps, strides, dilation, before, groups, threads, pix
     while rows > 1 and size(rows, cols) > BAND:
         rows = (rows + 1) // 2
     if in_place:
-        pixel, row, run_step, runs = strides[2] * C, strides[1] * W * C, W * C, KH
+        pixel, row, run_step, runs = strides[2] * C, strides[1] * W * C, W * C, KH * KD
     else:
         pixel = channels if unfold_taps else strides[2] * channels
         row, run_step, runs = strides[1] * copies * line(cols), line(cols), KH * copies

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import prange
 
-from . import _winograd
+from . import _depthwise, _winograd
 from ._call import address, call
 from ._jit import kernel, parallel_kernel, threads_for
 from ._tile import (
@@ -131,6 +131,15 @@ def _panels(walk, units, dtype):
     return aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // dtype.itemsize), dtype)
 
 
+def _parts(walk, dtype):
+    """The register tiles for a walk, and the kernels that compute outputs and weight gradients with them."""
+    product = product_address(channel_product if walk.multiplier else column_product, dtype)
+    dots = product_address(dot_product, dtype)
+    if walk.multiplier == 1 and walk.in_place:
+        return product, dots, _depthwise.correlate, _depthwise.weight_gradient
+    return product, dots, _correlate_segments, _weight_gradient_segments
+
+
 def _correlate(x, w, b, walk, weights, threads, y):
     units = panels_of(walk, w.dtype)
     panels = _panels(walk, units, w.dtype)
@@ -138,13 +147,12 @@ def _correlate(x, w, b, walk, weights, threads, y):
     if _winograd.pays(walk):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
         return
-    product = product_address(channel_product if walk.multiplier else column_product, x.dtype)
-    dots = product_address(dot_product, x.dtype)
+    product, dots, correlate, _ = _parts(walk, x.dtype)
     if threads == 1:
         pack(w1, walk, weights, 0, units, panels)
-        _correlate_segments(product, dots, x1, panels, b, walk, 0, walk.segments, y1)
+        correlate(product, dots, x1, panels, b, walk, 0, walk.segments, y1)
     else:
-        part = address(_correlate_segments, x.dtype, product, dots, x1, panels, b, walk, 0, walk.segments, y1)
+        part = address(correlate, x.dtype, product, dots, x1, panels, b, walk, 0, walk.segments, y1)
         packing = address(pack, x.dtype, w1, walk, weights, 0, units, panels)
         _correlate_parallel(part, packing, product, dots, x1, w1, b, walk, weights, units, threads, panels, y1)
 
@@ -172,10 +180,10 @@ def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx
     dtype, units = w.dtype, panels_of(back, w.dtype)
     panels = _panels(back, units, dtype)
     pack(w.reshape(-1), back, weights, 0, units, panels)
-    product = product_address(channel_product if walk.multiplier else column_product, dtype)
-    dots, arrays = product_address(dot_product, dtype), (x.reshape(-1), dy.reshape(-1, dy.shape[4]), panels, zeros)
-    gradient = address(_weight_gradient_segments, dtype, product, arrays[0], arrays[0], walk, 0, 0, 0, 0, panels)
-    correlate = address(_correlate_segments, dtype, product, dots, arrays[0], panels, zeros, back, 0, 0, panels)
+    arrays = x.reshape(-1), dy.reshape(-1, dy.shape[4]), panels, zeros
+    product, dots, correlate, gradient = _parts(walk, dtype)
+    gradient = address(gradient, dtype, product, arrays[0], arrays[0], walk, 0, 0, 0, 0, panels)
+    correlate = address(correlate, dtype, product, dots, arrays[0], panels, zeros, back, 0, 0, panels)
     chunks = -(-dy.size // (CHUNK * threads)) * threads
     inputs = gradient, correlate, product, dots, *arrays, walk, back, chunks
     outputs = dw.reshape(-1), db, dx.reshape(-1)
@@ -228,11 +236,11 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
     if _winograd.pays(walk):
         _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
         return
-    product = product_address(channel_product if multiplier else column_product, x.dtype)
+    product, _, _, gradient = _parts(walk, x.dtype)
     if threads == 1:
-        _weight_gradient_segments(product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
+        gradient(product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
         return
-    part = address(_weight_gradient_segments, x.dtype, product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
+    part = address(gradient, x.dtype, product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
     if dw.size * threads > PRIVATE and units >= threads:
         _weight_gradient_by_columns(part, product, x1, dy1, walk, units, threads, dw1)
     else:
