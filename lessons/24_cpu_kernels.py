@@ -110,9 +110,10 @@ print("in its machine code:", found[0])
 # ## Five: a tile in registers
 # Each multiply-add still takes two loads ($w$, $y$) and a store; in a tick a core can do two multiply-adds, but only two loads
 # and a store. So keep $y$ in registers until its sum is done, and use several times what was loaded: $R$ points times $V$
-# vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32, AVX2 has 16: hence
-# 14 or 6 points times 2 vectors. Python has no word for a register: the library's tile is written in LLVM's language. It reads
-# each row of a window, a *run* of numbers, where it lies. A tile of 14 × 32 reads a tenth of a number for each multiply-add.
+# vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32, AVX2 16: hence 14
+# or 6 points times 2 vectors. Python has no word for a register: the tile is written in LLVM's language. It reads each row of a
+# window, a *run* of numbers, where it lies. Read the machine code, too: LLVM went to each point by an addition, waiting for the
+# one before, until we wrote an address as a register plus 1, 2, 4 or 8 times another. Masks cost time, too.
 
 # %%
 def tiles_of(rows):
@@ -165,8 +166,7 @@ measure("7 all cores", all_cores, x, packed, 576 * WIDTH, WIDTH)
 # before either writes, and a share is lost: a **race**, which comes and goes. The cure: for each thread a `dw`, then their sum.
 #
 # The library's kernel gives the same numbers, its layer our gradient; the lines printed first are your steps. It does more:
-# edges (masked columns, tiles of five heights), strides, dilation, groups; padding, copied in bands into a scratch that the
-# cache holds. (In large pictures with many channels a 3 × 3 window takes a quarter of the multiplications: `_winograd.py`.)
+# edges, strides, groups; padding, copied into a scratch in the cache; 3 × 3 windows in a quarter of the steps (`_winograd.py`).
 
 # %%
 u, v, dy = (rng.integers(-3, 4, shape).astype(float) for shape in ((1, 4, 4, 2), (3, 3, 2, 3), (1, 2, 2, 3)))
@@ -182,7 +182,7 @@ layer.set_weights([v, np.zeros(3)])
 check_derivative("dx", layer.backward(dy), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
 assert np.array_equal(layer.kernel.grad, dw)
 for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HEIGHTS ="), ("5", _tile, "fmul(x, w"),
-                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "+= partial[")):
+                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "_add(partial")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
 cpu = "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_write_tile", "_tile:_sum_over_runs"

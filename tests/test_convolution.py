@@ -783,6 +783,25 @@ def test_all_gradients_at_once_are_those_one_by_one(case, dtype, rng, monkeypatc
     assert len(used) == 2
 
 
+def test_the_turns_of_winograd_are_its_matrices(rng):
+    from kernels.cpu import _turns
+    from kernels.cpu._lanes import LANE_BYTES
+    G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+    B_T = np.array([[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0],
+                    [0, 4, 0, -5, 0, 1]])
+    A = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]])
+    d, g = rng.normal(size=6), rng.normal(size=3)
+    np.testing.assert_allclose(A.T @ ((G @ g) * (B_T @ d)), np.correlate(d, g), rtol=1e-12, atol=1e-12)     # F(4, 3) itself
+    lanes, target = LANE_BYTES // 8, np.empty((6, LANE_BYTES // 8))
+    image, weights, upstream = (rng.normal(size=(count, lanes)) for count in (6, 3, 4))
+    _turns.times_B(image.reshape(-1), 0, lanes, lanes, target.reshape(-1), 0, lanes, lanes)
+    np.testing.assert_allclose(target, B_T @ image, rtol=1e-12, atol=1e-12)
+    _turns.times_G(weights.reshape(-1), 0, lanes, target.reshape(-1), 0, lanes)
+    np.testing.assert_allclose(target, G @ weights, rtol=1e-12, atol=1e-12)
+    _turns.times_A(upstream.reshape(-1), 0, lanes, lanes, 4, target.reshape(-1), 0, lanes, lanes)
+    np.testing.assert_allclose(target, A @ upstream, rtol=1e-12, atol=1e-12)
+
+
 def test_winograd_is_used_where_its_tests_say():
     from kernels.cpu import _winograd
     from kernels.cpu._walk import plan

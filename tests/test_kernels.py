@@ -156,3 +156,27 @@ def test_an_edited_helper_makes_the_cache_stale(tmp_path):
     (room / "_jit.py").write_text(flags.replace('"nsz", ', ""))
     assert flags != (room / "_jit.py").read_text()
     assert run() == (2, "compiled")
+
+
+PAIR = """
+from typing import NamedTuple
+from ._jit import kernel
+
+class Pair(NamedTuple):
+    a: int
+    b: int
+
+@kernel
+def write(x, pair):
+    x[0] = pair.b
+"""
+
+
+def test_a_cache_with_types_that_are_gone_is_not_read(tmp_path):
+    shutil.copytree(HOUSE, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    planted = tmp_path / "kernels" / "cpu" / "planted.py"
+    for name in ("Pair", "Couple"):
+        planted.write_text(PAIR.replace("Pair", name))
+        code = (f"import numpy as np; from kernels.cpu.planted import write, {name}\n"
+                f"x = np.zeros(1); write(x, {name}(1, 2)); print(x[0])")
+        assert run_python(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == "2.0"

@@ -36,15 +36,16 @@ def _outputs(product, x, panels, b, walk, image, place, planes, rows, columns, l
     width, taps = tile_width(x), walk.KH * walk.KD * walk.KW
     for kd in range(planes[0], planes[1]):
         at, next_pixel, next_line, next_column, next_row = _windows(walk, image, place, (kd, rows[0], columns[0]))
-        way = pixels, next_pixel, walk.y_pixel, lines, next_line, walk.y_row
+        rows_of_tile = pixels, next_pixel, walk.y_pixel, lines, next_line, walk.y_row
         if pixels == 1:                                 # an edge: the tile goes down its lines
-            way = lines, next_line, walk.y_row, 1, 0, 0
+            rows_of_tile = lines, next_line, walk.y_row, 1, 0, 0
+        count, a_row, c_row, others, a_line, c_line = rows_of_tile
         for n in range(0, walk.N, width):
             tap = n * taps + ((rows[0] * walk.KD + kd) * walk.KW + columns[0]) * width
-            start, start_at, start_row = (b, n, 0) if kd == planes[0] else (y, to + n, way[2])
-            call(product, x, at + n, way[1], next_column, next_row, way[0],
+            start, start_at, start_row = (b, n, 0) if kd == planes[0] else (y, to + n, c_row)
+            call(product, x, at + n, a_row, next_column, next_row, count,
                  panels, tap, width, walk.KD * walk.KW * width, rows[1] - rows[0], columns[1] - columns[0],
-                 start, start_at, start_row, y, to + n, way[2], min(width, walk.N - n), True, way[3], way[4], way[5])
+                 start, start_at, start_row, y, to + n, c_row, min(width, walk.N - n), True, others, a_line, c_line)
 
 
 @kernel
@@ -61,7 +62,6 @@ def weight_gradient(product, x, dy, walk, first, last, first_unit, last_unit, dw
     width = tile_width(x)
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
-        planes = _taps(od, walk.D, walk.KD, walk.stride_d, walk.dilation_d, walk.before_d)
         bottom, right = min(i + walk.rows, walk.OH), min(j + walk.cols, walk.OW)
         for n in range(first_unit * width, min(last_unit * width, walk.N), width):
             for kh in range(walk.KH):
@@ -70,13 +70,22 @@ def weight_gradient(product, x, dy, walk, first, last, first_unit, last_unit, dw
                 left = j if lines > 0 else right
                 while left < right:
                     pixels, columns = _alike(left, right, walk.W, walk.KW, walk.stride_w, walk.dilation_w, walk.before_w)
-                    for kd in range(planes[0], planes[1] if columns[0] < columns[1] else planes[0]):
-                        at, next_pixel, next_line, next_column, _ = _windows(walk, image, (od, top, left), (kd, kh, columns[0]))
-                        up, to = first_output(walk, image, od, top, left), ((kd * walk.KH + kh) * walk.KW + columns[0]) * walk.N
-                        call(product, x, at + n, next_column, next_pixel, next_line, columns[1] - columns[0],
-                             dy, up + n, walk.y_pixel, walk.y_row, lines, pixels,
-                             dw, to + n, walk.N, dw, to + n, walk.N, min(width, walk.N - n), True, 1, 0, 0)
+                    if columns[0] < columns[1]:
+                        _gradients(product, x, dy, walk, image, (od, top, left), kh, columns, lines, pixels, n, dw)
                     left += pixels
+
+
+@kernel
+def _gradients(product, x, dy, walk, image, place, kh, columns, lines, pixels, n, dw):
+    """(3) for a row of taps, summed over some lines of some pixels that see the same ones."""
+    up = first_output(walk, image, place[0], place[1], place[2]) + n
+    planes = _taps(place[0], walk.D, walk.KD, walk.stride_d, walk.dilation_d, walk.before_d)
+    for kd in range(planes[0], planes[1]):
+        at, next_pixel, next_line, next_column, _ = _windows(walk, image, place, (kd, kh, columns[0]))
+        to = ((kd * walk.KH + kh) * walk.KW + columns[0]) * walk.N + n
+        call(product, x, at + n, next_column, next_pixel, next_line, columns[1] - columns[0],
+             dy, up, walk.y_pixel, walk.y_row, lines, pixels,
+             dw, to, walk.N, dw, to, walk.N, min(tile_width(x), walk.N - n), True, 1, 0, 0)
 
 
 @kernel
@@ -93,16 +102,10 @@ def _windows(walk, image, place, tap):
 @kernel
 def _alike(place, end, n, k, s, d, before):
     """How many outputs from `place` on see the same taps of an axis of n, and those: the first and the one behind the last."""
-    whole, behind = _whole(n, k, s, d, before)
+    whole, behind = (before + s - 1) // s, (n - 1 - (k - 1) * d + before) // s + 1      # those that see all taps
     if whole <= place < behind:
         return min(end, behind) - place, (0, k)
     return 1, _taps(place, n, k, s, d, before)
-
-
-@kernel
-def _whole(n, k, s, d, before):
-    """The first output that sees all taps, and the one behind the last."""
-    return max(0, (before + s - 1) // s), (n - 1 - (k - 1) * d + before) // s + 1
 
 
 @kernel

@@ -17,6 +17,7 @@ from ._call import address, call
 from ._jit import kernel, parallel_kernel
 from ._lanes import lanes_of, load, splat, store
 from ._tile import aligned_empty, column_product, product_address, tile_width
+from ._turns import times_A, times_A_transposed, times_B, times_G, times_G_transposed
 from ._walk import first_output, gather_row, pack
 
 CACHED = 1 << 17            # turned numbers that a thread works on: they stay in the second-level cache;
@@ -26,6 +27,7 @@ FEWEST_TILES = 12           # of 4 x 4 outputs: fewer leave the register tile em
 FEWEST_CHANNELS = 16        # fewer are turned to and fro for longer than they are multiplied; in and out together 48
 FEWEST_PIXELS = 4           # outputs for each channel: the weights are turned to and fro too
 PRIVATE = 1 << 18           # turned weights or gradients that each thread may read whole, or keep for itself
+MOST = 1 << 24              # turned weights that there may be at all: memory for them is four times that for the weights
 
 
 def pays(walk):
@@ -37,7 +39,7 @@ def pays(walk):
     tiles, images = -(-walk.OH // 4) * -(-walk.OW // 4), walk.images * walk.OD
     used = 8 * tiles <= walk.OH * walk.OW                       # of the tiles' outputs half or more lie in the image
     large = images * tiles >= FEWEST_TILES and images * walk.OH * walk.OW >= FEWEST_PIXELS * max(walk.KD * walk.C, walk.N)
-    return square and plain and enough and used and large
+    return square and plain and enough and used and large and _turned_weights(walk) <= MOST
 
 
 def _turned_weights(walk):
@@ -266,9 +268,9 @@ def turn_weights(panels, planes, channels, first, last, turned):
             for c in range(channels):
                 at, to = unit * 9 * plane + k * 3 * step + c * width, unit * 36 * plane + k * step + c * width
                 for j in range(3):
-                    _times_G(panels, at + j * step, 3 * plane, t, j * width, 3 * width)
+                    times_G(panels, at + j * step, 3 * plane, t, j * width, 3 * width)
                 for i in range(6):
-                    _times_G(t, i * 3 * width, width, turned, to + i * 6 * plane, plane)
+                    times_G(t, i * 3 * width, width, turned, to + i * 6 * plane, plane)
 
 
 @kernel
@@ -286,9 +288,9 @@ def _turn_image(x, walk, t, part, parts, turned):
             at, to = tile * 4 * C, (row * across + tile) * C
             for c in range(0, C, lanes):
                 for q in range(6):
-                    _times_B(scratch, at + q * C + c, walk.row, C - c, between, q * lanes, 6 * lanes, lanes)
+                    times_B(scratch, at + q * C + c, walk.row, C - c, between, q * lanes, 6 * lanes, lanes)
                 for q in range(6):
-                    _times_B(between, q * 6 * lanes, lanes, lanes, turned, q * 6 * step + to + c, step, C - c)
+                    times_B(between, q * 6 * lanes, lanes, lanes, turned, q * 6 * step + to + c, step, C - c)
 
 
 @kernel
@@ -306,10 +308,10 @@ def _turn_upstream(dy, walk, t, part, parts, turned):
                 left, to = walk.N - n * lanes, n * size + (row * across + tile) * lanes
                 for q in range(4):
                     inside = left if j + 4 * tile + q < walk.OW else 0
-                    _times_A(dy, at + q * walk.y_pixel + n * lanes, walk.y_row, inside, walk.OH - top,
+                    times_A(dy, at + q * walk.y_pixel + n * lanes, walk.y_row, inside, walk.OH - top,
                              between, q * lanes, 4 * lanes, lanes)
                 for q in range(6):
-                    _times_A(between, q * 4 * lanes, lanes, lanes, 4, turned, to + q * 6 * panels * size, panels * size, lanes)
+                    times_A(between, q * 4 * lanes, lanes, lanes, 4, turned, to + q * 6 * panels * size, panels * size, lanes)
 
 
 @kernel
@@ -328,13 +330,13 @@ def _turn_outputs_back(products, b, walk, t, part, parts, y):
                 left, bias = walk.N - n * lanes, load(b, n * lanes, walk.N - n * lanes, b)
                 come, to = n * size + (row * across + tile) * lanes, at + n * lanes
                 for q in range(6):
-                    y0, y1, y2, y3 = _times_A_transposed(products, come + q * panels * size, 6 * panels * size, lanes)
+                    y0, y1, y2, y3 = times_A_transposed(products, come + q * panels * size, 6 * panels * size, lanes)
                     store(y0, between, q * lanes, lanes)
                     store(y1, between, (6 + q) * lanes, lanes)
                     store(y2, between, (12 + q) * lanes, lanes)
                     store(y3, between, (18 + q) * lanes, lanes)
                 for q in range(min(4, walk.OH - top)):
-                    y0, y1, y2, y3 = _times_A_transposed(between, q * 6 * lanes, lanes, lanes)
+                    y0, y1, y2, y3 = times_A_transposed(between, q * 6 * lanes, lanes, lanes)
                     here = to + q * walk.y_row
                     store(y0 + bias, y, here, left)
                     store(y1 + bias, y, here + walk.y_pixel, left if side + 1 < walk.OW else 0)
@@ -356,87 +358,13 @@ def _turn_gradient_back(turned, planes, first, last, dw):
                     part = part + load(turned[s], (p * planes + k) * size + n, left, dw)
                 store(part, total, p * lanes, lanes)
             for j in range(6):
-                g0, g1, g2 = _times_G_transposed(total, j * lanes, 6 * lanes)
+                g0, g1, g2 = times_G_transposed(total, j * lanes, 6 * lanes)
                 store(g0, t, j * lanes, lanes)
                 store(g1, t, (6 + j) * lanes, lanes)
                 store(g2, t, (12 + j) * lanes, lanes)
             for i in range(3):
-                g0, g1, g2 = _times_G_transposed(t, i * 6 * lanes, lanes)
+                g0, g1, g2 = times_G_transposed(t, i * 6 * lanes, lanes)
                 at = (k * 9 + i * 3) * size + n
                 store(load(dw, at, left, dw) + g0, dw, at, left)
                 store(load(dw, at + size, left, dw) + g1, dw, at + size, left)
                 store(load(dw, at + 2 * size, left, dw) + g2, dw, at + 2 * size, left)
-
-
-@kernel
-def _times_G(g, at, step, target, to, to_step):
-    """Six numbers G g of three, in every column of a tile."""
-    number, width = g.dtype.type, lanes_of(g)
-    g0, g1, g2 = load(g, at, width, g), load(g, at + step, width, g), load(g, at + 2 * step, width, g)
-    quarter, sixth, twelfth = splat(number(1 / 4), g), splat(number(1 / 6), g), splat(number(1 / 12), g)
-    minus, twenty_fourth = splat(number(-1 / 6), g), splat(number(1 / 24), g)
-    ends, even = minus * (g0 + g2), twenty_fourth * g0 + sixth * g2
-    store(quarter * g0, target, to, width)
-    store(ends + minus * g1, target, to + to_step, width)
-    store(ends + sixth * g1, target, to + 2 * to_step, width)
-    store(even + twelfth * g1, target, to + 3 * to_step, width)
-    store(even + splat(number(-1 / 12), g) * g1, target, to + 4 * to_step, width)
-    store(g2, target, to + 5 * to_step, width)
-
-
-@kernel
-def _times_G_transposed(u, at, step):
-    """Three numbers G^T u of six, in every lane."""
-    number, width = u.dtype.type, lanes_of(u)
-    u0, u1, u2 = load(u, at, width, u), load(u, at + step, width, u), load(u, at + 2 * step, width, u)
-    u3, u4, u5 = load(u, at + 3 * step, width, u), load(u, at + 4 * step, width, u), load(u, at + 5 * step, width, u)
-    sixth, minus, one = splat(number(1 / 6), u), splat(number(-1 / 6), u), splat(number(-1), u)
-    inner, outer = minus * (u1 + u2), u3 + u4
-    g0 = splat(number(1 / 4), u) * u0 + (inner + splat(number(1 / 24), u) * outer)
-    g1 = sixth * (u2 + one * u1) + splat(number(1 / 12), u) * (u3 + one * u4)
-    return g0, g1, u5 + (inner + sixth * outer)
-
-
-@kernel
-def _times_B(d, at, step, left, target, to, to_step, to_left):
-    """Six numbers B^T d of six, in every lane."""
-    number = d.dtype.type
-    two, four, minus = splat(number(2), d), splat(number(4), d), splat(number(-1), d)
-    minus_four, minus_five = splat(number(-4), d), splat(number(-5), d)
-    d0, d1, d2 = load(d, at, left, d), load(d, at + step, left, d), load(d, at + 2 * step, left, d)
-    d3, d4, d5 = load(d, at + 3 * step, left, d), load(d, at + 4 * step, left, d), load(d, at + 5 * step, left, d)
-    a, b = minus_four * d2 + d4, minus_four * d1 + d3
-    c, e = minus * d2 + d4, two * (minus * d1 + d3)
-    store(four * d0 + (minus_five * d2 + d4), target, to, to_left)
-    store(a + b, target, to + to_step, to_left)
-    store(minus * b + a, target, to + 2 * to_step, to_left)
-    store(c + e, target, to + 3 * to_step, to_left)
-    store(minus * e + c, target, to + 4 * to_step, to_left)
-    store(four * d1 + (minus_five * d3 + d5), target, to + 5 * to_step, to_left)
-
-
-@kernel
-def _times_A(y, at, step, left, count, target, to, to_step, to_left):
-    """Six numbers A y of four, of which `count` are there and the others zero, in every lane."""
-    number = y.dtype.type
-    two, four, eight, minus = splat(number(2), y), splat(number(4), y), splat(number(8), y), splat(number(-1), y)
-    y0, y1 = load(y, at, left, y), load(y, at + step, left if count > 1 else 0, y)
-    y2, y3 = load(y, at + 2 * step, left if count > 2 else 0, y), load(y, at + 3 * step, left if count > 3 else 0, y)
-    even, odd, even2, odd2 = y0 + y2, y1 + y3, four * y2 + y0, two * y1 + eight * y3
-    store(y0, target, to, to_left)
-    store(even + odd, target, to + to_step, to_left)
-    store(minus * odd + even, target, to + 2 * to_step, to_left)
-    store(even2 + odd2, target, to + 3 * to_step, to_left)
-    store(minus * odd2 + even2, target, to + 4 * to_step, to_left)
-    store(y3, target, to + 5 * to_step, to_left)
-
-
-@kernel
-def _times_A_transposed(m, at, step, left):
-    """Four numbers A^T m of six, in every lane."""
-    number = m.dtype.type
-    two, four, eight, minus = splat(number(2), m), splat(number(4), m), splat(number(8), m), splat(number(-1), m)
-    m0, m1, m2 = load(m, at, left, m), load(m, at + step, left, m), load(m, at + 2 * step, left, m)
-    m3, m4, m5 = load(m, at + 3 * step, left, m), load(m, at + 4 * step, left, m), load(m, at + 5 * step, left, m)
-    s, d, p, r = m1 + m2, minus * m2 + m1, m3 + m4, minus * m4 + m3
-    return m0 + (s + p), two * r + d, four * p + s, (eight * r + d) + m5
