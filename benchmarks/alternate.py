@@ -8,6 +8,7 @@ import argparse
 import json
 import operator
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def compare(title: str, contenders: dict[str, Callable[[], Cases]], target: floa
 
 def _start(contender: str, more: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, sys.argv[0], "--contender", contender], env=environment(**more),
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def _take_turns(cases: Cases) -> None:
@@ -89,7 +90,7 @@ def _answer(process: subprocess.Popen[str]) -> str:
     for line in process.stdout or ():
         if line.startswith(MARK):
             return line.removeprefix(MARK)
-    raise RuntimeError(f"{' '.join(map(str, process.args))} ended without an answer")       # type: ignore[arg-type]
+    raise RuntimeError(f"a contender ended without an answer; to see why: {shlex.join(process.args)}")      # type: ignore[arg-type]
 
 
 def _print_table(title: str, seconds: dict[str, dict[str, list[float]]], target: float,

@@ -11,7 +11,7 @@ from ._call import address, call
 from ._jit import kernel, parallel_kernel, threads_for
 from ._tile import column_product, pack_columns, pack_rows, product_address, tile_width
 
-CHUNK = 256                 # length of a chunk of k
+CHUNK = 384                 # length of a chunk of k, at most
 BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
 PACKED = 1 << 17            # elements of b that are packed together: their sums stay in the cache from chunk to chunk
 PACK_FROM = 32              # rows that must read b again and again to pay for packing it,
@@ -20,21 +20,30 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    work = a.size * c.shape[1]
-    if not work:
-        if not add:
-            c.fill(0)                                       # an empty sum
+    work, tile = a.size * c.shape[1], product_address(column_product, c.dtype)
+    threads = threads_for(work, PARALLEL_FROM)
+    if threads == 1:
+        _serial(tile, a, b, bool(transpose_a), bool(transpose_b), bool(add), c)
         return
     M, N, add = *c.shape, bool(add)                         # one type for the address of `_product`
     K = a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
-    tile, a1, b1, c1 = product_address(column_product, c.dtype), a.reshape(-1), b.reshape(-1), c.reshape(-1)
-    if work < 2 * PARALLEL_FROM:
-        _product(tile, a1, 0, a_row, a_k, b1, 0, b_k, b_n, M, N, K, add, c1, 0, N)
-    else:
-        part = address(_product, c.dtype, tile, a1, 0, a_row, a_k, b1, 0, b_k, b_n, M, N, K, add, c1, 0, N)
-        _parallel(part, tile, a1, a_row, a_k, b1, b_k, b_n, M, N, K, add, threads_for(work, PARALLEL_FROM), c1)
+    a1, b1, c1 = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+    part = address(_product, c.dtype, tile, a1, 0, a_row, a_k, b1, 0, b_k, b_n, M, N, K, add, c1, 0, N)
+    _parallel(part, tile, a1, a_row, a_k, b1, b_k, b_n, M, N, K, add, threads, c1)
+
+
+@kernel
+def _serial(tile, a, b, transpose_a, transpose_b, add, c):
+    """The whole product on one thread. Few arguments: for a small product, each costs more than its work."""
+    (M, N), K = c.shape, a.shape[0] if transpose_a else a.shape[1]
+    if a.size and N:
+        a_row, a_k = (1, M) if transpose_a else (K, 1)
+        b_k, b_n = (1, K) if transpose_b else (N, 1)
+        _product(tile, a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
+    elif not add:
+        c[:] = 0                                            # an empty sum
 
 
 @parallel_kernel
@@ -66,7 +75,7 @@ def _product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length
 def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
     width = tile_width(b)
     panels = (columns + width - 1) // width
-    chunk = min(length, CHUNK)
+    chunk = (length + (length + CHUNK - 1) // CHUNK - 1) // ((length + CHUNK - 1) // CHUNK)         # chunks of one size
     depth = min(length, chunk * max(1, PACKED // (chunk * columns)))            # whole chunks, or all there is
     pack_a = panels >= 4 and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
     packed_b = np.empty(depth * panels * width, b.dtype)
