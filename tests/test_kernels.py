@@ -180,3 +180,48 @@ def test_a_cache_with_types_that_are_gone_is_not_read(tmp_path):
         code = (f"import numpy as np; from kernels.cpu.planted import write, {name}\n"
                 f"x = np.zeros(1); write(x, {name}(1, 2)); print(x[0])")
         assert run_python(code, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")) == "2.0"
+
+
+NARROW = """
+import llvmlite.binding
+import numpy as np
+
+features = llvmlite.binding.get_host_cpu_features()
+for name in features:
+    if name.startswith("avx512") or (WIDTH == 16 and name.startswith(("avx", "fma"))):
+        features[name] = False
+llvmlite.binding.get_host_cpu_features = lambda: features
+
+import kernels
+from kernels.cpu import _tile
+assert _tile.VECTOR <= WIDTH, _tile.VECTOR
+rng, reference, cpu = np.random.default_rng(0), kernels.get("reference"), kernels.get("cpu")
+worst = 0.0
+
+def compare(topic, name, inputs, shapes):
+    global worst
+    pairs = [[np.zeros(shape, inputs[0].dtype) for shape in shapes] for _ in range(2)]
+    for room, outputs in zip((reference, cpu), pairs):
+        getattr(getattr(room, topic), name)(*inputs, *outputs)
+    single = 1e5 if inputs[0].dtype == "float32" else 1e12
+    worst = max(worst, *(single * abs(a - b).max() / abs(a).max() for a, b in zip(*pairs)))
+
+for dtype in ("float32", "float64"):
+    for ta, tb in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        a, b = rng.normal(size=(135, 301)).astype(dtype), rng.normal(size=(301, 97)).astype(dtype)
+        a, b = np.ascontiguousarray(a.T) if ta else a, np.ascontiguousarray(b.T) if tb else b
+        compare("matmul", "matmul", [a, b, ta, tb, False], [(135, 97)])
+for C, F, groups in ((16, 37, 1), (5, 3, 1), (13, 13, 13)):
+    x, w, dy = (rng.normal(size=size) for size in ((2, 1, 9, 11, C), (1, 3, 3, C // groups, F), (2, 1, 9, 11, F)))
+    steps = (1, 1, 1), (0, 1, 1), (1, 1, 1), groups
+    compare("convolution", "convolve", [x, w, np.ones(F), *steps], [dy.shape])
+    compare("convolution", "convolve_backward", [x, w, np.zeros(C), dy, *steps], [w.shape, (F,), x.shape])
+print("agree" if worst < 10 else worst)
+"""
+
+
+@pytest.mark.parametrize("width", [32, 16])
+def test_tiles_of_narrower_registers(width, tmp_path):
+    """AVX2, and SSE or NEON: what is compiled on a machine without AVX-512."""
+    code = NARROW.replace("WIDTH", str(width))
+    assert run_python(code, HOUSE.parent, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="1") == "agree"

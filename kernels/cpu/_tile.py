@@ -120,7 +120,7 @@ class _Rows:
     """
 
     def __init__(self, vector, first, stride, count):
-        self.vector, self.builder = vector, vector.builder
+        self.builder = vector.builder
         bytes_apart = self.builder.mul(stride, ir.Constant(_I64, vector.bytes))
         self.apart = {odd: self.builder.mul(bytes_apart, ir.Constant(_I64, odd)) for odd, _ in REACH.values()}
         self.firsts = [self.builder.gep(first, [self.builder.mul(stride, ir.Constant(_I64, r))])
@@ -455,7 +455,8 @@ def pack_rows(a, a_at, a_row, a_k, rows, length, packed):
         at = r * length
         if a_row == 1:
             for k in range(length):
-                copy_columns(a, a_at + r + k * a_k, height, packed, at + k * height)
+                for i in range(0, height, tile_width(a)):
+                    copy_columns(a, a_at + r + i + k * a_k, min(tile_width(a), height - i), packed, at + k * height + i)
         else:
             for i in range(height):
                 start = a_at + (r + i) * a_row
