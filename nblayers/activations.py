@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from nblayers.devices import array_module
 from nblayers import config, serialization
 from nblayers.devices import array_module, get_device
 
@@ -70,7 +71,7 @@ def _kernel(device: str, name: str) -> Callable[..., None]:
 
 def _forward(name: str, arguments: tuple[Any, ...], x: Any, device: str) -> Any:
     x = _contiguous(x)
-    y = np.empty_like(x)
+    y = array_module(device).empty_like(x)
     if x.size:
         flat = (-1, x.shape[-1]) if name in _ROWWISE else -1
         _kernel(device, name)(x.reshape(flat), *arguments, y.reshape(flat))
@@ -79,7 +80,7 @@ def _forward(name: str, arguments: tuple[Any, ...], x: Any, device: str) -> Any:
 
 def _backward(name: str, arguments: tuple[Any, ...], x: Any, y: Any, dy: Any, device: str) -> Any:
     x, y, dy = _contiguous(x), _contiguous(y), _contiguous(dy)
-    dx = np.empty_like(x)
+    dx = array_module(device).empty_like(x)
     if x.size:
         flat = (-1, x.shape[-1]) if name in _ROWWISE else -1
         _kernel(device, name + "_backward")(dy.reshape(flat), x.reshape(flat), y.reshape(flat), *arguments, dx.reshape(flat))

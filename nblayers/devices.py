@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import kernels
+from nblayers import aligned
 
 _current: list[str] = []
 
@@ -51,12 +52,14 @@ def _checked(name: str) -> str:
 
 
 def array_module(name: str) -> ModuleType:
-    """NumPy, or CuPy for "cuda" (NumPy under Numba's CUDA simulator).
+    """NumPy, with `nblayers.aligned` for "cpu", or CuPy for "cuda" (NumPy under Numba's CUDA simulator).
 
     Raises:
         ImportError: "cuda" without CuPy and without the simulator.
     """
-    if name != "cuda" or os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    if name == "cpu":
+        return aligned
+    if name == "reference" or os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
         return np
     try:
         import cupy

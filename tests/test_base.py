@@ -811,3 +811,14 @@ def test_version_is_the_packages():
 
 def test_dense_is_a_layer():
     assert issubclass(Dense, Layer) and nblayers.Layer is Layer
+
+
+def test_large_arrays_begin_at_a_line_of_the_cache():
+    from nblayers import aligned
+    for shape, dtype in (((7, 5, 999), "float32"), (20_001, "float64"), ((3, 50_000), "int32")):
+        for array in (aligned.empty(shape, dtype), aligned.empty_like(np.ones(shape, dtype, order="F"))):
+            assert array.shape == np.empty(shape).shape and array.dtype == dtype
+            assert array.ctypes.data % 64 == 0 and array.flags.c_contiguous and array.flags.writeable
+    assert aligned.empty((2, 0, 3)).shape == (2, 0, 3) and aligned.empty(4).dtype == float and aligned.zeros is np.zeros
+    layer = nblayers.layers.Conv2D(16, 3, device="cpu")
+    assert layer.forward(np.zeros((4, 30, 30, 3), "f4")).ctypes.data % 64 == 0

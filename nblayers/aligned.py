@@ -1,0 +1,28 @@
+"""NumPy, but large new arrays begin where a line of the cache does: a vector that lies across two takes twice as long."""
+import math
+from typing import Any
+
+import numpy as np
+
+LINE = 64                   # bytes
+LARGE = 1 << 15             # bytes from which on it pays
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(np, name)
+
+
+def empty(shape: Any, dtype: Any = float) -> np.ndarray:
+    """An array that is not filled, as `numpy.empty`."""
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    room = np.empty(size + LINE, np.uint8)
+    start = -room.__array_interface__["data"][0] % LINE
+    return room[start:start + size].view(dtype).reshape(shape)
+
+
+def empty_like(array: np.ndarray) -> np.ndarray:
+    """An array of the same shape and dtype that is not filled; C-contiguous, whatever `array` is."""
+    return empty(array.shape, array.dtype)
