@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 import kernels
-from nblayers.devices import array_module
 from nblayers import config, serialization
 from nblayers.devices import array_module, get_device
 

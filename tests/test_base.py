@@ -820,5 +820,6 @@ def test_large_arrays_begin_at_a_line_of_the_cache():
             assert array.shape == np.empty(shape).shape and array.dtype == dtype
             assert array.ctypes.data % 64 == 0 and array.flags.c_contiguous and array.flags.writeable
     assert aligned.empty((2, 0, 3)).shape == (2, 0, 3) and aligned.empty(4).dtype == float and aligned.zeros is np.zeros
-    layer = nblayers.layers.Conv2D(16, 3, device="cpu")
+    with nblayers.device("cpu"):
+        layer = nblayers.layers.Conv2D(16, 3)
     assert layer.forward(np.zeros((4, 30, 30, 3), "f4")).ctypes.data % 64 == 0
