@@ -29,7 +29,7 @@ from ._tile import (
     tile_width,
 )
 from ._walk import PIXELS, Weights, first_output, first_window, gather, pack, panels_of, plan, segment, sums_along_channels
-from .core import bias_backward, bias_rows
+from .core import _bias_rows, bias_backward
 
 FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
 PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
@@ -212,7 +212,7 @@ def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, w
     units = walk.groups * ((walk.N // walk.groups + width - 1) // width)
     for chunk in range(first, last):
         if db.size:
-            bias_rows(dy, chunk * len(dy) // chunks, (chunk + 1) * len(dy) // chunks, db)
+            _bias_rows(dy, chunk * len(dy) // chunks, (chunk + 1) * len(dy) // chunks, db)
         call(gradient, product, x, upstream, walk, chunk * walk.segments // chunks, (chunk + 1) * walk.segments // chunks,
              0, units, dw)
         call(correlate, product, dots, upstream, panels, zeros, back, chunk * back.segments // chunks,

@@ -48,7 +48,7 @@ def masking_apply(x, mask, y):
 def bias_backward(dz, db):
     threads = threads_for(dz.size, SHARE)
     if threads == 1:
-        bias_rows(dz, 0, len(dz), db)
+        _bias_rows(dz, 0, len(dz), db)
     else:
         _bias_backward_parallel(dz, threads, db)
 
@@ -57,14 +57,14 @@ def bias_backward(dz, db):
 def _bias_backward_parallel(dz, threads, db):
     partial = np.zeros((threads, db.size), db.dtype)
     for s in prange(threads):
-        bias_rows(dz, s * len(dz) // threads, (s + 1) * len(dz) // threads, partial[s])
+        _bias_rows(dz, s * len(dz) // threads, (s + 1) * len(dz) // threads, partial[s])
     for s in range(threads):
         for u in range(db.size):
             db[u] += partial[s, u]
 
 
 @kernel
-def bias_rows(dz, first, last, db):
+def _bias_rows(dz, first, last, db):
     """Some rows of `bias_backward`."""
     part = np.empty(db.size, db.dtype)
     for top in range(first, last, ROWS):
