@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import kernels
-from nblayers import aligned
+from kernels import aligned
 
 _current: list[str] = []
 
@@ -52,7 +52,7 @@ def _checked(name: str) -> str:
 
 
 def array_module(name: str) -> ModuleType:
-    """NumPy, with `nblayers.aligned` for "cpu", or CuPy for "cuda" (NumPy under Numba's CUDA simulator).
+    """NumPy, with `kernels.aligned` for "cpu", or CuPy for "cuda" (NumPy under Numba's CUDA simulator).
 
     Raises:
         ImportError: "cuda" without CuPy and without the simulator.

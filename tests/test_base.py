@@ -814,7 +814,7 @@ def test_dense_is_a_layer():
 
 
 def test_large_arrays_begin_at_a_line_of_the_cache():
-    from nblayers import aligned
+    from kernels import aligned
     for shape, dtype in (((7, 5, 999), "float32"), (20_001, "float64"), ((3, 50_000), "int32")):
         for array in (aligned.empty(shape, dtype), aligned.empty_like(np.ones(shape, dtype, order="F"))):
             assert array.shape == np.empty(shape).shape and array.dtype == dtype

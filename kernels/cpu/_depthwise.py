@@ -11,7 +11,7 @@ from ._walk import first_output, segment
 
 @kernel
 def correlate(product, dots, x, panels, b, walk, first, last, y):
-    """The outputs of some segments: (1)."""
+    """The outputs of some segments: (1). `dots` is for those that sum along channels; here none do."""
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
         planes = _taps(od, walk.D, walk.KD, walk.stride_d, walk.dilation_d, walk.before_d)

@@ -40,3 +40,9 @@ def _share_backward(part, dy, x, y, settings, threads, dx):
     for s in prange(threads):
         first, last = s * x.size // threads, (s + 1) * x.size // threads
         call(part, dy[first:last], x[first:last], y[first:last], settings, dx[first:last])
+
+
+@kernel
+def add_to(y, x):
+    for n in range(y.size):
+        y[n] += x[n]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from numba import config, get_num_threads, njit
+from numba.extending import register_jitable
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
 FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True,
@@ -39,6 +40,13 @@ def kernel(function: Callable[..., Any]) -> Any:
 def parallel_kernel(function: Callable[..., Any]) -> Any:
     """The same with `prange`: only for the outermost heavy loop, which splits the work between the threads once."""
     return _compiled(function, parallel=True)
+
+
+@register_jitable
+def even(count: int, most: int) -> int:
+    """How large the fewest equal parts of `count` are, if none may have more than `most`; for kernels and for Python."""
+    parts = (count + most - 1) // most
+    return (count + parts - 1) // parts
 
 
 def threads_for(work: int, share: int) -> int:

@@ -416,13 +416,6 @@ def dot_product(a, a_at, a_row, a_run, rows, b, b_at, b_n, b_run, runs, length, 
             n += 3 if three else 1
 
 
-def aligned_empty(size, dtype):
-    """A flat array that begins where a vector may: one that lies across two lines of the cache takes twice as long to load."""
-    room = np.empty(size + VECTOR, dtype)
-    start = -room.ctypes.data % VECTOR // room.itemsize
-    return room[start:start + size]
-
-
 @cache
 def product_address(product, dtype):
     """Where `column_product`, `channel_product` or `dot_product` begins, for `call`."""

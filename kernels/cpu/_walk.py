@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import aligned
 from ._jit import kernel
 from ._tile import FEW, VECTOR, WIDE, pack_columns, tile_width
 
@@ -122,6 +123,11 @@ class Weights(NamedTuple):
 def panels_of(walk, dtype):
     """How many panels of weights there are: of each group's columns as many as a tile is wide."""
     return walk.groups * -(-walk.N // walk.groups // (WIDE * VECTOR // dtype.itemsize))
+
+
+def empty_panels(walk, units, dtype):
+    """Where so many packed panels go."""
+    return aligned.empty(units * walk.runs * walk.length * (WIDE * VECTOR // dtype.itemsize), dtype, large=0)
 
 
 @kernel

@@ -12,11 +12,13 @@ from functools import lru_cache
 
 import numpy as np
 from numba import prange
+from numba.extending import register_jitable
 
+from .. import aligned
 from ._call import address, call
-from ._jit import kernel, parallel_kernel
+from ._jit import even, kernel, parallel_kernel
 from ._lanes import lanes_of, load, splat, store
-from ._tile import aligned_empty, column_product, product_address, tile_width
+from ._tile import column_product, product_address, tile_width
 from ._turns import times_A, times_A_transposed, times_B, times_G, times_G_transposed
 from ._walk import first_output, gather_row, pack
 
@@ -65,32 +67,38 @@ def in_blocks(walk, threads):
     else:
         most = min(CACHED, 36 * (walk.C + walk.N) * max(FEWEST_TILES, -(-walk.images * walk.OD * across * down // threads)))
     if walk.KD > 1:
-        planes = _even(walk.OD, DEEP)
+        planes = even(walk.OD, DEEP)
         while planes > 1 and _numbers(walk, planes) > most:
             planes = (planes + 1) // 2
     most = max(1, most // _numbers(walk, planes))
-    cols = _even(across, most)
-    rows = _even(down, max(1, most // cols))
+    cols = even(across, most)
+    rows = even(down, max(1, most // cols))
     if walk.KD == 1:
-        planes = _even(walk.OD, max(1, most // (cols * rows)))
+        planes = even(walk.OD, max(1, most // (cols * rows)))
     row = (4 * cols + 2) * walk.C
     return walk._replace(rows=4 * rows, cols=4 * cols, together=planes, size=6 * row, row=row,
                          segments=walk.images * -(-walk.OD // planes) * -(-down // rows) * -(-across // cols))
 
 
-def _even(count, most):
-    """The largest of the fewest equal parts of at most `most`."""
-    return -(-count // -(-count // most))
-
-
 def _numbers(walk, planes):
     """How many turned numbers a tile of so many planes has."""
-    return 36 * (((planes - 1) * walk.stride_d + (walk.KD - 1) * walk.dilation_d + 1) * walk.C + planes * walk.N)
+    return 36 * (_planes_seen(walk, planes) * walk.C + planes * walk.N)
+
+
+@register_jitable
+def _planes_seen(walk, planes):
+    """How many planes of the image the windows of neighbouring planes of outputs see."""
+    return (planes - 1) * walk.stride_d + (walk.KD - 1) * walk.dilation_d + 1
+
+
+def empty_turned(panels):
+    """Where packed weights go when they are turned: 36 numbers for 9."""
+    return aligned.empty(4 * panels.size, panels.dtype, large=0)
 
 
 def correlate(x, w, b, walk, weights, units, threads, panels, y):
     walk = in_blocks(walk, threads)
-    turned = aligned_empty(4 * panels.size, w.dtype)
+    turned = empty_turned(panels)
     product = product_address(column_product, x.dtype)
     if threads == 1:
         pack(w, walk, weights, 0, units, panels)
@@ -218,18 +226,17 @@ def _block(walk, t):
 
 
 @kernel
-def _planes_seen(walk, planes):
-    """How many planes of the image the windows of neighbouring planes of outputs see."""
-    return (planes - 1) * walk.stride_d + (walk.KD - 1) * walk.dilation_d + 1
+def _layout(walk, t, like):
+    """What both products of block t need: planes, tiles of a plane, panels, numbers of an element of the image, and width."""
+    _, _, _, _, planes, down, across = _block(walk, t)
+    tiles, width = down * across, tile_width(like)
+    return planes, tiles, (walk.N + width - 1) // width, _planes_seen(walk, planes) * tiles * walk.C, width
 
 
 @kernel
 def _multiply(product, image_part, weights, walk, t, part, parts, products):
     """The sum over channels of (1), for a share of the 36 elements: -> (36, panel, plane, tile, column)."""
-    width = tile_width(products)
-    _, _, _, _, planes, down, across = _block(walk, t)
-    tiles, panels = down * across, (walk.N + width - 1) // width
-    seen = _planes_seen(walk, planes) * tiles * walk.C
+    planes, tiles, panels, seen, width = _layout(walk, t, products)
     rows, lines = (planes * tiles, 1) if walk.stride_d == 1 else (tiles, planes)
     for p in range(36 * part // parts, 36 * (part + 1) // parts):
         for n in range(panels):
@@ -243,10 +250,7 @@ def _multiply(product, image_part, weights, walk, t, part, parts, products):
 @kernel
 def _multiply_gradient(product, image_part, upstream, walk, t, part, parts, dturned):
     """The sum over tiles of (2), for a share of the 36 elements: added to (36, plane, C, N)."""
-    width = tile_width(upstream)
-    _, _, _, _, planes, down, across = _block(walk, t)
-    tiles, panels = down * across, (walk.N + width - 1) // width
-    seen = _planes_seen(walk, planes) * tiles * walk.C
+    planes, tiles, panels, seen, width = _layout(walk, t, upstream)
     runs, length = (1, planes * tiles) if walk.stride_d == 1 else (planes, tiles)
     for p in range(36 * part // parts, 36 * (part + 1) // parts):
         for k in range(walk.KD):

@@ -13,10 +13,11 @@ from numba import prange
 
 from . import _winograd, convolution
 from ._call import address, call
+from ._elementwise import add_to
 from ._jit import kernel, parallel_kernel, threads_for
 from ._lstm import lstm_slopes, lstm_state
-from ._tile import VECTOR, WIDE, aligned_empty, column_product, dot_product, product_address
-from ._walk import Weights, pack, panels_of, plan
+from ._tile import column_product, dot_product, product_address
+from ._walk import Weights, empty_panels, pack, panels_of, plan
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 BLOCK = 1 << 10             # numbers of a gate that are worked on together
@@ -78,14 +79,14 @@ def _packed(U, places, transposed):
         x_shape, y_shape, weights = y_shape, x_shape, Weights(last_tap, *(-step for step in steps), 1, all_columns, columns)
     walk = plan(x_shape, y_shape, taps, ONES, ONES, before, 1, 1)
     units, dtype = panels_of(walk, U.dtype), U.dtype
-    panels = aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // U.itemsize), dtype)
+    panels = empty_panels(walk, units, dtype)
     pack(U.reshape(-1), walk, weights, 0, units, panels)
     product, dots = product_address(column_product, dtype), product_address(dot_product, dtype)
     some = np.empty(0, dtype)                                   # stands for any array
     if not _winograd.pays(walk):
         part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 0, some)
         return Way(False, part, product, dots), walk, panels
-    walk, turned = _winograd.in_blocks(walk, 1), aligned_empty(4 * panels.size, dtype)
+    walk, turned = _winograd.in_blocks(walk, 1), _winograd.empty_turned(panels)
     _winograd.turn_weights(panels, walk.KD, walk.C, 0, units, turned)
     part = address(_winograd.correlate_blocks, dtype, product, some, turned, some, walk, 0, 0, some)
     return Way(True, part, product, dots), walk, turned
@@ -160,7 +161,7 @@ def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, first, la
         for n in range(T):
             t = n if go_backwards else T - 1 - n
             if dy.shape[1]:
-                _add(dy[b, t].reshape(-1), dh[b].reshape(-1))
+                add_to(dh[b].reshape(-1), dy[b, t].reshape(-1))
             if mask[b, t]:
                 c_prev = c0[b] if n == T - 1 else c[b, t + 1 if go_backwards else t - 1]
                 _slopes(dh[b], gates[b, t], c_prev, c[b, t], dc[b], da[b, t], 0, P)
@@ -183,12 +184,6 @@ def _slopes(dh, gates, c_prev, c, dc, da, first, last):
         _copy_in(gates, n, end, columns, a)
         lstm_slopes(a[I], a[F], a[C], a[O], c_prev1[some], c1[some], dh1[some], dc1[some])
         _copy_out(a, n, end, columns, da)
-
-
-@kernel
-def _add(x, y):
-    for n in range(y.size):
-        y[n] += x[n]
 
 
 @kernel

@@ -16,19 +16,22 @@ from numba import prange
 
 from . import _depthwise, _winograd
 from ._call import address, call
+from ._elementwise import add_to
 from ._jit import kernel, parallel_kernel, threads_for
-from ._tile import (
-    VECTOR,
-    WIDE,
-    aligned_empty,
-    channel_product,
-    column_product,
-    dot_product,
-    pack_columns,
-    product_address,
-    tile_width,
+from ._tile import channel_product, column_product, dot_product, pack_columns, product_address, tile_width
+from ._walk import (
+    PIXELS,
+    Weights,
+    empty_panels,
+    first_output,
+    first_window,
+    gather,
+    pack,
+    panels_of,
+    plan,
+    segment,
+    sums_along_channels,
 )
-from ._walk import PIXELS, Weights, first_output, first_window, gather, pack, panels_of, plan, segment, sums_along_channels
 from .core import _bias_rows, bias_backward
 
 FEWER_PIXELS = 1 << 8       # outputs worked on together where all add to a few weights: their dy stays in the first-level cache
@@ -60,25 +63,26 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
 
 def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y):
     threads = threads_for(x.size // w.shape[4] * w.size // groups, PARALLEL_FROM)
-    for part, walk, weights in _turned(x.shape, w, y.shape, strides, padding, dilation, groups, multiplier, threads):
+    for part, walk, weights in _turned(x.shape, w.shape, y.shape, strides, padding, dilation, groups, multiplier, threads):
         if walk is None:                                                        # no window ends here: the bias alone
             y[part] = b
         else:
             _correlate(x, w, b, walk, weights, threads, y)
 
 
-def _turned(x_shape, w, y_shape, strides, padding, dilation, groups, multiplier, threads):
+@lru_cache(maxsize=1024)
+def _turned(x_shape, w_shape, y_shape, strides, padding, dilation, groups, multiplier, threads):
     """The outputs of each residue are a convolution of stride 1 over x, with those taps that end there, the last one first:
     which outputs they are, its walk (None where no tap ends) and its weights."""
-    _KD, KH, KW, channels, F = w.shape
-    N = y_shape[4]
+    _KD, KH, KW, channels, F = w_shape
+    N, found = y_shape[4], []
     way = (KH * KW * channels * F, KW * channels * F, channels * F)             # to the next tap
     steps = (math.prod(y_shape[2:]), y_shape[3] * N, N)                         # to the next output
-    axes = (_residues(*sizes) for sizes in zip(y_shape[1:4], w.shape[:3], strides, dilation, padding, strict=True))
+    axes = (_residues(*sizes) for sizes in zip(y_shape[1:4], w_shape[:3], strides, dilation, padding, strict=True))
     for parts in product(*axes):
         outputs = (slice(None), *(slice(part.first, None, s) for part, s in zip(parts, strides, strict=True)))
         if any(part.taps == 0 for part in parts):
-            yield outputs, None, None
+            found.append((outputs, None, None))
             continue
         places = (sum(part.first * step for part, step in zip(parts, steps, strict=True)), math.prod(y_shape[1:]),
                   *(s * step for s, step in zip(strides, steps, strict=True)))
@@ -88,7 +92,8 @@ def _turned(x_shape, w, y_shape, strides, padding, dilation, groups, multiplier,
         at = sum(part.last_tap * step for part, step in zip(parts, way, strict=True))
         back = (-part.tap_step * step for part, step in zip(parts, way, strict=True))
         c, n = (F, 1) if multiplier else (1, F)                                 # w^T: from the filters to the channels
-        yield outputs, walk, Weights(at, *back, c, n, F // groups)
+        found.append((outputs, walk, Weights(at, *back, c, n, F // groups)))
+    return found
 
 
 def _kind(C, F, groups):
@@ -126,11 +131,6 @@ def _residues(m, k, s, d, p):
     return found
 
 
-def _panels(walk, units, dtype):
-    """Where the packed weights of a walk go."""
-    return aligned_empty(units * walk.runs * walk.length * (WIDE * VECTOR // dtype.itemsize), dtype)
-
-
 def _parts(walk, dtype):
     """The register tiles for a walk, and the kernels that compute outputs and weight gradients with them."""
     product = product_address(channel_product if walk.multiplier else column_product, dtype)
@@ -142,7 +142,7 @@ def _parts(walk, dtype):
 
 def _correlate(x, w, b, walk, weights, threads, y):
     units = panels_of(walk, w.dtype)
-    panels = _panels(walk, units, w.dtype)
+    panels = empty_panels(walk, units, w.dtype)
     x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
     if _winograd.pays(walk):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
@@ -163,7 +163,7 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, d
     threads = threads_for(dy.size // F * w.size // kind[0], PARALLEL_FROM)
     apart = dy.size < 4 * CHUNK or strides != (1, 1, 1) or dw.size * threads > PRIVATE or kind[1] > 1
     if not apart:
-        [(_, back, weights)] = _turned(dy.shape, w, dx.shape, strides, padding, dilation, *kind, threads)
+        [(_, back, weights)] = _turned(dy.shape, w.shape, dx.shape, strides, padding, dilation, *kind, threads)
         walk = plan(x.shape, dy.shape, dw.shape[:3], strides, dilation, padding, kind[0], threads, FEWER_PIXELS, kind[1])
         apart = _winograd.pays(walk) or _winograd.pays(back)
     if apart:
@@ -178,14 +178,14 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, d
 def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx):
     """All three gradients of a chunk of dy, then those of the next: dy is read from memory once."""
     dtype, units = w.dtype, panels_of(back, w.dtype)
-    panels = _panels(back, units, dtype)
+    panels = empty_panels(back, units, dtype)
     pack(w.reshape(-1), back, weights, 0, units, panels)
-    arrays = x.reshape(-1), dy.reshape(-1, dy.shape[4]), panels, zeros
+    x1, rows = x.reshape(-1), dy.reshape(-1, dy.shape[4])
     product, dots, correlate, gradient = _parts(walk, dtype)
-    gradient = address(gradient, dtype, product, arrays[0], arrays[0], walk, 0, 0, 0, 0, panels)
-    correlate = address(correlate, dtype, product, dots, arrays[0], panels, zeros, back, 0, 0, panels)
+    gradient = address(gradient, dtype, product, x1, x1, walk, 0, 0, 0, 0, panels)
+    correlate = address(correlate, dtype, product, dots, x1, panels, zeros, back, 0, 0, panels)
     chunks = -(-dy.size // (CHUNK * threads)) * threads
-    inputs = gradient, correlate, product, dots, *arrays, walk, back, chunks
+    inputs = gradient, correlate, product, dots, x1, rows, panels, zeros, walk, panels_of(walk, dtype), back, chunks
     outputs = dw.reshape(-1), db, dx.reshape(-1)
     if threads == 1:
         _backward_chunks(*inputs, 0, chunks, *outputs)
@@ -194,22 +194,23 @@ def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx
 
 
 @parallel_kernel
-def _backward_parallel(part, threads, gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, dw, db, dx):
+def _backward_parallel(part, threads, gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks,
+                       dw, db, dx):
     dws, dbs = np.zeros((threads, dw.size), dw.dtype), np.zeros((threads, db.size), db.dtype)
     for s in prange(threads):
         first, last = s * chunks // threads, (s + 1) * chunks // threads
-        call(part, gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, first, last,
+        call(part, gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks, first, last,
              dws[s], dbs[s], dx)
     for s in range(threads):
-        _add(dws[s], dw)
-        _add(dbs[s], db)
+        add_to(dw, dws[s])
+        add_to(db, dbs[s])
 
 
 @kernel
-def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, walk, back, chunks, first, last, dw, db, dx):
+def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks, first, last,
+                     dw, db, dx):
     """Some of so many chunks of dy: the bias, (3) and (2) of the formula."""
-    width, upstream = tile_width(x), dy.reshape(-1)
-    units = walk.groups * ((walk.N // walk.groups + width - 1) // width)
+    upstream = dy.reshape(-1)
     for chunk in range(first, last):
         if db.size:
             _bias_rows(dy, chunk * len(dy) // chunks, (chunk + 1) * len(dy) // chunks, db)
@@ -217,12 +218,6 @@ def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, w
              0, units, dw)
         call(correlate, product, dots, upstream, panels, zeros, back, chunk * back.segments // chunks,
              (chunk + 1) * back.segments // chunks, dx)
-
-
-@kernel
-def _add(x, y):
-    for n in range(y.size):
-        y[n] += x[n]
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
@@ -300,7 +295,7 @@ def _weight_gradient_by_segments(part, product, x, dy, walk, units, threads, dw)
         first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
         call(part, product, x, dy, walk, first, last, 0, units, partial[s])
     for s in range(threads):
-        _add(partial[s], dw)
+        add_to(dw, partial[s])
 
 
 @kernel

@@ -2,6 +2,7 @@
 import numpy as np
 from numba import prange
 
+from ._elementwise import add_to
 from ._jit import kernel, parallel_kernel, threads_for
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
@@ -59,8 +60,7 @@ def _bias_backward_parallel(dz, threads, db):
     for s in prange(threads):
         _bias_rows(dz, s * len(dz) // threads, (s + 1) * len(dz) // threads, partial[s])
     for s in range(threads):
-        for u in range(db.size):
-            db[u] += partial[s, u]
+        add_to(db, partial[s])
 
 
 @kernel
@@ -72,5 +72,4 @@ def _bias_rows(dz, first, last, db):
         for n in range(top, min(top + ROWS, last)):
             for u in range(db.size):
                 part[u] += dz[n, u]                         # from (4)
-        for u in range(db.size):
-            db[u] += part[u]
+        add_to(db, part)

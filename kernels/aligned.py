@@ -12,11 +12,11 @@ def __getattr__(name: str) -> Any:
     return getattr(np, name)
 
 
-def empty(shape: Any, dtype: Any = float) -> np.ndarray:
-    """An array that is not filled, as `numpy.empty`."""
+def empty(shape: Any, dtype: Any = float, large: int = LARGE) -> np.ndarray:
+    """An array that is not filled, as `numpy.empty`; it begins at a line if it has `large` bytes or more."""
     dtype = np.dtype(dtype)
     size = dtype.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
-    if size < LARGE:
+    if size < large:
         return np.empty(shape, dtype)
     room = np.empty(size + LINE, np.uint8)
     start = -room.__array_interface__["data"][0] % LINE
