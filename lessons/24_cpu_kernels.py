@@ -182,7 +182,7 @@ layer.set_weights([v, np.zeros(3)])
 check_derivative("dx", layer.backward(dy), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
 assert np.array_equal(layer.kernel.grad, dw)
 for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HEIGHTS ="), ("5", _tile, "fmul(x, w"),
-                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "_add(partial")):
+                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "add_to(dw, p")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
 cpu = "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_write_tile", "_tile:_sum_over_runs"
