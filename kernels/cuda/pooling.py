@@ -48,23 +48,29 @@ def _window_blocks(y):
 
 
 @cuda.jit(device=True)
-def _first_inside(i, s, p):
-    return max(0, p - i * s)                                                            # (1)
+def _unravel(row, depth, height):
+    """Sample, depth and height of a row (or any number in a box: its three places)."""
+    return row // (depth * height), row // height % depth, row % height
 
 
 @cuda.jit(device=True)
-def _last_inside(i, k, s, p, n):
-    return min(k, n + p - i * s)                                                        # (1), plus one
+def _inside(i, k, s, p, n):
+    """Of window i on an axis of n cells: the first and the last-plus-one k inside the image, and where k = 0 lies."""
+    start = i * s - p
+    return max(0, -start), min(k, n - start), start                                     # (1)
 
 
 @cuda.jit(device=True)
-def _first_over(place, k, s, p):
-    return max(0, (place + p - k) // s + 1)
+def _windows_over(place, k, s, p, windows):
+    """The first and the last-plus-one window in which a place on an axis of the image lies."""
+    return max(0, (place + p - k) // s + 1), min((place + p) // s + 1, windows)
 
 
 @cuda.jit(device=True)
-def _last_over(place, s, p, windows):
-    return min((place + p) // s + 1, windows)
+def _cell(number, d0, h0, h1, w0, w1):
+    """Where in a window (kd, kh, kw) a cell lies, if those inside the image are numbered."""
+    d, h, w = _unravel(number, h1 - h0, w1 - w0)
+    return d0 + d, h0 + h, w0 + w
 
 
 @cuda.jit(device=True)
@@ -77,14 +83,12 @@ def _max_pool(x, size, strides, padding, y, index):
     C = x.shape[4]
     OD, OH, OW = y.shape[1], y.shape[2], y.shape[3]
     for row in range(cuda.blockIdx.x, y.shape[0] * OD * OH, cuda.gridDim.x):
-        n, i, j = row // (OD * OH), row // OH % OD, row % OH
-        d0, d1 = _first_inside(i, strides[0], padding[0]), _last_inside(i, size[0], strides[0], padding[0], x.shape[1])
-        h0, h1 = _first_inside(j, strides[1], padding[1]), _last_inside(j, size[1], strides[1], padding[1], x.shape[2])
-        d, h = i * strides[0] - padding[0], j * strides[1] - padding[1]
+        n, i, j = _unravel(row, OD, OH)
+        d0, d1, d = _inside(i, size[0], strides[0], padding[0], x.shape[1])
+        h0, h1, h = _inside(j, size[1], strides[1], padding[1], x.shape[2])
         for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, OW * C, cuda.gridDim.y * cuda.blockDim.x):
             k, c = m // C, m % C
-            w0, w1 = _first_inside(k, strides[2], padding[2]), _last_inside(k, size[2], strides[2], padding[2], x.shape[3])
-            w = k * strides[2] - padding[2]
+            w0, w1, w = _inside(k, size[2], strides[2], padding[2], x.shape[3])
             best, winner = x[n, d + d0, h + h0, w + w0, c], (d0 * size[1] + h0) * size[2] + w0
             for kd in range(d0, d1):
                 for kh in range(h0, h1):
@@ -105,18 +109,15 @@ def _max_pool_large(x, size, strides, padding, y, index):
     part, lane = cuda.threadIdx.y, cuda.threadIdx.x
     for window in range(cuda.blockIdx.x, y.shape[0] * OD * OH * OW, cuda.gridDim.x):
         k, j, i, n = window % OW, window // OW % OH, window // (OW * OH) % OD, window // (OW * OH * OD)
-        d0, d1 = _first_inside(i, strides[0], padding[0]), _last_inside(i, size[0], strides[0], padding[0], x.shape[1])
-        h0, h1 = _first_inside(j, strides[1], padding[1]), _last_inside(j, size[1], strides[1], padding[1], x.shape[2])
-        w0, w1 = _first_inside(k, strides[2], padding[2]), _last_inside(k, size[2], strides[2], padding[2], x.shape[3])
-        d, h, w = i * strides[0] - padding[0], j * strides[1] - padding[1], k * strides[2] - padding[2]
+        d0, d1, d = _inside(i, size[0], strides[0], padding[0], x.shape[1])
+        h0, h1, h = _inside(j, size[1], strides[1], padding[1], x.shape[2])
+        w0, w1, w = _inside(k, size[2], strides[2], padding[2], x.shape[3])
         cells = (d1 - d0) * (h1 - h0) * (w1 - w0)
         for first in range(cuda.blockIdx.y * CHANNELS, C, cuda.gridDim.y * CHANNELS):
             c = min(first + lane, C - 1)
             winner, best = -1, y.dtype.type(0)
             for cell in range(part, cells, PARTS):
-                kw = w0 + cell % (w1 - w0)
-                kh = h0 + cell // (w1 - w0) % (h1 - h0)
-                kd = d0 + cell // ((w1 - w0) * (h1 - h0))
+                kd, kh, kw = _cell(cell, d0, h0, h1, w0, w1)
                 value = x[n, d + kd, h + kh, w + kw, c]
                 if winner < 0 or _beats(value, best):
                     best, winner = value, (kd * size[1] + kh) * size[2] + kw
@@ -136,12 +137,12 @@ def _max_pool_large(x, size, strides, padding, y, index):
 def _max_pool_gradient(dy, index, size, strides, padding, dx):
     D, H, W, C = dx.shape[1], dx.shape[2], dx.shape[3], dx.shape[4]
     for row in range(cuda.blockIdx.x, dx.shape[0] * D * H, cuda.gridDim.x):
-        n, d, h = row // (D * H), row // H % D, row % H
-        i0, i1 = _first_over(d, size[0], strides[0], padding[0]), _last_over(d, strides[0], padding[0], dy.shape[1])
-        j0, j1 = _first_over(h, size[1], strides[1], padding[1]), _last_over(h, strides[1], padding[1], dy.shape[2])
+        n, d, h = _unravel(row, D, H)
+        i0, i1 = _windows_over(d, size[0], strides[0], padding[0], dy.shape[1])
+        j0, j1 = _windows_over(h, size[1], strides[1], padding[1], dy.shape[2])
         for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, W * C, cuda.gridDim.y * cuda.blockDim.x):
             w, c = m // C, m % C
-            k0, k1 = _first_over(w, size[2], strides[2], padding[2]), _last_over(w, strides[2], padding[2], dy.shape[3])
+            k0, k1 = _windows_over(w, size[2], strides[2], padding[2], dy.shape[3])
             total = dx.dtype.type(0)
             for i in range(i0, i1):
                 for j in range(j0, j1):
@@ -158,14 +159,12 @@ def _average_pool(x, size, strides, padding, y):
     OD, OH, OW = y.shape[1], y.shape[2], y.shape[3]
     number = y.dtype.type
     for row in range(cuda.blockIdx.x, y.shape[0] * OD * OH, cuda.gridDim.x):
-        n, i, j = row // (OD * OH), row // OH % OD, row % OH
-        d0, d1 = _first_inside(i, strides[0], padding[0]), _last_inside(i, size[0], strides[0], padding[0], x.shape[1])
-        h0, h1 = _first_inside(j, strides[1], padding[1]), _last_inside(j, size[1], strides[1], padding[1], x.shape[2])
-        d, h = i * strides[0] - padding[0], j * strides[1] - padding[1]
+        n, i, j = _unravel(row, OD, OH)
+        d0, d1, d = _inside(i, size[0], strides[0], padding[0], x.shape[1])
+        h0, h1, h = _inside(j, size[1], strides[1], padding[1], x.shape[2])
         for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, OW * C, cuda.gridDim.y * cuda.blockDim.x):
             k, c = m // C, m % C
-            w0, w1 = _first_inside(k, strides[2], padding[2]), _last_inside(k, size[2], strides[2], padding[2], x.shape[3])
-            w = k * strides[2] - padding[2]
+            w0, w1, w = _inside(k, size[2], strides[2], padding[2], x.shape[3])
             total = number(0)
             for kd in range(d0, d1):
                 for kh in range(h0, h1):
@@ -183,10 +182,9 @@ def _average_pool_large(x, size, strides, padding, y):
     part, lane = cuda.threadIdx.y, cuda.threadIdx.x
     for window in range(cuda.blockIdx.x, y.shape[0] * OD * OH * OW, cuda.gridDim.x):
         k, j, i, n = window % OW, window // OW % OH, window // (OW * OH) % OD, window // (OW * OH * OD)
-        d0, d1 = _first_inside(i, strides[0], padding[0]), _last_inside(i, size[0], strides[0], padding[0], x.shape[1])
-        h0, h1 = _first_inside(j, strides[1], padding[1]), _last_inside(j, size[1], strides[1], padding[1], x.shape[2])
-        w0, w1 = _first_inside(k, strides[2], padding[2]), _last_inside(k, size[2], strides[2], padding[2], x.shape[3])
-        d, h, w = i * strides[0] - padding[0], j * strides[1] - padding[1], k * strides[2] - padding[2]
+        d0, d1, d = _inside(i, size[0], strides[0], padding[0], x.shape[1])
+        h0, h1, h = _inside(j, size[1], strides[1], padding[1], x.shape[2])
+        w0, w1, w = _inside(k, size[2], strides[2], padding[2], x.shape[3])
         cells = (d1 - d0) * (h1 - h0) * (w1 - w0)
         for first in range(cuda.blockIdx.y * CHANNELS, C, cuda.gridDim.y * CHANNELS):
             c = min(first + lane, C - 1)
@@ -194,9 +192,7 @@ def _average_pool_large(x, size, strides, padding, y):
             for piece in range(part, cells, PARTS * PIECE):
                 short = number(0)
                 for cell in range(piece, min(piece + PARTS * PIECE, cells), PARTS):
-                    kw = w0 + cell % (w1 - w0)
-                    kh = h0 + cell // (w1 - w0) % (h1 - h0)
-                    kd = d0 + cell // ((w1 - w0) * (h1 - h0))
+                    kd, kh, kw = _cell(cell, d0, h0, h1, w0, w1)
                     short += x[n, d + kd, h + kh, w + kw, c]
                 total += short
             totals[part, lane] = total
@@ -213,20 +209,20 @@ def _average_pool_gradient(dy, size, strides, padding, dx):
     D, H, W, C = dx.shape[1], dx.shape[2], dx.shape[3], dx.shape[4]
     number = dx.dtype.type
     for row in range(cuda.blockIdx.x, dx.shape[0] * D * H, cuda.gridDim.x):
-        n, d, h = row // (D * H), row // H % D, row % H
-        i0, i1 = _first_over(d, size[0], strides[0], padding[0]), _last_over(d, strides[0], padding[0], dy.shape[1])
-        j0, j1 = _first_over(h, size[1], strides[1], padding[1]), _last_over(h, strides[1], padding[1], dy.shape[2])
+        n, d, h = _unravel(row, D, H)
+        i0, i1 = _windows_over(d, size[0], strides[0], padding[0], dy.shape[1])
+        j0, j1 = _windows_over(h, size[1], strides[1], padding[1], dy.shape[2])
         for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, W * C, cuda.gridDim.y * cuda.blockDim.x):
             w, c = m // C, m % C
-            k0, k1 = _first_over(w, size[2], strides[2], padding[2]), _last_over(w, strides[2], padding[2], dy.shape[3])
+            k0, k1 = _windows_over(w, size[2], strides[2], padding[2], dy.shape[3])
             total = number(0)
             for i in range(i0, i1):
-                deep = _last_inside(i, size[0], strides[0], padding[0], D) - _first_inside(i, strides[0], padding[0])
+                d0, d1, _ = _inside(i, size[0], strides[0], padding[0], D)
                 for j in range(j0, j1):
-                    high = _last_inside(j, size[1], strides[1], padding[1], H) - _first_inside(j, strides[1], padding[1])
+                    h0, h1, _ = _inside(j, size[1], strides[1], padding[1], H)
                     for k in range(k0, k1):
-                        wide = _last_inside(k, size[2], strides[2], padding[2], W) - _first_inside(k, strides[2], padding[2])
-                        total += dy[n, i, j, k, c] / number(deep * high * wide)         # from (4)
+                        w0, w1, _ = _inside(k, size[2], strides[2], padding[2], W)
+                        total += dy[n, i, j, k, c] / number((d1 - d0) * (h1 - h0) * (w1 - w0))    # from (4)
             dx[n, d, h, w, c] = total
 
 
