@@ -163,7 +163,7 @@ assert wide.kernel.grad.shape == (64, 4) and (wide.kernel.grad == 32).all()     
 
 # %%
 show_source(Linear.backward, Dense.backward, "kernels.reference.matmul:matmul", "kernels.reference.core:bias_backward",
-            "kernels.cpu.core:bias_backward", "kernels.cuda.core:_bias_backward", "kernels.cuda.matmul:_tiled")
+            "kernels.cpu.core:_bias_rows", "kernels.cuda.core:_bias_backward", "kernels.cuda.matmul:_tiled")
 
 # %% [markdown]
 # ## A picture: what the first gradient looks like

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from kernels.cpu import _tile, convolution
+from kernels.cpu import _team, _tile, convolution
 from nblayers.layers import Conv2D, Dense, GlobalAveragePooling2D, MaxPooling2D
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 
@@ -182,10 +182,10 @@ layer.set_weights([v, np.zeros(3)])
 check_derivative("dx", layer.backward(dy), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
 assert np.array_equal(layer.kernel.grad, dw)
 for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HEIGHTS ="), ("5", _tile, "fmul(x, w"),
-                           ("6", convolution, "pack(w1"), ("7", convolution, "prange("), ("race", convolution, "add_to(dw, p")):
+                           ("6", convolution, "share(pack"), ("7", _team, "prange("), ("race", _team, "add_to(total")):
     number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
     print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
-cpu = "convolution:_correlate_segments", "convolution:_weight_gradient_by_segments", "_tile:_write_tile", "_tile:_sum_over_runs"
+cpu = "convolution:_correlate_segments", "_team:_sum_on_team", "_tile:_write_tile", "_tile:_sum_over_runs"
 show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" for name in cpu))
 
 # %% [markdown]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import kernels
@@ -225,3 +226,55 @@ def test_tiles_of_narrower_registers(width, tmp_path):
     """AVX2, and SSE or NEON: what is compiled on a machine without AVX-512."""
     code = NARROW.replace("WIDTH", str(width))
     assert run_python(code, HOUSE.parent, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_NUM_THREADS="1") == "agree"
+
+
+@pytest.fixture(scope="module")
+def team():
+    """Two kernels and what `_team` makes of them."""
+    from kernels.cpu import _team
+    from kernels.cpu._jit import kernel
+
+    @kernel
+    def scale(x, factors, s, threads, owner, y):
+        first, last = _team.range_of(x.size, s, threads)
+        for n in range(first, last):
+            owner[n], y[n] = 10 * threads + s, factors[1] * x[n]
+
+    @kernel
+    def add_up(x, s, threads, total):
+        for n in range(*_team.range_of(x.size, s, threads)):
+            total[0] += x[n]
+
+    @kernel
+    def twice(x, y):
+        add_up(x, 0, 1, y)
+        add_up(x, 1, 2, y)
+
+    return _team, scale, add_up, twice
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("threads", [1, 2, 3, 9])
+def test_threads_share_the_work(team, threads, count):
+    _team, scale, add_up, _ = team
+    x, owner, y, total = np.arange(1.0, count + 1), np.zeros(count, np.int64), np.full(count, np.nan), np.ones(1)
+    _team.share(scale, threads, (x, (2, 3)), (owner, y))
+    assert np.array_equal(y, 3 * x)
+    shares = [list(range(s * count // threads, (s + 1) * count // threads)) for s in range(threads)]
+    assert owner.tolist() == [10 * threads + s for s, places in enumerate(shares) for _ in places]
+    _team.sum_of_shares(add_up, threads, (x,), total)
+    assert total[0] == 1 + x.sum()
+
+
+def test_a_share_wants_arrays_in_c_order(team):
+    """The address of a kernel says nothing of types: another order would be read wrongly, not refused."""
+    _team, _, add_up, _ = team
+    with pytest.raises(Exception, match="expected an array in C order, got array\\(float64, 1d, A\\)"):
+        _team.sum_of_shares(add_up, 2, (np.ones(8)[::2],), np.ones(1))
+
+
+def test_a_kernel_is_compiled_once_for_all_numbers(team):
+    *_, add_up, twice = team
+    total = np.zeros(1)
+    twice(np.ones(4), total)
+    assert total[0] == 4 + 2 and len({str(signature) for signature in add_up.signatures}) == 1

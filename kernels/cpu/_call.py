@@ -9,6 +9,7 @@ from typing import Any
 
 from numba import typeof, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 _known: dict[tuple[Any, Any], int] = {}
@@ -20,15 +21,19 @@ def address(function: Any, key: Any, *arguments: Any) -> int:
     They must follow from `key`, mostly the dtype of the arrays: a kernel that is known by its key is not looked at again.
     """
     if (function, key) not in _known:
-        signature = tuple(_plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
+        signature = tuple(plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
         function.compile(signature)
         compiled = function.overloads[signature]
         _known[function, key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     return _known[function, key]
 
 
-def _plain(kind: types.Type) -> types.Type:
-    """All integers go as intp, so that caller and callee agree."""
+def plain(kind: types.Type) -> types.Type:
+    """Caller and callee must agree: all integers go as intp, all arrays in C order."""
+    if isinstance(kind, types.Array) and kind.layout != "C":
+        raise TypingError(f"expected an array in C order, got {kind}")
+    if _is_tuple(kind):
+        return types.Tuple([plain(one) for one in kind.types])
     return types.intp if isinstance(kind, types.Integer) else types.unliteral(kind)
 
 
@@ -38,18 +43,23 @@ def _is_tuple(kind: types.Type) -> bool:
 
 @intrinsic
 def call(typingctx, function, *arguments):
-    taken = tuple(types.Tuple([_plain(one) for one in kind.types]) if _is_tuple(kind) else _plain(kind) for kind in arguments)
+    taken = tuple(plain(kind) for kind in arguments)
     kinds = tuple(one for kind in taken for one in (kind.types if _is_tuple(kind) else [kind]))
 
     def codegen(context, builder, sig, args):
-        convention = context.call_conv
-        pointer = builder.inttoptr(args[0], convention.get_function_type(types.none, kinds).as_pointer())
         values = []
         for kind, value in zip(taken, cgutils.unpack_tuple(builder, args[1]), strict=True):
             values.extend(cgutils.unpack_tuple(builder, value) if _is_tuple(kind) else [value])
-        status, _ = convention.call_function(builder, pointer, types.none, kinds, values)
-        with cgutils.if_unlikely(builder, status.is_error):
-            convention.return_status_propagate(builder, status)
+        write_call(context, builder, args[0], kinds, values)
         return context.get_dummy_value()
 
     return types.none(function, types.Tuple(taken)), codegen
+
+
+def write_call(context: Any, builder: Any, function: Any, kinds: Any, values: Any) -> None:
+    """The call of a kernel at an address, in LLVM's terms; an error goes on to whoever called."""
+    convention = context.call_conv
+    pointer = builder.inttoptr(function, convention.get_function_type(types.none, kinds).as_pointer())
+    status, _ = convention.call_function(builder, pointer, types.none, kinds, values)
+    with cgutils.if_unlikely(builder, status.is_error):
+        convention.return_status_propagate(builder, status)

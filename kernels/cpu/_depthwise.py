@@ -5,13 +5,15 @@ that lie in the image. Formulas: kernels/reference/convolution.py.
 """
 from ._call import call
 from ._jit import kernel
+from ._team import range_of
 from ._tile import tile_width
-from ._walk import first_output, segment
+from ._walk import first_output, segment, shares_of
 
 
 @kernel
-def correlate(product, dots, x, panels, b, walk, first, last, y):
-    """The outputs of some segments: (1). `dots` is for those that sum along channels; here none do."""
+def correlate(product, dots, x, panels, b, walk, s, threads, y):
+    """The outputs of a share of the segments: (1). `dots` is for those that sum along channels; here none do."""
+    first, last = range_of(walk.segments, s, threads)
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
         planes = _taps(od, walk.D, walk.KD, walk.stride_d, walk.dilation_d, walk.before_d)
@@ -57,9 +59,9 @@ def _bias_alone(b, walk, lines, pixels, y, to):
 
 
 @kernel
-def weight_gradient(product, x, dy, walk, first, last, first_unit, last_unit, dw):
-    """What some segments add to the weight gradients of some panels of columns: (3)."""
-    width = tile_width(x)
+def weight_gradient(product, x, dy, walk, units, by_columns, s, threads, dw):
+    """What a share of the segments adds to the weight gradients, or all add to those of a share of the panels: (3)."""
+    width, (first, last), (first_unit, last_unit) = tile_width(x), *shares_of(walk, units, by_columns, s, threads)
     for t in range(first, last):
         image, od, i, j = segment(walk, t)
         bottom, right = min(i + walk.rows, walk.OH), min(j + walk.cols, walk.OW)

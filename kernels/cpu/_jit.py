@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, get_num_threads, njit
+from numba import config, get_num_threads, njit, types
 from numba.extending import register_jitable
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
@@ -29,6 +29,8 @@ def _compiled(function: Callable[..., Any], **flags: Any) -> Any:
     if not config.DISABLE_JIT:
         index = dispatcher._cache._cache_file
         index._version = (index._version, index._source_stamp, FINGERPRINT)     # the one thing that is read of an older index
+        template = dispatcher.get_call_template                                 # one kernel for all numbers, not one for each
+        dispatcher.get_call_template = lambda kinds, named: template(tuple(map(types.unliteral, kinds)), named)
     return dispatcher
 
 
@@ -38,7 +40,7 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def parallel_kernel(function: Callable[..., Any]) -> Any:
-    """The same with `prange`: only for the outermost heavy loop, which splits the work between the threads once."""
+    """The same with `prange`. It takes long to compile: kernels share their work out by `_team`, which has the one there is."""
     return _compiled(function, parallel=True)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import aligned
 from ._jit import kernel
+from ._team import range_of
 from ._tile import FEW, VECTOR, WIDE, pack_columns, tile_width
 
 BAND = 1 << 16              # elements of a scratch: a band of rows, or several small images, in the second-level cache
@@ -139,6 +140,14 @@ def segment(walk, t):
 
 
 @kernel
+def shares_of(walk, units, by_columns, s, threads):
+    """Of which segments and which panels of columns a thread takes the weight gradient."""
+    if by_columns:
+        return (0, walk.segments), range_of(units, s, threads)
+    return range_of(walk.segments, s, threads), (0, units)
+
+
+@kernel
 def first_window(walk, image, od, i, j):
     """Where the window of an output begins in the image."""
     return (((image * walk.D + od * walk.stride_d) * walk.H + i * walk.stride_h) * walk.W + j * walk.stride_w) * walk.C
@@ -157,8 +166,9 @@ def sums_along_channels(walk, width):
 
 
 @kernel
-def pack(w, walk, weights, first, last, panels):
-    """The weights of some panels: a run's numbers below each other, the columns of a tile side by side."""
+def pack(w, walk, weights, units, s, threads, panels):
+    """The weights of a share of the panels: a run's numbers below each other, the columns of a tile side by side."""
+    first, last = range_of(units, s, threads)
     width = tile_width(w)
     columns, channels = walk.N // walk.groups, 1 if walk.multiplier else walk.C // walk.groups
     few = sums_along_channels(walk, width)
@@ -218,7 +228,7 @@ def gather_row(x, walk, image, z, y, first, step, count, group, scratch, at):
     end = max(lead, min(count, (walk.W - first + step - 1) // step))
     _zeros(scratch, at, lead * pixel)
     if step == 1 and pixel == walk.C:
-        _copy(x, (row + first + lead) * pixel, (end - lead) * pixel, scratch, at + lead * pixel)
+        copy(x, (row + first + lead) * pixel, (end - lead) * pixel, scratch, at + lead * pixel)
     else:
         for q in range(lead, end):
             _copy_pixel(x, (row + first + q * step) * walk.C + group * channels, channels, walk.multiplier,
@@ -230,7 +240,7 @@ def gather_row(x, walk, image, z, y, first, step, count, group, scratch, at):
 def _copy_pixel(source, source_at, channels, multiplier, target, target_at):
     """The channels of a pixel, each `multiplier` times."""
     if multiplier <= 1:
-        _copy(source, source_at, channels, target, target_at)
+        copy(source, source_at, channels, target, target_at)
     else:
         for c in range(channels):
             for m in range(multiplier):
@@ -238,7 +248,7 @@ def _copy_pixel(source, source_at, channels, multiplier, target, target_at):
 
 
 @kernel
-def _copy(source, source_at, count, target, target_at):
+def copy(source, source_at, count, target, target_at):
     for n in range(count):
         target[np.uintp(target_at + n)] = source[np.uintp(source_at + n)]
 

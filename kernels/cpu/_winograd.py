@@ -11,13 +11,13 @@ Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 201
 from functools import lru_cache
 
 import numpy as np
-from numba import prange
 from numba.extending import register_jitable
 
 from .. import aligned
 from ._call import address, call
-from ._jit import even, kernel, parallel_kernel
+from ._jit import even, kernel
 from ._lanes import lanes_of, load, splat, store
+from ._team import range_of, share, share_out, team_of
 from ._tile import column_product, product_address, tile_width
 from ._turns import times_A, times_A_transposed, times_B, times_G, times_G_transposed
 from ._walk import first_output, gather_row, pack
@@ -100,97 +100,54 @@ def correlate(x, w, b, walk, weights, units, threads, panels, y):
     walk = in_blocks(walk, threads)
     turned = empty_turned(panels)
     product = product_address(column_product, x.dtype)
-    if threads == 1:
-        pack(w, walk, weights, 0, units, panels)
-        turn_weights(panels, walk.KD, walk.C, 0, units, turned)
-        correlate_blocks(product, x, turned, b, walk, 0, walk.segments, y)
-        return
-    packing = address(pack, x.dtype, w, walk, weights, 0, units, panels)
-    turn = address(turn_weights, x.dtype, panels, walk.KD, walk.C, 0, units, turned)
-    _turn_weights_parallel(packing, turn, w, walk, weights, units, threads, panels, turned)
-    if not _shared(walk):
-        part = address(correlate_blocks, x.dtype, product, x, turned, b, walk, 0, walk.segments, y)
-        _correlate_apart(part, product, x, turned, b, walk, threads, y)
+    share(pack, threads, (w, walk, weights, units), (panels,))
+    share(turn_weights, threads, (panels, walk.KD, walk.C, units), (turned,))
+    if threads == 1 or not _shared(walk):
+        share(correlate_blocks, threads, (product, x, turned, b, walk), (y,))
         return
     image_part, products = _room(walk, x)
     turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
     part = address(_multiply, x.dtype, product, image_part, turned, walk, 0, 0, threads, products)
     back = address(_turn_outputs_back, x.dtype, products, b, walk, 0, 0, threads, y)
-    _correlate_together(turn, part, back, product, x, turned, b, walk, threads, image_part, products, y)
+    _correlate_together(team_of(threads), turn, part, back, product, x, turned, b, walk, image_part, products, y)
 
 
 def weight_gradient(x, dy, walk, threads, dw):
     walk = in_blocks(walk, threads)
     product = product_address(column_product, x.dtype)
-    turned = np.zeros((1 if _shared(walk) else threads, _turned_weights(walk)), dw.dtype)
-    if threads == 1:
-        _weight_gradient_blocks(product, x, dy, walk, 0, walk.segments, turned[0])
-        _turn_gradient_back(turned, walk.KD, 0, walk.C * walk.N, dw)
-        return
-    turn_back = address(_turn_gradient_back, x.dtype, turned, walk.KD, 0, walk.C * walk.N, dw)
-    if not _shared(walk):
-        part = address(_weight_gradient_blocks, x.dtype, product, x, dy, walk, 0, walk.segments, turned[0])
-        _weight_gradient_apart(part, turn_back, product, x, dy, walk, threads, turned, dw)
-        return
-    image_part, upstream = _room(walk, x)
-    turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
-    turn_up = address(_turn_upstream, x.dtype, dy, walk, 0, 0, threads, upstream)
-    part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned[0])
-    _weight_gradient_together(turn, turn_up, part, turn_back, product, x, dy, walk, threads, image_part, upstream, turned, dw)
-
-
-@parallel_kernel
-def _turn_weights_parallel(packing, turn, w, walk, weights, units, threads, panels, turned):
-    for s in prange(threads):
-        first, last = s * units // threads, (s + 1) * units // threads
-        call(packing, w, walk, weights, first, last, panels)
-        call(turn, panels, walk.KD, walk.C, first, last, turned)
-
-
-@parallel_kernel
-def _correlate_apart(part, product, x, weights, b, walk, threads, y):
-    for s in prange(threads):
-        call(part, product, x, weights, b, walk, s * walk.segments // threads, (s + 1) * walk.segments // threads, y)
-
-
-@parallel_kernel
-def _correlate_together(turn, part, back, product, x, weights, b, walk, threads, image_part, products, y):
-    for t in range(walk.segments):
-        for s in prange(threads):
-            call(turn, x, walk, t, s, threads, image_part)
-        for s in prange(threads):
-            call(part, product, image_part, weights, walk, t, s, threads, products)
-        for s in prange(threads):
-            call(back, products, b, walk, t, s, threads, y)
-
-
-@parallel_kernel
-def _weight_gradient_apart(part, turn_back, product, x, dy, walk, threads, turned, dw):
-    for s in prange(threads):
-        first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
-        call(part, product, x, dy, walk, first, last, turned[s])
-    size = walk.C * walk.N
-    for s in prange(threads):
-        call(turn_back, turned, walk.KD, s * size // threads, (s + 1) * size // threads, dw)
-
-
-@parallel_kernel
-def _weight_gradient_together(turn, turn_up, part, turn_back, product, x, dy, walk, threads, image_part, upstream, turned, dw):
-    for t in range(walk.segments):
-        for s in prange(threads):
-            call(turn, x, walk, t, s, threads, image_part)
-            call(turn_up, dy, walk, t, s, threads, upstream)
-        for s in prange(threads):
-            call(part, product, image_part, upstream, walk, t, s, threads, turned[0])
-    size = walk.C * walk.N
-    for s in prange(threads):
-        call(turn_back, turned, walk.KD, s * size // threads, (s + 1) * size // threads, dw)
+    together = threads > 1 and _shared(walk)
+    turned = np.zeros((1 if together else threads, _turned_weights(walk)), dw.dtype)
+    if together:
+        image_part, upstream = _room(walk, x)
+        turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
+        turn_up = address(_turn_upstream, x.dtype, dy, walk, 0, 0, threads, upstream)
+        part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned)
+        _gradient_together(team_of(threads), turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned)
+    else:
+        share(_gradient_blocks, threads, (product, x, dy, walk), (turned,))
+    share(_turn_gradient_back, threads, (turned, walk.KD, walk.C * walk.N), (dw,))
 
 
 @kernel
-def correlate_blocks(product, x, weights, b, walk, first, last, y):
-    """The outputs of some blocks, 4 x 4 at a time: (1)."""
-    image_part, products = _room(walk, x)
+def _correlate_together(team, turn, part, back, product, x, weights, b, walk, image_part, products, y):
+    for t in range(walk.segments):
+        share_out(team, turn, (x, walk, t), (image_part,))
+        share_out(team, part, (product, image_part, weights, walk, t), (products,))
+        share_out(team, back, (products, b, walk, t), (y,))
+
+
+@kernel
+def _gradient_together(team, turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned):
+    for t in range(walk.segments):
+        share_out(team, turn, (x, walk, t), (image_part,))
+        share_out(team, turn_up, (dy, walk, t), (upstream,))
+        share_out(team, part, (product, image_part, upstream, walk, t), (turned,))
+
+
+@kernel
+def correlate_blocks(product, x, weights, b, walk, s, threads, y):
+    """The outputs of a share of the blocks, 4 x 4 at a time: (1)."""
+    (first, last), (image_part, products) = range_of(walk.segments, s, threads), _room(walk, x)
     for t in range(first, last):
         _turn_image(x, walk, t, 0, 1, image_part)
         _multiply(product, image_part, weights, walk, t, 0, 1, products)
@@ -198,13 +155,13 @@ def correlate_blocks(product, x, weights, b, walk, first, last, y):
 
 
 @kernel
-def _weight_gradient_blocks(product, x, dy, walk, first, last, dturned):
-    """What some blocks add to the turned weight gradients (36, KD, C, N): the inner part of (2), summed over tiles."""
-    image_part, upstream = _room(walk, x)
+def _gradient_blocks(product, x, dy, walk, s, threads, dturned):
+    """The turned weight gradients (36, KD, C, N) of a share of the blocks, the inner part of (2), added to row s."""
+    (first, last), (image_part, upstream) = range_of(walk.segments, s, threads), _room(walk, x)
     for t in range(first, last):
         _turn_image(x, walk, t, 0, 1, image_part)
         _turn_upstream(dy, walk, t, 0, 1, upstream)
-        _multiply_gradient(product, image_part, upstream, walk, t, 0, 1, dturned)
+        _multiply_gradient(product, image_part, upstream, walk, t, 0, 1, dturned[s:s + 1])
 
 
 @kernel
@@ -238,7 +195,7 @@ def _multiply(product, image_part, weights, walk, t, part, parts, products):
     """The sum over channels of (1), for a share of the 36 elements: -> (36, panel, plane, tile, column)."""
     planes, tiles, panels, seen, width = _layout(walk, t, products)
     rows, lines = (planes * tiles, 1) if walk.stride_d == 1 else (tiles, planes)
-    for p in range(36 * part // parts, 36 * (part + 1) // parts):
+    for p in range(*range_of(36, part, parts)):
         for n in range(panels):
             to = (p * panels + n) * planes * tiles * width
             call(product, image_part, p * seen, walk.C, 1, walk.dilation_d * tiles * walk.C, rows,
@@ -249,22 +206,24 @@ def _multiply(product, image_part, weights, walk, t, part, parts, products):
 
 @kernel
 def _multiply_gradient(product, image_part, upstream, walk, t, part, parts, dturned):
-    """The sum over tiles of (2), for a share of the 36 elements: added to (36, plane, C, N)."""
+    """The sum over tiles of (2), for a share of the 36 elements: added to (1, 36 plane C N)."""
     planes, tiles, panels, seen, width = _layout(walk, t, upstream)
+    total = dturned[0]
     runs, length = (1, planes * tiles) if walk.stride_d == 1 else (planes, tiles)
-    for p in range(36 * part // parts, 36 * (part + 1) // parts):
+    for p in range(*range_of(36, part, parts)):
         for k in range(walk.KD):
             for n in range(panels):
                 to = (p * walk.KD + k) * walk.C * walk.N + n * width
                 call(product, image_part, p * seen + k * walk.dilation_d * tiles * walk.C, 1, walk.C,
                      walk.stride_d * tiles * walk.C, walk.C,
                      upstream, (p * panels + n) * planes * tiles * width, width, tiles * width, runs, length,
-                     dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n * width), True, 1, 0, 0)
+                     total, to, walk.N, total, to, walk.N, min(width, walk.N - n * width), True, 1, 0, 0)
 
 
 @kernel
-def turn_weights(panels, planes, channels, first, last, turned):
-    """G g G^T of some panels: (unit, 3 rows, plane, 3, channel, column) -> (unit, 36, plane, channel, column)."""
+def turn_weights(panels, planes, channels, units, s, threads, turned):
+    """G g G^T of a share of the panels: (unit, 3 rows, plane, 3, channel, column) -> (unit, 36, plane, channel, column)."""
+    first, last = range_of(units, s, threads)
     width = tile_width(panels)
     step, plane, t = channels * width, planes * channels * width, np.empty(18 * width, panels.dtype)
     for unit in range(first, last):
@@ -284,7 +243,7 @@ def _turn_image(x, walk, t, part, parts, turned):
     image, od, i, j, planes, down, across = _block(walk, t)
     rows = _planes_seen(walk, planes) * down
     scratch, between, step = np.empty(walk.size, x.dtype), np.empty(36 * lanes, x.dtype), rows * across * C
-    for row in range(rows * part // parts, rows * (part + 1) // parts):
+    for row in range(*range_of(rows, part, parts)):
         z, y = od * walk.stride_d - walk.before_d + row // down, i + row % down * 4 - walk.before_h
         for line in range(6):
             gather_row(x, walk, image, z, y + line, j - walk.before_w, 1, 4 * across + 2, 0, scratch, line * walk.row)
@@ -304,7 +263,7 @@ def _turn_upstream(dy, walk, t, part, parts, turned):
     image, od, i, j, planes, down, across = _block(walk, t)
     rows, panels = planes * down, (walk.N + lanes - 1) // lanes
     between, size = np.empty(24 * lanes, dy.dtype), rows * across * lanes
-    for row in range(rows * part // parts, rows * (part + 1) // parts):
+    for row in range(*range_of(rows, part, parts)):
         top = i + row % down * 4
         for tile in range(across):
             at = first_output(walk, image, od + row // down, top, j + 4 * tile)
@@ -325,7 +284,7 @@ def _turn_outputs_back(products, b, walk, t, part, parts, y):
     image, od, i, j, planes, down, across = _block(walk, t)
     rows, panels = planes * down, (walk.N + lanes - 1) // lanes
     between, size = np.empty(24 * lanes, products.dtype), rows * across * lanes
-    for row in range(rows * part // parts, rows * (part + 1) // parts):
+    for row in range(*range_of(rows, part, parts)):
         top = i + row % down * 4
         for tile in range(across):
             side = j + 4 * tile
@@ -349,17 +308,17 @@ def _turn_outputs_back(products, b, walk, t, part, parts, y):
 
 
 @kernel
-def _turn_gradient_back(turned, planes, first, last, dw):
-    """G^T (...) G of some weights, added up over threads and to dw: (thread, 36, plane, C N) -> (plane, 9, C N)."""
-    size, lanes = dw.size // (9 * planes), lanes_of(dw)
+def _turn_gradient_back(turned, planes, size, s, threads, dw):
+    """G^T (...) G of a share of the weights, added up over threads and to dw: (thread, 36, plane, C N) -> (plane, 9, C N)."""
+    (first, last), lanes = range_of(size, s, threads), lanes_of(dw)
     total, t = np.empty(36 * lanes, dw.dtype), np.empty(18 * lanes, dw.dtype)
     for k in range(planes):
         for n in range(first, last, lanes):
             left = last - n
             for p in range(36):
                 part = splat(dw.dtype.type(0), dw)
-                for s in range(len(turned)):
-                    part = part + load(turned[s], (p * planes + k) * size + n, left, dw)
+                for thread in range(len(turned)):
+                    part = part + load(turned[thread], (p * planes + k) * size + n, left, dw)
                 store(part, total, p * lanes, lanes)
             for j in range(6):
                 g0, g1, g2 = times_G_transposed(total, j * lanes, 6 * lanes)

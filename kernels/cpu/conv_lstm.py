@@ -9,15 +9,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from . import _winograd, convolution
 from ._call import address, call
-from ._elementwise import add_to
-from ._jit import kernel, parallel_kernel, threads_for
+from ._jit import kernel, threads_for
 from ._lstm import lstm_slopes, lstm_state
+from ._team import add_to, range_of, share
 from ._tile import column_product, dot_product, product_address
-from ._walk import Weights, empty_panels, pack, panels_of, plan
+from ._walk import Weights, copy, empty_panels, pack, panels_of, plan
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 BLOCK = 1 << 10             # numbers of a gate that are worked on together
@@ -32,8 +31,7 @@ def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
         _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h)
         return
     packed = _packed(U, h0.shape[1:4], transposed=False)
-    inputs = *packed, _rows(gates), _rows(h0), _rows(c0), mask, go_backwards
-    _share_images(_forward, _forward_parallel, threads, len(h), inputs, (_rows(c), _rows(h)))
+    share(_forward, threads, (*packed, _rows(gates), _rows(h0), _rows(c0), mask, go_backwards), (_rows(c), _rows(h)))
 
 
 def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
@@ -43,19 +41,12 @@ def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
         return
     packed = _packed(U, c0.shape[1:4], transposed=True)
     inputs = *packed, _rows(dy), _rows(gates), _rows(c0), _rows(c), mask, go_backwards
-    _share_images(_backward, _backward_parallel, threads, len(c), inputs, (_rows(dh), _rows(dc), _rows(da)))
+    share(_backward, threads, inputs, (_rows(dh), _rows(dc), _rows(da)))
 
 
 def _rows(array):
     """A view with a row for each place: (…, D, H, W, columns) as (…, D H W, columns)."""
     return array.reshape(*array.shape[:-4], math.prod(array.shape[-4:-1]), array.shape[-1])
-
-
-def _share_images(part, parallel, threads, images, inputs, outputs):
-    if threads == 1:
-        part(*inputs, 0, images, *outputs)
-    else:
-        parallel(address(part, outputs[0].dtype, *inputs, 0, images, *outputs), threads, *inputs, *outputs)
 
 
 class Way(NamedTuple):
@@ -80,15 +71,15 @@ def _packed(U, places, transposed):
     walk = plan(x_shape, y_shape, taps, ONES, ONES, before, 1, 1)
     units, dtype = panels_of(walk, U.dtype), U.dtype
     panels = empty_panels(walk, units, dtype)
-    pack(U.reshape(-1), walk, weights, 0, units, panels)
+    pack(U.reshape(-1), walk, weights, units, 0, 1, panels)
     product, dots = product_address(column_product, dtype), product_address(dot_product, dtype)
     some = np.empty(0, dtype)                                   # stands for any array
     if not _winograd.pays(walk):
-        part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 0, some)
+        part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 1, some)
         return Way(False, part, product, dots), walk, panels
     walk, turned = _winograd.in_blocks(walk, 1), _winograd.empty_turned(panels)
-    _winograd.turn_weights(panels, walk.KD, walk.C, 0, units, turned)
-    part = address(_winograd.correlate_blocks, dtype, product, some, turned, some, walk, 0, 0, some)
+    _winograd.turn_weights(panels, walk.KD, walk.C, units, 0, 1, turned)
+    part = address(_winograd.correlate_blocks, dtype, product, some, turned, some, walk, 0, 1, some)
     return Way(True, part, product, dots), walk, turned
 
 
@@ -99,40 +90,33 @@ def _padding(U):
 @kernel
 def _convolve(way, walk, panels, x, no_bias, y):
     if way.winograd:
-        call(way.part, way.product, x, panels, no_bias, walk, 0, walk.segments, y)
+        call(way.part, way.product, x, panels, no_bias, walk, 0, 1, y)
     else:
-        call(way.part, way.product, way.dots, x, panels, no_bias, walk, 0, walk.segments, y)
-
-
-@parallel_kernel
-def _forward_parallel(part, threads, way, walk, panels, gates, h0, c0, mask, go_backwards, c, h):
-    B = len(h)
-    for s in prange(threads):
-        first, last = s * B // threads, (s + 1) * B // threads
-        call(part, way, walk, panels, gates, h0, c0, mask, go_backwards, first, last, c, h)
+        call(way.part, way.product, way.dots, x, panels, no_bias, walk, 0, 1, y)
 
 
 @kernel
-def _forward(way, walk, panels, gates, h0, c0, mask, go_backwards, first, last, c, h):
+def _forward(way, walk, panels, gates, h0, c0, mask, go_backwards, s, threads, c, h):
     T, P, columns = gates.shape[1], gates.shape[2], gates.shape[3]
     hidden, no_bias = np.zeros((P, columns), h.dtype), np.zeros(columns, h.dtype)
-    for b in range(first, last):
+    for b in range(*range_of(len(mask), s, threads)):
         h_prev, c_prev = h0[b], c0[b]
         for n in range(T):
             t = T - 1 - n if go_backwards else n
             if mask[b, t]:
                 _convolve(way, walk, panels, h_prev.reshape(-1), no_bias, hidden.reshape(-1))   # (1)
-                _step(hidden, c_prev, gates[b, t], c[b, t], h[b, t], 0, P)
+                _step(hidden, c_prev, 0, 1, gates[b, t], c[b, t], h[b, t])
             else:
-                c[b, t], h[b, t] = c_prev, h_prev
+                copy(c_prev.reshape(-1), 0, c_prev.size, c[b, t].reshape(-1), 0)
+                copy(h_prev.reshape(-1), 0, h_prev.size, h[b, t].reshape(-1), 0)
             h_prev, c_prev = h[b, t], c[b, t]
 
 
 @kernel
-def _step(hidden, c_prev, gates, c, h, first, last):
-    """(1) to (5) for some rows. A gate's numbers lie F at a time, too few for long loops: a block of rows is copied into a
-    buffer (gate, row, column) that stays in the first-level cache."""
-    columns = c.shape[1]
+def _step(hidden, c_prev, s, threads, gates, c, h):
+    """(1) to (5) for a share of the rows. A gate's numbers lie F at a time, too few for long loops: a block of rows is copied
+    into a buffer (gate, row, column) that stays in the first-level cache."""
+    columns, (first, last) = c.shape[1], range_of(len(c), s, threads)
     rows = min(max(1, BLOCK // columns), last - first)
     block = np.empty(4 * rows * columns, c.dtype)
     c_prev1, c1, h1 = c_prev.reshape(-1), c.reshape(-1), h.reshape(-1)
@@ -145,35 +129,27 @@ def _step(hidden, c_prev, gates, c, h, first, last):
         _copy_out(a, n, end, columns, gates)
 
 
-@parallel_kernel
-def _backward_parallel(part, threads, way, walk, panels, dy, gates, c0, c, mask, go_backwards, dh, dc, da):
-    B = len(c)
-    for s in prange(threads):
-        first, last = s * B // threads, (s + 1) * B // threads
-        call(part, way, walk, panels, dy, gates, c0, c, mask, go_backwards, first, last, dh, dc, da)
-
-
 @kernel
-def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, first, last, dh, dc, da):
-    T, P, columns = c.shape[1], c.shape[2], c.shape[3]
+def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, s, threads, dh, dc, da):
+    T, columns = c.shape[1], c.shape[3]
     no_bias = np.zeros(columns, c.dtype)
-    for b in range(first, last):
+    for b in range(*range_of(len(mask), s, threads)):
         for n in range(T):
             t = n if go_backwards else T - 1 - n
             if dy.shape[1]:
                 add_to(dh[b].reshape(-1), dy[b, t].reshape(-1))
             if mask[b, t]:
                 c_prev = c0[b] if n == T - 1 else c[b, t + 1 if go_backwards else t - 1]
-                _slopes(dh[b], gates[b, t], c_prev, c[b, t], dc[b], da[b, t], 0, P)
+                _slopes(dh[b], gates[b, t], c_prev, c[b, t], 0, 1, dc[b], da[b, t])
                 _convolve(way, walk, panels, da[b, t].reshape(-1), no_bias, dh[b].reshape(-1))  # from (1)
             else:
                 da[b, t] = 0
 
 
 @kernel
-def _slopes(dh, gates, c_prev, c, dc, da, first, last):
-    """From (5) to (2) for some rows, in blocks as in `_step`."""
-    columns = c.shape[1]
+def _slopes(dh, gates, c_prev, c, s, threads, dc, da):
+    """From (5) to (2) for a share of the rows, in blocks as in `_step`."""
+    columns, (first, last) = c.shape[1], range_of(len(c), s, threads)
     rows = min(max(1, BLOCK // columns), last - first)
     block = np.empty(4 * rows * columns, c.dtype)
     dh1, c_prev1, c1, dc1 = dh.reshape(-1), c_prev.reshape(-1), c.reshape(-1), dc.reshape(-1)
@@ -219,7 +195,7 @@ def _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h):
         for t in walk:
             if mask[b, t]:
                 convolution.convolve(h_prev[None], U, no_bias, ONES, _padding(U), ONES, 1, hidden)      # (1)
-                _share_rows(_step, _step_parallel, hidden[0], c_prev, gates[b, t], c[b, t], h[b, t])            # (2) to (5)
+                _share_rows(_step, (hidden[0], c_prev), (gates[b, t], c[b, t], h[b, t]))                # (2) to (5)
             else:
                 c[b, t], h[b, t] = c_prev, h_prev
             h_prev, c_prev = h[b, t], c[b, t]
@@ -235,7 +211,7 @@ def _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
                 dh[b] += dy[b, t]
             if mask[b, t]:
                 c_prev = c[b, walk[n - 1]] if n else c0[b]
-                _share_rows(_slopes, _slopes_parallel, dh[b], gates[b, t], c_prev, c[b, t], dc[b], da[b, t])
+                _share_rows(_slopes, (dh[b], gates[b, t], c_prev, c[b, t]), (dc[b], da[b, t]))
                 convolution.convolve_transposed(da[b, t][None], U, no_bias, ONES, _padding(U), ONES, 1, dh[b:b + 1])
             else:
                 da[b, t] = 0
@@ -245,24 +221,8 @@ def _steps(T, go_backwards):
     return range(T - 1, -1, -1) if go_backwards else range(T)
 
 
-def _share_rows(part, parallel, *arrays):
-    """Let the threads share the rows of arrays (D, H, W, columns), of which the fourth is c_t."""
-    arrays = tuple(array.reshape(-1, array.shape[-1]) for array in arrays)
-    rows, columns = arrays[3].shape
-    threads = min(threads_for(rows * columns, SHARE), rows)
-    if threads == 1:
-        part(*arrays, 0, rows)
-    else:
-        parallel(address(part, arrays[0].dtype, *arrays, 0, rows), threads, *arrays)
-
-
-@parallel_kernel
-def _step_parallel(part, threads, hidden, c_prev, gates, c, h):
-    for s in prange(threads):
-        call(part, hidden, c_prev, gates, c, h, s * len(c) // threads, (s + 1) * len(c) // threads)
-
-
-@parallel_kernel
-def _slopes_parallel(part, threads, dh, gates, c_prev, c, dc, da):
-    for s in prange(threads):
-        call(part, dh, gates, c_prev, c, dc, da, s * len(c) // threads, (s + 1) * len(c) // threads)
+def _share_rows(part, before, after):
+    """Let the threads share the rows of arrays (D, H, W, columns)."""
+    before, after = (tuple(array.reshape(-1, array.shape[-1]) for array in arrays) for arrays in (before, after))
+    rows = len(after[0])
+    share(part, min(threads_for(before[0].size, SHARE), rows), before, after)

@@ -12,12 +12,11 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from . import _depthwise, _winograd
 from ._call import address, call
-from ._elementwise import add_to
-from ._jit import kernel, parallel_kernel, threads_for
+from ._jit import kernel, threads_for
+from ._team import range_of, share, sum_of_shares
 from ._tile import channel_product, column_product, dot_product, pack_columns, product_address, tile_width
 from ._walk import (
     PIXELS,
@@ -30,6 +29,7 @@ from ._walk import (
     panels_of,
     plan,
     segment,
+    shares_of,
     sums_along_channels,
 )
 from .core import _bias_rows, bias_backward
@@ -148,13 +148,8 @@ def _correlate(x, w, b, walk, weights, threads, y):
         _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
         return
     product, dots, correlate, _ = _parts(walk, x.dtype)
-    if threads == 1:
-        pack(w1, walk, weights, 0, units, panels)
-        correlate(product, dots, x1, panels, b, walk, 0, walk.segments, y1)
-    else:
-        part = address(correlate, x.dtype, product, dots, x1, panels, b, walk, 0, walk.segments, y1)
-        packing = address(pack, x.dtype, w1, walk, weights, 0, units, panels)
-        _correlate_parallel(part, packing, product, dots, x1, w1, b, walk, weights, units, threads, panels, y1)
+    share(pack, threads, (w1, walk, weights, units), (panels,))
+    share(correlate, threads, (product, dots, x1, panels, b, walk), (y1,))
 
 
 def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
@@ -179,45 +174,29 @@ def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx
     """All three gradients of a chunk of dy, then those of the next: dy is read from memory once."""
     dtype, units = w.dtype, panels_of(back, w.dtype)
     panels = empty_panels(back, units, dtype)
-    pack(w.reshape(-1), back, weights, 0, units, panels)
-    x1, rows = x.reshape(-1), dy.reshape(-1, dy.shape[4])
+    share(pack, threads, (w.reshape(-1), back, weights, units), (panels,))
+    x1, rows, total = x.reshape(-1), dy.reshape(-1, dy.shape[4]), np.zeros(dw.size + db.size, dtype)
     product, dots, correlate, gradient = _parts(walk, dtype)
-    gradient = address(gradient, dtype, product, x1, x1, walk, 0, 0, 0, 0, panels)
-    correlate = address(correlate, dtype, product, dots, x1, panels, zeros, back, 0, 0, panels)
+    units = panels_of(walk, dtype)
+    gradient = address(gradient, dtype, product, x1, x1, walk, units, False, 0, 1, total)
+    correlate = address(correlate, dtype, product, dots, x1, panels, zeros, back, 0, 1, x1)
     chunks = -(-dy.size // (CHUNK * threads)) * threads
-    inputs = gradient, correlate, product, dots, x1, rows, panels, zeros, walk, panels_of(walk, dtype), back, chunks
-    outputs = dw.reshape(-1), db, dx.reshape(-1)
-    if threads == 1:
-        _backward_chunks(*inputs, 0, chunks, *outputs)
-    else:
-        _backward_parallel(address(_backward_chunks, dtype, *inputs, 0, chunks, *outputs), threads, *inputs, *outputs)
-
-
-@parallel_kernel
-def _backward_parallel(part, threads, gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks,
-                       dw, db, dx):
-    dws, dbs = np.zeros((threads, dw.size), dw.dtype), np.zeros((threads, db.size), db.dtype)
-    for s in prange(threads):
-        first, last = s * chunks // threads, (s + 1) * chunks // threads
-        call(part, gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks, first, last,
-             dws[s], dbs[s], dx)
-    for s in range(threads):
-        add_to(dw, dws[s])
-        add_to(db, dbs[s])
+    inputs = gradient, correlate, product, dots, x1, rows, panels, zeros, walk, units, back, dw.size, chunks, dx.reshape(-1)
+    sum_of_shares(_chunks_of_dy, threads, inputs, total)
+    dw += total[:dw.size].reshape(dw.shape)
+    db += total[dw.size:]
 
 
 @kernel
-def _backward_chunks(gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, chunks, first, last,
-                     dw, db, dx):
-    """Some of so many chunks of dy: the bias, (3) and (2) of the formula."""
-    upstream = dy.reshape(-1)
-    for chunk in range(first, last):
+def _chunks_of_dy(gradient, correlate, product, dots, x, dy, panels, zeros, walk, units, back, size, chunks, dx, s, threads,
+                  total):
+    """A share of so many chunks of dy: (3) and the sum for the bias, both added to `total`, and (2) of the formula."""
+    upstream, dw, db = dy.reshape(-1), total[:size], total[size:]
+    for chunk in range(*range_of(chunks, s, threads)):
         if db.size:
-            _bias_rows(dy, chunk * len(dy) // chunks, (chunk + 1) * len(dy) // chunks, db)
-        call(gradient, product, x, upstream, walk, chunk * walk.segments // chunks, (chunk + 1) * walk.segments // chunks,
-             0, units, dw)
-        call(correlate, product, dots, upstream, panels, zeros, back, chunk * back.segments // chunks,
-             (chunk + 1) * back.segments // chunks, dx)
+            _bias_rows(dy, chunk, chunks, db)
+        call(gradient, product, x, upstream, walk, units, False, chunk, chunks, dw)
+        call(correlate, product, dots, upstream, panels, zeros, back, chunk, chunks, dx)
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
@@ -232,29 +211,16 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
         _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
         return
     product, _, _, gradient = _parts(walk, x.dtype)
-    if threads == 1:
-        gradient(product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
-        return
-    part = address(gradient, x.dtype, product, x1, dy1, walk, 0, walk.segments, 0, units, dw1)
     if dw.size * threads > PRIVATE and units >= threads:
-        _weight_gradient_by_columns(part, product, x1, dy1, walk, units, threads, dw1)
+        share(gradient, threads, (product, x1, dy1, walk, units, True), (dw1,))
     else:
-        _weight_gradient_by_segments(part, product, x1, dy1, walk, units, min(threads, walk.segments), dw1)
-
-
-@parallel_kernel
-def _correlate_parallel(part, packing, product, dots, x, w, b, walk, weights, units, threads, panels, y):
-    for s in prange(threads):
-        call(packing, w, walk, weights, s * units // threads, (s + 1) * units // threads, panels)
-    for s in prange(threads):
-        first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
-        call(part, product, dots, x, panels, b, walk, first, last, y)
+        sum_of_shares(gradient, min(threads, walk.segments), (product, x1, dy1, walk, units, False), dw1)
 
 
 @kernel
-def _correlate_segments(product, dots, x, panels, b, walk, first, last, y):
-    """The outputs of some segments: (1) of the formula."""
-    width = tile_width(x)
+def _correlate_segments(product, dots, x, panels, b, walk, s, threads, y):
+    """The outputs of a share of the segments: (1) of the formula."""
+    width, (first, last) = tile_width(x), range_of(walk.segments, s, threads)
     columns = walk.N // walk.groups
     each = (columns + width - 1) // width
     scratch = np.empty(0 if walk.in_place else min(walk.together, last - first) * walk.size, x.dtype)
@@ -282,26 +248,10 @@ def _correlate_segments(product, dots, x, panels, b, walk, first, last, y):
                          y, to, walk.y_pixel, wide, True, lines, walk.row, walk.y_row)
 
 
-@parallel_kernel
-def _weight_gradient_by_columns(part, product, x, dy, walk, units, threads, dw):
-    for s in prange(threads):
-        call(part, product, x, dy, walk, 0, walk.segments, s * units // threads, (s + 1) * units // threads, dw)
-
-
-@parallel_kernel
-def _weight_gradient_by_segments(part, product, x, dy, walk, units, threads, dw):
-    partial = np.zeros((threads, dw.size), dw.dtype)
-    for s in prange(threads):
-        first, last = s * walk.segments // threads, (s + 1) * walk.segments // threads
-        call(part, product, x, dy, walk, first, last, 0, units, partial[s])
-    for s in range(threads):
-        add_to(dw, partial[s])
-
-
 @kernel
-def _weight_gradient_segments(product, x, dy, walk, first, last, first_unit, last_unit, dw):
-    """What some segments add to the weight gradients of some panels of columns: (3) of the formula."""
-    width = tile_width(x)
+def _weight_gradient_segments(product, x, dy, walk, units, by_columns, s, threads, dw):
+    """What a share of the segments adds to the weight gradients, or all add to those of a share of the panels: (3)."""
+    width, (first, last), (first_unit, last_unit) = tile_width(x), *shares_of(walk, units, by_columns, s, threads)
     columns = walk.N // walk.groups
     each = (columns + width - 1) // width
     channels = 1 if walk.multiplier else walk.C // walk.groups

@@ -1,9 +1,8 @@
 """Rows of a table, masked steps and the bias, compiled for the CPU. Formulas and shapes: kernels/reference/core.py."""
 import numpy as np
-from numba import prange
 
-from ._elementwise import add_to
-from ._jit import kernel, parallel_kernel, threads_for
+from ._jit import kernel, threads_for
+from ._team import add_to, range_of, sum_of_shares
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 SHARE = 1 << 16             # numbers for each thread that pay for waking it
@@ -47,25 +46,13 @@ def masking_apply(x, mask, y):
 
 
 def bias_backward(dz, db):
-    threads = threads_for(dz.size, SHARE)
-    if threads == 1:
-        _bias_rows(dz, 0, len(dz), db)
-    else:
-        _bias_backward_parallel(dz, threads, db)
-
-
-@parallel_kernel
-def _bias_backward_parallel(dz, threads, db):
-    partial = np.zeros((threads, db.size), db.dtype)
-    for s in prange(threads):
-        _bias_rows(dz, s * len(dz) // threads, (s + 1) * len(dz) // threads, partial[s])
-    for s in range(threads):
-        add_to(db, partial[s])
+    sum_of_shares(_bias_rows, threads_for(dz.size, SHARE), (dz,), db)
 
 
 @kernel
-def _bias_rows(dz, first, last, db):
-    """Some rows of `bias_backward`."""
+def _bias_rows(dz, s, threads, db):
+    """A share of the rows of `bias_backward`."""
+    first, last = range_of(len(dz), s, threads)
     part = np.empty(db.size, db.dtype)
     for top in range(first, last, ROWS):
         part[:] = 0

@@ -5,10 +5,10 @@ chunk the columns of b are packed, panel by panel, for many rows to read them, a
 Formula and shapes: kernels/reference/matmul.py.
 """
 import numpy as np
-from numba import prange
 
-from ._call import address, call
-from ._jit import even, kernel, parallel_kernel, threads_for
+from ._call import call
+from ._jit import even, kernel, threads_for
+from ._team import share
 from ._tile import column_product, pack_columns, pack_rows, product_address, tile_width
 
 CHUNK = 384                 # length of a chunk of k, at most
@@ -20,49 +20,24 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    tile, threads = product_address(column_product, c.dtype), threads_for(a.size * c.shape[1], PARALLEL_FROM)
-    operands = tile, a, b, bool(transpose_a), bool(transpose_b), bool(add)
-    if threads == 1:
-        _serial(*operands, c)
-    else:
-        flat = c.reshape(-1)
-        part = address(_product, c.dtype, tile, flat, 0, 0, 0, flat, 0, 0, 0, 0, 0, 0, True, flat, 0, 0)
-        _parallel(part, threads, *operands, c)
+    threads, tile = threads_for(a.size * c.shape[1], PARALLEL_FROM), product_address(column_product, c.dtype)
+    share(_some_of_product, threads, (tile, a, b, bool(transpose_a), bool(transpose_b), bool(add)), (c,))
 
 
 @kernel
-def _strides(a, b, transpose_a, transpose_b):
-    """The length of the sum, and the way to the next row and k of a, and to the next k and column of b."""
-    K = a.shape[0] if transpose_a else a.shape[1]
-    a_row, a_k = (1, a.shape[1]) if transpose_a else (K, 1)
-    b_k, b_n = (1, K) if transpose_b else (b.shape[1], 1)
-    return K, a_row, a_k, b_k, b_n
-
-
-@kernel
-def _serial(tile, a, b, transpose_a, transpose_b, add, c):
-    """The whole product on one thread. Few arguments: for a small product, each costs more than its work."""
-    M, N = c.shape
-    K, a_row, a_k, b_k, b_n = _strides(a, b, transpose_a, transpose_b)
-    if M and N and K:
-        _product(tile, a.reshape(-1), 0, a_row, a_k, b.reshape(-1), 0, b_k, b_n, M, N, K, add, c.reshape(-1), 0, N)
-    elif not add:
-        c[:] = 0                                            # an empty sum
-
-
-@parallel_kernel
-def _parallel(part, threads, tile, a, b, transpose_a, transpose_b, add, c):
-    M, N = c.shape
-    K, a_row, a_k, b_k, b_n = _strides(a, b, transpose_a, transpose_b)
-    a1, b1, c1 = a.reshape(-1), b.reshape(-1), c.reshape(-1)
+def _some_of_product(tile, a, b, transpose_a, transpose_b, add, s, threads, c):
+    (M, N), K = c.shape, a.shape[0] if transpose_a else a.shape[1]
+    a_row, a_k = (1, M) if transpose_a else (K, 1)
+    b_k, b_n = (1, K) if transpose_b else (N, 1)
     width = tile_width(c)
     rows = (M + threads - 1) // threads if M >= N else M                        # each thread takes some of the rows,
     columns = N if M >= N else (N + threads * width - 1) // (threads * width) * width     # or some panels of columns
-    for s in prange(threads):
-        m, n = (s * rows, 0) if M >= N else (0, s * columns)
-        if m < M and n < N:
-            call(part, tile, a1, m * a_row, a_row, a_k, b1, n * b_n, b_k, b_n, min(rows, M - m), min(columns, N - n), K, add,
-                 c1, m * N + n, N)
+    m, n = (s * rows, 0) if M >= N else (0, s * columns)
+    if m < M and n < N and K:
+        _product(tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n, min(rows, M - m),
+                 min(columns, N - n), K, add, c.reshape(-1), m * N + n, N)
+    elif not (K or add):
+        c[:] = 0                                            # an empty sum
 
 
 @kernel

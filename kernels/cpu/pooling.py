@@ -6,77 +6,29 @@ Threads share the rows of the output; in a gradient the output is dx, and each o
 No two threads write the same number, and what does not overlap is written once.
 """
 import numpy as np
-from numba import prange
 
-from ._jit import kernel, parallel_kernel, threads_for
+from ._jit import kernel, threads_for
 from ._lanes import beats, equal, lanes_of, load, narrow, select, splat, store, widen
+from ._team import range_of, share
 
 SHORT = 32                  # cells of a window that are summed in its own precision, with no loss to speak of
 PARALLEL_FROM = 1 << 15     # numbers read and written by each thread that pay for waking it
 
 
 def max_pool(x, size, strides, padding, y, index):
-    threads = threads_for(x.size + 2 * y.size, PARALLEL_FROM)
-    if threads > 1:
-        _max_pool_parallel(x, size, strides, padding, threads, y, index)
-    else:
-        _max_rows(x, 0, _rows(y), size, strides, padding, y, index)
+    share(_max_rows, threads_for(x.size + 2 * y.size, PARALLEL_FROM), (x, size, strides, padding), (index, y))
 
 
 def max_pool_gradient(dy, index, size, strides, padding, dx):
-    threads = threads_for(dx.size + 2 * dy.size, PARALLEL_FROM)
-    if threads > 1:
-        _max_gradient_parallel(dy, index, size, strides, padding, threads, dx)
-    else:
-        _max_gradient_rows(dy, index, 0, _rows(dx), size, strides, padding, dx)
+    share(_max_gradient_rows, threads_for(dx.size + 2 * dy.size, PARALLEL_FROM), (dy, index, size, strides, padding), (dx,))
 
 
 def average_pool(x, size, strides, padding, y):
-    threads = threads_for(x.size + y.size, PARALLEL_FROM)
-    if threads > 1:
-        _average_pool_parallel(x, size, strides, padding, threads, y)
-    else:
-        _average_rows(x, 0, _rows(y), size, strides, padding, y)
+    share(_average_rows, threads_for(x.size + y.size, PARALLEL_FROM), (x, size, strides, padding), (y,))
 
 
 def average_pool_gradient(dy, size, strides, padding, dx):
-    threads = threads_for(dx.size + dy.size, PARALLEL_FROM)
-    if threads > 1:
-        _average_gradient_parallel(dy, size, strides, padding, threads, dx)
-    else:
-        _average_gradient_rows(dy, 0, _rows(dx), size, strides, padding, dx)
-
-
-def _rows(y):
-    return y.shape[0] * y.shape[1] * y.shape[2]
-
-
-@parallel_kernel
-def _max_pool_parallel(x, size, strides, padding, threads, y, index):
-    rows = y.shape[0] * y.shape[1] * y.shape[2]
-    for t in prange(threads):
-        _max_rows(x, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, y, index)
-
-
-@parallel_kernel
-def _max_gradient_parallel(dy, index, size, strides, padding, threads, dx):
-    rows = dx.shape[0] * dx.shape[1] * dx.shape[2]
-    for t in prange(threads):
-        _max_gradient_rows(dy, index, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, dx)
-
-
-@parallel_kernel
-def _average_pool_parallel(x, size, strides, padding, threads, y):
-    rows = y.shape[0] * y.shape[1] * y.shape[2]
-    for t in prange(threads):
-        _average_rows(x, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, y)
-
-
-@parallel_kernel
-def _average_gradient_parallel(dy, size, strides, padding, threads, dx):
-    rows = dx.shape[0] * dx.shape[1] * dx.shape[2]
-    for t in prange(threads):
-        _average_gradient_rows(dy, rows * t // threads, rows * (t + 1) // threads, size, strides, padding, dx)
+    share(_average_gradient_rows, threads_for(dx.size + dy.size, PARALLEL_FROM), (dy, size, strides, padding), (dx,))
 
 
 @kernel
@@ -125,11 +77,12 @@ def _lines(n, i, j, shape, size, strides, padding, cells, places):
 
 
 @kernel
-def _max_rows(x, row, stop, size, strides, padding, y, index):
+def _max_rows(x, size, strides, padding, s, threads, index, y):
     W, C = x.shape[3:]
     OW = y.shape[3]
     x1, y1, index1 = x.reshape(-1), y.reshape(-1), index.reshape(-1)
     cells, places = np.empty(size[0] * size[1], np.intp), np.empty(size[0] * size[1], np.int32)
+    row, stop = range_of(y.shape[0] * y.shape[1] * y.shape[2], s, threads)
     n, i, j = _unravel(row, y.shape[1], y.shape[2])
     while row < stop:
         lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
@@ -153,12 +106,13 @@ def _max_rows(x, row, stop, size, strides, padding, y, index):
 
 
 @kernel
-def _average_rows(x, row, stop, size, strides, padding, y):
+def _average_rows(x, size, strides, padding, s, threads, y):
     W, C = x.shape[3:]
     OW = y.shape[3]
     x1, y1 = x.reshape(-1), y.reshape(-1)
     cells, places = np.empty(size[0] * size[1], np.intp), np.empty(size[0] * size[1], np.int32)
     zero = splat(x.dtype.type(0), x)
+    row, stop = range_of(y.shape[0] * y.shape[1] * y.shape[2], s, threads)
     n, i, j = _unravel(row, y.shape[1], y.shape[2])
     while row < stop:
         lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
@@ -204,13 +158,14 @@ def _clear(dx, row, W, C, covered):
 
 
 @kernel
-def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
+def _max_gradient_rows(dy, index, size, strides, padding, s, threads, dx):
     D, H, W, C = dx.shape[1:]
     OD, OH, OW = dy.shape[1:4]
     dx1, dy1, index1 = dx.reshape(-1), dy.reshape(-1), index.reshape(-1)
     zero = splat(dy.dtype.type(0), dy)
     over_d = _windows_over(D, size[0], strides[0], padding[0], OD)
     over_h = _windows_over(H, size[1], strides[1], padding[1], OH)
+    row, stop = range_of(dx.shape[0] * D * H, s, threads)
     n, d, h = _unravel(row, D, H)
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]
@@ -237,12 +192,13 @@ def _max_gradient_rows(dy, index, row, stop, size, strides, padding, dx):
 
 
 @kernel
-def _average_gradient_rows(dy, row, stop, size, strides, padding, dx):
+def _average_gradient_rows(dy, size, strides, padding, s, threads, dx):
     D, H, W, C = dx.shape[1:]
     OD, OH, OW = dy.shape[1:4]
     dx1, dy1 = dx.reshape(-1), dy.reshape(-1)
     over_d = _windows_over(D, size[0], strides[0], padding[0], OD)
     over_h = _windows_over(H, size[1], strides[1], padding[1], OH)
+    row, stop = range_of(dx.shape[0] * D * H, s, threads)
     n, d, h = _unravel(row, D, H)
     while row < stop:
         i0, i1, j0, j1 = over_d[d, 0], over_d[d, 1], over_h[h, 0], over_h[h, 1]

@@ -8,12 +8,12 @@ Formulas, shapes and the layout of the steps: kernels/reference/recurrent.py.
 from functools import lru_cache
 
 import numpy as np
-from numba import prange
 
-from ._call import address, call
-from ._jit import kernel, parallel_kernel, threads_for
+from ._call import call
+from ._jit import kernel, threads_for
 from ._lstm import lstm_slopes, lstm_state
 from ._math import sigmoid, tanh
+from ._team import share
 from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine
@@ -51,14 +51,9 @@ def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwa
 
 
 def _run(part, weights, rows, *arguments):
-    """Let `part` walk through time with all sequences, or each thread with some of them."""
-    sequences, steps = int(rows[0]), int(rows.sum())
-    tile = product_address(column_product, weights.dtype)
-    threads = min(threads_for(steps * weights.size, PARALLEL_FROM), sequences)
-    if threads == 1:
-        part(tile, 0, sequences, *arguments)
-    else:
-        _share(address(part, weights.dtype, tile, 0, sequences, *arguments), tile, _shares(rows.tobytes(), threads), arguments)
+    """Let each thread walk through time with some of the sequences."""
+    threads = min(threads_for(int(rows.sum()) * weights.size, PARALLEL_FROM), int(rows[0]))
+    share(part, threads, (product_address(column_product, weights.dtype), _shares(rows.tobytes(), threads)), arguments)
 
 
 @lru_cache(maxsize=256)
@@ -70,14 +65,9 @@ def _shares(rows, threads):
     return np.concatenate([[0], np.searchsorted(done, done[-1] * np.arange(1, threads) / threads) + 1, [rows[0]]])
 
 
-@parallel_kernel
-def _share(part, tile, bounds, arguments):
-    for s in prange(bounds.size - 1):
-        call(part, tile, bounds[s], bounds[s + 1], arguments)
-
-
 @kernel
-def _simple_rnn_forward(tile, begin, end, z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
+def _simple_rnn_forward(tile, bounds, s, threads, z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
     panels, state = _packed(W_h, PLAIN), h0[begin:end].copy()
     room = np.empty(state.size, h.dtype)
@@ -93,7 +83,8 @@ def _simple_rnn_forward(tile, begin, end, z, W_h, h0, mask, first, rows, apart, 
 
 
 @kernel
-def _simple_rnn_backward(tile, begin, end, dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh_all, da):
+def _simple_rnn_backward(tile, bounds, s, threads, dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh_all, da):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
     panels, dh_of_all = _packed(W_h, TRANSPOSED), dh_all[begin:end]
     room, dh_prev_room = np.empty(dh_of_all.size, h.dtype), np.empty_like(dh_of_all)
@@ -142,7 +133,8 @@ def _slope(h, dh, activation):
 
 
 @kernel
-def _lstm_forward(tile, begin, end, gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
+def _lstm_forward(tile, bounds, s, threads, gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
     panels, h_state, c_state = _packed(U, PLAIN), h0[begin:end].copy(), c0[begin:end].copy()
     room, c_room, h_room = np.empty(4 * h_state.size, h.dtype), np.empty_like(c_state), np.empty_like(h_state)
@@ -163,7 +155,8 @@ def _lstm_forward(tile, begin, end, gates, U, h0, c0, mask, first, rows, apart, 
 
 
 @kernel
-def _lstm_backward(tile, begin, end, dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh_all, dc_all, da):
+def _lstm_backward(tile, bounds, s, threads, dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh_all, dc_all, da):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, c.shape[1]
     panels, dh_of_all, dc_of_all = _packed(U, TRANSPOSED), dh_all[begin:end], dc_all[begin:end]
     room, c_room = np.empty(4 * dc_of_all.size, c.dtype), np.empty(dc_of_all.size, c.dtype)
@@ -179,7 +172,7 @@ def _lstm_backward(tile, begin, end, dy, U, gates, c0, c, mask, first, rows, apa
             _copy_in(gates, LEFT, at, apart, a)
             _copy_in(c, LEFT, at, apart, c_t)
             _before(c, c0, t + 1 if go_backwards else t - 1, first, rows, apart, begin, c_prev)
-            dc_prev[:] = dc
+            _copy(dc.reshape(-1), LEFT, dc_prev.reshape(-1), LEFT, dc.size)
             i, f, c_tilde, o = a[I].reshape(-1), a[F].reshape(-1), a[C].reshape(-1), a[O].reshape(-1)
             lstm_slopes(i, f, c_tilde, o, c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc_prev.reshape(-1))
             _zero_masked(mask, at, apart, a)                                # a now holds da_t
@@ -190,7 +183,8 @@ def _lstm_backward(tile, begin, end, dy, U, gates, c0, c, mask, first, rows, apa
 
 
 @kernel
-def _gru_forward(tile, begin, end, gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
+def _gru_forward(tile, bounds, s, threads, gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
     panels, state = _packed(U, PLAIN), h0[begin:end].copy()
     room, h_room = np.empty(4 * state.size, h.dtype), np.empty_like(state)
@@ -236,8 +230,9 @@ def _gru_state(gates, reset_after, h_prev, h):
 
 
 @kernel
-def _gru_backward(tile, begin, end, dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after, dh_all, da,
-                  dinner):
+def _gru_backward(tile, bounds, s, threads, dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after,
+                  dh_all, da, dinner):
+    begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
     panels, dh_of_all = _packed(U, TRANSPOSED), dh_all[begin:end]
     room, h_prev_room = np.empty(4 * dh_of_all.size, h.dtype), np.empty_like(dh_of_all)
