@@ -12,7 +12,7 @@ from numba import config, get_num_threads, njit, types
 from numba.extending import register_jitable
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
-FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True,
+FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True,     # nobody calls one from C
                              fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
 
 
