@@ -18,6 +18,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from ._call import address, call, plain, write_call
+from ._flat import add_to
 from ._jit import kernel, parallel_kernel
 
 
@@ -71,12 +72,6 @@ def _sum_on_team(team, own, part, before, total):
 @kernel
 def _own_total(part, before, s, threads, totals):
     call(part, before, s, threads, totals[s])
-
-
-@kernel
-def add_to(y, x):
-    for n in range(y.size):
-        y[n] += x[n]
 
 
 @register_jitable

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import aligned
+from ._flat import copy
 from ._jit import kernel
 from ._team import range_of
 from ._tile import FEW, VECTOR, WIDE, pack_columns, tile_width
@@ -245,12 +246,6 @@ def _copy_pixel(source, source_at, channels, multiplier, target, target_at):
         for c in range(channels):
             for m in range(multiplier):
                 target[np.uintp(target_at + c * multiplier + m)] = source[np.uintp(source_at + c)]
-
-
-@kernel
-def copy(source, source_at, count, target, target_at):
-    for n in range(count):
-        target[np.uintp(target_at + n)] = source[np.uintp(source_at + n)]
 
 
 @kernel

@@ -121,8 +121,8 @@ def weight_gradient(x, dy, walk, threads, dw):
         image_part, upstream = _room(walk, x)
         turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
         turn_up = address(_turn_upstream, x.dtype, dy, walk, 0, 0, threads, upstream)
-        part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned)
-        _gradient_together(team_of(threads), turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned)
+        part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned[0])
+        _gradient_together(team_of(threads), turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned[0])
     else:
         share(_gradient_blocks, threads, (product, x, dy, walk), (turned,))
     share(_turn_gradient_back, threads, (turned, walk.KD, walk.C * walk.N), (dw,))
@@ -161,7 +161,7 @@ def _gradient_blocks(product, x, dy, walk, s, threads, dturned):
     for t in range(first, last):
         _turn_image(x, walk, t, 0, 1, image_part)
         _turn_upstream(dy, walk, t, 0, 1, upstream)
-        _multiply_gradient(product, image_part, upstream, walk, t, 0, 1, dturned[s:s + 1])
+        _multiply_gradient(product, image_part, upstream, walk, t, 0, 1, dturned[s])
 
 
 @kernel
@@ -206,9 +206,8 @@ def _multiply(product, image_part, weights, walk, t, part, parts, products):
 
 @kernel
 def _multiply_gradient(product, image_part, upstream, walk, t, part, parts, dturned):
-    """The sum over tiles of (2), for a share of the 36 elements: added to (1, 36 plane C N)."""
+    """The sum over tiles of (2), for a share of the 36 elements: added to (36, plane, C, N)."""
     planes, tiles, panels, seen, width = _layout(walk, t, upstream)
-    total = dturned[0]
     runs, length = (1, planes * tiles) if walk.stride_d == 1 else (planes, tiles)
     for p in range(*range_of(36, part, parts)):
         for k in range(walk.KD):
@@ -217,7 +216,7 @@ def _multiply_gradient(product, image_part, upstream, walk, t, part, parts, dtur
                 call(product, image_part, p * seen + k * walk.dilation_d * tiles * walk.C, 1, walk.C,
                      walk.stride_d * tiles * walk.C, walk.C,
                      upstream, (p * panels + n) * planes * tiles * width, width, tiles * width, runs, length,
-                     total, to, walk.N, total, to, walk.N, min(width, walk.N - n * width), True, 1, 0, 0)
+                     dturned, to, walk.N, dturned, to, walk.N, min(width, walk.N - n * width), True, 1, 0, 0)
 
 
 @kernel

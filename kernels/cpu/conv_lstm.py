@@ -12,11 +12,12 @@ import numpy as np
 
 from . import _winograd, convolution
 from ._call import address, call
+from ._flat import add_to, copy
 from ._jit import kernel, threads_for
 from ._lstm import lstm_slopes, lstm_state
-from ._team import add_to, range_of, share
+from ._team import range_of, share
 from ._tile import column_product, dot_product, product_address
-from ._walk import Weights, copy, empty_panels, pack, panels_of, plan
+from ._walk import Weights, empty_panels, pack, panels_of, plan
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
 BLOCK = 1 << 10             # numbers of a gate that are worked on together

@@ -93,7 +93,7 @@ def _turned(x_shape, w_shape, y_shape, strides, padding, dilation, groups, multi
         back = (-part.tap_step * step for part, step in zip(parts, way, strict=True))
         c, n = (F, 1) if multiplier else (1, F)                                 # w^T: from the filters to the channels
         found.append((outputs, walk, Weights(at, *back, c, n, F // groups)))
-    return found
+    return tuple(found)
 
 
 def _kind(C, F, groups):

@@ -1,8 +1,9 @@
 """Rows of a table, masked steps and the bias, compiled for the CPU. Formulas and shapes: kernels/reference/core.py."""
 import numpy as np
 
+from ._flat import add_to
 from ._jit import kernel, threads_for
-from ._team import add_to, range_of, sum_of_shares
+from ._team import range_of, sum_of_shares
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 SHARE = 1 << 16             # numbers for each thread that pay for waking it

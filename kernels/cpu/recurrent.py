@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from ._call import call
+from ._flat import copy
 from ._jit import kernel, threads_for
 from ._lstm import lstm_slopes, lstm_state
 from ._math import sigmoid, tanh
@@ -172,7 +173,7 @@ def _lstm_backward(tile, bounds, s, threads, dy, U, gates, c0, c, mask, first, r
             _copy_in(gates, LEFT, at, apart, a)
             _copy_in(c, LEFT, at, apart, c_t)
             _before(c, c0, t + 1 if go_backwards else t - 1, first, rows, apart, begin, c_prev)
-            _copy(dc.reshape(-1), LEFT, dc_prev.reshape(-1), LEFT, dc.size)
+            copy(dc.reshape(-1), LEFT, dc.size, dc_prev.reshape(-1), LEFT)
             i, f, c_tilde, o = a[I].reshape(-1), a[F].reshape(-1), a[C].reshape(-1), a[O].reshape(-1)
             lstm_slopes(i, f, c_tilde, o, c_prev.reshape(-1), c_t.reshape(-1), dh.reshape(-1), dc_prev.reshape(-1))
             _zero_masked(mask, at, apart, a)                                # a now holds da_t
@@ -305,7 +306,7 @@ def _copy_in(sequence, column, at, apart, step):
     gates, rows, H = step.shape
     for r in range(rows):
         for gate in range(gates):
-            _copy(sequence[at + r * apart], column + gate * H, step[gate, r], LEFT, H)
+            copy(sequence[at + r * apart], column + gate * H, H, step[gate, r], LEFT)
 
 
 @kernel
@@ -313,13 +314,7 @@ def _copy_out(step, column, at, apart, sequence):
     gates, rows, H = step.shape
     for r in range(rows):
         for gate in range(gates):
-            _copy(step[gate, r], LEFT, sequence[at + r * apart], column + gate * H, H)
-
-
-@kernel
-def _copy(source, source_at, target, target_at, count):
-    for j in range(count):
-        target[np.uintp(target_at + j)] = source[np.uintp(source_at + j)]
+            copy(step[gate, r], LEFT, H, sequence[at + r * apart], column + gate * H)
 
 
 @kernel
@@ -339,15 +334,15 @@ def _leave(new, mask, at, apart, state, sequence):
     """The state after a step, and its place in the sequence; a masked step leaves the state as it was."""
     for r in range(state.shape[0]):
         if mask[at + r * apart]:
-            _copy(new[r], LEFT, state[r], LEFT, state.shape[1])
-        _copy(state[r], LEFT, sequence[at + r * apart], LEFT, state.shape[1])
+            copy(new[r], LEFT, state.shape[1], state[r], LEFT)
+        copy(state[r], LEFT, state.shape[1], sequence[at + r * apart], LEFT)
 
 
 @kernel
 def _keep_real(new, mask, at, apart, state):
     for r in range(state.shape[0]):
         if mask[at + r * apart]:
-            _copy(new[r], LEFT, state[r], LEFT, state.shape[1])
+            copy(new[r], LEFT, state.shape[1], state[r], LEFT)
 
 
 @kernel
@@ -372,9 +367,9 @@ def _before(sequence, initial, t, first, rows, apart, begin, state):
     walked = rows[t] - begin if 0 <= t < first.size else 0
     for r in range(state.shape[0]):
         if r < walked:
-            _copy(sequence[first[t] + (begin + r) * apart], LEFT, state[r], LEFT, state.shape[1])
+            copy(sequence[first[t] + (begin + r) * apart], LEFT, state.shape[1], state[r], LEFT)
         else:
-            _copy(initial[begin + r], LEFT, state[r], LEFT, state.shape[1])
+            copy(initial[begin + r], LEFT, state.shape[1], state[r], LEFT)
 
 
 @kernel
