@@ -1,15 +1,64 @@
-"""What is the same for all layers: the default dtype, the small number epsilon, the default data format."""
+"""What is the same for all layers: the default dtype, the small number epsilon, the default data format.
+
+What the main thread sets counts in all threads; what another thread sets counts in that thread alone.
+"""
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 _FLOATS = ("float32", "float64")
-_state: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+_UNSET: Any = object()
+
+
+class Setting:
+    """One value for all threads, in place of which any thread may have its own.
+
+    Arguments:
+        value: what it is until it is set.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._own = threading.local()
+
+    def get(self) -> Any:
+        """The calling thread's value."""
+        return getattr(self._own, "value", self._value)
+
+    def set(self, value: Any) -> None:
+        """From the main thread: for all threads that have set nothing; from another one: for that thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._value = value
+            self._replace(value if vars(self._own) else _UNSET)
+        else:
+            self._replace(value)
+
+    @contextmanager
+    def during(self, value: Any) -> Iterator[None]:
+        """Inside, for the calling thread alone."""
+        before = getattr(self._own, "value", _UNSET)
+        self._replace(value)
+        try:
+            yield
+        finally:
+            self._replace(before)
+
+    def _replace(self, value: Any) -> None:
+        """The calling thread's own value; none with `_UNSET`."""
+        vars(self._own).clear()
+        if value is not _UNSET:
+            self._own.value = value
+
+
+_floatx, _epsilon, _image_data_format = Setting("float32"), Setting(1e-7), Setting("channels_last")
 
 
 def floatx() -> str:
     """The dtype of a layer that is given none: "float32" until `set_floatx` says otherwise."""
-    return _state["floatx"]
+    return _floatx.get()
 
 
 def set_floatx(value: str) -> None:
@@ -18,22 +67,22 @@ def set_floatx(value: str) -> None:
     Raises:
         ValueError: any other dtype.
     """
-    _state["floatx"] = float_dtype(value, "set_floatx")
+    _floatx.set(float_dtype(value, "set_floatx"))
 
 
 def epsilon() -> float:
     """The small number that keeps divisions and logarithms finite (1e-7)."""
-    return _state["epsilon"]
+    return _epsilon.get()
 
 
 def set_epsilon(value: float) -> None:
     """Set the small number returned by `epsilon`."""
-    _state["epsilon"] = float(value)
+    _epsilon.set(float(value))
 
 
 def image_data_format() -> str:
     """The data format of a layer that is given none: "channels_last"."""
-    return _state["image_data_format"]
+    return _image_data_format.get()
 
 
 def set_image_data_format(value: str) -> None:
@@ -44,7 +93,7 @@ def set_image_data_format(value: str) -> None:
     """
     if value not in ("channels_last", "channels_first"):
         raise ValueError(f"set_image_data_format: expected 'channels_last' or 'channels_first', got {value!r}")
-    _state["image_data_format"] = value
+    _image_data_format.set(value)
 
 
 def float_dtype(value: object, who: str) -> str:

@@ -9,40 +9,38 @@ import numpy as np
 
 import kernels
 from kernels import aligned
+from nblayers.config import Setting
 
-_current: list[str] = []
+_device = Setting(None)             # None: what NBLAYERS_DEVICE says
 
 
 def get_device() -> str:
-    """The device of layers made now: that of `set_device`, else the variable NBLAYERS_DEVICE, else "cpu".
+    """The device of layers made now in this thread: that of `device`, of `set_device`, of NBLAYERS_DEVICE, else "cpu".
 
     Raises:
         ValueError: NBLAYERS_DEVICE names no device.
     """
-    return _current[-1] if _current else _checked(os.environ.get("NBLAYERS_DEVICE", "cpu"))
+    return _device.get() or _checked(os.environ.get("NBLAYERS_DEVICE", "cpu"))
 
 
 def set_device(name: str) -> None:
-    """Make `name` the device of all layers made from now on.
+    """Make `name` the device of all layers made from now on; called in a thread beside the main one, of that thread's.
 
     Raises:
         ValueError: `name` is none of "reference", "cpu", "cuda".
     """
-    _current[:] = [_checked(name)]
+    _device.set(_checked(name))
 
 
 @contextmanager
 def device(name: str) -> Iterator[str]:
-    """`with device("reference"): …`: layers made inside compute there.
+    """`with device("reference"): …`: layers that this thread makes inside compute there.
 
     Raises:
         ValueError: `name` is none of "reference", "cpu", "cuda".
     """
-    _current.append(_checked(name))
-    try:
+    with _device.during(_checked(name)):
         yield name
-    finally:
-        _current.pop()
 
 
 def _checked(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nblayers import config
 from nblayers.layers.base import Layer, Shape, _flatten
+from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.shapes import _merge
 
 _numbers = itertools.count()
@@ -159,9 +160,7 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named = _tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
-    if not layer.built:
-        layer.build(_shapes(first))
-        layer.built = True
+    layer._ensure_built(_shapes(first))
     return Node(layer, args, kwargs, _output_shapes(layer, args, kwargs), layer.dtype).structure
 
 
@@ -181,9 +180,8 @@ def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, An
     def run(size: int) -> Any:
         def zeros(leaf: Any) -> Any:
             return np.zeros([size if n is None else n for n in leaf.shape], leaf.dtype) if hasattr(leaf, "shape") else leaf
-        kept = layer._cache, layer._last_call, list(layer._losses)
-        outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
-        layer._cache, layer._last_call, layer._losses[:] = kept
+        with layer._thread.set_aside():
+            outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
         return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
     return _merge(run(2), run(3))
 
@@ -285,7 +283,7 @@ class Graph:
             if self._shared:
                 _collect_losses(step.layer, self._shared, losses)
         for layer, collected in zip(self._shared, losses, strict=True):
-            layer._losses[:] = collected
+            layer._thread.losses[:] = collected
         return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
 
     def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True) -> list[Any]:
@@ -350,9 +348,8 @@ class Graph:
 class _Slot:
     """Stands in the arguments of a step for the graph's value of that number."""
 
-    def __init__(self, number: int, dtype: str) -> None:
-        self.number, self.dtype = number, dtype
-        self.shape: Any = None
+    def __init__(self, number: int, dtype: str, shape: Any = None) -> None:
+        self.number, self.dtype, self.shape = number, dtype, shape
 
 
 class _Step:
@@ -415,19 +412,15 @@ class _Step:
             made = self.layer.compute_mask(x, mask)
             for slot, value in zip(self.outputs, made if isinstance(made, (list, tuple)) else [made], strict=False):
                 masks[slot] = value                     # a layer may give fewer masks than outputs
-        return self.layer._cache, self.layer._last_call
+        return record_of(self.layer)
 
     def backward(self, grads: list[Any], record: Any, input_gradient: bool) -> None:
         """Run the call's backward, adding to the gradients of its inputs."""
         dys = [grads[slot] for slot in self.outputs]
         if all(dy is None for dy in dys):
             return
-        self.layer.cache, self.layer._last_call = record
-        self.layer.input_gradient = input_gradient
-        try:
-            dxs = flatten(self.layer.backward(dys[0] if self.one_output else pack(self.structure, dys)))
-        finally:
-            self.layer.input_gradient = True
+        dy = dys[0] if self.one_output else pack(self.structure, dys)
+        dxs = flatten(backward_of(self.layer, record, dy, input_gradient))
         if len(dxs) != len(self.differentiated):
             raise RuntimeError(f"{self.layer.described}: expected backward to give {len(self.differentiated)} gradients, one "
                                f"for each input, got {len(dxs)}")
@@ -440,9 +433,7 @@ class _Step:
     def output_shapes(self, shapes: list[Any]) -> list[Shape]:
         """The shapes of the outputs where the graph's values have these."""
         def with_shape(leaf: Any) -> Any:
-            if isinstance(leaf, _Slot):
-                leaf.shape = shapes[leaf.number]
-            return leaf
+            return _Slot(leaf.number, leaf.dtype, shapes[leaf.number]) if isinstance(leaf, _Slot) else leaf
         return flatten_shapes(_output_shapes(self.layer, map_structure(with_shape, self.args),
                                              map_structure(with_shape, self.kwargs)))
 
@@ -469,7 +460,7 @@ def _collect_losses(layer: Layer, shared: list[Layer], losses: list[list[float]]
     inside = [id(part) for part in _flatten(layer)]
     for part, collected in zip(shared, losses, strict=True):
         if id(part) in inside:
-            collected.extend(part._losses)
+            collected.extend(part._thread.losses)
 
 
 def _in_keras_order(nodes: list[Node], inputs: list[SymbolicTensor], resolve: Callable[[SymbolicTensor], SymbolicTensor],

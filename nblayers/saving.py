@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import os
+import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -209,9 +210,9 @@ def _checked(filepath: Any, endings: tuple[str, ...], overwrite: bool) -> Path:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Any]:
     """A file to write to that takes the place of `path` when it is whole: an interrupt leaves the old one."""
-    part = path.with_name(f"{path.name}.part{os.getpid()}")
+    part = path.with_name(f"{path.name}.part{secrets.token_hex(4)}")        # another process or thread may write here too
     try:
-        with open(part, "w+b") as file:
+        with open(part, "x+b") as file:
             yield file
         os.replace(part, path)
     finally:

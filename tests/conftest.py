@@ -28,7 +28,7 @@ from nblayers import config, devices  # noqa: E402
 from nblayers import random as nblayers_random  # noqa: E402
 from nblayers.layers import base  # noqa: E402
 
-DEFAULTS = dict(config._state)
+SETTINGS = {setting: setting.get() for setting in (devices._device, config._floatx, config._epsilon, config._image_data_format)}
 
 
 @pytest.fixture(params=kernels.ROOMS)
@@ -53,8 +53,8 @@ def x64():
 @pytest.fixture(autouse=True)
 def fresh_settings():
     """Default device, dtype, names and the same random numbers for every test."""
-    devices._current.clear()
-    config._state.update(DEFAULTS)
+    for setting, value in SETTINGS.items():
+        setting.set(value)
     base.clear_names()
     random.seed(0)
     np.random.seed(0)

@@ -332,7 +332,7 @@ def test_gradients_are_finite_differences(rng, layer_class, options):
 def test_gradients_of_the_fused_activations(rng, activation):
     layer = SimpleRNN(3, activation=activation, return_sequences=True)
     nblayers.gradcheck(layer, sequences(rng), mask=mask_of("left padding"))
-    assert isinstance(layer._cache, SimpleRNN.Cache | None)
+    assert isinstance(layer._thread.cache, SimpleRNN.Cache | None)
 
 
 @pytest.mark.parametrize("cell", [SimpleRNNCell(3, activation="gelu"), LSTMCell(3, recurrent_activation="hard_sigmoid"),

@@ -135,7 +135,7 @@ class Subject:
         leaves = self.leaves if leaves is None else leaves
         self.outputs = self.layer.forward(*(_filled(value, leaves) for value in self.args),
                                           **{name: _filled(value, leaves) for name, value in self.kwargs.items()})
-        penalties = [float(loss) for layer in self.layers for loss in layer._losses]
+        penalties = [float(loss) for layer in self.layers for loss in layer._thread.losses]
         return [np.array(to_numpy(y)) for y in flat(self.outputs)] + ([np.array(sum(penalties))] if penalties else [])
 
     def backward(self, dy: Sequence[Any]) -> tuple[list[Any], list[np.ndarray]]:

@@ -17,9 +17,12 @@ A layer of your own needs no more than this:
 import functools
 import inspect
 import math
+import os
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, dataclass_transform
@@ -49,8 +52,67 @@ class Record:
         dataclass(eq=False)(cls)
 
 
+class ThreadState:
+    """What belongs to one thread's calls of a layer: other threads that call the layer have their own.
+
+    Attributes:
+        running, building: whether the layer's forward or backward, or its build, is under way.
+        cache: what the last forward left for backward, or None.
+        last_call: for a cache that is no `Record`: the cache, the shapes of the outputs, and the outputs where penalised.
+        losses: what `add_loss` and the activity regularizer gave in the last call.
+        input_gradient: see `Layer.input_gradient`.
+        turned: a recurrent layer leaves its outputs in the reverse of the order walked.
+        masks: the dropout masks that a cell has drawn for the sequence it is in, or None.
+    """
+
+    running = building = False
+    cache: Any = None
+    last_call: tuple[Any, Any, Any] | None = None
+    input_gradient = True
+    turned = False
+    masks: Any = None
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Forwards inside leave no trace."""
+        kept = self.cache, self.last_call, list(self.losses)
+        try:
+            yield
+        finally:
+            self.cache, self.last_call, self.losses[:] = kept
+
+
+class _ThreadStates(threading.local):
+    """A `ThreadState` for each thread that asks, as `state`; a copy of a layer begins afresh."""
+
+    def __init__(self) -> None:
+        self.state = ThreadState()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ThreadStates, ()
+
+
+_building = threading.RLock()           # of several threads that call a new layer, one builds it
+
+
+def _after_fork() -> None:
+    """Another thread of the parent may have held the lock: it does not exist in the child."""
+    global _building
+    _building = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Layer:
     """The class that all layers are made from.
+
+    Several threads may call `forward` of one layer, and `predict` of one model, at the same time: each has a `cache`, `losses`
+    and `input_gradient` of its own. Weights and their gradients are everybody's.
 
     Arguments:
         activity_regularizer: penalty on the output, divided by the batch size; added to `losses`.
@@ -68,7 +130,6 @@ class Layer:
 
     supports_masking = False            # a mask that comes in goes on to the next layer
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
-    input_gradient = True               # False: nobody needs dL/dx (a model's first layer in `fit`), backward may return None
     input_spec: InputSpec | list[InputSpec] | None = None
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
@@ -79,11 +140,9 @@ class Layer:
         self.built = False
         self.device = get_device()
         self._trainable = bool(trainable)
-        self._parameters: list[Parameter] = []
-        self._losses: list[float] = []
-        self._cache: Any = None
-        self._last_call: tuple[Any, Any, Any] | None = None
-        self._running = self._building = False
+        self._parameters: list[Parameter] = []         # in Keras' order: those made to be trained, then the others
+        self._trained_count = 0
+        self._threads = _ThreadStates()
         self.declared_input_shape = _declared_shape(legacy)
         if legacy:
             raise TypeError(f"{self.described}: unknown argument {', '.join(map(repr, legacy))}")
@@ -107,6 +166,14 @@ class Layer:
 
     def build(self, input_shape: Any) -> None:
         """Make the weights for inputs of `input_shape` (batch axis included, None where unknown)."""
+
+    def _ensure_built(self, input_shape: Any) -> None:
+        """Build the layer if nobody has yet; of several threads one does, and the others wait."""
+        if not self.built:
+            with _building:
+                if not self.built:
+                    self.build(input_shape)
+                    self.built = True
 
     def add_weight(self, shape: Sequence[int] | int | None = None, initializer: Any = None, dtype: Any = None,
                    trainable: bool = True, autocast: bool = True, regularizer: Any = None, constraint: Any = None,
@@ -138,7 +205,8 @@ class Layer:
         parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
         parameter.path = f"{self.name}/{parameter.name}"
         parameter.to(self.device)
-        self._parameters.append(parameter)
+        self._parameters.insert(self._trained_count if trainable else len(self._parameters), parameter)
+        self._trained_count += bool(trainable)
         return parameter
 
     @property
@@ -152,8 +220,11 @@ class Layer:
 
     @property
     def weights(self) -> list[Parameter]:
-        """All weights in Keras' order: own ones (trainable, then not), then the sublayers'."""
-        own = [p for p in self._parameters if p.trainable] + [p for p in self._parameters if not p.trainable]
+        """All weights in Keras' order: own ones as they were made (those to be trained, then the others), then the sublayers'.
+
+        Freezing a weight later changes nothing in it.
+        """
+        own = list(self._parameters)
         for layer in self.sublayers:
             own.extend(p for p in layer.weights if not any(p is other for other in own))
         return own
@@ -227,12 +298,12 @@ class Layer:
 
     def add_loss(self, loss: Any) -> None:
         """Add a number (or a list of numbers) to `losses`; it stands until the next call of the layer."""
-        self._losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
+        self._thread.losses.extend(loss if isinstance(loss, (list, tuple)) else [loss])
 
     @property
     def losses(self) -> list[float]:
         """What `add_loss` and the activity regularizers gave in the last call, then the weights' penalties."""
-        collected = [loss for layer in _flatten(self) for loss in layer._losses]
+        collected = [loss for layer in _flatten(self) for loss in layer._thread.losses]
         return collected + [p.regularizer(p.value) for p in self.trainable_weights if p.regularizer is not None]
 
     @property
@@ -254,7 +325,7 @@ class Layer:
         """
         kernels.get(device)
         for layer in _flatten(self):
-            layer.device, layer._cache, layer._last_call = device, None, None
+            layer.device, layer._threads = device, _ThreadStates()
             for parameter in layer._parameters:
                 parameter.to(device)
         return self
@@ -266,7 +337,7 @@ class Layer:
             ValueError: another dtype.
         """
         for layer in _flatten(self):
-            layer.dtype, layer._cache, layer._last_call = config.float_dtype(dtype, self.described), None, None
+            layer.dtype, layer._threads = config.float_dtype(dtype, self.described), _ThreadStates()
             for parameter in layer._parameters:
                 parameter.astype(layer.dtype)
         return self
@@ -301,18 +372,33 @@ class Layer:
 
     @property
     def cache(self) -> Any:
-        """The record that the last `forward` left for `backward`.
+        """The record that the last `forward` in this thread left for `backward`.
 
         Raises:
             RuntimeError: there was no `forward` yet.
         """
-        if self._cache is None:
-            raise RuntimeError(f"{self.described}: backward needs a forward first (the cache is empty)")
-        return self._cache
+        cache = self._threads.state.cache
+        if cache is None:
+            raise RuntimeError(f"{self.described}: backward needs a forward first (in this thread; the cache is empty)")
+        return cache
 
     @cache.setter
     def cache(self, record: Any) -> None:
-        self._cache = record
+        self._threads.state.cache = record
+
+    @property
+    def input_gradient(self) -> bool:
+        """False: nobody needs dL/dx (as of a model's first layer in `fit`), so `backward` may return None."""
+        return self._threads.state.input_gradient
+
+    @input_gradient.setter
+    def input_gradient(self, needed: bool) -> None:
+        self._threads.state.input_gradient = needed
+
+    @property
+    def _thread(self) -> ThreadState:
+        """What belongs to the calling thread."""
+        return self._threads.state
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for inputs of `input_shape`; found by a forward on zeros if a layer does not say."""
@@ -415,16 +501,18 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     """Around a layer's build: once only, and `built` afterwards."""
     @functools.wraps(build)
     def guarded(self: Layer, input_shape: Any) -> None:
-        if self._building:                                  # a subclass' build calling its parent's
+        state = self._threads.state
+        if state.building:                                  # a subclass' build calling its parent's
             return build(self, input_shape)
-        if self.built and self._parameters:
-            raise ValueError(f"{self.described}: is built already; build made its weights once and for all")
-        self._building = True
-        try:
-            build(self, input_shape)
-        finally:
-            self._building = False
-        self.built = True
+        with _building:
+            if self.built and self._parameters:
+                raise ValueError(f"{self.described}: is built already; build made its weights once and for all")
+            state.building = True
+            try:
+                build(self, input_shape)
+            finally:
+                state.building = False
+            self.built = True
     return guarded
 
 
@@ -437,7 +525,8 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
-        if self._running:                                   # a subclass' forward calling its parent's
+        state = self._threads.state
+        if state.running:                                   # a subclass' forward calling its parent's
             return forward(self, *args, **kwargs)
         for name in optional:                               # every layer may be told; not every one needs to know
             kwargs.pop(name, None)
@@ -451,24 +540,23 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         if inputs is not None:
             self._check_inputs(inputs)
             if not self.built:
-                self.build(_shapes(inputs))
-                self.built = True
-        self._losses.clear()
-        self._running = True
+                self._ensure_built(_shapes(inputs))
+        state.losses.clear()
+        state.running = True
         try:
             outputs = forward(self, *arrays, **kwargs)
         finally:
-            self._running = False
+            state.running = False
         regularizer = self.activity_regularizer
         if regularizer is not None:
             for y in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
-                self._losses.append(regularizer(y) / len(y))
+                state.losses.append(regularizer(y) / len(y))
         shapes, penalised = _shapes(outputs), outputs if regularizer is not None else None
-        if isinstance(self._cache, Record):
-            self._cache._outputs, self._cache._penalised = shapes, penalised
+        if isinstance(state.cache, Record):
+            state.cache._outputs, state.cache._penalised = shapes, penalised
         else:
-            self._cache = () if self._cache is None else self._cache
-            self._last_call = (self._cache, shapes, penalised)
+            state.cache = () if state.cache is None else state.cache
+            state.last_call = (state.cache, shapes, penalised)
         return outputs
     return guarded
 
@@ -477,22 +565,23 @@ def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Around a layer's backward: dy checked against forward's output, the activity regularizer's share added."""
     @functools.wraps(backward)
     def guarded(self: Layer, dy: Any) -> Any:
-        if self._running:
+        state = self._threads.state
+        if state.running:
             return backward(self, dy)
         record = self.cache
         shapes = penalised = None
         if isinstance(record, Record):
             shapes, penalised = record._outputs, record._penalised
-        elif self._last_call is not None and self._last_call[0] is record:
-            _, shapes, penalised = self._last_call
+        elif state.last_call is not None and state.last_call[0] is record:
+            _, shapes, penalised = state.last_call
         dy = self._to_gradient(dy, shapes)
         if penalised is not None and self.activity_regularizer is not None:
             dy = _add_penalty(dy, penalised, self.activity_regularizer)
-        self._running = True
+        state.running = True
         try:
             return backward(self, dy)
         finally:
-            self._running = False
+            state.running = False
     return guarded
 
 
@@ -579,14 +668,16 @@ def refuse(layer: Layer, **options: Any) -> None:
 
 
 _used_names: dict[str, int] = {}
+_naming = threading.Lock()
 
 
 def auto_name(class_name: str) -> str:
     """A name for an object that was given none: its class's in snake_case, numbered from the second on."""
     base = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
     base = re.sub("([a-z])([A-Z])", r"\1_\2", base).lower()
-    count = _used_names.get(base, 0)
-    _used_names[base] = count + 1
+    with _naming:
+        count = _used_names.get(base, 0)
+        _used_names[base] = count + 1
     return base if count == 0 else f"{base}_{count}"
 
 

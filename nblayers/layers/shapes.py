@@ -21,9 +21,8 @@ def _output_shape(layer: "Layer", input_shape: Any, size: int) -> Any:
         return np.zeros([size if n is None else n for n in shape], np.int64 if layer.integer_inputs else layer.dtype)
 
     probe = layer if layer.built else copy.deepcopy(layer)
-    kept = probe._cache, probe._last_call, list(probe._losses)
-    outputs = probe.forward(zeros(input_shape))
-    probe._cache, probe._last_call, probe._losses[:] = kept
+    with probe._thread.set_aside():
+        outputs = probe.forward(zeros(input_shape))
     return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
 
 

@@ -95,8 +95,8 @@ class Model(Trainer):
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The masks that the last forward's outputs have; for a class of your own, the mask that came in."""
-        if isinstance(self._cache, Model.Cache):
-            masks = self._cache.masks
+        if isinstance(self._thread.cache, Model.Cache):
+            masks = self.cache.masks
             return masks[0] if len(masks) == 1 else masks
         return previous_mask
 

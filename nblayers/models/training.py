@@ -443,8 +443,8 @@ class _Parts:
         """The sum of `model.losses`: what add_loss and the activity regularizers gave, and the weights' penalties."""
         total = 0.0
         for layer in self.layers:
-            if layer._losses:
-                total += sum(float(loss) for loss in layer._losses)
+            if layer._thread.losses:
+                total += sum(float(loss) for loss in layer._thread.losses)
         for parameter in self.regularized:
             total += float(parameter.regularizer(parameter.value))
         return total

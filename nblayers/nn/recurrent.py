@@ -8,7 +8,7 @@ import numpy as np
 from nblayers import devices, initializers, layers
 from nblayers.layers import recurrent
 from nblayers.layers.base import Layer, Record, positive
-from nblayers.layers.recurrent.calls import backward_of, record_of
+from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
 from nblayers.utils.packing import PackedSequence
@@ -212,18 +212,20 @@ class _Walk:
     def __init__(self, layer: recurrent.fused.FusedRNN, weights: dict[str, Parameter], gates: tuple[int, ...],
                  turned: bool) -> None:
         self.layer, self.weights, self.gates = layer, weights, gates
-        layer._turned = turned                  # outputs stand in the order of time
+        self.turned = turned                    # outputs stand in the order of time
 
     def forward(self, x: Any, states: list[Any], owner: Layer) -> tuple[list[Any], Any]:
         """[h, *last states], and what its backward reads."""
         if (self.layer.device, self.layer.dtype) != (owner.device, owner.dtype):
             self.layer.to(owner.device).astype(owner.dtype)
         self._copy_weights()
+        self.layer._thread.turned = self.turned
         return self.layer.forward(x, initial_state=states), record_of(self.layer)
 
     def backward(self, record: Any, dy: list[Any], input_gradient: bool) -> list[Any]:
         """[dx, *gradients of the initial states]; adds to the gradients of PyTorch's weights."""
         self.layer.zero_grad()
+        self.layer._thread.turned = self.turned
         dx = backward_of(self.layer, record, dy, input_gradient)
         self._bring_gradients()
         return dx

@@ -7,7 +7,7 @@ import numpy as np
 
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten
-from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
+from nblayers.layers.calls import backward_of, build_inside, record_of
 from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.rnn import RNN, _first
 from nblayers.layers.recurrent.states import apart
@@ -163,11 +163,11 @@ class Bidirectional(KeepsPacked):
         if layer is self.forward_layer or not self.return_sequences:
             yield lambda y: y
         elif isinstance(layer, RNN):
-            layer._turned = True
+            layer._thread.turned = True
             try:
                 yield lambda y: y
             finally:
-                layer._turned = False
+                layer._thread.turned = False
         else:
             yield lambda y: y if isinstance(y, PackedSequence) else y[:, ::-1]      # a packed one stands in time's order
 

@@ -34,8 +34,6 @@ class DenseCell(CellOptions, Layer):
                           recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
                           dropout, recurrent_dropout, seed)
         self.output_size = self.units
-        self._masks: tuple[Any, Any] = None, None
-        self._drawn_for: Any = None
 
     @property
     def state_size(self) -> int | list[int]:
@@ -71,16 +69,16 @@ class DenseCell(CellOptions, Layer):
 
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""
-        self._drawn_for = None
+        self._thread.masks = None
 
     def dropout_masks(self, x: Any, h: Any, training: bool) -> tuple[Any, Any]:
         """This sequence's masks for x (blocks, B, D) and h (blocks, B, units), 0 or 1/(1 - rate); None: nothing is dropped."""
         if not training:
             return None, None
-        if self._drawn_for != (x.shape, h.shape):
-            self._drawn_for = x.shape, h.shape
-            self._masks = self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape)
-        return self._masks
+        state, shapes = self._thread, (x.shape, h.shape)
+        if state.masks is None or state.masks[0] != shapes:
+            state.masks = shapes, (self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape))
+        return state.masks[1]
 
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         if rate == 0:

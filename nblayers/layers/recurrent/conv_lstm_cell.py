@@ -81,7 +81,6 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
         self.unit_forget_bias = bool(unit_forget_bias)
         self.input_spec = InputSpec(ndim=rank + 2)
         self._state_places: tuple[Any, ...] = (None,) * rank
-        self._masks: tuple[Any, Any] | None = None
 
     @property
     def described(self) -> str:
@@ -149,16 +148,17 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
 
     def reset_dropout_mask(self) -> None:
         """Forget the dropout masks: the next step in training draws new ones."""
-        self._masks = None
+        self._thread.masks = None
 
     def dropout_masks(self, x: Any, h: Any, training: bool) -> tuple[Any, Any]:
         """For x (B, D, H, W, C) and h (B, D, H, W, F) this sequence's masks, one for each gate, (B, D, H, W, 4, C) and
         (B, D, H, W, 4, F), holding 0 or 1/(1 - rate); None: nothing is dropped."""
         if not training:
             return None, None
-        if self._masks is None:
-            self._masks = self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape)
-        return self._masks
+        state = self._thread
+        if state.masks is None:
+            state.masks = self._draw(self.dropout, x.shape), self._draw(self.recurrent_dropout, h.shape)
+        return state.masks
 
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         if not 0 < rate < 1:                                                    # as in Keras, where a rate of 1 drops nothing

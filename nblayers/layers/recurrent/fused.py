@@ -46,7 +46,7 @@ class FusedRNN(KeepsPacked, CellLayer):
         if packed.sorted_indices is not None:
             states = [self.xp.ascontiguousarray(state[packed.sorted_indices]) for state in states]
         output, states = self._run(packed, states, None, training)
-        self._cache.packed, self._cache.given = packed._replace(data=None), initial_state is not None
+        self.cache.packed, self.cache.given = packed._replace(data=None), initial_state is not None
         states = self._in_batch_order(packed, states)
         if self.stateful:
             self.states = states

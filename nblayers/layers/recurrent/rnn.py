@@ -7,7 +7,7 @@ import numpy as np
 
 from nblayers import serialization
 from nblayers.layers.base import InputSpec, Layer, Record, _shapes
-from nblayers.layers.recurrent.calls import build_inside
+from nblayers.layers.calls import build_inside
 from nblayers.layers.recurrent.stacked import StackedRNNCells
 from nblayers.layers.recurrent.states import (
     apart,
@@ -77,7 +77,6 @@ class RNN(Layer):
     """
 
     supports_masking = True
-    _turned = False                 # outputs in the reverse of the order walked, for Bidirectional
 
     class Cache(Record):
         steps: list                 # the cell's record of each step, in the order walked
@@ -127,7 +126,7 @@ class RNN(Layer):
         sequences, initial_state = apart(self.described, sequences, initial_state)
         states = self._initial_states(initial_state, sequences.shape[0])
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
-        self._cache.given = initial_state is not None
+        self.cache.given = initial_state is not None
         if self.stateful:
             self.states = mapped(_copy, states)
         return [output, *mapped(_copy, states)] if self.return_state else output
@@ -150,7 +149,7 @@ class RNN(Layer):
         self.cache = RNN.Cache(steps, states, mask, x.shape)
         if not self.return_sequences:
             return outputs[-1].astype(self.dtype, copy=False), states
-        output = self.xp.stack(outputs[::-1] if self._turned else outputs, axis=1)
+        output = self.xp.stack(outputs[::-1] if self._thread.turned else outputs, axis=1)
         return output.astype(self.dtype, copy=False), states
 
     def backward(self, dy: Any) -> Any:
@@ -168,7 +167,7 @@ class RNN(Layer):
         for n in reversed(range(len(walk))):
             t = walk[n]
             if self.return_sequences:
-                doutput = dy[:, -1 - n if self._turned else n]
+                doutput = dy[:, -1 - n if self._thread.turned else n]
             else:
                 doutput = dy if n == len(walk) - 1 else self.xp.zeros_like(dy)
             if cache.mask is not None:
@@ -212,7 +211,7 @@ class RNN(Layer):
     @property
     def _flips(self) -> bool:
         """Whether outputs stand in the reverse of time's order; those of a packed batch never do."""
-        return self.go_backwards != self._turned
+        return self.go_backwards != self._thread.turned
 
     def _walk(self, length: int) -> range:
         return range(length - 1, -1, -1) if self.go_backwards else range(length)

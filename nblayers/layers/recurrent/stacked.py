@@ -4,7 +4,7 @@ from typing import Any
 
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record
-from nblayers.layers.recurrent.calls import build_inside
+from nblayers.layers.calls import build_inside
 from nblayers.layers.recurrent.states import initial_states, output_shape, output_size, step
 
 

@@ -3,8 +3,8 @@ from typing import Any
 
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten, _shapes
+from nblayers.layers.calls import backward_of, build_inside, record_of
 from nblayers.layers.input_spec import InputSpec
-from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
 
 
 class TimeDistributed(Layer):
@@ -92,8 +92,8 @@ class TimeDistributed(Layer):
     def _take_losses(self) -> None:
         """Keep the losses of this call of the layer: its next call starts them afresh."""
         for part in _flatten(self.layer):
-            self._losses.extend(part._losses)
-            part._losses.clear()
+            self._thread.losses.extend(part._thread.losses)
+            part._thread.losses.clear()
 
     def _join(self, parts: list[Any], steps: int) -> Any:
         """Sequences of what `_split` gave."""
