@@ -1,6 +1,5 @@
 """nblayers: the Keras layers with every forward and backward pass written by hand, as readable Numba kernels."""
-from importlib import import_module
-from typing import Any
+import lazy_loader
 
 try:
     import kernels as _kernels
@@ -14,24 +13,5 @@ if not getattr(_kernels, "IS_NBLAYERS", False):
 
 __version__ = "0.1.0"
 
-# attributes and the modules that hold them: nothing heavy is imported before it is asked for
-_HOMES = {
-    "Model": "models", "Sequential": "models", "Input": "layers", "Layer": "layers", "Parameter": "parameter",
-    "gradcheck": "gradient_check", "device": "devices", "get_device": "devices", "set_device": "devices",
-}
-_MODULES = ("activations", "backend", "callbacks", "config", "constraints", "initializers", "layers", "losses", "metrics",
-            "models", "nn", "optimizers", "preprocessing", "regularizers", "saving", "utils")
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        found = getattr(import_module(f"nblayers.{_HOMES[name]}"), name)
-        globals()[name] = found         # stands from now on, also where a module has the same name
-        return found
-    if name in _MODULES:
-        return import_module(f"nblayers.{name}")
-    raise AttributeError(f"module 'nblayers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*_HOMES, *_MODULES, "__version__"])
+# `__init__.pyi` is the list of what there is; nothing of it is imported before it is asked for
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from nblayers.progress import Progbar, resolve_verbose
+from nblayers.models.progress import Progbar, resolve_verbose
 
 Logs = dict[str, Any]
 

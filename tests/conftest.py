@@ -24,8 +24,11 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import kernels  # noqa: E402
-from nblayers import config, devices  # noqa: E402
-from nblayers import random as nblayers_random  # noqa: E402
+from nblayers import (  # noqa: E402
+    config,
+    devices,
+    random as nblayers_random,
+)
 from nblayers.layers import base  # noqa: E402
 
 SETTINGS = {setting: setting.get() for setting in (devices._device, config._floatx, config._epsilon, config._image_data_format)}

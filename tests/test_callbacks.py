@@ -18,7 +18,7 @@ from nblayers.callbacks import (
 )
 from nblayers.layers import Dense, Input
 from nblayers.models import Sequential, load_model
-from nblayers.progress import Progbar, resolve_verbose
+from nblayers.models.progress import Progbar, resolve_verbose
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("f")
 Y = np.random.default_rng(1).normal(size=(6, 3)).astype("f")
@@ -370,8 +370,8 @@ def test_numbers_in_the_line(value, text, capsys):
 
 def test_times_in_the_line(monkeypatch, capsys):
     clock = [0.0]
-    monkeypatch.setattr("nblayers.progress.time.perf_counter", lambda: clock[0])
-    monkeypatch.setattr("nblayers.progress.is_dynamic", lambda: True)
+    monkeypatch.setattr("nblayers.models.progress.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("nblayers.models.progress.is_dynamic", lambda: True)
     bar = Progbar(10_000)
     for step, now, shown in [(1, 5.0, "13:53:15"), (2, 6.0, "2:46:38"), (9000, 5405.0, "10:00"), (9999, 9999.0, "0s")]:
         clock[0] = now
@@ -384,7 +384,7 @@ def test_times_in_the_line(monkeypatch, capsys):
 
 
 def test_a_line_of_unknown_length(monkeypatch, capsys):
-    monkeypatch.setattr("nblayers.progress.is_dynamic", lambda: True)
+    monkeypatch.setattr("nblayers.models.progress.is_dynamic", lambda: True)
     bar = Progbar(None, interval=0)
     bar.update(3, [("loss", 1.0)])
     assert "      3/Unknown" in capsys.readouterr().out
@@ -394,7 +394,7 @@ def test_a_line_of_unknown_length(monkeypatch, capsys):
 
 
 def test_a_shorter_line_covers_a_longer_one(monkeypatch, capsys):
-    monkeypatch.setattr("nblayers.progress.is_dynamic", lambda: True)
+    monkeypatch.setattr("nblayers.models.progress.is_dynamic", lambda: True)
     bar = Progbar(3, interval=0)
     bar.update(1, [("loss", 123456.0)])
     bar.update(2, [("loss", 1.0)])

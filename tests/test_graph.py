@@ -7,9 +7,11 @@ import pytest
 from helpers import assert_same, copy_weights, keras_vjp, numeric_gradient
 
 from nblayers import gradcheck
-from nblayers.graph import Graph, SymbolicTensor, flatten, map_structure, pack
 from nblayers.layers import LSTM, Dense, Embedding, Flatten, Input, InputLayer, Lambda, Layer, Masking
+from nblayers.layers.symbolic import SymbolicTensor
 from nblayers.models import Model, Sequential
+from nblayers.models.graph import Graph
+from nblayers.structures import flatten, map_structure, pack
 
 
 class Sum(Layer):

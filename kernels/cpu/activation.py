@@ -3,10 +3,7 @@ import math
 
 from ._elementwise import elementwise
 from ._jit import kernel
-from ._math import exp, expm1, maximum, normal_cdf
-from ._math import sigmoid as _sigmoid
-from ._math import softplus as _softplus
-from ._math import tanh as _tanh
+from ._math import exp, expm1, maximum, normal_cdf, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715

@@ -2,13 +2,11 @@
 import itertools
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from nblayers.gradient_check.check import Check, Tensor
-    from nblayers.gradient_check.report import Index
+from nblayers.gradient_check.report import Index
 
 PROBES = 12                             # coordinates looked at where each one costs further passes
 
@@ -30,13 +28,13 @@ def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> str:
 class Evidence:
     """The coordinates of one tensor that were compared, and the means to look further."""
 
-    def __init__(self, check: "Check", tensor: "Tensor") -> None:
+    def __init__(self, check: Any, tensor: Any) -> None:
         self.check, self.tensor = check, tensor
         self.right: list[Index] = []
         self.wrong: list[Index] = []
         self.numeric: dict[Index, float] = {}
 
-    def add(self, index: "Index", numeric: float, is_wrong: bool) -> None:
+    def add(self, index: Index, numeric: float, is_wrong: bool) -> None:
         self.numeric[index] = numeric
         (self.wrong if is_wrong else self.right).append(index)
 
@@ -45,21 +43,21 @@ class Evidence:
         return self.tensor.gradient.shape
 
     @property
-    def probes(self) -> list["Index"]:
+    def probes(self) -> list[Index]:
         """Those of the wrong coordinates where the numeric derivative is largest."""
         return sorted(self.wrong, key=lambda index: -abs(self.numeric[index]))[:PROBES]
 
-    def analytic(self, index: "Index") -> float:
+    def analytic(self, index: Index) -> float:
         return float(self.tensor.gradient[index])
 
-    def numeric_at(self, index: "Index") -> float:
+    def numeric_at(self, index: Index) -> float:
         """The numeric derivative, also where it was not compared."""
         if index not in self.numeric:
             self.numeric[index] = self.check.numeric(self.tensor, index)
         return self.numeric[index]
 
     @cached_property
-    def shares(self) -> dict["Index", list[np.ndarray]]:
+    def shares(self) -> dict[Index, list[np.ndarray]]:
         """For each probe what came through each element of each output."""
         return {index: self.check.shares(self.tensor, index) for index in self.probes}
 
@@ -103,7 +101,7 @@ def _ratio(evidence: Evidence) -> str:
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    shape = next((leaf.shape for leaf in evidence.check.subject.leaves), ())
+    shape: tuple[int, ...] = next((leaf.shape for leaf in evidence.check.subject.leaves), ())
     sizes = {"the batch size": shape[0]} if shape else {}
     if len(shape) == 3:
         sizes["the number of time steps"] = shape[1]
@@ -117,7 +115,7 @@ def _origins(evidence: Evidence, size: float) -> Iterator[str]:
 
 def _layout(evidence: Evidence) -> str:
     """The right numbers in other places."""
-    def is_moved(move: Callable[["Index"], "Index"]) -> bool:
+    def is_moved(move: Callable[[Index], Index]) -> bool:
         return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in evidence.probes)
 
     shape = evidence.shape
@@ -130,7 +128,7 @@ def _layout(evidence: Evidence) -> str:
     return ""
 
 
-def _swapped(index: "Index", i: int, j: int) -> "Index":
+def _swapped(index: Index, i: int, j: int) -> Index:
     moved = list(index)
     moved[i], moved[j] = moved[j], moved[i]
     return tuple(moved)

@@ -34,8 +34,7 @@ from nblayers import config
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.parameter import Parameter
-
-Shape = tuple[int | None, ...]
+from nblayers.structures import Shape
 
 
 @dataclass_transform(eq_default=False)
@@ -353,7 +352,7 @@ class Layer:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` for arrays; for symbolic inputs (from `Input`) a node of a functional Model."""
         if _any_symbolic(args) or _any_symbolic(kwargs.values()):
-            from nblayers.graph import add_node
+            from nblayers.layers.symbolic import add_node
             return add_node(self, args, kwargs)
         return self.forward(*args, **kwargs)
 

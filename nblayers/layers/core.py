@@ -3,7 +3,6 @@ import base64
 import binascii
 import inspect
 import marshal
-import math
 from collections.abc import Callable
 from types import CellType, FunctionType
 from typing import Any
@@ -107,64 +106,6 @@ class Dense(Layer):
             "bias_regularizer": regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": constraints.serialize(self.kernel_constraint),
             "bias_constraint": constraints.serialize(self.bias_constraint), "quantization_config": None}
-
-
-class Linear(Layer):
-    r"""The dense layer without an activation as PyTorch writes it: the weight is kept transposed.
-
-        y_{no} = \sum_i x_{ni} W_{oi} + b_o             (1)    y = x W^T + b
-
-    Input (batch, …, in_features), output (batch, …, out_features). Weights, made at once: weight W (out, in), bias b (out,),
-    both from the uniform distribution between -1/√in and 1/√in, so that `set_weights([w, b])` takes PyTorch's.
-
-    Arguments:
-        in_features, out_features: the sizes of the last axis of input and output.
-        bias: whether b is added.
-
-    Raises:
-        ValueError: a size is not a positive integer; an input of fewer than two axes or of another last axis than in_features.
-
-    Source: document 002, "Linear Layer"; torch.nn.Linear.
-    """
-
-    supports_masking = True
-
-    class Cache(Record):
-        x: np.ndarray       # (batch, …, in_features)
-
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.in_features = positive(self, "in_features", in_features)
-        self.out_features = positive(self, "out_features", out_features)
-        limit = 1 / math.sqrt(self.in_features)
-        uniform = initializers.RandomUniform(-limit, limit)
-        self.weight = self.add_weight((self.out_features, self.in_features), uniform, name="weight")
-        self.bias = self.add_weight((self.out_features,), uniform, name="bias") if bias else None
-        self.input_spec = InputSpec(min_ndim=2, axes={-1: self.in_features})
-        self.built = True
-
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        x = inputs
-        y = _with_bias(self, (*x.shape[:-1], self.out_features))
-        self.matmul(_rows(x), self.weight.value, _rows(y), transpose_b=True, add=self.bias is not None)     # (1)
-        self.cache = self.Cache(x)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        x, dy = self.cache.x, _rows(dy)
-        if self.bias is not None:
-            self.kernels.core.bias_backward(dy, self.bias.grad)                         # from (1): b is in every row
-        self.matmul(dy, _rows(x), self.weight.grad, transpose_a=True, add=True)         # from (1): dW += dy^T x
-        if not self.input_gradient:
-            return None
-        return self.matmul(dy, self.weight.value).reshape(x.shape)                      # from (1): dx = dy W
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return (*input_shape[:-1], self.out_features)
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"in_features": self.in_features, "out_features": self.out_features,
-                                       "bias": self.bias is not None}
 
 
 class Embedding(Layer):
@@ -538,4 +479,4 @@ def _last_axis(layer: Layer, input_shape: Any) -> int:
     return int(input_shape[-1])
 
 
-__all__ = ["Dense", "Embedding", "Identity", "Lambda", "Linear", "Masking"]
+__all__ = ["Dense", "Embedding", "Identity", "Lambda", "Masking"]

@@ -1,20 +1,17 @@
 """Shapes of outputs that a layer does not declare."""
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from nblayers.layers.base import Layer
 
-
-def infer_output_shape(layer: "Layer", input_shape: Any) -> Any:
+def infer_output_shape(layer: Any, input_shape: Any) -> Any:
     """Run `forward` on zeros of two sizes: an axis of the output that changes with an unknown axis is unknown itself."""
     small, large = (_output_shape(layer, input_shape, size) for size in (2, 3))
-    return _merge(small, large)
+    return merged(small, large)
 
 
-def _output_shape(layer: "Layer", input_shape: Any, size: int) -> Any:
+def _output_shape(layer: Any, input_shape: Any, size: int) -> Any:
     def zeros(shape: Any) -> Any:
         if shape and isinstance(shape[0], (list, tuple)):
             return [zeros(s) for s in shape]
@@ -26,7 +23,7 @@ def _output_shape(layer: "Layer", input_shape: Any, size: int) -> Any:
     return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
 
 
-def _merge(small: Any, large: Any) -> Any:
+def merged(small: Any, large: Any) -> Any:
     if isinstance(small, list):
-        return [_merge(a, b) for a, b in zip(small, large, strict=True)]
+        return [merged(a, b) for a, b in zip(small, large, strict=True)]
     return tuple(a if a == b else None for a, b in zip(small, large, strict=True))

@@ -1,9 +1,4 @@
 """Models: `Sequential`, `Model`, and their files."""
-from nblayers.graph import Input
-from nblayers.models.model import Model
-from nblayers.models.sequential import Sequential
-from nblayers.saving import clone_model, load_model, model_from_json, save_model
+import lazy_loader
 
-Functional = Model                      # Keras' name for a Model made from inputs and outputs
-
-__all__ = ["Functional", "Input", "Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import saving
-from nblayers.graph import Graph, SymbolicTensor, flatten, flatten_shapes, map_structure, pack
 from nblayers.layers.base import Layer, Record, auto_name
+from nblayers.layers.input_layer import Input
+from nblayers.layers.symbolic import SymbolicTensor
+from nblayers.models import saving
 from nblayers.models.data import as_arrays
+from nblayers.models.graph import Graph
 from nblayers.models.training import Trainer
+from nblayers.models.wiring import wire, wiring_config
+from nblayers.structures import flatten, flatten_shapes, map_structure, pack
 
 
 class Model(Trainer):
@@ -45,7 +49,6 @@ class Model(Trainer):
             name = auto_name("Functional")
         super().__init__(name=name, trainable=trainable, **kwargs)
         self._layers: list[Layer] = []
-        self._graph: Graph | None = None
         self._input_structure = self._output_structure = None
         if wired:
             self._wire(inputs, outputs)
@@ -136,7 +139,7 @@ class Model(Trainer):
         if self._graph is None:
             return
         for array, tensor in zip(self._in_order(inputs), self._graph.inputs, strict=True):
-            if array is None and tensor.node.layer.optional:    # type: ignore[attr-defined]
+            if array is None and tensor.node.layer.optional:
                 continue
             shape = tuple(getattr(array, "shape", ()))
             if len(shape) == len(tensor.shape) and shape[0] != 0:
@@ -240,7 +243,7 @@ class Model(Trainer):
             show_trainable: a column that says which layers are trained.
             layer_range: names (or regular expressions) of the first and the last layer to show.
         """
-        from nblayers.summary import print_summary
+        from nblayers.models.summary import print_summary
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
@@ -280,7 +283,6 @@ class Model(Trainer):
     def get_config(self) -> dict[str, Any]:
         if self._graph is None or type(self).forward is not Model.forward:
             return super().get_config()
-        from nblayers.models.wiring import wiring_config
         return {"name": self.name, "trainable": self.trainable, **wiring_config(self._graph, self.input, self.output)}
 
     @classmethod
@@ -293,7 +295,6 @@ class Model(Trainer):
         """
         if "input_layers" not in config:
             return cls(**config)
-        from nblayers.models.wiring import wire
         inputs, outputs = wire(config, custom_objects, safe_mode)
         return cls(inputs=inputs, outputs=outputs, name=config.get("name"), trainable=config.get("trainable", True))
 
@@ -314,3 +315,8 @@ def _to_rank(array: Any, rank: int) -> Any:
     if array is None or array.ndim == rank:
         return array
     return array[..., None] if array.ndim < rank else array[..., 0]
+
+
+Functional = Model                      # Keras' name for a Model made from inputs and outputs
+
+__all__ = ["Functional", "Input", "Model"]

@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import losses as loss_module
-from nblayers import metrics as metric_module
-from nblayers.graph import flatten
+from nblayers import losses as loss_module, metrics as metric_module
+from nblayers.structures import flatten
 
 # names that stand for a binary, categorical or sparse kind, by the shapes
 _LOSS_BY_SHAPE, _METRIC_BY_SHAPE = ("crossentropy", "ce"), ("accuracy", "acc")

@@ -2,10 +2,13 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from nblayers import saving
-from nblayers.graph import Graph, InputLayer, SymbolicTensor, flatten, flatten_shapes, is_shape, map_shapes, map_structure
 from nblayers.layers.base import Layer
+from nblayers.layers.input_layer import InputLayer
+from nblayers.layers.symbolic import SymbolicTensor
+from nblayers.models import saving
+from nblayers.models.graph import Graph
 from nblayers.models.model import Model
+from nblayers.structures import flatten, flatten_shapes, is_shape, map_shapes, map_structure
 
 
 class Sequential(Model):
@@ -109,6 +112,10 @@ class Sequential(Model):
             self._graph = Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
         else:
             self._graph = None
+
+    @property
+    def is_functional(self) -> bool:
+        return False
 
     @property
     def layers(self) -> list[Layer]:

@@ -7,15 +7,17 @@ import numpy as np
 from nblayers import optimizers
 from nblayers.callbacks import CallbackList, History
 from nblayers.devices import to_numpy
-from nblayers.graph import flatten, map_structure, pack
 from nblayers.layers.base import Layer, _flatten
 from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split
 from nblayers.models.interrupts import Interrupts
 from nblayers.models.objective import Objective
+from nblayers.structures import flatten, map_structure, pack
 
 
 class Trainer(Layer):
     """A layer that can be trained: the base of `Model`."""
+
+    _graph: Any = None                  # of a `Model` that is wired
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,6 +59,11 @@ class Trainer(Layer):
     def layers(self) -> list[Layer]:
         """The layers of the model."""
         return self.sublayers
+
+    @property
+    def is_functional(self) -> bool:
+        """Whether this is a model wired from inputs to outputs, and no `Sequential`."""
+        return self._graph is not None
 
     @property
     def output_names(self) -> list[str]:

@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import saving
-from nblayers.graph import Graph, InputLayer, Node, SymbolicTensor, map_structure
 from nblayers.layers.base import Layer
+from nblayers.layers.input_layer import InputLayer
+from nblayers.layers.symbolic import Node, SymbolicTensor
+from nblayers.models import saving
+from nblayers.models.graph import Graph
+from nblayers.models.training import Trainer
+from nblayers.structures import map_structure
 
 
 def wiring_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
@@ -79,9 +83,7 @@ def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_
 
 def _is_functional(layer: Layer) -> bool:
     """Whether this is a functional model, whose calls Keras counts from 1 where it writes a model's inputs and outputs."""
-    from nblayers.models.model import Model
-    from nblayers.models.sequential import Sequential
-    return isinstance(layer, Model) and not isinstance(layer, Sequential) and layer._graph is not None
+    return isinstance(layer, Trainer) and layer.is_functional
 
 
 def _is_made(made: dict[str, list[Node]], source: list[Any]) -> bool:

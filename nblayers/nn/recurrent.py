@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from nblayers import devices, initializers, layers
-from nblayers.layers import recurrent
 from nblayers.layers.base import Layer, Record, positive
 from nblayers.layers.calls import backward_of, record_of
+from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
 from nblayers.utils.packing import PackedSequence
@@ -75,7 +75,7 @@ class Recurrent(TakesPacked):
         layer.build((None, None, columns))
         return _Walk(layer, weights, self.gates, bool(suffix))
 
-    def _make_layer(self, **options: Any) -> recurrent.fused.FusedRNN:
+    def _make_layer(self, **options: Any) -> FusedRNN:
         """The layer of `nblayers.layers` that does one walk."""
         raise NotImplementedError
 
@@ -209,7 +209,7 @@ class _Walk:
     Not a Layer itself, so that the copies are not among the weights.
     """
 
-    def __init__(self, layer: recurrent.fused.FusedRNN, weights: dict[str, Parameter], gates: tuple[int, ...],
+    def __init__(self, layer: FusedRNN, weights: dict[str, Parameter], gates: tuple[int, ...],
                  turned: bool) -> None:
         self.layer, self.weights, self.gates = layer, weights, gates
         self.turned = turned                    # outputs stand in the order of time
@@ -302,8 +302,8 @@ class RNN(Recurrent):
         self.nonlinearity = nonlinearity
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **kwargs)
 
-    def _make_layer(self, **options: Any) -> recurrent.fused.FusedRNN:
-        return recurrent.SimpleRNN(self.hidden_size, self.nonlinearity, dtype=self.dtype, **options)
+    def _make_layer(self, **options: Any) -> FusedRNN:
+        return layers.SimpleRNN(self.hidden_size, self.nonlinearity, dtype=self.dtype, **options)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "nonlinearity": self.nonlinearity}
@@ -339,8 +339,8 @@ class LSTM(Recurrent):
             raise ValueError(f"LSTM: expected proj_size 0, got {proj_size!r}: projections are not supported")
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **kwargs)
 
-    def _make_layer(self, **options: Any) -> recurrent.fused.FusedRNN:
-        return recurrent.LSTM(self.hidden_size, dtype=self.dtype, **options)
+    def _make_layer(self, **options: Any) -> FusedRNN:
+        return layers.LSTM(self.hidden_size, dtype=self.dtype, **options)
 
 
 class GRU(Recurrent):
@@ -366,5 +366,5 @@ class GRU(Recurrent):
                  dropout: float = 0.0, bidirectional: bool = False, **kwargs: Any) -> None:
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, **kwargs)
 
-    def _make_layer(self, **options: Any) -> recurrent.fused.FusedRNN:
-        return recurrent.GRU(self.hidden_size, dtype=self.dtype, **options)
+    def _make_layer(self, **options: Any) -> FusedRNN:
+        return layers.GRU(self.hidden_size, dtype=self.dtype, **options)

@@ -187,3 +187,8 @@ class GlobalAveragePooling3D(GlobalAveragePooling):
 
 __all__ = ["Average", "AveragePooling", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D", "GlobalAveragePooling",
            "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"]
+
+
+# Keras' short names
+AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
+GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D = GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D

@@ -143,3 +143,8 @@ class GlobalMaxPooling3D(GlobalMaxPooling):
 
 __all__ = ["GlobalMaxPooling", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "MaxPooling", "MaxPooling1D",
            "MaxPooling2D", "MaxPooling3D", "Maximum"]
+
+
+# Keras' short names
+MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
+GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D

@@ -5,9 +5,7 @@ from nblayers.layers.base import InputSpec
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.packed import KeepsPacked
-from nblayers.layers.recurrent.steps import Steps
-from nblayers.layers.recurrent.steps import packed as packed_steps
-from nblayers.layers.recurrent.steps import padded as padded_steps
+from nblayers.layers.recurrent.steps import Steps, packed as packed_steps, padded as padded_steps
 from nblayers.utils.packing import PackedSequence
 
 

@@ -1,208 +1,14 @@
-"""The graph behind a model: symbolic tensors, the calls that made them, and how those calls run forward and backward."""
-import functools
-import inspect
+"""The graph behind a model: the calls between its inputs and outputs, and how they run forward and backward."""
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from nblayers import config
-from nblayers.layers.base import Layer, Shape, _flatten
+from nblayers.layers.base import Layer, _flatten
 from nblayers.layers.calls import backward_of, record_of
-from nblayers.layers.shapes import _merge
-
-_numbers = itertools.count()
-
-
-class SymbolicTensor:
-    """What `Input(...)`, or a layer called on a symbolic tensor, returns: a shape and a dtype without values.
-
-    Attributes:
-        shape: with the batch axis; None for an axis of any size.
-        dtype: name of the dtype.
-        name: the name of the layer that made it.
-        node: the call that made it; it is that call's output number `index`.
-    """
-
-    is_symbolic = True
-    __array_ufunc__ = None
-
-    def __init__(self, shape: Shape, dtype: str, node: "Node", index: int) -> None:
-        self.shape, self.dtype = shape, dtype
-        self.node, self.index = node, index
-        self.name = node.layer.name
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        raise TypeError(f"{self!r} has no values: give it to a layer (Lambda for a function of your own)")
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "SymbolicTensor":
-        return self
-
-    def __repr__(self) -> str:
-        return f"<SymbolicTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
-
-
-class Node:
-    """One call of a layer on symbolic tensors: its arguments, and the tensors that it returned.
-
-    Attributes:
-        layer: the layer called.
-        args, kwargs: the arguments, symbolic tensors and constants.
-        inputs: the symbolic tensors among them, in call order.
-        outputs: the tensors that the call gave, in order.
-        structure: the outputs in the structure that the layer returns them in.
-        number: counts all calls; a call stands after those whose outputs it uses.
-    """
-
-    def __init__(self, layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any], shapes: Any, dtype: str) -> None:
-        self.number = next(_numbers)
-        self.layer, self.args, self.kwargs = layer, args, kwargs
-        self.inputs = [leaf for leaf in flatten((args, list(kwargs.values()))) if isinstance(leaf, SymbolicTensor)]
-        count = itertools.count()
-        self.structure = map_shapes(lambda shape: SymbolicTensor(shape, dtype, self, next(count)), shapes)
-        self.outputs: list[SymbolicTensor] = flatten(self.structure)
-        vars(layer).setdefault("_inbound_nodes", []).append(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Node":
-        return self
-
-    def __repr__(self) -> str:
-        return f"<Node of {self.layer.described}>"
-
-
-class InputLayer(Layer):
-    """The entry of a model: no weights, its output is the input.
-
-    Arguments:
-        shape: of one sample; None for an axis of any size.
-        batch_size: fixed batch size, or None.
-        dtype: of the data; "float32" by default. Strings and integers are passed on as they are.
-        batch_shape: the shape with the batch axis, in place of `shape` and `batch_size`.
-        sparse, ragged: accepted for Keras' sake; such arrays do not exist here.
-        optional: whether None may be given for this input.
-
-    Raises:
-        ValueError: neither or both of `shape` and `batch_shape`, or `sparse` or `ragged` set.
-
-    Source: document 001.06.Input.
-    """
-
-    def __init__(self, shape: Any = None, batch_size: int | None = None, dtype: Any = None, sparse: bool | None = None,
-                 ragged: bool | None = None, batch_shape: Any = None, optional: bool = False,
-                 name: str | None = None) -> None:
-        super().__init__(name=name)
-        if (shape is None) == (batch_shape is None):
-            given = "neither" if shape is None else "both"
-            raise ValueError(f"{self.described}: expected either shape or batch_shape, got {given}")
-        if batch_size is not None and batch_shape is not None:
-            raise ValueError(f"{self.described}: batch_shape already holds the batch size; leave batch_size out")
-        if sparse or ragged:
-            raise ValueError(f"{self.described}: sparse and ragged inputs are not supported")
-        if batch_shape is None:
-            batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
-        self.batch_shape = self._checked(batch_shape)
-        self.input_dtype = config.floatx() if dtype is None else "string" if dtype in ("string", str) else np.dtype(dtype).name
-        self.optional = optional
-        self.built = True
-        Node(self, (), {}, self.batch_shape, self.input_dtype)
-
-    @property
-    def output(self) -> SymbolicTensor:
-        """The symbolic tensor to call layers on."""
-        return vars(self)["_inbound_nodes"][0].outputs[0]
-
-    def _checked(self, shape: Any) -> Shape:
-        sizes = tuple(shape)
-        for size in sizes:
-            if size is not None and (not isinstance(size, (int, np.integer)) or size < 0):
-                raise ValueError(f"{self.described}: expected a shape of sizes and None, got {shape}")
-        return tuple(None if size is None else int(size) for size in sizes)
-
-    def forward(self, x: Any) -> Any:
-        return x
-
-    def backward(self, dy: Any) -> Any:
-        return dy
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        return {"batch_shape": self.batch_shape, "dtype": self.input_dtype, "sparse": False, "ragged": False,
-                "name": self.name, "optional": self.optional}
-
-
-def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, sparse: bool | None = None,
-          ragged: bool | None = None, batch_shape: Any = None, name: str | None = None,
-          tensor: SymbolicTensor | None = None, optional: bool = False) -> SymbolicTensor:
-    """A symbolic tensor to build a model from: `x = Input((28, 28)); y = Flatten()(x); model = Model(x, y)`.
-
-    The arguments are those of `InputLayer`; `tensor` is returned as it is.
-    """
-    if tensor is not None:
-        return tensor
-    return InputLayer(shape=shape, batch_size=batch_size, dtype=dtype, sparse=sparse, ragged=ragged,
-                      batch_shape=batch_shape, optional=optional, name=name).output
-
-
-def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call `layer` on symbolic tensors: check and build it, and return symbolic outputs.
-
-    Raises:
-        ValueError: the layer does not accept inputs of these shapes.
-    """
-    named = _tensor_arguments(layer, args, kwargs)
-    first, *_ = named.values()
-    layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
-    layer._ensure_built(_shapes(first))
-    return Node(layer, args, kwargs, _output_shapes(layer, args, kwargs), layer.dtype).structure
-
-
-def _output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The shapes that the layer gives for these arguments, in which a leaf with a shape stands for a tensor."""
-    named = _tensor_arguments(layer, args, kwargs)
-    if type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1:
-        return _shapes_by_running(layer, args, kwargs)
-    accepted = inspect.signature(layer.compute_output_shape).parameters
-    (_, first), *others = named.items()
-    keywords = {f"{name}_shape": _shapes(value) for name, value in others if f"{name}_shape" in accepted}
-    return layer.compute_output_shape(_shapes(first), **keywords)
-
-
-def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Shapes of a layer of several arguments that declares none: those of its outputs for zeros of two sizes."""
-    def run(size: int) -> Any:
-        def zeros(leaf: Any) -> Any:
-            return np.zeros([size if n is None else n for n in leaf.shape], leaf.dtype) if hasattr(leaf, "shape") else leaf
-        with layer._thread.set_aside():
-            outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
-        return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
-    return _merge(run(2), run(3))
-
-
-def _tensor_arguments(layer: Layer, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call that hold tensors or arrays, by the names that they have in the layer's forward."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, parameter in _parameters(type(layer).forward).items() if parameter.kind in kinds]
-    arguments = {**{names[i] if i < len(names) else f"argument {i}": value for i, value in enumerate(args)}, **kwargs}
-    return {name: value for name, value in arguments.items() if any(hasattr(leaf, "shape") for leaf in flatten(value))}
-
-
-@functools.cache
-def _parameters(forward: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The parameters of a layer's forward after `self`."""
-    _, *parameters = inspect.signature(forward).parameters.items()
-    return dict(parameters)
-
-
-def _shapes(value: Any) -> Any:
-    return map_structure(lambda leaf: getattr(leaf, "shape", None), value)
+from nblayers.layers.input_layer import InputLayer
+from nblayers.layers.symbolic import Node, SymbolicTensor, output_shapes, parameters_of, tensor_arguments
+from nblayers.structures import Shape, flatten, flatten_shapes, map_structure, pack
 
 
 class Graph:
@@ -377,10 +183,10 @@ class _Step:
         no_masks = [value for name, value in self.kwargs.items() if not name.endswith("mask")]
         self.differentiated = [leaf for leaf in flatten((self.args, no_masks)) if hasattr(leaf, "shape")]
 
-        parameters = _parameters(type(layer).forward)
+        parameters = parameters_of(type(layer).forward)
         self.takes_training = "training" in parameters and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
-        named = _tensor_arguments(layer, self.args, self.kwargs)
+        named = tensor_arguments(layer, self.args, self.kwargs)
         wanted = {"mask" if len(named) == 1 else f"{name}_mask": value for name, value in named.items()}
         self.masks = {name: value for name, value in wanted.items() if name in parameters and node.kwargs.get(name) is None}
 
@@ -434,7 +240,7 @@ class _Step:
         """The shapes of the outputs where the graph's values have these."""
         def with_shape(leaf: Any) -> Any:
             return _Slot(leaf.number, leaf.dtype, shapes[leaf.number]) if isinstance(leaf, _Slot) else leaf
-        return flatten_shapes(_output_shapes(self.layer, map_structure(with_shape, self.args),
+        return flatten_shapes(output_shapes(self.layer, map_structure(with_shape, self.args),
                                              map_structure(with_shape, self.kwargs)))
 
 
@@ -490,50 +296,3 @@ def _in_keras_order(nodes: list[Node], inputs: list[SymbolicTensor], resolve: Ca
         if tensor.node.layer not in depth:
             depth[tensor.node.layer], met[tensor.node.layer] = 0, -1
     return sorted(depth, key=lambda layer: (-depth[layer], met[layer]))
-
-
-def flatten(structure: Any) -> list[Any]:
-    """The leaves of nested lists, tuples and dictionaries (these by sorted key)."""
-    if isinstance(structure, dict):
-        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
-    if isinstance(structure, (list, tuple)):
-        return [leaf for item in structure for leaf in flatten(item)]
-    return [structure]
-
-
-def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
-    """The same structure with `function` applied to every leaf, in the order of `flatten`."""
-    if isinstance(structure, dict):
-        mapped = {key: map_structure(function, structure[key]) for key in sorted(structure)}
-        return {key: mapped[key] for key in structure}
-    if isinstance(structure, (list, tuple)):
-        items = [map_structure(function, item) for item in structure]
-        return items if isinstance(structure, list) else tuple(items)
-    return function(structure)
-
-
-def pack(structure: Any, leaves: Iterable[Any]) -> Any:
-    """The same structure with these leaves."""
-    waiting: Iterator[Any] = iter(leaves)
-    return map_structure(lambda _: next(waiting), structure)
-
-
-def is_shape(value: Any) -> bool:
-    """Whether this is one shape, and not a list of shapes."""
-    return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
-
-
-def map_shapes(function: Callable[[Shape], Any], shapes: Any) -> Any:
-    """`map_structure` where the leaves are shapes."""
-    if is_shape(shapes):
-        return function(tuple(shapes))
-    if isinstance(shapes, dict):
-        return {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
-    return [map_shapes(function, shape) for shape in shapes]
-
-
-def flatten_shapes(shapes: Any) -> list[Shape]:
-    """`flatten` where the leaves are shapes."""
-    found: list[Shape] = []
-    map_shapes(found.append, shapes)
-    return found

@@ -5,18 +5,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nblayers.graph import Graph, flatten_shapes, is_shape, map_structure
 from nblayers.layers.base import Layer
+from nblayers.models.graph import Graph
+from nblayers.models.training import Trainer
+from nblayers.structures import flatten_shapes, is_shape, map_structure
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nblayers.models.model import Model
-
 _NONE, _NUMBER, _CLASS, _NO = "color(45)", "color(34)", "color(33)", "color(9)"
 
 
-def print_summary(model: "Model", line_length: int | None = None, positions: Sequence[float] | None = None,
+def print_summary(model: Trainer, line_length: int | None = None, positions: Sequence[float] | None = None,
                   print_fn: Callable[[str], Any] | None = None, expand_nested: bool = False, show_trainable: bool = False,
                   layer_range: Sequence[str] | None = None) -> None:
     """Print a table of the layers of a model; the arguments are those of `Model.summary`.
@@ -50,7 +50,7 @@ def print_summary(model: "Model", line_length: int | None = None, positions: Seq
     print_fn(text.get())
 
 
-def _print(console: "Console", model: "Model", table: Any) -> None:
+def _print(console: "Console", model: Trainer, table: Any) -> None:
     from rich.markup import escape
     trainable, frozen = ([p.value for p in parameters] for parameters in (model.trainable_weights, model.non_trainable_weights))
     optimizer = model.optimizer
@@ -72,10 +72,9 @@ def memory_size(size: float) -> str:
     return f"{size:.2f} TB"
 
 
-def _is_branched(model: "Model") -> bool:
+def _is_branched(model: Trainer) -> bool:
     """Whether the calls of a functional model are more than one after the other."""
-    from nblayers.models.sequential import Sequential
-    if isinstance(model, Sequential) or model._graph is None:
+    if not model.is_functional:
         return False
     nodes = model._graph.nodes
     sources = [id(tensor.node) for node in nodes for tensor in node.inputs]
@@ -93,7 +92,7 @@ def _widths(ends: Sequence[float], length: int) -> list[int]:
     return widths
 
 
-def _chosen(model: "Model", layer_range: Sequence[str] | None) -> list[Layer]:
+def _chosen(model: Trainer, layer_range: Sequence[str] | None) -> list[Layer]:
     layers = model.layers
     if layer_range is None:
         return layers
@@ -110,8 +109,9 @@ def _rows(layer: Layer, indent: str, graph: Graph | None, expand_nested: bool, s
     """The row of a layer, with where it is connected to in a graph; with `expand_nested` also those of a model's layers."""
     from rich.markup import escape
 
-    from nblayers.models.model import Model
-    kind = "Functional" if type(layer) is Model and layer._graph is not None else type(layer).__name__
+    kind = type(layer).__name__
+    if kind == "Model" and isinstance(layer, Trainer) and layer.is_functional:
+        kind = "Functional"
     prefix = f"{indent}└ " if indent else ""
     row = [f"{escape(prefix + layer.name)} ([{_CLASS}]{escape(kind)}[/])", _output_shape(layer), _parameters(layer)]
     if graph is not None:
@@ -120,7 +120,7 @@ def _rows(layer: Layer, indent: str, graph: Graph | None, expand_nested: bool, s
         colour = _NUMBER if layer.trainable else _NO
         row.append(f"[bold][{colour}]{'Y' if layer.trainable else 'N'}[/][/]" if layer.weights else "[bold]-[/]")
     rows = [row]
-    if expand_nested and isinstance(layer, Model):
+    if expand_nested and isinstance(layer, Trainer):
         for inner in layer.layers:
             rows.extend(_rows(inner, indent + "   ", graph, True, show_trainable))
     return rows

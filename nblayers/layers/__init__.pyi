@@ -1,0 +1,67 @@
+from .activation import Activation as Activation
+from .base import Layer as Layer
+from .convolution.conv import (
+    Conv1D as Conv1D,
+    Conv2D as Conv2D,
+    Conv3D as Conv3D,
+    Convolution1D as Convolution1D,
+    Convolution2D as Convolution2D,
+    Convolution3D as Convolution3D,
+)
+from .convolution.depthwise import DepthwiseConv1D as DepthwiseConv1D, DepthwiseConv2D as DepthwiseConv2D
+from .convolution.separable import (
+    SeparableConv1D as SeparableConv1D,
+    SeparableConv2D as SeparableConv2D,
+    SeparableConvolution1D as SeparableConvolution1D,
+    SeparableConvolution2D as SeparableConvolution2D,
+)
+from .convolution.transposed import (
+    Conv1DTranspose as Conv1DTranspose,
+    Conv2DTranspose as Conv2DTranspose,
+    Conv3DTranspose as Conv3DTranspose,
+    Convolution1DTranspose as Convolution1DTranspose,
+    Convolution2DTranspose as Convolution2DTranspose,
+    Convolution3DTranspose as Convolution3DTranspose,
+)
+from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, Lambda as Lambda, Masking as Masking
+from .input_layer import Input as Input, InputLayer as InputLayer
+from .input_spec import InputSpec as InputSpec
+from .pooling.average import (
+    AveragePooling1D as AveragePooling1D,
+    AveragePooling2D as AveragePooling2D,
+    AveragePooling3D as AveragePooling3D,
+    AvgPool1D as AvgPool1D,
+    AvgPool2D as AvgPool2D,
+    AvgPool3D as AvgPool3D,
+    GlobalAveragePooling1D as GlobalAveragePooling1D,
+    GlobalAveragePooling2D as GlobalAveragePooling2D,
+    GlobalAveragePooling3D as GlobalAveragePooling3D,
+    GlobalAvgPool1D as GlobalAvgPool1D,
+    GlobalAvgPool2D as GlobalAvgPool2D,
+    GlobalAvgPool3D as GlobalAvgPool3D,
+)
+from .pooling.maximum import (
+    GlobalMaxPool1D as GlobalMaxPool1D,
+    GlobalMaxPool2D as GlobalMaxPool2D,
+    GlobalMaxPool3D as GlobalMaxPool3D,
+    GlobalMaxPooling1D as GlobalMaxPooling1D,
+    GlobalMaxPooling2D as GlobalMaxPooling2D,
+    GlobalMaxPooling3D as GlobalMaxPooling3D,
+    MaxPool1D as MaxPool1D,
+    MaxPool2D as MaxPool2D,
+    MaxPool3D as MaxPool3D,
+    MaxPooling1D as MaxPooling1D,
+    MaxPooling2D as MaxPooling2D,
+    MaxPooling3D as MaxPooling3D,
+)
+from .pytorch import Linear as Linear
+from .recurrent.bidirectional import Bidirectional as Bidirectional
+from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D
+from .recurrent.gru import GRU as GRU, GRUCell as GRUCell
+from .recurrent.lstm import LSTM as LSTM, LSTMCell as LSTMCell
+from .recurrent.rnn import RNN as RNN
+from .recurrent.simple_rnn import SimpleRNN as SimpleRNN, SimpleRNNCell as SimpleRNNCell
+from .recurrent.stacked import StackedRNNCells as StackedRNNCells
+from .recurrent.time_distributed import TimeDistributed as TimeDistributed
+from .regularization import Dropout as Dropout
+from .reshaping import Flatten as Flatten

@@ -1,0 +1,22 @@
+from . import utils as utils
+from .activation import ReLU as ReLU, Sigmoid as Sigmoid, Tanh as Tanh
+from .convolution import (
+    Conv1d as Conv1d,
+    Conv2d as Conv2d,
+    Conv3d as Conv3d,
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
+    ConvTranspose3d as ConvTranspose3d,
+)
+from .core import Embedding as Embedding, Identity as Identity, Linear as Linear, Module as Module
+from .pooling import (
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    AvgPool3d as AvgPool3d,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
+    MaxPool3d as MaxPool3d,
+)
+from .recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
+from .regularization import Dropout as Dropout
+from .reshaping import Flatten as Flatten

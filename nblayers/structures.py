@@ -1,0 +1,54 @@
+"""Nested lists, tuples and dictionaries of arrays, tensors or shapes."""
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int | None, ...]
+
+
+def flatten(structure: Any) -> list[Any]:
+    """The leaves of nested lists, tuples and dictionaries (these by sorted key)."""
+    if isinstance(structure, dict):
+        return [leaf for key in sorted(structure) for leaf in flatten(structure[key])]
+    if isinstance(structure, (list, tuple)):
+        return [leaf for item in structure for leaf in flatten(item)]
+    return [structure]
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """The same structure with `function` applied to every leaf, in the order of `flatten`."""
+    if isinstance(structure, dict):
+        mapped = {key: map_structure(function, structure[key]) for key in sorted(structure)}
+        return {key: mapped[key] for key in structure}
+    if isinstance(structure, (list, tuple)):
+        items = [map_structure(function, item) for item in structure]
+        return items if isinstance(structure, list) else tuple(items)
+    return function(structure)
+
+
+def pack(structure: Any, leaves: Iterable[Any]) -> Any:
+    """The same structure with these leaves."""
+    waiting: Iterator[Any] = iter(leaves)
+    return map_structure(lambda _: next(waiting), structure)
+
+
+def is_shape(value: Any) -> bool:
+    """Whether this is one shape, and not a list of shapes."""
+    return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
+
+
+def map_shapes(function: Callable[[Shape], Any], shapes: Any) -> Any:
+    """`map_structure` where the leaves are shapes."""
+    if is_shape(shapes):
+        return function(tuple(shapes))
+    if isinstance(shapes, dict):
+        return {key: map_shapes(function, shapes[key]) for key in sorted(shapes)}
+    return [map_shapes(function, shape) for shape in shapes]
+
+
+def flatten_shapes(shapes: Any) -> list[Shape]:
+    """`flatten` where the leaves are shapes."""
+    found: list[Shape] = []
+    map_shapes(found.append, shapes)
+    return found
