@@ -13,6 +13,7 @@ import pexpect
 import pytest
 from rich.console import Console
 
+import nblayers
 from nblayers.learn import catalogue, exercises, latex, memory, script, session, terminal, tools
 from nblayers.learn.values import describe
 
@@ -215,6 +216,8 @@ nan = np.array([np.nan, -0.0])
 words = np.array(["a", None], dtype=object)
 fixed = np.arange(3.0)
 fixed.flags.writeable = False
+called = Dense(2)
+called(np.ones((1, 3)))
 '''
 
 CHANGE = '''
@@ -228,6 +231,9 @@ words[0] = "b"
 layer = Dense(2, name=None)
 nblayers.random.generator().normal()
 nblayers.random.set_seed(3)
+called(np.zeros((4, 3)))
+nblayers.set_device("reference")
+nblayers.config.set_floatx("float64")
 '''
 
 
@@ -242,7 +248,10 @@ def test_all_kinds_of_state_come_back():
         run_all(run)
         assert (space["slotted"].a, len(space["bag"]), len(space["queue"]), space["words"][0]) == (2, 2, 2, "b")
         first_name = space["layer"].name
+        assert space["called"].cache.x.shape == (4, 3) and space["layer"].device == "cpu"
         run.back(start)
+        assert space["called"].cache.x.tolist() == [[1, 1, 1]]
+        assert (nblayers.get_device(), nblayers.config.floatx()) == ("cpu", "float32")
         assert (space["slotted"].a, space["bag"], list(space["queue"]), dict(space["table"])) == (1, {1}, [1], {})
         assert np.signbit(space["nan"][1]) and space["words"].tolist() == ["a", None]
         assert space["nblayers"].random.generator() is generator and generator.bit_generator.state == state

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.config import Setting
+
 MOST_OBJECTS = 300_000                  # of one snapshot
 
 # what is never looked into: it does not change, or it is no business of the lesson's
@@ -95,14 +97,14 @@ def changed(before: Snapshot, after: Snapshot, value: Any) -> bool:
 
 
 def shared_state() -> list[Any]:
-    """What results depend on outside the lesson: the global random generators, and registers in nblayers' modules."""
+    """What results depend on outside the lesson: the global random generators, registers and settings in nblayers' modules."""
     found: list[Any] = [getattr(random, "_inst"), np.random.mtrand._rand]      # noqa: B009  not in the type stubs
     for name, module in list(sys.modules.items()):
         if name == "nblayers.random":
             found.append(vars(module))                          # `set_seed` binds a new generator
         elif name.startswith("nblayers.") and not name.startswith("nblayers.learn"):
             found += [value for key, value in vars(module).items()
-                      if isinstance(value, (dict, list)) and not key.isupper() and not key.startswith("__")]
+                      if isinstance(value, (dict, list, Setting)) and not key.isupper() and not key.startswith("__")]
     return found
 
 
