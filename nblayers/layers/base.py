@@ -67,6 +67,7 @@ class Layer:
     """
 
     supports_masking = False            # a mask that comes in goes on to the next layer
+    masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_gradient = True               # False: nobody needs dL/dx (a model's first layer in `fit`), backward may return None
     input_spec: InputSpec | list[InputSpec] | None = None

@@ -11,7 +11,7 @@ from nblayers.layers.base import Layer, Record, positive
 from nblayers.layers.recurrent.calls import backward_of, record_of
 from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
-from nblayers.utils.packing import PackedSequence
+from nblayers.utils.packing import PackedSequence, check_packed
 
 
 class Recurrent(TakesPacked):
@@ -174,6 +174,8 @@ class Recurrent(TakesPacked):
         return [self.xp.ascontiguousarray(state[:, None]) if single else state for state in states]
 
     def _check_inputs(self, inputs: Any) -> None:
+        if isinstance(inputs, PackedSequence):
+            check_packed(self.described, inputs)
         data = _data(inputs)
         ranks = (2,) if isinstance(inputs, PackedSequence) else (2, 3)
         if getattr(data, "ndim", 0) not in ranks or data.shape[-1] != self.input_size or data.size == 0:
@@ -193,7 +195,7 @@ class Recurrent(TakesPacked):
             case _:
                 raise ValueError(f"{self.described}: backward expected the gradients of the output, a PackedSequence, and of "
                                  f"the last states, as forward gave them, got {type(dy).__name__}")
-        rows = int(packed.batch_sizes.sum()), shapes[0][-1]
+        rows = int(np.sum(packed.batch_sizes)), shapes[0][-1]
         data = super()._to_gradient(None if doutput is None else doutput.data, rows)
         return [packed._replace(data=data), super()._to_gradient(dlast, shapes[1])]
 

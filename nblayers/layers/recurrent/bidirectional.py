@@ -51,7 +51,7 @@ class Bidirectional(KeepsPacked):
     Source: 001.09.Bidirectional; Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
 
-    supports_masking = True
+    supports_masking = masks_steps = True
 
     class Cache(Record):
         forward: tuple              # what the forward layer left for its backward

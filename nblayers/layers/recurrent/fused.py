@@ -8,7 +8,7 @@ from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.steps import Steps
 from nblayers.layers.recurrent.steps import packed as packed_steps
 from nblayers.layers.recurrent.steps import padded as padded_steps
-from nblayers.utils.packing import PackedSequence
+from nblayers.utils.packing import PackedSequence, check_packed
 
 
 class FusedRNN(KeepsPacked, CellLayer):
@@ -72,7 +72,7 @@ class FusedRNN(KeepsPacked, CellLayer):
     def _taken_apart(self, x: Any, mask: Any) -> tuple[Any, Any, Steps]:
         """The steps' inputs (B, T, D), or (N, D) of a packed batch, whether they are real (N,), and where they lie."""
         if isinstance(x, PackedSequence):
-            x, steps = x.data, packed_steps(x.batch_sizes)
+            x, steps = x.data, packed_steps(x)
         else:
             steps = padded_steps(*x.shape[:2])
         return x, steps.all_real(self.xp) if mask is None else mask.reshape(-1), steps
@@ -91,7 +91,7 @@ class FusedRNN(KeepsPacked, CellLayer):
 
     def _at_each_step(self, values: Any, steps: Steps) -> Any:
         """(B, D) as (B, 1, D), or as (N, D) for a packed batch."""
-        return values[:, None] if steps.padded else values[self.xp.asarray(steps.sequence)]
+        return values[:, None] if steps.padded else values[self.xp.asarray(steps.sample)]
 
     def _input_share(self, x: Any, bias: Any) -> Any:
         """z (…, columns) of (1), for inputs (…, D) and a bias (columns,) or None."""
@@ -162,11 +162,11 @@ class FusedRNN(KeepsPacked, CellLayer):
 
     def _check_inputs(self, inputs: Any) -> None:
         if not isinstance(inputs, PackedSequence):
-            super()._check_inputs(inputs)
-        elif inputs.data.ndim != 2:
+            return super()._check_inputs(inputs)
+        check_packed(self.described, inputs)
+        if inputs.data.ndim != 2:
             raise ValueError(f"{self.described}: expected packed data of shape (steps, features), got {inputs.data.shape}")
-        else:
-            super()._check_inputs(inputs.data[None])
+        super()._check_inputs(inputs.data[None])
 
 
 def flat(array: Any) -> Any:

@@ -76,7 +76,7 @@ class RNN(Layer):
     Source: 001.09.RNN.
     """
 
-    supports_masking = True
+    supports_masking = masks_steps = True
     _turned = False                 # outputs in the reverse of the order walked, for Bidirectional
 
     class Cache(Record):
