@@ -154,8 +154,10 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     """Call `layer` on symbolic tensors: check and build it, and return symbolic outputs.
 
     Raises:
-        ValueError: the layer does not accept inputs of these shapes.
+        TypeError: its forward does not take these arguments.
+        ValueError: it does not accept inputs of these shapes.
     """
+    _check_arguments(layer, args, kwargs)
     named = _tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
@@ -163,6 +165,16 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         layer.build(_shapes(first))
         layer.built = True
     return Node(layer, args, kwargs, _output_shapes(layer, args, kwargs), layer.dtype).structure
+
+
+def _check_arguments(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    signature = _signature(type(layer).forward)
+    every_layer_may_be_told = {"training", "mask"} - set(signature.parameters)
+    try:
+        signature.bind(layer, *args, **{name: value for name, value in kwargs.items() if name not in every_layer_may_be_told})
+    except TypeError as error:
+        _, *names = signature.parameters
+        raise TypeError(f"{layer.described}: expected the arguments of its forward ({', '.join(names)}): {error}") from None
 
 
 def _output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -197,9 +209,14 @@ def _tensor_arguments(layer: Layer, args: Sequence[Any], kwargs: dict[str, Any])
 
 
 @functools.cache
+def _signature(forward: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
+@functools.cache
 def _parameters(forward: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a layer's forward after `self`."""
-    _, *parameters = inspect.signature(forward).parameters.items()
+    _, *parameters = _signature(forward).parameters.items()
     return dict(parameters)
 
 
@@ -384,20 +401,24 @@ class _Step:
         self.takes_training = "training" in parameters and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
         named = _tensor_arguments(layer, self.args, self.kwargs)
-        wanted = {"mask" if len(named) == 1 else f"{name}_mask": value for name, value in named.items()}
+        wanted = {f"{name}_mask": value for name, value in named.items()}
+        name, value = next(iter(named.items()))
+        if f"{name}_mask" not in parameters:
+            wanted["mask"] = value
         self.masks = {name: value for name, value in wanted.items() if name in parameters and node.kwargs.get(name) is None}
 
     def forward(self, values: list[Any], masks: list[Any], training: bool) -> Any:
         """Run the call; the record that it leaves is returned.
 
-        A mask goes to the layer as in Keras: as `mask` where one argument holds tensors, as `NAME_mask` where several do
-        (so that a recurrent layer given `initial_state` does not see the mask of its sequence, but passes it on).
+        The mask of an argument goes to the layer as `NAME_mask` where its forward has that, else the first argument's as
+        `mask`, whatever other arguments hold tensors (Keras drops it there: a recurrent layer given `initial_state` then sees
+        padding as data).
         """
         keywords: dict[str, Any] = {"training": training} if self.takes_training else {}
         if self.simple:
             x, mask = values[self.inputs[0]], masks[self.inputs[0]]
-            if mask is not None and self.masks:
-                keywords["mask"] = mask
+            if mask is not None:
+                keywords.update(dict.fromkeys(self.masks, mask))
             y = self.layer.forward(x, **keywords)
         else:
             x, mask = _fill(self.first, values), _masks_of(self.first, masks)

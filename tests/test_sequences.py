@@ -178,7 +178,7 @@ PACKED_LAYERS = {
 @pytest.mark.parametrize("name", PACKED_LAYERS)
 def test_packed_with_dropout_is_padded_with_a_mask(name, go_backwards, return_sequences, lengths, rng):
     x, mask = batch(rng, lengths, (8,)), np.arange(max(lengths)) < np.array(lengths)[:, None]
-    turns = go_backwards and return_sequences                       # outputs of arrays stand as walked, packed ones as time goes
+    turns = go_backwards and return_sequences                       # outputs of arrays stand as walked, packed ones do not
     make = lambda: PACKED_LAYERS[name](go_backwards=go_backwards, return_sequences=return_sequences, dropout=0.4, seed=5,  # noqa: E731
                                        dtype="float64")
     pack = lambda a: rnn.pack_padded_sequence(a, lengths, True, enforce_sorted=False)                   # noqa: E731
@@ -201,7 +201,7 @@ def test_packed_with_dropout_is_padded_with_a_mask(name, go_backwards, return_se
 
 NO_BATCHES = [
     (lambda d: rnn.PackedSequence(d, np.array([2, 4])), r"expected batch_sizes that never grow, got \[2, 4\]"),
-    (lambda d: rnn.PackedSequence(d, np.array([4, 3])), r"expected batch_sizes that add up to the 6 rows of data, got \[4, 3\]"),
+    (lambda d: rnn.PackedSequence(d, np.array([4, 3])), r"batch_sizes that add up to the 6 rows of data, got \[4, 3\]"),
     (lambda d: rnn.PackedSequence(d, np.array([10**9])), "batch_sizes that add up to the 6 rows"),
     (lambda d: rnn.PackedSequence(d, np.array([7, -1])), "batch_sizes of at least one step and one sequence each"),
     (lambda d: rnn.PackedSequence(d, np.array([6, 0])), "batch_sizes of at least one step and one sequence each"),

@@ -16,7 +16,10 @@ class SlidingPooling(Pooling):
         super().__init__(data_format, name=name, **kwargs)
         self.pool_size = windows.sizes(self, self.size_name, pool_size, self.rank)
         self.strides = self.pool_size if strides is None else windows.sizes(self, self.strides_name, strides, self.rank)
-        self.padding = windows.padding_mode(self, padding)
+        self.padding = self._checked_padding(padding)
+
+    def _checked_padding(self, padding: Any) -> Any:
+        return windows.padding_mode(self, padding)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         lengths = tuple(length for length, _ in self._placed(self._places(input_shape)))

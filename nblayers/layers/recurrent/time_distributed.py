@@ -78,7 +78,7 @@ class TimeDistributed(Layer):
         return stateful or (training and has_statistics)
 
     def _find_nature(self) -> tuple[bool, bool, bool]:
-        """Whether the layer has weights that no optimizer changes, is stateful, and masks steps; remembered once all is built."""
+        """Whether the layer has weights that no optimizer changes, is stateful, masks steps; remembered once all is built."""
         parts = _flatten(self.layer)
         nature = (any(not parameter.trainable for part in parts for parameter in part._parameters),
                   any(getattr(part, "stateful", False) for part in parts), any(part.masks_steps for part in parts))
