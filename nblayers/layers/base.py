@@ -30,6 +30,7 @@ import kernels
 from nblayers import config
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
+from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
 
 Shape = tuple[int | None, ...]
@@ -49,7 +50,7 @@ class Record:
         dataclass(eq=False)(cls)
 
 
-class Layer:
+class Layer(NamesItself):
     """The class that all layers are made from.
 
     Arguments:
@@ -288,7 +289,10 @@ class Layer:
         return self.forward(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output and keep in `cache` what `backward` needs."""
+        """Compute the output and keep in `cache` what `backward` needs.
+
+        The cache refers to the arrays given, it does not copy them: leave their contents as they are until `backward` is done.
+        """
         raise NotImplementedError(f"{self.described}: forward is not written")
 
     def backward(self, dy: Any) -> Any:

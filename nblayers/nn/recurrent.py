@@ -8,6 +8,7 @@ import numpy as np
 from nblayers import devices, initializers, layers
 from nblayers.layers import recurrent
 from nblayers.layers.base import Layer, Record, positive
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.calls import backward_of, record_of
 from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
@@ -26,6 +27,11 @@ class Recurrent(TakesPacked):
     and with the gates in Keras' order, which each forward renews; backward brings its gradients back.
     """
 
+    input_size: int = fixed()
+    hidden_size: int = fixed()
+    num_layers: int = fixed()
+    bias: bool = fixed()
+    bidirectional: bool = fixed()
     states = 1                                  # h alone, or h and c
     gates: tuple[int, ...] = (0,)               # where Keras' k-th gate stands among PyTorch's; its own inverse
 

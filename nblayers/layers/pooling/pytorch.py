@@ -5,6 +5,7 @@ import numpy as np
 
 from nblayers.layers import windows
 from nblayers.layers.base import Layer
+from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.pooling.average import Average
 from nblayers.layers.pooling.maximum import Maximum
@@ -19,7 +20,7 @@ class TorchPooling(SlidingPooling):
     where a last window that begins behind the image is left out. An input may lack the batch axis: (channels, …).
     """
 
-    padding: Any
+    ceil_mode: bool = fixed()
     size_name, strides_name = "kernel_size", "stride"
 
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **kwargs: Any) -> None:

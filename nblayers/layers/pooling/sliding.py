@@ -2,6 +2,7 @@
 from typing import Any
 
 from nblayers.layers import windows
+from nblayers.layers.fixed import fixed
 from nblayers.layers.pooling.base import Pooling, Window
 from nblayers.layers.windows import Three
 
@@ -10,6 +11,9 @@ class SlidingPooling(Pooling):
     """A number for each place of a window of `pool_size` that moves by `strides`."""
 
     size_name, strides_name = "pool_size", "strides"            # what the arguments are called
+    pool_size: tuple[int, ...] = fixed()
+    strides: tuple[int, ...] = fixed()
+    padding: Any = fixed()
 
     def __init__(self, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None,
                  name: str | None = None, **kwargs: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.calls import backward_of, build_inside, record_of
 from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.rnn import RNN, _first
@@ -52,6 +53,7 @@ class Bidirectional(KeepsPacked):
     """
 
     supports_masking = masks_steps = True
+    merge_mode: str | None = fixed()
 
     class Cache(Record):
         forward: tuple              # what the forward layer left for its backward

@@ -47,6 +47,7 @@ class FusedRNN(KeepsPacked, CellLayer):
             states = [self.xp.ascontiguousarray(state[packed.sorted_indices]) for state in states]
         output, states = self._run(packed, states, None, training)
         self._cache.packed, self._cache.given = packed._replace(data=None), initial_state is not None
+        self._cache.options = self._options
         states = self._in_batch_order(packed, states)
         if self.stateful:
             self.states = states
@@ -57,6 +58,7 @@ class FusedRNN(KeepsPacked, CellLayer):
         packed = self._packed
         if packed is None:
             return super().backward(dy)
+        self._check_options()
         given = self.cache.given
         dy, *dstates = dy if self.return_state else [dy]
         if packed.sorted_indices is not None:
