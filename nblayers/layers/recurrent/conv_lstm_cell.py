@@ -112,8 +112,8 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
     def build(self, input_shape: Any) -> None:
         channels = self._channels(input_shape)
         if None in (*self._places(input_shape), channels) or channels == 0:
-            raise ValueError(f"{self.described}: expected inputs whose sizes are all known but those of batch and time, and not "
-                             f"0, got {tuple(input_shape)} at each step")
+            raise ValueError(f"{self.described}: expected inputs whose sizes are all known but those of batch and time, and "
+                             f"not 0, got {tuple(input_shape)} at each step")
         placed = self._placed(input_shape)
         self._state_places = tuple(length for length, _ in placed)
         self._input_window = self._window(self.strides, [before for _, before in placed], self.dilation_rate)
