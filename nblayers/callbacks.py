@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nblayers.models.progress import Progbar, resolve_verbose
+from nblayers.naming import NamesItself
 
 Logs = dict[str, Any]
 
@@ -21,7 +22,7 @@ _HOOKS = ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end", "on_
           "on_test_batch_end", "on_predict_batch_begin", "on_predict_batch_end")
 
 
-class Callback:
+class Callback(NamesItself):
     """The base of all callbacks. Batches and epochs are counted from 0; `logs` holds loss and metrics by name.
 
     Attributes:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names, serialize
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deserialize", "get", "max_norm", "min_max_norm",
@@ -13,7 +14,7 @@ __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "deseria
 Axis = int | Sequence[int] | None
 
 
-class Constraint:
+class Constraint(NamesItself):
     """The base of all constraints. Your own subclass writes `__call__(w)`, which returns a new array."""
 
     def __call__(self, w: Any) -> Any:

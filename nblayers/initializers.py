@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.naming import NamesItself
 from nblayers.random import SeedGenerator, generator_of
 from nblayers.serialization import deserialize_keras_object, lookup, names, serialize
 
@@ -15,7 +16,7 @@ Seed = int | SeedGenerator | dict[str, Any] | None
 _TRUNCATED_DEVIATION = 0.87962566103423978
 
 
-class Initializer:
+class Initializer(NamesItself):
     """The base of all initializers. Your own subclass writes `__call__(shape, dtype=None)` and, to be saved, `get_config`."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:

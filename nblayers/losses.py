@@ -29,12 +29,13 @@ from typing import Any
 import numpy as np
 
 from nblayers import config, serialization
+from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
-class Loss:
+class Loss(NamesItself):
     """The class that all losses are made from.
 
     Arguments:

@@ -15,10 +15,11 @@ import numpy as np
 
 from nblayers import config, losses, serialization
 from nblayers.losses import array_module_of, same_rank
+from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
 
-class Metric:
+class Metric(NamesItself):
     """The class that all metrics are made from; one of your own writes `update_state`, `result` and `reset_state`.
 
     Arguments:

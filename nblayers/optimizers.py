@@ -17,11 +17,12 @@ import numpy as np
 import kernels
 from nblayers import config, serialization
 from nblayers.devices import get_device, to_numpy
+from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
 from nblayers.serialization import lookup, names
 
 
-class Optimizer:
+class Optimizer(NamesItself):
     r"""The class that all optimizers are made from.
 
     Before its own rule every optimizer does, in this order (g is the gradient, \theta the value, \eta the learning rate):

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names, serialize
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "deserialize", "get", "l1", "l1_l2", "l2",
            "orthogonal_regularizer", "serialize"]
 
 
-class Regularizer:
+class Regularizer(NamesItself):
     """The base of all regularizers. Your own subclass writes `__call__(w)`, `gradient(w)` and, to be saved, `get_config`:
 
         class Centre(Regularizer):

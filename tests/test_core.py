@@ -417,6 +417,58 @@ def test_lambda_with_a_gradient(rng):
     assert not nblayers.gradcheck(Lambda(square, gradient=lambda x, dy: x * dy), rng.normal(size=(2, 3)), raise_error=False)
 
 
+def worked_in_place(x):
+    x *= 2
+    return x
+
+
+def gradient_in_place(x, dy):
+    x *= 0
+    dy *= 2
+    return dy
+
+
+def test_lambda_may_work_in_place(rng):
+    """Nobody else's arrays change: neither the caller's nor those that the layers beside it hold."""
+    layer, x, dy = Lambda(worked_in_place, gradient=gradient_in_place), rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
+    layer.astype("float64")
+    given, upstream = x.copy(), dy.copy()
+    np.testing.assert_array_equal(layer(x), 2 * given)
+    np.testing.assert_array_equal(layer.backward(dy), 2 * upstream)
+    np.testing.assert_array_equal(layer.backward(dy), 2 * upstream)
+    np.testing.assert_array_equal([x, dy], [given, upstream])
+    nblayers.gradcheck(layer, x)
+    several = Lambda(lambda both: [worked_in_place(a) for a in both], dtype="float64",
+                     gradient=lambda xs, dys: [gradient_in_place(xs[0], dys[0]), None])
+    several([x, dy])
+    several.backward([dy, dy])
+    np.testing.assert_array_equal([x, dy], [given, upstream])
+
+
+def test_lambda_in_place_within_models(rng):
+    from nblayers.models import Model, Sequential
+    x, inputs = rng.normal(size=(2, 3)).astype("float32"), nblayers.layers.Input((3,))
+    given = x.copy()
+    views = Sequential([inputs, Identity(), Lambda(lambda x: x, gradient=lambda x, dy: dy),
+                        Lambda(worked_in_place, gradient=gradient_in_place)])
+    np.testing.assert_array_equal(views(x), 2 * given)
+    np.testing.assert_array_equal(views.predict(x, verbose=0), 2 * given)
+    same = Identity()(inputs)
+    branches = Model(inputs, [Lambda(worked_in_place, gradient=gradient_in_place)(same), Lambda(np.negative)(same), same])
+    np.testing.assert_array_equal(branches(x), [2 * given, -given, given])
+    np.testing.assert_array_equal(x, given)
+
+
+def test_lambda_in_place_on_a_mask():
+    def hide(x, mask):
+        mask[:] = False
+        return x
+
+    mask = np.ones((2, 3), bool)
+    Lambda(hide)(np.ones((2, 3, 1), "f"), mask=mask)
+    assert mask.all()
+
+
 def test_lambda_of_several_inputs(rng):
     layer = Lambda(lambda inputs: inputs[0] * inputs[1], gradient=lambda x, dy: [dy * x[1], dy * x[0]])
     assert nblayers.gradcheck(layer, [rng.normal(size=(2, 3)), rng.normal(size=(2, 3))])

@@ -149,6 +149,33 @@ def test_function_pairs(x):
     assert gradcheck_function(lambda p: (p ** 2).mean(), lambda p, dy: 2 * p / p.size * dy, x)
 
 
+def test_what_works_in_place_cannot_mislead(x):
+    """Each call is handed arrays of its own, so that a layer may keep them, and what one changes no other sees."""
+    class Remembering(Layer):
+        """Knows the array that it was given last, and computes only once for it."""
+
+        def forward(self, x, mask=None):
+            if getattr(self, "last", None) is not x:
+                self.last, self.y = x, x ** 2 * mask
+            mask[...] = False                           # what came in is not needed any more
+            self.cache = x
+            return self.y
+
+        def backward(self, dy):
+            return 2 * self.cache * dy * (self.y != 0)
+
+    mask = np.arange(x.size).reshape(x.shape) % 3 > 0
+    kept = mask.copy()
+    assert gradcheck(Remembering(), x, mask=mask)
+    np.testing.assert_array_equal(mask, kept)
+
+    def square(x):
+        return np.multiply(x, x, out=x)
+
+    with pytest.raises(GradientCheckError, match=r"forward changes the input '.*' in place"):
+        gradcheck_function(square, lambda x, dy: 2 * x * dy, x)
+
+
 def test_activity_regularizer_and_added_losses(x):
     class Penalised(Tanh):
         forgets = False

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import assert_same, copy_weights, keras_vjp, numeric_gradient
 
-from nblayers import gradcheck
+from nblayers import gradcheck, layers as L
 from nblayers.layers import LSTM, Dense, Embedding, Flatten, Input, InputLayer, Lambda, Layer, Masking
 from nblayers.layers.symbolic import SymbolicTensor
 from nblayers.models import Model, Sequential
@@ -369,14 +369,72 @@ def decoder(L, M, I):
     return M([x, h, c], [lstm(e, initial_state=[h, c]), lstm(e)])
 
 
-def test_masks_beside_initial_states_as_in_keras(rng):
+BESIDE_STATES = {
+    "SimpleRNN": (lambda: L.SimpleRNN(3), 1), "GRU": (lambda: L.GRU(3, return_sequences=True), 1),
+    "LSTM": (lambda: L.LSTM(3), 2), "RNN": (lambda: L.RNN(L.GRUCell(3)), 1),
+    "Bidirectional": (lambda: L.Bidirectional(L.LSTM(3, return_sequences=True)), 4),
+}
+
+
+@pytest.mark.parametrize("spelling", ["keyword", "position", "list"])
+@pytest.mark.parametrize("kind", BESIDE_STATES)
+def test_masks_beside_initial_states(kind, spelling, rng):
+    """The mask of the sequences stays, as in a call on arrays. Keras drops it unless states come in the list."""
+    make, count = BESIDE_STATES[kind]
+    embedding, layer, x = L.Embedding(5, 2, mask_zero=True), make(), Input((4,), dtype="int32")
+    states, values = [Input((3,)) for _ in range(count)], [rng.normal(size=(2, 3)).astype("f") for _ in range(count)]
+    called = {"keyword": lambda: layer(embedding(x), initial_state=states if count > 1 else states[0]),
+              "position": lambda: layer(embedding(x), states), "list": lambda: layer([embedding(x), *states])}[spelling]()
+    model = Model([x, *states], called)
+    expected = layer(embedding(IDS), initial_state=values, mask=IDS != 0)
+    np.testing.assert_array_equal(model([IDS, *values]), expected)
+    assert (expected != layer(embedding(IDS), initial_state=values)).any()
+    mask = model.compute_mask(None)
+    assert mask is None if expected.ndim == 2 else (mask == (IDS != 0)).all()
+
+
+def test_masks_beside_initial_states_of_a_decoder(rng):
+    """Keras' values, but for the mask that it drops."""
     import keras
 
     import nblayers
     ours, theirs = decoder(nblayers.layers, Model, Input), decoder(keras.layers, keras.Model, keras.Input)
     copy_weights(theirs, ours)
-    x = [IDS, *(rng.normal(size=(2, 3)).astype("f") for _ in range(2))]
+    x = [np.maximum(IDS, 1), *(rng.normal(size=(2, 3)).astype("f") for _ in range(2))]
     assert_same(ours(x), [np.asarray(y) for y in theirs(x)], rtol=1e-4, atol=1e-6)
+
+
+def test_masks_of_several_arguments_by_name():
+    class Two(Layer):
+        supports_masking = True
+
+        def forward(self, a, b, mask=None, b_mask=None):
+            self.seen, self.cache = (mask, b_mask), a.shape
+            return a
+
+        def backward(self, dy):
+            return [dy, None]
+
+    class Named(Two):
+        def forward(self, a, b, a_mask=None, b_mask=None):
+            self.seen, self.cache = (a_mask, b_mask), a.shape
+            return a
+
+    for kind in (Two, Named):
+        x, layer, inner = Input((4,), dtype="int32"), kind(), L.Embedding(5, 2, mask_zero=True)
+        model = Model(x, layer(inner(x), b=L.Embedding(5, 2, mask_zero=True)(x)))
+        model(IDS)
+        assert_same(list(layer.seen), [IDS != 0] * 2)
+        np.testing.assert_array_equal(model.compute_mask(None), IDS != 0)
+
+
+def test_nested_models_called_by_keyword(rng):
+    x, embedding, inner = Input((4,), dtype="int32"), L.Embedding(5, 2, mask_zero=True), Sequential([L.GRU(3)], name="inner")
+    model = Model(x, inner(inputs=embedding(x)))
+    np.testing.assert_array_equal(model(IDS), inner.layers[0](embedding(IDS), mask=IDS != 0))
+    with pytest.raises(TypeError, match=r"Sequential 'inner': expected the arguments of its forward "
+                                        r"\(inputs, training, mask\): got an unexpected keyword argument 'initial_state'"):
+        inner(embedding(x), initial_state=Input((3,)))
 
 
 def named():

@@ -693,6 +693,7 @@ def test_numerical_derivative():
     assert np.allclose(tools.numerical_derivative(lambda x: (x ** 3).sum(), x), 3 * x ** 2)
     assert np.array_equal(x, given)
     assert np.allclose(tools.numerical_derivative(lambda x: x ** 2, 3), 6)
+    assert np.allclose(tools.numerical_derivative(lambda x: np.multiply(x, x, out=x).sum(), x), 2 * x)      # in place
 
 
 def test_check_derivative(capsys):

@@ -236,6 +236,24 @@ def test_a_layer_may_stand_twice_in_the_stack():
     model = Sequential([Input((4,)), shared, Dense(4), shared])
     assert len(model.layers) == 3 and len(model.weights) == 4
     assert gradcheck(model, data(2)).passed
+    again = Sequential.from_config(model.get_config())
+    assert again.layers[0] is again.layers[2] and len(again.weights) == 4 and again.get_config() == model.get_config()
+
+
+def test_a_layer_that_stands_twice_is_trained_as_in_keras(rng):
+    import keras
+    ours, theirs = (model([entry((4,)), layer, layer]) for model, entry, layer in (
+        (Sequential, Input, Dense(4, activation="tanh", kernel_regularizer="l2")),
+        (keras.Sequential, keras.layers.Input, keras.layers.Dense(4, activation="tanh", kernel_regularizer="l2"))))
+    x, y = rng.normal(size=(8, 4)).astype("f"), rng.normal(size=(8, 4)).astype("f")
+    theirs.set_weights(ours.get_weights())
+    ours.compile(optimizers.Adam(0.1), "mse")
+    theirs.compile(keras.optimizers.Adam(0.1), "mse")
+    for model in (ours, theirs):
+        model.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert ours.evaluate(x, y, verbose=0) == pytest.approx(theirs.evaluate(x, y, verbose=0), rel=1e-4)
 
 
 def test_get_layer():

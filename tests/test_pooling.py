@@ -465,6 +465,43 @@ def test_average_pool_of_torch(options, rank, more, rng):
     agrees_with_torch(ours, theirs, x, rng)
 
 
+@pytest.mark.parametrize("kind, options, shape", [
+    ("MaxPool2d", dict(kernel_size=3, stride=2, ceil_mode=True), (1, 2, 2, 2)),
+    ("AvgPool1d", dict(kernel_size=4, stride=4, ceil_mode=True), (2, 1, 3)),
+    ("AvgPool2d", dict(kernel_size=3, stride=(3, 2), ceil_mode=True), (1, 1, 1, 2)),
+    ("MaxPool3d", dict(kernel_size=2, stride=2, padding=1, ceil_mode=True), (1, 1, 1, 2, 3))], ids=str)
+def test_torch_windows_larger_than_the_image(kind, options, shape, rng):
+    """With ceil_mode a first window may end outside the image."""
+    ours, theirs = (getattr(module, kind)(**options) for module in (nn, torch.nn))
+    agrees_with_torch(ours, theirs, rng.normal(size=shape), rng)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["Max", "Avg"])
+def test_any_torch_pooling(kind, rank, rng):
+    """At random, with and without a batch axis: PyTorch's values and gradients, and an error where it has one."""
+    def draw(low, high):
+        return int(rng.integers(low, high)) if rng.random() < 0.5 else tuple(rng.integers(low, high, rank).tolist())
+
+    for _ in range(40):
+        options = {"kernel_size": draw(1, 5), "stride": draw(1, 5), "padding": draw(0, 3), "ceil_mode": rng.random() < 0.6}
+        if kind == "Avg":
+            options["count_include_pad"] = bool(rng.random() < 0.5)
+            if rank > 1 and rng.random() < 0.3:
+                options["divisor_override"] = int(rng.choice([-3, 1, 7]))
+        x = rng.normal(size=(*([2] if rng.random() < 0.7 else []), 2, *rng.integers(1, 7, rank)))
+        try:
+            theirs = getattr(torch.nn, f"{kind}Pool{rank}d")(**options)
+            theirs(torch.tensor(x))
+        except RuntimeError:
+            if kind == "Avg" and rank == 3 and (np.array(x.shape[-3:]) < options["kernel_size"]).any():
+                continue                                        # PyTorch forgets padding and ceil_mode in this one
+            with pytest.raises(ValueError, match=f"{kind}Pool{rank}d '.*': expected"):
+                getattr(nn, f"{kind}Pool{rank}d")(**options)(x)
+        else:
+            agrees_with_torch(getattr(nn, f"{kind}Pool{rank}d")(**options), theirs, x, rng)
+
+
 def test_torch_sizes_differ_by_axis(rng):
     x = rng.normal(size=(2, 3, 6, 9)).astype("float32")
     for kind in ("Max", "Avg"):

@@ -13,7 +13,7 @@ from torch.nn.utils import rnn as torch_rnn
 
 import nblayers
 from nblayers import nn, optimizers, utils
-from nblayers.layers import GRU, LSTM, RNN, Dense, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
+from nblayers.layers import GRU, LSTM, RNN, Bidirectional, Dense, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
 from nblayers.models import Sequential
 from nblayers.nn.utils import rnn
 from nblayers.parameter import Parameter
@@ -160,6 +160,86 @@ def test_lists_of_sequences(batch_first, side, rng):
 def test_what_cannot_be_packed(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.zeros((2, 3, 4)))
+
+
+# packed batches in layers, and batches that are none
+
+PACKED_LAYERS = {
+    "SimpleRNN": lambda **options: SimpleRNN(3, **options), "LSTM": lambda **options: LSTM(3, **options),
+    "GRU": lambda **options: GRU(3, **options), "Bidirectional": lambda go_backwards, **options: Bidirectional(
+        LSTM(3, go_backwards=go_backwards, **options),
+        backward_layer=GRU(2, go_backwards=not go_backwards, **options), dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("lengths", [[1, 1, 1], [1], [4], [4, 1, 1], [1, 3, 2, 3]], ids=str)
+@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("name", PACKED_LAYERS)
+def test_packed_with_dropout_is_padded_with_a_mask(name, go_backwards, return_sequences, lengths, rng):
+    x, mask = batch(rng, lengths, (8,)), np.arange(max(lengths)) < np.array(lengths)[:, None]
+    turns = go_backwards and return_sequences                       # outputs of arrays stand as walked, packed ones do not
+    make = lambda: PACKED_LAYERS[name](go_backwards=go_backwards, return_sequences=return_sequences, dropout=0.4, seed=5,  # noqa: E731
+                                       dtype="float64")
+    pack = lambda a: rnn.pack_padded_sequence(a, lengths, True, enforce_sorted=False)                   # noqa: E731
+    unpack = lambda a: rnn.pad_packed_sequence(a, batch_first=True)[0]                                  # noqa: E731
+    with_array, with_packed = make(), make()
+    with_array.build(x.shape)
+    with_packed.build(x.shape)
+    with_packed.set_weights(with_array.get_weights())
+    y = with_array(x, mask=mask, training=True)
+    dy = rng.normal(size=y.shape)
+    if return_sequences:
+        y, dy = (y[:, ::-1] if turns else y) * mask[..., None], dy * (mask[:, ::-1] if turns else mask)[..., None]
+    expected = y, with_array.backward(dy), *(p.grad for p in with_array.weights)
+
+    y = with_packed(pack(x), training=True)
+    dy = pack(dy[:, ::-1] if turns else dy) if return_sequences else dy
+    got = unpack(y) if return_sequences else y, unpack(with_packed.backward(dy)), *(p.grad for p in with_packed.weights)
+    assert_same(got, expected, rtol=1e-10, atol=1e-12)
+
+
+NO_BATCHES = [
+    (lambda d: rnn.PackedSequence(d, np.array([2, 4])), r"expected batch_sizes that never grow, got \[2, 4\]"),
+    (lambda d: rnn.PackedSequence(d, np.array([4, 3])), r"batch_sizes that add up to the 6 rows of data, got \[4, 3\]"),
+    (lambda d: rnn.PackedSequence(d, np.array([10**9])), "batch_sizes that add up to the 6 rows"),
+    (lambda d: rnn.PackedSequence(d, np.array([7, -1])), "batch_sizes of at least one step and one sequence each"),
+    (lambda d: rnn.PackedSequence(d, np.array([6, 0])), "batch_sizes of at least one step and one sequence each"),
+    (lambda d: rnn.PackedSequence(d, np.array([], int)), "batch_sizes of at least one step and one sequence each"),
+    (lambda d: rnn.PackedSequence(d, np.array([4.0, 2.0])), "batch_sizes to be a sequence of integers, got float64"),
+    (lambda d: rnn.PackedSequence(d, 6), r"batch_sizes to be a sequence of integers, got int64 of shape \(\)"),
+    (lambda d: rnn.PackedSequence(d[:0], np.array([4, 2])), "add up to the 0 rows of data"),
+    (lambda d: rnn.PackedSequence(d[0, 0], np.array([1])), "expected packed data to be an array"),
+    (lambda d: rnn.PackedSequence(None, np.array([4, 2])), "expected packed data to be an array"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.array([0, 1, 2, 9])), "sorted_indices to be a permutation of 4"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.array([0, 1, 2, -1])), "sorted_indices to be a permutation of 4"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.array([0, 1, 2])), "sorted_indices to be a permutation of 4"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.array([0, 1, 1, 2])), "sorted_indices to be a permutation of 4"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.arange(4.0)), "sorted_indices to be a sequence of integers, got float64"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], np.array([1, 2, 0, 3]), np.arange(4)), "unsorted_indices its inverse"),
+    (lambda d: rnn.PackedSequence(d, [4, 2], None, np.arange(4)), "or neither, got one of them alone"),
+]
+
+
+@pytest.mark.parametrize("make, message", NO_BATCHES)
+def test_what_is_no_packed_batch(make, message):
+    """Kernels find their rows by these numbers: each of them once read or wrote past the end of an array."""
+    packed = make(np.ones((6, 2)))
+    takers = [SimpleRNN(3, name="s"), LSTM(3, name="l"), GRU(3, name="g"), Bidirectional(GRU(3, name="g"), name="b"),
+              nn.LSTM(2, 3, name="n"), nn.GRU(2, 3, bidirectional=True, name="n"), rnn.pad_packed_sequence, rnn.unpack_sequence,
+              lambda packed: rnn.pad_packed_sequence_backward(np.ones((2, 4, 2)), packed)]
+    for take in takers:
+        with pytest.raises((TypeError, ValueError), match=f"(SimpleRNN|LSTM|GRU|pad_packed_sequence).*{message}"):
+            take(packed)
+
+
+def test_what_is_not_even_a_packed_sequence():
+    with pytest.raises(TypeError, match="PackedSequence: expected data and batch_sizes, got ndarray alone"):
+        rnn.PackedSequence(np.ones(3))
+    with pytest.raises(TypeError, match="pad_packed_sequence: expected a PackedSequence, got ndarray"):
+        rnn.pad_packed_sequence(np.ones((3, 2)))
+    with pytest.raises(ValueError, match="pack_padded_sequence: expected at least one sequence"):
+        rnn.pack_padded_sequence(np.ones((3, 0, 2)), [])
 
 
 # windows over a series

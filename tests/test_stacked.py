@@ -263,6 +263,39 @@ def test_config_goes_to_keras_and_back():
     assert StackedRNNCells.from_config(ours.cell.get_config()).get_config() == ours.cell.get_config()
 
 
+@pytest.mark.parametrize("name", ["SimpleRNNCell", "LSTMCell", "GRUCell"])
+def test_a_cell_twice_shares_its_weights(name, rng, eager):
+    import keras
+    shared, theirs = getattr(layers, name)(D), getattr(keras.layers, name)(D)
+    ours = RNN([shared, shared, SimpleRNNCell(3)])
+    other = keras.layers.RNN([theirs, theirs, keras.layers.SimpleRNNCell(3)])
+    agrees_with_keras(ours, other, sequences(rng, "float32"))
+    assert len(ours.weights) == 6 and ours.count_params() == other.count_params()
+    nblayers.gradcheck(ours, sequences(rng))
+    cell = GRUCell(D, dropout=0.3, recurrent_dropout=0.2, seed=3)
+    nblayers.gradcheck(RNN([cell, cell]), sequences(rng), training=True)
+
+
+def test_a_cell_twice_is_one_again_after_from_config(rng):
+    """Keras makes two of it, but writes the same `shared_object_id` into its files."""
+    import keras
+    cell = LSTMCell(D, name="same")
+    layer = RNN([cell, LSTMCell(D, name="same"), cell])
+    config = layer.get_config()
+    again = RNN.from_config(config)
+    first, second, third = again.cell.cells
+    assert first is third and first is not second and again.get_config() == config
+    x = sequences(rng, "float32")
+    layer(x)
+    again.build(x.shape)
+    copy_weights(layer, again)
+    np.testing.assert_array_equal(again(x), layer(x))
+    assert len(keras.layers.RNN.from_config(config).cell.cells) == 3
+    both = nblayers.layers.Bidirectional(layer)
+    both(x)
+    assert len(both.weights) == 12
+
+
 def test_config_of_ones_own_cells(rng):
     layer = RNN([OwnCell(3), LSTMCell(2)])
     config = layer.get_config()

@@ -219,6 +219,49 @@ def test_masks(rng):
     np.testing.assert_array_equal(dense(x, mask=mask), dense(x))
 
 
+MASKING_STEPS = {
+    "LSTM": lambda m: m.layers.LSTM(3), "GRU": lambda m: m.layers.GRU(3, return_sequences=True),
+    "RNN": lambda m: m.layers.RNN(m.layers.LSTMCell(3)), "Bidirectional": lambda m: m.layers.Bidirectional(m.layers.LSTM(3)),
+    "GlobalAveragePooling1D": lambda m: m.layers.GlobalAveragePooling1D(), "Conv1D": lambda m: m.layers.Conv1D(3, 2),
+    "a model": lambda m: m.Sequential([m.layers.Dense(3), m.layers.SimpleRNN(2)]),
+    "TimeDistributed": lambda m: m.layers.TimeDistributed(m.layers.Dense(3)),
+}
+
+
+@pytest.mark.parametrize("kind", MASKING_STEPS)
+def test_a_mask_of_the_outer_steps_passes_by(rng, eager, kind):
+    """It says nothing about the steps inside a sample. Keras hands it to the layer, which then fails."""
+    import keras
+    ours, theirs = (m.TimeDistributed(MASKING_STEPS[kind](outer))
+                    for m, outer in ((layers, nblayers_as_keras), (keras.layers, keras)))
+    x, mask = rng.normal(size=(B, T, 4, 5)).astype("float32"), np.array([[1, 0, 1], [0, 0, 0]], bool)
+    agrees_with_keras(ours, theirs, x)
+    y, dx = ours(x), ours.backward(ours(x))
+    assert_same([ours(x, mask=mask), ours.backward(y)], [y, dx])
+    assert ours.compute_mask(x, mask) is mask
+
+
+def test_a_mask_of_the_outer_steps_goes_on_in_a_model(rng):
+    class Pages(Layer):
+        """(B, T, 4) -> (B, T, 2, 2), its mask (B, T)."""
+        supports_masking = True
+
+        def forward(self, x):
+            self.cache = x.shape
+            return x.reshape(*x.shape[:2], 2, 2)
+
+        def backward(self, dy):
+            return dy.reshape(self.cache)
+
+    inputs = Input((T, 4))
+    inner, last = TimeDistributed(LSTM(3)), LSTM(2)
+    model = Model(inputs, last(inner(Pages()(layers.Masking()(inputs)))))
+    x = rng.normal(size=(B, T, 4)).astype("float32")
+    x[0, 1] = x[1, 1:] = 0
+    expected = last(inner(x.reshape(B, T, 2, 2)), mask=(x != 0).any(axis=-1))
+    np.testing.assert_array_equal(model(x), expected)
+
+
 def test_masks_that_go_on(rng):
     import keras
     ours, theirs = TimeDistributed(Dense(2)), keras.layers.TimeDistributed(keras.layers.Dense(2))

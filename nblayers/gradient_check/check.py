@@ -143,7 +143,7 @@ class Check:
         return [dy.copy() for dy in self.dy]
 
     def find_changed_inputs(self, who: str) -> None:
-        for name, leaf, given in zip(self.subject.names, self.subject.leaves, self.given, strict=True):
+        for name, leaf, given in zip(self.subject.names, self.subject.handed, self.given, strict=True):
             if not _same([leaf], [given]):
                 self.report.problems.append(f"{who} changes the input {name!r} in place: work on a copy")
 

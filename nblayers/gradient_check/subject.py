@@ -26,11 +26,11 @@ class FunctionPair(Layer):
         self.f, self.gradient = f, gradient
 
     def forward(self, *inputs: Any) -> Any:
-        self.cache = inputs
+        self.cache = _copied(inputs)                            # as they were, should f work in place
         return self.f(*inputs)
 
     def backward(self, dy: Any) -> Any:
-        return self.gradient(*self.cache, dy)
+        return self.gradient(*_copied(self.cache), dy)
 
 
 @dataclass
@@ -46,6 +46,7 @@ class Subject:
     Attributes:
         layers: the layer and all layers inside it.
         names, leaves: the arrays among the arguments that may have a gradient, named as forward's parameters are.
+        handed: the copies of them that the last forward was given; a layer may keep these, and nobody else writes to them.
         other: the same arrays with somewhat other numbers.
         weights: the floating weights.
         outputs: what the last forward returned, the objects themselves.
@@ -132,9 +133,9 @@ class Subject:
 
     def forward(self, leaves: Leaves | None = None) -> list[np.ndarray]:
         """Copies of all outputs, then of the sum of the penalties that the layer adds to the loss, if it has any."""
-        leaves = self.leaves if leaves is None else leaves
-        self.outputs = self.layer.forward(*(_filled(value, leaves) for value in self.args),
-                                          **{name: _filled(value, leaves) for name, value in self.kwargs.items()})
+        self.handed: list[np.ndarray] = _copied(self.leaves if leaves is None else leaves)
+        self.outputs = self.layer.forward(*(_filled(value, self.handed) for value in self.args),
+                                          **{name: _filled(value, self.handed) for name, value in self.kwargs.items()})
         penalties = [float(loss) for layer in self.layers for loss in layer._thread.losses]
         return [np.array(to_numpy(y)) for y in flat(self.outputs)] + ([np.array(sum(penalties))] if penalties else [])
 
@@ -164,7 +165,14 @@ def _is_sequence(leaf: np.ndarray) -> bool:
 def _filled(value: Any, leaves: Leaves) -> Any:
     if isinstance(value, _Slot):
         return leaves[value.position]
-    return [_filled(item, leaves) for item in value] if isinstance(value, list) else value
+    return [_filled(item, leaves) for item in value] if isinstance(value, list) else _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    """Copies of the arrays in a structure of lists."""
+    if isinstance(value, (list, tuple)):
+        return [_copied(item) for item in value]
+    return value.copy() if hasattr(value, "shape") else value
 
 
 def _in_structure(outputs: Any, leaves: Iterator[Any]) -> Any:

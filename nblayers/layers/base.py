@@ -33,6 +33,7 @@ import kernels
 from nblayers import config
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
+from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
 from nblayers.structures import Shape
 
@@ -107,7 +108,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class Layer:
+class Layer(NamesItself):
     """The class that all layers are made from.
 
     Several threads may call `forward` of one layer, and `predict` of one model, at the same time: each has a `cache`, `losses`
@@ -128,6 +129,7 @@ class Layer:
     """
 
     supports_masking = False            # a mask that comes in goes on to the next layer
+    masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_spec: InputSpec | list[InputSpec] | None = None
 
@@ -357,7 +359,10 @@ class Layer:
         return self.forward(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output and keep in `cache` what `backward` needs."""
+        """Compute the output and keep in `cache` what `backward` needs.
+
+        The cache refers to the arrays given, it does not copy them: leave their contents as they are until `backward` is done.
+        """
         raise NotImplementedError(f"{self.described}: forward is not written")
 
     def backward(self, dy: Any) -> Any:

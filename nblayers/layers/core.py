@@ -11,7 +11,8 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.devices import to_numpy
-from nblayers.layers.base import Layer, Record, positive, refuse
+from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
+from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.serialization import deserialize_keras_object, serialize
 
@@ -44,6 +45,10 @@ class Dense(Layer):
     """
 
     supports_masking = True
+    units: int = fixed()
+    use_bias: bool = fixed()
+    kernel: Parameter = fixed()
+    bias: Parameter | None = fixed()
 
     class Cache(Record):
         x: np.ndarray       # (batch, …, D)
@@ -134,6 +139,9 @@ class Embedding(Layer):
     """
 
     integer_inputs = True
+    input_dim: int = fixed()
+    output_dim: int = fixed()
+    embeddings: Parameter = fixed()
 
     class Cache(Record):
         ids: np.ndarray     # (batch, …), int64
@@ -301,7 +309,8 @@ class Lambda(Layer):
 
     Arguments:
         function: f(x, **arguments). x is an array, or a list of arrays; `mask` and `training` are handed over too if f has
-            parameters of these names. A floating result becomes one of the layer's dtype.
+            parameters of these names. A floating result becomes one of the layer's dtype. Both f and g are given copies: they
+            may work in place.
         output_shape: shape of the output without the batch axis, or a function of the input's shape; found by calling f on
             zeros if left out.
         mask: what `compute_mask` gives: a mask, or a function (inputs, mask) -> mask.
@@ -341,8 +350,9 @@ class Lambda(Layer):
 
     def forward(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         options = {**self.arguments, "mask": mask, "training": training}
-        given = {name: value for name, value in options.items() if name in self.arguments or name in self._passed}
-        outputs = self.function(inputs, **given)                                    # (1)
+        given = {name: _copied(value) if name == "mask" else value for name, value in options.items()
+                 if name in self.arguments or name in self._passed}
+        outputs = self.function(_copied(inputs), **given)                           # (1)
         self.cache = self.Cache(inputs, options)
         return self._to_array(outputs)
 
@@ -351,7 +361,8 @@ class Lambda(Layer):
         if self.gradient is None:
             raise NotImplementedError(f"{self.described}: no gradient: pass the derivative of the function as "
                                       "Lambda(function, gradient=g), where g(x, dy) returns dL/dx")
-        dx = self.gradient(x, dy, **{name: value for name, value in options.items() if name in self._known})    # (2)
+        known = {name: value for name, value in options.items() if name in self._known}
+        dx = self.gradient(_copied(x), _copied(dy), **known)                        # (2)
         return self._checked(x, dx)
 
     def _checked(self, x: Any, dx: Any) -> Any:
@@ -447,6 +458,13 @@ def _parameters(function: Any) -> set[str]:
         return set()
 
 
+def _copied(x: Any) -> Any:
+    """Copies of an array or of the arrays in lists; what is none as it is."""
+    if isinstance(x, (list, tuple)):
+        return [_copied(a) for a in x]
+    return x.copy() if hasattr(x, "shape") else x
+
+
 def _gradient(x: Any, dx: Any) -> Any:
     """dx, None where x holds integers."""
     if isinstance(x, list):
@@ -476,6 +494,8 @@ def _first(values: Any, wrong: Any) -> str:
 def _last_axis(layer: Layer, input_shape: Any) -> int:
     if input_shape[-1] is None:
         raise ValueError(f"{layer.described}: expected an input whose last axis is known, got shape {tuple(input_shape)}")
+    if input_shape[-1] == 0:
+        raise ValueError(f"{layer.described}: expected an input with features, got shape {tuple(input_shape)}")
     return int(input_shape[-1])
 
 

@@ -76,6 +76,11 @@ def Input(shape: Any = None, batch_size: int | None = None, dtype: Any = None, s
           tensor: SymbolicTensor | None = None, optional: bool = False) -> SymbolicTensor:
     """A symbolic tensor to build a model from: `x = Input((28, 28)); y = Flatten()(x); model = Model(x, y)`.
 
+    The layers are built for these sizes, but a later call may bring others wherever they can do with them: a longer sequence
+    for an LSTM, a larger image for convolutions that end in a global pooling. So it is in `model(x)`, `predict` and `fit`, of
+    `Model` and `Sequential` alike (Keras' functional model refuses them in the call and in `fit`, but not in `predict`). The
+    number of axes is held to, and a layer that needs a size, as Dense its features, raises a ValueError.
+
     The arguments are those of `InputLayer`; `tensor` is returned as it is.
     """
     if tensor is not None:

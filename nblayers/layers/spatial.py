@@ -13,6 +13,11 @@ class SpatialLayer(Layer):
     rank = 0
     data_format: str
 
+    def _check_inputs(self, inputs: Any) -> None:
+        super()._check_inputs(inputs)
+        if self._channels(inputs.shape) == 0:
+            raise ValueError(f"{self.described}: expected an input with channels, got shape {inputs.shape}")
+
     @property
     def _channel_axis(self) -> int:
         return -1 if self.data_format == "channels_last" else 1

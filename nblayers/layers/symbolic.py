@@ -78,13 +78,25 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     """Call `layer` on symbolic tensors: check and build it, and return symbolic outputs.
 
     Raises:
-        ValueError: the layer does not accept inputs of these shapes.
+        TypeError: its forward does not take these arguments.
+        ValueError: it does not accept inputs of these shapes.
     """
+    _check_arguments(layer, args, kwargs)
     named = tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
     layer._ensure_built(_shapes(first))
     return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.dtype).structure
+
+
+def _check_arguments(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    signature = _signature(type(layer).forward)
+    every_layer_may_be_told = {"training", "mask"} - set(signature.parameters)
+    try:
+        signature.bind(layer, *args, **{name: value for name, value in kwargs.items() if name not in every_layer_may_be_told})
+    except TypeError as error:
+        _, *names = signature.parameters
+        raise TypeError(f"{layer.described}: expected the arguments of its forward ({', '.join(names)}): {error}") from None
 
 
 def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -118,9 +130,14 @@ def tensor_arguments(layer: Layer, args: Sequence[Any], kwargs: dict[str, Any]) 
 
 
 @functools.cache
+def _signature(forward: Callable[..., Any]) -> inspect.Signature:
+    return inspect.signature(forward)
+
+
+@functools.cache
 def parameters_of(forward: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a layer's forward after `self`."""
-    _, *parameters = inspect.signature(forward).parameters.items()
+    _, *parameters = _signature(forward).parameters.items()
     return dict(parameters)
 
 

@@ -15,15 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def numerical_derivative(f: Callable[[Any], Any], x: Any, h: float = 1e-5) -> np.ndarray:
-    """df/dx of a number f(x), by the central difference of lesson 01: two evaluations for each element of x, in float64."""
+    """df/dx of a number f(x), by the central difference of lesson 01: two evaluations for each element of x, in float64.
+
+    f is given copies: it may work in place.
+    """
     x = np.array(x, dtype=np.float64)
     df = np.empty_like(x)
     for i in np.ndindex(x.shape):
         keep = x[i]
         x[i] = keep + h
-        above = f(x)
+        above = f(x.copy())
         x[i] = keep - h
-        below = f(x)
+        below = f(x.copy())
         x[i] = keep
         df[i] = (above - below) / (2 * h)
     return df

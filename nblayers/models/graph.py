@@ -187,20 +187,24 @@ class _Step:
         self.takes_training = "training" in parameters and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
         named = tensor_arguments(layer, self.args, self.kwargs)
-        wanted = {"mask" if len(named) == 1 else f"{name}_mask": value for name, value in named.items()}
+        wanted = {f"{name}_mask": value for name, value in named.items()}
+        name, value = next(iter(named.items()))
+        if f"{name}_mask" not in parameters:
+            wanted["mask"] = value
         self.masks = {name: value for name, value in wanted.items() if name in parameters and node.kwargs.get(name) is None}
 
     def forward(self, values: list[Any], masks: list[Any], training: bool) -> Any:
         """Run the call; the record that it leaves is returned.
 
-        A mask goes to the layer as in Keras: as `mask` where one argument holds tensors, as `NAME_mask` where several do
-        (so that a recurrent layer given `initial_state` does not see the mask of its sequence, but passes it on).
+        The mask of an argument goes to the layer as `NAME_mask` where its forward has that, else the first argument's as
+        `mask`, whatever other arguments hold tensors (Keras drops it there: a recurrent layer given `initial_state` then sees
+        padding as data).
         """
         keywords: dict[str, Any] = {"training": training} if self.takes_training else {}
         if self.simple:
             x, mask = values[self.inputs[0]], masks[self.inputs[0]]
-            if mask is not None and self.masks:
-                keywords["mask"] = mask
+            if mask is not None:
+                keywords.update(dict.fromkeys(self.masks, mask))
             y = self.layer.forward(x, **keywords)
         else:
             x, mask = _fill(self.first, values), _masks_of(self.first, masks)

@@ -155,8 +155,12 @@ class Sequential(Model):
             ValueError: a layer of an unknown class; give it in `custom_objects`.
         """
         model = cls(name=config.get("name"))
-        for layer in config["layers"]:
-            model.add(saving.deserialize(layer, custom_objects, safe_mode))
+        made: dict[Any, Layer] = {}                 # a name that comes again is the same layer again
+        for described in config["layers"]:
+            name = described["config"].get("name")
+            layer = made.get(name) or saving.deserialize(described, custom_objects, safe_mode)
+            made[layer.name] = layer
+            model.add(layer)
         shape = config.get("build_input_shape")
         if shape and not model.built and model.layers:
             model.build(tuple(shape) if is_shape(shape) else shape)

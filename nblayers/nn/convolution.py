@@ -7,6 +7,7 @@ from nblayers.layers import windows
 from nblayers.layers.base import Layer, positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
+from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 
 
@@ -17,8 +18,12 @@ class TorchConvolution(Convolution):
     -1/√(b times the window's size) and its opposite, so that `set_weights([weight, bias])` takes PyTorch's.
     """
 
-    padding: Any
-    weight: Any
+    padding: Any = fixed()
+    in_channels: int = fixed()
+    out_channels: int = fixed()
+    groups: int = fixed()
+    output_padding: tuple[int, ...] = fixed()
+    weight: Any = fixed()
     _slide: Any                     # of `sliding`: plain or transposed
     _slide_backward: Any
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from nblayers import initializers, layers
-from nblayers.layers.base import InputSpec, Layer, Record, positive
+from nblayers.layers.base import InputSpec, Layer, Parameter, Record, positive
 from nblayers.layers.core import _rows, _with_bias
+from nblayers.layers.fixed import fixed
 
 Module = Layer
 
@@ -30,6 +31,10 @@ class Linear(Layer):
     """
 
     supports_masking = True
+    in_features: int = fixed()
+    out_features: int = fixed()
+    weight: Parameter = fixed()
+    bias: Parameter | None = fixed()
 
     class Cache(Record):
         x: np.ndarray       # (batch, …, in_features)

@@ -5,6 +5,8 @@ import numpy as np
 
 from nblayers.layers import windows
 from nblayers.layers.base import Layer
+from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.pooling.average import Average
 from nblayers.layers.pooling.maximum import Maximum
 from nblayers.layers.pooling.sliding import SlidingPooling
@@ -15,35 +17,56 @@ class TorchPooling(SlidingPooling):
 
         length = \lfloor (n + 2 p - k) / s \rfloor + 1          (1)    rounded up with `ceil_mode`
 
-    where a last window that begins behind the image is left out.
+    where a last window that begins behind the image is left out. An input may lack the batch axis: (channels, …).
     """
 
-    padding: Any
+    ceil_mode: bool = fixed()
     size_name, strides_name = "kernel_size", "stride"
 
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **kwargs: Any) -> None:
-        super().__init__(kernel_size, stride, data_format="channels_first", **kwargs)
-        self.padding = windows.sizes(self, "padding", padding, self.rank, smallest=0)
-        if any(p > k // 2 for p, k in zip(self.padding, self.pool_size, strict=True)):
+        super().__init__(kernel_size, stride, padding, data_format="channels_first", **kwargs)
+        self.ceil_mode = bool(ceil_mode)
+        self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
+
+    def _checked_padding(self, padding: Any) -> tuple[int, ...]:
+        sizes = windows.sizes(self, "padding", padding, self.rank, smallest=0)
+        if any(p > k // 2 for p, k in zip(sizes, self.pool_size, strict=True)):
             raise ValueError(f"{self.described}: expected padding of at most half of kernel_size {self.pool_size}, "
                              f"got {padding!r}")
-        self.ceil_mode = bool(ceil_mode)
+        return sizes
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        if inputs.ndim == self.rank + 1:
+            return super().forward(inputs[None])[0]
+        return super().forward(inputs)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        if dy.ndim == self.rank + 1:
+            return super().backward(dy[None])[0]
+        return super().backward(dy)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if len(input_shape) == self.rank + 1 and input_shape[0] is not None:
+            return super().compute_output_shape((1, *input_shape))[1:]
+        return super().compute_output_shape(input_shape)
 
     def _placed_on(self, axis: int, n: int) -> tuple[int, int]:
         k, s, p = self.pool_size[axis], self.strides[axis], self.padding[axis]
         room = n + 2 * p - k
-        if n < 1 or room < 0:
-            raise ValueError(f"{self.described}: expected a size of at least {max(k - 2 * p, 1)} on spatial axis {axis}, "
-                             f"kernel_size being {self.pool_size} and padding {self.padding}, got {n}")
         length = (-(-room // s) if self.ceil_mode else room // s) + 1                       # (1)
-        return length - ((length - 1) * s >= n + p), p
+        length -= (length - 1) * s >= n + p
+        if n < 1 or length < 1:
+            least = max(k - 2 * p - (s - 1) * self.ceil_mode, 1)
+            raise ValueError(f"{self.described}: expected a size of at least {least} on spatial axis {axis}, kernel_size being "
+                             f"{self.pool_size}, stride {self.strides} and padding {self.padding}, got {n}")
+        return length, p
 
     def get_config(self) -> dict[str, Any]:
         return Layer.get_config(self) | {                       # not SlidingPooling's: its keys are Keras'
             "kernel_size": self.pool_size, "stride": self.strides, "padding": self.padding, "ceil_mode": self.ceil_mode}
 
 
-class TorchMaxPooling(Maximum, TorchPooling):
+class TorchMaxPooling(TorchPooling, Maximum):
     """`layers.MaxPooling` of (batch, channels, …), padded alike on both sides; what lies outside never wins.
 
     Arguments:
@@ -67,7 +90,7 @@ class TorchMaxPooling(Maximum, TorchPooling):
             raise ValueError(f"{self.described}: return_indices is not supported; cache.index holds them after a forward")
 
 
-class TorchAveragePooling(Average, TorchPooling):
+class TorchAveragePooling(TorchPooling, Average):
     r"""`layers.AveragePooling` of (batch, channels, …), padded alike on both sides with zeros, which count unless told.
 
         y_i = \frac{|N_i|}{n_i} \text{mean}_i          (1)
@@ -103,7 +126,7 @@ class TorchAveragePooling(Average, TorchPooling):
         mean = super().forward(inputs)
         if self.divisor_override is None and not (self.count_include_pad and any(self.padding)):
             return mean                                                                     # n_i is |N_i|
-        factor = self.cache.factor = self._factor(self._places(inputs.shape))
+        factor = self.cache.factor = self._factor(inputs.shape[-self.rank:])
         return mean * factor                                                                # (1)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ import numpy as np
 from nblayers import devices, initializers, layers
 from nblayers.layers.base import Layer, Record, positive
 from nblayers.layers.calls import backward_of, record_of
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.packed import TakesPacked
 from nblayers.parameter import Parameter
-from nblayers.utils.packing import PackedSequence
+from nblayers.utils.packing import PackedSequence, check_packed
 
 
 class Recurrent(TakesPacked):
@@ -26,6 +27,11 @@ class Recurrent(TakesPacked):
     and with the gates in Keras' order, which each forward renews; backward brings its gradients back.
     """
 
+    input_size: int = fixed()
+    hidden_size: int = fixed()
+    num_layers: int = fixed()
+    bias: bool = fixed()
+    bidirectional: bool = fixed()
     states = 1                                  # h alone, or h and c
     gates: tuple[int, ...] = (0,)               # where Keras' k-th gate stands among PyTorch's; its own inverse
 
@@ -174,6 +180,8 @@ class Recurrent(TakesPacked):
         return [self.xp.ascontiguousarray(state[:, None]) if single else state for state in states]
 
     def _check_inputs(self, inputs: Any) -> None:
+        if isinstance(inputs, PackedSequence):
+            check_packed(self.described, inputs)
         data = _data(inputs)
         ranks = (2,) if isinstance(inputs, PackedSequence) else (2, 3)
         if getattr(data, "ndim", 0) not in ranks or data.shape[-1] != self.input_size or data.size == 0:
@@ -193,7 +201,7 @@ class Recurrent(TakesPacked):
             case _:
                 raise ValueError(f"{self.described}: backward expected the gradients of the output, a PackedSequence, and of "
                                  f"the last states, as forward gave them, got {type(dy).__name__}")
-        rows = int(packed.batch_sizes.sum()), shapes[0][-1]
+        rows = int(np.sum(packed.batch_sizes)), shapes[0][-1]
         data = super()._to_gradient(None if doutput is None else doutput.data, rows)
         return [packed._replace(data=data), super()._to_gradient(dlast, shapes[1])]
 

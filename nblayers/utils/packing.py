@@ -18,11 +18,12 @@ Packing only moves numbers: every real step of the padded array p has one row in
 so that each of the two, on gradients, is the backward of the other: padding receives the gradient 0 and gives none.
 """
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblayers.devices import array_module
+from nblayers.devices import array_module, to_numpy
 
 
 class _Packed(NamedTuple):
@@ -50,6 +51,8 @@ class PackedSequence(_Packed):
     def __new__(cls, data: Any, batch_sizes: Any = None, sorted_indices: Any = None,
                 unsorted_indices: Any = None) -> "PackedSequence":
         if batch_sizes is None:                 # the first two in one, as PyTorch allows
+            if not isinstance(data, (list, tuple)) or len(data) != 2:
+                raise TypeError(f"PackedSequence: expected data and batch_sizes, got {type(data).__name__} alone")
             data, batch_sizes = data
         if unsorted_indices is None:
             unsorted_indices = invert_permutation(sorted_indices)
@@ -66,6 +69,57 @@ class PackedSequence(_Packed):
         steps = np.arange(self.batch_sizes[0])
         lengths = (steps[:, None] < np.asarray(self.batch_sizes)).sum(axis=1)
         return lengths if self.unsorted_indices is None else lengths[self.unsorted_indices]
+
+
+def check_packed(who: str, sequence: Any) -> None:
+    """Whether the parts of a packed batch belong together; kernels find their rows by them.
+
+    Raises:
+        TypeError: not a PackedSequence, its data no array, batch_sizes or indices that are not integers.
+        ValueError: batch_sizes that are empty, grow, fall below 1 or do not add up to the rows of data; indices that are no
+            permutation of the batch, or of which one is not the way back of the other. Both open with `who`.
+    """
+    if not isinstance(sequence, PackedSequence):
+        raise TypeError(f"{who}: expected a PackedSequence, got {type(sequence).__name__}")
+    if getattr(sequence.data, "ndim", 0) < 1:
+        raise TypeError(f"{who}: expected packed data to be an array (steps, …), got {sequence.data!r}")
+    sizes = _integers(who, "batch_sizes", sequence.batch_sizes)
+    if problem := _problem_of_sizes(sizes.tobytes(), len(sequence.data)):
+        raise ValueError(f"{who}: expected batch_sizes {problem}, got {sizes.tolist()}")
+    if sequence.sorted_indices is None and sequence.unsorted_indices is None:
+        return
+    if sequence.sorted_indices is None or sequence.unsorted_indices is None:
+        raise ValueError(f"{who}: expected sorted_indices and unsorted_indices, or neither, got one of them alone")
+    order, back = (_integers(who, name, getattr(sequence, name)) for name in ("sorted_indices", "unsorted_indices"))
+    if not _undo_each_other(order.tobytes(), back.tobytes(), int(sizes[0])):
+        raise ValueError(f"{who}: expected sorted_indices to be a permutation of {sizes[0]} and unsorted_indices its inverse, "
+                         f"got {order.tolist()} and {back.tolist()}")
+
+
+def _integers(who: str, name: str, values: Any) -> np.ndarray:
+    given = np.asarray(to_numpy(values))
+    if given.dtype.kind not in "iu" or given.ndim != 1:
+        raise TypeError(f"{who}: expected {name} to be a sequence of integers, got {given.dtype} of shape {given.shape}")
+    return given.astype(np.int64, copy=False)
+
+
+@lru_cache(maxsize=256)
+def _problem_of_sizes(batch_sizes: bytes, rows: int) -> str:
+    """What is wrong with batch_sizes for data of so many rows; "" if nothing is."""
+    sizes = np.frombuffer(batch_sizes, np.int64)
+    if not len(sizes) or sizes.min() < 1:
+        return "of at least one step and one sequence each"
+    if (sizes[1:] > sizes[:-1]).any():
+        return "that never grow"
+    return "" if int(sizes.sum()) == rows else f"that add up to the {rows} rows of data"
+
+
+@lru_cache(maxsize=256)
+def _undo_each_other(order: bytes, back: bytes, count: int) -> bool:
+    """Whether both are permutations of 0 … count - 1, one the inverse of the other."""
+    there, here = (np.frombuffer(indices, np.int64) for indices in (order, back))
+    numbers = np.arange(count)
+    return len(here) == count and np.array_equal(np.sort(there), numbers) and np.array_equal(there[here], numbers)
 
 
 def invert_permutation(permutation: Any) -> Any:
@@ -92,6 +146,8 @@ def pack_padded_sequence(input: Any, lengths: Any, batch_first: bool = False, en
     if padded.ndim < 2:
         raise ValueError(f"pack_padded_sequence: expected an input of at least two axes, got one of shape {padded.shape}")
     B, T = padded.shape[:2] if batch_first else padded.shape[1::-1]
+    if B == 0:
+        raise ValueError(f"pack_padded_sequence: expected at least one sequence, got an input of shape {padded.shape}")
     lengths = _checked_lengths("pack_padded_sequence", lengths, B, T, shortest=1)
     order = None
     if not enforce_sorted:
@@ -130,10 +186,12 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
         The padded batch (T, B, …), or (B, T, …) with `batch_first`, and the lengths (B,).
 
     Raises:
-        ValueError: total_length below the longest sequence.
+        TypeError: not a PackedSequence, or one of other things than arrays.
+        ValueError: total_length below the longest sequence; a PackedSequence whose parts do not belong together.
 
     Source: 004 "Dynamic RNN"; torch.nn.utils.rnn.
     """
+    check_packed("pad_packed_sequence", sequence)
     data, longest, B = sequence.data, len(sequence.batch_sizes), int(sequence.batch_sizes[0])
     length = longest if total_length is None else total_length
     if length < longest:
@@ -153,8 +211,10 @@ def pad_packed_sequence_backward(dpadded: Any, sequence: PackedSequence, batch_f
         batch_first: as there.
 
     Raises:
-        ValueError: dpadded is not of the padded batch's shape (its T may be any total_length).
+        TypeError, ValueError: as `pad_packed_sequence`; dpadded is not of the padded batch's shape (its T may be any
+            total_length).
     """
+    check_packed("pad_packed_sequence_backward", sequence)
     dpadded = _array(dpadded)
     longest, B = len(sequence.batch_sizes), int(sequence.batch_sizes[0])
     got_B, got_T = dpadded.shape[:2] if batch_first else dpadded.shape[1::-1]

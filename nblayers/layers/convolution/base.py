@@ -7,6 +7,7 @@ from nblayers import activations, constraints, initializers, regularizers
 from nblayers.layers import windows
 from nblayers.layers.base import Record, refuse
 from nblayers.layers.convolution.sliding import Window
+from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.spatial import SpatialLayer
 
@@ -23,7 +24,13 @@ class Convolution(SpatialLayer):
 
     causal = False                              # whether padding="causal" is allowed
     weight_kinds: tuple[str, ...] = ("kernel", "bias")      # what has an initializer, a regularizer and a constraint
-    bias: Any = None
+    kernel_size: tuple[int, ...] = fixed()
+    strides: tuple[int, ...] = fixed()
+    padding: str = fixed()
+    data_format: str = fixed()
+    dilation_rate: tuple[int, ...] = fixed()
+    use_bias: bool = fixed()
+    bias: Any = fixed()
 
     class Cache(Record):
         x: np.ndarray                           # (B, D, H, W, C)
@@ -43,6 +50,7 @@ class Convolution(SpatialLayer):
         self.dilation_rate = windows.sizes(self, "dilation_rate", dilation_rate, self.rank)
         self.activation = activations.get(activation)
         self.use_bias = bool(use_bias)
+        self.bias = None
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def build(self, input_shape: Any) -> None:
@@ -120,7 +128,7 @@ class Convolution(SpatialLayer):
         places = self._places(input_shape)
         pairs = [(None, None) if n is None else self._axis(axis, n) for axis, n in enumerate(places)]
         lengths = tuple(length for length, _ in pairs)
-        if any(length is not None and length < 1 for length in lengths):
+        if any(length is not None and length < 1 for length in lengths) or 0 in places:
             raise ValueError(f"{self.described}: expected an input large enough for an output of one place or more on each "
                              f"axis, got {places}, which gives {lengths} (kernel_size={self.kernel_size}, "
                              f"strides={self.strides}, dilation_rate={self.dilation_rate}, padding={self.padding!r})")

@@ -4,6 +4,7 @@ from typing import Any
 from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
+from nblayers.layers.fixed import fixed
 
 
 class Conv(Convolution):
@@ -40,6 +41,10 @@ class Conv(Convolution):
             groups; strides and a dilation_rate above one together; another padding or data_format; an input of another number
             of axes or channels, or smaller than the window.
     """
+
+    filters: int = fixed()
+    groups: int = fixed()
+    kernel: Any = fixed()
 
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", data_format: str | None = None,
                  dilation_rate: Any = 1, groups: int = 1, activation: Any = None, use_bias: bool = True,

@@ -4,6 +4,7 @@ from typing import Any
 from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
+from nblayers.layers.fixed import fixed
 
 
 class DepthwiseConv(Convolution):
@@ -31,6 +32,9 @@ class DepthwiseConv(Convolution):
         ValueError: depth_multiplier or a size is not a positive integer; another padding or data_format; an input of another
             number of axes or channels, or smaller than the window.
     """
+
+    depth_multiplier: int = fixed()
+    kernel: Any = fixed()
 
     weight_kinds = ("depthwise", "bias")
 

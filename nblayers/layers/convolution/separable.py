@@ -6,6 +6,7 @@ import numpy as np
 from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
+from nblayers.layers.fixed import fixed
 
 
 class SeparableConv(Convolution):
@@ -36,6 +37,11 @@ class SeparableConv(Convolution):
         ValueError: filters, depth_multiplier or a size is not a positive integer; another padding or data_format; an input of
             another number of axes or channels, or smaller than the window.
     """
+
+    filters: int = fixed()
+    depth_multiplier: int = fixed()
+    depthwise_kernel: Any = fixed()
+    pointwise_kernel: Any = fixed()
 
     weight_kinds = ("depthwise", "pointwise", "bias")
 

@@ -5,6 +5,7 @@ from nblayers.layers import windows
 from nblayers.layers.base import positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
+from nblayers.layers.fixed import fixed
 
 
 class ConvTranspose(Convolution):
@@ -41,6 +42,10 @@ class ConvTranspose(Convolution):
             strides and a dilation_rate above one together; another padding or data_format; an input of another number of axes
             or channels; an output without places.
     """
+
+    filters: int = fixed()
+    output_padding: tuple[int, ...] | None = fixed()
+    kernel: Any = fixed()
 
     def __init__(self, filters: int, kernel_size: Any, strides: Any = 1, padding: str = "valid", output_padding: Any = None,
                  data_format: str | None = None, dilation_rate: Any = 1, activation: Any = None, use_bias: bool = True,

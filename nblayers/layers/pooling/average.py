@@ -123,7 +123,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     """
 
     rank = 1
-    supports_masking = True
+    supports_masking = masks_steps = True
 
     class Cache(Average.Cache):
         m: np.ndarray | None = None         # (B, T), bool

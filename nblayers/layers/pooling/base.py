@@ -2,6 +2,7 @@
 from typing import Any, NamedTuple
 
 from nblayers.layers import windows
+from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.spatial import SpatialLayer
 from nblayers.layers.windows import Three
@@ -21,6 +22,8 @@ class Pooling(SpatialLayer):
     Two questions, answered apart: which number (`Maximum`, `Average`: the halves of the computation), and which windows
     (`SlidingPooling`, `GlobalPooling`: arguments and shapes). A layer inherits one answer to each and a rank.
     """
+
+    data_format: str = fixed()
 
     def __init__(self, data_format: str | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)

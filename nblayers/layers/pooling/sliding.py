@@ -2,6 +2,7 @@
 from typing import Any
 
 from nblayers.layers import windows
+from nblayers.layers.fixed import fixed
 from nblayers.layers.pooling.base import Pooling, Window
 from nblayers.layers.windows import Three
 
@@ -10,13 +11,19 @@ class SlidingPooling(Pooling):
     """A number for each place of a window of `pool_size` that moves by `strides`."""
 
     size_name, strides_name = "pool_size", "strides"            # what the arguments are called
+    pool_size: tuple[int, ...] = fixed()
+    strides: tuple[int, ...] = fixed()
+    padding: Any = fixed()
 
     def __init__(self, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None,
                  name: str | None = None, **kwargs: Any) -> None:
         super().__init__(data_format, name=name, **kwargs)
         self.pool_size = windows.sizes(self, self.size_name, pool_size, self.rank)
         self.strides = self.pool_size if strides is None else windows.sizes(self, self.strides_name, strides, self.rank)
-        self.padding = windows.padding_mode(self, padding)
+        self.padding = self._checked_padding(padding)
+
+    def _checked_padding(self, padding: Any) -> Any:
+        return windows.padding_mode(self, padding)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         lengths = tuple(length for length, _ in self._placed(self._places(input_shape)))

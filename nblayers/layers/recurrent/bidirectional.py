@@ -8,6 +8,7 @@ import numpy as np
 from nblayers import serialization
 from nblayers.layers.base import Layer, Record, _flatten
 from nblayers.layers.calls import backward_of, build_inside, record_of
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.rnn import RNN, _first
 from nblayers.layers.recurrent.states import apart
@@ -51,7 +52,8 @@ class Bidirectional(KeepsPacked):
     Source: 001.09.Bidirectional; Schuster and Paliwal 1997, "Bidirectional recurrent neural networks".
     """
 
-    supports_masking = True
+    supports_masking = masks_steps = True
+    merge_mode: str | None = fixed()
 
     class Cache(Record):
         forward: tuple              # what the forward layer left for its backward
@@ -118,6 +120,7 @@ class Bidirectional(KeepsPacked):
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         sequences, initial_state = apart(self.described, sequences, initial_state)
+        mask = mask[0] if isinstance(mask, list) else mask
         first_half, second_half = self._halves(initial_state)
         y_f, *states_f = self._walk(self.forward_layer, sequences, first_half, mask, training)          # (1)
         y_b, *states_b = self._walk(self.backward_layer, sequences, second_half, mask, training)        # (2)

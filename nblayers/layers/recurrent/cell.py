@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.layers.base import InputSpec, Layer, Parameter
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.options import CellOptions
 
 
@@ -21,6 +22,10 @@ class DenseCell(CellOptions, Layer):
 
     gates = 1
     states = 1
+    units: int = fixed()
+    kernel: Parameter = fixed()
+    recurrent_kernel: Parameter = fixed()
+    bias: Parameter | None = fixed()
 
     def __init__(self, units: int, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
                  bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
@@ -33,7 +38,11 @@ class DenseCell(CellOptions, Layer):
         self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
                           recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
                           dropout, recurrent_dropout, seed)
-        self.output_size = self.units
+
+    @property
+    def output_size(self) -> int:
+        """The size of the output."""
+        return self.units
 
     @property
     def state_size(self) -> int | list[int]:
@@ -42,8 +51,9 @@ class DenseCell(CellOptions, Layer):
 
     def build(self, input_shape: Any) -> None:
         features = input_shape[-1]
-        if features is None:
-            raise ValueError(f"{self.described}: expected a known number of features, got inputs of shape {tuple(input_shape)}")
+        if not features:
+            raise ValueError(f"{self.described}: expected a known number of features above 0, got inputs of shape "
+                             f"{tuple(input_shape)}")
         columns = self.gates * self.units
         self.kernel = self.add_weight((features, columns), self.kernel_initializer, name="kernel",
                                       regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)

@@ -6,8 +6,9 @@ from nblayers.layers.recurrent.rnn import RNN
 
 
 def of_the_cell(name: str) -> Any:
-    """A property that reads the cell's attribute of this name."""
-    return property(lambda self: getattr(self.cell, name), doc=f"`{name}` of the cell.")
+    """A property that stands for the cell's attribute of this name."""
+    return property(lambda self: getattr(self.cell, name), lambda self, value: setattr(self.cell, name, value),
+                    doc=f"`{name}` of the cell.")
 
 
 class CellLayer(RNN):

@@ -5,8 +5,9 @@ import numpy as np
 
 from nblayers import activations
 from nblayers.layers import windows
-from nblayers.layers.base import InputSpec, Record, positive
+from nblayers.layers.base import InputSpec, Parameter, Record, positive
 from nblayers.layers.convolution import sliding
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.gates import LSTMGates
 from nblayers.layers.recurrent.options import CellOptions
 from nblayers.layers.spatial import SpatialLayer
@@ -42,6 +43,17 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
 
     Source: 001.09.ConvLSTM2D; Shi et al. 2015, "Convolutional LSTM Network", without its peepholes.
     """
+
+    rank: int = fixed()
+    filters: int = fixed()
+    kernel_size: tuple[int, ...] = fixed()
+    strides: tuple[int, ...] = fixed()
+    padding: str = fixed()
+    data_format: str = fixed()
+    dilation_rate: tuple[int, ...] = fixed()
+    kernel: Parameter = fixed()
+    recurrent_kernel: Parameter = fixed()
+    bias: Parameter | None = fixed()
 
     class Cache(Record):
         x: np.ndarray               # (B, D, H, W, C), with dropout (B, D, H, W, 4C), what each gate sees
@@ -98,9 +110,9 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
 
     def build(self, input_shape: Any) -> None:
         channels = self._channels(input_shape)
-        if None in (*self._places(input_shape), channels):
-            raise ValueError(f"{self.described}: expected inputs whose sizes are all known but those of batch and time, got "
-                             f"{tuple(input_shape)} at each step")
+        if None in (*self._places(input_shape), channels) or channels == 0:
+            raise ValueError(f"{self.described}: expected inputs whose sizes are all known but those of batch and time, and "
+                             f"not 0, got {tuple(input_shape)} at each step")
         placed = self._placed(input_shape)
         self._state_places = tuple(length for length, _ in placed)
         self._input_window = self._window(self.strides, [before for _, before in placed], self.dilation_rate)

@@ -6,7 +6,7 @@ from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.steps import Steps, packed as packed_steps, padded as padded_steps
-from nblayers.utils.packing import PackedSequence
+from nblayers.utils.packing import PackedSequence, check_packed
 
 
 class FusedRNN(KeepsPacked, CellLayer):
@@ -45,6 +45,7 @@ class FusedRNN(KeepsPacked, CellLayer):
             states = [self.xp.ascontiguousarray(state[packed.sorted_indices]) for state in states]
         output, states = self._run(packed, states, None, training)
         self.cache.packed, self.cache.given = packed._replace(data=None), initial_state is not None
+        self.cache.options = self._options
         states = self._in_batch_order(packed, states)
         if self.stateful:
             self.states = states
@@ -55,6 +56,7 @@ class FusedRNN(KeepsPacked, CellLayer):
         packed = self._packed
         if packed is None:
             return super().backward(dy)
+        self._check_options()
         given = self.cache.given
         dy, *dstates = dy if self.return_state else [dy]
         if packed.sorted_indices is not None:
@@ -70,7 +72,7 @@ class FusedRNN(KeepsPacked, CellLayer):
     def _taken_apart(self, x: Any, mask: Any) -> tuple[Any, Any, Steps]:
         """The steps' inputs (B, T, D), or (N, D) of a packed batch, whether they are real (N,), and where they lie."""
         if isinstance(x, PackedSequence):
-            x, steps = x.data, packed_steps(x.batch_sizes)
+            x, steps = x.data, packed_steps(x)
         else:
             steps = padded_steps(*x.shape[:2])
         return x, steps.all_real(self.xp) if mask is None else mask.reshape(-1), steps
@@ -89,7 +91,7 @@ class FusedRNN(KeepsPacked, CellLayer):
 
     def _at_each_step(self, values: Any, steps: Steps) -> Any:
         """(B, D) as (B, 1, D), or as (N, D) for a packed batch."""
-        return values[:, None] if steps.padded else values[self.xp.asarray(steps.sequence)]
+        return values[:, None] if steps.padded else values[self.xp.asarray(steps.sample)]
 
     def _input_share(self, x: Any, bias: Any) -> Any:
         """z (…, columns) of (1), for inputs (…, D) and a bias (columns,) or None."""
@@ -160,11 +162,11 @@ class FusedRNN(KeepsPacked, CellLayer):
 
     def _check_inputs(self, inputs: Any) -> None:
         if not isinstance(inputs, PackedSequence):
-            super()._check_inputs(inputs)
-        elif inputs.data.ndim != 2:
+            return super()._check_inputs(inputs)
+        check_packed(self.described, inputs)
+        if inputs.data.ndim != 2:
             raise ValueError(f"{self.described}: expected packed data of shape (steps, features), got {inputs.data.shape}")
-        else:
-            super()._check_inputs(inputs.data[None])
+        super()._check_inputs(inputs.data[None])
 
 
 def flat(array: Any) -> Any:

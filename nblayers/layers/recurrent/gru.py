@@ -5,6 +5,7 @@ import numpy as np
 
 from nblayers import activations
 from nblayers.layers.base import Record
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
 from nblayers.layers.recurrent.fused import FusedRNN, flat
@@ -47,6 +48,7 @@ class GRUCell(DenseCell):
     """
 
     gates = 3
+    reset_after: bool = fixed()
 
     class Cache(Record):
         x: np.ndarray               # (B, D)
@@ -202,6 +204,7 @@ class GRU(FusedRNN):
         steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
+        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
 
     cell: GRUCell
     recurrent_activation, reset_after = map(of_the_cell, ("recurrent_activation", "reset_after"))

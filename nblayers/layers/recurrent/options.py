@@ -2,6 +2,7 @@
 from typing import Any
 
 from nblayers import activations, constraints, initializers, regularizers
+from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 
 
@@ -9,6 +10,7 @@ class CellOptions:
     """Sets a cell's activation, bias, initializers, regularizers, constraints and dropout, and their configuration."""
 
     described: Any
+    use_bias: bool = fixed()
 
     def _set_options(self, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
                      bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,

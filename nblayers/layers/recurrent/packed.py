@@ -1,6 +1,8 @@
 """Layers that take packed batches."""
 from typing import Any
 
+import numpy as np
+
 from nblayers.layers.base import Layer
 from nblayers.utils.packing import PackedSequence
 
@@ -27,5 +29,5 @@ class KeepsPacked(TakesPacked):
             return super()._to_gradient(dy, shapes)
         if not (dy is None or isinstance(dy, PackedSequence)):
             raise ValueError(f"{self.described}: backward expected a PackedSequence, as forward gave, got {type(dy).__name__}")
-        rows = (int(packed.batch_sizes.sum()), *shapes[2:])
+        rows = (int(np.sum(packed.batch_sizes)), *shapes[2:])
         return packed._replace(data=super()._to_gradient(None if dy is None else dy.data, rows))

@@ -8,6 +8,7 @@ import numpy as np
 from nblayers import serialization
 from nblayers.layers.base import InputSpec, Layer, Record, _shapes
 from nblayers.layers.calls import build_inside
+from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.stacked import StackedRNNCells
 from nblayers.layers.recurrent.states import (
     apart,
@@ -76,7 +77,8 @@ class RNN(Layer):
     Source: 001.09.RNN.
     """
 
-    supports_masking = True
+    supports_masking = masks_steps = True
+    cell: Any = fixed()
 
     class Cache(Record):
         steps: list                 # the cell's record of each step, in the order walked
@@ -84,6 +86,7 @@ class RNN(Layer):
         mask: Any                   # (B, T), True at real steps; or None
         shape: tuple                # of the sequences
         given = False               # whether backward returns the gradients of the initial states
+        options: Any = None         # the layer's, as they were
 
     def __init__(self, cell: Any, return_sequences: bool = False, return_state: bool = False, go_backwards: bool = False,
                  stateful: bool = False, unroll: bool = False, zero_output_for_mask: bool = False, **kwargs: Any) -> None:
@@ -126,7 +129,7 @@ class RNN(Layer):
         sequences, initial_state = apart(self.described, sequences, initial_state)
         states = self._initial_states(initial_state, sequences.shape[0])
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
-        self.cache.given = initial_state is not None
+        self.cache.given, self.cache.options = initial_state is not None, self._options
         if self.stateful:
             self.states = mapped(_copy, states)
         return [output, *mapped(_copy, states)] if self.return_state else output
@@ -153,6 +156,7 @@ class RNN(Layer):
         return output.astype(self.dtype, copy=False), states
 
     def backward(self, dy: Any) -> Any:
+        self._check_options()
         dy, *dstates = dy if self.return_state else [dy]
         given = self.cache.given
         dx, dstates = self._run_backward(dy, dstates)
@@ -213,6 +217,16 @@ class RNN(Layer):
         """Whether outputs stand in the reverse of time's order; those of a packed batch never do."""
         return self.go_backwards != self._thread.turned
 
+    @property
+    def _options(self) -> tuple[bool, ...]:
+        return self.return_sequences, self.return_state, self.go_backwards, self.zero_output_for_mask
+
+    def _check_options(self) -> None:
+        """Kernels find the steps of dy by these."""
+        if self.cache.options != self._options:
+            raise ValueError(f"{self.described}: expected return_sequences, return_state, go_backwards and "
+                             f"zero_output_for_mask as they were in forward, {self.cache.options}, got {self._options}")
+
     def _walk(self, length: int) -> range:
         return range(length - 1, -1, -1) if self.go_backwards else range(length)
 
@@ -228,7 +242,9 @@ class RNN(Layer):
             raise ValueError(f"{self.described}: expected a batch of {before} sequences, as in the call before "
                              f"(stateful; reset_state() ends this), got {batch}")
         if given is None:
-            return self._to_array(self.states) if self.stateful and self.states else self.get_initial_state(batch)
+            if not (self.stateful and self.states):
+                return self.get_initial_state(batch)
+            given = self._to_array(self.states)
         states = given if isinstance(given, list) else [given]
         expected, got = _shapes(self.get_initial_state(batch)), _shapes(states)
         if got != expected:

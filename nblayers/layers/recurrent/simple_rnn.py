@@ -104,6 +104,7 @@ class SimpleRNN(FusedRNN):
         steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
+        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
 
     def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True,
                  kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",
@@ -142,6 +143,3 @@ class SimpleRNN(FusedRNN):
         self.kernels.recurrent.simple_rnn_backward(dy, self.cell.recurrent_kernel.value, flat(cache.h), cache.mask,
                                                    *cache.steps.on(self.xp), self.go_backwards, FUSED[self.activation], dh, da)
         return self._after_the_loop(da), [dh]
-
-    def get_config(self) -> dict[str, Any]:
-        return {key: value for key, value in super().get_config().items() if key != "seed"}     # Keras leaves it out

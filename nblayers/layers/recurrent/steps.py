@@ -4,16 +4,20 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.devices import to_numpy
+from nblayers.utils.packing import PackedSequence
+
 
 class Steps:
     """Which row of flat arrays (N, …) is which step of which sequence, padded or packed.
 
     Step t of sequence b lies in row first[t] + b * apart; the first rows[t] sequences have a step t
-    (kernels/reference/recurrent.py).
+    (kernels/reference/recurrent.py). In a packed batch sequence b is the b-th longest, number order[b] of the batch.
+    `padded` says whether every sequence is as long as the longest and the steps of one are neighbours.
     """
 
-    def __init__(self, first: np.ndarray, rows: np.ndarray, apart: int) -> None:
-        self.first, self.rows, self.apart = first, rows, apart
+    def __init__(self, first: np.ndarray, rows: np.ndarray, apart: int, padded: bool, order: Any = None) -> None:
+        self.first, self.rows, self.apart, self.padded, self.order = first, rows, apart, padded, order
         self._on: dict[str, tuple[Any, Any, int]] = {}
         self._all_real: dict[str, Any] = {}
 
@@ -29,11 +33,6 @@ class Steps:
             self._all_real[xp.__name__] = xp.ones(int(self.rows.sum()), bool)
         return self._all_real[xp.__name__]
 
-    @property
-    def padded(self) -> bool:
-        """Whether every sequence is as long as the longest: the steps of one are neighbours."""
-        return self.apart == len(self.first)
-
     @cached_property
     def step(self) -> np.ndarray:
         """(N,), the t of every row of a packed batch."""
@@ -43,6 +42,11 @@ class Steps:
     def sequence(self) -> np.ndarray:
         """(N,), the sequence b of every row of a packed batch."""
         return np.arange(len(self.step)) - self.first[self.step]
+
+    @cached_property
+    def sample(self) -> np.ndarray:
+        """(N,), which sample of the batch every row of a packed batch belongs to."""
+        return self.sequence if self.order is None else self.order[self.sequence]
 
     @cached_property
     def ends(self) -> np.ndarray:
@@ -76,15 +80,21 @@ class Steps:
 @lru_cache(maxsize=256)
 def padded(batch: int, length: int) -> Steps:
     """The steps of an array (batch, length, …)."""
-    return Steps(np.arange(length), np.full(length, batch), length)
+    return Steps(np.arange(length), np.full(length, batch), length, True)
 
 
-def packed(batch_sizes: Any) -> Steps:
+def packed(sequence: PackedSequence) -> Steps:
     """The steps of a PackedSequence's data."""
-    return _packed(np.asarray(batch_sizes, np.int64).tobytes())
+    order = sequence.sorted_indices
+    return _packed(_bytes(sequence.batch_sizes), None if order is None else _bytes(order))
 
 
 @lru_cache(maxsize=256)
-def _packed(batch_sizes: bytes) -> Steps:
+def _packed(batch_sizes: bytes, order: bytes | None) -> Steps:
     rows = np.frombuffer(batch_sizes, np.int64).copy()
-    return Steps(np.concatenate([[0], np.cumsum(rows)[:-1]]), rows, 1)
+    first = np.concatenate([[0], np.cumsum(rows)[:-1]])
+    return Steps(first, rows, 1, False, None if order is None else np.frombuffer(order, np.int64))
+
+
+def _bytes(integers: Any) -> bytes:
+    return np.asarray(to_numpy(integers), np.int64).tobytes()

@@ -21,8 +21,10 @@ class TimeDistributed(Layer):
         layer: the layer: any that gives one array for one array, recurrent layers and models too.
 
     `forward(inputs, mask=None)` takes inputs (B, T, …) of three or more axes, also integers if the layer does, and a mask
-    (B, T) or (B, T, …), of which the layer is given each step's part if it takes a mask. The layer's activity regularizer
-    counts, averaged over the samples of a call (Keras leaves it out).
+    (B, T) or (B, T, …), of which the layer is given each step's part if it takes a mask. A mask (B, T) leaves one flag of a
+    sample, which says nothing to a layer whose mask tells the sample's own steps (recurrent ones, GlobalAveragePooling1D,
+    models with such layers): it is not given to these, and goes on to the next layer (Keras fails). The layer's activity
+    regularizer counts, averaged over the samples of a call (Keras leaves it out).
 
     Raises:
         ValueError: not a layer; inputs of fewer than three axes or without time steps; a mask whose first two axes are not
@@ -32,6 +34,7 @@ class TimeDistributed(Layer):
     """
 
     supports_masking = True
+    masks_steps = True
     input_spec = InputSpec(min_ndim=3)
 
     class Cache(Record):
@@ -43,7 +46,7 @@ class TimeDistributed(Layer):
         if not isinstance(layer, Layer):
             raise ValueError(f"{self.described}: expected a layer, got {layer!r}")
         self.layer = layer
-        self._nature: tuple[bool, bool] | None = None
+        self._nature: tuple[bool, bool, bool] | None = None
 
     def build(self, input_shape: Any) -> None:
         build_inside(self, self.layer, self._step_shape(input_shape))
@@ -51,7 +54,8 @@ class TimeDistributed(Layer):
     def forward(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         one_by_one = self._one_by_one(training)
         xs = _split(inputs, one_by_one)
-        masks = [None] * len(xs) if mask is None else _split(self._checked_mask(mask, inputs), one_by_one)
+        mask = self._mask_inside(mask, inputs)
+        masks = [None] * len(xs) if mask is None else _split(mask, one_by_one)
         ys, calls = [], []
         for x, of_x in zip(xs, masks, strict=True):
             ys.append(self._call(x, of_x, training))                                # (1)
@@ -70,14 +74,14 @@ class TimeDistributed(Layer):
         return None if any(dx is None for dx in dxs) else self._join(dxs, dy.shape[1])
 
     def _one_by_one(self, training: bool) -> bool:
-        has_statistics, stateful = self._nature or self._find_nature()
+        has_statistics, stateful, _ = self._nature or self._find_nature()
         return stateful or (training and has_statistics)
 
-    def _find_nature(self) -> tuple[bool, bool]:
-        """Whether the layer has weights that no optimizer changes, and is stateful; remembered once all its parts are built."""
+    def _find_nature(self) -> tuple[bool, bool, bool]:
+        """Whether the layer has weights that no optimizer changes, is stateful, masks steps; remembered once all is built."""
         parts = _flatten(self.layer)
         nature = (any(not parameter.trainable for part in parts for parameter in part._parameters),
-                  any(getattr(part, "stateful", False) for part in parts))
+                  any(getattr(part, "stateful", False) for part in parts), any(part.masks_steps for part in parts))
         if all(part.built for part in parts):
             self._nature = nature
         return nature
@@ -143,11 +147,15 @@ class TimeDistributed(Layer):
             raise ValueError(f"{self.described}: expected an input of at least 3 axes, got shape {tuple(input_shape)}")
         return (input_shape[0], *input_shape[2:])
 
-    def _checked_mask(self, mask: Any, inputs: Any) -> Any:
+    def _mask_inside(self, mask: Any, inputs: Any) -> Any:
+        """The mask as far as it is the layer's business."""
+        if mask is None:
+            return None
         if mask.shape[:2] != inputs.shape[:2]:
             raise ValueError(f"{self.described}: expected a mask of shape {inputs.shape[:2]}, or of more axes after these, "
                              f"got {mask.shape}")
-        return mask
+        *_, masks_steps = self._nature or self._find_nature()
+        return None if masks_steps and mask.ndim == 2 else mask
 
 
 def _split(sequences: Any, one_by_one: bool) -> list[Any]:

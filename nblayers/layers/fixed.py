@@ -1,0 +1,31 @@
+"""Attributes that cannot change once a layer is built: kernels find the bounds of arrays by them."""
+from operator import attrgetter
+from typing import Any
+
+from nblayers.parameter import Parameter
+
+
+class _Fixed(property):
+    def __set_name__(self, owner: type, name: str) -> None:
+        key = f"_fixed_{name}"
+
+        def fix(layer: Any, value: Any) -> None:
+            if key in vars(layer) and layer.built:
+                raise ValueError(f"{layer.described}: {name} {_advice(name, vars(layer)[key])}, got {value!r}")
+            vars(layer)[key] = value
+        super().__init__(attrgetter(key), fix)          # a getter written in C: attributes are read at each call
+
+
+def fixed() -> Any:
+    """In a layer's class, `units: int = fixed()`: set in `__init__` or `build`, and for good once the layer is built.
+
+    Raises:
+        ValueError: set again later.
+    """
+    return _Fixed()
+
+
+def _advice(name: str, present: Any) -> str:
+    if isinstance(present, Parameter):
+        return f"is the layer's for good: expected new values of shape {present.shape} in {name}.value"
+    return f"is {present!r} for good, as the layer is built: expected a new layer where it is to be another"
