@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from nblayers.models.progress import Progbar, resolve_verbose
+from nblayers.models.progress import Progbar, resolve_verbose, say
 from nblayers.naming import NamesItself
 
 Logs = dict[str, Any]
@@ -143,6 +143,12 @@ class CallbackList(Callback):
             callback.set_model(model)
             if isinstance(callback, History):
                 model.history = callback
+
+    @property
+    def watches_train_batches(self) -> bool:
+        """Whether a callback other than the progress line is told of single training steps."""
+        hooks = self._hooks["on_train_batch_begin"] + self._hooks["on_train_batch_end"]
+        return any(wants is None for _, wants in hooks)
 
     def close(self) -> None:
         """End a progress line that an interrupt has left open."""
@@ -278,7 +284,7 @@ class ProgbarLogger(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._start()
         if self.verbose and self.epochs > 1:
-            print(f"Epoch {epoch + 1}/{self.epochs}", flush=True)
+            say(f"Epoch {epoch + 1}/{self.epochs}\n")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self._finish(logs)
@@ -321,7 +327,7 @@ class ProgbarLogger(Callback):
 
 
 class _Monitor(Callback):
-    """Says whether a quantity in the logs has become better."""
+    """Says whether a quantity in the logs has become better (unlike in Keras, a first NaN can be beaten)."""
 
     def __init__(self, monitor: str, mode: str, best: float | None, min_delta: float = 0.0) -> None:
         super().__init__()
@@ -334,9 +340,14 @@ class _Monitor(Callback):
         self.min_delta = abs(min_delta)
 
     def improves(self, value: float, reference: float | None) -> bool:
-        """Whether `value` is better than the reference by more than `min_delta`; anything is better than None."""
+        """Whether `value` is better than the reference by more than `min_delta`; anything is better than None.
+
+        NaN is better than nothing else, and every number is better than NaN.
+        """
         if reference is None:
             return True
+        if math.isnan(reference):
+            return not math.isnan(value)
         return value + self.min_delta < reference if self._direction() == "min" else value - self.min_delta > reference
 
     def _direction(self) -> str:
@@ -412,10 +423,10 @@ class EarlyStopping(_Monitor):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch > 0 and self.verbose:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping", flush=True)
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping\n")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.", flush=True)
+                say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.\n")
             self.model.set_weights(self.best_weights)
 
 
@@ -499,7 +510,7 @@ class ModelCheckpoint(_Monitor):
 
     def _tell(self, message: str) -> None:
         if self.verbose:
-            print(message, flush=True)
+            say(f"{message}\n")
 
 
 class TerminateOnNaN(Callback):
@@ -508,7 +519,7 @@ class TerminateOnNaN(Callback):
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
-            print(f"Batch {batch}: Invalid loss, terminating training", flush=True)
+            say(f"Batch {batch}: Invalid loss, terminating training\n")
             self.model.stop_training = True
 
 

@@ -194,7 +194,10 @@ class Script:
     ([5, 4, 0.5, 0.4], dict(baseline=1, patience=2), 3),
     ([1, 2, 3, 2, 3], dict(start_from_epoch=2), 4),
     ([1, 1], {}, 1),
-    ([1, np.nan, np.nan], dict(patience=2), 2)])
+    ([1, np.nan, np.nan], dict(patience=2), 2),
+    ([np.nan, np.nan, np.nan, 1], dict(patience=2), 2),     # the first epoch is not waited for, whatever it gave
+    ([np.inf, np.inf, 1], {}, 1),
+    ([np.inf, 3, -np.inf, 2], dict(mode="min"), 3)])
 def test_early_stopping_stops_where_keras_does(values, arguments, stops):
     import keras
     assert Script(values).run(EarlyStopping(**arguments)) == stops
@@ -216,6 +219,39 @@ def test_early_stopping_restores_the_best_weights(values, arguments, best, capsy
         assert script.weight == best and callback.best_epoch == best
     ours, theirs = np.array_split(capsys.readouterr().out.splitlines(), 2)
     assert list(ours) == list(theirs) and f"best epoch: {best + 1}." in ours[-1]
+
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize("values, arguments, best, stops", [
+    ([NAN, 5, 4, 6, 7], dict(patience=2), 2, 4),
+    ([NAN, NAN, 5, 4, NAN, 3], dict(patience=3), 5, 5),
+    ([NAN, 4, 5, 3, 2], dict(mode="max", patience=1), 2, 3),
+    ([NAN, -INF, 1, 2], dict(mode="max", patience=2), 3, 3),
+    ([NAN, INF, 2, 1], dict(patience=2), 3, 3),
+    ([5, NAN, 4, NAN, NAN], dict(patience=2), 2, 4),
+    ([5, 4, NAN, 6], dict(baseline=NAN, patience=2), 1, 3),
+    ([NAN, 5, 4.9, 4.8], dict(min_delta=0.5, patience=2), 1, 3),
+    ([9, NAN, 5, 6], dict(start_from_epoch=1), 2, 3)])
+def test_a_nan_is_beaten_by_every_number(values, arguments, best, stops, tmp_path):
+    script = Script(values)
+    callback = EarlyStopping(restore_best_weights=True, **arguments)
+    assert script.run(callback) == stops
+    assert script.weight == callback.best_epoch == best and callback.best == values[best]
+
+
+@pytest.mark.parametrize("values, arguments, saved", [
+    ([NAN, 5, 4, 6, 7], {}, [0, 1, 2]), ([NAN, NAN, 5, NAN, 4], {}, [0, 2, 4]), ([NAN, 4, 5, 3], dict(mode="max"), [0, 1, 2]),
+    ([5, 4], dict(initial_value_threshold=NAN), [0, 1])])
+def test_checkpoints_after_a_nan(values, arguments, saved, tmp_path):
+    class Saves(Script):
+        def save(self, path):
+            found.append(self.weight)
+
+    found = []
+    Saves(values).run(ModelCheckpoint(tmp_path / "m.keras", save_best_only=True, **arguments))
+    assert found == saved
 
 
 def test_early_stopping_ends_a_training():

@@ -823,7 +823,7 @@ def test_the_bar_on_a_terminal_moves(monkeypatch):
 
     screen = Terminal()
     monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setattr("nblayers.progress.Progbar.due", property(lambda self: True))
+    monkeypatch.setattr("nblayers.models.progress.Progbar.due", property(lambda self: True))
     small().fit(X, Y, batch_size=4, epochs=2)
     text = screen.getvalue()
     assert "\x1b[32m" in text and text.count("\r") == 8     # three steps and the end, twice

@@ -61,7 +61,7 @@ class GivenBatches:
 
     Arguments:
         source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__`, `__getitem__`, and maybe
-            `on_epoch_end`.
+            `on_epoch_begin` and `on_epoch_end`.
         weigh: gives the sample weights of a batch from its targets and the weights that came with them.
         shuffle: whether the batches of a Sequence come in a new order in each pass.
         who: opens error messages.
@@ -82,10 +82,8 @@ class GivenBatches:
             yield self._unpacked(batch)
 
     def _indexed(self) -> Iterator[Any]:
-        getattr(self.source, "on_epoch_begin", lambda: None)()
         for i in random.generator().permutation(self.steps or 0) if self.shuffle else range(self.steps or 0):
             yield self.source[int(i)]
-        getattr(self.source, "on_epoch_end", lambda: None)()
 
     def _unpacked(self, batch: Any) -> Batch:
         if isinstance(batch, list):
@@ -105,31 +103,49 @@ class Epochs:
     Arguments:
         batches: where they come from.
         steps: batches in an epoch; None for a whole pass over the data.
+        argument: what the caller calls `steps`.
     """
 
-    def __init__(self, batches: ArrayBatches | GivenBatches, steps: int | None) -> None:
+    def __init__(self, batches: ArrayBatches | GivenBatches, steps: int | None, argument: str) -> None:
         self.batches = batches
         self.steps = steps or batches.steps
-        self._limit = steps
+        self.foreign = isinstance(batches, GivenBatches)        # the user's code makes the batches
+        self._limit, self._argument = steps, argument
         self._current: Iterator[Batch] | None = None
         self._left = 0                  # batches left in the current pass, where that is known
 
-    def epoch(self) -> Iterator[Batch]:
-        """The batches of the next epoch; fewer, with a warning, when the data run out."""
+    def epoch(self, afresh: bool = False) -> Iterator[Batch]:
+        """The batches of the next epoch; fewer, with a warning, when the data run out.
+
+        An epoch of `steps` batches goes on where the one before stopped; with `afresh` it begins at the first batch, as far as
+        the data can be read again. `end` belongs after its last batch, or after the one that it was left at.
+        """
+        self._tell("on_epoch_begin")
         if self._limit is None:
             yield from self.batches
             return
+        if afresh:
+            self._current = None
         for step in range(self._limit):
             if self._current is None or (step == 0 and self.batches.steps and self._left == 0):
                 self._current, self._left = iter(self.batches), self.batches.steps or 0
             batch = next(self._current, None)
             if batch is None:
-                warnings.warn(f"the data ran out after {step} of {self._limit} batches of this epoch; give at least "
-                              "steps_per_epoch batches for each epoch", stacklevel=4)
+                if step > 0:            # an epoch of none is the caller's to tell of
+                    warnings.warn(f"the data ran out after {step} of {self._limit} batches ({self._argument}={self._limit})",
+                                  stacklevel=4)
                 self._current = None
                 return
             self._left -= 1
             yield batch
+
+    def end(self) -> None:
+        """Tell the source that the epoch is over."""
+        self._tell("on_epoch_end")
+
+    def _tell(self, hook: str) -> None:
+        if isinstance(self.batches, GivenBatches):
+            getattr(self.batches.source, hook, lambda: None)()
 
 
 def is_batches(x: Any) -> bool:

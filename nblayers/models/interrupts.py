@@ -1,47 +1,75 @@
-"""Ctrl-C waits until a change of the weights is whole."""
+"""What a signal handler raises (Ctrl-C, an alarm …) waits until a change of the weights is whole."""
+import _signal
 import signal
 import threading
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
+
+# of `_signal` (signal's functions without its enums) come those that are called often
+_NUMBERS = sorted(int(number) for number in signal.valid_signals())
 
 
 class Interrupts:
-    """Holds interrupts (SIGINT) back while the weights are being changed.
+    """Holds signal handlers written in Python back while the weights are being changed.
 
         with Interrupts() as interrupts:
-            …                           # an interrupt is delivered at once
+            …                           # a signal is handled at once
             interrupts.hold()
-            …                           # an interrupt here
-            interrupts.release()        # is delivered here
+            …                           # what arrives here
+            interrupts.release()        # is handled here
 
-    Python delivers interrupts to the main thread alone, so elsewhere there is nothing to hold back.
+    That is Ctrl-C (SIGINT, also from `_thread.interrupt_main`) and every other signal that has such a handler, one that was set
+    before the last `look` included. Python runs handlers in the main thread alone, so elsewhere there is nothing to hold back.
     """
 
     def __enter__(self) -> "Interrupts":
-        self.holding = self.caught = False
-        in_main = threading.current_thread() is threading.main_thread()
-        self.previous: Any = signal.getsignal(signal.SIGINT) if in_main else None
-        if callable(self.previous):                     # else the interrupt is ignored, or ends the process
-            signal.signal(signal.SIGINT, self._handle)
+        self.holding = False
+        self.waiting: list[tuple[Callable[..., Any], int, FrameType | None]] = []
+        self._in_main = threading.current_thread() is threading.main_thread()
+        self._ours: dict[int, tuple[Any, Any]] = {}     # id of a handler of ours -> it, and the one in whose place it stands
+        self._seen: list[Any] = []
+        self.look()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if callable(self.previous) and signal.getsignal(signal.SIGINT) == self._handle:
-            signal.signal(signal.SIGINT, self.previous)
+        for number, handler in _handlers() if self._in_main else ():
+            if id(handler) in self._ours:
+                _signal.signal(number, self._ours[id(handler)][1])
         self.release()
+
+    def look(self) -> None:
+        """Stand in the place of all handlers that there are now; what a signal does without one cannot be held back."""
+        if not self._in_main or list(map(_signal.getsignal, _NUMBERS)) == self._seen:
+            return
+        for number, handler in _handlers():
+            if id(handler) not in self._ours:
+                ours = self._in_place_of(handler)
+                self._ours[id(ours)] = ours, handler
+                _signal.signal(number, ours)
+        self._seen = list(map(_signal.getsignal, _NUMBERS))
 
     def hold(self) -> None:
         """From here on."""
         self.holding = True
 
     def release(self) -> None:
-        """Deliver what came meanwhile."""
+        """Handle what came meanwhile."""
         self.holding = False
-        if self.caught:
-            self.caught = False
-            self.previous(signal.SIGINT, None)
+        while self.waiting:
+            handler, number, frame = self.waiting.pop(0)
+            handler(number, frame)
 
-    def _handle(self, number: int, frame: Any) -> None:
-        if self.holding:
-            self.caught = True
-        else:
-            self.previous(number, frame)
+    def _in_place_of(self, handler: Callable[..., Any]) -> Callable[[int, FrameType | None], None]:
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.holding:
+                self.waiting.append((handler, number, frame))
+            else:
+                handler(number, frame)
+        return handle
+
+
+def _handlers() -> list[tuple[int, Any]]:
+    """The signals that have a handler written in Python, with it."""
+    found = zip(_NUMBERS, map(_signal.getsignal, _NUMBERS), strict=True)
+    return [(number, handler) for number, handler in found if callable(handler)]

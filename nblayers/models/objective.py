@@ -1,14 +1,24 @@
 """The losses and metrics that a model was compiled with."""
-from collections.abc import Sequence
+import copy
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from nblayers import losses as loss_module, metrics as metric_module
+from nblayers.layers.base import Layer
+from nblayers.models.runs import Lock
 from nblayers.structures import flatten
 
 # names that stand for a binary, categorical or sparse kind, by the shapes
 _LOSS_BY_SHAPE, _METRIC_BY_SHAPE = ("crossentropy", "ce"), ("accuracy", "acc")
+
+# objectives and metric objects that a run is filling, by their ids; metric objects may belong to several models
+_in_use: dict[int, Any] = {}
+_using = threading.Lock()
 
 
 class _Output:
@@ -49,7 +59,59 @@ class Objective:
                 metric_module.get(name)
         self.outputs: list[_Output] = []
         self._named_metrics: list[tuple[str, Any]] = []
+        self._state = Lock()            # a thread may copy what another one is filling
         self.reset()
+
+    @contextmanager
+    def taken(self) -> Iterator["Objective"]:
+        """For one run: this objective, or while another run fills it, or one of its metrics, a copy with means of its own.
+
+        Raises:
+            TypeError: a metric that cannot be copied.
+        """
+        own = {id(one): one for one in (self, *self._metric_objects())}
+        with _using:
+            free = _in_use.keys().isdisjoint(own)
+            if free:
+                _in_use.update(own)
+        try:
+            yield self if free else self._copied()
+        finally:
+            if free:
+                with _using:
+                    for key in own:
+                        del _in_use[key]
+
+    def _metric_objects(self) -> list[Any]:
+        """The metric objects that were given to compile, and those made of names."""
+        given = flatten((self.metrics or [], self.weighted_metrics or []))
+        made = [metric for output in self.outputs for metric in (*output.metrics, *output.weighted_metrics)]
+        return [metric for metric in (*given, *made) if isinstance(metric, metric_module.Metric)]
+
+    def _copied(self) -> "Objective":
+        """The same losses, and copies of the metrics."""
+        with self._state.lock:
+            kept = {id(one): one for one in self._uncopied()}
+            new = copy.copy(self)
+            try:
+                new.metrics, new.weighted_metrics = copy.deepcopy((self.metrics, self.weighted_metrics), kept)
+                new.outputs = [_Output(o.name, o.loss, o.loss_weight, copy.deepcopy(o.metrics, kept),
+                                       copy.deepcopy(o.weighted_metrics, kept)) for o in self.outputs]
+            except (TypeError, copy.Error) as error:
+                raise TypeError(f"{self.who}: this run needs copies of the metrics, which another run is filling, and one "
+                                f"cannot be copied: {error}") from error
+        new._state = Lock()
+        new._name_metrics()
+        new.reset()
+        return new
+
+    def _uncopied(self) -> list[Any]:
+        """What copies of the metrics refer to as the metrics do: functions, objects that these are methods of, and layers."""
+        given = flatten((self.metrics or [], self.weighted_metrics or []))
+        functions = [one for one in given if not isinstance(one, metric_module.Metric)]
+        held = [value for metric in self._metric_objects() for name, value in vars(metric).items()
+                if name == "fn" or isinstance(value, (MethodType, Layer))]
+        return functions + held
 
     @property
     def bound(self) -> bool:
@@ -66,13 +128,18 @@ class Objective:
         factors = self._each(self.loss_weights, names, "loss_weights")
         metrics, weighted = (self._each_list(getattr(self, argument), names, argument)
                              for argument in ("metrics", "weighted_metrics"))
+        outputs = []
         for i, (name, y, p) in enumerate(zip(names, targets, predictions, strict=True)):
             shapes = (np.shape(y) if y is not None else np.shape(p), np.shape(p))
             loss = self._loss(losses[i], *shapes)
-            self.outputs.append(_Output(name, loss, 1.0 if factors[i] is None else float(factors[i]),
-                                        [metric_module.resolve(m, *shapes, loss) for m in metrics[i]],
-                                        [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
-        self._name_metrics()
+            outputs.append(_Output(name, loss, 1.0 if factors[i] is None else float(factors[i]),
+                                   [metric_module.resolve(m, *shapes, loss) for m in metrics[i]],
+                                   [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
+        with self._state.lock:
+            self.outputs = outputs
+            self._name_metrics()
+            for _, metric in self._named_metrics:
+                metric.reset_state()    # another model may have filled it before
 
     def value_and_gradients(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
                             weights: Sequence[Any]) -> tuple[float, list[Any]]:
@@ -105,24 +172,27 @@ class Objective:
                 output.loss_sum += value * len(p)
         return total
 
-    def update(self, loss: float, samples: int, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
+    def update(self, loss: float, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
                weights: Sequence[Any]) -> None:
         """Take one batch into the running means of loss and metrics."""
+        samples = len(predictions[0])
         self._loss_sum += loss * samples
         self._samples += samples
-        for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
-            for metric in output.metrics:
-                metric.update_state(y, p, _weighed(mask, None, p))
-            for metric in output.weighted_metrics:
-                metric.update_state(y, p, _weighed(mask, weight, p))
+        with self._state.lock:
+            for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
+                for metric in output.metrics:
+                    metric.update_state(y, p, _weighed(mask, None, p))
+                for metric in output.weighted_metrics:
+                    metric.update_state(y, p, _weighed(mask, weight, p))
 
     def reset(self) -> None:
         """Start the running means afresh."""
         self._loss_sum, self._samples = 0.0, 0
-        for output in self.outputs:
-            output.loss_sum = 0.0
-        for _, metric in self._named_metrics:
-            metric.reset_state()
+        with self._state.lock:
+            for output in self.outputs:
+                output.loss_sum = 0.0
+            for _, metric in self._named_metrics:
+                metric.reset_state()
 
     def results(self) -> dict[str, float]:
         """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses."""
@@ -135,6 +205,10 @@ class Objective:
             result = metric.result()
             found.update(result if isinstance(result, dict) else {name: float(result)})
         return found
+
+    def sorted_results(self) -> dict[str, float]:
+        """The same by name, as callbacks see them."""
+        return dict(sorted(self.results().items()))
 
     def all_metrics(self) -> list[Any]:
         """The metric objects."""

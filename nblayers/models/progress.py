@@ -2,9 +2,13 @@
 import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+_open = threading.local()               # `line`: the Progbar whose moving line this thread has not ended
 
 _BOLD, _GREEN, _GREY, _END = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
 
@@ -24,7 +28,9 @@ def resolve_verbose(verbose: Any) -> int:
 
 def is_dynamic() -> bool:
     """Whether a line that was printed can be printed over."""
-    terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
+    terminal = False
+    with passing_over_lost_output():
+        terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
     return terminal or "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
 
 
@@ -76,7 +82,7 @@ class Progbar:
     def close(self) -> None:
         """End a line that is still moving, so that what is printed next starts on a new one."""
         if self._printed:
-            _print("\n")
+            say("\n")
             self._printed = 0
 
     def _show(self, now: float, values: str, finalize: bool) -> None:
@@ -86,18 +92,26 @@ class Progbar:
         clock = _duration(each * (target - seen)) if target and not finalize else f"{now - self._start:.0f}s"
         rest = f"{_rate(each)}/{self.unit_name}{values}"
         if self.verbose == 2:
-            _print(f"{count} - {clock} - {rest}\n")
+            say(f"{count} - {clock} - {rest}\n")
             return
         bar = "━" * self.width if target else ""
         line = f"{count} {bar} {clock} {rest}"
         if not self.dynamic:
-            _print(line + "\n")
+            say(line + "\n")
             return
         full = self.width * min(seen, target) // target if target else 0
         coloured = f"{_GREEN}{bar[:full]}{_END}{_GREY}{bar[full:]}{_END}"
         blanks = " " * (self._printed - len(line))      # over what a longer line left standing
-        _print(f"\r{_BOLD}{count}{_END} {coloured} {_BOLD}{clock}{_END} {rest}{blanks}" + "\n" * finalize)
+        self._take_the_line(finalize)
+        say(f"\r{_BOLD}{count}{_END} {coloured} {_BOLD}{clock}{_END} {rest}{blanks}" + "\n" * finalize)
         self._printed = 0 if finalize else len(line)
+
+    def _take_the_line(self, finalize: bool) -> None:
+        """End the line of a run that this one is nested in: that one goes on below."""
+        outer = getattr(_open, "line", None)
+        if outer is not None and outer is not self:
+            outer.close()
+        _open.line = None if finalize else self
 
     def _seconds_per_step(self, now: float) -> float:
         """The first step loads and compiles kernels: where there are more, it does not count."""
@@ -123,11 +137,26 @@ def _duration(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02d}" if whole > 60 else f"{whole}s"
 
 
-def _print(text: str) -> None:
+def say(text: str) -> None:
     """Write to stdout, with = for the bar where the encoding has no such character."""
+    with passing_over_lost_output():
+        try:
+            sys.stdout.write(text)
+        except UnicodeEncodeError:
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(text.replace("━", "=").encode(encoding, "ignore").decode(encoding))
+        sys.stdout.flush()
+
+
+@contextmanager
+def passing_over_lost_output() -> Iterator[None]:
+    """What is written inside is lost where stdout is None or closed, or its reader has gone: a training goes on without it."""
     try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.replace("━", "=").encode(encoding, "ignore").decode(encoding))
-    sys.stdout.flush()
+        yield
+    except (InterruptedError, TimeoutError):    # a signal handler's
+        raise
+    except (OSError, ValueError):
+        pass
+    except AttributeError:
+        if hasattr(sys.stdout, "write") and hasattr(sys.stdout, "flush"):
+            raise

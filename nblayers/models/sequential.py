@@ -1,4 +1,5 @@
 """`Sequential`: layers one after another."""
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,6 +32,7 @@ class Sequential(Model):
     def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self._chain: list[Any] = []             # the symbolic output after each layer, once the input's shape is known
+        self._names: Counter[str] = Counter()   # of the layers, as they were put on
         for layer in layers or []:
             self._put(layer)
         self._changed()
@@ -53,19 +55,21 @@ class Sequential(Model):
             layer = layer.node.layer
         if not isinstance(layer, Layer):
             raise ValueError(f"{self.described}: expected a layer, got {type(layer).__name__} {layer!r}")
-        if any(layer.name == other.name and layer is not other for other in self._layers):
+        if layer.name in self._names and any(layer.name == other.name and layer is not other for other in self._layers):
             raise ValueError(f"{self.described}: expected layers of different names, got a second layer named {layer.name!r}")
         if isinstance(layer, InputLayer) and self._layers:
             raise ValueError(f"{self.described}: an Input can only stand first, got {layer.name!r} after other layers")
-        layers, chain = [layer], self._chain
+        layers, tensors = [layer], []
         if isinstance(layer, InputLayer):
-            chain = [layer.output]
-        elif chain:
-            chain = [*chain, layer(chain[-1])]
+            tensors = [layer.output]
+        elif self._chain:
+            tensors = [layer(self._chain[-1])]
         elif not self._layers and (shape := _known_input_shape(layer)) is not None:
             entries, inputs = _entries(shape)
-            layers, chain = [*entries, layer], [inputs, layer(inputs)]
-        self._layers, self._chain = [*self._layers, *layers], chain     # only now: a layer that does not fit changes nothing
+            layers, tensors = [*entries, layer], [inputs, layer(inputs)]
+        self._layers += layers                          # only now: a layer that does not fit changes nothing
+        self._chain += tensors
+        self._names[layer.name] += 1
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off and return it (`rebuild` is accepted as in Keras).
@@ -73,11 +77,12 @@ class Sequential(Model):
         Raises:
             ValueError: there is none.
         """
-        if not self.layers:
+        if not self._layers or isinstance(self._layers[-1], InputLayer):
             raise ValueError(f"{self.described}: there is no layer to take off")
         if self._chain:
             self._chain.pop()
         layer = self._layers.pop()
+        self._names[layer.name] -= 1
         self._changed()
         return layer
 
@@ -104,14 +109,23 @@ class Sequential(Model):
         self._changed()
 
     def _changed(self) -> None:
-        """Make the graph of the present layers."""
-        self._parts = None
+        """The layers are others now."""
+        self._parts = self._graph = None
         self.built = len(self._chain) > 1
         if self.built:
             self._input_structure, self._output_structure = self._chain[0], self._chain[-1]
-            self._graph = Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
-        else:
-            self._graph = None
+
+    @property
+    def _graph(self) -> Graph | None:
+        """The graph of the layers, made when it is asked for: many layers can be added without going through them each time."""
+        graph = vars(self)["_graph"]
+        if graph is None and len(self._chain) > 1:
+            self._graph = graph = Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
+        return graph
+
+    @_graph.setter
+    def _graph(self, graph: Graph | None) -> None:
+        vars(self)["_graph"] = graph
 
     @property
     def is_functional(self) -> bool:

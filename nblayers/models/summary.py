@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nblayers.layers.base import Layer
 from nblayers.models.graph import Graph
+from nblayers.models.progress import passing_over_lost_output
 from nblayers.models.training import Trainer
 from nblayers.structures import flatten_shapes, is_shape, map_structure
 
@@ -41,10 +42,11 @@ def print_summary(model: Trainer, line_length: int | None = None, positions: Seq
         for row in _rows(layer, "", model._graph if branched else None, expand_nested, show_trainable):
             table.add_row(*row)
 
-    console = Console(highlight=False, force_terminal=False, color_system=None) if print_fn else Console(highlight=False)
     if print_fn is None:
-        _print(console, model, table)
+        with passing_over_lost_output():
+            _print(Console(highlight=False), model, table)
         return
+    console = Console(highlight=False, force_terminal=False, color_system=None)
     with console.capture() as text:
         _print(console, model, table)
     print_fn(text.get())

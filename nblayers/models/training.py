@@ -1,5 +1,7 @@
 """compile, fit, evaluate, predict: the training loop of every model."""
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,21 @@ from nblayers.layers.base import Layer, _flatten
 from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split
 from nblayers.models.interrupts import Interrupts
 from nblayers.models.objective import Objective
+from nblayers.models.runs import Runs
+from nblayers.parameter import Parameter
 from nblayers.structures import flatten, map_structure, pack
+
+_Compared = tuple[list[Any], list[Any], list[Any], list[Any]]      # targets, predictions, masks, sample weights
 
 
 class Trainer(Layer):
-    """A layer that can be trained: the base of `Model`."""
+    """A layer that can be trained: the base of `Model`.
+
+    Inside a running `fit` (from a callback), and in other threads beside it, `evaluate`, `predict`, `train_on_batch` and
+    `test_on_batch` give what they would give alone, and leave the numbers of the epoch as they are: the first run fills the
+    metric objects given to `compile`, one that begins before its end fills copies. Training steps of several threads come one
+    after the other. `fit` and `compile` of the model that is being fitted are errors.
+    """
 
     _graph: Any = None                  # of a `Model` that is wired
 
@@ -24,7 +36,8 @@ class Trainer(Layer):
         self.optimizer: Any = None
         self.loss: Any = None
         self.history: Any = None
-        self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        self.stop_training = False
+        self._runs = Runs()
         self._objective: Objective | None = None
         self._compile_arguments: dict[str, Any] = {}
         self._parts: _Parts | None = None
@@ -32,7 +45,7 @@ class Trainer(Layer):
     def compile(self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
                 weighted_metrics: Any = None, run_eagerly: bool = False, steps_per_execution: int = 1,
                 jit_compile: bool | str = "auto", auto_scale_loss: bool = True) -> None:
-        """Set how the model is trained. Call it again after changing which layers are trainable.
+        """Set how the model is trained. Which layers are trainable is asked in each step, not here.
 
         Arguments:
             optimizer: name or object.
@@ -46,7 +59,9 @@ class Trainer(Layer):
 
         Raises:
             ValueError: an unknown optimizer, loss or metric.
+            RuntimeError: called while `fit` runs.
         """
+        self._runs.refuse_in_fit("compile", self.described)
         self.optimizer = optimizers.get(optimizer)
         self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
         self.loss = loss
@@ -85,6 +100,24 @@ class Trainer(Layer):
         """The names of the numbers that `evaluate` returns, in its order."""
         return list(self._objective.results()) if self._objective is not None else []
 
+    @property
+    def stop_evaluating(self) -> bool:
+        """Set it to True in a callback to end the `evaluate`, or the validation, that calls it."""
+        return self._runs.evaluating.stopped
+
+    @stop_evaluating.setter
+    def stop_evaluating(self, stop: bool) -> None:
+        self._runs.evaluating.stopped = stop
+
+    @property
+    def stop_predicting(self) -> bool:
+        """Set it to True in a callback to end the `predict` that calls it."""
+        return self._runs.predicting.stopped
+
+    @stop_predicting.setter
+    def stop_predicting(self, stop: bool) -> None:
+        self._runs.predicting.stopped = stop
+
     def reset_metrics(self) -> None:
         """Start the running means of loss and metrics afresh."""
         self._objective_for("reset_metrics").reset()
@@ -117,8 +150,10 @@ class Trainer(Layer):
 
         Raises:
             ValueError: not compiled; data that do not fit each other or the model.
+            RuntimeError: the model is being fitted already, from a callback or in another thread.
         """
         self._objective_for("fit")
+        self._runs.refuse_in_fit("fit", self.described)
         if not 0.0 <= validation_split < 1.0:
             raise ValueError(f"{self.described}: expected validation_split between 0 and 1, got {validation_split}")
         if not isinstance(validation_freq, (int, list, tuple, set)):
@@ -128,65 +163,89 @@ class Trainer(Layer):
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
         training = Epochs(self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch),
-                          steps_per_epoch)
+                          steps_per_epoch, "steps_per_epoch")
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
-        if not isinstance(callbacks, CallbackList):
-            callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
-                                     epochs=epochs, steps=training.steps)
-        self._parts = None
-        self.stop_training = False
-        try:
-            with Interrupts() as interrupts:
-                self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, interrupts)
-        except KeyboardInterrupt:
-            callbacks.close()
-            raise
-        return self.history
+        with self._runs.fitting(self.described), self._objective_for("fit").taken() as objective:
+            if not isinstance(callbacks, CallbackList):
+                callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
+                                         epochs=epochs, steps=training.steps)
+            self.stop_training = False
+            try:
+                with Interrupts() as interrupts:
+                    self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, objective,
+                                     interrupts)
+            except BaseException:
+                callbacks.close()
+                raise
+            return self.history
 
     def _run_epochs(self, epochs: range, training: Epochs, validation: Epochs | None, validation_freq: int | Sequence[int],
-                    callbacks: CallbackList, interrupts: Interrupts) -> None:
-        objective = self._objective_for("fit")
+                    callbacks: CallbackList, objective: Objective, interrupts: Interrupts) -> None:
         logs: dict[str, float] = {}
         callbacks.on_train_begin()
         for epoch in epochs:
             objective.reset()
             callbacks.on_epoch_begin(epoch)
-            batches = self._train_epoch(training, callbacks, interrupts)
+            batches = self._train_epoch(training, callbacks, objective, interrupts)
             if batches == 0 and epoch == epochs[0]:
                 raise ValueError(f"{self.described}: fit expected at least one batch, got none")
             if batches == 0:
+                warnings.warn(f"{self.described}: the data ran out after {epoch - epochs[0]} of {len(epochs)} epochs, so the "
+                              "training ends; a generator can be read only once: let it give the batches of all epochs and say "
+                              "steps_per_epoch, or give batches that can be read again", stacklevel=3)
                 break
             logs = objective.results()
             if validation is not None and _is_due(epoch + 1, validation_freq):
-                logs.update({f"val_{name}": value for name, value in self._test_epoch(validation, callbacks).items()})
+                found = self._test_epoch(validation, callbacks, objective)
+                logs.update({f"val_{name}": value for name, value in found.items()})
             logs = dict(sorted(logs.items()))
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
         callbacks.on_train_end(logs)
 
-    def _train_epoch(self, training: Epochs, callbacks: CallbackList, interrupts: Interrupts) -> int:
+    def _train_epoch(self, training: Epochs, callbacks: CallbackList, objective: Objective, interrupts: Interrupts) -> int:
         """Train on the batches of one epoch and return how many they were."""
         step = -1
+        foreign = training.foreign or callbacks.watches_train_batches   # code that is not ours runs between the steps
         for step, (x, y, weight) in enumerate(training.epoch()):
             callbacks.on_train_batch_begin(step)
-            self._train_step(x, y, weight, interrupts)
-            callbacks.on_train_batch_end(step, self._sorted_results)
+            if foreign or step == 0:
+                interrupts.look()
+                self._look_at_parts()
+            self._train_step(x, y, weight, objective, interrupts)
+            callbacks.on_train_batch_end(step, objective.sorted_results)
             if self.stop_training:
                 break
+        training.end()
         return step + 1
 
-    def _train_step(self, x: Any, y: Any, weight: Any, interrupts: Interrupts) -> None:
-        """Forward, loss, backward, and one step of the optimizer."""
-        objective = self._objective_for("fit")
+    def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
+        """Forward, loss, backward, and one step of the optimizer, whole or not at all."""
+        with self._runs.lock:
+            statistics = [(parameter, parameter.value.copy()) for parameter in self._parts.statistics] if self._parts else []
+            try:
+                parts, loss, compared = self._forward_and_backward(x, y, weight, objective)
+                interrupts.hold()
+            except BaseException:
+                interrupts.hold()
+                for parameter, value in statistics:     # forward may have changed them
+                    parameter.assign(value)
+                raise
+            self.optimizer.step(parts.trainable, self.device)
+        interrupts.release()
+        objective.update(loss, *compared)
+
+    def _forward_and_backward(self, x: Any, y: Any, weight: Any, objective: Objective) -> tuple["_Parts", float, _Compared]:
+        """The model's parts, the loss, with the gradients of all weights left in them, and what the metrics look at."""
         outputs = self.forward(x, training=True)
-        predictions, targets, masks, weights = self._compared(x, y, weight, outputs)
-        parts = self._parts or self._find_parts()
+        compared = self._compared(x, y, weight, outputs, objective)
+        parts = self._parts_after_forward()
         if objective.loss is None and not self.losses:
             raise ValueError(f"{self.described}: fit needs a loss; give one to compile")
-        loss, gradients = objective.value_and_gradients(targets, predictions, masks, weights)
+        loss, gradients = objective.value_and_gradients(*compared)
         loss += parts.penalties()
         for parameter in parts.parameters:
             parameter.zero_grad()
@@ -195,10 +254,7 @@ class Trainer(Layer):
             self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
         finally:
             self.input_gradient = True
-        interrupts.hold()
-        self.optimizer.step(parts.trainable, self.device)
-        interrupts.release()
-        objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
+        return parts, loss, compared
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
                  sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
@@ -212,36 +268,37 @@ class Trainer(Layer):
         """
         self._objective_for("evaluate")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
-        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps)
+        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps, "steps")
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
-        return _as_asked(self._test_epoch(testing, callbacks), return_dict)
+        with self._objective_for("evaluate").taken() as objective:
+            return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)
 
-    def _test_epoch(self, testing: Epochs, callbacks: CallbackList) -> dict[str, float]:
-        objective = self._objective_for("evaluate")
-        self.stop_evaluating = False
-        callbacks.on_test_begin()
-        objective.reset()
+    def _test_epoch(self, testing: Epochs, callbacks: CallbackList, objective: Objective) -> dict[str, float]:
         step = -1
-        for step, (x, y, weight) in enumerate(testing.epoch()):
-            callbacks.on_test_batch_begin(step)
-            self._test_step(x, y, weight)
-            callbacks.on_test_batch_end(step, self._sorted_results)
-            if self.stop_evaluating:
-                break
-        if step < 0:
-            raise ValueError(f"{self.described}: evaluate expected at least one batch, got none (a generator can be read only "
-                             "once: to validate after several epochs give validation_steps, arrays or a Sequence)")
-        callbacks.on_test_end(self._sorted_results())
-        return objective.results()
+        with self._runs.evaluating.one() as call:
+            callbacks.on_test_begin()
+            objective.reset()
+            self._look_at_parts()
+            for step, (x, y, weight) in enumerate(testing.epoch(afresh=True)):
+                callbacks.on_test_batch_begin(step)
+                self._test_step(x, y, weight, objective)
+                callbacks.on_test_batch_end(step, objective.sorted_results)
+                if call.stopped:
+                    break
+            if step < 0:
+                raise ValueError(f"{self.described}: evaluate expected at least one batch, got none (a generator can be read "
+                                 "only once: to validate after several epochs give validation_steps, arrays or a Sequence)")
+            testing.end()
+            callbacks.on_test_end(objective.sorted_results())
+            return objective.results()
 
-    def _test_step(self, x: Any, y: Any, weight: Any) -> None:
-        objective = self._objective_for("evaluate")
+    def _test_step(self, x: Any, y: Any, weight: Any, objective: Objective) -> None:
         outputs = self.forward(x, training=False)
-        predictions, targets, masks, weights = self._compared(x, y, weight, outputs)
-        loss = objective.value(targets, predictions, masks, weights) + (self._parts or self._find_parts()).penalties()
-        objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
+        compared = self._compared(x, y, weight, outputs, objective)
+        loss = objective.value(*compared) + self._parts_after_forward().penalties()
+        objective.update(loss, *compared)
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
                 callbacks: Any = None) -> Any:
@@ -251,52 +308,60 @@ class Trainer(Layer):
             ValueError: data that do not fit the model.
         """
         x, _, _ = self._arrays(x, None, None)
-        predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps)
+        predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps, "steps")
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=predicting.steps)
-        self.stop_predicting = False
-        batches: list[Any] = []
-        outputs: Any = None
-        callbacks.on_predict_begin()
-        for step, (batch, _, _) in enumerate(predicting.epoch()):
-            callbacks.on_predict_batch_begin(step)
-            outputs = self.forward(batch, training=False)
-            batches.append([to_numpy(y) for y in flatten(outputs)])
-            callbacks.on_predict_batch_end(step, {"outputs": outputs})
-            if self.stop_predicting:
-                break
-        callbacks.on_predict_end()
+        with self._runs.predicting.one() as call:
+            batches: list[Any] = []
+            callbacks.on_predict_begin()
+            for step, (batch, _, _) in enumerate(predicting.epoch()):
+                callbacks.on_predict_batch_begin(step)
+                outputs = self._predicted(batch)
+                batches.append(outputs)
+                callbacks.on_predict_batch_end(step, {"outputs": outputs})
+                if call.stopped:
+                    break
+            predicting.end()
+            callbacks.on_predict_end()
         if not batches:
             raise ValueError(f"{self.described}: predict expected at least one batch, got none")
-        whole = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-        return pack(outputs, whole)
+        if len(batches) == 1:
+            return batches[0]
+        return pack(batches[0], [np.concatenate(parts) for parts in zip(*map(flatten, batches), strict=True)])
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                        class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:
         """One training step on one batch; returns its loss and metrics as `evaluate` does."""
-        objective = self._objective_for("train_on_batch")
+        self._objective_for("train_on_batch")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         batches = self._batches(x, y, sample_weight, class_weight, None, False, 1)
-        objective.reset()
-        with Interrupts() as interrupts:
+        with self._objective_for("train_on_batch").taken() as objective, Interrupts() as interrupts:
+            objective.reset()
+            self._look_at_parts()
             for batch in batches:
-                self._train_step(*batch, interrupts)
-        return _as_asked(objective.results(), return_dict)
+                self._train_step(*batch, objective, interrupts)
+            return _as_asked(objective.results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """The loss and the metrics of one batch, as `evaluate` returns them."""
-        objective = self._objective_for("test_on_batch")
+        self._objective_for("test_on_batch")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         batches = self._batches(x, y, sample_weight, None, None, False, 1)
-        objective.reset()
-        for batch in batches:
-            self._test_step(*batch)
-        return _as_asked(objective.results(), return_dict)
+        with self._objective_for("test_on_batch").taken() as objective:
+            objective.reset()
+            self._look_at_parts()
+            for batch in batches:
+                self._test_step(*batch, objective)
+            return _as_asked(objective.results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch as NumPy arrays."""
-        return map_structure(lambda y: np.array(to_numpy(y)), self.forward(self._inputs(x), training=False))
+        return self._predicted(self._inputs(x))
+
+    def _predicted(self, batch: Any) -> Any:
+        """The outputs as NumPy arrays of their own: an output may be (a view of) the batch, which its source may use again."""
+        return map_structure(lambda y: np.array(to_numpy(y)), self.forward(batch, training=False))
 
     def _arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
@@ -357,7 +422,7 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), "
                              f"got {len(given)} values")
         x, y, weight = self._arrays(*(*given, None, None)[:3])
-        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps)
+        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps, "validation_steps")
 
     def _class_weights(self, y: Any, class_weight: dict[int, float]) -> np.ndarray:
         """The weight of each sample by its class: a number, or the place of the largest entry of a row."""
@@ -371,23 +436,22 @@ class Trainer(Layer):
         present, where = np.unique(np.round(classes).astype(np.int64), return_inverse=True)
         return np.array([class_weight.get(int(c), 1.0) for c in present], self.dtype)[where.reshape(-1)]
 
-    def _compared(self, x: Any, y: Any, weight: Any, outputs: Any) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
-        """Predictions, targets, masks and sample weights as lists with one entry for each output."""
+    def _compared(self, x: Any, y: Any, weight: Any, outputs: Any, objective: Objective) -> _Compared:
+        """Targets, predictions, masks and sample weights as lists with one entry for each output."""
         mask = self.compute_mask(x, None)
         if isinstance(outputs, (list, tuple, dict)):
             predictions = flatten(outputs)
             names = sorted(outputs) if isinstance(outputs, dict) else self._names_of_outputs(len(predictions))
             masks = mask if isinstance(mask, list) else [None] * len(names)
-            targets, weights = self._by_output(y, names, "y"), self._weights_by_output(weight, names)
+            targets, weights = self._by_output(y, names, "y", objective), self._weights_by_output(weight, names, objective)
         else:
             predictions, names, masks = [outputs], self._names_of_outputs(1), [mask]
             targets, weights = [_only(y)], [_only(weight)]
-        self._bind(names, targets, predictions)
-        return predictions, targets, masks, weights
+        self._bind(names, targets, predictions, objective)
+        return targets, predictions, masks, weights
 
-    def _bind(self, names: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any]) -> None:
+    def _bind(self, names: Sequence[str], targets: Sequence[Any], predictions: Sequence[Any], objective: Objective) -> None:
         """Tell the losses and metrics, the first time, which outputs they are for; see that each has its targets."""
-        objective = self._objective_for("fit")
         if not objective.bound:
             objective.bind(names, targets, predictions)
         for target, output in zip(targets, objective.outputs, strict=True):
@@ -396,13 +460,13 @@ class Trainer(Layer):
             if isinstance(target, (list, dict)):
                 raise ValueError(f"{self.described}: expected one array y for output {output.name!r}, got {len(target)} arrays")
 
-    def _weights_by_output(self, weight: Any, names: Sequence[str]) -> list[Any]:
+    def _weights_by_output(self, weight: Any, names: Sequence[str], objective: Objective) -> list[Any]:
         """One weight for each sample counts for every output."""
         if hasattr(weight, "shape") and weight.size == len(weight):
             return [weight] * len(names)
-        return self._by_output(weight, names, "sample_weight")
+        return self._by_output(weight, names, "sample_weight", objective)
 
-    def _by_output(self, given: Any, names: Sequence[str], what: str) -> list[Any]:
+    def _by_output(self, given: Any, names: Sequence[str], what: str, objective: Objective) -> list[Any]:
         """Arrays given as a list or by the names of the outputs, in the order of the outputs."""
         if given is None:
             return [None] * len(names)
@@ -412,7 +476,7 @@ class Trainer(Layer):
             return [given.get(name) for name in names]
         arrays = given if isinstance(given, list) else [given]
         if len(arrays) != len(names):
-            losses = self._compile_arguments["loss"]
+            losses = objective.loss
             present = [loss is not None for loss in losses] if isinstance(losses, (list, tuple)) else []
             if len(present) != len(names) or sum(present) != len(arrays):       # a list may leave out outputs without loss
                 raise ValueError(f"{self.described}: expected {what} for {len(names)} outputs, got {len(arrays)} arrays")
@@ -429,12 +493,16 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: call compile(optimizer, loss) before {method}")
         return self._objective
 
-    def _sorted_results(self) -> dict[str, float]:
-        return dict(sorted(self._objective_for("fit").results().items()))
+    def _look_at_parts(self) -> None:
+        """Forget the parts of the model if they are not those of the last time: a layer was frozen, added …"""
+        if self._parts is not None and not self._parts.are_present():
+            self._parts = None
 
-    def _find_parts(self) -> "_Parts":
-        self._parts = _Parts(self)
-        return self._parts
+    def _parts_after_forward(self) -> "_Parts":
+        parts = self._parts
+        if parts is None or any(layer.built for layer in parts.unbuilt):
+            self._parts = parts = _Parts(self)
+        return parts
 
 
 class _Parts:
@@ -443,8 +511,32 @@ class _Parts:
     def __init__(self, model: Trainer) -> None:
         self.trainable = model.trainable_weights
         self.parameters = model.weights
+        self.statistics = [parameter for parameter in self.parameters if not parameter.trainable]
         self.regularized = [parameter for parameter in self.trainable if parameter.regularizer is not None]
         self.layers = _flatten(model)
+        self.unbuilt = [layer for layer in self.layers if not layer.built]
+        self._flags = self._read_flags()
+        self._held = self._look_inside()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()           # a copy of the model finds its own
+
+    def are_present(self) -> bool:
+        """Whether the model still has these layers and weights and trains them as it did; a quick question, asked often."""
+        if self._read_flags() != self._flags:
+            return False
+        return list(map(id, chain.from_iterable(self._contents))) == self._seen or self._look_inside() == self._held
+
+    def _look_inside(self) -> list[Any]:
+        """The layers and weights in the layers' attributes; what these, and the lists among them, hold is noted by its id."""
+        attributes = [vars(layer).values() for layer in self.layers]
+        self._contents = [*attributes, *_containers_in(attributes)]         # views: what they hold is always the present
+        self._seen = list(map(id, chain.from_iterable(self._contents)))
+        return [value for value in chain.from_iterable(self._contents) if isinstance(value, (Layer, Parameter))]
+
+    def _read_flags(self) -> list[Any]:
+        of_layers: list[Any] = [layer._trainable for layer in self.layers]
+        return of_layers + [(parameter.trainable, parameter.regularizer) for parameter in self.parameters]
 
     def penalties(self) -> float:
         """The sum of `model.losses`: what add_loss and the activity regularizers gave, and the weights' penalties."""
@@ -455,6 +547,16 @@ class _Parts:
         for parameter in self.regularized:
             total += float(parameter.regularizer(parameter.value))
         return total
+
+
+def _containers_in(values: Iterable[Any]) -> Iterator[Any]:
+    """The lists, tuples and dictionaries (their values) among groups of values and inside them, save those of other things."""
+    for value in chain.from_iterable(values):
+        if isinstance(value, (list, tuple, dict)):
+            items = value.values() if isinstance(value, dict) else value
+            if not items or any(isinstance(item, (Layer, Parameter, list, tuple, dict)) for item in items):
+                yield items
+                yield from _containers_in([items])
 
 
 def _only(value: Any) -> Any:
