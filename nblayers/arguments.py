@@ -23,12 +23,14 @@ def integer(who: str, name: str, value: Any, low: int | None = None, high: int |
     return whole
 
 
-def number(who: str, name: str, value: Any, low: float | None = None, high: float | None = None, open: str = "") -> float:
-    """A finite number of Python or NumPy, as a float; not a bool.
+def number(who: str, name: str, value: Any, low: float | None = None, high: float | None = None, open: str = "",
+           finite: bool = True) -> float:
+    """A number of Python or NumPy, as a float; not a bool.
 
     Arguments:
         low, high: its bounds; None for none.
         open: "(" if `low` itself is not allowed, ")" if `high` is not; "()" for both.
+        finite: whether infinity is refused; NaN always is.
 
     Raises:
         ValueError: anything else.
@@ -36,15 +38,16 @@ def number(who: str, name: str, value: Any, low: float | None = None, high: floa
     given = as_float(value)
     below = low is not None and (given < low or ("(" in open and given == low))
     above = high is not None and (given > high or (")" in open and given == high))
-    if not math.isfinite(given) or below or above:
-        raise ValueError(f"{who}: expected {name} {_range(low, high, open)}, got {value!r}")
+    if math.isnan(given) or (finite and math.isinf(given)) or below or above:
+        raise ValueError(f"{who}: expected {name} {_range(low, high, open, 'a finite number' if finite else 'a number')}, "
+                         f"got {value!r}")
     return given
 
 
 def as_float(value: Any) -> float:
     """A number of Python or NumPy as a float; NaN for anything else."""
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
+    if not isinstance(value, numbers.Real) and hasattr(value, "__array__") and np.ndim(value) == 0:
+        value = np.asarray(value)[()]
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         return math.nan
     try:
@@ -72,7 +75,8 @@ def choice(who: str, name: str, value: Any, options: Iterable[Any]) -> Any:
     """
     known = list(options)
     if not (value is None or isinstance(value, str)) or value not in known:
-        raise ValueError(f"{who}: expected {name} to be {' or '.join(map(repr, known))}, got {value!r}")
+        listed = " or ".join(map(repr, known)) if len(known) < 3 else f"one of {', '.join(map(repr, known))}"
+        raise ValueError(f"{who}: expected {name} to be {listed}, got {value!r}")
     return value
 
 
@@ -98,7 +102,7 @@ def function(who: str, name: str, value: Any) -> Any:
     return value
 
 
-def axes(who: str, name: str, value: Any) -> int | tuple[int, ...]:
+def axes(who: str, name: str, value: Any) -> Any:
     """An axis, or several.
 
     Raises:
@@ -106,7 +110,20 @@ def axes(who: str, name: str, value: Any) -> int | tuple[int, ...]:
     """
     if not isinstance(value, (list, tuple)):
         return integer(who, name, value)
-    return tuple(integer(who, f"each of {name}", axis) for axis in value)
+    return type(value)(integer(who, f"each of {name}", axis) for axis in value)
+
+
+def sizes(who: str, name: str, value: Any) -> tuple[int | None, ...]:
+    """A shape: sizes of axes, None for one of any size; a single size stands for itself.
+
+    Raises:
+        ValueError: anything else.
+    """
+    given = value if isinstance(value, (list, tuple)) else (value,)
+    try:
+        return tuple(optional(integer, who, name, size, 0) for size in given)
+    except ValueError:
+        raise ValueError(f"{who}: expected {name} as sizes and None, got {value!r}") from None
 
 
 def optional(check: Callable[..., Any], who: str, name: str, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -124,13 +141,13 @@ def _whole(name: str, low: int | None, high: int | None) -> str:
     return f"{name} to be an integer" if high is None else f"{name} to be an integer of at most {high}"
 
 
-def _range(low: float | None, high: float | None, open: str) -> str:
+def _range(low: float | None, high: float | None, open: str, kind: str) -> str:
     if low is not None and high is not None:
         return f"in {'(' if '(' in open else '['}{low}, {high}{')' if ')' in open else ']'}"
     if low == 0:
-        return "to be a positive finite number" if "(" in open else "to be a finite number that is not negative"
+        return f"to be {kind} above 0" if "(" in open else f"to be {kind} that is not negative"
     if low is not None:
-        return f"to be a finite number {'above' if '(' in open else 'of at least'} {low}"
+        return f"to be {kind} {'above' if '(' in open else 'of at least'} {low}"
     if high is not None:
-        return f"to be a finite number {'below' if ')' in open else 'of at most'} {high}"
-    return "to be a finite number"
+        return f"to be {kind} {'below' if ')' in open else 'of at most'} {high}"
+    return f"to be {kind}"

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+_TEXTS = ("object", "string", "str", "large_string")        # names of dtypes
+
 
 def as_array(value: Any, who: str = "array", what: str = "data") -> Any:
     """The array in whatever holds one; arrays on a GPU stay there.
@@ -51,6 +53,8 @@ def is_array(value: Any) -> bool:
 
 
 def _asarray(value: Any, who: str, what: str) -> np.ndarray:
+    if np.ma.is_masked(value):
+        raise ValueError(f"{who}: expected {what} without masked elements, got a masked array: fill them")
     try:
         return np.asarray(value)
     except ValueError as error:
@@ -90,7 +94,7 @@ def _column(column: Any, who: str, what: str) -> np.ndarray:
     if _is_numeric(column):
         return _numbers(column)
     array = np.asarray(column)
-    is_text = array.dtype.kind in "OUS" and str(column.dtype).lower() in ("object", "string", "str", "utf8", "large_string")
+    is_text = array.dtype.kind in "OUS" and str(column.dtype).lower().split("[")[0] in _TEXTS
     if not is_text:
         raise TypeError(f"{who}: expected {what} to hold numbers, got column {column.name!r} of dtype {column.dtype}")
     return array
@@ -118,5 +122,5 @@ def _numbers(column: Any) -> np.ndarray:
     if array.dtype.kind in "fiub":
         return array
     missing = np.asarray(column.is_null() if hasattr(column, "is_null") else column.isna(), bool)
-    return np.array([np.nan if gone else value for value, gone in zip(array, missing, strict=True)],
-                    np.float64 if missing.any() else None)
+    numbers = np.array([np.nan if gone else value for value, gone in zip(array, missing, strict=True)])
+    return numbers if numbers.dtype.kind in "fiub" else numbers.astype(np.float64)

@@ -3,6 +3,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import number
+
 _FLOATS = ("float32", "float64")
 _state: dict[str, Any] = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
 
@@ -27,8 +29,12 @@ def epsilon() -> float:
 
 
 def set_epsilon(value: float) -> None:
-    """Set the small number returned by `epsilon`."""
-    _state["epsilon"] = float(value)
+    """Set the small number returned by `epsilon`.
+
+    Raises:
+        ValueError: not a finite number above 0.
+    """
+    _state["epsilon"] = number("set_epsilon", "value", value, 0, open="(")
 
 
 def image_data_format() -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from nblayers import losses as loss_module
 from nblayers import metrics as metric_module
 from nblayers.graph import flatten
+from nblayers.models.arguments import check_leaves
 
 # names that stand for a binary, categorical or sparse kind, by the shapes
 _LOSS_BY_SHAPE, _METRIC_BY_SHAPE = ("crossentropy", "ce"), ("accuracy", "acc")
@@ -42,6 +43,8 @@ class Objective:
         for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given is not None and not isinstance(given, (list, tuple, dict)):
                 raise ValueError(f"{who}: compile expected {argument} as a list or a dictionary, got {given!r}")
+        check_leaves(who, "loss", flatten(loss), loss_module.Loss, "losses")
+        check_leaves(who, "metrics", flatten((metrics or [], weighted_metrics or [])), metric_module.Metric, "metrics")
         for name in flatten(loss):
             if isinstance(name, str) and name not in _LOSS_BY_SHAPE:
                 loss_module.get(name)                   # an unknown name is an error now, not in the first epoch
@@ -158,6 +161,9 @@ class Objective:
         if not given:
             return [[] for _ in names]
         if len(names) == 1:
+            unknown = [key for key in given if key not in names] if isinstance(given, dict) else []
+            if unknown:
+                raise ValueError(f"{self.who}: {argument} names {unknown}, expected names of outputs: {list(names)}")
             return [flatten(given)]
         return [[] if entry is None else flatten(entry) for entry in self._each(given, names, argument)]
 

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import flag, integer, optional
 from nblayers.layers import windows
 from nblayers.layers.base import Layer
 from nblayers.layers.pooling.average import Average
@@ -27,7 +28,7 @@ class TorchPooling(SlidingPooling):
         if any(p > k // 2 for p, k in zip(self.padding, self.pool_size, strict=True)):
             raise ValueError(f"{self.described}: expected padding of at most half of kernel_size {self.pool_size}, "
                              f"got {padding!r}")
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = flag(self.described, "ceil_mode", ceil_mode)
 
     def _placed_on(self, axis: int, n: int) -> tuple[int, int]:
         k, s, p = self.pool_size[axis], self.strides[axis], self.padding[axis]
@@ -63,7 +64,7 @@ class TorchMaxPooling(Maximum, TorchPooling):
         super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
         if set(windows.sizes(self, "dilation", dilation, self.rank)) != {1}:
             raise ValueError(f"{self.described}: expected dilation=1, got {dilation!r}; another is not supported")
-        if return_indices:
+        if flag(self.described, "return_indices", return_indices):
             raise ValueError(f"{self.described}: return_indices is not supported; cache.index holds them after a forward")
 
 
@@ -94,10 +95,10 @@ class TorchAveragePooling(Average, TorchPooling):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                  count_include_pad: bool = True, divisor_override: int | None = None, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
+        self.divisor_override = optional(integer, self.described, "divisor_override", divisor_override)
         if divisor_override == 0:
             raise ValueError(f"{self.described}: expected a divisor_override other than 0")
-        self.count_include_pad = bool(count_include_pad)
-        self.divisor_override = divisor_override
+        self.count_include_pad = flag(self.described, "count_include_pad", count_include_pad)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         mean = super().forward(inputs)
