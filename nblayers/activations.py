@@ -20,6 +20,7 @@ import numpy as np
 
 import kernels
 from nblayers import config, serialization
+from nblayers.arguments import as_float, flag, number
 from nblayers.devices import array_module, get_device
 
 _ROWWISE = ("softmax", "log_softmax")
@@ -144,7 +145,8 @@ def _with(function: Callable[..., Any], **attributes: Any) -> Any:
 
 def _row_layout(x: Any, axis: int | Sequence[int], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     axes = list(np.atleast_1d(axis))
-    if not axes or any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
+    whole = all(isinstance(a, (int, np.integer)) for a in axes)
+    if not axes or not whole or any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):
         raise ValueError(f"{name}: expected axis to name axes of x, whose shape is {x.shape}, got {axis!r}")
     last = list(range(-len(axes), 0))
     moved_shape = np.moveaxis(x, axes, last).shape
@@ -197,9 +199,10 @@ def relu(x: Any, negative_slope: float = 0.0, max_value: float | None = None, th
 
     Source: document 001.02.relu.
     """
-    if max_value is not None and max_value < 0:
-        raise ValueError(f"relu: expected max_value to be None or not negative, got {max_value}")
-    return float(negative_slope), math.inf if max_value is None else float(max_value), float(threshold)
+    if max_value is not None and not as_float(max_value) >= 0:
+        raise ValueError(f"relu: expected max_value to be None or not negative, got {max_value!r}")
+    bound = math.inf if max_value is None else float(max_value)
+    return number("relu", "negative_slope", negative_slope), bound, number("relu", "threshold", threshold)
 
 
 @_elementwise
@@ -247,7 +250,7 @@ def selu(x: Any) -> Any:
 @_elementwise
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x above 0, alpha (eˣ − 1) below. Document 001.02.elu."""
-    return (float(alpha),)
+    return (number("elu", "alpha", alpha),)
 
 
 @_elementwise
@@ -259,7 +262,7 @@ def exponential(x: Any) -> Any:
 @_elementwise
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     """x from 0 on, negative_slope x below. Document 001.02.leaky_relu (the LeakyReLU layer's slope is 0.3)."""
-    return (float(negative_slope),)
+    return (number("leaky_relu", "negative_slope", negative_slope),)
 
 
 @_elementwise
@@ -286,7 +289,7 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
     Source: document 001.02.gelu; Hendrycks and Gimpel, 2016.
     """
-    return (bool(approximate),)
+    return (flag("gelu", "approximate", approximate),)
 
 
 @_elementwise

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from nblayers.arguments import as_float, flag, integer, number, optional, text
 from nblayers.models.progress import Progbar, resolve_verbose, say
 from nblayers.naming import NamesItself
 
@@ -103,6 +104,9 @@ class CallbackList(Callback):
         add_history, add_progbar: whether to add a History and a ProgbarLogger, if the list holds none.
         model: the model that the callbacks belong to.
         params: "verbose", "epochs", "steps", as the callbacks see them.
+
+    Raises:
+        TypeError: something that is no callback.
     """
 
     def __init__(self, callbacks: Any = None, add_history: bool = False, add_progbar: bool = False, model: Any = None,
@@ -122,7 +126,7 @@ class CallbackList(Callback):
 
     def append(self, callback: Callback) -> None:
         """Add one more callback."""
-        self.callbacks.append(callback)
+        self.callbacks.extend(_flat(callback))
         self._register(callback)
 
     def _register(self, callback: Any) -> None:
@@ -219,6 +223,8 @@ def _flat(callbacks: Any) -> list[Any]:
         return []
     if isinstance(callbacks, (list, tuple)):
         return [callback for item in callbacks for callback in _flat(item)]
+    if isinstance(callbacks, type) or not (hasattr(callbacks, "set_model") and hasattr(callbacks, "set_params")):
+        raise TypeError(f"expected callbacks to be a callback or a list of them, got {callbacks!r}")
     return [callbacks]
 
 
@@ -227,6 +233,10 @@ def _overrides(callback: Any, name: str) -> bool:
     names = [name] + ([name.replace("train_", "")] if "train_batch" in name else [])
     methods = [(getattr(callback, n, None), getattr(Callback, n)) for n in names]
     return any(method is not None and getattr(method, "__func__", None) is not idle for method, idle in methods)
+
+
+def _verbosity(who: str, verbose: Any) -> int:
+    return int(verbose) if isinstance(verbose, bool) else integer(who, "verbose", verbose, 0)
 
 
 class History(Callback):
@@ -335,9 +345,10 @@ class _Monitor(Callback):
             warnings.warn(f"{type(self).__name__}: expected mode to be 'auto', 'min' or 'max', got {mode!r}; taking 'auto'",
                           stacklevel=3)
             mode = "auto"
-        self.monitor, self.mode = monitor, mode
+        who = type(self).__name__
+        self.monitor, self.mode = text(who, "monitor", monitor), mode
         self.best = best
-        self.min_delta = abs(min_delta)
+        self.min_delta = abs(number(who, "min_delta", min_delta))
 
     def improves(self, value: float, reference: float | None) -> bool:
         """Whether `value` is better than the reference by more than `min_delta`; anything is better than None.
@@ -383,15 +394,20 @@ class EarlyStopping(_Monitor):
         baseline: waiting only starts afresh for values that are better than this too.
         restore_best_weights: give the model the weights of the best epoch at the end.
         start_from_epoch: epochs at the beginning that are not looked at.
+
+    Raises:
+        ValueError: an argument of another kind, or a negative number of epochs.
     """
 
     def __init__(self, monitor: str = "val_loss", min_delta: float = 0, patience: int = 0, verbose: int = 0,
                  mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
                  start_from_epoch: int = 0) -> None:
         super().__init__(monitor, mode, None, min_delta)
-        self.patience, self.verbose, self.baseline = patience, verbose, baseline
-        self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.patience = integer("EarlyStopping", "patience", patience, 0)
+        self.verbose = _verbosity("EarlyStopping", verbose)
+        self.baseline = optional(number, "EarlyStopping", "baseline", baseline, finite=False)
+        self.restore_best_weights = flag("EarlyStopping", "restore_best_weights", restore_best_weights)
+        self.start_from_epoch = integer("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best_weights: Any = None
 
@@ -444,16 +460,21 @@ class ModelCheckpoint(_Monitor):
         initial_value_threshold: a first best value.
 
     Raises:
-        ValueError: another ending of the path, or another `save_freq`.
+        ValueError: another ending of the path, another `save_freq`, or an argument of another kind.
     """
 
     def __init__(self, filepath: Any, monitor: str = "val_loss", verbose: int = 0, save_best_only: bool = False,
                  save_weights_only: bool = False, mode: str = "auto", save_freq: str | int = "epoch",
                  initial_value_threshold: float | None = None) -> None:
-        super().__init__(monitor, mode, initial_value_threshold)
+        threshold = optional(number, "ModelCheckpoint", "initial_value_threshold", initial_value_threshold, finite=False)
+        super().__init__(monitor, mode, threshold)
+        if not isinstance(filepath, (str, os.PathLike)):
+            raise ValueError(f"ModelCheckpoint: expected filepath to be a path, got {filepath!r}")
         self.filepath = os.fspath(filepath)
-        self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
-        if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
+        self.verbose = _verbosity("ModelCheckpoint", verbose)
+        self.save_best_only = flag("ModelCheckpoint", "save_best_only", save_best_only)
+        self.save_weights_only = flag("ModelCheckpoint", "save_weights_only", save_weights_only)
+        if save_freq != "epoch" and (isinstance(save_freq, str) or not as_float(save_freq) >= 1 or as_float(save_freq) % 1):
             raise ValueError(f"ModelCheckpoint: expected save_freq to be 'epoch' or a number of batches, got {save_freq!r}")
         endings = (".npz", ".h5") if save_weights_only else (".keras",)
         if not self.filepath.endswith(endings):

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import number
+
 _FLOATS = ("float32", "float64")
 _UNSET: Any = object()
 
@@ -76,8 +78,12 @@ def epsilon() -> float:
 
 
 def set_epsilon(value: float) -> None:
-    """Set the small number returned by `epsilon`."""
-    _epsilon.set(float(value))
+    """Set the small number returned by `epsilon`.
+
+    Raises:
+        ValueError: not a finite number above 0.
+    """
+    _epsilon.set(number("set_epsilon", "value", value, 0, open="("))
 
 
 def image_data_format() -> str:

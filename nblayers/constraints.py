@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.arguments import axes, number, optional
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names, serialize
 
@@ -45,11 +46,17 @@ class MinMaxNorm(Constraint):
         rate: 1 sets the norm to the bound at once, a smaller one goes only so far of the way.
         axis: the axes that one norm is taken over: 0 for the matrix (in, out) of Dense, [0, 1, 2] for the kernel of Conv2D.
 
+    Raises:
+        ValueError: a bound that is negative, the upper one below the lower, a rate outside [0, 1], an axis that is no integer.
+
     Source: document 001.05.MinMaxNorm.
     """
 
     def __init__(self, min_value: float = 0.0, max_value: float = 1.0, rate: float = 1.0, axis: Axis = 0) -> None:
-        self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
+        self.min_value = number("MinMaxNorm", "min_value", min_value, 0)
+        self.max_value = number("MinMaxNorm", "max_value", max_value, self.min_value, finite=False)
+        self.rate = number("MinMaxNorm", "rate", rate, 0, 1)
+        self.axis = optional(axes, "MinMaxNorm", "axis", axis)
 
     def __call__(self, w: Any) -> Any:
         n = _norm(w, self.axis)                                                                             # (1)
@@ -67,7 +74,8 @@ class MaxNorm(Constraint):
     """
 
     def __init__(self, max_value: float = 2, axis: Axis = 0) -> None:
-        self.max_value, self.axis = max_value, axis
+        self.max_value = number("MaxNorm", "max_value", max_value, 0, finite=False)
+        self.axis = optional(axes, "MaxNorm", "axis", axis)
 
     def __call__(self, w: Any) -> Any:
         n = _norm(w, self.axis)
@@ -81,7 +89,7 @@ class UnitNorm(Constraint):
     """Gives the weights of each unit the norm 1: w / (n + 1e-7). Document 001.05.UnitNorm."""
 
     def __init__(self, axis: Axis = 0) -> None:
-        self.axis = axis
+        self.axis = optional(axes, "UnitNorm", "axis", axis)
 
     def __call__(self, w: Any) -> Any:
         return w / (_norm(w, self.axis) + config.epsilon())

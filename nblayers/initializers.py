@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.arguments import axes, choice, number, optional
+from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
 from nblayers.random import SeedGenerator, generator_of
 from nblayers.serialization import deserialize_keras_object, lookup, names, serialize
@@ -55,6 +57,7 @@ class Constant(Initializer):
     """W = value, a number or an array that broadcasts to the shape. Document 001.03.Constant."""
 
     def __init__(self, value: Any = 0.0) -> None:
+        as_numbers(value, "Constant", "value")
         self.value = value
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
@@ -76,7 +79,7 @@ class Identity(Initializer):
     """
 
     def __init__(self, gain: float = 1.0) -> None:
-        self.gain = gain
+        self.gain = number("Identity", "gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
         if len(shape) != 2:
@@ -122,7 +125,8 @@ class RandomNormal(RandomInitializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, stddev
+        self.mean = number(type(self).__name__, "mean", mean)
+        self.stddev = number(type(self).__name__, "stddev", stddev, 0)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return generator.normal(self.mean, self.stddev, shape)
@@ -138,7 +142,8 @@ class TruncatedNormal(RandomInitializer):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Seed = None) -> None:
         super().__init__(seed)
-        self.mean, self.stddev = mean, stddev
+        self.mean = number(type(self).__name__, "mean", mean)
+        self.stddev = number(type(self).__name__, "stddev", stddev, 0)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return self.mean + self.stddev * _truncated_normal(generator, shape)
@@ -152,7 +157,8 @@ class RandomUniform(RandomInitializer):
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Seed = None) -> None:
         super().__init__(seed)
-        self.minval, self.maxval = minval, maxval
+        self.minval = number("RandomUniform", "minval", minval)
+        self.maxval = number("RandomUniform", "maxval", maxval, self.minval)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         return generator.uniform(self.minval, self.maxval, shape)
@@ -188,15 +194,13 @@ class VarianceScaling(RandomInitializer):
     def __init__(self, scale: float = 1.0, mode: str = "fan_in", distribution: str = "truncated_normal", seed: Seed = None,
                  input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None) -> None:
         super().__init__(seed)
-        distribution = "truncated_normal" if distribution.lower() == "normal" else distribution.lower()
-        if scale <= 0:
-            raise ValueError(f"VarianceScaling: expected a positive scale, got {scale}")
-        if mode not in self._MODES:
-            raise ValueError(f"VarianceScaling: expected mode to be one of {self._MODES}, got {mode!r}")
-        if distribution not in self._DISTRIBUTIONS:
-            raise ValueError(f"VarianceScaling: expected distribution to be one of {self._DISTRIBUTIONS}, got {distribution!r}")
-        self.scale, self.mode, self.distribution = scale, mode, distribution
-        self.input_axes, self.output_axes = input_axes, output_axes
+        who, distribution = type(self).__name__, distribution.lower() if isinstance(distribution, str) else distribution
+        self.scale = number(who, "scale", scale, 0, open="(")
+        self.mode = choice(who, "mode", mode, self._MODES)
+        self.distribution = choice(who, "distribution", "truncated_normal" if distribution == "normal" else distribution,
+                                   self._DISTRIBUTIONS)
+        self.input_axes = optional(axes, who, "input_axes", input_axes)
+        self.output_axes = optional(axes, who, "output_axes", output_axes)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
@@ -279,7 +283,7 @@ class Orthogonal(RandomInitializer):
 
     def __init__(self, gain: float = 1.0, seed: Seed = None) -> None:
         super().__init__(seed)
-        self.gain = gain
+        self.gain = number("Orthogonal", "gain", gain)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) < 2:

@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 
 from nblayers import config, serialization
+from nblayers.arguments import choice, flag, function, integer, number, optional, text
+from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
@@ -60,11 +62,8 @@ class Loss(NamesItself):
         if name is None:
             from nblayers.layers.base import auto_name
             name = auto_name(type(self).__name__)
-        self.name = name
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"{self.described}: expected reduction to be one of {', '.join(map(repr, REDUCTIONS))}, "
-                             f"got {reduction!r}")
-        self.reduction = reduction
+        self.name = text(type(self).__name__, "name", name)
+        self.reduction = choice(self.described, "reduction", reduction, REDUCTIONS)
         self.dtype = None if dtype is None else config.float_dtype(dtype, self.described)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -114,7 +113,8 @@ class Loss(NamesItself):
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions as arrays of one dtype and rank."""
         p = _predictions(y_pred, self)
-        return same_rank(array_module_of(p).asarray(y_true, p.dtype), p)
+        t = as_numbers(y_true, self.described, "y_true")
+        return same_rank(array_module_of(p).asarray(t, p.dtype), p)
 
     def forward(self, t: Any, p: Any) -> tuple[Any, Any]:
         """The values v, and whatever `backward` needs."""
@@ -178,7 +178,7 @@ class Loss(NamesItself):
 
     def _fitted(self, weights: Any, values: Any, what: str) -> Any:
         """One weight for each sample, or for each value."""
-        w = array_module_of(values).asarray(weights, values.dtype)
+        w = array_module_of(values).asarray(as_numbers(weights, self.described, what), values.dtype)
         given = w.shape
         if w.ndim == values.ndim + 1 and given[-1] == 1:
             w = w[..., 0]
@@ -227,7 +227,7 @@ class LossFunctionWrapper(Loss):
     def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None,
                  dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
-        self.fn = fn
+        self.fn = function(self.described, "fn", fn)
         self.options = kwargs
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -255,14 +255,16 @@ def array_module_of(array: Any) -> ModuleType:
 
 
 def _predictions(y_pred: Any, loss: Loss) -> Any:
-    """y_pred as a floating array."""
-    array = y_pred if hasattr(y_pred, "dtype") else np.asarray(y_pred)
-    kind = array.dtype.kind
-    if kind == "f" and loss.dtype is None:
+    """y_pred as an array of the dtype to compute in."""
+    p = as_numbers(y_pred, loss.described, "y_pred")
+    return at_least_floatx(p) if loss.dtype is None else p.astype(loss.dtype, copy=False)
+
+
+def at_least_floatx(array: Any) -> Any:
+    """The array to compute with: half precision, integers and truth values as `floatx`, where they would overflow or wrap."""
+    if array.dtype.kind == "f" and array.dtype.itemsize >= 4:
         return array
-    if kind not in "fiub":
-        raise TypeError(f"{loss.described}: expected y_pred to hold numbers, got dtype {array.dtype}")
-    return array.astype(loss.dtype or config.floatx(), copy=False)
+    return array.astype(config.floatx())
 
 
 def same_rank(t: Any, p: Any) -> tuple[Any, Any]:
@@ -297,13 +299,9 @@ class _CrossEntropy(_Elementwise):
     def __init__(self, from_logits: bool, label_smoothing: float, axis: int, reduction: str | None, name: str | None,
                  dtype: Any) -> None:
         super().__init__(name, reduction, dtype)
-        if isinstance(axis, bool) or not isinstance(axis, int):
-            raise ValueError(f"{self.described}: expected axis to be an int, got {axis!r}")
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{self.described}: expected label_smoothing in [0, 1], got {label_smoothing!r}")
-        self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
-        self.axis = axis
+        self.from_logits = flag(self.described, "from_logits", from_logits)
+        self.label_smoothing = number(self.described, "label_smoothing", label_smoothing, 0, 1)
+        self.axis = integer(self.described, "axis", axis)
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         t, p = super().prepare(y_true, y_pred)
@@ -331,6 +329,22 @@ def _clipped(p: Any) -> Any:
     """q = clip(p) to [epsilon, 1 - epsilon]: the logarithm stays finite, and where q is not p nothing flows back."""
     epsilon = config.epsilon()
     return p.clip(epsilon, 1 - epsilon)
+
+
+def _nan_in(values: Any) -> bool:
+    return bool(array_module_of(values).isnan(values).any())
+
+
+def _at_the_limit(x: Any, axis: int) -> Any:
+    """Logits with a row in which one is infinite replaced by others of the same softmax: 0 there, -inf elsewhere."""
+    xp = array_module_of(x)
+    infinite = x == np.inf
+    return xp.where(infinite.any(axis=axis, keepdims=True), xp.where(infinite, 0, -np.inf).astype(x.dtype), x)
+
+
+def _times(t: Any, x: Any) -> Any:
+    """t x, 0 where t is 0 also for an infinite x; NaN stays NaN."""
+    return array_module_of(x).where((t == 0) & (x == x), 0, t * x)
 
 
 def _mean(terms: Any, axis: int) -> Any:
@@ -402,6 +416,8 @@ class BinaryCrossentropy(_CrossEntropy):
         v_i = \frac1D \sum_d (\max(x, 0) - x t + \log(1 + e^{-|x|}))                (4)
         dx = dv_i \frac1D (\sigma(x) - t)                                           (5)
 
+    An infinite logit counts as the limit: certainty costs 0 where it is right.
+
     Arguments:
         from_logits: whether the predictions are logits.
         label_smoothing: s in [0, 1]: t becomes (1 - s) t + s/2.
@@ -436,9 +452,14 @@ class BinaryCrossentropy(_CrossEntropy):
         e = xp.abs(x)
         xp.exp(xp.negative(e, out=e), out=e)                                        # e^{-|x|}
         terms = xp.maximum(x, 0)
-        terms -= x * t
-        terms += xp.log1p(e)
-        return _mean(terms, self.axis), (t, x, e, None)                             # (4)
+        with np.errstate(invalid="ignore"):
+            terms -= x * t
+            terms += xp.log1p(e)
+            values = _mean(terms, self.axis)                                        # (4)
+            if _nan_in(values):
+                terms = _times(xp.where(x >= 0, 1 - t, t), xp.abs(x)) + xp.log1p(e)
+                values = _mean(terms, self.axis)                                    # (4), max(x, 0) - x t in one product
+        return values, (t, x, e, None)
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         t, p, q, one_less_q = record
@@ -478,10 +499,12 @@ class CategoricalCrossentropy(_CrossEntropy):
         v = \sum_k t_k (\log \sum_j e^{x_j} - x_k)                                  (6)
         dx_k = dv (p_k \sum_j t_j - t_k)                                            (7)
 
+    An infinite logit counts as the limit: a class of logit -inf is impossible, and costs nothing where t_k is 0.
+
     Arguments:
         from_logits: whether the predictions are logits.
-        label_smoothing: s in [0, 1]: t becomes (1 - s) t + s/K. (K is the length of the last axis, whatever `axis` is, as in
-            Keras.)
+        label_smoothing: s in [0, 1]: t becomes (1 - s) t + s/K. (Keras divides by the length of the last axis, whatever `axis`
+            is.)
         axis: the axis of the classes.
         reduction, name, dtype: see `Loss`.
 
@@ -502,21 +525,34 @@ class CategoricalCrossentropy(_CrossEntropy):
                           "binary_crossentropy is meant for one output unit", stacklevel=4)
         xp, axis = array_module_of(p), self.axis
         if self.label_smoothing:
-            t = t * (1 - self.label_smoothing) + self.label_smoothing / t.shape[-1]
+            t = t * (1 - self.label_smoothing) + self.label_smoothing / t.shape[axis]
         if self.from_logits:
-            log_p = p - p.max(axis=axis, keepdims=True)
-            e = xp.exp(log_p)
-            total = e.sum(axis=axis, keepdims=True)
-            e /= total                                                              # softmax
-            log_p -= xp.log(total)
-            log_p *= t
-            return -log_p.sum(axis=axis), (t, e, None, None)                        # (6)
+            return self._from_logits(t, p)
         total = p.sum(axis=axis, keepdims=True)
         o = p / total                                                               # (1)
         q = _clipped(o)                                                             # (2)
         terms = xp.log(q)
         terms *= t
         return -terms.sum(axis=axis), (t, o, q, total)                              # (3)
+
+    def _from_logits(self, t: Any, x: Any) -> tuple[Any, Any]:
+        with np.errstate(invalid="ignore"):
+            log_p, p = self._softmax(x)
+            values = -(log_p * t).sum(axis=self.axis)                               # (6)
+            if _nan_in(values):
+                log_p, p = self._softmax(_at_the_limit(x, self.axis))
+                values = -_times(t, log_p).sum(axis=self.axis)                      # (6)
+        return values, (t, p, None, None)
+
+    def _softmax(self, x: Any) -> tuple[Any, Any]:
+        """log p and p."""
+        xp = array_module_of(x)
+        log_p = x - x.max(axis=self.axis, keepdims=True)
+        p = xp.exp(log_p)
+        total = p.sum(axis=self.axis, keepdims=True)
+        p /= total
+        log_p -= xp.log(total)
+        return log_p, p
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         t, o, q, total = record
@@ -551,6 +587,8 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         v = \log \sum_j e^{x_j} - x_k                                               (5)
         dx_j = dv (p_j - [j = k])                                                   (6)
 
+    An infinite logit counts as the limit.
+
     Arguments:
         from_logits: whether the predictions are logits.
         ignore_class: a class (often -1 or 0) whose samples count for nothing, in a mean neither.
@@ -567,7 +605,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
                  reduction: str | None = "sum_over_batch_size", axis: int = -1,
                  name: str | None = "sparse_categorical_crossentropy", dtype: Any = None) -> None:
         super().__init__(from_logits, 0.0, axis, reduction, name, dtype)
-        self.ignore_class = ignore_class
+        self.ignore_class = optional(integer, self.described, "ignore_class", ignore_class)
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """The classes as integers; the predictions with their classes on the last axis."""
@@ -575,7 +613,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         self.check_axis(p)
         if self.axis not in (-1, p.ndim - 1):
             p = array_module_of(p).moveaxis(p, self.axis, -1)
-        t = array_module_of(p).asarray(y_true)
+        t = array_module_of(p).asarray(as_numbers(y_true, self.described, "y_true"))
         given = t.shape
         if t.ndim == p.ndim and given[self.axis] == 1:
             t = t.squeeze(self.axis)
@@ -611,12 +649,11 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         at = xp.arange(0, p.size, p.shape[-1])
         at += k.ravel() if valid is None else xp.where(valid, k, 0).ravel()         # where k stands in the flat rows
         if self.from_logits:
-            e = rows - rows.max(axis=-1, keepdims=True)
-            values = -e.ravel()[at]
-            xp.exp(e, out=e)
-            total = e.sum(axis=-1)
-            values += xp.log(total)                                                 # (5)
-            record: Any = (p.shape, at, e, total)
+            with np.errstate(invalid="ignore"):
+                values, *kept = self._from_logits(rows, at)
+                if _nan_in(values):
+                    values, *kept = self._from_logits(_at_the_limit(rows, -1), at)
+            record: Any = (p.shape, at, *kept)
         else:
             total = rows.sum(axis=-1)
             o = rows.ravel()[at] / total                                            # (1)
@@ -625,6 +662,16 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
             record = (p.shape, at, q == o, total, q)
         values = values.reshape(k.shape)
         return values if valid is None else xp.where(valid, values, 0), record
+
+    def _from_logits(self, x: Any, at: Any) -> tuple[Any, Any, Any]:
+        """The values, and e^x and its sum in each row (both for x less the row's largest)."""
+        xp = array_module_of(x)
+        e = x - x.max(axis=-1, keepdims=True)
+        values = -e.ravel()[at]
+        xp.exp(e, out=e)
+        total = e.sum(axis=-1)
+        values += xp.log(total)                                                     # (5)
+        return values, e, total
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         shape, at, *kept = record

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from nblayers import config, losses, serialization
-from nblayers.losses import array_module_of, same_rank
+from nblayers.arguments import function, number, text
+from nblayers.arrays import as_numbers
+from nblayers.losses import array_module_of, at_least_floatx, same_rank
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
@@ -31,7 +33,7 @@ class Metric(NamesItself):
         if name is None:
             from nblayers.layers.base import auto_name
             name = auto_name(type(self).__name__)
-        self.name = name
+        self.name = text(type(self).__name__, "name", name)
         self.dtype = config.float_dtype(dtype, self.described)
 
     @property
@@ -92,8 +94,9 @@ class Mean(Metric):
         Raises:
             ValueError: weights that do not fit the values.
         """
-        if not hasattr(values, "dtype"):
-            values = np.asarray(values, self.dtype)
+        values = as_numbers(values, self.described, "values")
+        if values.dtype != bool:
+            values = at_least_floatx(values)
         if sample_weight is not None:
             return self._update_weighted(values, sample_weight)
         samples = values.shape[0] if values.ndim else 1
@@ -104,9 +107,9 @@ class Mean(Metric):
         self.count += samples                                                                                       # (2)
 
     def _update_weighted(self, values: Any, sample_weight: Any) -> None:
-        xp = array_module_of(values)
-        w = xp.asarray(sample_weight, self.dtype)
-        values, w = same_rank(values.astype(self.dtype, copy=False), w)
+        xp, values = array_module_of(values), at_least_floatx(values)
+        w = xp.asarray(as_numbers(sample_weight, self.described, "sample_weight"), values.dtype)
+        values, w = same_rank(values, w)
         if values.ndim > w.ndim:
             values = values.mean(axis=tuple(range(w.ndim, values.ndim)))
         try:
@@ -134,7 +137,7 @@ class MeanMetricWrapper(Mean):
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
         super().__init__(name or getattr(fn, "__name__", None), dtype)
-        self.fn = fn
+        self.fn = function(self.described, "fn", fn)
         self.options = kwargs
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:    # type: ignore[override]
@@ -161,15 +164,15 @@ class MeanMetricWrapper(Mean):
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:
-    """Where the prediction equals the target (in the dtype of the prediction)."""
+    """Where the prediction equals the target (in the dtype of the prediction, if that has fractions)."""
     t, p = _pair(y_true, y_pred, "accuracy")
-    return t.astype(p.dtype, copy=False) == p
+    return (t.astype(p.dtype, copy=False) if p.dtype.kind == "f" else t) == p
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """Where the prediction lies above the threshold and the target is 1, or not above it and the target is 0."""
     t, p = _pair(y_true, y_pred, "binary_accuracy")
-    return (p > threshold) == t
+    return (at_least_floatx(p) > number("binary_accuracy", "threshold", threshold)) == t
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
@@ -180,8 +183,8 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """Where the largest prediction is that of the target, a class; along the last axis."""
-    p = y_pred if hasattr(y_pred, "dtype") else np.asarray(y_pred)
-    t = array_module_of(p).asarray(y_true)
+    p = as_numbers(y_pred, "sparse_categorical_accuracy", "y_pred")
+    t = array_module_of(p).asarray(as_numbers(y_true, "sparse_categorical_accuracy", "y_true"))
     if t.ndim == p.ndim and t.shape[-1] == 1:
         t = t[..., 0]
     if t.shape != p.shape[:-1]:
@@ -192,8 +195,8 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def _pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
     """Both as arrays of one shape; as in Keras a last axis of length 1 that only one of them has counts for nothing."""
-    p = y_pred if hasattr(y_pred, "dtype") else np.asarray(y_pred)
-    t, p = same_rank(array_module_of(p).asarray(y_true), p)
+    p = as_numbers(y_pred, who, "y_pred")
+    t, p = same_rank(array_module_of(p).asarray(as_numbers(y_true, who, "y_true")), p)
     if t.shape != p.shape:
         raise ValueError(f"{who}: expected y_true in the shape of y_pred {np.shape(y_pred)}, got {np.shape(y_true)}")
     return t, p
@@ -214,7 +217,8 @@ class BinaryAccuracy(MeanMetricWrapper):
     """
 
     def __init__(self, name: str | None = "binary_accuracy", dtype: Any = None, threshold: float = 0.5) -> None:
-        super().__init__(binary_accuracy, name, dtype, threshold=threshold)
+        super().__init__(binary_accuracy, name, dtype)
+        self.options = {"threshold": number(self.described, "threshold", threshold)}
 
 
 class CategoricalAccuracy(MeanMetricWrapper):
@@ -257,7 +261,8 @@ class RootMeanSquaredError(MeanMetricWrapper):
 
 def _squared_error(y_true: Any, y_pred: Any) -> Any:
     t, p = _pair(y_true, y_pred, "root_mean_squared_error")
-    return (p - t) ** 2
+    p = at_least_floatx(p)
+    return (p - t.astype(p.dtype, copy=False)) ** 2
 
 
 class BinaryCrossentropy(MeanMetricWrapper):
@@ -265,7 +270,9 @@ class BinaryCrossentropy(MeanMetricWrapper):
 
     def __init__(self, name: str | None = "binary_crossentropy", dtype: Any = None, from_logits: bool = False,
                  label_smoothing: float = 0) -> None:
-        super().__init__(losses.binary_crossentropy, name, dtype, from_logits=from_logits, label_smoothing=label_smoothing)
+        loss = losses.BinaryCrossentropy(from_logits, label_smoothing)
+        super().__init__(losses.binary_crossentropy, name, dtype, from_logits=loss.from_logits,
+                         label_smoothing=loss.label_smoothing)
 
 
 class CategoricalCrossentropy(MeanMetricWrapper):
@@ -273,8 +280,9 @@ class CategoricalCrossentropy(MeanMetricWrapper):
 
     def __init__(self, name: str | None = "categorical_crossentropy", dtype: Any = None, from_logits: bool = False,
                  label_smoothing: float = 0, axis: int = -1) -> None:
-        super().__init__(losses.categorical_crossentropy, name, dtype, from_logits=from_logits,
-                         label_smoothing=label_smoothing, axis=axis)
+        loss = losses.CategoricalCrossentropy(from_logits, label_smoothing, axis)
+        super().__init__(losses.categorical_crossentropy, name, dtype, from_logits=loss.from_logits,
+                         label_smoothing=loss.label_smoothing, axis=loss.axis)
 
 
 class SparseCategoricalCrossentropy(MeanMetricWrapper):
@@ -285,8 +293,9 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
 
     def __init__(self, name: str | None = "sparse_categorical_crossentropy", dtype: Any = None, from_logits: bool = False,
                  ignore_class: int | None = None, axis: int = -1) -> None:
-        super().__init__(losses.sparse_categorical_crossentropy, name, dtype, from_logits=from_logits,
-                         ignore_class=ignore_class, axis=axis)
+        loss = losses.SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis)
+        super().__init__(losses.sparse_categorical_crossentropy, name, dtype, from_logits=loss.from_logits,
+                         ignore_class=loss.ignore_class, axis=loss.axis)
 
 
 _OBJECTS = names(

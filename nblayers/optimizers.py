@@ -16,6 +16,7 @@ import numpy as np
 
 import kernels
 from nblayers import config, serialization
+from nblayers.arguments import as_float, flag, integer, number, optional, text
 from nblayers.devices import get_device, to_numpy
 from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
@@ -61,7 +62,7 @@ class Optimizer(NamesItself):
         if name is None:
             from nblayers.layers.base import auto_name
             name = auto_name(type(self).__name__)
-        self.name = name
+        self.name = text(type(self).__name__, "name", name)
         unsupported = {"use_ema": use_ema, "loss_scale_factor": loss_scale_factor,
                        "gradient_accumulation_steps": gradient_accumulation_steps}
         for argument, value in unsupported.items():
@@ -76,9 +77,12 @@ class Optimizer(NamesItself):
             warnings.warn(f"{self.described}: decay is ignored, as in Keras 3: pass a schedule as learning_rate", stacklevel=3)
         if legacy:
             raise TypeError(f"{self.described}: unknown argument {', '.join(map(repr, legacy))}")
-        self.weight_decay = weight_decay
-        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
-        self.ema_momentum, self.ema_overwrite_frequency = ema_momentum, ema_overwrite_frequency
+        self.weight_decay = optional(number, self.described, "weight_decay", weight_decay, 0)
+        self.clipnorm = optional(number, self.described, "clipnorm", clipnorm, 0, finite=False)
+        self.clipvalue = optional(number, self.described, "clipvalue", clipvalue, 0, finite=False)
+        self.global_clipnorm = optional(number, self.described, "global_clipnorm", global_clipnorm, 0, finite=False)
+        self.ema_momentum = number(self.described, "ema_momentum", ema_momentum, 0, 1)
+        self.ema_overwrite_frequency = optional(integer, self.described, "ema_overwrite_frequency", ema_overwrite_frequency, 1)
         self.iterations = 0
         self._slots: dict[Parameter, _Slot] = {}
         self._undecayed: tuple[list[Parameter], str] = ([], "")
@@ -94,15 +98,16 @@ class Optimizer(NamesItself):
         rate = self._learning_rate
         if not callable(rate):
             return rate
-        return float(rate(self.iterations) if self._takes_step else rate())
+        value = rate(self.iterations) if self._takes_step else rate()
+        return number(self.described, "what the schedule gives as learning_rate", value)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         if callable(value):
             self._takes_step = bool(inspect.signature(value).parameters)
-        elif isinstance(value, bool) or np.ndim(value) != 0 or not np.issubdtype(np.asarray(value).dtype, np.number):
+        elif not math.isfinite(as_float(value)):
             raise ValueError(f"{self.described}: expected learning_rate to be a number or a schedule, got {value!r}")
-        self._learning_rate = value if callable(value) else float(value)
+        self._learning_rate = value if callable(value) else as_float(value)
 
     lr = learning_rate
 
@@ -300,13 +305,19 @@ def _penalised(parameter: Parameter) -> Any:
 
 
 def clip_by_value(parameters: Iterable[Parameter], bound: float) -> None:
-    """Bring every element of the gradients into [-bound, bound], in place."""
+    """Bring every element of the gradients into [-bound, bound], in place.
+
+    Raises:
+        ValueError: a bound that is no number, or negative; so in the other two.
+    """
+    bound = number("clip_by_value", "bound", bound, 0, finite=False)
     for parameter in parameters:
         parameter.grad.clip(-bound, bound, out=parameter.grad)
 
 
 def clip_by_norm(parameters: Iterable[Parameter], bound: float, device: str | None = None) -> None:
     """Shrink each gradient whose norm is over `bound` to that norm, in place."""
+    bound = number("clip_by_norm", "bound", bound, 0, finite=False)
     for parameter in parameters:
         room = _room([parameter], device)
         parameter.grad *= _factor(math.sqrt(_squared_norm(room, parameter.grad.ravel())), bound)
@@ -317,6 +328,7 @@ def clip_by_global_norm(parameters: Iterable[Parameter], bound: float, device: s
 
     A norm that is infinite or NaN makes every gradient NaN, as in Keras.
     """
+    bound = number("clip_by_global_norm", "bound", bound, 0, finite=False)
     parameters = list(parameters)
     room = _room(parameters, device)
     total = sum(_squared_norm(room, parameter.grad.ravel()) for parameter in parameters)
@@ -369,8 +381,8 @@ class SGD(Optimizer):
 
     def __init__(self, learning_rate: Any = 0.01, momentum: float = 0.0, nesterov: bool = False, **options: Any) -> None:
         super().__init__(learning_rate, **options)
-        self.momentum = _fraction(self, "momentum", momentum, 0, 1)
-        self.nesterov = bool(nesterov)
+        self.momentum = number(self.described, "momentum", momentum, 0, 1)
+        self.nesterov = flag(self.described, "nesterov", nesterov)
 
     def uses(self, state_name: str) -> bool:
         return self.momentum != 0
@@ -414,10 +426,10 @@ class RMSprop(Optimizer):
     def __init__(self, learning_rate: Any = 0.001, rho: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-7,
                  centered: bool = False, **options: Any) -> None:
         super().__init__(learning_rate, **options)
-        self.rho = _fraction(self, "rho", rho, 0, 1)
-        self.momentum = _fraction(self, "momentum", momentum, 0, 1)
-        self.epsilon = float(epsilon)
-        self.centered = bool(centered)
+        self.rho = number(self.described, "rho", rho, 0, 1)
+        self.momentum = number(self.described, "momentum", momentum, 0, 1)
+        self.epsilon = number(self.described, "epsilon", epsilon, 0)
+        self.centered = flag(self.described, "centered", centered)
 
     def uses(self, state_name: str) -> bool:
         return {"momentum": self.momentum > 0, "average_gradient": self.centered}.get(state_name, True)
@@ -458,10 +470,10 @@ class Adam(Optimizer):
     def __init__(self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
                  amsgrad: bool = False, **options: Any) -> None:
         super().__init__(learning_rate, **options)
-        self.beta_1 = _fraction(self, "beta_1", beta_1, 0, 1, below=True)
-        self.beta_2 = _fraction(self, "beta_2", beta_2, 0, 1, below=True)
-        self.epsilon = float(epsilon)
-        self.amsgrad = bool(amsgrad)
+        self.beta_1 = number(self.described, "beta_1", beta_1, 0, 1, ")")
+        self.beta_2 = number(self.described, "beta_2", beta_2, 0, 1, ")")
+        self.epsilon = number(self.described, "epsilon", epsilon, 0)
+        self.amsgrad = flag(self.described, "amsgrad", amsgrad)
 
     def uses(self, state_name: str) -> bool:
         return self.amsgrad or state_name != "velocity_hat"
@@ -476,12 +488,6 @@ class Adam(Optimizer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon,
                 "amsgrad": self.amsgrad}
-
-
-def _fraction(optimizer: Optimizer, argument: str, value: float, low: float, high: float, below: bool = False) -> float:
-    if not (low <= value <= high) or (below and value == high):
-        raise ValueError(f"{optimizer.described}: expected {argument} in [{low}, {high}{')' if below else ']'}, got {value!r}")
-    return float(value)
 
 
 _OBJECTS = names(SGD, RMSprop, Adam)

@@ -1,12 +1,11 @@
 """Penalties on weights or outputs, each with its gradient (document 001, section 4)."""
-import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nblayers import config
+from nblayers.arguments import choice, number
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names, serialize
 
@@ -61,8 +60,8 @@ class L1L2(Regularizer):
     """
 
     def __init__(self, l1: float | None = 0.0, l2: float | None = 0.0) -> None:
-        self.l1 = _factor(0.0 if l1 is None else l1, "l1", type(self).__name__)
-        self.l2 = _factor(0.0 if l2 is None else l2, "l2", type(self).__name__)
+        self.l1 = number(type(self).__name__, "l1", 0.0 if l1 is None else l1, 0)
+        self.l2 = number(type(self).__name__, "l2", 0.0 if l2 is None else l2, 0)
 
     def __call__(self, w: Any) -> float:
         w = _array(w)
@@ -128,10 +127,8 @@ class OrthogonalRegularizer(Regularizer):
     """
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = _factor(factor, "factor", "OrthogonalRegularizer")
-        if mode not in ("rows", "columns"):
-            raise ValueError(f"OrthogonalRegularizer: expected mode to be 'rows' or 'columns', got {mode!r}")
-        self.mode = mode
+        self.factor = number("OrthogonalRegularizer", "factor", factor, 0)
+        self.mode = choice("OrthogonalRegularizer", "mode", mode, ("rows", "columns"))
 
     def __call__(self, w: Any) -> float:
         u, _ = self._unit_rows(w)
@@ -167,12 +164,6 @@ class OrthogonalRegularizer(Regularizer):
 
     def get_config(self) -> dict[str, Any]:
         return {"factor": self.factor, "mode": self.mode}
-
-
-def _factor(value: Any, name: str, who: str) -> float:
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{who}: expected {name} to be a finite number that is not negative, got {value!r}")
-    return float(value)
 
 
 def _array(w: Any) -> Any:

@@ -200,7 +200,7 @@ def test_default_dtype():
 @pytest.mark.parametrize("wrong, message", [
     (lambda: Identity()((2, 3, 4)), r"Identity: expected the shape of a matrix, got \(2, 3, 4\)"),
     (lambda: Orthogonal()((3,)), r"Orthogonal: expected a shape of at least two axes, got \(3,\)"),
-    (lambda: VarianceScaling(scale=0), "VarianceScaling: expected a positive scale, got 0"),
+    (lambda: VarianceScaling(scale=0), "VarianceScaling: expected scale to be a finite number above 0, got 0"),
     (lambda: VarianceScaling(mode="fan"), r"VarianceScaling: expected mode to be one of .*fan_avg.*, got 'fan'"),
     (lambda: VarianceScaling(distribution="beta"), r"VarianceScaling: expected distribution to be one of .*, got 'beta'"),
     (lambda: initializers.HeNormal(seed="x"), "expected a seed that is an integer or a SeedGenerator, got 'x'"),

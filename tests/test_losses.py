@@ -68,9 +68,9 @@ CASES = [
     (CategoricalCrossentropy, {}, fraction, (5, 4), fraction, (5, 4)),                  # neither sums to 1
     (CategoricalCrossentropy, {"label_smoothing": 0.3}, one_hot, (5, 4), softmax, (5, 4)),
     (CategoricalCrossentropy, {"axis": 1}, one_hot, (5, 4, 2), fraction, (5, 4, 2)),
-    (CategoricalCrossentropy, {"axis": 1, "label_smoothing": 0.3}, one_hot, (5, 4, 2), fraction, (5, 4, 2)),
+    (CategoricalCrossentropy, {"axis": 1, "label_smoothing": 0.3}, one_hot, (5, 4, 4), fraction, (5, 4, 4)),
     (CategoricalCrossentropy, {"from_logits": True}, one_hot, (5, 4), real, (5, 4)),
-    (CategoricalCrossentropy, {"from_logits": True, "axis": 1, "label_smoothing": 0.1}, fraction, (5, 4, 2), real, (5, 4, 2)),
+    (CategoricalCrossentropy, {"from_logits": True, "axis": 1, "label_smoothing": 0.1}, fraction, (5, 4, 4), real, (5, 4, 4)),
     (SparseCategoricalCrossentropy, {}, classes, (5,), softmax, (5, 3)),
     (SparseCategoricalCrossentropy, {}, classes, (5, 1), fraction, (5, 3)),
     (SparseCategoricalCrossentropy, {}, classes, (5, 2), softmax, (5, 2, 3)),
@@ -287,6 +287,105 @@ def test_dtype_of_the_computation():
     p = np.array([[0.3, 0.7]], "float32")
     value, dp = CategoricalCrossentropy(dtype="float64").value_and_gradient([[0, 1]], p)
     assert dp.dtype == "float32" and value == -np.log(np.float64(p[0, 1]) / np.float64(p.sum(dtype="float64")))
+
+
+@pytest.mark.parametrize("from_logits", [False, True])
+@pytest.mark.parametrize("axis", [1, 2, -2])
+def test_smoothing_counts_the_classes_of_its_axis(from_logits, axis, rng):
+    t, p = rng.uniform(size=(2, 3, 4, 5)), rng.uniform(size=(2, 3, 4, 5))
+    options = dict(from_logits=from_logits, label_smoothing=0.5, reduction=None)
+    value, dp = CategoricalCrossentropy(axis=axis, **options).value_and_gradient(t, p)
+    last, dlast = CategoricalCrossentropy(**options).value_and_gradient(np.moveaxis(t, axis, -1), np.moveaxis(p, axis, -1))
+    np.testing.assert_allclose(value, last)
+    np.testing.assert_allclose(np.moveaxis(dp, axis, -1), dlast)
+
+
+INF = np.inf
+
+
+@pytest.mark.parametrize("logits, value, gradient", [
+    ([0, -INF, 1], 1.3132617, [-0.7310586, 0, 0.7310586]), ([-INF, -INF, 1], INF, [-1, 0, 1]), ([1, -INF, -INF], 0, [0, 0, 0]),
+    ([INF, -INF, 1], 0, [0, 0, 0]), ([0, INF, 1], INF, [-1, 1, 0]), ([-INF, -INF, -INF], np.nan, [np.nan] * 3),
+    ([np.nan, -INF, 1], np.nan, [np.nan] * 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_logits_of_classes(logits, value, gradient, dtype):
+    p = np.array([logits, [0.5, 1, 2]], dtype)
+    plain = CategoricalCrossentropy(True, reduction=None).value_and_gradient([[0, 0.5, 0.5]], p[1:])
+    for loss, t in ((SparseCategoricalCrossentropy(True, reduction=None), [0, 2]),
+                    (CategoricalCrossentropy(True, reduction=None), [[1, 0, 0], [0, 0.5, 0.5]])):
+        values, dp = loss.value_and_gradient(t, p)
+        np.testing.assert_allclose([values[0], *dp[0]], [value, *gradient], rtol=1e-6)
+        if loss.__class__ is CategoricalCrossentropy:
+            np.testing.assert_allclose(values[1:], plain[0], rtol=1e-6)
+            np.testing.assert_allclose(dp[1:], plain[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("logit, target, value, gradient", [
+    (INF, 1, 0, 0), (-INF, 0, 0, 0), (INF, 0, INF, 1), (-INF, 1, INF, -1), (INF, 0.5, INF, 0.5), (np.nan, 0, np.nan, np.nan)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinite_logits_of_a_yes_or_no(logit, target, value, gradient, dtype):
+    values, dp = BinaryCrossentropy(True, reduction=None).value_and_gradient([[target], [1]], np.array([[logit], [2]], dtype))
+    np.testing.assert_allclose(values, [value, np.log1p(np.exp(-2))], rtol=1e-6)
+    np.testing.assert_allclose(dp[:, 0], [gradient, -1 / (1 + np.exp(2))], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [BinaryCrossentropy(), CategoricalCrossentropy(), SparseCategoricalCrossentropy()])
+def test_probabilities_of_zero_and_one(loss):
+    t = [0, 1] if isinstance(loss, SparseCategoricalCrossentropy) else [[1, 0], [0, 1]]
+    for p in ([[1, 0], [0, 1]], [[0, 1], [1, 0]]):
+        value, dp = loss.value_and_gradient(t, p)
+        assert np.isfinite(value) and np.isfinite(dp).all()
+
+
+NUMBERS = ["bool", "uint8", "int8", "int16", "uint16", "int32", "int64", "uint64", "float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("predictions", NUMBERS)
+@pytest.mark.parametrize("targets", NUMBERS)
+def test_all_dtypes_compute_in_floatx_at_least(targets, predictions):
+    t, p = np.array([[0, 1], [1, 0]], targets), np.array([[1, 1], [0, 1]], predictions)
+    for loss in (MeanSquaredError(), MeanAbsoluteError(), BinaryCrossentropy(from_logits=True), BinaryCrossentropy(),
+                 CategoricalCrossentropy(from_logits=True), SparseCategoricalCrossentropy(from_logits=True)):
+        classes = t[:, 0] if isinstance(loss, SparseCategoricalCrossentropy) else t
+        value, dp = loss.value_and_gradient(classes, p)
+        wide = "float64" if predictions == "float64" else config.floatx()
+        expected, dexpected = loss.value_and_gradient(classes.astype("float64"), p.astype(wide))
+        assert value == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_allclose(dp, dexpected, rtol=1e-3 if predictions == "float16" else 1e-6)
+        assert dp.dtype == (predictions if predictions.startswith("float") else config.floatx())
+
+
+@pytest.mark.parametrize("dtype, t, p", [("uint8", [[0], [10]], [[200], [255]]), ("int8", [[-100]], [[100]]),
+                                         ("float16", [[0]], [[300]]), ("uint64", [[3]], [[2]])])
+def test_differences_neither_wrap_nor_overflow(dtype, t, p):
+    error = np.abs(np.array(p, float) - t)
+    assert MeanSquaredError()(np.array(t, dtype), np.array(p, dtype)) == pytest.approx((error ** 2).mean())
+    assert MeanAbsoluteError()(np.array(t, dtype), np.array(p, dtype)) == pytest.approx(error.mean())
+
+
+NO_NUMBERS = [np.array(["0", "1"]), ["0", "1"], np.array([b"0", b"1"]), np.array([0, 1], object), np.array([0, 1], complex),
+              np.array([0, 1], "datetime64[D]"), np.array([0, 1], "timedelta64[D]"), [None, 1]]
+
+
+@pytest.mark.parametrize("given", NO_NUMBERS, ids=lambda given: str(np.asarray(given).dtype))
+@pytest.mark.parametrize("make", [MeanSquaredError, MeanAbsoluteError, BinaryCrossentropy, CategoricalCrossentropy,
+                                  SparseCategoricalCrossentropy, lambda: LossFunctionWrapper(losses.mean_squared_error)])
+def test_what_holds_no_numbers_is_refused(make, given):
+    loss, p = make(), np.full((2, 2), 0.5)
+    sparse = isinstance(loss, SparseCategoricalCrossentropy)
+    good, columns = np.array([0, 1]) if sparse else p, np.asarray(given)[:, None]
+    for what, arguments in (("y_true", (given if sparse else columns, p if sparse else p[:, :1])),
+                            ("y_pred", (good, np.broadcast_to(columns, (2, 2)))), ("sample_weight", (good, p, given)),
+                            ("mask", (good, p, None, given))):
+        with pytest.raises(TypeError, match=f"{type(loss).__name__} .*: expected {what} to hold numbers, got dtype"):
+            loss.value_and_gradient(*arguments)
+        with pytest.raises(TypeError, match=what):
+            loss(*arguments)
+
+
+def test_ragged_targets_are_refused():
+    with pytest.raises(ValueError, match="expected y_true as one array, got a list that makes none"):
+        MeanSquaredError()([[1, 2], [3]], np.ones((2, 2)))
 
 
 FUNCTIONS = [
@@ -531,6 +630,14 @@ def test_ignored_classes_may_be_out_of_range_but_no_others():
 @pytest.mark.parametrize("make, message", [
     (lambda: MeanSquaredError("median"), "MeanSquaredError 'mean_squared_error': expected reduction .* got 'median'"),
     (lambda: BinaryCrossentropy(axis=True), "expected axis to be an int"),
+    (lambda: BinaryCrossentropy(axis="a"), "expected axis to be an integer, got 'a'"),
+    (lambda: BinaryCrossentropy(label_smoothing="a"), r"expected label_smoothing in \[0, 1\], got 'a'"),
+    (lambda: CategoricalCrossentropy(label_smoothing=float("nan")), r"expected label_smoothing in \[0, 1\], got nan"),
+    (lambda: CategoricalCrossentropy(from_logits="no"), "expected from_logits to be True or False, got 'no'"),
+    (lambda: SparseCategoricalCrossentropy(ignore_class=0.5), "expected ignore_class to be an integer, got 0.5"),
+    (lambda: MeanSquaredError(np.zeros(2)), "expected reduction to be .* got array"),
+    (lambda: MeanSquaredError(name=3), "MeanSquaredError: expected name to be a string, got 3"),
+    (lambda: LossFunctionWrapper(3), "expected fn to be a function, got 3"),
     (lambda: BinaryCrossentropy(label_smoothing=2), r"expected label_smoothing in \[0, 1\], got 2"),
     (lambda: MeanSquaredError(dtype="int32"), "expected dtype 'float32' or 'float64'"),
 ])

@@ -73,6 +73,64 @@ def test_results_are_those_of_keras(case, weights_shape, rng):
     assert type(ours.result()) is float
 
 
+@pytest.mark.parametrize("dtype, t, p, root", [
+    ("uint8", [[0], [10]], [[200], [255]], 223.634747), ("int16", [[-30000]], [[30000]], 60000),
+    ("bool", [[1], [0]], [[0], [0]], 0.5 ** 0.5), ("float16", [[0]], [[300]], 300), ("int8", [[-100]], [[100]], 200),
+    ("float64", [[0]], [[1e200]], np.inf), ("float64", [[0]], [[1e100]], 1e100)])
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_errors_neither_wrap_nor_overflow(dtype, t, p, root):
+    t, p = np.array(t, dtype), np.array(p, dtype)
+    error = np.abs(p.astype(float) - t)
+    for weights in (None, [1.0] * len(t)):
+        assert metrics.RootMeanSquaredError()(t, p, weights) == pytest.approx(root)
+        assert metrics.MeanSquaredError()(t, p, weights) == pytest.approx(root ** 2 if root < 1e199 else root)
+        assert metrics.MeanAbsoluteError()(t, p, weights) == pytest.approx(error.mean())
+
+
+def test_mean_of_large_values():
+    assert metrics.Mean()(np.array([60000, 60000], "float16")) == 60000
+    assert metrics.Mean()(np.array([2 ** 62] * 4)) == 2.0 ** 62
+    assert metrics.Mean()(np.array([200, 200], "uint8"), [1, 1]) == 200
+    assert metrics.Mean()(np.array([1 + 1e-12]), [2]) == 1 + 1e-12
+
+
+def test_equal_integers_are_exactly_equal():
+    assert metrics.Accuracy()([16777216], [16777217]) == 0 and metrics.Accuracy()([-1], np.array([255], "uint8")) == 0
+    assert metrics.Accuracy()([0.5], [0]) == 0 and metrics.Accuracy()([0.1], np.array([0.1], "float32")) == 1
+
+
+NO_NUMBERS = [np.array(["0", "1"]), np.array([0, 1], object), np.array([0, 1], complex), np.array([0, 1], "datetime64[D]"),
+              [None, 1]]
+
+
+@pytest.mark.parametrize("given", NO_NUMBERS, ids=lambda given: str(np.asarray(given).dtype))
+@pytest.mark.parametrize("name", sorted({case[0] for case in CASES}))
+def test_what_holds_no_numbers_is_refused(name, given):
+    metric, sparse = getattr(metrics, name)(), name.startswith("Sparse")
+    p, columns = np.full((2, 2), 0.5), np.stack([np.asarray(given)] * 2, axis=1)
+    good = np.array([0, 1]) if sparse else p
+    for what, arguments in (("y_true", (given if sparse else columns, p)), ("y_pred", (good, columns)),
+                            ("sample_weight", (good, p, given))):
+        with pytest.raises(TypeError, match=f"expected {what} to hold numbers, got dtype"):
+            metric(*arguments)
+    with pytest.raises(TypeError, match="Mean 'mean': expected values to hold numbers"):
+        metrics.Mean()(given)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: metrics.BinaryAccuracy(threshold="a"), "BinaryAccuracy .*: expected threshold to be a finite number, got 'a'"),
+    (lambda: metrics.BinaryAccuracy(threshold=None), "expected threshold to be a finite number, got None"),
+    (lambda: metrics.BinaryCrossentropy(label_smoothing=2), r"expected label_smoothing in \[0, 1\], got 2"),
+    (lambda: metrics.CategoricalCrossentropy(axis="a"), "expected axis to be an integer, got 'a'"),
+    (lambda: metrics.SparseCategoricalCrossentropy(ignore_class="a"), "expected ignore_class to be an integer, got 'a'"),
+    (lambda: metrics.MeanMetricWrapper(3), "MeanMetricWrapper .*: expected fn to be a function, got 3"),
+    (lambda: metrics.Mean(name=3), "Mean: expected name to be a string, got 3"),
+    (lambda: metrics.Mean(dtype="int8"), "expected dtype 'float32' or 'float64'")])
+def test_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
 @pytest.mark.parametrize("values, weights", [
     (3.0, None), ([1, 2, 4], None), (np.arange(6.0).reshape(2, 3), None), (np.arange(12.0).reshape(2, 3, 2), None),
     (3.0, 0.5), ([1, 2, 4], [1, 0, 2]), (np.arange(6.0).reshape(2, 3), [1, 3]), (np.arange(6.0).reshape(2, 3), [[1], [3]]),

@@ -486,12 +486,6 @@ def test_weights_of_zero_leave_samples_out(how):
     assert_same(results[0], results[1], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("y", [np.array([0, 1, 2, 1]), np.array([[0], [1], [2], [1]]), np.eye(3)[[0, 1, 2, 1]],
-                               np.array([0.0, 1.0, 2.0, 1.0])])
-def test_class_weights_by_target(y):
-    np.testing.assert_array_equal(small()._class_weights(y, {0: 5.0, 1: 2.0}), [5, 2, 1, 2])
-
-
 def test_inputs_of_other_kinds():
     model = small()
     x, y = data(8), data(8, (3,))

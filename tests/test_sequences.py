@@ -331,7 +331,7 @@ def test_windows_train_a_model(rng):
     ({"sequence_stride": 10}, "at most 9, got 10"), ({"sampling_rate": 10}, "sampling_rate of at least 1 and at most 9"),
     ({"start_index": -1}, "start_index of at least 0"), ({"start_index": 10}, "at most 9, got 10"),
     ({"start_index": 4, "end_index": 4}, "end_index of at least 5 and at most 10, got 4"), ({"end_index": 11}, "at most 10"),
-    ({"batch_size": 0}, "batch_size of at least 1, got 0"), ({"format": "torch"}, "format 'tf' or 'grain', got 'torch'"),
+    ({"batch_size": 0}, "batch_size of at least 1, got 0"), ({"format": "torch"}, "format to be 'tf' or 'grain', got 'torch'"),
     ({"sequence_length": 11}, "room for at least one window of 11 steps and its target, got 10 steps and 10 targets"),
     ({"start_index": 8}, "window of 3 steps and its target, got 2 steps")])
 def test_no_windows(options, message):

@@ -31,6 +31,7 @@ import numpy as np
 
 import kernels
 from nblayers import config
+from nblayers.arguments import flag, integer, optional, sizes
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.naming import NamesItself
@@ -137,14 +138,14 @@ class Layer(NamesItself):
                  autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
         self.name = str(name) if name is not None else auto_name(type(self).__name__)
         self.dtype = config.float_dtype(dtype, self.described)
-        self.autocast = autocast
+        self.autocast = flag(self.described, "autocast", autocast)
         self.built = False
         self.device = get_device()
-        self._trainable = bool(trainable)
+        self._trainable = flag(self.described, "trainable", trainable)
         self._parameters: list[Parameter] = []         # in Keras' order: those made to be trained, then the others
         self._trained_count = 0
         self._threads = _ThreadStates()
-        self.declared_input_shape = _declared_shape(legacy)
+        self.declared_input_shape = _declared_shape(legacy, self.described)
         if legacy:
             raise TypeError(f"{self.described}: unknown argument {', '.join(map(repr, legacy))}")
         self.activity_regularizer = None
@@ -257,7 +258,7 @@ class Layer(NamesItself):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
+        self._trainable = flag(self.described, "trainable", value)
         for layer in self.sublayers:
             layer.trainable = value
 
@@ -639,15 +640,19 @@ def _any_symbolic(values: Any) -> bool:
     return False
 
 
-def _declared_shape(legacy: dict[str, Any]) -> Shape | None:
-    """Take Keras 2's declarations of the input out of `legacy`."""
-    batch = legacy.pop("batch_size", None)
-    whole, shape = legacy.pop("batch_input_shape", None), legacy.pop("input_shape", None)
-    size, length = legacy.pop("input_dim", None), legacy.pop("input_length", None)
+def _declared_shape(legacy: dict[str, Any], who: str) -> Shape | None:
+    """Take Keras 2's declarations of the input out of `legacy`.
+
+    Raises:
+        ValueError: sizes that are no integers.
+    """
+    batch, size, length = (optional(integer, who, name, legacy.pop(name, None), 0)
+                           for name in ("batch_size", "input_dim", "input_length"))
+    whole, shape = (optional(sizes, who, name, legacy.pop(name, None)) for name in ("batch_input_shape", "input_shape"))
     if whole is not None:
-        return tuple(whole)
+        return whole
     if shape is not None:
-        return (batch, *((shape,) if isinstance(shape, int) else shape))
+        return (batch, *shape)
     if size is not None:
         return (batch, size) if length is None else (batch, length, size)
     return (batch, length) if length is not None else None
@@ -659,9 +664,7 @@ def positive(layer: Layer, name: str, value: Any) -> int:
     Raises:
         ValueError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value <= 0:
-        raise ValueError(f"{layer.described}: expected a positive integer as {name}, got {value!r}")
-    return int(value)
+    return integer(layer.described, name, value, 1)
 
 
 def refuse(layer: Layer, **options: Any) -> None:

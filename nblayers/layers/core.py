@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
+from nblayers.arguments import flag
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
 from nblayers.layers.fixed import fixed
@@ -64,7 +65,7 @@ class Dense(Layer):
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = positive(self, "units", units)
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(self.described, "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
@@ -157,7 +158,7 @@ class Embedding(Layer):
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)
-        self.mask_zero = self.supports_masking = bool(mask_zero)
+        self.mask_zero = self.supports_masking = flag(self.described, "mask_zero", mask_zero)
         self.autocast = False                       # a large id is not exact in float32
         if weights is not None:
             self.build(None)
@@ -320,7 +321,8 @@ class Lambda(Layer):
 
     Raises:
         NotImplementedError: `backward` without `gradient`.
-        TypeError: `function` or `gradient` is not callable; `get_config` of anything but a lambda or a named function.
+        TypeError: `function` or `gradient` is not callable, `arguments` no dictionary, `output_shape` no shape; `get_config` of
+            anything but a lambda or a named function.
         ValueError: g's result does not have the shape of x.
 
     Source: 001.06.Lambda and document 000.
@@ -338,6 +340,10 @@ class Lambda(Layer):
         for name, value in (("function", function), ("gradient", gradient)):
             if not callable(value) and not (name == "gradient" and value is None):
                 raise TypeError(f"{self.described}: expected a function as {name}, got {value!r}")
+        if not isinstance(arguments, (dict, type(None))):
+            raise TypeError(f"{self.described}: expected a dictionary as arguments, got {arguments!r}")
+        if not isinstance(output_shape, (list, tuple, type(None))) and not callable(output_shape):
+            raise TypeError(f"{self.described}: expected a shape or a function as output_shape, got {output_shape!r}")
         self.function = function
         self.arguments = arguments or {}
         self.mask = mask

@@ -1,11 +1,13 @@
 """What `fit`, `evaluate` and `predict` are given, as batches."""
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from nblayers import random
+from nblayers.arrays import as_array, is_array
+from nblayers.models.class_weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
 
@@ -14,7 +16,8 @@ class ArrayBatches:
     """Batches cut from arrays.
 
     Arguments:
-        x, y, weights: arrays, or lists or dictionaries of arrays, of equal length along axis 0; None for nothing.
+        x, y, weights: arrays, or lists or dictionaries of arrays, of equal length along axis 0; None for nothing. Weights by
+            class go into each batch as they are.
         batch_size: samples in a batch; the last one may be smaller.
         shuffle: True for a new order of the samples in each pass, "batch" for a new order of whole batches.
         who: opens error messages.
@@ -27,8 +30,8 @@ class ArrayBatches:
         lengths = {}
         for name, given in (("x", x), ("y", y), ("sample_weight", weights)):
             if any(array.ndim == 0 for array in arrays_in(given)):
-                raise ValueError(f"{who}: expected {name} with a batch axis, got a single value")
-            if given is not None:
+                raise ValueError(f"{who}: expected {name} with a batch axis, got a single value, {given!r:.60}")
+            if given is not None and not isinstance(given, ClassWeights):
                 lengths[name] = [len(array) for array in arrays_in(given)]
         sizes = {size for group in lengths.values() for size in group}
         if len(sizes) > 1:
@@ -62,18 +65,18 @@ class GivenBatches:
     Arguments:
         source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__`, `__getitem__`, and maybe
             `on_epoch_begin` and `on_epoch_end`.
-        weigh: gives the sample weights of a batch from its targets and the weights that came with them.
+        weigh: gives the weights of a batch from those that came with it.
         shuffle: whether the batches of a Sequence come in a new order in each pass.
         who: opens error messages.
 
     Raises:
-        ValueError: a source of length 0; a batch of more than three parts.
+        ValueError: a source of length 0; a batch of more than three parts, or without data.
     """
 
-    def __init__(self, source: Any, weigh: Callable[[Any, Any], Any], shuffle: bool | str, who: str) -> None:
+    def __init__(self, source: Any, weigh: Callable[[Any], Any], shuffle: bool | str, who: str) -> None:
         self.source, self.weigh, self.shuffle, self.who = source, weigh, shuffle, who
-        self.indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__")
-        self.steps: int | None = len(source) if hasattr(source, "__len__") else None
+        self.steps = _length(source)
+        self.indexed = hasattr(source, "__getitem__") and self.steps is not None
         if self.steps == 0:
             raise ValueError(f"{who}: expected at least one batch, got a {type(source).__name__} of length 0")
 
@@ -93,8 +96,10 @@ class GivenBatches:
         if not 1 <= len(batch) <= 3:
             raise ValueError(f"{self.who}: expected batches of (x,), (x, y) or (x, y, sample_weight), got one of {len(batch)}")
         x, y, weights = (*batch, None, None)[:3]
-        y = as_arrays(y)
-        return as_arrays(x), y, self.weigh(y, as_arrays(weights))
+        if x is None:
+            raise ValueError(f"{self.who}: expected batches of (x,), (x, y) or (x, y, sample_weight), got one whose x is None")
+        weights = self.weigh(as_arrays(weights, self.who, "sample_weight"))
+        return as_arrays(x, self.who, "x"), as_arrays(y, self.who, "y"), weights
 
 
 class Epochs:
@@ -150,20 +155,20 @@ class Epochs:
 
 def is_batches(x: Any) -> bool:
     """Whether x hands out batches itself: a generator, an iterable or a Sequence, and not an array or a container of them."""
-    if isinstance(x, (np.ndarray, list, tuple, dict, str, bytes)) or hasattr(x, "__array__") or hasattr(x, "shape"):
+    if isinstance(x, (list, tuple, Mapping, str, bytes)) or is_array(x):
         return False
     return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
-def as_arrays(value: Any) -> Any:
-    """Arrays of whatever array-like is given; lists and dictionaries of arrays stay lists and dictionaries."""
+def as_arrays(value: Any, who: str = "model", what: str = "data") -> Any:
+    """Arrays of whatever holds them; lists and dictionaries of arrays stay lists and dictionaries. Errors: `as_array`."""
     if value is None:
         return None
-    if isinstance(value, dict):
-        return {name: as_arrays(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and any(_is_array(item) or item is None for item in value):
-        return [as_arrays(item) for item in value]
-    return value if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__") else np.asarray(value)
+    if isinstance(value, Mapping):
+        return {name: as_arrays(item, who, f"{what}[{name!r}]") for name, item in value.items()}
+    if isinstance(value, (list, tuple)) and any(is_array(item) or item is None for item in value):
+        return [as_arrays(item, who, what) for item in value]
+    return as_array(value, who, what)
 
 
 def arrays_in(value: Any) -> list[Any]:
@@ -172,7 +177,7 @@ def arrays_in(value: Any) -> list[Any]:
         return [array for item in value.values() for array in arrays_in(item)]
     if isinstance(value, list):
         return [array for item in value for array in arrays_in(item)]
-    return [] if value is None else [value]
+    return [] if value is None or isinstance(value, ClassWeights) else [value]
 
 
 def split(value: Any, fraction: float, samples: int) -> tuple[Any, Any]:
@@ -181,8 +186,23 @@ def split(value: Any, fraction: float, samples: int) -> tuple[Any, Any]:
     return _cut(value, slice(0, at)), _cut(value, slice(at, samples))
 
 
-def _is_array(value: Any) -> bool:
-    return hasattr(value, "__array__") or hasattr(value, "shape")
+def weighed(y: Any, weights: Any, outputs: Any) -> tuple[Any, Any]:
+    """Targets and sample weights of a batch, once its outputs are known: weights by class are found then."""
+    if not isinstance(weights, ClassWeights):
+        return y, weights
+    targets, predictions = arrays_in(y), arrays_in(list(outputs) if isinstance(outputs, tuple) else outputs)
+    if len(targets) != 1 or len(predictions) != 1:
+        raise ValueError(f"{weights.who}: class_weight needs one output and targets y for it, got {len(predictions)} outputs "
+                         f"and {len(targets)} arrays y")
+    return weights.applied(targets[0], predictions[0])
+
+
+def _length(source: Any) -> int | None:
+    """How many batches the source says it has; None where it does not know (a DataLoader over an IterableDataset)."""
+    try:
+        return len(source)
+    except (TypeError, NotImplementedError):
+        return None
 
 
 def _take(value: Any, chosen: np.ndarray) -> Any:
@@ -192,7 +212,7 @@ def _take(value: Any, chosen: np.ndarray) -> Any:
         return {name: _take(item, chosen) for name, item in value.items()}
     if isinstance(value, list):
         return [_take(item, chosen) for item in value]
-    return None if value is None else value[chosen]
+    return value if value is None or isinstance(value, ClassWeights) else value[chosen]
 
 
 def _cut(value: Any, part: slice) -> Any:
@@ -200,4 +220,4 @@ def _cut(value: Any, part: slice) -> Any:
         return {name: _cut(item, part) for name, item in value.items()}
     if isinstance(value, list):
         return [_cut(item, part) for item in value]
-    return None if value is None else value[part]
+    return value if value is None or isinstance(value, ClassWeights) else value[part]

@@ -10,6 +10,7 @@ import numpy as np
 
 from nblayers import losses as loss_module, metrics as metric_module
 from nblayers.layers.base import Layer
+from nblayers.models.arguments import check_leaves
 from nblayers.models.runs import Lock
 from nblayers.structures import flatten
 
@@ -51,6 +52,8 @@ class Objective:
         for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
             if given is not None and not isinstance(given, (list, tuple, dict)):
                 raise ValueError(f"{who}: compile expected {argument} as a list or a dictionary, got {given!r}")
+        check_leaves(who, "loss", flatten(loss), loss_module.Loss, "losses")
+        check_leaves(who, "metrics", flatten((metrics or [], weighted_metrics or [])), metric_module.Metric, "metrics")
         for name in flatten(loss):
             if isinstance(name, str) and name not in _LOSS_BY_SHAPE:
                 loss_module.get(name)                   # an unknown name is an error now, not in the first epoch
@@ -231,6 +234,9 @@ class Objective:
         if not given:
             return [[] for _ in names]
         if len(names) == 1:
+            unknown = [key for key in given if key not in names] if isinstance(given, dict) else []
+            if unknown:
+                raise ValueError(f"{self.who}: {argument} names {unknown}, expected names of outputs: {list(names)}")
             return [flatten(given)]
         return [[] if entry is None else flatten(entry) for entry in self._each(given, names, argument)]
 

@@ -10,7 +10,9 @@ from nblayers import optimizers
 from nblayers.callbacks import CallbackList, History
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
-from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split
+from nblayers.models.arguments import check
+from nblayers.models.class_weights import ClassWeights
+from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split, weighed
 from nblayers.models.interrupts import Interrupts
 from nblayers.models.objective import Objective
 from nblayers.models.runs import Runs
@@ -58,10 +60,15 @@ class Trainer(Layer):
                 compiled, and every batch is a step of its own.
 
         Raises:
-            ValueError: an unknown optimizer, loss or metric.
+            ValueError: an unknown optimizer, loss or metric; an argument of another kind.
+            TypeError: an optimizer, loss or metric that is none.
             RuntimeError: called while `fit` runs.
         """
         self._runs.refuse_in_fit("compile", self.described)
+        check(self.described, loss_weights=loss_weights, run_eagerly=run_eagerly, steps_per_execution=steps_per_execution,
+              jit_compile=jit_compile, auto_scale_loss=auto_scale_loss)
+        if optimizer is None:
+            raise ValueError(f"{self.described}: compile expected an optimizer (a name or an object), got None")
         self.optimizer = optimizers.get(optimizer)
         self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
         self.loss = loss
@@ -149,16 +156,14 @@ class Trainer(Layer):
             validation_freq: validate after every so many epochs, or after the epochs of this list.
 
         Raises:
-            ValueError: not compiled; data that do not fit each other or the model.
+            ValueError: not compiled; data that do not fit each other or the model; an argument of another kind or out of range.
             RuntimeError: the model is being fitted already, from a callback or in another thread.
         """
+        check(self.described, batch_size=batch_size, epochs=epochs, validation_split=validation_split,
+              validation_data=validation_data, shuffle=shuffle, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
+              validation_steps=validation_steps, validation_batch_size=validation_batch_size, validation_freq=validation_freq)
         self._objective_for("fit")
         self._runs.refuse_in_fit("fit", self.described)
-        if not 0.0 <= validation_split < 1.0:
-            raise ValueError(f"{self.described}: expected validation_split between 0 and 1, got {validation_split}")
-        if not isinstance(validation_freq, (int, list, tuple, set)):
-            raise ValueError(f"{self.described}: expected validation_freq to be a number or a list of epochs, "
-                             f"got {validation_freq!r}")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
@@ -266,6 +271,7 @@ class Trainer(Layer):
         Raises:
             ValueError: not compiled; data that do not fit each other or the model.
         """
+        check(self.described, batch_size=batch_size, steps=steps, return_dict=return_dict)
         self._objective_for("evaluate")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps, "steps")
@@ -307,6 +313,7 @@ class Trainer(Layer):
         Raises:
             ValueError: data that do not fit the model.
         """
+        check(self.described, batch_size=batch_size, steps=steps)
         x, _, _ = self._arrays(x, None, None)
         predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps, "steps")
         if not isinstance(callbacks, CallbackList):
@@ -372,10 +379,11 @@ class Trainer(Layer):
                 if value is not None:
                     raise ValueError(f"{self.described}: x gives batches, so {name} belongs into them: (x, y, sample_weight)")
             return x, None, None
-        return self._inputs(x), self._in_own_dtype(as_arrays(y)), self._in_own_dtype(as_arrays(weight))
+        y, weight = as_arrays(y, self.described, "y"), as_arrays(weight, self.described, "sample_weight")
+        return self._inputs(x), self._in_own_dtype(y), self._in_own_dtype(weight)
 
     def _inputs(self, x: Any) -> Any:
-        return self._in_own_dtype(as_arrays(x))
+        return self._in_own_dtype(as_arrays(x, self.described, "x"))
 
     def _in_own_dtype(self, value: Any) -> Any:
         """Floating arrays as float32, converted once and not in every batch, unless a layer computes in float64."""
@@ -392,16 +400,16 @@ class Trainer(Layer):
 
     def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
                  shuffle: bool | str, steps: int | None) -> ArrayBatches | GivenBatches:
-        def weigh(y: Any, weight: Any) -> Any:
-            if class_weight is None:
-                return weight
-            if weight is not None:
+        by_class = None if class_weight is None else ClassWeights(class_weight, self.described)
+
+        def weigh(weight: Any) -> Any:
+            if by_class is not None and weight is not None:
                 raise ValueError(f"{self.described}: expected class_weight or sample_weight, got both")
-            return self._class_weights(y, class_weight)
+            return by_class or weight
 
         if is_batches(x):
             return GivenBatches(x, weigh, shuffle, self.described)
-        weight = weigh(y, weight)
+        weight = weigh(weight)
         samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
         size = batch_size or (-(-samples // steps) if steps else 32)
         return ArrayBatches(x, y, weight, int(size), shuffle, self.described)
@@ -424,21 +432,10 @@ class Trainer(Layer):
         x, y, weight = self._arrays(*(*given, None, None)[:3])
         return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps, "validation_steps")
 
-    def _class_weights(self, y: Any, class_weight: dict[int, float]) -> np.ndarray:
-        """The weight of each sample by its class: a number, or the place of the largest entry of a row."""
-        classes = to_numpy(y) if hasattr(y, "shape") else None
-        if classes is None or classes.ndim > 2:
-            got = "several outputs" if classes is None else f"y of shape {classes.shape}"
-            raise ValueError(f"{self.described}: class_weight needs one output and y of shape (samples,) or "
-                             f"(samples, classes), got {got}")
-        if classes.ndim == 2:
-            classes = classes[:, 0] if classes.shape[1] == 1 else classes.argmax(axis=1)
-        present, where = np.unique(np.round(classes).astype(np.int64), return_inverse=True)
-        return np.array([class_weight.get(int(c), 1.0) for c in present], self.dtype)[where.reshape(-1)]
-
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any, objective: Objective) -> _Compared:
         """Targets, predictions, masks and sample weights as lists with one entry for each output."""
         mask = self.compute_mask(x, None)
+        y, weight = weighed(y, weight, outputs)
         if isinstance(outputs, (list, tuple, dict)):
             predictions = flatten(outputs)
             names = sorted(outputs) if isinstance(outputs, dict) else self._names_of_outputs(len(predictions))
@@ -567,7 +564,7 @@ def _only(value: Any) -> Any:
 
 
 def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
-    return epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
+    return epoch % frequency == 0 if isinstance(frequency, (int, np.integer)) else epoch in frequency
 
 
 def _as_asked(logs: dict[str, float], return_dict: bool) -> Any:

@@ -3,6 +3,7 @@ import math
 from typing import Any
 
 from nblayers import initializers
+from nblayers.arguments import flag
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, positive
 from nblayers.layers.convolution import sliding
@@ -29,6 +30,7 @@ class TorchConvolution(Convolution):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any, dilation: Any, groups: int,
                  bias: bool, padding_mode: str, **kwargs: Any) -> None:
+        bias = flag(type(self).__name__, "bias", bias)
         super().__init__(kernel_size, stride, "valid", "channels_first", dilation, None, bias, None, **kwargs)
         self.in_channels = positive(self, "in_channels", in_channels)
         self.out_channels = positive(self, "out_channels", out_channels)

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import flag, integer, optional
 from nblayers.layers import windows
 from nblayers.layers.base import Layer
 from nblayers.layers.fixed import fixed
@@ -25,7 +26,7 @@ class TorchPooling(SlidingPooling):
 
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, data_format="channels_first", **kwargs)
-        self.ceil_mode = bool(ceil_mode)
+        self.ceil_mode = flag(self.described, "ceil_mode", ceil_mode)
         self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
 
     def _checked_padding(self, padding: Any) -> tuple[int, ...]:
@@ -86,7 +87,7 @@ class TorchMaxPooling(TorchPooling, Maximum):
         super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
         if set(windows.sizes(self, "dilation", dilation, self.rank)) != {1}:
             raise ValueError(f"{self.described}: expected dilation=1, got {dilation!r}; another is not supported")
-        if return_indices:
+        if flag(self.described, "return_indices", return_indices):
             raise ValueError(f"{self.described}: return_indices is not supported; cache.index holds them after a forward")
 
 
@@ -117,10 +118,10 @@ class TorchAveragePooling(TorchPooling, Average):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                  count_include_pad: bool = True, divisor_override: int | None = None, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
+        self.divisor_override = optional(integer, self.described, "divisor_override", divisor_override)
         if divisor_override == 0:
             raise ValueError(f"{self.described}: expected a divisor_override other than 0")
-        self.count_include_pad = bool(count_include_pad)
-        self.divisor_override = divisor_override
+        self.count_include_pad = flag(self.described, "count_include_pad", count_include_pad)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         mean = super().forward(inputs)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import devices, initializers, layers
+from nblayers import arguments, devices, initializers, layers
 from nblayers.layers.base import Layer, Record, positive
 from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.fixed import fixed
@@ -48,10 +48,10 @@ class Recurrent(TakesPacked):
         self.input_size = positive(self, "input_size", input_size)
         self.hidden_size = positive(self, "hidden_size", hidden_size)
         self.num_layers = positive(self, "num_layers", num_layers)
-        self.bias, self.batch_first, self.bidirectional = bool(bias), bool(batch_first), bool(bidirectional)
-        if isinstance(dropout, bool) or not 0 <= dropout <= 1:
-            raise ValueError(f"{self.described}: expected dropout between 0 and 1, got {dropout!r}")
-        self.dropout = float(dropout)
+        self.bias = arguments.flag(self.described, "bias", bias)
+        self.batch_first = arguments.flag(self.described, "batch_first", batch_first)
+        self.bidirectional = arguments.flag(self.described, "bidirectional", bidirectional)
+        self.dropout = arguments.number(self.described, "dropout", dropout, 0, 1)
         if self.dropout and self.num_layers == 1:
             warnings.warn(f"{self.described}: dropout acts between layers, and num_layers=1 has nothing between", stacklevel=3)
         self._dropouts = [layers.Dropout(self.dropout, dtype=self.dtype, name=f"dropout_l{n}")

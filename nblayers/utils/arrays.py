@@ -3,6 +3,9 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import integer, number, optional
+from nblayers.arrays import as_numbers
+
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     """One-hot vectors for integer classes.
@@ -17,7 +20,8 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     Raises:
         ValueError: no classes, or one that is negative, no whole number, or num_classes or more.
     """
-    given = np.asarray(x)
+    given = as_numbers(x, "to_categorical", "x")
+    num_classes = optional(integer, "to_categorical", "num_classes", num_classes, 1)
     with np.errstate(invalid="ignore"):
         classes = given.astype(np.int64)
     if given.dtype.kind == "f" and (classes != given).any():
@@ -40,7 +44,13 @@ def normalize(x: Any, axis: int = -1, order: float = 2) -> np.ndarray:
     Arguments:
         axis: the axis of the vectors.
         order: of the norm, as for `numpy.linalg.norm`: 1, 2, infinity …
+
+    Raises:
+        ValueError: no such axis, or an order that is no number.
+        TypeError: x holds no numbers.
     """
-    array = np.asarray(x)
+    array = as_numbers(x, "normalize", "x")
+    integer("normalize", "axis", axis, -array.ndim, array.ndim - 1)
+    number("normalize", "order", order, finite=False)
     norm = np.linalg.norm(array, order, axis, keepdims=True)
     return array / np.where(norm == 0, 1, norm)

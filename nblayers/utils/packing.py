@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nblayers.arguments import integer
+from nblayers.arrays import as_numbers
 from nblayers.devices import array_module, to_numpy
 
 
@@ -193,7 +195,7 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
     """
     check_packed("pad_packed_sequence", sequence)
     data, longest, B = sequence.data, len(sequence.batch_sizes), int(sequence.batch_sizes[0])
-    length = longest if total_length is None else total_length
+    length = longest if total_length is None else integer("pad_packed_sequence", "total_length", total_length)
     if length < longest:
         raise ValueError(f"pad_packed_sequence: expected total_length of at least the longest sequence's length {longest}, "
                          f"got {total_length}")
@@ -297,7 +299,7 @@ def _places(packed: PackedSequence, batch_first: bool, array: Any) -> tuple[Any,
 
 
 def _checked_lengths(function: str, lengths: Any, B: int, T: int, shortest: int) -> np.ndarray:
-    given = np.asarray(lengths)
+    given = as_numbers(lengths, function, "lengths")
     whole = given.astype(np.int64)
     if given.shape != (B,) or (whole != given).any() or (whole < shortest).any() or (whole > T).any():
         raise ValueError(f"{function}: expected {B} lengths from {shortest} to {T}, got {given.tolist()}")

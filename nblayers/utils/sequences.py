@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import integer, optional
+
 
 def pad_sequences(sequences: Sequence[Any], maxlen: int | None = None, dtype: Any = "int32", padding: str = "pre",
                   truncating: str = "pre", value: Any = 0.0) -> np.ndarray:
@@ -21,16 +23,21 @@ def pad_sequences(sequences: Sequence[Any], maxlen: int | None = None, dtype: An
         An array (len(sequences), maxlen, …).
 
     Raises:
-        ValueError: not a list of sequences; vectors of different shapes; an unknown `padding` or `truncating`; a string as
-            `value` in an array of numbers.
+        ValueError: not a list of sequences; vectors of different shapes; an unknown `padding`, `truncating` or `dtype`; a
+            `maxlen` that is no number; a `value` that is none in an array of numbers.
     """
+    optional(integer, "pad_sequences", "maxlen", maxlen, 0)
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError:
+        raise ValueError(f"pad_sequences: expected dtype to be a dtype, got {dtype!r}") from None
     for argument, given in (("padding", padding), ("truncating", truncating)):
-        if given not in ("pre", "post"):
+        if not isinstance(given, str) or given not in ("pre", "post"):
             raise ValueError(f"pad_sequences: expected {argument} 'pre' or 'post', got {given!r}")
     lengths = _lengths(sequences)
     if maxlen is None:
         maxlen = max(lengths, default=0)
-    if isinstance(value, str) and np.dtype(dtype).kind not in "OSU":
+    if kind in "fiub" and np.asarray(value).dtype.kind not in "fiub":
         raise ValueError(f"pad_sequences: expected a value that fits dtype {dtype}, got {value!r}; dtype=object holds strings")
     shape = next((np.asarray(sequence).shape[1:] for sequence in sequences if len(sequence)), ())
     padded = np.full((len(sequences), maxlen, *shape), value, dtype)

@@ -2,6 +2,7 @@
 from typing import Any, NamedTuple
 
 from nblayers import losses
+from nblayers.arguments import integer
 from nblayers.layers.base import Layer
 from nblayers.layers.recurrent.rnn import RNN
 from nblayers.layers.recurrent.states import mapped, states_of_output, step
@@ -85,7 +86,7 @@ def _checked(rnn: Any, x: Any, targets: Any, loss: Any, truncate: int | None) ->
     layer = rnn if isinstance(rnn, RNN) else RNN(rnn, dtype=getattr(rnn, "dtype", None))
     if layer.go_backwards:
         raise ValueError(f"{rnn.described}: bptt expected a layer that goes forwards, got go_backwards=True")
-    if truncate is not None and truncate < 1:
+    if truncate is not None and integer(rnn.described, "truncate", truncate) < 1:
         raise ValueError(f"{rnn.described}: bptt expected truncate of at least 1, got {truncate!r}")
     loss_of = losses.get(loss)
     x, targets = layer.xp.asarray(x, layer.dtype), layer.xp.asarray(targets)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
+from nblayers.arguments import flag
 from nblayers.layers import windows
 from nblayers.layers.base import Record, refuse
 from nblayers.layers.convolution.sliding import Window
@@ -49,7 +50,7 @@ class Convolution(SpatialLayer):
         self.data_format = windows.data_format(self, data_format)
         self.dilation_rate = windows.sizes(self, "dilation_rate", dilation_rate, self.rank)
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(self.described, "use_bias", use_bias)
         self.bias = None
         self.input_spec = InputSpec(ndim=self.rank + 2)
 

@@ -1,6 +1,7 @@
 """One window as large as the image: global pooling."""
 from typing import Any
 
+from nblayers.arguments import flag
 from nblayers.layers import windows
 from nblayers.layers.pooling.base import Pooling, Window
 from nblayers.layers.windows import Three
@@ -11,7 +12,7 @@ class GlobalPooling(Pooling):
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any) -> None:
         super().__init__(data_format, **kwargs)
-        self.keepdims = bool(keepdims)
+        self.keepdims = flag(self.described, "keepdims", keepdims)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         places = self._places(input_shape)

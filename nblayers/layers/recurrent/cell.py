@@ -1,9 +1,7 @@
 """What the library's own cells share: their weights, the two products of a step, and dropout."""
 from typing import Any
 
-import numpy as np
-
-from nblayers.layers.base import InputSpec, Layer, Parameter
+from nblayers.layers.base import InputSpec, Layer, Parameter, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.options import CellOptions
 
@@ -32,9 +30,7 @@ class DenseCell(CellOptions, Layer):
                  kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
                  recurrent_dropout: float, seed: int | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(units, (int, np.integer)) or units <= 0:
-            raise ValueError(f"{self.described}: expected units to be a positive whole number, got {units!r}")
-        self.units = int(units)
+        self.units = positive(self, "units", units)
         self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
                           recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
                           dropout, recurrent_dropout, seed)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
+from nblayers.arguments import flag
 from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.cell import DenseCell
@@ -71,7 +72,7 @@ class GRUCell(DenseCell):
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self.reset_after = bool(reset_after)
+        self.reset_after = flag(self.described, "reset_after", reset_after)
 
     @property
     def _bias_shape(self) -> tuple[int, ...]:

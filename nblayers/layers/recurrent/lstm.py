@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
+from nblayers.arguments import flag
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
@@ -71,7 +72,7 @@ class LSTMCell(LSTMGates, DenseCell):
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
         self.recurrent_activation = activations.get(recurrent_activation)
-        self.unit_forget_bias = bool(unit_forget_bias)
+        self.unit_forget_bias = flag(self.described, "unit_forget_bias", unit_forget_bias)
 
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         return None if rate == 1 else super()._draw(rate, shape)            # as in Keras, whose SimpleRNN drops everything

@@ -2,6 +2,7 @@
 from typing import Any
 
 from nblayers import activations, constraints, initializers, regularizers
+from nblayers.arguments import flag, number
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 
@@ -16,11 +17,8 @@ class CellOptions:
                      bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
                      kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
                      recurrent_dropout: float, seed: int | None) -> None:
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate <= 1:
-                raise ValueError(f"{self.described}: expected {name} between 0 and 1, got {rate!r}")
         self.activation = activations.get(activation)
-        self.use_bias = bool(use_bias)
+        self.use_bias = flag(self.described, "use_bias", use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.recurrent_initializer = initializers.get(recurrent_initializer)
         self.bias_initializer: Any = initializers.get(bias_initializer)
@@ -30,8 +28,8 @@ class CellOptions:
         self.kernel_constraint = constraints.get(kernel_constraint)
         self.recurrent_constraint = constraints.get(recurrent_constraint)
         self.bias_constraint = constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
+        self.dropout = number(self.described, "dropout", dropout, 0, 1)
+        self.recurrent_dropout = number(self.described, "recurrent_dropout", recurrent_dropout, 0, 1)
         self.seed = seed
         self.seed_generator = SeedGenerator(seed)
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import serialization
+from nblayers.arguments import flag
 from nblayers.layers.base import InputSpec, Layer, Record, _shapes
 from nblayers.layers.calls import build_inside
 from nblayers.layers.fixed import fixed
@@ -97,12 +98,12 @@ class RNN(Layer):
             raise TypeError(f"{self.described}: expected a cell, a layer with state_size, forward(x, states) and "
                             f"backward((dy, dstates)), got {cell!r}")
         self.cell = cell
-        self.return_sequences = bool(return_sequences)
-        self.return_state = bool(return_state)
-        self.go_backwards = bool(go_backwards)
-        self.stateful = bool(stateful)
-        self.unroll = bool(unroll)
-        self.zero_output_for_mask = bool(zero_output_for_mask)
+        self.return_sequences = flag(self.described, "return_sequences", return_sequences)
+        self.return_state = flag(self.described, "return_state", return_state)
+        self.go_backwards = flag(self.described, "go_backwards", go_backwards)
+        self.stateful = flag(self.described, "stateful", stateful)
+        self.unroll = flag(self.described, "unroll", unroll)
+        self.zero_output_for_mask = flag(self.described, "zero_output_for_mask", zero_output_for_mask)
         self.states: list[Any] | None = None
         self.input_spec = InputSpec(min_ndim=3)
 

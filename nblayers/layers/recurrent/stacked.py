@@ -34,6 +34,8 @@ class StackedRNNCells(Layer):
 
     def __init__(self, cells: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(cells, (list, tuple)):
+            raise ValueError(f"{self.described}: expected a list of cells, got {cells!r}")
         self.cells = list(cells)
         if not self.cells:
             raise ValueError(f"{self.described}: expected at least one cell, got {cells!r}")

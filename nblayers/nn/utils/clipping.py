@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from nblayers.arguments import as_float, number
 from nblayers.losses import array_module_of
 from nblayers.optimizers import clip_by_value
 from nblayers.parameter import Parameter
@@ -34,9 +35,10 @@ def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float
 
     Source: 004.Clipping; torch.nn.utils.clip_grad_norm_.
     """
-    norm_type = float(norm_type)
+    norm_type = as_float(norm_type)
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: expected a positive norm_type, got {norm_type}")
+    max_norm = number("clip_grad_norm_", "max_norm", max_norm, 0, finite=False)
     gradients = [parameter.grad for parameter in _floating(parameters)]
     norms = [float(array_module_of(grad).linalg.norm(grad.ravel(), norm_type)) for grad in gradients]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0           # (1)
@@ -53,7 +55,7 @@ def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: fl
 
     Source: 004.Clipping; torch.nn.utils.clip_grad_value_.
     """
-    clip_by_value(_floating(parameters), float(clip_value))
+    clip_by_value(_floating(parameters), number("clip_grad_value_", "clip_value", clip_value, 0, finite=False))
 
 
 def _floating(parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
