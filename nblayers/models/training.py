@@ -6,6 +6,7 @@ import numpy as np
 
 from nblayers import optimizers
 from nblayers.callbacks import CallbackList, History
+from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
 from nblayers.graph import flatten, map_structure, pack
 from nblayers.layers.base import Layer, _flatten
@@ -82,6 +83,7 @@ class Trainer(Layer):
         """Start the running means of loss and metrics afresh."""
         self._objective_for("reset_metrics").reset()
 
+    @silent_without_verbose
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
             callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool | str = True,
             class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
@@ -193,6 +195,7 @@ class Trainer(Layer):
         interrupts.release()
         objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
 
+    @silent_without_verbose
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
                  sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
                  return_dict: bool = False) -> Any:
@@ -236,6 +239,7 @@ class Trainer(Layer):
         loss = objective.value(targets, predictions, masks, weights) + (self._parts or self._find_parts()).penalties()
         objective.update(loss, len(predictions[0]), targets, predictions, masks, weights)
 
+    @silent_without_verbose
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
                 callbacks: Any = None) -> Any:
         """The outputs for x as NumPy arrays: one array, or a list or dictionary of them for several outputs.
