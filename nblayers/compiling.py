@@ -34,8 +34,10 @@ class CompilingLine:
             self._names.pop()
         if self._stream is None and not _silent.get():
             self._stream = _terminal()
-        self._write(f"Compiling kernels, once on this machine: {self._names[-1].strip('_')} ({self._count})" if self._names else "")
-        if not self._names:
+        if self._names:
+            self._write(f"Compiling kernels, once on this machine: {self._names[-1].strip('_')} ({self._count})")
+        else:
+            self._write("")
             self._stream = None
 
     def _write(self, text: str) -> None:
