@@ -12,6 +12,9 @@ ROOMS = ("reference", "cpu", "cuda")
 TOPICS = ("activation", "conv_lstm", "convolution", "core", "matmul", "optimizers", "pooling", "recurrent", "regularization")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
+# called with a kernel's name and True when Numba begins to compile it, and with False when it is done; they are nested
+on_compile: Callable[[str, bool], object] | None = None
+
 
 @cache
 def get(room: str) -> ModuleType:

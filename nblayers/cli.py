@@ -1,4 +1,4 @@
-"""The command `nblayers`: list lessons, step through them, check exercises, write notebooks."""
+"""The command `nblayers`: list lessons, step through them, check exercises, write notebooks, compile ahead."""
 import argparse
 import sys
 from collections.abc import Sequence
@@ -57,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     notebook.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default NN_name.ipynb in the current directory")
     notebook.add_argument("--force", action="store_true", help="overwrite a file that is there")
     notebook.set_defaults(run=_notebook)
+
+    warm_up = commands.add_parser("warm-up", help="compile kernels ahead", allow_abbrev=False,
+                                  description="Compile the kernels of layers ahead, on all cores, so that no program "
+                                              "has to wait for them later.")
+    warm_up.add_argument("names", nargs="*", metavar="LAYER", help="by default all layers")
+    warm_up.set_defaults(run=_warm_up)
     return parser
 
 
@@ -159,6 +165,39 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
         return _fail(f"cannot write {output}: {error.strerror}")
     print(f"wrote {output}")
     return 0
+
+
+def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
+    import multiprocessing
+    import os
+    import time
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+
+    from nblayers import warm_up
+    try:
+        jobs = warm_up.jobs(given.names)
+    except warm_up.UnknownLayer as error:
+        return _fail(str(error))
+    place = warm_up.place()
+    if place is None:
+        return _fail("no directory for compiled kernels can be written, or NUMBA_DISABLE_JIT is set; NUMBA_CACHE_DIR names one")
+    start, total = time.perf_counter(), 0
+    cores = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _end_at_interrupt) as pool:
+        running = {pool.submit(warm_up.run, job): job for job in jobs}
+        for done in as_completed(running):
+            count, seconds = done.result()
+            total += count
+            what = f"{count:3d} kernels compiled in {seconds:.0f} s" if count else "all there"
+            print(f"{running[done]:16} {what}", flush=True)
+    print(f"{total} kernels compiled in {time.perf_counter() - start:.0f} s; they are kept in {place}")
+    return 0
+
+
+def _end_at_interrupt() -> None:
+    """In a process that compiles ahead: nothing is lost, and the command itself says what happened."""
+    import signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _find(name: str) -> Path | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 import kernels
 from kernels import aligned
+from nblayers import compiling  # noqa: F401  kernels that this device compiles are to be named
 from nblayers.config import Setting
 
 _device = Setting(None)             # None: what NBLAYERS_DEVICE says

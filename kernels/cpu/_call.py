@@ -7,19 +7,22 @@ That keeps the large kernels that many others need, and the body of a parallel l
 """
 from typing import Any
 
-from numba import typeof, types
+from numba import config, typeof, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
-from numba.extending import intrinsic
+
+from ._jit import intrinsic
 
 _known: dict[tuple[Any, Any], int] = {}
 
 
-def address(function: Any, key: Any, *arguments: Any) -> int:
+def address(function: Any, key: Any, *arguments: Any) -> Any:
     """Where the kernel begins, compiled if need be; its arguments' types are those of these examples.
 
     They must follow from `key`, mostly the dtype of the arrays: a kernel that is known by its key is not looked at again.
     """
+    if config.DISABLE_JIT:
+        return function                                 # which `call` then calls
     if (function, key) not in _known:
         signature = tuple(plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
         function.compile(signature)
@@ -41,7 +44,11 @@ def _is_tuple(kind: types.Type) -> bool:
     return isinstance(kind, types.BaseTuple) and not isinstance(kind, types.BaseNamedTuple)
 
 
-@intrinsic
+def _call(function: Any, *arguments: Any) -> None:
+    function(*(one for some in arguments for one in (some if type(some) is tuple else [some])))
+
+
+@intrinsic(_call)
 def call(typingctx, function, *arguments):
     taken = tuple(plain(kind) for kind in arguments)
     kinds = tuple(one for kind in taken for one in (kind.types if _is_tuple(kind) else [kind]))

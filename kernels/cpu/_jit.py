@@ -1,47 +1,108 @@
-"""The one way that a CPU kernel is compiled.
-
-Numba's cache looks at the source file of the kernel alone. Ours also looks at the compile flags and at the helper files
-(`_*.py`) that kernels import: edit one of them, and every kernel of the room is compiled anew.
-"""
-import hashlib
+"""The one way that a CPU kernel is compiled, and what takes its place under NUMBA_DISABLE_JIT=1: the Python function itself."""
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from numba import config, get_num_threads, njit, types
+import numpy as np
+from numba import config, extending, get_num_threads, types
+from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
+from numba.core.registry import CPUDispatcher
 from numba.extending import register_jitable
 
+import kernels
+
+from ._cache import KernelCache
+from ._interrupts import held_back
+
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
-FLAGS: dict[str, Any] = dict(cache=True, error_model="numpy", nogil=True, no_cfunc_wrapper=True,     # nobody calls one from C
+FLAGS: dict[str, Any] = dict(nopython=True, error_model="numpy", nogil=True,
+                             no_cfunc_wrapper=True,                             # nobody calls one from C
                              fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
-
-
-def _fingerprint() -> str:
-    helpers = sorted(Path(__file__).parent.glob("_*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in helpers)).hexdigest()
-
-
-FINGERPRINT = _fingerprint()
-
-
-def _compiled(function: Callable[..., Any], **flags: Any) -> Any:
-    dispatcher = njit(**FLAGS, **flags)(function)
-    if not config.DISABLE_JIT:
-        index = dispatcher._cache._cache_file
-        index._version = (index._version, index._source_stamp, FINGERPRINT)     # the one thing that is read of an older index
-        template = dispatcher.get_call_template                                 # one kernel for all numbers, not one for each
-        dispatcher.get_call_template = lambda kinds, named: template(tuple(map(types.unliteral, kinds)), named)
-    return dispatcher
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a serial kernel, on its first call, for the types of that call."""
-    return _compiled(function)
+    return _compiled(function, FLAGS)
 
 
 def parallel_kernel(function: Callable[..., Any]) -> Any:
     """The same with `prange`. It takes long to compile: kernels share their work out by `_team`, which has the one there is."""
-    return _compiled(function, parallel=True)
+    return _compiled(function, {**FLAGS, "parallel": True})
+
+
+def _compiled(function: Callable[..., Any], flags: dict[str, Any]) -> Any:
+    if config.DISABLE_JIT:
+        return np.errstate(all="ignore")(function)      # as compiled: 1 / 0 is inf, and nobody is warned
+    return Kernel(function, targetoptions=dict(flags))
+
+
+def intrinsic(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """For a function that is written in LLVM's terms; `meaning` says the same in Python, where nothing is compiled."""
+    return lambda function: meaning if config.DISABLE_JIT else extending.intrinsic(function)
+
+
+class _Library(JITCodeLibrary):
+    """A kernel's machine code, which keeps to its own copies of the kernels that it calls.
+
+    Numba leaves it to the order of loading whose copy of a function is called, and LLVM has optimised each in its own way: the
+    process that compiles would compute other last bits than those that load from the cache.
+    """
+
+    def _optimize_final_module(self) -> None:
+        super()._optimize_final_module()
+        self._shared_module = self._final_module.clone()        # for kernels that call this one: one copy of each function
+        _relink(self._shared_module, "external", "linkonce_odr")
+        _relink(self._final_module, "linkonce_odr", "internal")
+
+
+def _relink(module: Any, old: str, new: str) -> None:
+    for function in module.functions:
+        if not function.is_declaration and function.linkage.name == old:
+            function.linkage = new
+
+
+class _Compiler(Compiler):
+    """Numba's, with a library of ours."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class Kernel(CPUDispatcher):
+    """A kernel: Numba's compiled function, with a cache that heals itself."""
+
+    def __init__(self, py_func: Callable[..., Any], locals: Any = None, targetoptions: Any = None) -> None:
+        super().__init__(py_func, locals or {}, targetoptions, pipeline_class=_Compiler)
+        self._cache = KernelCache(py_func)
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for these types, or load from the cache. An interrupt waits: half a kernel would spoil all later ones."""
+        with held_back():
+            return super().compile(sig)
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """How other kernels call this one: the one for all numbers, not one for each."""
+        return super().get_call_template(tuple(map(types.unliteral, args)), kws)
+
+
+class _Compilations(event.Listener):
+    """Hands on to `kernels.on_compile` what Numba says of kernels."""
+
+    def on_start(self, event: event.Event) -> None:
+        self._tell(event.data["dispatcher"], True)
+
+    def on_end(self, event: event.Event) -> None:
+        self._tell(event.data["dispatcher"], False)
+
+    def _tell(self, dispatcher: Any, begins: bool) -> None:
+        if kernels.on_compile is not None and isinstance(dispatcher, Kernel):
+            kernels.on_compile(dispatcher.__name__, begins)
+
+
+event.register("numba:compile", _Compilations())
 
 
 @register_jitable
@@ -53,4 +114,4 @@ def even(count: int, most: int) -> int:
 
 def threads_for(work: int, share: int) -> int:
     """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
-    return 1 if work < 2 * share else min(get_num_threads(), work // share)
+    return 1 if work < 2 * share or config.DISABLE_JIT else min(get_num_threads(), work // share)

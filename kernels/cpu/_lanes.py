@@ -11,16 +11,19 @@
     lanes_of(x)                     how many lanes there are
 
 The last argument of `load` and `splat`, an array, says how many lanes there are: two registers full of its numbers. So
-numbers of another size can go with them. A loop over channels in which LLVM would find these vectors itself costs more than
-all of its work, where there are few channels and many such loops.
+numbers of another size can go with them. In Python (NUMBA_DISABLE_JIT=1) a vector is an array of so many numbers. A loop
+over channels in which LLVM would find these vectors itself costs more than all of its work, where there are few channels and
+many such loops.
 """
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import models, overload, register_model
 
+from ._jit import intrinsic
 from ._tile import VECTOR
 
 LANE_BYTES = 2 * VECTOR     # two registers for each: fewer turns of the loop around them
@@ -43,13 +46,20 @@ class _LanesModel(models.PrimitiveModel):
 _I32, _N = ir.IntType(32), types.intp
 
 
-@intrinsic
+@intrinsic(lambda like: LANE_BYTES // like.itemsize)
 def lanes_of(typingctx, like):
     """A constant, which `like.itemsize` is not: a loop with that step would begin with two divisions."""
     return _N(like), lambda context, builder, sig, args: ir.Constant(ir.IntType(64), LANE_BYTES * 8 // like.dtype.bitwidth)
 
 
-@intrinsic
+def _load(array, at, left, like):
+    vector = np.zeros(LANE_BYTES // like.itemsize, array.dtype)
+    inside = array[at:at + max(0, min(left, len(vector)))]
+    vector[:len(inside)] = inside
+    return vector
+
+
+@intrinsic(_load)
 def load(typingctx, array, at, left, like):
     lanes = Lanes(array.dtype, LANE_BYTES * 8 // like.dtype.bitwidth)
 
@@ -63,7 +73,12 @@ def load(typingctx, array, at, left, like):
     return lanes(array, _N, _N, like), codegen
 
 
-@intrinsic
+def _store(lanes, array, at, left):
+    inside = array[at:at + max(0, min(left, len(lanes)))]
+    inside[:] = lanes[:len(inside)]
+
+
+@intrinsic(_store)
 def store(typingctx, lanes, array, at, left):
     def codegen(context, builder, sig, args):
         place, align = _place(context, builder, array, args[1], args[2], args[0].type)
@@ -75,13 +90,13 @@ def store(typingctx, lanes, array, at, left):
     return types.void(lanes, array, _N, _N), codegen
 
 
-@intrinsic
+@intrinsic(lambda number, like: np.full(LANE_BYTES // like.itemsize, number))
 def splat(typingctx, number, like):
     lanes = Lanes(number, LANE_BYTES * 8 // like.dtype.bitwidth)
     return lanes(number, like), lambda context, builder, sig, args: _splat(builder, args[0], lanes.count)
 
 
-@intrinsic
+@intrinsic(lambda value, best: ~(value <= best) & (best == best))
 def beats(typingctx, value, best):
     def codegen(context, builder, sig, args):
         value, best = args
@@ -91,34 +106,34 @@ def beats(typingctx, value, best):
     return Lanes(types.boolean, value.count)(value, best), codegen
 
 
-@intrinsic
+@intrinsic(np.equal)
 def equal(typingctx, a, b):
     return Lanes(types.boolean, a.count)(a, b), lambda context, builder, sig, args: builder.icmp_signed("==", *args)
 
 
-@intrinsic
+@intrinsic(np.where)
 def select(typingctx, condition, a, b):
     return a(condition, a, b), lambda context, builder, sig, args: builder.select(*args)
 
 
-@intrinsic
+@intrinsic(lambda a: a.astype(np.float64))
 def widen(typingctx, a):
     lanes = Lanes(types.float64, a.count)
     return lanes(a), lambda context, builder, sig, args: _cast(builder.fpext, args[0], context.get_value_type(lanes))
 
 
-@intrinsic
+@intrinsic(lambda a, like: a.astype(like.dtype))
 def narrow(typingctx, a, like):
     lanes = Lanes(like.dtype, a.count)
     return lanes(a, like), lambda context, builder, sig, args: _cast(builder.fptrunc, args[0], context.get_value_type(lanes))
 
 
-@intrinsic
+@intrinsic(operator.add)
 def _add(typingctx, a, b):
     return a(a, b), lambda context, builder, sig, args: builder.fadd(*args, flags=("contract",))
 
 
-@intrinsic
+@intrinsic(operator.mul)
 def _multiply(typingctx, a, b):
     return a(a, b), lambda context, builder, sig, args: builder.fmul(*args, flags=("contract",))
 

@@ -15,11 +15,11 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.extending import register_jitable
 
 from ._call import address, call, plain, write_call
 from ._flat import add_to
-from ._jit import kernel, parallel_kernel
+from ._jit import intrinsic, kernel, parallel_kernel
 
 
 class Team(NamedTuple):
@@ -86,7 +86,12 @@ def _loop(share, threads, arguments):
         call(share, s, threads, arguments)
 
 
-@intrinsic
+def _one_after_the_other(team: Team, part: Any, before: Any, after: Any) -> None:
+    for s in range(team.threads):
+        part(*before, s, team.threads, *after)
+
+
+@intrinsic(_one_after_the_other)
 def share_out(typingctx, team, part, before, after):
     kinds = tuple(tuple(plain(one) for one in some.types) for some in (before, after))
 

@@ -16,11 +16,10 @@ import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 
 from ._call import address
-from ._jit import kernel
+from ._jit import intrinsic, kernel
 
 
 def _vector_bytes() -> int:
@@ -199,7 +198,16 @@ def _make_tiles(heights, vectors, by_channel=False):
 
     `by_channel`: column n of b meets number n of a, not every number of a.
     """
-    @intrinsic
+    def in_python(height, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
+                  start, start_at, start_row, c, c_at, c_row, columns, add):
+        r, n = np.arange(height)[:, None], np.arange(columns)
+        total = start[start_at + r * start_row + n] if add else np.zeros((height, columns), c.dtype)
+        for m in range(runs):
+            for k in range(length):
+                total = total + a[a_at + r * a_row + m * a_run + k * a_k + n * by_channel] * b[b_at + m * b_run + k * b_k + n]
+        c[c_at + r * c_row + n] = total
+
+    @intrinsic(in_python)
     def tile(typingctx, height, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
              start, start_at, start_row, c, c_at, c_row, columns, add):
         n = types.intp
@@ -252,7 +260,14 @@ def _write_tile(context, builder, kinds, args, rows, vectors, by_channel, whole)
 
 def _make_dot_tile(rows, columns):
     """For few columns: c[r, n] = start[n] + sum over m, k of a[r a_row + m a_run + k] b[n b_n + m b_run + k], lanes along k."""
-    @intrinsic
+    def in_python(a, a_at, a_row, a_run, b, b_at, b_n, b_run, runs, length, start, start_at, c, c_at, c_row):
+        r, n, k = np.arange(rows)[:, None, None], np.arange(columns)[:, None], np.arange(length)
+        total = start[start_at + n[:, 0]]
+        for m in range(runs):
+            total = total + np.sum(a[a_at + r * a_row + m * a_run + k] * b[b_at + n * b_n + m * b_run + k], axis=-1)
+        c[c_at + r[..., 0] * c_row + n[:, 0]] = total
+
+    @intrinsic(in_python)
     def tile(typingctx, a, a_at, a_row, a_run, b, b_at, b_n, b_run, runs, length, start, start_at, c, c_at, c_row):
         n = types.intp
         signature = types.void(a, n, n, n, b, n, n, n, n, n, start, n, c, n, n)
@@ -286,7 +301,11 @@ def _make_dot_tile(rows, columns):
     return tile
 
 
-@intrinsic
+def _copy_columns(source, source_at, columns, target, target_at):
+    target[target_at:target_at + columns] = source[source_at:source_at + columns]
+
+
+@intrinsic(_copy_columns)
 def copy_columns(typingctx, source, source_at, columns, target, target_at):
     """target[target_at + n] = source[source_at + n] for n < columns <= width of a tile, in whole vectors."""
     n = types.intp
@@ -302,7 +321,7 @@ def copy_columns(typingctx, source, source_at, columns, target, target_at):
     return types.void(source, n, n, target, n), codegen
 
 
-@intrinsic
+@intrinsic(lambda: None)
 def wide_vectors(typingctx):
     """Say at the top of a kernel that its loops are worth the widest registers; LLVM would take half of AVX-512's."""
     def codegen(context, builder, sig, args):
@@ -312,7 +331,7 @@ def wide_vectors(typingctx):
     return types.void(), codegen
 
 
-@intrinsic
+@intrinsic(lambda array: WIDE * VECTOR // array.itemsize)
 def tile_width(typingctx, array):
     """How many columns of the array's numbers a tile has: a constant, where array.itemsize would cost a division."""
     def codegen(context, builder, sig, args):

@@ -8,6 +8,7 @@ import numpy as np
 
 from nblayers import optimizers
 from nblayers.callbacks import CallbackList, History
+from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
 from nblayers.models.arguments import check
@@ -129,6 +130,7 @@ class Trainer(Layer):
         """Start the running means of loss and metrics afresh."""
         self._objective_for("reset_metrics").reset()
 
+    @silent_without_verbose
     def fit(self, x: Any = None, y: Any = None, batch_size: int | None = None, epochs: int = 1, verbose: Any = "auto",
             callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool | str = True,
             class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
@@ -261,6 +263,7 @@ class Trainer(Layer):
             self.input_gradient = True
         return parts, loss, compared
 
+    @silent_without_verbose
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
                  sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
                  return_dict: bool = False) -> Any:
@@ -306,6 +309,7 @@ class Trainer(Layer):
         loss = objective.value(*compared) + self._parts_after_forward().penalties()
         objective.update(loss, *compared)
 
+    @silent_without_verbose
     def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
                 callbacks: Any = None) -> Any:
         """The outputs for x as NumPy arrays: one array, or a list or dictionary of them for several outputs.

@@ -1,0 +1,151 @@
+"""Compiling ahead, `nblayers warm-up`: layers run on small and on large inputs, until the cache holds all their kernels.
+
+Which kernels a layer needs depends on the sizes: threads share large work, and few columns or a 3 x 3 window of many channels
+have kernels of their own. So each kind of layer has examples that reach all of them, with zeros for numbers.
+"""
+import difflib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import kernels
+import nblayers
+from nblayers import activations, layers, optimizers
+from nblayers.layers import Layer
+
+Examples = Iterator[tuple[Layer, np.ndarray]]
+
+
+class UnknownLayer(ValueError):
+    """A name that is no layer's."""
+
+
+def jobs(names: Sequence[str] = ()) -> list[str]:
+    """The kinds of layers to run for these names, by default all, and the optimizers.
+
+    Raises:
+        UnknownLayer: nblayers.layers has no layer of that name.
+    """
+    kinds = dict.fromkeys(kind for name in names for kind in _kinds(name)) if names else _EXAMPLES
+    return [*kinds, "optimizers"]
+
+
+def _kinds(name: str) -> list[str]:
+    """The kind of a layer, of which there are examples: its class or the next that it is made from; none without kernels."""
+    found = getattr(layers, name, None)
+    if not isinstance(found, type) and name not in ("Input", "InputLayer", "InputSpec"):
+        near = difflib.get_close_matches(name, dir(layers), 1)
+        raise UnknownLayer(f"there is no layer {name!r}" + (f": did you mean {near[0]}?" if near else ""))
+    return [kind.__name__ for kind in getattr(found, "__mro__", ()) if kind.__name__ in _EXAMPLES][:1]
+
+
+def run(job: str) -> tuple[int, float]:
+    """Run one kind of layers, or the optimizers; how many kernels were compiled for it, and in how many seconds."""
+    compiled: list[str] = []
+    kernels.on_compile = lambda name, begins: compiled.append(name) if begins else None
+    start = time.perf_counter()
+    with nblayers.device("cpu"):
+        if job == "optimizers":
+            _run_optimizers()
+        else:
+            for layer, x in _EXAMPLES[job]():
+                layer.backward(np.zeros_like(layer(x, **({"training": True} if isinstance(layer, layers.Dropout) else {}))))
+    return len(compiled), time.perf_counter() - start
+
+
+def place() -> str | None:
+    """The directory that compiled kernels are kept in; None where none can be written, or nothing is compiled."""
+    cache = getattr(kernels.get("cpu").activation.softmax, "_cache", None)
+    return None if cache is None else cache.cache_path
+
+
+def _run_optimizers() -> None:
+    settings: list[dict[str, Any]] = [{}, {"weight_decay": 0.1}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}]
+    made = [kind(**some) for kind in (optimizers.SGD, optimizers.RMSprop, optimizers.Adam) for some in settings]
+    made += [optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True), optimizers.Adam(amsgrad=True),
+             optimizers.RMSprop(momentum=0.9, centered=True)]
+    for optimizer in made:
+        layer = layers.Dense(2)
+        layer.backward(layer(_zeros(1, 2)))
+        optimizer.step(layer.trainable_weights, "cpu")
+
+
+def _zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, "float32")
+
+
+def _each(make: Callable[..., Layer], *examples: tuple[tuple[int, ...], tuple[int, ...]]) -> Callable[[], Examples]:
+    """The layer made with some arguments, and zeros of some shape, for each of the examples."""
+    return lambda: ((make(*arguments), _zeros(*shape)) for arguments, shape in examples)
+
+
+def _convolutions() -> Examples:
+    for filters, size, shape in ((5, 3, (2, 8, 8, 3)), (16, 3, (4, 32, 32, 16)),
+                                 (8, 3, (8, 64, 64, 4)),                            # all gradients of a part of dy together
+                                 (640, 1, (1, 8, 8, 512)),                          # weights too many for each thread's own
+                                 (24, 3, (1, 12, 16, 24)), (24, 3, (4, 32, 32, 24)), (96, 3, (4, 32, 32, 96))):     # Winograd
+        yield layers.Conv2D(filters, size, padding="same"), _zeros(*shape)
+
+
+def _depthwise() -> Examples:
+    for shape in ((2, 8, 8, 3), (4, 64, 64, 16)):
+        for multiplier in (1, 2):
+            for padding in ("valid", "same"):
+                yield layers.DepthwiseConv2D(3, padding=padding, depth_multiplier=multiplier), _zeros(*shape)
+
+
+def _separable() -> Examples:
+    yield from _depthwise()
+    yield from _convolutions()
+
+
+def _conv_lstms() -> Examples:
+    for filters, shape in ((2, (1, 2, 4, 4, 2)), (8, (32, 2, 16, 16, 4)), (8, (1, 2, 32, 32, 4)), (32, (32, 2, 16, 16, 16)),
+                           (32, (1, 2, 32, 32, 16))):
+        yield layers.ConvLSTM2D(filters, 3, padding="same"), _zeros(*shape)
+
+
+def _activations() -> Examples:
+    for name in dir(activations):
+        if hasattr(getattr(activations, name), "kernel_name"):
+            yield layers.Activation(name), _zeros(4, 6)
+            yield layers.Activation(name), _zeros(256, 512)
+
+
+def _embeddings() -> Examples:
+    for dtype in ("int32", "int64"):
+        yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
+
+
+def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
+    return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
+
+
+_CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
+_DENSE = ((3,), (4, 6)), ((512,), (256, 512))
+_IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
+_EXAMPLES: dict[str, Callable[[], Examples]] = {
+    "Convolution": _convolutions,
+    "ConvLSTM": _conv_lstms,
+    "LSTM": _sequences(layers.LSTM),
+    "GRU": _sequences(layers.GRU),
+    "SimpleRNN": _sequences(layers.SimpleRNN),
+    "Activation": _activations,
+    "Dense": _each(layers.Dense, *_DENSE),
+    "Linear": _each(lambda units: layers.Linear(6 if units == 3 else 512, units), *_DENSE),
+    "Embedding": _embeddings,
+    "DepthwiseConv": _depthwise,
+    "SeparableConv": _separable,
+    "Maximum": _each(layers.MaxPooling2D, *_IMAGES),
+    "Average": _each(layers.AveragePooling2D, *_IMAGES),
+    "DenseCell": _CELLS,
+    "StackedRNNCells": _CELLS,
+    "RNN": _CELLS,
+    "Bidirectional": _sequences(lambda units: layers.Bidirectional(layers.LSTM(units))),
+    "TimeDistributed": _each(lambda units: layers.TimeDistributed(layers.Dense(units)),
+                             ((3,), (2, 4, 6)), ((512,), (16, 16, 512))),
+    "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
+    "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
+}

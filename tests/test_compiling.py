@@ -1,0 +1,431 @@
+"""Compiling and its cache: damaged, full or not writable, it costs time, never a run; Python for kernels; signals."""
+import importlib.util
+import io
+import os
+import pickle
+import resource
+import signal
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.cpu import _cache, _interrupts
+from nblayers import compiling, layers, warm_up
+
+MODULE = """
+from kernels.cpu._jit import kernel
+
+@kernel
+def inner(x):
+    return x + 1
+
+@kernel
+def outer(x, y):
+    for n in range(x.size):
+        y[n] = 2 * inner(x[n])
+"""
+
+
+class Planted:
+    """A source file with two kernels; each call of `run` is what a new process does: how many of them came from the cache."""
+
+    def __init__(self, directory):
+        self.source = directory / "source" / "planted.py"
+        self.source.parent.mkdir()
+        self.source.write_text(MODULE)
+        self.cache = directory / "cache"
+
+    def load(self):
+        spec = importlib.util.spec_from_file_location("planted", self.source)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def run(self):
+        module, y = self.load(), np.zeros(3)
+        module.outer(np.arange(3.0), y)
+        assert y.tolist() == [2, 4, 6]
+        return sum(module.outer.stats.cache_hits.values())
+
+    @property
+    def files(self):
+        return {path.name.split("-")[0]: path for path in self.cache.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    monkeypatch.setattr(_cache.config, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(_cache, "_said", [])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    for function in (_cache.directories, _cache._can_be_written, _cache._source_digest):
+        function.cache_clear()
+    yield Planted(tmp_path)
+    _cache.directories.cache_clear()
+
+
+DAMAGES = {
+    "empty": lambda content, other: b"",
+    "one byte": lambda content, other: content[:1],
+    "no code": lambda content, other: content[:32],
+    "half": lambda content, other: content[:len(content) // 2],
+    "the last byte missing": lambda content, other: content[:-1],
+    "a byte too many": lambda content, other: content + b"\0",
+    "one bit": lambda content, other: content[:4000] + bytes([content[4000] ^ 1]) + content[4001:],
+    "zeros": lambda content, other: bytes(len(content)),
+    "random": lambda content, other: np.random.default_rng(0).bytes(len(content)),
+    "a pickle of something else": lambda content, other: pickle.dumps({"x": 1}),
+    "another kernel's": lambda content, other: other,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_replaced(planted, damage):
+    assert planted.run() == 0
+    assert planted.run() == 1
+    files = planted.files
+    content, other = files["planted.outer"].read_bytes(), files["planted.inner"].read_bytes()
+    files["planted.outer"].write_bytes(DAMAGES[damage](content, other))
+    assert planted.run() == 0
+    assert planted.run() == 1
+    assert set(planted.files) == {"planted.inner", "planted.outer"}            # nothing is left over
+
+
+def test_files_that_are_gone_are_made_again(planted):
+    planted.run()
+    planted.files["planted.outer"].unlink()
+    assert [planted.run(), planted.run()] == [0, 1]
+    for path in planted.files.values():
+        path.unlink()
+    planted.cache.rename(planted.cache.with_name("gone"))
+    assert [planted.run(), planted.run()] == [0, 1]
+
+
+def test_an_edited_source_is_compiled_anew(planted):
+    planted.run()
+    planted.source.write_text(MODULE.replace("2 * inner", "inner(x[n]) + 1 * inner"))
+    _cache._source_digest.cache_clear()
+    assert [planted.run(), planted.run()] == [0, 1]
+
+
+def nowhere(planted, monkeypatch):
+    """No directory can be written: a file stands where one should be, and in /proc nobody makes any."""
+    (planted.source.parent / "__pycache__").write_text("")
+    monkeypatch.setattr(_cache.config, "CACHE_DIR", "/proc/none")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(planted.source / "home"))
+
+
+def test_without_a_directory_kernels_are_compiled_and_it_is_said_once(planted, monkeypatch):
+    nowhere(planted, monkeypatch)
+    with pytest.warns(RuntimeWarning, match=r"no directory .* can be written \(tried /proc/none.*NUMBA_CACHE_DIR") as told:
+        assert [planted.run(), planted.run()] == [0, 0]
+    assert len(told) == 1
+
+
+def test_another_directory_is_taken(planted, monkeypatch):
+    monkeypatch.setattr(_cache.config, "CACHE_DIR", "/proc/none")
+    assert [planted.run(), planted.run()] == [0, 1]
+    assert list((planted.source.parent / "__pycache__").glob("*.nbc"))
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_directory_that_cannot_be_written_is_read(planted, monkeypatch, given):
+    """Both as NUMBA_CACHE_DIR and beside the source."""
+    if not given:
+        monkeypatch.setattr(_cache.config, "CACHE_DIR", "")
+    planted.run()
+    monkeypatch.setattr(_cache, "_can_be_written", lambda place: False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert planted.run() == 1
+
+
+def test_a_full_disk_costs_time_only(planted):
+    planted.cache.mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))                # what a write meets is as on a full disk
+    try:
+        with pytest.warns(RuntimeWarning, match="cannot be kept in .*NUMBA_CACHE_DIR") as told:
+            hits = planted.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (hits, len(told), planted.files) == (0, 1, {})
+    assert [planted.run(), planted.run()] == [0, 1]
+
+
+def python(code, *arguments, **environment):
+    """Begin to run code in a process of its own."""
+    return subprocess.Popen([sys.executable, *arguments, "-c", code], env={**os.environ, **environment}, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def output(process):
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    return out.strip()
+
+
+def test_processes_that_write_at_once(planted):
+    code = ("import sys, numpy; sys.path.insert(0, sys.argv[1]); import planted; y = numpy.zeros(3)\n"
+            "planted.outer(numpy.arange(3.0), y); print(y.tolist(), sum(planted.outer.stats.cache_hits.values()))")
+
+    def start():
+        return subprocess.Popen([sys.executable, "-c", code, str(planted.source.parent)], text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, env={**os.environ, "NUMBA_CACHE_DIR": str(planted.cache)})
+
+    assert {output(process)[:15] for process in [start() for _ in range(3)]} == {"[2.0, 4.0, 6.0]"}
+    assert output(start()) == "[2.0, 4.0, 6.0] 1"
+    assert set(planted.files) == {"planted.inner", "planted.outer"}
+
+
+def test_a_kernel_without_a_source_file_is_not_kept(planted):
+    function = {}
+    exec(compile(MODULE, "<typed>", "exec"), function)
+    y = np.zeros(3)
+    function["outer"](np.arange(3.0), y)
+    assert y.tolist() == [2, 4, 6] and not planted.files
+
+
+def test_recompile_does_not_read_the_cache(planted):
+    planted.run()
+    outer = planted.load().outer
+    outer(np.zeros(1), np.zeros(1))
+    outer.recompile()
+    assert sum(outer.stats.cache_hits.values()) == 1 and sum(outer.stats.cache_misses.values()) == 1
+
+
+BITS = """
+import hashlib
+import numpy as np
+from within import slopes
+
+x = np.random.default_rng(0).normal(size=(8, 1001)).astype("float32")
+slopes(x)
+print(hashlib.sha256(x.tobytes()).hexdigest())
+"""
+WITHIN = """
+from kernels.cpu._jit import kernel
+from kernels.cpu._lstm import lstm_slopes
+
+@kernel
+def slopes(x):
+    lstm_slopes(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7])
+"""
+
+
+def test_the_process_that_compiles_computes_the_same_bits(tmp_path):
+    """A kernel within another one is optimised once more with it; which of the two is called must not depend on the cache."""
+    (tmp_path / "within.py").write_text(WITHIN)
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
+    compiling, loading = (output(python(BITS, **environment)) for _ in range(2))
+    assert compiling == loading
+
+
+class Stop(Exception):
+    """What a handler raises."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM, signal.SIGUSR1])
+def test_a_signal_waits_for_the_compiler(planted, monkeypatch, number):
+    def stop(*_):
+        raise Stop
+
+    came = []
+    monkeypatch.setattr(kernels, "on_compile", lambda name, begins: (came.append(name), os.kill(os.getpid(), number)))
+    previous = signal.signal(number, stop)
+    try:
+        outer, y = planted.load().outer, np.zeros(3)
+        with pytest.raises(Stop):
+            outer(np.arange(3.0), y)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, previous)
+    assert came == ["outer", "inner", "inner", "outer"]
+    outer(np.arange(3.0), y)
+    assert y.tolist() == [2, 4, 6] and planted.run() == 1
+
+
+def test_compiling_goes_on_after_an_interrupt_at_any_moment(planted):
+    def stop(*_):
+        raise Stop
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    try:
+        for n in range(12):
+            planted.source.write_text(MODULE.replace("x + 1", f"x + 1 + 0 * {n}"))
+            _cache._source_digest.cache_clear()
+            module, y = planted.load(), np.zeros(3)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.001 + 0.012 * n)
+                module.outer(np.arange(3.0), y)
+            except Stop:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            module.outer(np.arange(3.0), y)
+            assert y.tolist() == [2, 4, 6] and not _interrupts._holding
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+
+
+def test_every_signal_is_delivered(monkeypatch):
+    came = []
+
+    def note(number, frame):
+        came.append(number)
+        raise Stop
+
+    numbers = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
+    previous = {number: signal.signal(number, note) for number in numbers}
+    try:
+        with pytest.raises(Stop), _interrupts.held_back():
+            for number in numbers:
+                os.kill(os.getpid(), number)
+            assert not came
+        assert sorted(came) == sorted(numbers) and all(signal.getsignal(number) is note for number in numbers)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+PYTHON = (Path(__file__).parent / "without_compiling.py").read_text()
+
+
+@pytest.mark.parametrize("part", ["sequences", "images", "rest"])
+def test_without_a_compiler(part):
+    """NUMBA_DISABLE_JIT=1: every layer's kernels run as Python and agree with the reference room, without a warning."""
+    assert output(python(PYTHON.replace("PART", part), "-W", "error", NUMBA_DISABLE_JIT="1")) == "agree"
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+    @property
+    def screen(self):
+        """What is seen on the last line."""
+        line = ""
+        for part in self.getvalue().split("\r"):
+            line = part + line[len(part):]
+        return line.rstrip()
+
+
+@pytest.fixture
+def line():
+    return compiling.CompilingLine().show
+
+
+def test_the_line_says_what_is_compiled_and_goes(line, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal.write("1/8 a progress line that is rather long, with loss: 0.1234")
+    line("_outer", True)
+    assert terminal.screen == "Compiling kernels, once on this machine: outer (1)"
+    line("inner", True)
+    assert terminal.screen == "Compiling kernels, once on this machine: inner (2)"
+    line("inner", False)
+    assert terminal.screen == "Compiling kernels, once on this machine: outer (2)"
+    line("_outer", False)
+    assert terminal.screen == "" and terminal.getvalue().endswith("\r") and "\n" not in terminal.getvalue()
+
+
+def test_the_line_fits_the_terminal(line, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "30")
+    line("outer", True)
+    assert terminal.screen == "Compiling kernels, once on th"
+
+
+class Closed(io.StringIO):
+    """A stream that cannot be asked."""
+
+    def isatty(self):
+        raise ValueError("I/O operation on closed file")
+
+
+@pytest.mark.parametrize("errors", [io.StringIO(), None, Closed()], ids=["a file", "none", "closed"])
+def test_the_line_takes_stdout_where_stderr_is_no_terminal(line, monkeypatch, errors):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", errors)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    line("outer", True)
+    assert terminal.screen.endswith("outer (1)")
+    line("outer", False)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    line("outer", True)
+    assert terminal.screen == sys.stdout.getvalue() == ""
+
+
+@pytest.mark.parametrize("verbose, said", [((), True), ((0,), False), ((1,), True), (("auto",), True)])
+def test_the_line_is_silent_with_verbose_0(line, monkeypatch, verbose, said):
+    @compiling.silent_without_verbose
+    def fit(x, verbose="auto"):
+        line("outer", True)
+        line("outer", False)
+
+    for arguments, named in ((verbose, {}), ((), {"verbose": verbose[0]} if verbose else {})):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        fit(1, *arguments, **named)
+        assert bool(sys.stderr.getvalue()) == said
+
+
+def test_training_is_silent_with_verbose_0():
+    from nblayers.models import Sequential
+    for name in ("fit", "evaluate", "predict"):
+        assert getattr(Sequential, name).__wrapped__
+
+
+RELU6 = ("import numpy as np; from nblayers import layers as L; from nblayers.models import Sequential\n"
+         "model = Sequential([L.Input((4,)), L.Activation('relu6')])\n"
+         "x = np.zeros((2, 4), 'float32'); model.predict(x, verbose=VERBOSE); print('done')")
+
+
+def test_on_a_terminal_it_is_said_once(tmp_path):
+    pexpect = pytest.importorskip("pexpect")
+
+    def screen(verbose):
+        variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        child = pexpect.spawn(sys.executable, ["-c", RELU6.replace("VERBOSE", verbose)], env=variables, encoding="utf-8",
+                              timeout=120, dimensions=(24, 80))
+        return child.read()
+
+    silent = screen("0")
+    for path in tmp_path.rglob("*.nbc"):
+        path.unlink()
+    cold, warm = screen("1"), screen("1")
+    assert "once on this machine: relu6" in cold
+    assert "once on this machine" not in silent + warm
+    assert all("done" in text for text in (silent, cold, warm))
+
+
+def test_every_layer_is_warmed_up():
+    without = {"Flatten", "Identity", "Input", "InputLayer", "InputSpec", "Lambda", "Layer"}
+    assert {name for name in layers.__all__ if warm_up.jobs([name]) == ["optimizers"]} == without
+    assert warm_up.jobs(["Conv2D", "MaxPool1D", "Convolution3D"]) == ["Convolution", "Maximum", "optimizers"]
+    assert set(warm_up.jobs()) == {job for name in layers.__all__ for job in warm_up.jobs([name])}
+
+
+@pytest.mark.parametrize("name, hint", [("LSTMM", ": did you mean LSTM?"), ("lstm", ""), ("base", "")])
+def test_an_unknown_layer(name, hint, capsys):
+    from nblayers.cli import main
+    assert main(["warm-up", "Dense", name]) == 2
+    assert f"nblayers: there is no layer '{name}'{hint}" in capsys.readouterr().err
+
+
+def test_nothing_is_compiled_after_warming_up(tmp_path):
+    """Ten seconds: the optimizers' kernels are compiled."""
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = "import sys; from nblayers.cli import main; sys.exit(main(['warm-up', 'Masking']))"
+    first, again = (output(python(command, **environment)) for _ in range(2))
+    assert "Masking            2 kernels compiled" in first and f"they are kept in {tmp_path}" in first
+    assert "Masking          all there" in again and "\n0 kernels compiled" in again
+    code = ("import kernels, nblayers.compiling; from nblayers.warm_up import run\n"
+            "print(run('Masking')[0] + run('optimizers')[0])")
+    assert output(python(code, **environment)) == "0"
