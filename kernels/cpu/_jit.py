@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba import config, get_num_threads, njit, types
+from numba import config, njit, types
 from numba.extending import register_jitable
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
@@ -49,8 +49,3 @@ def even(count: int, most: int) -> int:
     """How large the fewest equal parts of `count` are, if none may have more than `most`; for kernels and for Python."""
     parts = (count + most - 1) // most
     return (count + parts - 1) // parts
-
-
-def threads_for(work: int, share: int) -> int:
-    """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
-    return 1 if work < 2 * share else min(get_num_threads(), work // share)
