@@ -174,7 +174,7 @@ share = [sum(u[0, i:i + 3, j:j + 3, :, None] * dy[0, i, j] for j in range(2)) fo
 raced, dw, y = [np.zeros_like(v) + part for part in share][-1], share[0] + share[1], np.empty_like(dy)  # both have read 0
 assert np.array_equal(raced, share[1]) and np.any(raced != dw)
 check_derivative("dw", dw, lambda v: (seven_loops(u, v, y), np.sum(dy * y))[1], v)
-window, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1), np.zeros(256, "f4")     # strides, padding, dilation, groups
+window, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True), np.zeros(256, "f4")     # strides, padding, dilation, groups, winograd
 measure("the library", lambda y: convolution.convolve(x[:, None], w[None], b, *window, y[:, None]))
 layer = Conv2D(3, 3)
 layer.forward(u)                                        # makes its weights, and keeps u

@@ -92,8 +92,8 @@ def _contiguous(array: Any) -> Any:
 
 
 def _in_dtype(result: Any, dtype: Any) -> Any:
-    """What a user's function gave, as an array of the dtype that went in."""
-    return result.astype(dtype, copy=False) if hasattr(result, "astype") else np.asarray(result, dtype)
+    """What a user's function gave, as a contiguous array of the dtype that went in."""
+    return _contiguous(result.astype(dtype, copy=False) if hasattr(result, "astype") else np.asarray(result, dtype))
 
 
 def _elementwise(arguments_of: Callable[..., Any]) -> Any:

@@ -1,7 +1,8 @@
-"""What is the same for all layers: the default dtype, the small number epsilon, the default data format.
+"""What is the same for all layers: default dtype and data format, the small number epsilon, how convolutions are computed.
 
 What the main thread sets counts in all threads; what another thread sets counts in that thread alone.
 """
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ class Setting:
 
 
 _floatx, _epsilon, _image_data_format = Setting("float32"), Setting(1e-7), Setting("channels_last")
+_winograd = Setting(None)               # None: what NBLAYERS_WINOGRAD says
 
 
 def floatx() -> str:
@@ -100,6 +102,35 @@ def set_image_data_format(value: str) -> None:
     if value not in ("channels_last", "channels_first"):
         raise ValueError(f"set_image_data_format: expected 'channels_last' or 'channels_first', got {value!r}")
     _image_data_format.set(value)
+
+
+def winograd() -> bool:
+    """Whether convolutions may take Winograd's way: what `set_winograd` or the variable NBLAYERS_WINOGRAD says, else True.
+
+    Raises:
+        ValueError: NBLAYERS_WINOGRAD is neither 0 nor 1.
+    """
+    value = _winograd.get()
+    if value is None:
+        wanted = os.environ.get("NBLAYERS_WINOGRAD", "1")
+        if wanted not in ("0", "1"):
+            raise ValueError(f"NBLAYERS_WINOGRAD: expected 0 or 1, got {wanted!r}")
+        return wanted == "1"
+    return value
+
+
+def set_winograd(value: bool) -> None:
+    """Say whether convolutions on the CPU may take Winograd's way, a quarter of the multiplications for 3 x 3 windows.
+
+    It is as exact as float32 allows for the largest number that a tile of 6 x 6 pixels holds, not for each output by itself:
+    where pixels differ by orders of magnitude, False keeps the small outputs' digits.
+
+    Raises:
+        TypeError: neither True nor False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"set_winograd: expected True or False, got {value!r}")
+    _winograd.set(bool(value))
 
 
 def float_dtype(value: object, who: str) -> str:

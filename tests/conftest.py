@@ -31,7 +31,8 @@ from nblayers import (  # noqa: E402
 )
 from nblayers.layers import base  # noqa: E402
 
-SETTINGS = {setting: setting.get() for setting in (devices._device, config._floatx, config._epsilon, config._image_data_format)}
+SETTINGS = {setting: setting.get() for setting in (
+    devices._device, config._floatx, config._epsilon, config._image_data_format, config._winograd)}
 
 
 @pytest.fixture(params=kernels.ROOMS)

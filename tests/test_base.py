@@ -595,6 +595,57 @@ def test_matmul_of_a_layer(device, transpose_a, transpose_b, rng):
     np.testing.assert_allclose(to_numpy(out), a @ b + 1)
 
 
+def matrices(**changed):
+    given = dict(a=np.ones((3, 4), "f4"), b=np.ones((4, 2), "f4"), out=np.ones((3, 2), "f4"))
+    return given | changed
+
+
+READ_ONLY = np.ones((3, 2), "f4")
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize("given, error, message", [
+    (matrices(a=np.ones((3, 4))), TypeError, "expected a to be an array of dtype float32, got float64"),
+    (matrices(b=np.ones((4, 2))), TypeError, "expected b to be an array of dtype float32, got float64"),
+    (matrices(b=np.ones((4, 2), int)), TypeError, "expected b to be an array of dtype float32, got int64"),
+    (matrices(a=[[1.0] * 4] * 3), TypeError, "expected a to be an array of dtype float32, got list"),
+    (matrices(a=np.float32(2)), TypeError, "expected a to be an array of dtype float32, got float32"),
+    (matrices(out=np.ones((3, 2))), TypeError, "expected out to be an array of dtype float32, got float64"),
+    (matrices(out=np.ones((3, 2), ">f4")), TypeError, "expected out to be an array of dtype float32, got >f4"),
+    (matrices(a=np.ones(4, "f4")), ValueError, r"expected a to have two axes, got shape \(4,\)"),
+    (matrices(b=np.ones((1, 4, 2), "f4")), ValueError, r"expected b to have two axes, got shape \(1, 4, 2\)"),
+    (matrices(b=np.ones((5, 2), "f4")), ValueError, r"got shapes \(3, 4\) and \(5, 2\) .*: K is 4 and 5"),
+    (matrices(transpose_a=True), ValueError, "with transpose_a=True and transpose_b=False: K is 3 and 4"),
+    (matrices(out=np.ones((1, 2), "f4")), ValueError, r"expected `out` of shape \(3, 2\), got \(1, 2\)"),
+    (matrices(out=np.ones((3, 4), "f4")[:, ::2]), ValueError, "expected an `out` that is C-contiguous and writable"),
+    (matrices(out=READ_ONLY), ValueError, "expected an `out` that is C-contiguous and writable"),
+    (matrices(out=None, add=True), ValueError, "expected an `out` to add to"),
+])
+def test_matmul_checks_what_it_is_given(given, error, message):
+    for device in ("reference", "cpu"):
+        layer = Double().to(device)
+        with pytest.raises(error, match=f"Double '{layer.name}': matmul {message}" if message[0] == "e" else message):
+            layer.matmul(**given)
+
+
+def test_matmul_wants_memory_of_its_own():
+    layer, a = Double(), np.ones((4, 4), "f4")
+    room = np.ones(40, "f4")
+    for operands in ((a, a, a), (a, room[:16].reshape(4, 4), room[15:31].reshape(4, 4))):
+        with pytest.raises(ValueError, match="expected an `out` with memory of its own"):
+            layer.matmul(*operands)
+    side_by_side = layer.matmul(a, room[:16].reshape(4, 4), room[16:32].reshape(4, 4))
+    assert np.all(side_by_side == 4) and np.all(room[32:] == 1)
+
+
+def test_matmul_of_matrices_that_are_not_contiguous_or_empty(rng):
+    layer, a, b = Double(), rng.normal(size=(6, 8)).astype("f4"), rng.normal(size=(8, 10)).astype("f4")
+    np.testing.assert_allclose(layer.matmul(a[::2, ::2], b.T[::5, ::2].T), a[::2, ::2] @ b.T[::5, ::2].T, rtol=1e-5)
+    assert np.array_equal(layer.matmul(np.ones((2, 0), "f4"), np.ones((0, 3), "f4")), np.zeros((2, 3)))
+    assert layer.matmul(np.ones((0, 4), "f4"), np.ones((4, 3), "f4")).shape == (0, 3)
+    assert layer.matmul(np.ones((2, 4), "f4"), np.ones((4, 0), "f4")).shape == (2, 0)
+
+
 def test_output_shape_is_inferred():
     assert Scale().compute_output_shape((None, 3)) == (None, 3)
     assert Double().compute_output_shape((2, None, 3)) == (2, None, 3)

@@ -8,6 +8,7 @@ from helpers import agrees_with_keras, assert_same, copy_weights, filled_with_na
 
 import kernels
 import nblayers
+from nblayers import config
 from nblayers.layers import RNN, Conv2D, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 
 B, T, C, F = 2, 3, 2, 3
@@ -83,12 +84,12 @@ def test_kernels_in_three_rooms(rng, b, t, places, taps, f, go_backwards, masked
     results, states = {}, (b, t, *places, f)
     for room in kernels.ROOMS:
         gates, c, h = z.copy(), filled_with_nan(states, dtype), filled_with_nan(states, dtype)
-        kernels.get(room).conv_lstm.conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h)
+        kernels.get(room).conv_lstm.conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, True, c, h)
         results[room] = [gates[mask], c, h]                 # the gates of masked steps mean nothing
         assert_same(results[room], results["reference"], room, rtol=tolerance, atol=tolerance)
     assert not np.isnan(results["cpu"][1]).any()
     rooms_agree("conv_lstm", "conv_lstm_backward",
-                [normal(b, t if every else 0, *places, f), U, gates, c0, c, mask, go_backwards],
+                [normal(b, t if every else 0, *places, f), U, gates, c0, c, mask, go_backwards, True],
                 [normal(b, *places, f), normal(b, *places, f), (b, t, *places, 4 * f)], rtol=tolerance, atol=tolerance)
 
 
@@ -114,11 +115,28 @@ def test_every_way_of_the_cpu_is_a_walk_over_the_cell(rng, monkeypatch, threads,
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=(2e-5 if dtype == "float32" else 1e-11) * abs(b).max())
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_what_is_not_finite_stays_in_its_windows(rng, monkeypatch, threads):
+    """Of a pixel that is NaN the second step's windows see their neighbours' and no more, with Winograd's way and without."""
+    monkeypatch.setattr(kernels.get("cpu").conv_lstm, "threads_for", lambda work, share: threads)
+    layer, x = ConvLSTM2D(16, 3, padding="same", return_sequences=True), rng.normal(size=(3, 3, 12, 13, 2)).astype("f4")
+    x[1, 0, 5, 6, 0] = np.nan
+    results, dy = [], rng.normal(size=(3, 3, 12, 13, 16)).astype("f4")
+    for winograd in (True, False):
+        monkeypatch.setattr(config, "winograd", lambda value=winograd: value)
+        layer.zero_grad()
+        results.append([layer(x), layer.backward(dy)])
+    for ours, plain in zip(*results, strict=True):
+        assert np.array_equal(np.isnan(ours), np.isnan(plain))
+        np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-4)
+    assert [np.isnan(results[0][0][1, t, :, :, 0]).sum() for t in range(3)] == [9, 25, 49]
+
+
 def test_saturated_gates_stay_finite(device):
     z = np.array([[-2000.0, 2000, 3000, -3000], [1e4, -1e4, -1e4, 1e4]]).reshape(2, 1, 1, 1, 1, 4)
     U, zeros = np.zeros((1, 1, 1, 1, 4)), np.zeros((2, 1, 1, 1, 1))
     c, h = filled_with_nan((2, 1, 1, 1, 1, 1)), filled_with_nan((2, 1, 1, 1, 1, 1))
-    kernels.get(device).conv_lstm.conv_lstm_forward(z, U, zeros, zeros, np.ones((2, 1), bool), False, c, h)
+    kernels.get(device).conv_lstm.conv_lstm_forward(z, U, zeros, zeros, np.ones((2, 1), bool), False, True, c, h)
     np.testing.assert_allclose(z.reshape(2, 4), [[0, 1, 1, 0], [1, 0, -1, 1]], atol=1e-300)
     np.testing.assert_allclose(c.reshape(2), [0, -1], atol=1e-300)
 

@@ -1,5 +1,8 @@
 """Convolution: the three kernels, the ten layers and PyTorch's six: values, gradients, options, configuration, errors."""
 import inspect
+import os
+import subprocess
+import sys
 
 import jax
 import keras
@@ -10,7 +13,7 @@ from helpers import agrees_with_keras, assert_same, copy_weights, rooms_agree, r
 
 import kernels
 import nblayers
-from nblayers import layers, nn
+from nblayers import config, layers, nn
 from nblayers.devices import to_numpy
 from nblayers.layers import Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3DTranspose, DepthwiseConv2D, SeparableConv2D
 from nblayers.serialization import deserialize_keras_object, serialize_keras_object
@@ -58,7 +61,7 @@ def arrays_of(geometry, dtype, rng):
 
 def kernels_agree(geometry, dtype, rooms, rng, tolerance=None):
     x, w, y = arrays_of(geometry, dtype, rng)
-    steps, settings = geometry[3:], dict(rooms=rooms, rtol=tolerance, atol=tolerance)
+    steps, settings = (*geometry[3:], True), dict(rooms=rooms, rtol=tolerance, atol=tolerance)
     bias = rng.normal(size=(2, 130)).astype(dtype)
     rooms_agree("convolution", "convolve", [x, w, bias[0, :y.shape[-1]], *steps], [y.shape], **settings)
     rooms_agree("convolution", "convolve_transposed", [y, w, bias[1, :x.shape[-1]], *steps], [x.shape], **settings)
@@ -102,7 +105,7 @@ def test_larger_kernels_agree(geometry, dtype, rng):
 def test_the_three_kernels_are_one_form(geometry, room, rng):
     """<convolve(x, w), y> = <x, convolve_transposed(y, w)> = <w, convolve_weight_gradient(x, y)>: one sum over all paths."""
     x, w, y = arrays_of(geometry, "float64", rng)
-    steps = geometry[3:]
+    steps = *geometry[3:], True
     none = np.zeros(64)
     [forward] = run_kernel(room, "convolution", "convolve", [x, w, none[:y.shape[-1]], *steps], [y])
     [back] = run_kernel(room, "convolution", "convolve_transposed", [y, w, none[:x.shape[-1]], *steps], [x])
@@ -116,7 +119,7 @@ def test_the_formula_by_hand(device):
     """Nine numbers, a window of four: the sums written out."""
     x = np.arange(9.0).reshape(1, 1, 3, 3, 1)
     w, b = np.array([1.0, 10.0, 100.0, 1000.0]).reshape(1, 2, 2, 1, 1), np.array([0.5])
-    steps = (1, 1, 1), (0, 0, 0), (1, 1, 1), 1
+    steps = (1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True
     [y] = run_kernel(device, "convolution", "convolve", [x, w, b, *steps], [np.empty((1, 1, 2, 2, 1))])
     np.testing.assert_array_equal(y.ravel(), [4310.5, 5421.5, 7643.5, 8754.5])
     ones = np.ones((1, 1, 2, 2, 1))
@@ -739,7 +742,7 @@ def test_large_on_the_cpu_agrees_with_pytorch(case, rng):
     torch_y = torch.nn.functional.conv3d(torch_x, torch_w, torch.from_numpy(b).double(), strides, padding, dilation, groups)
     dy = rng.normal(size=torch_y.permute(0, 2, 3, 4, 1).shape).astype("f4")
     torch_y.backward(torch.from_numpy(dy).permute(0, 4, 1, 2, 3).double())
-    window = strides, padding, dilation, groups
+    window = strides, padding, dilation, groups, True
 
     def run(name, *inputs, out):
         [result] = run_kernel("cpu", "convolution", name, [*inputs, *window], [out])
@@ -769,7 +772,7 @@ def test_all_gradients_at_once_are_those_one_by_one(case, dtype, rng, monkeypatc
     B, image, C, F, taps, padding, dilation, groups = case
     lengths = [n + 2 * p - (k - 1) * d for n, p, k, d in zip(image, padding, taps, dilation, strict=True)]
     x, w, dy = (rng.normal(size=size).astype(dtype) for size in ((B, *image, C), (*taps, C // groups, F), (B, *lengths, F)))
-    window, zeros = ((1, 1, 1), padding, dilation, groups), np.zeros(C, dtype)
+    window, zeros = ((1, 1, 1), padding, dilation, groups, True), np.zeros(C, dtype)
     [dw] = run_kernel("cpu", "convolution", "convolve_weight_gradient", [x, dy, *window], [np.ones_like(w)])
     [dx] = run_kernel("cpu", "convolution", "convolve_transposed", [dy, w, zeros, *window], [np.full_like(x, np.nan)])
     db = 1 + dy.sum(axis=(0, 1, 2, 3), dtype="f8")
@@ -811,3 +814,92 @@ def test_winograd_is_used_where_its_tests_say():
         walk = plan((B, D, H, W, C), (B, *lengths, F), taps, strides, dilation, padding, groups, 1)
         if "Winograd" in name:
             assert _winograd.pays(walk), name
+
+
+def same_where_not_finite(ours, plain, tolerance=1e-4):
+    """NaN where it is NaN, the same infinities, and close elsewhere."""
+    finite = np.isfinite(plain)
+    np.testing.assert_array_equal(np.where(finite, 0, plain), np.where(np.isfinite(ours), 0, ours))
+    assert np.abs(ours[finite] - plain[finite]).max() <= tolerance * np.abs(plain[finite]).max()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("place", ["corner", "inside"])
+@pytest.mark.parametrize("name", ["valid", "volumes, strides and dilation", "threads share a block"])
+def test_what_is_not_finite_stays_in_its_windows(name, place, bad, threads, rng, monkeypatch):
+    """Winograd's tiles would spread it; 3e38 overflows in them, and not where it is multiplied by one small weight."""
+    monkeypatch.setattr(kernels.get("cpu").convolution, "threads_for", lambda work, share: threads)
+    B, image, C, F, taps, *window, groups = LARGE[f"Winograd, {name}"]
+    steps = *window, groups
+    sizes = ((n + 2 * p - (k - 1) * d - 1) // s + 1
+             for n, k, s, p, d in zip(image, taps, *window, strict=True))
+    x, dy, w = (rng.normal(size=size).astype("f4") for size in ((B, *image, C), (B, *sizes, F), (*taps, C, F)))
+    w *= 0.1
+    for array in (x, dy):
+        array[(0, 0, 0, 0, 3) if place == "corner" else (1, 0, 5, 6, 3)] = bad
+
+    def run(function, *inputs, out):
+        results = [run_kernel("cpu", "convolution", function, [*inputs, *steps, winograd], [out.copy()])[0]
+                   for winograd in (True, False)]
+        assert 0 < (~np.isfinite(results[1])).sum() < results[1].size or bad == 3e38
+        same_where_not_finite(*results)
+
+    run("convolve", x, w, np.zeros(F, "f4"), out=np.full_like(dy, np.nan))
+    run("convolve_transposed", dy, w, np.zeros(C, "f4"), out=np.full_like(x, np.nan))
+    run("convolve_weight_gradient", x, np.nan_to_num(dy, nan=1, posinf=1), out=np.ones_like(w))
+    run("convolve_weight_gradient", np.nan_to_num(x, nan=1, posinf=1), dy, out=np.ones_like(w))
+
+
+def test_a_bias_that_is_not_finite_is_added():
+    x, w, y = np.ones((1, 1, 16, 16, 32), "f4"), np.ones((1, 3, 3, 32, 32), "f4"), np.empty((1, 1, 14, 14, 32), "f4")
+    b = np.where(np.arange(32) == 7, np.inf, 0).astype("f4")
+    kernels.get("cpu").convolution.convolve(x, w, b, (1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True, y)
+    assert np.all(np.isinf(y[..., 7])) and np.all(np.delete(y, 7, -1) == pytest.approx(9 * 32, rel=1e-4))
+
+
+@pytest.fixture
+def winograd_again():
+    yield
+    config.set_winograd(True)
+
+
+def test_without_winograd_an_outlier_is_not_felt_outside_its_window(rng, winograd_again):
+    layer, x = layers.Conv2D(32, 3, padding="same"), rng.normal(size=(1, 24, 24, 32)).astype("f4")
+    clean, spoilt = x.copy(), x.copy()
+    spoilt[0, 9, 9, 0] = 1e4
+    seen = np.zeros((24, 24), bool)
+    seen[8:11, 8:11] = True
+    errors = {}
+    for setting in (True, False):
+        config.set_winograd(setting)
+        assert config.winograd() is setting
+        y, of_clean = layer(spoilt), layer(clean)
+        errors[setting] = np.abs(y - of_clean)[0, ~seen].max() / np.abs(y).max()
+    assert errors[False] == 0 < errors[True] < 2e-5
+
+
+@pytest.mark.parametrize("name", ["Conv2D", "Conv2DTranspose", "Conv3D", "ConvLSTM2D"])
+def test_no_layer_takes_winograd_s_way_where_it_may_not(name, monkeypatch, winograd_again):
+    from kernels.cpu import _winograd
+    asked = []
+    monkeypatch.setattr(_winograd, "pays", lambda walk: asked.append(walk) or False)
+    layer, x = getattr(layers, name)(32, 3), np.ones((1, *[3] * (name in ("Conv3D", "ConvLSTM2D")), 8, 8, 32), "f4")
+    for setting, is_asked in ((False, False), (True, True)):
+        config.set_winograd(setting)
+        layer.backward(np.ones_like(layer(x)))
+        assert bool(asked) is is_asked
+
+
+@pytest.mark.parametrize("value", ["yes", 0, None])
+def test_set_winograd_wants_a_truth_value(value):
+    with pytest.raises(TypeError, match=f"set_winograd: expected True or False, got {value!r}"):
+        config.set_winograd(value)
+
+
+@pytest.mark.parametrize("value, said", [("0", "False"), ("1", "True"),
+                                         ("no", "ValueError: NBLAYERS_WINOGRAD: expected 0 or 1, got 'no'")])
+def test_the_environment_may_forbid_winograd(value, said):
+    run = subprocess.run([sys.executable, "-c", "from nblayers import config; print(config.winograd())"],
+                         env=os.environ | {"NBLAYERS_WINOGRAD": value}, capture_output=True, text=True, check=False)
+    assert (run.stdout or run.stderr).strip().splitlines()[-1] == said

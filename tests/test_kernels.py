@@ -214,7 +214,7 @@ for dtype in ("float32", "float64"):
         compare("matmul", "matmul", [a, b, ta, tb, False], [(135, 97)])
 for C, F, groups in ((16, 37, 1), (5, 3, 1), (13, 13, 13)):
     x, w, dy = (rng.normal(size=size) for size in ((2, 1, 9, 11, C), (1, 3, 3, C // groups, F), (2, 1, 9, 11, F)))
-    steps = (1, 1, 1), (0, 1, 1), (1, 1, 1), groups
+    steps = (1, 1, 1), (0, 1, 1), (1, 1, 1), groups, True
     compare("convolution", "convolve", [x, w, np.ones(F), *steps], [dy.shape])
     compare("convolution", "convolve_backward", [x, w, np.zeros(C), dy, *steps], [w.shape, (F,), x.shape])
 print("agree" if worst < 10 else worst)
@@ -269,8 +269,30 @@ def test_threads_share_the_work(team, threads, count):
 def test_a_share_wants_arrays_in_c_order(team):
     """The address of a kernel says nothing of types: another order would be read wrongly, not refused."""
     _team, _, add_up, _ = team
-    with pytest.raises(Exception, match="expected an array in C order, got array\\(float64, 1d, A\\)"):
+    with pytest.raises(TypeError, match="add_up: expected arrays in C order and of one dtype, got array\\(float64, 1d, A\\)"):
         _team.sum_of_shares(add_up, 2, (np.ones(8)[::2],), np.ones(1))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_arrays_of_another_dtype_are_no_garbage(team, threads):
+    """An address is of a kernel for these types, and for no others of the same last argument."""
+    _team, scale, *_ = team
+    for dtype in ("float64", "float32", "int8", "float64"):
+        x, owner, y = np.arange(1, 6).astype(dtype), np.zeros(5, np.int64), np.full(5, np.nan)
+        _team.share(scale, threads, (x, (2, 3)), (owner, y))
+        _team.share(scale, threads, (x, (2.0, 3.0)), (owner, y))
+        assert np.array_equal(y, [3, 6, 9, 12, 15])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("wrong", ["a", "b", "c"])
+def test_a_product_of_two_dtypes_is_refused(wrong, threads, monkeypatch):
+    """The register tile is called by its address, which knows no types."""
+    matmul = kernels.get("cpu").matmul
+    monkeypatch.setattr(matmul, "threads_for", lambda work, share: threads)
+    arrays = {name: np.ones((4, 4), "float64" if name == wrong else "float32") for name in "abc"}
+    with pytest.raises(TypeError, match=r"_some_of_product: expected arrays in C order and of one dtype, got array\(float"):
+        matmul.matmul(arrays["a"], arrays["b"], False, False, False, arrays["c"])
 
 
 def test_a_kernel_is_compiled_once_for_all_numbers(team):
@@ -278,3 +300,95 @@ def test_a_kernel_is_compiled_once_for_all_numbers(team):
     total = np.zeros(1)
     twice(np.ones(4), total)
     assert total[0] == 4 + 2 and len({str(signature) for signature in add_up.signatures}) == 1
+
+
+COMPUTE = """
+import os, sys, threading
+import numpy as np
+import kernels, numba
+a = np.random.default_rng(0).normal(size=(300, 300)).astype("f4")
+expected = a @ a                        # once: a child may wait forever for NumPy's BLAS
+product = kernels.get("cpu").matmul.matmul
+def compute(*_):
+    c, total = np.empty_like(a), np.zeros(300, "f4")
+    product(a, a, False, False, False, c)                               # 2 x 13 million: large enough for two threads
+    kernels.get("cpu").core.bias_backward(np.ones((1000, 300), "f4"), total)
+    return bool(np.allclose(c, expected, atol=1e-3) and (total == 1000).all())
+def child():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if compute() else 1)
+    return os.waitpid(pid, 0)[1] == 0
+"""
+LAYERS = pytest.mark.parametrize("layer", ["omp", "workqueue"])
+
+
+def run_in_threads(code, layer):
+    return run_python(COMPUTE + code, HOUSE.parent, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+
+
+@LAYERS
+def test_several_threads_begin_parallel_loops(layer):
+    """Numba's workqueue ends a process in which two of them meet."""
+    assert run_in_threads("""
+results = []
+threads = [threading.Thread(target=lambda: results.extend(compute() for _ in range(50))) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(numba.threading_layer(), len(results), all(results))
+""", layer) == f"{layer} 150 True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@LAYERS
+def test_a_forked_child_computes(layer):
+    """So do its own children and a pool's, while other threads of the parent compute; GNU's OpenMP would end the child."""
+    assert run_in_threads("""
+import multiprocessing
+done, first = threading.Event(), compute()
+def busy():
+    while not done.is_set(): compute()
+threads = [threading.Thread(target=busy) for _ in range(2)]
+for thread in threads: thread.start()
+results = [child() for _ in range(10)]
+pid = os.fork()
+if pid == 0: os._exit(0 if compute() and child() and compute() else 1)
+grandchild = os.waitpid(pid, 0)[1] == 0
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    mapped = pool.map_async(compute, range(8)).get(timeout=60)
+done.set()
+for thread in threads: thread.join()
+print(numba.threading_layer(), first, all(results), grandchild, all(mapped), compute())
+""", layer) == f"{layer} True True True True True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_a_parent_that_never_computed_has_all_threads():
+    assert run_in_threads("""
+from kernels.cpu import _threads
+pid = os.fork()
+if pid == 0: os._exit(0 if compute() and _threads.threads_for(1 << 30, 1) == 2 and child() else 1)
+print(os.waitpid(pid, 0)[1], compute(), _threads.threads_for(1 << 30, 1))
+""", "omp") == "0 True 2"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_is_not_left_waiting_for_a_lock():
+    """Another thread holds the compiler's lock, and then ours, when the process forks."""
+    assert run_in_threads("""
+from numba.core.compiler_lock import global_compiler_lock
+from kernels.cpu import _threads
+compute()
+for lock in (global_compiler_lock, _threads._turn):
+    held, go = threading.Event(), threading.Event()
+    def hold():
+        with lock:
+            held.set(); go.wait(0.2)
+    holder = threading.Thread(target=hold); holder.start(); held.wait()
+    pid = os.fork()
+    if pid == 0:
+        numba.njit(lambda x: x + 1)(1)
+        os._exit(0 if compute() else 1)
+    go.set(); holder.join()
+    print(os.waitpid(pid, 0)[1], compute(), end=" ")
+""", "workqueue") == "0 True 0 True"

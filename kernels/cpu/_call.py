@@ -1,34 +1,57 @@
 """Calling a kernel by its address: it is compiled once, and not again inside every kernel that calls it.
 
-    part = address(_part, x.dtype, x, 0, 10, y)         # in Python: where the kernel for arguments of these types begins
-    call(part, x, first, last, y)                       # in a kernel that is given `part`; a tuple stands for its elements
+    part = address(_part, x, 0, 10, y)      # in Python: where the kernel for arguments of these types begins
+    call(part, x, first, last, y)           # in a kernel that is given `part`; a tuple stands for its elements
+
+An address says nothing of types. So floating arrays of one call must be of one dtype, which compiling the call makes sure of.
 
 That keeps the large kernels that many others need, and the body of a parallel loop, from being compiled two and three times.
 """
 from typing import Any
 
+import numpy as np
 from numba import config, typeof, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 
 from ._jit import intrinsic
 
-_known: dict[tuple[Any, Any], int] = {}
+_known: dict[tuple[Any, ...], int] = {}
 
 
-def address(function: Any, key: Any, *arguments: Any) -> Any:
-    """Where the kernel begins, compiled if need be; its arguments' types are those of these examples.
+def address(function: Any, *arguments: Any) -> Any:
+    """Where the kernel for arguments of the types of these examples begins; it is compiled if need be.
 
-    They must follow from `key`, mostly the dtype of the arrays: a kernel that is known by its key is not looked at again.
+    Raises:
+        TypeError: an array is not in C order, or arrays that meet are not of one dtype.
     """
     if config.DISABLE_JIT:
         return function                                 # which `call` then calls
-    if (function, key) not in _known:
-        signature = tuple(plain(argument if isinstance(argument, types.Type) else typeof(argument)) for argument in arguments)
-        function.compile(signature)
+    key = function, *map(_kind, arguments)
+    if key not in _known:
+        try:
+            signature = tuple(plain(one if isinstance(one, types.Type) else typeof(one)) for one in arguments)
+            function.compile(signature)
+        except TypingError as error:
+            raise refusal(function, arguments, error) from error
         compiled = function.overloads[signature]
-        _known[function, key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    return _known[function, key]
+        _known[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return _known[key]
+
+
+def _kind(argument: Any) -> Any:
+    """What tells the types of two arguments apart, as `typeof` does, but sooner. A named tuple has fields of one type each."""
+    if isinstance(argument, np.ndarray):
+        return argument.dtype, argument.ndim, argument.flags.c_contiguous
+    if type(argument) is tuple:
+        return tuple(map(_kind, argument))
+    return argument if isinstance(argument, types.Type) else type(argument)
+
+
+def refusal(function: Any, arguments: Any, error: TypingError) -> TypeError:
+    """What is raised instead of Numba's error, which names neither the kernel nor what came."""
+    came = ", ".join(str(typeof(argument)) for argument in arguments if isinstance(argument, np.ndarray))
+    return TypeError(f"kernel {function.__name__}: expected arrays in C order and of one dtype, got {came}")
 
 
 def plain(kind: types.Type) -> types.Type:
@@ -52,6 +75,9 @@ def _call(function: Any, *arguments: Any) -> None:
 def call(typingctx, function, *arguments):
     taken = tuple(plain(kind) for kind in arguments)
     kinds = tuple(one for kind in taken for one in (kind.types if _is_tuple(kind) else [kind]))
+    real = {kind.dtype for kind in kinds if isinstance(kind, types.Array) and isinstance(kind.dtype, types.Float)}
+    if len(real) > 1:
+        raise TypingError(f"expected arrays of one dtype, got {', '.join(sorted(map(str, real)))}")
 
     def codegen(context, builder, sig, args):
         values = []

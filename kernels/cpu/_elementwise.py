@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ._call import address, call
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._team import range_of, share
+from ._threads import threads_for
 
 SHARE = 1 << 16             # numbers for each thread that pay for waking it
 
@@ -23,8 +24,7 @@ def elementwise(function: Callable[..., None]) -> Callable[..., None]:
         else:
             *inputs, y = arguments
             settings = tuple(inputs[arrays:])
-            kinds = (y.dtype, *map(type, settings))
-            share(some, threads, (address(part, kinds, *arguments), *inputs[:arrays], settings), (y,), kinds)
+            share(some, threads, (address(part, *arguments), *inputs[:arrays], settings), (y,))
     return shared
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import config, extending, get_num_threads, types
+from numba import config, extending, types
 from numba.core import event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
@@ -110,8 +110,3 @@ def even(count: int, most: int) -> int:
     """How large the fewest equal parts of `count` are, if none may have more than `most`; for kernels and for Python."""
     parts = (count + most - 1) // most
     return (count + parts - 1) // parts
-
-
-def threads_for(work: int, share: int) -> int:
-    """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
-    return 1 if work < 2 * share or config.DISABLE_JIT else min(get_num_threads(), work // share)

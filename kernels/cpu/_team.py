@@ -15,45 +15,55 @@ import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import register_jitable
 
-from ._call import address, call, plain, write_call
+from ._call import address, call, plain, refusal, write_call
 from ._flat import add_to
 from ._jit import intrinsic, kernel, parallel_kernel
+from ._threads import alone, launch
 
 
 class Team(NamedTuple):
-    """Where the parallel loop begins, and for how many threads."""
+    """Where the loop over shares begins, and how many there are."""
 
     loop: int
     threads: int
 
 
-@cache
 def team_of(threads: int) -> Team:
-    """A team of so many threads."""
-    return Team(address(_loop, None, 0, 0, 0), threads)
+    """A team of so many threads; in a forked process one thread does the shares of all."""
+    return _team(threads, alone())
 
 
-def share(part: Any, threads: int, before: Any, after: Any, key: Any = None) -> None:
+@cache
+def _team(threads: int, alone: bool) -> Team:
+    return Team(address(_one_by_one if alone else _loop, 0, 0, 0), threads)
+
+
+def share(part: Any, threads: int, before: Any, after: Any) -> None:
     """Call a kernel once on each of so many threads: part(*before, s, threads, *after).
 
-    From `key`, by default the last argument's dtype, all types must follow, see `address`.
+    Raises:
+        TypeError: an array is not in C order, or arrays that meet are not of one dtype.
     """
     if threads == 1:
-        part(*before, 0, 1, *after)
+        try:
+            part(*before, 0, 1, *after)
+        except TypingError as error:
+            raise refusal(part, (*before, *after), error) from error
     else:
-        _on_team(team_of(threads), address(part, key or after[-1].dtype, *before, 0, threads, *after), before, after)
+        launch(_on_team, team_of(threads), address(part, *before, 0, threads, *after), before, after)
 
 
 def sum_of_shares(part: Any, threads: int, before: Any, total: Any) -> None:
     """The same where part(*before, s, threads, total) adds to `total`: each thread to one of its own, their sum afterwards."""
     if threads == 1:
-        part(*before, 0, 1, total)
+        share(part, 1, before, (total,))
     else:
-        apart = address(part, total.dtype, *before, 0, threads, total)
-        own = address(_own_total, (part, total.dtype), apart, before, 0, threads, total.reshape(1, -1))
-        _sum_on_team(team_of(threads), own, apart, before, total)
+        apart = address(part, *before, 0, threads, total)
+        own = address(_own_total, apart, before, 0, threads, total.reshape(1, -1))
+        launch(_sum_on_team, team_of(threads), own, apart, before, total)
 
 
 @kernel
@@ -83,6 +93,12 @@ def range_of(count, s, threads):
 @parallel_kernel
 def _loop(share, threads, arguments):
     for s in prange(threads):
+        call(share, s, threads, arguments)
+
+
+@kernel
+def _one_by_one(share, threads, arguments):
+    for s in range(threads):
         call(share, s, threads, arguments)
 
 

@@ -440,9 +440,8 @@ def product_address(product, dtype):
     """Where `column_product`, `channel_product` or `dot_product` begins, for `call`."""
     array, n = types.Array(from_dtype(dtype), 1, "C"), types.intp
     if product is dot_product:
-        return address(product, dtype, array, n, n, n, n, array, n, n, n, n, n, array, n, array, n, n, n, n, n, n)
-    return address(product, dtype, array, n, n, n, n, n, array, n, n, n, n, n, array, n, n, array, n, n, n, types.boolean,
-                   n, n, n)
+        return address(product, array, n, n, n, n, array, n, n, n, n, n, array, n, array, n, n, n, n, n, n)
+    return address(product, array, n, n, n, n, n, array, n, n, n, n, n, array, n, n, array, n, n, n, types.boolean, n, n, n)
 
 
 @kernel

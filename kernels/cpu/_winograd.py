@@ -5,7 +5,9 @@ r"""3 x 3 convolution of stride 1 with a quarter of the multiplications: Winogra
 
 * multiplies element by element; over all channels each of the 36 elements becomes a matrix product for the register tile, and
 in a volume each plane is turned once for all windows that see it. B, G and A belong to the points 0, 1, -1, 2, -2 and infinity.
-Their numbers up to 8 cost float32 a digit: 1e-5 of the largest output.
+Their numbers up to 8 cost float32 a digit: 1e-5 of the largest output, also where it is not the output's own window that holds
+the large numbers but a neighbour's in the same tile. An inf or a NaN would spoil whole tiles: both passes find out, and leave
+what it is in to the plain convolution.
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016.
 """
 from functools import lru_cache
@@ -18,6 +20,7 @@ from ._call import address, call
 from ._jit import even, kernel
 from ._lanes import lanes_of, load, splat, store
 from ._team import range_of, share, share_out, team_of
+from ._threads import launch
 from ._tile import column_product, product_address, tile_width
 from ._turns import times_A, times_A_transposed, times_B, times_G, times_G_transposed
 from ._walk import first_output, gather_row, pack
@@ -97,43 +100,49 @@ def empty_turned(panels):
 
 
 def correlate(x, w, b, walk, weights, units, threads, panels, y):
+    """Returns whether all numbers are finite; where not, y must be computed plainly. So also where sums overflow on the way."""
     walk = in_blocks(walk, threads)
-    turned = empty_turned(panels)
+    turned, spoilt = empty_turned(panels), np.zeros(1, bool)
     product = product_address(column_product, x.dtype)
     share(pack, threads, (w, walk, weights, units), (panels,))
     share(turn_weights, threads, (panels, walk.KD, walk.C, units), (turned,))
     if threads == 1 or not _shared(walk):
-        share(correlate_blocks, threads, (product, x, turned, b, walk), (y,))
-        return
-    image_part, products = _room(walk, x)
-    turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
-    part = address(_multiply, x.dtype, product, image_part, turned, walk, 0, 0, threads, products)
-    back = address(_turn_outputs_back, x.dtype, products, b, walk, 0, 0, threads, y)
-    _correlate_together(team_of(threads), turn, part, back, product, x, turned, b, walk, image_part, products, y)
+        share(correlate_blocks, threads, (product, x, turned, b, walk), (spoilt, y))
+    else:
+        image_part, products = _room(walk, x)
+        turn = address(_turn_image, x, walk, 0, 0, threads, image_part)
+        part = address(_multiply, product, image_part, turned, walk, 0, 0, threads, products)
+        back = address(_turn_outputs_back, products, b, walk, 0, 0, threads, spoilt, y)
+        launch(_correlate_together, team_of(threads), turn, part, back, product, x, turned, b, walk, image_part, products,
+               spoilt, y)
+    return not spoilt[0]
 
 
 def weight_gradient(x, dy, walk, threads, dw):
+    """Returns (KD, C N): which weights' gradients nothing was added to, for they would not be finite."""
     walk = in_blocks(walk, threads)
     product = product_address(column_product, x.dtype)
     together = threads > 1 and _shared(walk)
     turned = np.zeros((1 if together else threads, _turned_weights(walk)), dw.dtype)
+    spoilt = np.zeros((walk.KD, walk.C * walk.N), bool)
     if together:
         image_part, upstream = _room(walk, x)
-        turn = address(_turn_image, x.dtype, x, walk, 0, 0, threads, image_part)
-        turn_up = address(_turn_upstream, x.dtype, dy, walk, 0, 0, threads, upstream)
-        part = address(_multiply_gradient, x.dtype, product, image_part, upstream, walk, 0, 0, threads, turned[0])
-        _gradient_together(team_of(threads), turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned[0])
+        turn = address(_turn_image, x, walk, 0, 0, threads, image_part)
+        turn_up = address(_turn_upstream, dy, walk, 0, 0, threads, upstream)
+        part = address(_multiply_gradient, product, image_part, upstream, walk, 0, 0, threads, turned[0])
+        launch(_gradient_together, team_of(threads), turn, turn_up, part, product, x, dy, walk, image_part, upstream, turned[0])
     else:
         share(_gradient_blocks, threads, (product, x, dy, walk), (turned,))
-    share(_turn_gradient_back, threads, (turned, walk.KD, walk.C * walk.N), (dw,))
+    share(_turn_gradient_back, threads, (turned,), (spoilt, dw))
+    return spoilt
 
 
 @kernel
-def _correlate_together(team, turn, part, back, product, x, weights, b, walk, image_part, products, y):
+def _correlate_together(team, turn, part, back, product, x, weights, b, walk, image_part, products, spoilt, y):
     for t in range(walk.segments):
         share_out(team, turn, (x, walk, t), (image_part,))
         share_out(team, part, (product, image_part, weights, walk, t), (products,))
-        share_out(team, back, (products, b, walk, t), (y,))
+        share_out(team, back, (products, b, walk, t), (spoilt, y))
 
 
 @kernel
@@ -145,13 +154,13 @@ def _gradient_together(team, turn, turn_up, part, product, x, dy, walk, image_pa
 
 
 @kernel
-def correlate_blocks(product, x, weights, b, walk, s, threads, y):
-    """The outputs of a share of the blocks, 4 x 4 at a time: (1)."""
+def correlate_blocks(product, x, weights, b, walk, s, threads, spoilt, y):
+    """The outputs of a share of the blocks, 4 x 4 at a time: (1). Makes `spoilt[0]` true where one is not finite."""
     (first, last), (image_part, products) = range_of(walk.segments, s, threads), _room(walk, x)
     for t in range(first, last):
         _turn_image(x, walk, t, 0, 1, image_part)
         _multiply(product, image_part, weights, walk, t, 0, 1, products)
-        _turn_outputs_back(products, b, walk, t, 0, 1, y)
+        _turn_outputs_back(products, b, walk, t, 0, 1, spoilt, y)
 
 
 @kernel
@@ -277,12 +286,14 @@ def _turn_upstream(dy, walk, t, part, parts, turned):
 
 
 @kernel
-def _turn_outputs_back(products, b, walk, t, part, parts, y):
-    """A^T (...) A + b of a share of the rows of tiles of block t, as far as they lie in the image."""
+def _turn_outputs_back(products, b, walk, t, part, parts, spoilt, y):
+    """A^T (...) A + b of a share of the rows of tiles of block t, as far as they lie in the image; see `correlate_blocks`."""
     lanes = lanes_of(products)
     image, od, i, j, planes, down, across = _block(walk, t)
     rows, panels = planes * down, (walk.N + lanes - 1) // lanes
     between, size = np.empty(24 * lanes, products.dtype), rows * across * lanes
+    zero = splat(products.dtype.type(0), products)
+    trace = zero                                    # 0, unless there is an inf or a NaN: 0 times either is NaN
     for row in range(*range_of(rows, part, parts)):
         top = i + row % down * 4
         for tile in range(across):
@@ -299,26 +310,49 @@ def _turn_outputs_back(products, b, walk, t, part, parts, y):
                     store(y3, between, (18 + q) * lanes, lanes)
                 for q in range(min(4, walk.OH - top)):
                     y0, y1, y2, y3 = times_A_transposed(between, q * 6 * lanes, lanes, lanes)
+                    trace = trace + zero * (y0 + y3)            # what is in y1 or y2 is in one of these
                     here = to + q * walk.y_row
                     store(y0 + bias, y, here, left)
                     store(y1 + bias, y, here + walk.y_pixel, left if side + 1 < walk.OW else 0)
                     store(y2 + bias, y, here + 2 * walk.y_pixel, left if side + 2 < walk.OW else 0)
                     store(y3 + bias, y, here + 3 * walk.y_pixel, left if side + 3 < walk.OW else 0)
+    if _is_not_zero(trace, between):
+        spoilt[0] = True
 
 
 @kernel
-def _turn_gradient_back(turned, planes, size, s, threads, dw):
-    """G^T (...) G of a share of the weights, added up over threads and to dw: (thread, 36, plane, C N) -> (plane, 9, C N)."""
+def _is_not_zero(trace, room):
+    """Whether a lane of the vector is not 0, but NaN."""
+    store(trace, room, 0, lanes_of(room))
+    total = room[0]
+    for n in range(1, lanes_of(room)):
+        total += room[n]
+    return total != 0
+
+
+@kernel
+def _turn_gradient_back(turned, s, threads, spoilt, dw):
+    """G^T (...) G of a share of the weights, added up over threads and to dw: (thread, 36, plane, C N) -> (plane, 9, C N).
+
+    Some weights are turned together; if not all of their numbers are finite, they become `spoilt` (plane, C N) instead.
+    """
+    planes, size = spoilt.shape
     (first, last), lanes = range_of(size, s, threads), lanes_of(dw)
     total, t = np.empty(36 * lanes, dw.dtype), np.empty(18 * lanes, dw.dtype)
+    zero = splat(dw.dtype.type(0), dw)
     for k in range(planes):
         for n in range(first, last, lanes):
-            left = last - n
+            left, trace = last - n, zero
             for p in range(36):
-                part = splat(dw.dtype.type(0), dw)
+                part = zero
                 for thread in range(len(turned)):
                     part = part + load(turned[thread], (p * planes + k) * size + n, left, dw)
+                trace = trace + zero * part
                 store(part, total, p * lanes, lanes)
+            if _is_not_zero(trace, t):
+                for i in range(n, min(n + lanes, last)):
+                    spoilt[k, i] = True
+                continue
             for j in range(6):
                 g0, g1, g2 = times_G_transposed(total, j * lanes, 6 * lanes)
                 store(g0, t, j * lanes, lanes)

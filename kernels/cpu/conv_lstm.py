@@ -13,9 +13,10 @@ import numpy as np
 from . import _winograd, convolution
 from ._call import address, call
 from ._flat import add_to, copy
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._lstm import lstm_slopes, lstm_state
 from ._team import range_of, share
+from ._threads import threads_for
 from ._tile import column_product, dot_product, product_address
 from ._walk import Weights, empty_panels, pack, panels_of, plan
 
@@ -26,21 +27,21 @@ ONES = (1, 1, 1)
 I, F, C, O = range(4)       # the gates
 
 
-def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
+def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     threads = threads_for(gates.size // U.shape[4] * U.size, PARALLEL_FROM)
     if threads > len(h):
-        _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h)
+        _forward_by_step(gates, U, h0, c0, mask, go_backwards, winograd, c, h)
         return
-    packed = _packed(U, h0.shape[1:4], transposed=False)
+    packed = _packed(U, h0.shape[1:4], winograd, transposed=False)
     share(_forward, threads, (*packed, _rows(gates), _rows(h0), _rows(c0), mask, go_backwards), (_rows(c), _rows(h)))
 
 
-def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da):
     threads = threads_for(gates.size // U.shape[4] * U.size, PARALLEL_FROM)
     if threads > len(c):
-        _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da)
+        _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da)
         return
-    packed = _packed(U, c0.shape[1:4], transposed=True)
+    packed = _packed(U, c0.shape[1:4], winograd, transposed=True)
     inputs = *packed, _rows(dy), _rows(gates), _rows(c0), _rows(c), mask, go_backwards
     share(_backward, threads, inputs, (_rows(dh), _rows(dc), _rows(da)))
 
@@ -53,14 +54,14 @@ def _rows(array):
 class Way(NamedTuple):
     """How one image is walked."""
 
-    winograd: bool
-    part: int               # the address of the kernel for some segments, and of the register tiles that it calls
+    plain: int              # the addresses of the kernel for some segments, and of the register tiles that it calls
     product: int
     dots: int
+    winograd: int           # that of Winograd's kernel; 0 where it does not pay
 
 
-def _packed(U, places, transposed):
-    """How to convolve one image with U, or with U^T as its gradient does, and the weights packed for that."""
+def _packed(U, places, winograd, transposed):
+    """How to convolve one image with U, or with U^T as its gradient does: plainly, with packed weights, and Winograd's way."""
     taps, (columns, all_columns), before = U.shape[:3], U.shape[3:], _padding(U)
     steps = U[0].size, U[0, 0].size, U[0, 0, 0].size            # to the next tap
     x_shape, y_shape = (1, *places, columns), (1, *places, all_columns)
@@ -75,13 +76,13 @@ def _packed(U, places, transposed):
     pack(U.reshape(-1), walk, weights, units, 0, 1, panels)
     product, dots = product_address(column_product, dtype), product_address(dot_product, dtype)
     some = np.empty(0, dtype)                                   # stands for any array
-    if not _winograd.pays(walk):
-        part = address(convolution._correlate_segments, dtype, product, dots, some, panels, some, walk, 0, 1, some)
-        return Way(False, part, product, dots), walk, panels
-    walk, turned = _winograd.in_blocks(walk, 1), _winograd.empty_turned(panels)
+    plain = address(convolution._correlate_segments, product, dots, some, panels, some, walk, 0, 1, some)
+    if not (winograd and _winograd.pays(walk)):
+        return Way(plain, product, dots, 0), walk, panels, walk, some
+    blocks, turned, spoilt = _winograd.in_blocks(walk, 1), _winograd.empty_turned(panels), np.zeros(1, bool)
     _winograd.turn_weights(panels, walk.KD, walk.C, units, 0, 1, turned)
-    part = address(_winograd.correlate_blocks, dtype, product, some, turned, some, walk, 0, 1, some)
-    return Way(True, part, product, dots), walk, turned
+    part = address(_winograd.correlate_blocks, product, some, turned, some, walk, 0, 1, spoilt, some)
+    return Way(plain, product, dots, part), walk, panels, blocks, turned
 
 
 def _padding(U):
@@ -89,23 +90,24 @@ def _padding(U):
 
 
 @kernel
-def _convolve(way, walk, panels, x, no_bias, y):
+def _convolve(way, walk, panels, blocks, turned, x, no_bias, spoilt, y):
+    spoilt[0] = way.winograd == 0
     if way.winograd:
-        call(way.part, way.product, x, panels, no_bias, walk, 0, 1, y)
-    else:
-        call(way.part, way.product, way.dots, x, panels, no_bias, walk, 0, 1, y)
+        call(way.winograd, way.product, x, turned, no_bias, blocks, 0, 1, spoilt, y)
+    if spoilt[0]:
+        call(way.plain, way.product, way.dots, x, panels, no_bias, walk, 0, 1, y)
 
 
 @kernel
-def _forward(way, walk, panels, gates, h0, c0, mask, go_backwards, s, threads, c, h):
+def _forward(way, walk, panels, blocks, turned, gates, h0, c0, mask, go_backwards, s, threads, c, h):
     T, P, columns = gates.shape[1], gates.shape[2], gates.shape[3]
-    hidden, no_bias = np.zeros((P, columns), h.dtype), np.zeros(columns, h.dtype)
+    hidden, no_bias, spoilt = np.zeros((P, columns), h.dtype), np.zeros(columns, h.dtype), np.zeros(1, np.bool_)
     for b in range(*range_of(len(mask), s, threads)):
         h_prev, c_prev = h0[b], c0[b]
         for n in range(T):
             t = T - 1 - n if go_backwards else n
             if mask[b, t]:
-                _convolve(way, walk, panels, h_prev.reshape(-1), no_bias, hidden.reshape(-1))   # (1)
+                _convolve(way, walk, panels, blocks, turned, h_prev.reshape(-1), no_bias, spoilt, hidden.reshape(-1))   # (1)
                 _step(hidden, c_prev, 0, 1, gates[b, t], c[b, t], h[b, t])
             else:
                 copy(c_prev.reshape(-1), 0, c_prev.size, c[b, t].reshape(-1), 0)
@@ -131,9 +133,9 @@ def _step(hidden, c_prev, s, threads, gates, c, h):
 
 
 @kernel
-def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, s, threads, dh, dc, da):
+def _backward(way, walk, panels, blocks, turned, dy, gates, c0, c, mask, go_backwards, s, threads, dh, dc, da):
     T, columns = c.shape[1], c.shape[3]
-    no_bias = np.zeros(columns, c.dtype)
+    no_bias, spoilt = np.zeros(columns, c.dtype), np.zeros(1, np.bool_)
     for b in range(*range_of(len(mask), s, threads)):
         for n in range(T):
             t = n if go_backwards else T - 1 - n
@@ -142,7 +144,8 @@ def _backward(way, walk, panels, dy, gates, c0, c, mask, go_backwards, s, thread
             if mask[b, t]:
                 c_prev = c0[b] if n == T - 1 else c[b, t + 1 if go_backwards else t - 1]
                 _slopes(dh[b], gates[b, t], c_prev, c[b, t], 0, 1, dc[b], da[b, t])
-                _convolve(way, walk, panels, da[b, t].reshape(-1), no_bias, dh[b].reshape(-1))  # from (1)
+                da_t, dh_prev = da[b, t].reshape(-1), dh[b].reshape(-1)
+                _convolve(way, walk, panels, blocks, turned, da_t, no_bias, spoilt, dh_prev)    # from (1)
             else:
                 da[b, t] = 0
 
@@ -188,21 +191,21 @@ def _copy_out(a, first, last, columns, gates):
                 gates[first + r, gate * columns + j] = a[gate, r * columns + j]
 
 
-def _forward_by_step(gates, U, h0, c0, mask, go_backwards, c, h):
+def _forward_by_step(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     hidden, no_bias = np.empty_like(gates[:1, 0]), np.zeros(U.shape[4], U.dtype)
     walk = _steps(gates.shape[1], go_backwards)
     for b in range(len(h)):
         h_prev, c_prev = h0[b], c0[b]
         for t in walk:
             if mask[b, t]:
-                convolution.convolve(h_prev[None], U, no_bias, ONES, _padding(U), ONES, 1, hidden)      # (1)
+                convolution.convolve(h_prev[None], U, no_bias, ONES, _padding(U), ONES, 1, winograd, hidden)      # (1)
                 _share_rows(_step, (hidden[0], c_prev), (gates[b, t], c[b, t], h[b, t]))                # (2) to (5)
             else:
                 c[b, t], h[b, t] = c_prev, h_prev
             h_prev, c_prev = h[b, t], c[b, t]
 
 
-def _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+def _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da):
     no_bias = np.zeros(U.shape[3], U.dtype)
     walk = _steps(c.shape[1], go_backwards)
     for b in range(len(c)):
@@ -213,7 +216,7 @@ def _backward_by_step(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
             if mask[b, t]:
                 c_prev = c[b, walk[n - 1]] if n else c0[b]
                 _share_rows(_slopes, (dh[b], gates[b, t], c_prev, c[b, t]), (dc[b], da[b, t]))
-                convolution.convolve_transposed(da[b, t][None], U, no_bias, ONES, _padding(U), ONES, 1, dh[b:b + 1])
+                convolution.convolve_transposed(da[b, t][None], U, no_bias, ONES, _padding(U), ONES, 1, winograd, dh[b:b + 1])
             else:
                 da[b, t] = 0
 

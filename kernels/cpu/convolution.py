@@ -15,8 +15,9 @@ import numpy as np
 
 from . import _depthwise, _winograd
 from ._call import address, call
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._team import range_of, share, sum_of_shares
+from ._threads import threads_for
 from ._tile import channel_product, column_product, dot_product, pack_columns, product_address, tile_width
 from ._walk import (
     PIXELS,
@@ -40,34 +41,34 @@ CHUNK = 1 << 16             # elements of dy that stay in the cache from one gra
 PRIVATE = 1 << 18           # elements of weight gradients that threads may keep for themselves and add up at the end
 
 
-def convolve(x, w, b, strides, padding, dilation, groups, y):
+def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     _KD, KH, KW, channels, F = w.shape
     taps, groups, multiplier = w.shape[:3], *_kind(x.shape[4], F, groups)
     threads = threads_for(y.size // F * w.size // groups, PARALLEL_FROM)
     walk = plan(x.shape, y.shape, taps, strides, dilation, padding, groups, threads, multiplier=multiplier)
     weights = Weights(0, KH * KW * channels * F, KW * channels * F, channels * F, F, 1, F // groups)
-    _correlate(x, w, b, walk, weights, threads, y)
+    _correlate(x, w, b, walk, weights, threads, winograd, y)
 
 
-def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
+def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
     C, F = y.shape[4], w.shape[4]
     groups, multiplier = _kind(C, F, groups)
     if multiplier > 1:                                          # channel by channel first, then the sum over its outputs
         apart = np.empty((*y.shape[:4], F), y.dtype)
-        _transposed(x, w, np.zeros(F, b.dtype), strides, padding, dilation, 1, 1, apart)
+        _transposed(x, w, np.zeros(F, b.dtype), strides, padding, dilation, 1, 1, winograd, apart)
         np.sum(apart.reshape(*y.shape, multiplier), axis=-1, out=y)
         y += b
     else:
-        _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y)
+        _transposed(x, w, b, strides, padding, dilation, groups, multiplier, winograd, y)
 
 
-def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, y):
+def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, winograd, y):
     threads = threads_for(x.size // w.shape[4] * w.size // groups, PARALLEL_FROM)
     for part, walk, weights in _turned(x.shape, w.shape, y.shape, strides, padding, dilation, groups, multiplier, threads):
         if walk is None:                                                        # no window ends here: the bias alone
             y[part] = b
         else:
-            _correlate(x, w, b, walk, weights, threads, y)
+            _correlate(x, w, b, walk, weights, threads, winograd, y)
 
 
 @lru_cache(maxsize=1024)
@@ -140,19 +141,18 @@ def _parts(walk, dtype):
     return product, dots, _correlate_segments, _weight_gradient_segments
 
 
-def _correlate(x, w, b, walk, weights, threads, y):
+def _correlate(x, w, b, walk, weights, threads, winograd, y):
     units = panels_of(walk, w.dtype)
     panels = empty_panels(walk, units, w.dtype)
     x1, w1, y1 = x.reshape(-1), w.reshape(-1), y.reshape(-1)
-    if _winograd.pays(walk):
-        _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1)
+    if winograd and _winograd.pays(walk) and _winograd.correlate(x1, w1, b, walk, weights, units, threads, panels, y1):
         return
     product, dots, correlate, _ = _parts(walk, x.dtype)
     share(pack, threads, (w1, walk, weights, units), (panels,))
     share(correlate, threads, (product, dots, x1, panels, b, walk), (y1,))
 
 
-def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winograd, dw, db, dx):
     F = dy.shape[4]
     kind = _kind(x.shape[4], F, groups)
     threads = threads_for(dy.size // F * w.size // kind[0], PARALLEL_FROM)
@@ -160,12 +160,12 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, d
     if not apart:
         [(_, back, weights)] = _turned(dy.shape, w.shape, dx.shape, strides, padding, dilation, *kind, threads)
         walk = plan(x.shape, dy.shape, dw.shape[:3], strides, dilation, padding, kind[0], threads, FEWER_PIXELS, kind[1])
-        apart = _winograd.pays(walk) or _winograd.pays(back)
+        apart = winograd and (_winograd.pays(walk) or _winograd.pays(back))
     if apart:
         if db.size:
             bias_backward(dy.reshape(-1, F), db)
-        convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
-        convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
+        convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw)
+        convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, winograd, dx)
     else:
         _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx)
 
@@ -178,8 +178,8 @@ def _backward_together(x, w, zeros, dy, walk, back, weights, threads, dw, db, dx
     x1, rows, total = x.reshape(-1), dy.reshape(-1, dy.shape[4]), np.zeros(dw.size + db.size, dtype)
     product, dots, correlate, gradient = _parts(walk, dtype)
     units = panels_of(walk, dtype)
-    gradient = address(gradient, dtype, product, x1, x1, walk, units, False, 0, 1, total)
-    correlate = address(correlate, dtype, product, dots, x1, panels, zeros, back, 0, 1, x1)
+    gradient = address(gradient, product, x1, x1, walk, units, False, 0, 1, total)
+    correlate = address(correlate, product, dots, x1, panels, zeros, back, 0, 1, x1)
     chunks = -(-dy.size // (CHUNK * threads)) * threads
     inputs = gradient, correlate, product, dots, x1, rows, panels, zeros, walk, units, back, dw.size, chunks, dx.reshape(-1)
     sum_of_shares(_chunks_of_dy, threads, inputs, total)
@@ -199,7 +199,7 @@ def _chunks_of_dy(gradient, correlate, product, dots, x, dy, panels, zeros, walk
         call(correlate, product, dots, upstream, panels, zeros, back, chunk, chunks, dx)
 
 
-def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
+def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
     F = dy.shape[4]
     groups, multiplier = _kind(x.shape[4], F, groups)
     threads = threads_for(dy.size // F * dw.size // groups, PARALLEL_FROM)
@@ -207,14 +207,23 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
                  FEWER_PIXELS if dw.size <= PRIVATE else PIXELS, multiplier)
     units = panels_of(walk, dw.dtype)
     x1, dy1, dw1 = x.reshape(-1), dy.reshape(-1), dw.reshape(-1)
-    if _winograd.pays(walk):
-        _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
+    if not (winograd and _winograd.pays(walk)):
+        _weight_gradient(x1, dy1, walk, units, threads, dw1)
         return
+    spoilt = _winograd.weight_gradient(x1, dy1, walk, threads, dw1)
+    if spoilt.any():
+        plain, shape = np.zeros_like(dw1), (walk.KD, 9, -1)
+        _weight_gradient(x1, dy1, walk, units, threads, plain)
+        dw = dw1.reshape(shape)
+        np.add(dw, plain.reshape(shape), out=dw, where=spoilt[:, None])
+
+
+def _weight_gradient(x, dy, walk, units, threads, dw):
     product, _, _, gradient = _parts(walk, x.dtype)
     if dw.size * threads > PRIVATE and units >= threads:
-        share(gradient, threads, (product, x1, dy1, walk, units, True), (dw1,))
+        share(gradient, threads, (product, x, dy, walk, units, True), (dw,))
     else:
-        sum_of_shares(gradient, min(threads, walk.segments), (product, x1, dy1, walk, units, False), dw1)
+        sum_of_shares(gradient, min(threads, walk.segments), (product, x, dy, walk, units, False), dw)
 
 
 @kernel

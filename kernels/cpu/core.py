@@ -2,8 +2,9 @@
 import numpy as np
 
 from ._flat import add_to
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._team import range_of, sum_of_shares
+from ._threads import threads_for
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 SHARE = 1 << 16             # numbers for each thread that pay for waking it

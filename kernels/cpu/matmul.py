@@ -7,8 +7,9 @@ Formula and shapes: kernels/reference/matmul.py.
 import numpy as np
 
 from ._call import call
-from ._jit import even, kernel, threads_for
+from ._jit import even, kernel
 from ._team import share
+from ._threads import threads_for
 from ._tile import column_product, pack_columns, pack_rows, product_address, tile_width
 
 CHUNK = 384                 # length of a chunk of k, at most

@@ -7,9 +7,10 @@ No two threads write the same number, and what does not overlap is written once.
 """
 import numpy as np
 
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._lanes import beats, equal, lanes_of, load, narrow, select, splat, store, widen
 from ._team import range_of, share
+from ._threads import threads_for
 
 SHORT = 32                  # cells of a window that are summed in its own precision, with no loss to speak of
 PARALLEL_FROM = 1 << 15     # numbers read and written by each thread that pay for waking it

@@ -11,10 +11,11 @@ import numpy as np
 
 from ._call import call
 from ._flat import copy
-from ._jit import kernel, threads_for
+from ._jit import kernel
 from ._lstm import lstm_slopes, lstm_state
 from ._math import sigmoid, tanh
 from ._team import share
+from ._threads import threads_for
 from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
 
 PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it, also on a busy machine

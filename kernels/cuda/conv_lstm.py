@@ -11,16 +11,16 @@ from .convolution import convolve, convolve_transposed
 ONES = (1, 1, 1)
 
 
-def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
+def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     B, T, *_, F = h.shape
     h_t, c_t, hidden, no_bias = h0.copy(), c0.copy(), gates[:, 0].copy(), U[0, 0, 0, 0].copy()
     no_bias.fill(0)
     for t in _walk(T, go_backwards):
-        convolve(h_t, U, no_bias, ONES, _padding(U), ONES, 1, hidden)
+        convolve(h_t, U, no_bias, ONES, _padding(U), ONES, 1, winograd, hidden)
         _step[_blocks(h_t.size), THREADS](hidden.reshape(B, -1, 4 * F), mask, t, *map(_places, (h_t, c_t, gates, c, h)))
 
 
-def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da):
     dh_prev, da_t, no_bias = dh.copy(), da[:, 0].copy(), U[0, 0, 0, :, 0].copy()
     no_bias.fill(0)
     walk = _walk(c.shape[1], go_backwards)
@@ -28,7 +28,7 @@ def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
         t, before = walk[n], walk[n - 1] if n else -1
         _slopes[_blocks(dh.size), THREADS](_places(dy), _places(gates), _places(c0), _places(c), mask, t, before,
                                            *map(_places, (dh, dc, da_t, da)))
-        convolve_transposed(da_t, U, no_bias, ONES, _padding(U), ONES, 1, dh_prev)
+        convolve_transposed(da_t, U, no_bias, ONES, _padding(U), ONES, 1, winograd, dh_prev)
         _keep_real[_blocks(dh.size), THREADS](_places(dh_prev), mask, t, _places(dh))
 
 

@@ -28,7 +28,7 @@ PADDED = TILE + 1                       # a tile that is written by columns must
 ENOUGH_BLOCKS = 4 if SIMULATED else 512         # that keep every part of the GPU busy
 
 
-def convolve(x, w, b, strides, padding, dilation, groups, y):
+def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     F = y.shape[4]
     if F // groups < SIDE:
         _direct[_blocks(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
@@ -38,7 +38,7 @@ def convolve(x, w, b, strides, padding, dilation, groups, y):
         _tiled[blocks, (SIDE, SIDE)](x, factor, b, w.shape[:3], strides, padding, dilation, groups, y.shape[1:4], rows)
 
 
-def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
+def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
     B, D, H, W, C = y.shape
     if C // groups < SIDE:
         _direct_transposed[_blocks(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
@@ -48,7 +48,7 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
         _tiled_transposed[blocks, (SIDE, SIDE)](x, w, b, strides, padding, dilation, groups, y)
 
 
-def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
+def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
     F = dw.shape[4]
     if F // groups < SIDE:
         lines = dy.size // (dy.shape[3] * F)
@@ -62,11 +62,11 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
             x, sums, dw.shape[:3], strides, padding, dilation, groups, dy.shape[1:4], rows)
 
 
-def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
-    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winograd, dw, db, dx):
+    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw)
     if db.size:
         bias_backward(dy.reshape(-1, db.size), db)
-    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
+    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, winograd, dx)
 
 
 def _ceil(n, size):

@@ -10,7 +10,7 @@ The input's share z_t = W * x_t + b of every step comes in ready-made: one convo
 
 U * h is a convolution of stride 1 with (k - 1) // 2 places added in front of each axis of k taps: the state keeps its size.
 A masked step computes nothing: h_t = h_{t-1}, c_t = c_{t-1}. Index t always belongs to x_t. With `go_backwards` the walk begins
-at the last t, and "t-1" is the step walked before t.
+at the last t, and "t-1" is the step walked before t. `winograd`: see convolution.py.
 
 Source: Shi et al. 2015, "Convolutional LSTM Network", without its peepholes; 001.09.ConvLSTM2D.
 """
@@ -21,14 +21,14 @@ from .convolution import convolve, convolve_transposed
 ONES = (1, 1, 1)
 
 
-def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
+def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     """gates (B, T, D, H, W, 4F) = z, U (KD, KH, KW, F, 4F), h0 and c0 (B, D, H, W, F), mask (B, T) True at real steps
     -> gates, the values of i, f, c~, o (at masked steps any values, which nothing uses); c and h (B, T, D, H, W, F)."""
     hidden = np.empty_like(gates[:, 0])
     h_prev, c_prev = h0, c0
     for t in _walk(gates.shape[1], go_backwards):
         real = _by_image(mask[:, t])
-        convolve(h_prev, U, np.zeros(U.shape[4], U.dtype), ONES, _padding(U), ONES, 1, hidden)
+        convolve(h_prev, U, np.zeros(U.shape[4], U.dtype), ONES, _padding(U), ONES, 1, winograd, hidden)
         a_i, a_f, a_c, a_o = np.split(gates[:, t] + hidden, 4, axis=-1)         # (1)
         i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)                   # (2)
         c_tilde = np.tanh(a_c)                                                  # (3)
@@ -38,7 +38,7 @@ def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, c, h):
         h_prev, c_prev = h[:, t], c[:, t]
 
 
-def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
+def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da):
     """dy (B, T, D, H, W, F), the gradient arriving at every h_t, or (B, 0, D, H, W, F) where none does; U, c0, mask as in
     forward, gates and c as it left them; dh and dc (B, D, H, W, F), of the last states
     -> dh and dc, of h0 and c0; da (B, T, D, H, W, 4F) = dL/dz, 0 at masked steps."""
@@ -57,7 +57,7 @@ def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, dh, dc, da):
         da_i, da_f, da_o = di * i * (1 - i), df * f * (1 - f), do * o * (1 - o)     # from (2)
         da_c = dc_tilde * (1 - c_tilde ** 2)                                    # from (3)
         da[:, t] = np.where(real, np.concatenate([da_i, da_f, da_c, da_o], axis=-1), 0)
-        convolve_transposed(da[:, t], U, np.zeros(U.shape[3], U.dtype), ONES, _padding(U), ONES, 1, dh_prev)
+        convolve_transposed(da[:, t], U, np.zeros(U.shape[3], U.dtype), ONES, _padding(U), ONES, 1, winograd, dh_prev)
         dh[...] = np.where(real, dh_prev, dh)                                   # from (1)
         dc[...] = np.where(real, dc_t * f, dc)                                  # from (4)
 

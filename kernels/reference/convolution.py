@@ -11,13 +11,16 @@ and only where the sum goes differs. p counts the positions in front; what lies 
 
 With groups, channel c and filter f meet only if they are in the same group; w counts c within the group. A depthwise
 convolution has as many groups as channels. In the `einsum`s g is the group, and c and f count within it.
+
+`winograd` says whether a 3 x 3 window may be computed with fewer multiplications, a little less exactly. Only the CPU's room
+has such a way: kernels/cpu/_winograd.py.
 """
 import numpy as np
 
 from .core import bias_backward
 
 
-def convolve(x, w, b, strides, padding, dilation, groups, y):
+def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     """x (B, D, H, W, C), w (KD, KH, KW, C / groups, F), b (F,); strides, padding, dilation: s, p, d, three integers each
     -> y (B, OD, OH, OW, F)."""
     y[...] = b
@@ -26,7 +29,7 @@ def convolve(x, w, b, strides, padding, dilation, groups, y):
         y[i] += np.einsum("gc,cgf->gf", x[m], w[k])                             # (1)
 
 
-def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
+def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
     """x (B, OD, OH, OW, F), w (KD, KH, KW, C / groups, F), b (C,); strides, padding, dilation: s, p, d, three integers each
     -> y (B, D, H, W, C); it is b where no path leads."""
     y[...] = b
@@ -35,7 +38,7 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, y):
         y[m] += np.einsum("gf,cgf->gc", x[i], w[k])                             # (2)
 
 
-def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
+def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
     """x (B, D, H, W, C), dy (B, OD, OH, OW, F); strides, padding, dilation: s, p, d, three integers each
     -> added to dw (KD, KH, KW, C / groups, F)."""
     x, dy, dw = (_by_group(array, groups) for array in (x, dy, dw))
@@ -43,13 +46,13 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw):
         dw[k] += np.einsum("gc,gf->cgf", x[m], dy[i])                           # (3)
 
 
-def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, dw, db, dx):
+def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winograd, dw, db, dx):
     """All gradients of (1): x, w and dy as above, zeros (C,) for the bias of (2) -> added to dw and to db (F,), which is empty
     where there is no bias; and dx like x."""
-    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, dw)
+    convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw)
     if len(db):
         bias_backward(dy.reshape(-1, len(db)), db)
-    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, dx)
+    convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, winograd, dx)
 
 
 def _paths(windows, taps, image, strides, padding, dilation):

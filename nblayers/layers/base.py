@@ -346,11 +346,55 @@ class Layer(NamesItself):
 
     def matmul(self, a: Any, b: Any, out: Any = None, *, transpose_a: bool = False, transpose_b: bool = False,
                add: bool = False) -> Any:
-        """a b of two matrices in the layer's room, either one transposed; into `out`, or added to it with `add`."""
+        """a b of two matrices in the layer's room, either one transposed; into `out`, or added to it with `add`.
+
+        Arguments:
+            a, b: (M, K) and (K, N), each stored transposed where its flag says so, in the layer's dtype. One that does not lie
+                in memory row after row is copied first.
+            out: (M, N), in the layer's dtype, row after row, in memory of its own; a new array by default.
+
+        Raises:
+            TypeError: an operand or `out` is no array of the layer's dtype.
+            ValueError: one has not two axes, or the sizes do not fit together; `out` cannot be written as it lies, or shares
+                memory with an operand; `add` without `out`.
+        """
+        a, b = self._matrix("a", a), self._matrix("b", b)
+        (M, inner_a), (inner_b, N) = a.shape[::-1] if transpose_a else a.shape, b.shape[::-1] if transpose_b else b.shape
+        if inner_a != inner_b:
+            raise ValueError(f"{self.described}: matmul expected a (M, K) and b (K, N), got shapes {a.shape} and {b.shape} "
+                             f"with transpose_a={transpose_a} and transpose_b={transpose_b}: K is {inner_a} and {inner_b}")
+        if out is not None:
+            self._check_out(out, (M, N), a, b)
+        elif add:
+            raise ValueError(f"{self.described}: matmul expected an `out` to add to, got add=True without one")
+        return self._matmul(a, b, out, transpose_a=transpose_a, transpose_b=transpose_b, add=add)
+
+    def _matmul(self, a: Any, b: Any, out: Any = None, *, transpose_a: bool = False, transpose_b: bool = False,
+                add: bool = False) -> Any:
+        """`matmul` for arrays that are known to be good: contiguous matrices of the layer's dtype that fit together."""
         if out is None:
             out = self.xp.empty((a.shape[1] if transpose_a else a.shape[0], b.shape[0] if transpose_b else b.shape[1]), a.dtype)
         self.kernels.matmul.matmul(a, b, transpose_a, transpose_b, add, out)
         return out
+
+    def _matrix(self, name: str, array: Any) -> Any:
+        """An array that `matmul` was given, contiguous."""
+        if not isinstance(array, self.xp.ndarray) or array.dtype != self.dtype:
+            raise TypeError(f"{self.described}: matmul expected {name} to be an array of dtype {self.dtype}, "
+                            f"got {getattr(array, 'dtype', None) or type(array).__name__}")
+        if array.ndim != 2:
+            raise ValueError(f"{self.described}: matmul expected {name} to have two axes, got shape {array.shape}")
+        return self.xp.ascontiguousarray(array)
+
+    def _check_out(self, out: Any, shape: tuple[int, int], a: Any, b: Any) -> None:
+        self._matrix("out", out)
+        if out.shape != shape:
+            raise ValueError(f"{self.described}: matmul expected `out` of shape {shape}, got {out.shape}")
+        if not out.flags.c_contiguous or not getattr(out.flags, "writeable", True):
+            raise ValueError(f"{self.described}: matmul expected an `out` that is C-contiguous and writable, got strides "
+                             f"{out.strides} and flags {out.flags}")
+        if self.xp.may_share_memory(out, a) or self.xp.may_share_memory(out, b):
+            raise ValueError(f"{self.described}: matmul expected an `out` with memory of its own, got one that overlaps a or b")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` for arrays; for symbolic inputs (from `Input`) a node of a functional Model."""

@@ -85,7 +85,7 @@ class Dense(Layer):
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = inputs
         z = _with_bias(self, (*x.shape[:-1], self.units))
-        self.matmul(_rows(x), self.kernel.value, _rows(z), add=self.use_bias)           # (1)
+        self._matmul(_rows(x), self.kernel.value, _rows(z), add=self.use_bias)          # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
         self.cache = self.Cache(x, z, y)
         return y
@@ -95,10 +95,10 @@ class Dense(Layer):
         dz = _rows(activations.differentiate(self.activation, z, y, dy, self.device))   # from (2)
         if self.bias is not None:
             self.kernels.core.bias_backward(dz, self.bias.grad)                         # from (1): b is in every row
-        self.matmul(_rows(x), dz, self.kernel.grad, transpose_a=True, add=True)         # from (1): dW += x^T dz
+        self._matmul(_rows(x), dz, self.kernel.grad, transpose_a=True, add=True)        # from (1): dW += x^T dz
         if not self.input_gradient:
             return None
-        return self.matmul(dz, self.kernel.value, transpose_b=True).reshape(x.shape)    # from (1): dx = dz W^T
+        return self._matmul(dz, self.kernel.value, transpose_b=True).reshape(x.shape)   # from (1): dx = dz W^T
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)

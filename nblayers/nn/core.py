@@ -53,7 +53,7 @@ class Linear(Layer):
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = inputs
         y = _with_bias(self, (*x.shape[:-1], self.out_features))
-        self.matmul(_rows(x), self.weight.value, _rows(y), transpose_b=True, add=self.bias is not None)     # (1)
+        self._matmul(_rows(x), self.weight.value, _rows(y), transpose_b=True, add=self.bias is not None)     # (1)
         self.cache = self.Cache(x)
         return y
 
@@ -61,10 +61,10 @@ class Linear(Layer):
         x, dy = self.cache.x, _rows(dy)
         if self.bias is not None:
             self.kernels.core.bias_backward(dy, self.bias.grad)                         # from (1): b is in every row
-        self.matmul(dy, _rows(x), self.weight.grad, transpose_a=True, add=True)         # from (1): dW += dy^T x
+        self._matmul(dy, _rows(x), self.weight.grad, transpose_a=True, add=True)         # from (1): dW += dy^T x
         if not self.input_gradient:
             return None
-        return self.matmul(dy, self.weight.value).reshape(x.shape)                      # from (1): dx = dy W
+        return self._matmul(dy, self.weight.value).reshape(x.shape)                      # from (1): dx = dy W
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.out_features)

@@ -20,7 +20,7 @@ class Convolution(SpatialLayer):
         y = f(z)                (2)
 
     One implementation for all ranks. A subclass sets `rank` and `weight_kinds`, makes its weights in `_build_weights`, and
-    writes `_convolve` and `_convolve_backward`, the two halves of (1).
+    writes `_convolve` and `_convolve_backward`, the two halves of (1). How exact (1) is: `Conv`.
     """
 
     causal = False                              # whether padding="causal" is allowed

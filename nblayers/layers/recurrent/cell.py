@@ -103,21 +103,21 @@ class DenseCell(CellOptions, Layer):
     def _product(self, x: Any, weight: Parameter, masks: Any) -> Any:
         """x W; with dropout each block of W's columns sees x through a mask of its own."""
         if masks is None:
-            return self.matmul(x, weight.value)
+            return self._matmul(x, weight.value)
         blocks = self._blocks(weight.value, len(masks))
-        return self.xp.concatenate([self.matmul(mask * x, W) for mask, W in zip(masks, blocks, strict=True)], axis=1)
+        return self.xp.concatenate([self._matmul(mask * x, W) for mask, W in zip(masks, blocks, strict=True)], axis=1)
 
     def _product_backward(self, dz: Any, x: Any, weight: Parameter, masks: Any) -> Any:
         """Add dL/dW to the weight's gradient and return dL/dx."""
         if masks is None:
-            self.matmul(x, dz, weight.grad, transpose_a=True, add=True)
-            return self.matmul(dz, weight.value, transpose_b=True)
+            self._matmul(x, dz, weight.grad, transpose_a=True, add=True)
+            return self._matmul(dz, weight.value, transpose_b=True)
         dx = self.xp.zeros_like(x)
         count = len(masks)
         blocks = self._blocks(weight.value, count), self.xp.split(weight.grad, count, axis=1), self._blocks(dz, count)
         for mask, W, dW, dz_block in zip(masks, *blocks, strict=True):
-            dW += self.matmul(mask * x, dz_block, transpose_a=True)
-            dx += mask * self.matmul(dz_block, W, transpose_b=True)
+            dW += self._matmul(mask * x, dz_block, transpose_a=True)
+            dx += mask * self._matmul(dz_block, W, transpose_b=True)
         return dx
 
     def _blocks(self, array: Any, count: int) -> list[Any]:

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import activations
+from nblayers import activations, config
 from nblayers.layers.base import InputSpec, Record, auto_name
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.conv_lstm_cell import ConvLSTMCell, dropped, dropped_backward
@@ -90,7 +90,8 @@ class ConvLSTM(CellLayer):
         gates = xp.empty((B, T, *h0.shape[1:-1], 4 * self.filters), self.dtype)
         c, h = xp.empty((B, T, *h0.shape[1:]), self.dtype), xp.empty((B, T, *h0.shape[1:]), self.dtype)
         cell.input_share(_images(x), _images(gates))                            # (1)
-        self.kernels.conv_lstm.conv_lstm_forward(gates, cell.recurrent_volume, h0, c0, mask, self.go_backwards, c, h)
+        self.kernels.conv_lstm.conv_lstm_forward(gates, cell.recurrent_volume, h0, c0, mask, self.go_backwards,
+                                                 config.winograd(), c, h)
         self.cache = self.Cache(x, h0, c0, gates, c, h, mask, dropout_mask)
         last = 0 if self.go_backwards else -1
         return self._output(h, mask), [cell._image(h[:, last]), cell._image(c[:, last])]
@@ -102,7 +103,7 @@ class ConvLSTM(CellLayer):
         dh, dc = [cell._volume(d).copy() for d in dstates] or [xp.zeros_like(cache.h0), xp.zeros_like(cache.h0)]
         da = xp.empty_like(cache.gates)
         self.kernels.conv_lstm.conv_lstm_backward(self._arriving(dy, dh), cell.recurrent_volume, cache.gates, cache.c0, cache.c,
-                                                  cache.mask, self.go_backwards, dh, dc, da)        # from (5) to (2)
+                                                  cache.mask, self.go_backwards, config.winograd(), dh, dc, da)    # (5) to (2)
         dx = xp.empty_like(cache.x) if self.input_gradient else None
         cell.input_share_backward(_images(cache.x), _images(da), None if dx is None else _images(dx))       # from (1)
         self._recurrent_gradient(da)

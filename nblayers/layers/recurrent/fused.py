@@ -99,7 +99,7 @@ class FusedRNN(KeepsPacked, CellLayer):
         z = self.xp.empty((*x.shape[:-1], kernel.shape[1]), self.dtype)
         if bias is not None:
             z[...] = bias
-        self.matmul(flat(x), kernel, flat(z), add=bias is not None)
+        self._matmul(flat(x), kernel, flat(z), add=bias is not None)
         return z
 
     def _last(self, values: Any, steps: Steps) -> Any:
@@ -130,10 +130,10 @@ class FusedRNN(KeepsPacked, CellLayer):
     def _input_backward(self, da: Any) -> Any:
         """Given da = dL/dz (N, columns) add dW, and return dx (None if nobody needs it)."""
         cell, cache = self.cell, self.cache
-        self.matmul(flat(cache.x), da, cell.kernel.grad, transpose_a=True, add=True)        # from (1)
+        self._matmul(flat(cache.x), da, cell.kernel.grad, transpose_a=True, add=True)       # from (1)
         if not self.input_gradient:
             return None
-        dx = self.matmul(da, cell.kernel.value, transpose_b=True).reshape(cache.x.shape)    # from (1)
+        dx = self._matmul(da, cell.kernel.value, transpose_b=True).reshape(cache.x.shape)   # from (1)
         return dx if cache.dropout_mask is None else dx * self._at_each_step(cache.dropout_mask, cache.steps)
 
     def _recurrent_backward(self, da: Any, dU: Any) -> None:
@@ -142,15 +142,15 @@ class FusedRNN(KeepsPacked, CellLayer):
         h = flat(cache.h)
         if not steps.padded:
             h_prev = steps.before(h, cache.h0, self.go_backwards, self.xp)
-            self.matmul(h_prev, da, dU, transpose_a=True, add=True)                         # from (2)
+            self._matmul(h_prev, da, dU, transpose_a=True, add=True)                        # from (2)
             return
         begin = self.xp.asarray(steps.ends if self.go_backwards else steps.starts)
         da_begin = da[begin]
-        self.matmul(cache.h0, da_begin, dU, transpose_a=True, add=True)                     # from (2): these came from h0,
+        self._matmul(cache.h0, da_begin, dU, transpose_a=True, add=True)                    # from (2): these came from h0,
         if len(h) > len(begin):
             da[begin] = 0
             h_prev, da_rest = (h[1:], da[:-1]) if self.go_backwards else (h[:-1], da[1:])   # the others from their neighbours
-            self.matmul(h_prev, da_rest, dU, transpose_a=True, add=True)                    # from (2)
+            self._matmul(h_prev, da_rest, dU, transpose_a=True, add=True)                   # from (2)
             da[begin] = da_begin
 
     def _after_the_loop(self, da: Any) -> Any:

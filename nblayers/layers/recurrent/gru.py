@@ -98,16 +98,16 @@ class GRUCell(DenseCell):
         h_z, h_r, h_h = h_seen = [h_prev] * 3 if masks[1] is None else [mask * h_prev for mask in masks[1]]
         x_t = self._product(inputs, self.kernel, masks[0])                      # (1)
         x_z, x_r, x_h = self._blocks(x_t if b is None else x_t + b, 3)          # (1)
-        a_z = x_z + self.matmul(h_z, U_z) + b_z                                 # (2)
-        a_r = x_r + self.matmul(h_r, U_r) + b_r                                 # (3)
+        a_z = x_z + self._matmul(h_z, U_z) + b_z                                # (2)
+        a_r = x_r + self._matmul(h_r, U_r) + b_r                                # (3)
         z = activations.evaluate(sigma, a_z, device)                            # (2)
         r = activations.evaluate(sigma, a_r, device)                            # (3)
         if self.reset_after:
-            u = self.matmul(h_h, U_h) + b_h                                     # (4)
+            u = self._matmul(h_h, U_h) + b_h                                    # (4)
             a_h = x_h + r * u                                                   # (5)
         else:
             u = r * h_h                                                         # (4')
-            a_h = x_h + self.matmul(u, U_h)                                     # (5')
+            a_h = x_h + self._matmul(u, U_h)                                    # (5')
         h_tilde = activations.evaluate(g, a_h, device)                          # (5), (5')
         h = z * h_prev + (1 - z) * h_tilde                                      # (6)
         self.cache = self.Cache(inputs, h_prev, h_seen, [a_z, a_r, a_h], z, r, u, h_tilde, masks)
@@ -150,9 +150,9 @@ class GRUCell(DenseCell):
     def _gate_product_backward(self, gate: int, factor: Any, dproduct: Any) -> Any:
         """Given the gradient of the product factor U_gate, add dU_gate and return dfactor."""
         columns = slice(gate * self.units, (gate + 1) * self.units)
-        self.recurrent_kernel.grad[:, columns] += self.matmul(factor, dproduct, transpose_a=True)
+        self.recurrent_kernel.grad[:, columns] += self._matmul(factor, dproduct, transpose_a=True)
         U_gate = self.xp.ascontiguousarray(self.recurrent_kernel.value[:, columns])
-        return self.matmul(dproduct, U_gate, transpose_b=True)
+        return self._matmul(dproduct, U_gate, transpose_b=True)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "recurrent_activation": activations.serialize(self.recurrent_activation),
@@ -269,7 +269,7 @@ class GRU(FusedRNN):
             dU_zr = self.xp.zeros((H, 2 * H), self.dtype)
             self._recurrent_backward(self.xp.ascontiguousarray(da[:, :2 * H]), dU_zr)   # from (1), (2)
             dU[:, :2 * H] += dU_zr
-            dU[:, 2 * H:] += self.matmul(flat(self.cache.u), dproduct, transpose_a=True)        # from (4')
+            dU[:, 2 * H:] += self._matmul(flat(self.cache.u), dproduct, transpose_a=True)       # from (4')
             return
         da[:, 2 * H:] = dproduct                                                # now all three are of products with h_{t-1}
         self._recurrent_backward(da, dU)                                        # from (1), (2), (3)
