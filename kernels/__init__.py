@@ -8,6 +8,8 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from .interrupts import held_back
+
 ROOMS = ("reference", "cpu", "cuda")
 TOPICS = ("activation", "conv_lstm", "convolution", "core", "matmul", "optimizers", "pooling", "recurrent", "regularization")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
@@ -28,6 +30,7 @@ def topic_loader(package: str) -> Callable[[str], ModuleType]:
     """The `__getattr__` of a room: `room.recurrent` imports that topic on first use."""
     def __getattr__(name: str) -> ModuleType:
         if name in TOPICS:
-            return import_module(f"{package}.{name}")
+            with held_back():                           # half of Numba could not be imported again
+                return import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     return __getattr__

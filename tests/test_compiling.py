@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels.cpu import _cache, _interrupts
+from kernels import interrupts
+from kernels.cpu import _cache
 from nblayers import compiling, layers, warm_up
 
 MODULE = """
@@ -267,7 +268,7 @@ def test_compiling_goes_on_after_an_interrupt_at_any_moment(planted):
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             module.outer(np.arange(3.0), y)
-            assert y.tolist() == [2, 4, 6] and not _interrupts._holding
+            assert y.tolist() == [2, 4, 6] and not interrupts._holding
     finally:
         signal.signal(signal.SIGALRM, previous)
 
@@ -282,7 +283,7 @@ def test_every_signal_is_delivered(monkeypatch):
     numbers = [signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM]
     previous = {number: signal.signal(number, note) for number in numbers}
     try:
-        with pytest.raises(Stop), _interrupts.held_back():
+        with pytest.raises(Stop), interrupts.held_back():
             for number in numbers:
                 os.kill(os.getpid(), number)
             assert not came

@@ -12,8 +12,8 @@ from numba.extending import register_jitable
 
 import kernels
 
+from ..interrupts import held_back
 from ._cache import KernelCache
-from ._interrupts import held_back
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
 FLAGS: dict[str, Any] = dict(nopython=True, error_model="numpy", nogil=True,

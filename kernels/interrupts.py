@@ -1,4 +1,4 @@
-"""Signals wait while a kernel is compiled: Ctrl-C, alarms, whatever has a handler in Python.
+"""Signals wait while a kernel is compiled, or Numba imported: Ctrl-C, alarms, whatever has a handler in Python.
 
 An exception between two steps of the compiler would leave half a kernel behind, and every later kernel that calls it fails.
 """
