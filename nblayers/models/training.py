@@ -138,7 +138,8 @@ class Trainer(Layer):
             validation_batch_size: int | None = None, validation_freq: int | Sequence[int] = 1) -> History:
         """Train for some epochs and return the history: `history.history["loss"]` is the list of the epochs' losses.
 
-        An interrupt (Ctrl-C) leaves the weights of the last whole step and `model.history` with the epochs so far.
+        An interrupt (Ctrl-C, or what the handler of another signal raises) leaves the weights of the last whole step and
+        `model.history` with the epochs so far.
 
         Arguments:
             x: array, list or dictionary of arrays; or a generator, an iterable or a Sequence of batches (x, y) or
@@ -174,19 +175,23 @@ class Trainer(Layer):
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
-        with self._runs.fitting(self.described), self._objective_for("fit").taken() as objective:
-            if not isinstance(callbacks, CallbackList):
-                callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
-                                         epochs=epochs, steps=training.steps)
-            self.stop_training = False
-            try:
-                with Interrupts() as interrupts:
+        with Interrupts() as interrupts:
+            interrupts.hold()                           # what is begun in the next line must come to its end
+            with self._runs.fitting(self.described), self._objective_for("fit").taken() as objective:
+                interrupts.release()
+                if not isinstance(callbacks, CallbackList):
+                    callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
+                                             epochs=epochs, steps=training.steps)
+                self.stop_training = False
+                try:
                     self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, objective,
                                      interrupts)
-            except BaseException:
-                callbacks.close()
-                raise
-            return self.history
+                except BaseException:
+                    callbacks.close()
+                    raise
+                finally:
+                    interrupts.hold()
+        return self.history
 
     def _run_epochs(self, epochs: range, training: Epochs, validation: Epochs | None, validation_freq: int | Sequence[int],
                     callbacks: CallbackList, objective: Objective, interrupts: Interrupts) -> None:
@@ -232,7 +237,8 @@ class Trainer(Layer):
     def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer, whole or not at all."""
         with self._runs.lock:
-            statistics = [(parameter, parameter.value.copy()) for parameter in self._parts.statistics] if self._parts else []
+            known = self._parts_now().statistics if self.built else []
+            statistics = [(parameter, parameter.value.copy()) for parameter in known]
             try:
                 parts, loss, compared = self._forward_and_backward(x, y, weight, objective)
                 interrupts.hold()
@@ -249,7 +255,7 @@ class Trainer(Layer):
         """The model's parts, the loss, with the gradients of all weights left in them, and what the metrics look at."""
         outputs = self.forward(x, training=True)
         compared = self._compared(x, y, weight, outputs, objective)
-        parts = self._parts_after_forward()
+        parts = self._parts_now()
         if objective.loss is None and not self.losses:
             raise ValueError(f"{self.described}: fit needs a loss; give one to compile")
         loss, gradients = objective.value_and_gradients(*compared)
@@ -306,7 +312,7 @@ class Trainer(Layer):
     def _test_step(self, x: Any, y: Any, weight: Any, objective: Objective) -> None:
         outputs = self.forward(x, training=False)
         compared = self._compared(x, y, weight, outputs, objective)
-        loss = objective.value(*compared) + self._parts_after_forward().penalties()
+        loss = objective.value(*compared) + self._parts_now().penalties()
         objective.update(loss, *compared)
 
     @silent_without_verbose
@@ -496,10 +502,12 @@ class Trainer(Layer):
 
     def _look_at_parts(self) -> None:
         """Forget the parts of the model if they are not those of the last time: a layer was frozen, added …"""
-        if self._parts is not None and not self._parts.are_present():
+        parts = self._parts
+        if parts is not None and not parts.are_present():
             self._parts = None
 
-    def _parts_after_forward(self) -> "_Parts":
+    def _parts_now(self) -> "_Parts":
+        """The parts of the model, found out again after a forward that has built layers."""
         parts = self._parts
         if parts is None or any(layer.built for layer in parts.unbuilt):
             self._parts = parts = _Parts(self)
@@ -531,9 +539,10 @@ class _Parts:
     def _look_inside(self) -> list[Any]:
         """The layers and weights in the layers' attributes; what these, and the lists among them, hold is noted by its id."""
         attributes = [vars(layer).values() for layer in self.layers]
-        self._contents = [*attributes, *_containers_in(attributes)]         # views: what they hold is always the present
-        self._seen = list(map(id, chain.from_iterable(self._contents)))
-        return [value for value in chain.from_iterable(self._contents) if isinstance(value, (Layer, Parameter))]
+        contents = [*attributes, *_containers_in(chain.from_iterable(attributes))]      # views: they hold what is there now
+        held = list(chain.from_iterable(contents))
+        self._contents, self._seen = contents, list(map(id, held))
+        return [value for value in held if isinstance(value, (Layer, Parameter))]
 
     def _read_flags(self) -> list[Any]:
         of_layers: list[Any] = [layer._trainable for layer in self.layers]
@@ -551,13 +560,13 @@ class _Parts:
 
 
 def _containers_in(values: Iterable[Any]) -> Iterator[Any]:
-    """The lists, tuples and dictionaries (their values) among groups of values and inside them, save those of other things."""
-    for value in chain.from_iterable(values):
+    """The lists, tuples and dictionaries (their values) among the values and inside them, save those of other things."""
+    for value in list(values):                          # at once: another thread may set an attribute meanwhile
         if isinstance(value, (list, tuple, dict)):
             items = value.values() if isinstance(value, dict) else value
-            if not items or any(isinstance(item, (Layer, Parameter, list, tuple, dict)) for item in items):
+            if not items or any(isinstance(item, (Layer, Parameter, list, tuple, dict)) for item in list(items)):
                 yield items
-                yield from _containers_in([items])
+                yield from _containers_in(items)
 
 
 def _only(value: Any) -> Any:
