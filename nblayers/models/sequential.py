@@ -28,6 +28,8 @@ class Sequential(Model):
     def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self._chain: list[Any] = []             # the symbolic output after each layer, once the input's shape is known
+        if layers is not None and not isinstance(layers, Iterable):
+            raise ValueError(f"{self.described}: expected layers to be a list of layers, got {layers!r}")
         for layer in layers or []:
             self._put(layer)
         self._changed()
