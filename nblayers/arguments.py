@@ -102,6 +102,14 @@ def function(who: str, name: str, value: Any) -> Any:
     return value
 
 
+def found(who: str, name: str, get: Callable[[Any], Any], identifier: Any) -> Any:
+    """What `get` (of initializers, activations …) finds for a name, a configuration or an object; errors name the argument."""
+    try:
+        return get(identifier)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{who}: {name}: {error}") from error
+
+
 def axes(who: str, name: str, value: Any) -> Any:
     """An axis, or several.
 

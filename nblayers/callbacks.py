@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from nblayers.arguments import as_float, flag, integer, number, optional, text
+from nblayers.arguments import flag, integer, number, optional, text
 from nblayers.models.progress import Progbar, resolve_verbose, say
 from nblayers.naming import NamesItself
 
@@ -341,7 +341,7 @@ class _Monitor(Callback):
 
     def __init__(self, monitor: str, mode: str, best: float | None, min_delta: float = 0.0) -> None:
         super().__init__()
-        if mode not in ("auto", "min", "max"):
+        if not isinstance(mode, str) or mode not in ("auto", "min", "max"):
             warnings.warn(f"{type(self).__name__}: expected mode to be 'auto', 'min' or 'max', got {mode!r}; taking 'auto'",
                           stacklevel=3)
             mode = "auto"
@@ -474,8 +474,8 @@ class ModelCheckpoint(_Monitor):
         self.verbose = _verbosity("ModelCheckpoint", verbose)
         self.save_best_only = flag("ModelCheckpoint", "save_best_only", save_best_only)
         self.save_weights_only = flag("ModelCheckpoint", "save_weights_only", save_weights_only)
-        if save_freq != "epoch" and (isinstance(save_freq, str) or not as_float(save_freq) >= 1 or as_float(save_freq) % 1):
-            raise ValueError(f"ModelCheckpoint: expected save_freq to be 'epoch' or a number of batches, got {save_freq!r}")
+        if not (isinstance(save_freq, str) and save_freq == "epoch"):
+            integer("ModelCheckpoint", "save_freq, unless 'epoch',", save_freq, 1)
         endings = (".npz", ".h5") if save_weights_only else (".keras",)
         if not self.filepath.endswith(endings):
             what = "weights" if save_weights_only else "models"

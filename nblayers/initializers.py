@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
-from nblayers.arguments import axes, choice, number, optional
+from nblayers.arguments import axes, choice, integer, number, optional
 from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
 from nblayers.random import SeedGenerator, generator_of
@@ -43,14 +43,14 @@ class Zeros(Initializer):
     """W = 0. Document 001.03.Zeros."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        return np.zeros(shape, dtype or config.floatx())
+        return np.zeros(*_asked("Zeros", shape, dtype))
 
 
 class Ones(Initializer):
     """W = 1. Document 001.03.Ones."""
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        return np.ones(shape, dtype or config.floatx())
+        return np.ones(*_asked("Ones", shape, dtype))
 
 
 class Constant(Initializer):
@@ -61,7 +61,8 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        return np.full(shape, self.value, dtype or config.floatx())
+        shape, dtype = _asked("Constant", shape, dtype)
+        return np.full(shape, self.value, dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {"value": serialize(self.value)}
@@ -82,10 +83,11 @@ class Identity(Initializer):
         self.gain = number("Identity", "gain", gain)
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
+        shape, dtype = _asked("Identity", shape, dtype)
         if len(shape) != 2:
             raise ValueError(f"Identity: expected the shape of a matrix, got {tuple(shape)}")
         rows, columns = shape
-        return (self.gain * np.eye(rows, columns)).astype(dtype or config.floatx())
+        return (self.gain * np.eye(rows, columns)).astype(dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain}      # Keras leaves it out and so loses it
@@ -110,7 +112,8 @@ class RandomInitializer(Initializer):
             generator_of(self.seed)     # refuses a wrong one here, not at the first draw
 
     def __call__(self, shape: Sequence[int], dtype: Any = None) -> np.ndarray:
-        return self.draw(generator_of(self.seed), tuple(shape)).astype(dtype or config.floatx(), copy=False)
+        shape, dtype = _asked(type(self).__name__, shape, dtype)
+        return self.draw(generator_of(self.seed), shape).astype(dtype, copy=False)
 
     def draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """An array of `shape` from the initializer's distribution, in float64."""
@@ -197,8 +200,8 @@ class VarianceScaling(RandomInitializer):
         who, distribution = type(self).__name__, distribution.lower() if isinstance(distribution, str) else distribution
         self.scale = number(who, "scale", scale, 0, open="(")
         self.mode = choice(who, "mode", mode, self._MODES)
-        self.distribution = choice(who, "distribution", "truncated_normal" if distribution == "normal" else distribution,
-                                   self._DISTRIBUTIONS)
+        choice(who, "distribution", distribution, (*self._DISTRIBUTIONS, "normal"))
+        self.distribution = "truncated_normal" if distribution == "normal" else distribution
         self.input_axes = optional(axes, who, "input_axes", input_axes)
         self.output_axes = optional(axes, who, "output_axes", output_axes)
 
@@ -347,6 +350,16 @@ def get(identifier: Any) -> Callable[..., np.ndarray] | None:
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The initializer of a configuration."""
     return lookup(config, _NAMES, "initializer", custom_objects)
+
+
+def _asked(who: str, shape: Any, dtype: Any) -> tuple[tuple[int, ...], np.dtype]:
+    """What an initializer is asked for, checked: the shape (one size stands for itself) and the dtype, `floatx` by default."""
+    given = tuple(shape) if isinstance(shape, (list, tuple, np.ndarray)) else (shape,)
+    try:
+        kind = np.dtype(config.floatx() if dtype is None else dtype)
+    except TypeError:
+        raise ValueError(f"{who}: expected dtype to be a dtype, got {dtype!r}") from None
+    return tuple(integer(who, "each size of shape", size, 0) for size in given), kind
 
 
 def _given(value: Any) -> Callable[..., np.ndarray]:

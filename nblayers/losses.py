@@ -226,7 +226,7 @@ class LossFunctionWrapper(Loss):
 
     def __init__(self, fn: Callable[..., Any], reduction: str | None = "sum_over_batch_size", name: str | None = None,
                  dtype: Any = None, **kwargs: Any) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
+        super().__init__(getattr(fn, "__name__", None) if name is None else name, reduction, dtype)
         self.fn = function(self.described, "fn", fn)
         self.options = kwargs
 

@@ -136,7 +136,7 @@ class MeanMetricWrapper(Mean):
     """
 
     def __init__(self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), dtype)
+        super().__init__(getattr(fn, "__name__", None) if name is None else name, dtype)
         self.fn = function(self.described, "fn", fn)
         self.options = kwargs
 

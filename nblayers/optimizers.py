@@ -66,7 +66,7 @@ class Optimizer(NamesItself):
         unsupported = {"use_ema": use_ema, "loss_scale_factor": loss_scale_factor,
                        "gradient_accumulation_steps": gradient_accumulation_steps}
         for argument, value in unsupported.items():
-            if value:
+            if not (value is None or value is False or as_float(value) == 0):
                 raise ValueError(f"{self.described}: {argument}={value!r} is not supported; leave it unset")
         chosen = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {argument: value for argument, value in chosen.items() if value is not None}
@@ -103,7 +103,7 @@ class Optimizer(NamesItself):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if callable(value):
+        if callable(value) and not inspect.isclass(value):
             self._takes_step = bool(inspect.signature(value).parameters)
         elif not math.isfinite(as_float(value)):
             raise ValueError(f"{self.described}: expected learning_rate to be a number or a schedule, got {value!r}")
@@ -118,7 +118,10 @@ class Optimizer(NamesItself):
             parameters: a layer's or model's `trainable_weights`; `grad` is read and left as it is.
             device: the room of kernels to compute in; by default that of `nblayers.get_device()`.
         """
-        trainable = [parameter for parameter in parameters if parameter.trainable]
+        try:
+            trainable = [parameter for parameter in parameters if parameter.trainable]
+        except (TypeError, AttributeError) as error:
+            raise TypeError(f"{self.described}: expected parameters to be weights of a layer, got {parameters!r}") from error
         self._apply([_penalised(parameter) for parameter in trainable], trainable, device)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Parameter] | None = None,
@@ -132,7 +135,11 @@ class Optimizer(NamesItself):
         Raises:
             ValueError: another number of gradients than of parameters, a gradient of another shape, or none at all.
         """
-        parameters = list(self._slots if trainable_variables is None else trainable_variables)
+        parameters = self._slots if trainable_variables is None else trainable_variables
+        for name, given in (("grads", grads), ("trainable_variables", parameters)):
+            if not isinstance(given, (list, tuple, dict)):
+                raise TypeError(f"{self.described}: expected {name} as a list, got {given!r}")
+        parameters = list(parameters)
         if len(grads) != len(parameters):
             raise ValueError(f"{self.described}: expected {len(parameters)} gradients, as many as parameters, got {len(grads)}")
         pairs = [(gradient, parameter) for gradient, parameter in zip(grads, parameters, strict=True) if gradient is not None]

@@ -31,7 +31,7 @@ class SeedGenerator:
     def __init__(self, seed: int | None = None, name: str = "seed_generator") -> None:
         self.seed = None if seed is None else _integer(seed)
         self.name = name
-        self.generator = np.random.default_rng(_generator.integers(2**63) if seed is None else self.seed)
+        self.generator = np.random.default_rng(_generator.integers(2**63) if self.seed is None else self.seed % 2**128)
 
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed, "name": self.name}
@@ -51,11 +51,13 @@ def generator_of(seed: "int | SeedGenerator | None") -> np.random.Generator:
         return _generator
     if isinstance(seed, SeedGenerator):
         return seed.generator
-    return np.random.default_rng(_integer(seed))
+    return np.random.default_rng(_integer(seed) % 2**128)       # of a negative one too
 
 
 def _integer(seed: Any) -> int:
     try:
+        if isinstance(seed, bool):
+            raise TypeError
         return operator.index(seed)
     except TypeError:
         raise ValueError(f"expected a seed that is an integer or a SeedGenerator, got {seed!r}") from None

@@ -77,10 +77,9 @@ def lookup(identifier: Any, classes: Mapping[str, Any], kind: str, custom_object
             return _find([str(config)], classes, kind, custom_objects)
         found = _find([identifier.get("registered_name"), name], classes, kind, custom_objects)
         return _made(found, config or {}, custom_objects)
-    if inspect.isclass(identifier):
-        return identifier()
-    if callable(identifier) or isinstance(identifier, tuple(c for c in classes.values() if inspect.isclass(c))):
-        return identifier
+    found = identifier() if inspect.isclass(identifier) else identifier
+    if callable(found) or isinstance(found, tuple(c for c in classes.values() if inspect.isclass(c))):
+        return found
     raise TypeError(f"expected {_article(kind)} (a name, a configuration or an object), got {identifier!r}")
 
 
@@ -93,7 +92,8 @@ def _find(candidates: Iterable[Any], classes: Mapping[str, Any], kind: str, cust
     for name in wanted:
         if (found := classes.get(name, plain.get(_plain(name)))) is not None:
             return found
-    raise ValueError(f"unknown {kind} {wanted[-1]!r}{_suggestion(wanted[-1], classes)}")
+    name = wanted[-1] if wanted else ""
+    raise ValueError(f"unknown {kind} {name!r}{_suggestion(name, classes)}")
 
 
 def _suggestion(name: str, classes: Mapping[str, Any]) -> str:

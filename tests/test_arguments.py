@@ -1,251 +1,243 @@
-"""What every layer does with its arguments and attributes: configuration, errors, sizes that are fixed, empty inputs."""
-import inspect
-import json
-import re
+"""Arguments of a wrong kind: every error names the argument, what was expected and what came."""
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from helpers import random_like
 
-import nblayers
-from nblayers import callbacks, constraints, initializers, layers, losses, metrics, nn, optimizers, regularizers
-from nblayers.layers import Layer
+from nblayers import (
+    activations,
+    callbacks,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    nn,
+    optimizers,
+    regularizers,
+    utils,
+)
+from nblayers.arguments import axes, choice, flag, integer, number, sizes
+from nblayers.models import Sequential
 
-LAYERS = {
-    "Dense": (lambda: layers.Dense(4), (2, 5)),
-    "Linear": (lambda: layers.Linear(5, 4), (2, 5)),
-    "Embedding": (lambda: layers.Embedding(6, 3), (2, 4)),
-    "SimpleRNN": (lambda: layers.SimpleRNN(3), (2, 4, 5)),
-    "LSTM": (lambda: layers.LSTM(3, return_sequences=True), (2, 4, 5)),
-    "GRU": (lambda: layers.GRU(3), (2, 4, 5)),
-    "RNN": (lambda: layers.RNN(layers.LSTMCell(3)), (2, 4, 5)),
-    "Bidirectional": (lambda: layers.Bidirectional(layers.LSTM(3)), (2, 4, 5)),
-    "ConvLSTM1D": (lambda: layers.ConvLSTM1D(2, 2), (2, 3, 5, 2)),
-    "Conv2D": (lambda: layers.Conv2D(4, 2, groups=2), (2, 6, 6, 4)),
-    "Conv1DTranspose": (lambda: layers.Conv1DTranspose(4, 5), (2, 4, 2)),
-    "DepthwiseConv2D": (lambda: layers.DepthwiseConv2D(2), (2, 4, 4, 2)),
-    "SeparableConv1D": (lambda: layers.SeparableConv1D(3, 2), (2, 4, 2)),
-    "MaxPooling2D": (lambda: layers.MaxPooling2D(2), (2, 4, 4, 2)),
-    "AveragePooling1D": (lambda: layers.AveragePooling1D(2), (2, 4, 2)),
-    "GlobalMaxPooling2D": (lambda: layers.GlobalMaxPooling2D(), (2, 4, 4, 2)),
-    "GlobalAveragePooling1D": (lambda: layers.GlobalAveragePooling1D(), (2, 4, 2)),
-    "nn.MaxPool2d": (lambda: nn.MaxPool2d(2), (2, 2, 4, 4)),
-    "nn.AvgPool1d": (lambda: nn.AvgPool1d(2, padding=1), (2, 2, 4)),
-    "nn.Conv2d": (lambda: nn.Conv2d(2, 4, 2, groups=2), (2, 2, 4, 4)),
-    "nn.ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 2), (2, 2, 4)),
-    "nn.LSTM": (lambda: nn.LSTM(5, 3), (4, 2, 5)),
-    "TimeDistributed": (lambda: layers.TimeDistributed(layers.Conv1D(2, 2)), (2, 3, 4, 5)),
-    "Flatten": (lambda: layers.Flatten(), (2, 4, 5)),
-    "Dropout": (lambda: layers.Dropout(0.5), (2, 4)),
-    "Masking": (lambda: layers.Masking(), (2, 4, 5)),
-    "Activation": (lambda: layers.Activation("softmax"), (2, 5)),
-    "Identity": (lambda: layers.Identity(), (2, 4)),
-}
+X, Y = np.ones((6, 4), "f"), np.ones((6, 3), "f")
+NAN, INF = float("nan"), float("inf")
 
 
-def built(name):
-    make, shape = LAYERS[name]
-    layer, x = make(), np.zeros(shape, "f")
-    layer(x)
-    return layer, x
+def model(**compiled):
+    made = Sequential([layers.Input((4,)), layers.Dense(3, name="d")], name="m")
+    made.compile(**{"optimizer": "sgd", "loss": "mse", **compiled})
+    return made
 
 
-# fixed sizes and weights: a kernel once wrote past the end of an array where one was changed
+@pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), np.array(3)])
+def test_integers(value):
+    assert integer("f", "n", value, 1) == 3 and type(integer("f", "n", value)) is int
 
-FIXED = [
-    ("Dense", "units use_bias kernel bias"), ("Linear", "in_features out_features weight bias"),
-    ("Embedding", "input_dim output_dim embeddings"),
-    ("SimpleRNN", "units cell.units cell.kernel cell.recurrent_kernel cell.bias"),
-    ("LSTM", "units cell cell.units cell.use_bias"), ("GRU", "units cell.units reset_after"), ("RNN", "cell cell.units"),
-    ("Bidirectional", "merge_mode forward_layer.units backward_layer.cell.units"),
-    ("ConvLSTM1D", "filters kernel_size strides padding data_format dilation_rate cell.filters cell.kernel"),
-    ("Conv2D", "filters kernel_size strides padding data_format dilation_rate groups kernel bias"),
-    ("Conv1DTranspose", "filters kernel_size output_padding kernel"),
-    ("DepthwiseConv2D", "depth_multiplier kernel_size kernel"),
-    ("SeparableConv1D", "filters depth_multiplier depthwise_kernel pointwise_kernel"),
-    ("MaxPooling2D", "pool_size strides padding data_format"), ("GlobalMaxPooling2D", "data_format"),
-    ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
-    ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
+
+@pytest.mark.parametrize("value", ["3", 3.0, 2.5, True, np.True_, None, [3], NAN, 1j, np.array([3]), object()])
+def test_what_is_no_integer(value):
+    with pytest.raises(ValueError, match="f: expected a positive integer as n, got"):
+        integer("f", "n", value, 1)
+    with pytest.raises(ValueError, match="f: expected n to be an integer from 0 to 5, got"):
+        integer("f", "n", value, 0, 5)
+
+
+@pytest.mark.parametrize("value", [0.5, np.float16(0.5), np.float64(0.5), np.array(0.5), Fraction(1, 2)])
+def test_numbers(value):
+    assert number("f", "r", value, 0, 1) == 0.5 and type(number("f", "r", value)) is float
+
+
+@pytest.mark.parametrize("value", ["a", "0.5", True, np.True_, None, [0.5], NAN, INF, -INF, 10 ** 400, 1j, np.array([0.5]),
+    -1, 2, int])
+def test_what_is_no_number(value):
+    with pytest.raises(ValueError, match=r"f: expected r in \[0, 1\], got"):
+        number("f", "r", value, 0, 1)
+
+
+def test_bounds_of_numbers():
+    assert number("f", "r", INF, 0, finite=False) == INF and number("f", "r", -3) == -3
+    for value, options, message in ((0, dict(low=0, open="("), "to be a finite number above 0"), (1, dict(low=0, high=1,
+        open=")"),
+                                    r"in \[0, 1\)"), (-1, dict(low=0), "to be a finite number that is not negative"),
+                                    (NAN, dict(finite=False), "to be a number, got nan"), (1, dict(low=2), "of at least 2")):
+        with pytest.raises(ValueError, match=f"f: expected r .*{message}"):
+            number("f", "r", value, **options)
+
+
+def test_the_other_checks():
+    assert [flag("f", "b", value) for value in (True, np.False_, 1, np.int64(0))] == [True, False, True, False]
+    assert axes("f", "a", [0, np.int64(1)]) == [0, 1] and sizes("f", "s", (None, 3)) == (None, 3) and sizes("f", "s", 3) == (3,)
+    assert choice("f", "c", None, ("a", None)) is None
+    for check, value in ((flag, "no"), (flag, None), (flag, 2), (flag, 0.0), (flag, np.ones(2)), (axes, "a"), (axes, [0.5]),
+                         (sizes, "ab"), (sizes, (2.5,)), (sizes, (-1,))):
+        with pytest.raises(ValueError, match=r"f: expected (each of )?x "):
+            check("f", "x", value)
+    with pytest.raises(ValueError, match="f: expected x to be 'a' or 'b', got array"):
+        choice("f", "x", np.ones(2), ("a", "b"))
+
+
+COUNTS = [0, -1, 2.5, "2", True, [2], NAN]
+FIT = {"batch_size": COUNTS, "steps_per_epoch": COUNTS, "validation_steps": COUNTS, "validation_batch_size": COUNTS,
+       "epochs": [-1, 1.5, "2", None], "initial_epoch": [-1, 0.5, "0"], "validation_split": ["a", -0.1, 1.0, NAN, None, True],
+       "validation_freq": [0, -1, 1.5, "a", [0], [1, "a"], None, np.array([0])], "shuffle": ["a", 2, 0.5, []],
+       "validation_data": [5, "a", 2.5], "callbacks": [5, "a", [5], callbacks.EarlyStopping], "verbose": ["loud", 3, -1, 2.5,
+           None],
+       "class_weight": [[1.0], "a"]}
+TEST = {"batch_size": COUNTS, "steps": COUNTS, "verbose": [3, "loud", None], "callbacks": [5, [None, "a"]]}
+CALLS = [("fit", name, value) for name, values in FIT.items() for value in values] + [
+    (method, name, value) for method in ("evaluate", "predict") for name, values in TEST.items() for value in values] + [
+    (method, "return_dict", value) for method in ("evaluate", "train_on_batch", "test_on_batch") for value in ("a", 2, None)]
+
+
+@pytest.mark.parametrize("method, name, value", CALLS, ids=lambda value: repr(value)[:30])
+def test_entry_points(method, name, value):
+    given = {"x": X, "y": Y, name: value}
+    if method == "predict":
+        del given["y"]
+    with pytest.raises((ValueError, TypeError), match=rf"(Sequential 'm': )?.*expected .*{name}.*got "):
+        getattr(model(), method)(**given)
+
+
+COMPILE = {"optimizer": [None, 5, []], "loss": [5, [5]], "loss_weights": ["a", [NAN], ["a"], {"d": None, "e": "b"}],
+    "metrics": [[5]],
+           "weighted_metrics": [[5], "mae"], "run_eagerly": ["a"], "steps_per_execution": [0, "a"], "jit_compile": ["a", 2],
+           "auto_scale_loss": [None]}
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in COMPILE.items() for value in values], ids=str)
+def test_compile(name, value):
+    with pytest.raises((ValueError, TypeError), match=rf"expected .*{name}.*got|{name} expected|an {name} \(a name"):
+        model(**{name: value})
+
+
+@pytest.mark.parametrize("argument", ["metrics", "weighted_metrics"])
+def test_metrics_for_outputs_that_do_not_exist(argument):
+    with pytest.raises(ValueError, match=rf"Sequential 'm': {argument} names \['unknown'\], expected names .*: \['d'\]"):
+        model(**{argument: {"unknown": "mae"}}).fit(X, Y, verbose=0)
+    assert "mae" in model(**{argument: {"d": "mae"}}).fit(X, Y, verbose=0).history
+
+
+def test_what_keras_takes_goes_on_working():
+    history = model(loss_weights=np.float32(0.5)).fit(
+        X, Y, batch_size=np.int64(2), epochs=np.int32(2), validation_split=np.float32(0.4), validation_freq=np.int64(1),
+        shuffle=np.True_, steps_per_epoch=None, verbose=False, initial_epoch=np.uint8(0), callbacks=(callbacks.Callback(),
+        [None]))
+    assert len(history.history["val_loss"]) == 2
+    assert model().fit(X, Y, epochs=0, verbose=0).history == {}
+    assert len(model().fit(X, Y, epochs=3, validation_data=(X, Y), validation_freq=np.array([2]),
+        verbose=0).history["val_loss"]) == 1
+    layers.LSTM(np.int64(4), dropout=np.float32(0.5), return_sequences=np.True_, use_bias=0, seed=-3)
+    optimizers.Adam(np.float32(0.1), epsilon=0, clipnorm=INF, weight_decay=np.float64(0.1), amsgrad=1)
+    initializers.RandomNormal(0, np.float32(1), seed=np.int64(3))((2, np.int64(3)))
+    np.testing.assert_array_equal(initializers.RandomNormal(seed=-3)((2,)), initializers.RandomNormal(seed=-3)((2,)))
+
+
+MADE = [
+    (optimizers.SGD, {"momentum": ["a", None, NAN, True, 1.5], "nesterov": ["a", None], "learning_rate": [NAN, INF, "a", int],
+                      "clipnorm": [-1, "a", NAN], "clipvalue": [-1, "a"], "global_clipnorm": [-1, "a"], "weight_decay": [-1,
+                      "a", INF],
+                      "ema_momentum": [2, "a"], "ema_overwrite_frequency": [0, "a"], "use_ema": ["a", np.ones(2)],
+                      "name": [3]}),
+    (optimizers.RMSprop, {"rho": ["a", None, 2], "momentum": ["a"], "epsilon": [None, "a", -1, NAN], "centered": ["a"]}),
+    (optimizers.Adam, {"beta_1": ["a", 1], "beta_2": [None, 1], "epsilon": [None, "a", INF], "amsgrad": ["a"]}),
+    (losses.CategoricalCrossentropy, {"axis": ["a", 1.5], "label_smoothing": ["a", NAN, 2], "from_logits": ["a"],
+        "reduction": [3]}),
+    (metrics.BinaryAccuracy, {"threshold": ["a", NAN], "name": [3]}),
+    (regularizers.L1L2, {"l1": ["a", NAN, -1, True], "l2": ["a", INF]}), (regularizers.OrthogonalRegularizer, {"mode": [3,
+        "a"]}),
+    (constraints.MinMaxNorm, {"min_value": ["a", -1], "max_value": ["a", -1, NAN], "rate": ["a", 2, NAN], "axis": ["a", [0.5],
+        1.5]}),
+    (constraints.MaxNorm, {"max_value": ["a", -1, None], "axis": ["a"]}), (constraints.UnitNorm, {"axis": ["a", 0.5]}),
+    (initializers.Constant, {"value": ["a", None, [[1], [1, 2]]]}), (initializers.Identity, {"gain": ["a", None]}),
+    (initializers.RandomNormal, {"mean": ["a", NAN], "stddev": ["a", -1], "seed": ["a", 1.5, True]}),
+    (initializers.TruncatedNormal, {"stddev": ["a", -1]}), (initializers.RandomUniform, {"minval": ["a"], "maxval": ["a", NAN,
+        -1]}),
+    (initializers.VarianceScaling, {"scale": [0, "a", NAN], "mode": [3], "distribution": [3, np.ones(2)], "input_axes": ["a"]}),
+    (initializers.Orthogonal, {"gain": ["a"]}), (initializers.GlorotUniform, {"output_axes": [[0.5]]}),
+    (callbacks.EarlyStopping, {"patience": [-1, 1.5, "a", None], "min_delta": ["a", NAN], "monitor": [3], "baseline": ["a"],
+                               "restore_best_weights": ["a"], "start_from_epoch": [-1, "a"], "verbose": ["a", -1]}),
+    (lambda **given: callbacks.ModelCheckpoint(**{"filepath": "a.keras", **given}), {
+        "filepath": [3, None, b"a.keras"], "save_freq": [0, "a", 1.5, True], "save_best_only": ["a"],
+        "save_weights_only": ["a"],
+        "monitor": [None], "initial_value_threshold": ["a", NAN]}),
+    (lambda **given: layers.Dense(**{"units": 3, **given}), {
+        "units": ["a", 0, 2.5, True], "use_bias": ["a", None], "activation": [5, int], "kernel_initializer": [5, "",
+        "nonsense"],
+        "bias_regularizer": [5], "kernel_constraint": [5], "activity_regularizer": [5], "trainable": ["a"], "autocast": [None],
+        "name": [5], "dtype": ["int8"], "input_shape": ["a", (2.5,)], "input_dim": ["a"], "batch_size": ["a"]}),
+    (lambda **given: layers.Embedding(5, 3, **given), {"mask_zero": ["a"], "weights": ["a", np.ones(2)],
+        "embeddings_initializer": [5]}),
+    (lambda **given: layers.Conv1D(**{"filters": 3, "kernel_size": 2, **given}), {
+        "kernel_size": [b"x", "a", 0], "use_bias": ["a"], "activation": [5], "kernel_initializer": [5], "bias_constraint": [5],
+        "padding": [3], "data_format": [3]}),
+    (layers.GlobalAveragePooling1D, {"keepdims": ["a"], "data_format": [3]}), (layers.MaxPooling1D, {"pool_size": [b"x", 0,
+        "a"]}),
+    (lambda **given: layers.Lambda(abs, **given), {"arguments": [5], "output_shape": [5], "gradient": [5]}),
+    (lambda **given: layers.Bidirectional(layers.LSTM(2), **given), {"merge_mode": [np.ones(2), "a"], "weights": ["a"]}),
+    (layers.StackedRNNCells, {"cells": [5, []]}), (layers.Activation, {"activation": [5, "nonsense"]}),
+    (lambda **given: layers.ConvLSTM1D(**{"filters": 3, "kernel_size": 2, **given}), {
+        "dropout": ["a", NAN, -1], "unit_forget_bias": ["a"], "recurrent_activation": [5], "return_sequences": ["a"]}),
+    (lambda **given: nn.LSTM(3, 4, **given), {"bias": ["a"], "batch_first": ["a"], "dropout": ["a", NAN, True],
+        "proj_size": ["a", 2],
+                                              "bidirectional": ["a"], "num_layers": ["a"]}),
+    (lambda **given: nn.RNN(3, 4, **given), {"nonlinearity": [np.ones(2), 3]}),
+    (lambda **given: nn.Conv1d(3, 4, 2, **given), {"bias": ["a"], "padding_mode": [np.ones(2)], "padding": [b"x", -1]}),
+    (lambda **given: nn.AvgPool1d(2, **given), {"ceil_mode": ["a"], "count_include_pad": ["a"], "divisor_override": ["a",
+        0.5]}),
+    (lambda **given: nn.MaxPool1d(2, **given), {"return_indices": ["a"]}),
+    (Sequential, {"layers": [5, 2.5], "trainable": ["a"]}),
+    (lambda **given: utils.to_categorical(**{"x": [0, 1], **given}), {"x": ["a", ["1"], None], "num_classes": [0, 2.5, "a"]}),
+    (lambda **given: utils.normalize(**{"x": X, **given}), {"x": ["a"], "axis": [5, "a", None], "order": ["a", NAN]}),
+    (lambda **given: utils.pad_sequences(**{"sequences": [[1], [2, 3]], **given}), {
+        "maxlen": ["a", -1, 2.5], "dtype": ["nonsense", 5], "padding": [3], "value": [None, [1, 2, 3], "a"],
+        "sequences": [["a"], 5]}),
+    (lambda **given: utils.timeseries_dataset_from_array(**{"data": X, "targets": Y, "sequence_length": 2, **given}), {
+        "sequence_length": ["a", None, 1.5], "sequence_stride": ["a", 1.5], "sampling_rate": [None, "a"], "batch_size": ["a",
+        0, 2.5],
+        "shuffle": ["a"], "start_index": ["a", 0.5], "end_index": ["a", 9, 0], "format": [3], "data": [5], "targets": [5]}),
+    (lambda **given: utils.pack_padded_sequence(**{"input": X[..., None], "lengths": [6, 5, 3, 1], **given}), {
+        "lengths": ["a", [None] * 4, ["1"] * 4], "batch_first": ["a", np.ones(2)], "enforce_sorted": ["a"]}),
+    (lambda **given: utils.pad_sequence(**{"sequences": [X, X[:2]], **given}), {
+        "sequences": [5], "batch_first": ["a"], "padding_value": ["a", None], "padding_side": [np.ones(2)]}),
+    (lambda **given: nn.utils.clip_grad_norm_(**{"parameters": [], "max_norm": 1, **given}), {
+        "parameters": [5, [5]], "max_norm": ["a", -1, NAN], "norm_type": ["a", 0]}),
+    (lambda **given: utils.clip_by_norm([], **given), {"bound": ["a", -1, NAN]}),
+    (lambda **given: activations.relu(X, **given), {"negative_slope": ["a", NAN], "max_value": ["a", -1], "threshold": [None]}),
+    (lambda **given: activations.softmax(X, **given), {"axis": ["a", 0.5]}), (lambda **given: activations.elu(X, **given),
+        {"alpha": ["a"]}),
+    (lambda **given: initializers.Zeros()(**{"shape": (2,), **given}), {"shape": ["a", -1, 2.5, (2, None)],
+        "dtype": ["nonsense", 5]}),
 ]
+RECURRENT = {"units": ["a", 0, True], "dropout": ["a", NAN, -1, None, True], "recurrent_dropout": ["a", INF], "use_bias": ["a"],
+             "seed": ["a", 1.5, True], "kernel_initializer": [5], "recurrent_initializer": ["nonsense"], "bias_constraint": [5],
+             "activation": [5]}
+SEQUENCE = {name: ["a", None, 2] for name in ("return_sequences", "return_state", "go_backwards", "stateful", "unroll",
+                                              "zero_output_for_mask")}
+MADE += [(lambda cls=cls, **given: cls(**{"units": 3, **given}), wrong)
+         for wrong, classes in ((RECURRENT | SEQUENCE, (layers.SimpleRNN, layers.LSTM, layers.GRU)),
+                                (RECURRENT, (layers.SimpleRNNCell, layers.LSTMCell, layers.GRUCell))) for cls in classes]
+MADE += [(layers.LSTM, {"unit_forget_bias": ["a"], "use_cudnn": [np.ones(2)]}), (layers.GRU, {"reset_after": ["a"]})]
+NEEDED = {layers.LSTM: {"units": 3}, layers.GRU: {"units": 3}}
 
 
-@pytest.mark.parametrize(("name", "attribute"), [(name, each) for name, several in FIXED for each in several.split()])
-@pytest.mark.parametrize("value", [100, (50, 50)], ids=str)
-def test_sizes_and_weights_are_fixed_once_a_layer_is_built(name, attribute, value):
-    layer, _ = built(name)
-    *path, last = attribute.split(".")
-    holder = layer
-    for part in path:
-        holder = getattr(holder, part)
-    before = getattr(holder, last)
-    with pytest.raises(ValueError, match=rf"^\w+ '.+': {last} is .* for good"):
-        setattr(holder, last, value)
-    assert getattr(holder, last) is before
+@pytest.mark.parametrize("make, name, values", [(make, name, values) for make, wrong in MADE for name, values in wrong.items()],
+                         ids=lambda value: value if isinstance(value, str) else "")
+def test_what_is_made(make, name, values):
+    for value in values:
+        with pytest.raises((ValueError, TypeError),
+        match=rf"(expected|unknown|not supported).*{name}|{name}.*(expected|unknown|not sup)"):
+            make(**NEEDED.get(make, {}), **{name: value})
 
 
-def test_sizes_may_change_before_a_layer_is_built():
-    layer = layers.LSTM(3)
-    layer.units = layer.cell.units = 5
-    assert layer(np.ones((2, 3, 4), "f")).shape == (2, 5)
-    assert layer.get_config()["units"] == layer.cell.output_size == 5
-    with pytest.raises(AttributeError):
-        layers.Dense(3).kernel                          # noqa: B018
-    assert not hasattr(layers.Dense(3), "kernel")
+def test_a_schedule_that_gives_no_number():
+    for rate in (lambda step: "a", lambda step: NAN, lambda: None):
+        with pytest.raises(ValueError,
+        match=r"SGD .*: expected what the schedule gives as learning_rate to be a finite number, got"):
+            model(optimizer=optimizers.SGD(rate)).fit(X, Y, verbose=0)
 
 
-def test_new_numbers_for_a_weight():
-    layer, x = built("Dense")
-    with pytest.raises(ValueError, match=r"Dense '.*': kernel is .*expected new values of shape \(5, 4\) in kernel.value"):
-        layer.kernel = np.ones((5, 4))
-    with pytest.raises(ValueError, match=r"expected a value of shape \(5, 4\), got \(50, 40\)"):
-        layer.kernel.value = np.ones((50, 40))
-    layer.kernel.value = np.ones((5, 4))
-    assert (layer(x + 1) == 5).all()
-
-
-@pytest.mark.parametrize("option", ["return_sequences", "return_state", "go_backwards"])
-@pytest.mark.parametrize("make", [layers.LSTM, layers.SimpleRNN, lambda n: layers.RNN(layers.GRUCell(n))])
-def test_options_that_change_between_forward_and_backward(make, option):
-    layer = make(3)
-    y = layer(np.ones((2, 4, 5), "f"))
-    setattr(layer, option, True)
-    with pytest.raises(ValueError, match=r"'.*': expected return_sequences, .* as they were in forward, \(False, False, False"):
-        layer.backward(y)
-    layer.backward(random_like(layer(np.ones((2, 4, 5), "f")), np.random.default_rng(0)))
-
-
-def test_states_set_to_another_size():
-    layer = layers.LSTM(3, stateful=True)
-    layer(np.ones((2, 4, 5), "f"))
-    layer.states = [np.zeros((2, 1)), np.zeros((2, 1))]
-    with pytest.raises(ValueError, match=r"LSTM '.*': expected initial states of shapes \[\(2, 3\), \(2, 3\)\]"):
-        layer(np.ones((2, 4, 5), "f"))
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_empty_axes(name):
-    """No features, channels, places or samples: an error that names the layer, or an empty result where there is one."""
-    make, shape = LAYERS[name]
-    for axis in range(len(shape)):
-        x = np.zeros([0 if n == axis else size for n, size in enumerate(shape)], "f")
-        for layer in (make(), built(name)[0]):
-            try:
-                y = layer(x)
-            except ValueError as error:
-                assert re.match(r"\w+ '\w+': expected ", str(error)), error         # the layer, or a cell or layer inside
-            else:
-                assert name in ("Embedding", "Flatten", "Dropout", "Masking", "Activation", "Identity") and y.size == 0
-
-
-# arguments
-
-def own_arguments(cls):
-    return {name: p for name, p in inspect.signature(cls.__init__).parameters.items() if name not in ("self", "args", "kwargs")}
-
-
-def classes_of(module, base):
-    names = getattr(module, "__all__", dir(module))
-    found = [getattr(module, name) for name in names if not name.startswith("_")]
-    return [each for each in found if inspect.isclass(each) and issubclass(each, base)]
-
-
-CALLED = sorted({
-    *classes_of(layers, Layer), *classes_of(nn, Layer), *classes_of(optimizers, optimizers.Optimizer),
-    *classes_of(losses, losses.Loss), *classes_of(metrics, metrics.Metric), *classes_of(callbacks, callbacks.Callback),
-    *classes_of(initializers, initializers.Initializer), *classes_of(regularizers, regularizers.Regularizer),
-    *classes_of(constraints, constraints.Constraint)}, key=lambda cls: (cls.__module__, cls.__name__))
-
-
-@pytest.mark.parametrize("cls", CALLED, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
-def test_type_errors_name_the_class_that_was_called(cls):
-    required = {name: 1 for name, p in own_arguments(cls).items() if p.default is p.empty}
-    wrong = [((), dict.fromkeys(required, 1) | {"nonsense": 1}), ((1,) * 60, {})] + ([((), {})] if required else [])
-    for args, kwargs in wrong:
-        try:
-            cls(*args, **kwargs)
-        except TypeError as error:
-            assert cls.__name__ in str(error).split("(")[0], error
-        except ValueError:
-            assert kwargs and required                          # the ones given were looked at first
-
-
-@pytest.mark.parametrize("cls", [cls for cls in CALLED if issubclass(cls, Layer) and cls is not Layer],
-                         ids=lambda cls: cls.__name__)
-def test_configuration_holds_all_arguments(cls):
-    """Every argument that is kept stands in the configuration, the seed too, and a layer made from it has the same one."""
-    given = {"units": 4, "filters": 4, "kernel_size": 2, "pool_size": 2, "input_dim": 5, "output_dim": 3, "rate": 0.3,
-             "function": nblayers.activations.relu, "activation": "relu", "in_features": 3, "out_features": 2,
-             "in_channels": 2, "out_channels": 4, "shape": (3,), "input_size": 3, "hidden_size": 4, "layer": layers.LSTM(3),
-             "cell": layers.LSTMCell(3), "cells": [layers.LSTMCell(3)], "seed": 5, "dropout": 0.25,
-             "recurrent_dropout": 0.25, "num_layers": 2}
-    arguments = own_arguments(cls)
-    chosen = {name: given[name] for name, p in arguments.items() if name in given and (
-        p.default is p.empty or name in ("seed", "dropout", "recurrent_dropout", "num_layers"))}
-    if cls is layers.InputLayer:
-        chosen = {"shape": (3,)}
-    layer = cls(**chosen)
-    config = layer.get_config()
-    not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
-                "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
-                "autocast", "gradient", "mask", "output_shape", "legacy"}
-    assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
-    for name in ("seed", "dropout", "recurrent_dropout"):
-        assert name not in chosen or config[name] == chosen[name]
-    again = cls.from_config(config).get_config()
-    assert json.dumps(again, default=str) == json.dumps(config, default=str)
-
-
-def test_seeds_survive(rng):
-    x = rng.normal(size=(2, 3, 4)).astype("f")
-    for make in (layers.SimpleRNN, layers.LSTM, layers.GRU):
-        layer = make(3, dropout=0.5, seed=5)
-        layer.build(x.shape)
-        again = make.from_config(layer.get_config())
-        again.build(x.shape)
-        again.set_weights(layer.get_weights())
-        np.testing.assert_array_equal(again(x, training=True), layer(x, training=True))
-
-
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: layers.AveragePooling2D(), r"^AveragePooling2D.__init__\(\) missing 1 required positional argument: 'pool_size'"),
-    (lambda: layers.Conv2D(3), r"^Conv2D.__init__\(\) missing 1 required positional argument: 'kernel_size'"),
-    (lambda: layers.LSTM(3, cell=4), r"^LSTM.__init__\(\) got multiple values for argument 'cell'"),
-    (lambda: nn.MaxPool2d(2, data_format="channels_last"), r"^MaxPool2d.__init__\(\) got multiple values"),
-    (lambda: optimizers.Adam(decay_rate=1), r"^Adam.* 'decay_rate'"),
-])
-def test_type_errors_of_arguments(make, message):
-    with pytest.raises(TypeError, match=message):
-        make()
-
-
-def test_type_errors_that_are_not_about_the_arguments_stay():
-    class Careless(Layer):
-        def __init__(self):
-            super().__init__()
-            layers.Dense()
-
-    with pytest.raises(TypeError, match=r"^Dense.__init__\(\) missing"):
-        Careless()
-
-
-def test_the_size_of_an_input_is_not_held_to():
-    """In calls, predict and fit, of Model and Sequential alike; a layer that needs a size says so."""
-    from nblayers.models import Model, Sequential
-    inputs = layers.Input((8, 8, 3))
-    parts = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
-    functional, flat = Model(inputs, parts[1](parts[0](inputs))), Sequential([layers.Input((4, 4)), layers.Flatten(),
-                                                                              layers.Dense(2)])
-    sequential = Sequential([layers.Input((8, 8, 3)), *parts])
-    x = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype("f")
-    expected = parts[1](parts[0](x))
-    for model in (functional, sequential):
-        np.testing.assert_array_equal(model(x), expected)
-        np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
-        model.compile(nblayers.optimizers.SGD(0.0), "mse")
-        model.fit(x, expected, verbose=0)
-        with pytest.raises(ValueError, match=r"expected shape \(None, 8, 8, 3\) for input"):
-            model(x[0])
-        with pytest.raises(ValueError, match=r"Conv2D '.*': expected size 3 on axis -1 of the input, got 2"):
-            model(x[..., :2])
-    with pytest.raises(ValueError, match=r"Dense '.*': expected size 16 on axis -1 of the input, got 20"):
-        flat(np.ones((2, 5, 4)))
+def test_parameters_of_an_optimizer_that_are_none():
+    for parameters in (5, [5], np.ones(2)):
+        with pytest.raises(TypeError, match=r"SGD .*: expected parameters to be weights of a layer"):
+            optimizers.SGD().step(parameters)

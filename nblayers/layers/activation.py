@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
+from nblayers.arguments import found
 from nblayers.layers.base import Layer, Record
 
 
@@ -27,7 +28,7 @@ class Activation(Layer):
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.activation = activations.get(activation)
+        self.activation = found(self.described, "activation", activations.get, activation)
 
     def forward(self, x: Any) -> Any:
         y = activations.evaluate(self.activation, x, self.device)

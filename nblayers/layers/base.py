@@ -31,7 +31,7 @@ import numpy as np
 
 import kernels
 from nblayers import config
-from nblayers.arguments import flag, integer, optional, sizes
+from nblayers.arguments import flag, found, integer, optional, sizes, text
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.naming import NamesItself
@@ -136,7 +136,7 @@ class Layer(NamesItself):
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
                  autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
-        self.name = str(name) if name is not None else auto_name(type(self).__name__)
+        self.name = auto_name(type(self).__name__) if name is None else text(type(self).__name__, "name", name)
         self.dtype = config.float_dtype(dtype, self.described)
         self.autocast = flag(self.described, "autocast", autocast)
         self.built = False
@@ -151,7 +151,7 @@ class Layer(NamesItself):
         self.activity_regularizer = None
         if activity_regularizer is not None:
             from nblayers import regularizers
-            self.activity_regularizer = regularizers.get(activity_regularizer)
+            self.activity_regularizer = found(self.described, "activity_regularizer", regularizers.get, activity_regularizer)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
-from nblayers.arguments import flag
+from nblayers.arguments import flag, found
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
 from nblayers.layers.fixed import fixed
@@ -64,14 +64,14 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.units = positive(self, "units", units)
-        self.activation = activations.get(activation)
+        self.activation = found(self.described, "activation", activations.get, activation)
         self.use_bias = flag(self.described, "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel_initializer = found(self.described, "kernel_initializer", initializers.get, kernel_initializer)
+        self.bias_initializer = found(self.described, "bias_initializer", initializers.get, bias_initializer)
+        self.kernel_regularizer = found(self.described, "kernel_regularizer", regularizers.get, kernel_regularizer)
+        self.bias_regularizer = found(self.described, "bias_regularizer", regularizers.get, bias_regularizer)
+        self.kernel_constraint = found(self.described, "kernel_constraint", constraints.get, kernel_constraint)
+        self.bias_constraint = found(self.described, "bias_constraint", constraints.get, bias_constraint)
         self.input_spec = InputSpec(min_ndim=2)
 
     def build(self, input_shape: Any) -> None:
@@ -155,14 +155,15 @@ class Embedding(Layer):
         refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, quantization_config=quantization_config)
         self.input_dim = positive(self, "input_dim", input_dim)
         self.output_dim = positive(self, "output_dim", output_dim)
-        self.embeddings_initializer = initializers.get(embeddings_initializer)
-        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.embeddings_initializer = found(self.described, "embeddings_initializer", initializers.get, embeddings_initializer)
+        self.embeddings_regularizer = found(self.described, "embeddings_regularizer", regularizers.get, embeddings_regularizer)
+        self.embeddings_constraint = found(self.described, "embeddings_constraint", constraints.get, embeddings_constraint)
         self.mask_zero = self.supports_masking = flag(self.described, "mask_zero", mask_zero)
         self.autocast = False                       # a large id is not exact in float32
         if weights is not None:
             self.build(None)
-            self.set_weights(weights if isinstance(weights, list) and len(weights) == 1 else [weights])
+            given = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
+            found(self.described, "weights", self.set_weights, given)
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight((self.input_dim, self.output_dim), self.embeddings_initializer,

@@ -23,7 +23,7 @@ def sizes(layer: Any, name: str, value: Any, rank: int, smallest: int = 1) -> tu
     """
     single = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     try:
-        given = (value,) * rank if single else tuple(value)
+        given = (value,) * rank if single else () if isinstance(value, bytes) else tuple(value)
     except TypeError:
         given = ()
     whole = all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) for size in given)

@@ -52,6 +52,13 @@ def _validation(who: str, name: str, value: Any) -> None:
         raise ValueError(f"{who}: expected {name} to be (x, y), (x, y, sample_weight) or batches, got {value!r}")
 
 
+def _verbose(who: str, name: str, value: Any) -> None:
+    if not isinstance(value, (bool, str)):
+        integer(who, f"{name}, unless 'auto',", value, 0, 2)
+    elif isinstance(value, str) and value != "auto":
+        raise ValueError(f"{who}: expected {name} to be 'auto', 0, 1 or 2, got {value!r}")
+
+
 def _factors(who: str, name: str, value: Any) -> None:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else [value]
     for factor in parts:
@@ -67,5 +74,6 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "batch_size": _count, "validation_batch_size": _count, "steps": _count, "steps_per_epoch": _count,
     "validation_steps": _count, "epochs": _epoch, "initial_epoch": _epoch,
     "validation_split": partial(number, low=0, high=1, open=")"), "validation_freq": _frequency,
-    "validation_data": _validation, "shuffle": _shuffle, "loss_weights": _factors, "run_eagerly": flag, "jit_compile": _jit,
+    "validation_data": _validation, "shuffle": _shuffle, "verbose": _verbose,
+    "loss_weights": _factors, "run_eagerly": flag, "jit_compile": _jit,
     "auto_scale_loss": flag, "steps_per_execution": partial(integer, low=1), "return_dict": flag}

@@ -53,7 +53,8 @@ class Objective:
             if given is not None and not isinstance(given, (list, tuple, dict)):
                 raise ValueError(f"{who}: compile expected {argument} as a list or a dictionary, got {given!r}")
         check_leaves(who, "loss", flatten(loss), loss_module.Loss, "losses")
-        check_leaves(who, "metrics", flatten((metrics or [], weighted_metrics or [])), metric_module.Metric, "metrics")
+        check_leaves(who, "metrics", flatten(metrics or []), metric_module.Metric, "metrics")
+        check_leaves(who, "weighted_metrics", flatten(weighted_metrics or []), metric_module.Metric, "metrics")
         for name in flatten(loss):
             if isinstance(name, str) and name not in _LOSS_BY_SHAPE:
                 loss_module.get(name)                   # an unknown name is an error now, not in the first epoch

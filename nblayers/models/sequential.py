@@ -33,6 +33,8 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable)
         self._chain: list[Any] = []             # the symbolic output after each layer, once the input's shape is known
         self._names: Counter[str] = Counter()   # of the layers, as they were put on
+        if layers is not None and not isinstance(layers, Iterable):
+            raise ValueError(f"{self.described}: expected layers to be a list of layers, got {layers!r}")
         for layer in layers or []:
             self._put(layer)
         self._changed()

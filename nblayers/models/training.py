@@ -162,7 +162,7 @@ class Trainer(Layer):
             ValueError: not compiled; data that do not fit each other or the model; an argument of another kind or out of range.
             RuntimeError: the model is being fitted already, from a callback or in another thread.
         """
-        check(self.described, batch_size=batch_size, epochs=epochs, validation_split=validation_split,
+        check(self.described, batch_size=batch_size, epochs=epochs, verbose=verbose, validation_split=validation_split,
               validation_data=validation_data, shuffle=shuffle, initial_epoch=initial_epoch, steps_per_epoch=steps_per_epoch,
               validation_steps=validation_steps, validation_batch_size=validation_batch_size, validation_freq=validation_freq)
         self._objective_for("fit")
@@ -280,7 +280,7 @@ class Trainer(Layer):
         Raises:
             ValueError: not compiled; data that do not fit each other or the model.
         """
-        check(self.described, batch_size=batch_size, steps=steps, return_dict=return_dict)
+        check(self.described, batch_size=batch_size, verbose=verbose, steps=steps, return_dict=return_dict)
         self._objective_for("evaluate")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
         testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps, "steps")
@@ -323,7 +323,7 @@ class Trainer(Layer):
         Raises:
             ValueError: data that do not fit the model.
         """
-        check(self.described, batch_size=batch_size, steps=steps)
+        check(self.described, batch_size=batch_size, verbose=verbose, steps=steps)
         x, _, _ = self._arrays(x, None, None)
         predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps, "steps")
         if not isinstance(callbacks, CallbackList):
@@ -352,6 +352,7 @@ class Trainer(Layer):
         """One training step on one batch; returns its loss and metrics as `evaluate` does."""
         self._objective_for("train_on_batch")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
+        check(self.described, return_dict=return_dict)
         batches = self._batches(x, y, sample_weight, class_weight, None, False, 1)
         with self._objective_for("train_on_batch").taken() as objective, Interrupts() as interrupts:
             objective.reset()
@@ -364,6 +365,7 @@ class Trainer(Layer):
         """The loss and the metrics of one batch, as `evaluate` returns them."""
         self._objective_for("test_on_batch")
         x, y, sample_weight = self._arrays(x, y, sample_weight)
+        check(self.described, return_dict=return_dict)
         batches = self._batches(x, y, sample_weight, None, None, False, 1)
         with self._objective_for("test_on_batch").taken() as objective:
             objective.reset()
@@ -382,8 +384,6 @@ class Trainer(Layer):
 
     def _arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
-        if x is None:
-            raise ValueError(f"{self.described}: expected data x, got None")
         if is_batches(x):
             for name, value in (("y", y), ("sample_weight", weight)):
                 if value is not None:
@@ -393,6 +393,8 @@ class Trainer(Layer):
         return self._inputs(x), self._in_own_dtype(y), self._in_own_dtype(weight)
 
     def _inputs(self, x: Any) -> Any:
+        if x is None:
+            raise ValueError(f"{self.described}: expected data x, got None")
         return self._in_own_dtype(as_arrays(x, self.described, "x"))
 
     def _in_own_dtype(self, value: Any) -> Any:

@@ -38,7 +38,7 @@ class TorchConvolution(Convolution):
         if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(f"{self.described}: expected in_channels and out_channels to be divisible by groups, got "
                              f"{in_channels} and {out_channels} with groups={groups}")
-        if padding_mode != "zeros":
+        if not isinstance(padding_mode, str) or padding_mode != "zeros":
             raise ValueError(f"{self.described}: expected padding_mode 'zeros', got {padding_mode!r}; others are not supported")
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={1: self.in_channels})
 

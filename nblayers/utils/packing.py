@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nblayers.arguments import integer
+from nblayers.arguments import flag, integer, number
 from nblayers.arrays import as_numbers
 from nblayers.devices import array_module, to_numpy
 
@@ -144,6 +144,8 @@ def pack_padded_sequence(input: Any, lengths: Any, batch_first: bool = False, en
 
     Source: 004 "Dynamic RNN"; torch.nn.utils.rnn.
     """
+    flag("pack_padded_sequence", "batch_first", batch_first)
+    flag("pack_padded_sequence", "enforce_sorted", enforce_sorted)
     padded = _array(input)
     if padded.ndim < 2:
         raise ValueError(f"pack_padded_sequence: expected an input of at least two axes, got one of shape {padded.shape}")
@@ -195,6 +197,8 @@ def pad_packed_sequence(sequence: PackedSequence, batch_first: bool = False, pad
     """
     check_packed("pad_packed_sequence", sequence)
     data, longest, B = sequence.data, len(sequence.batch_sizes), int(sequence.batch_sizes[0])
+    flag("pad_packed_sequence", "batch_first", batch_first)
+    number("pad_packed_sequence", "padding_value", padding_value, finite=False)
     length = longest if total_length is None else integer("pad_packed_sequence", "total_length", total_length)
     if length < longest:
         raise ValueError(f"pad_packed_sequence: expected total_length of at least the longest sequence's length {longest}, "
@@ -244,8 +248,12 @@ def pad_sequence(sequences: Iterable[Any], batch_first: bool = False, padding_va
 
     Source: torch.nn.utils.rnn; `pad_sequences` is Keras'.
     """
-    if padding_side not in ("left", "right"):
+    if not isinstance(padding_side, str) or padding_side not in ("left", "right"):
         raise ValueError(f"pad_sequence: expected padding_side 'left' or 'right', got {padding_side!r}")
+    flag("pad_sequence", "batch_first", batch_first)
+    number("pad_sequence", "padding_value", padding_value, finite=False)
+    if not isinstance(sequences, Iterable):
+        raise ValueError(f"pad_sequence: expected a list of sequences, got {sequences!r}")
     arrays = [_array(sequence) for sequence in sequences]
     if not arrays:
         raise ValueError("pad_sequence: expected at least one sequence, got none")

@@ -40,15 +40,26 @@ def pad_sequences(sequences: Sequence[Any], maxlen: int | None = None, dtype: An
     if kind in "fiub" and np.asarray(value).dtype.kind not in "fiub":
         raise ValueError(f"pad_sequences: expected a value that fits dtype {dtype}, got {value!r}; dtype=object holds strings")
     shape = next((np.asarray(sequence).shape[1:] for sequence in sequences if len(sequence)), ())
-    padded = np.full((len(sequences), maxlen, *shape), value, dtype)
+    try:
+        padded = np.full((len(sequences), maxlen, *shape), value, dtype)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"pad_sequences: expected a value that fits elements of shape {shape} and dtype {dtype}, "
+                         f"got {value!r}") from error
     for row, sequence, length in zip(padded, sequences, lengths, strict=True):
         kept = min(length, maxlen)
-        part = np.asarray(sequence[length - kept:] if truncating == "pre" else sequence[:kept], dtype)
+        part = _converted(sequence[length - kept:] if truncating == "pre" else sequence[:kept], dtype)
         if length and part.shape[1:] != shape:
             raise ValueError(f"pad_sequences: expected elements of shape {shape} as in the first sequence, "
                              f"got {part.shape[1:]}")
         row[maxlen - kept if padding == "pre" else 0:][:kept] = part.reshape(kept, *shape)
     return padded
+
+
+def _converted(sequence: Any, dtype: Any) -> np.ndarray:
+    try:
+        return np.asarray(sequence, dtype)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"pad_sequences: expected sequences that dtype {dtype} can hold, got {sequence!r:.60}") from error
 
 
 def _lengths(sequences: Any) -> list[int]:

@@ -74,23 +74,28 @@ def timeseries_dataset_from_array(data: Any, targets: Any, sequence_length: int,
     Source: 004 "Time Series Analysis"; keras.utils.timeseries_dataset_from_array.
     """
     data = as_array(data, "timeseries_dataset_from_array", "data")
-    if not data.ndim:
-        raise ValueError(f"timeseries_dataset_from_array: expected data of at least one axis, got {data!r}")
+    targets = None if targets is None else as_array(targets, "timeseries_dataset_from_array", "targets")
+    for name, array in (("data", data), ("targets", targets)):
+        if array is not None and not array.ndim:
+            raise ValueError(f"timeseries_dataset_from_array: expected {name} of at least one axis, got {array!r}")
     flag("timeseries_dataset_from_array", "shuffle", shuffle)
     steps = len(data)
     start, end = 0 if start_index is None else start_index, steps if end_index is None else end_index
     for name, value, low, high in (
             ("sequence_length", sequence_length, 1, None), ("sequence_stride", sequence_stride, 1, steps - 1),
             ("sampling_rate", sampling_rate, 1, steps - 1), ("batch_size", batch_size, 1, None),
-            ("start_index", start, 0, steps - 1), ("end_index", end, start + 1, steps)):
-        if value is not None:
+            ("start_index", start, 0, steps - 1), ("end_index", end, 0, steps)):
+        if name != "batch_size" or value is not None:
             integer("timeseries_dataset_from_array", name, value)
         if value is not None and not (value >= low and (high is None or value <= high)):
             raise ValueError(f"timeseries_dataset_from_array: expected {name} of at least {low}"
                              f"{'' if high is None else f' and at most {high}'}, got {value}")
+    if end <= start:
+        raise ValueError(f"timeseries_dataset_from_array: expected end_index of at least {start + 1} and at most {steps}, "
+                         f"got {end}")
     choice("timeseries_dataset_from_array", "format", format, ("tf", "grain"))
     offsets = np.arange(sequence_length) * sampling_rate
-    used, matching = data[start:end], None if targets is None else np.asarray(targets)[start:end]
+    used, matching = data[start:end], None if targets is None else targets[start:end]
     room = len(used) - offsets[-1]
     if matching is not None:
         room = min(room, len(matching))

@@ -3,6 +3,7 @@ from typing import Any, NamedTuple
 
 from nblayers import losses
 from nblayers.arguments import integer
+from nblayers.arrays import as_numbers
 from nblayers.layers.base import Layer
 from nblayers.layers.recurrent.rnn import RNN
 from nblayers.layers.recurrent.states import mapped, states_of_output, step
@@ -89,7 +90,8 @@ def _checked(rnn: Any, x: Any, targets: Any, loss: Any, truncate: int | None) ->
     if truncate is not None and integer(rnn.described, "truncate", truncate) < 1:
         raise ValueError(f"{rnn.described}: bptt expected truncate of at least 1, got {truncate!r}")
     loss_of = losses.get(loss)
-    x, targets = layer.xp.asarray(x, layer.dtype), layer.xp.asarray(targets)
+    x = layer.xp.asarray(as_numbers(x, rnn.described, "x"), layer.dtype)
+    targets = layer.xp.asarray(as_numbers(targets, rnn.described, "targets"))
     layer._check_inputs(x)
     if loss_of is None or targets.shape[:2] != x.shape[:2]:
         raise ValueError(f"{rnn.described}: bptt expected a loss, and targets for {len(x)} sequences of {x.shape[1]} steps, "

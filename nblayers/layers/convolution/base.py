@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
-from nblayers.arguments import flag
+from nblayers.arguments import flag, found
 from nblayers.layers import windows
 from nblayers.layers.base import Record, refuse
 from nblayers.layers.convolution.sliding import Window
@@ -49,7 +49,7 @@ class Convolution(SpatialLayer):
         self.padding = windows.padding_mode(self, padding, self.causal)
         self.data_format = windows.data_format(self, data_format)
         self.dilation_rate = windows.sizes(self, "dilation_rate", dilation_rate, self.rank)
-        self.activation = activations.get(activation)
+        self.activation = found(self.described, "activation", activations.get, activation)
         self.use_bias = flag(self.described, "use_bias", use_bias)
         self.bias = None
         self.input_spec = InputSpec(ndim=self.rank + 2)
@@ -141,9 +141,9 @@ class Convolution(SpatialLayer):
 
     def _keep(self, kind: str, initializer: Any, regularizer: Any, constraint: Any) -> None:
         """Keep what a weight starts from, its penalty and its constraint as `kernel_initializer`, …"""
-        setattr(self, f"{kind}_initializer", initializers.get(initializer))
-        setattr(self, f"{kind}_regularizer", regularizers.get(regularizer))
-        setattr(self, f"{kind}_constraint", constraints.get(constraint))
+        setattr(self, f"{kind}_initializer", found(self.described, f"{kind}_initializer", initializers.get, initializer))
+        setattr(self, f"{kind}_regularizer", found(self.described, f"{kind}_regularizer", regularizers.get, regularizer))
+        setattr(self, f"{kind}_constraint", found(self.described, f"{kind}_constraint", constraints.get, constraint))
 
     def _add(self, kind: str, shape: tuple[int, ...], name: str | None = None) -> Any:
         """Make the weight of this kind."""

@@ -69,7 +69,7 @@ class Bidirectional(KeepsPacked):
         self._check_recurrent("layer", layer)
         if backward_layer is not None:
             self._check_recurrent("backward_layer", backward_layer)
-        if merge_mode not in MERGE_MODES:
+        if not isinstance(merge_mode, (str, type(None))) or merge_mode not in MERGE_MODES:
             raise ValueError(f"{self.described}: expected merge_mode to be one of {MERGE_MODES}, got {merge_mode!r}")
         self.merge_mode = merge_mode
         self.forward_layer = _copy(layer, "forward")
@@ -79,6 +79,8 @@ class Bidirectional(KeepsPacked):
             if hasattr(each, "zero_output_for_mask"):
                 each.zero_output_for_mask = each.return_sequences
         self.return_sequences, self.return_state, self.stateful = (getattr(layer, name) for name in SHARED)
+        if weights is not None and not isinstance(weights, (list, tuple)):
+            raise ValueError(f"{self.described}: expected a list of arrays as weights, got {weights!r}")
         self._first_weights = weights
 
     def _check_recurrent(self, name: str, layer: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
-from nblayers.arguments import flag
+from nblayers.arguments import flag, found
 from nblayers.layers import windows
 from nblayers.layers.base import InputSpec, Parameter, Record, positive
 from nblayers.layers.convolution import sliding
@@ -90,7 +90,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
         self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,
                           recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint,
                           dropout, recurrent_dropout, seed)
-        self.recurrent_activation = activations.get(recurrent_activation)
+        self.recurrent_activation = found(self.described, "recurrent_activation", activations.get, recurrent_activation)
         self.unit_forget_bias = flag(self.described, "unit_forget_bias", unit_forget_bias)
         self.input_spec = InputSpec(ndim=rank + 2)
         self._state_places: tuple[Any, ...] = (None,) * rank

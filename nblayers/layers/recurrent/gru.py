@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
-from nblayers.arguments import flag
+from nblayers.arguments import flag, found
 from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.cell import DenseCell
@@ -71,7 +71,7 @@ class GRUCell(DenseCell):
         super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
-        self.recurrent_activation = activations.get(recurrent_activation)
+        self.recurrent_activation = found(self.described, "recurrent_activation", activations.get, recurrent_activation)
         self.reset_after = flag(self.described, "reset_after", reset_after)
 
     @property
@@ -225,7 +225,7 @@ class GRU(FusedRNN):
             trainable=kwargs.get("trainable", True), name="gru_cell")
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        if use_cudnn not in ("auto", True, False):
+        if not isinstance(use_cudnn, (str, bool)) or use_cudnn not in ("auto", True, False):
             raise ValueError(f"{self.described}: expected use_cudnn to be 'auto', True or False, got {use_cudnn!r}")
         self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
-from nblayers.arguments import flag
+from nblayers.arguments import flag, found
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
@@ -71,7 +71,7 @@ class LSTMCell(LSTMGates, DenseCell):
         super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
-        self.recurrent_activation = activations.get(recurrent_activation)
+        self.recurrent_activation = found(self.described, "recurrent_activation", activations.get, recurrent_activation)
         self.unit_forget_bias = flag(self.described, "unit_forget_bias", unit_forget_bias)
 
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
@@ -168,7 +168,7 @@ class LSTM(FusedRNN):
             trainable=kwargs.get("trainable", True), name="lstm_cell")
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        if use_cudnn not in ("auto", True, False):
+        if not isinstance(use_cudnn, (str, bool)) or use_cudnn not in ("auto", True, False):
             raise ValueError(f"{self.described}: expected use_cudnn to be 'auto', True or False, got {use_cudnn!r}")
         self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
 

@@ -2,7 +2,7 @@
 from typing import Any
 
 from nblayers import activations, constraints, initializers, regularizers
-from nblayers.arguments import flag, number
+from nblayers.arguments import flag, found, number
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 
@@ -17,17 +17,17 @@ class CellOptions:
                      bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
                      kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
                      recurrent_dropout: float, seed: int | None) -> None:
-        self.activation = activations.get(activation)
+        self.activation = found(self.described, "activation", activations.get, activation)
         self.use_bias = flag(self.described, "use_bias", use_bias)
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.recurrent_initializer = initializers.get(recurrent_initializer)
-        self.bias_initializer: Any = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = constraints.get(kernel_constraint)
-        self.recurrent_constraint = constraints.get(recurrent_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel_initializer = found(self.described, "kernel_initializer", initializers.get, kernel_initializer)
+        self.recurrent_initializer = found(self.described, "recurrent_initializer", initializers.get, recurrent_initializer)
+        self.bias_initializer: Any = found(self.described, "bias_initializer", initializers.get, bias_initializer)
+        self.kernel_regularizer = found(self.described, "kernel_regularizer", regularizers.get, kernel_regularizer)
+        self.recurrent_regularizer = found(self.described, "recurrent_regularizer", regularizers.get, recurrent_regularizer)
+        self.bias_regularizer = found(self.described, "bias_regularizer", regularizers.get, bias_regularizer)
+        self.kernel_constraint = found(self.described, "kernel_constraint", constraints.get, kernel_constraint)
+        self.recurrent_constraint = found(self.described, "recurrent_constraint", constraints.get, recurrent_constraint)
+        self.bias_constraint = found(self.described, "bias_constraint", constraints.get, bias_constraint)
         self.dropout = number(self.described, "dropout", dropout, 0, 1)
         self.recurrent_dropout = number(self.described, "recurrent_dropout", recurrent_dropout, 0, 1)
         self.seed = seed

@@ -59,5 +59,7 @@ def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: fl
 
 
 def _floating(parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
-    listed = [parameters] if isinstance(parameters, Parameter) else list(parameters)
+    listed = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    if not all(isinstance(parameter, Parameter) for parameter in listed):
+        raise TypeError(f"clip_grad: expected parameters to be weights of a layer, got {parameters!r}")
     return [parameter for parameter in listed if parameter.grad.dtype.kind == "f"]

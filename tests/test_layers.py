@@ -1,0 +1,251 @@
+"""What every layer does with its arguments and attributes: configuration, errors, sizes that are fixed, empty inputs."""
+import inspect
+import json
+import re
+
+import numpy as np
+import pytest
+from helpers import random_like
+
+import nblayers
+from nblayers import callbacks, constraints, initializers, layers, losses, metrics, nn, optimizers, regularizers
+from nblayers.layers import Layer
+
+LAYERS = {
+    "Dense": (lambda: layers.Dense(4), (2, 5)),
+    "Linear": (lambda: layers.Linear(5, 4), (2, 5)),
+    "Embedding": (lambda: layers.Embedding(6, 3), (2, 4)),
+    "SimpleRNN": (lambda: layers.SimpleRNN(3), (2, 4, 5)),
+    "LSTM": (lambda: layers.LSTM(3, return_sequences=True), (2, 4, 5)),
+    "GRU": (lambda: layers.GRU(3), (2, 4, 5)),
+    "RNN": (lambda: layers.RNN(layers.LSTMCell(3)), (2, 4, 5)),
+    "Bidirectional": (lambda: layers.Bidirectional(layers.LSTM(3)), (2, 4, 5)),
+    "ConvLSTM1D": (lambda: layers.ConvLSTM1D(2, 2), (2, 3, 5, 2)),
+    "Conv2D": (lambda: layers.Conv2D(4, 2, groups=2), (2, 6, 6, 4)),
+    "Conv1DTranspose": (lambda: layers.Conv1DTranspose(4, 5), (2, 4, 2)),
+    "DepthwiseConv2D": (lambda: layers.DepthwiseConv2D(2), (2, 4, 4, 2)),
+    "SeparableConv1D": (lambda: layers.SeparableConv1D(3, 2), (2, 4, 2)),
+    "MaxPooling2D": (lambda: layers.MaxPooling2D(2), (2, 4, 4, 2)),
+    "AveragePooling1D": (lambda: layers.AveragePooling1D(2), (2, 4, 2)),
+    "GlobalMaxPooling2D": (lambda: layers.GlobalMaxPooling2D(), (2, 4, 4, 2)),
+    "GlobalAveragePooling1D": (lambda: layers.GlobalAveragePooling1D(), (2, 4, 2)),
+    "nn.MaxPool2d": (lambda: nn.MaxPool2d(2), (2, 2, 4, 4)),
+    "nn.AvgPool1d": (lambda: nn.AvgPool1d(2, padding=1), (2, 2, 4)),
+    "nn.Conv2d": (lambda: nn.Conv2d(2, 4, 2, groups=2), (2, 2, 4, 4)),
+    "nn.ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 2), (2, 2, 4)),
+    "nn.LSTM": (lambda: nn.LSTM(5, 3), (4, 2, 5)),
+    "TimeDistributed": (lambda: layers.TimeDistributed(layers.Conv1D(2, 2)), (2, 3, 4, 5)),
+    "Flatten": (lambda: layers.Flatten(), (2, 4, 5)),
+    "Dropout": (lambda: layers.Dropout(0.5), (2, 4)),
+    "Masking": (lambda: layers.Masking(), (2, 4, 5)),
+    "Activation": (lambda: layers.Activation("softmax"), (2, 5)),
+    "Identity": (lambda: layers.Identity(), (2, 4)),
+}
+
+
+def built(name):
+    make, shape = LAYERS[name]
+    layer, x = make(), np.zeros(shape, "f")
+    layer(x)
+    return layer, x
+
+
+# fixed sizes and weights: a kernel once wrote past the end of an array where one was changed
+
+FIXED = [
+    ("Dense", "units use_bias kernel bias"), ("Linear", "in_features out_features weight bias"),
+    ("Embedding", "input_dim output_dim embeddings"),
+    ("SimpleRNN", "units cell.units cell.kernel cell.recurrent_kernel cell.bias"),
+    ("LSTM", "units cell cell.units cell.use_bias"), ("GRU", "units cell.units reset_after"), ("RNN", "cell cell.units"),
+    ("Bidirectional", "merge_mode forward_layer.units backward_layer.cell.units"),
+    ("ConvLSTM1D", "filters kernel_size strides padding data_format dilation_rate cell.filters cell.kernel"),
+    ("Conv2D", "filters kernel_size strides padding data_format dilation_rate groups kernel bias"),
+    ("Conv1DTranspose", "filters kernel_size output_padding kernel"),
+    ("DepthwiseConv2D", "depth_multiplier kernel_size kernel"),
+    ("SeparableConv1D", "filters depth_multiplier depthwise_kernel pointwise_kernel"),
+    ("MaxPooling2D", "pool_size strides padding data_format"), ("GlobalMaxPooling2D", "data_format"),
+    ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
+    ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
+]
+
+
+@pytest.mark.parametrize(("name", "attribute"), [(name, each) for name, several in FIXED for each in several.split()])
+@pytest.mark.parametrize("value", [100, (50, 50)], ids=str)
+def test_sizes_and_weights_are_fixed_once_a_layer_is_built(name, attribute, value):
+    layer, _ = built(name)
+    *path, last = attribute.split(".")
+    holder = layer
+    for part in path:
+        holder = getattr(holder, part)
+    before = getattr(holder, last)
+    with pytest.raises(ValueError, match=rf"^\w+ '.+': {last} is .* for good"):
+        setattr(holder, last, value)
+    assert getattr(holder, last) is before
+
+
+def test_sizes_may_change_before_a_layer_is_built():
+    layer = layers.LSTM(3)
+    layer.units = layer.cell.units = 5
+    assert layer(np.ones((2, 3, 4), "f")).shape == (2, 5)
+    assert layer.get_config()["units"] == layer.cell.output_size == 5
+    with pytest.raises(AttributeError):
+        layers.Dense(3).kernel                          # noqa: B018
+    assert not hasattr(layers.Dense(3), "kernel")
+
+
+def test_new_numbers_for_a_weight():
+    layer, x = built("Dense")
+    with pytest.raises(ValueError, match=r"Dense '.*': kernel is .*expected new values of shape \(5, 4\) in kernel.value"):
+        layer.kernel = np.ones((5, 4))
+    with pytest.raises(ValueError, match=r"expected a value of shape \(5, 4\), got \(50, 40\)"):
+        layer.kernel.value = np.ones((50, 40))
+    layer.kernel.value = np.ones((5, 4))
+    assert (layer(x + 1) == 5).all()
+
+
+@pytest.mark.parametrize("option", ["return_sequences", "return_state", "go_backwards"])
+@pytest.mark.parametrize("make", [layers.LSTM, layers.SimpleRNN, lambda n: layers.RNN(layers.GRUCell(n))])
+def test_options_that_change_between_forward_and_backward(make, option):
+    layer = make(3)
+    y = layer(np.ones((2, 4, 5), "f"))
+    setattr(layer, option, True)
+    with pytest.raises(ValueError, match=r"'.*': expected return_sequences, .* as they were in forward, \(False, False, False"):
+        layer.backward(y)
+    layer.backward(random_like(layer(np.ones((2, 4, 5), "f")), np.random.default_rng(0)))
+
+
+def test_states_set_to_another_size():
+    layer = layers.LSTM(3, stateful=True)
+    layer(np.ones((2, 4, 5), "f"))
+    layer.states = [np.zeros((2, 1)), np.zeros((2, 1))]
+    with pytest.raises(ValueError, match=r"LSTM '.*': expected initial states of shapes \[\(2, 3\), \(2, 3\)\]"):
+        layer(np.ones((2, 4, 5), "f"))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_empty_axes(name):
+    """No features, channels, places or samples: an error that names the layer, or an empty result where there is one."""
+    make, shape = LAYERS[name]
+    for axis in range(len(shape)):
+        x = np.zeros([0 if n == axis else size for n, size in enumerate(shape)], "f")
+        for layer in (make(), built(name)[0]):
+            try:
+                y = layer(x)
+            except ValueError as error:
+                assert re.match(r"\w+ '\w+': expected ", str(error)), error         # the layer, or a cell or layer inside
+            else:
+                assert name in ("Embedding", "Flatten", "Dropout", "Masking", "Activation", "Identity") and y.size == 0
+
+
+# arguments
+
+def own_arguments(cls):
+    return {name: p for name, p in inspect.signature(cls.__init__).parameters.items() if name not in ("self", "args", "kwargs")}
+
+
+def classes_of(module, base):
+    names = getattr(module, "__all__", dir(module))
+    found = [getattr(module, name) for name in names if not name.startswith("_")]
+    return [each for each in found if inspect.isclass(each) and issubclass(each, base)]
+
+
+CALLED = sorted({
+    *classes_of(layers, Layer), *classes_of(nn, Layer), *classes_of(optimizers, optimizers.Optimizer),
+    *classes_of(losses, losses.Loss), *classes_of(metrics, metrics.Metric), *classes_of(callbacks, callbacks.Callback),
+    *classes_of(initializers, initializers.Initializer), *classes_of(regularizers, regularizers.Regularizer),
+    *classes_of(constraints, constraints.Constraint)}, key=lambda cls: (cls.__module__, cls.__name__))
+
+
+@pytest.mark.parametrize("cls", CALLED, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_type_errors_name_the_class_that_was_called(cls):
+    required = {name: 1 for name, p in own_arguments(cls).items() if p.default is p.empty}
+    wrong = [((), dict.fromkeys(required, 1) | {"nonsense": 1}), ((1,) * 60, {})] + ([((), {})] if required else [])
+    for args, kwargs in wrong:
+        try:
+            cls(*args, **kwargs)
+        except TypeError as error:
+            assert cls.__name__ in str(error).split("(")[0], error
+        except ValueError:
+            assert kwargs and required                          # the ones given were looked at first
+
+
+@pytest.mark.parametrize("cls", [cls for cls in CALLED if issubclass(cls, Layer) and cls is not Layer],
+                         ids=lambda cls: cls.__name__)
+def test_configuration_holds_all_arguments(cls):
+    """Every argument that is kept stands in the configuration, the seed too, and a layer made from it has the same one."""
+    given = {"units": 4, "filters": 4, "kernel_size": 2, "pool_size": 2, "input_dim": 5, "output_dim": 3, "rate": 0.3,
+             "function": nblayers.activations.relu, "activation": "relu", "in_features": 3, "out_features": 2,
+             "in_channels": 2, "out_channels": 4, "shape": (3,), "input_size": 3, "hidden_size": 4, "layer": layers.LSTM(3),
+             "cell": layers.LSTMCell(3), "cells": [layers.LSTMCell(3)], "seed": 5, "dropout": 0.25,
+             "recurrent_dropout": 0.25, "num_layers": 2}
+    arguments = own_arguments(cls)
+    chosen = {name: given[name] for name, p in arguments.items() if name in given and (
+        p.default is p.empty or name in ("seed", "dropout", "recurrent_dropout", "num_layers"))}
+    if cls is layers.InputLayer:
+        chosen = {"shape": (3,)}
+    layer = cls(**chosen)
+    config = layer.get_config()
+    not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
+                "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
+                "autocast", "gradient", "mask", "output_shape", "legacy"}
+    assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
+    for name in ("seed", "dropout", "recurrent_dropout"):
+        assert name not in chosen or config[name] == chosen[name]
+    again = cls.from_config(config).get_config()
+    assert json.dumps(again, default=str) == json.dumps(config, default=str)
+
+
+def test_seeds_survive(rng):
+    x = rng.normal(size=(2, 3, 4)).astype("f")
+    for make in (layers.SimpleRNN, layers.LSTM, layers.GRU):
+        layer = make(3, dropout=0.5, seed=5)
+        layer.build(x.shape)
+        again = make.from_config(layer.get_config())
+        again.build(x.shape)
+        again.set_weights(layer.get_weights())
+        np.testing.assert_array_equal(again(x, training=True), layer(x, training=True))
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda: layers.AveragePooling2D(), r"^AveragePooling2D.__init__\(\) missing 1 required positional argument: 'pool_size'"),
+    (lambda: layers.Conv2D(3), r"^Conv2D.__init__\(\) missing 1 required positional argument: 'kernel_size'"),
+    (lambda: layers.LSTM(3, cell=4), r"^LSTM.__init__\(\) got multiple values for argument 'cell'"),
+    (lambda: nn.MaxPool2d(2, data_format="channels_last"), r"^MaxPool2d.__init__\(\) got multiple values"),
+    (lambda: optimizers.Adam(decay_rate=1), r"^Adam.* 'decay_rate'"),
+])
+def test_type_errors_of_arguments(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_type_errors_that_are_not_about_the_arguments_stay():
+    class Careless(Layer):
+        def __init__(self):
+            super().__init__()
+            layers.Dense()
+
+    with pytest.raises(TypeError, match=r"^Dense.__init__\(\) missing"):
+        Careless()
+
+
+def test_the_size_of_an_input_is_not_held_to():
+    """In calls, predict and fit, of Model and Sequential alike; a layer that needs a size says so."""
+    from nblayers.models import Model, Sequential
+    inputs = layers.Input((8, 8, 3))
+    parts = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D()]
+    functional, flat = Model(inputs, parts[1](parts[0](inputs))), Sequential([layers.Input((4, 4)), layers.Flatten(),
+                                                                              layers.Dense(2)])
+    sequential = Sequential([layers.Input((8, 8, 3)), *parts])
+    x = np.random.default_rng(0).normal(size=(2, 9, 8, 3)).astype("f")
+    expected = parts[1](parts[0](x))
+    for model in (functional, sequential):
+        np.testing.assert_array_equal(model(x), expected)
+        np.testing.assert_allclose(model.predict(x, verbose=0), expected, rtol=1e-6)
+        model.compile(nblayers.optimizers.SGD(0.0), "mse")
+        model.fit(x, expected, verbose=0)
+        with pytest.raises(ValueError, match=r"expected shape \(None, 8, 8, 3\) for input"):
+            model(x[0])
+        with pytest.raises(ValueError, match=r"Conv2D '.*': expected size 3 on axis -1 of the input, got 2"):
+            model(x[..., :2])
+    with pytest.raises(ValueError, match=r"Dense '.*': expected size 16 on axis -1 of the input, got 20"):
+        flat(np.ones((2, 5, 4)))
