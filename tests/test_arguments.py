@@ -122,6 +122,18 @@ def test_states_set_to_another_size():
         layer(np.ones((2, 4, 5), "f"))
 
 
+@pytest.mark.parametrize("states", [[None], [[np.zeros((2, 3))]], [np.zeros((2, 4))], [np.zeros((1, 3))], [np.zeros(3)],
+                                    [], [np.zeros((2, 3))] * 3, [np.array([["a"] * 3] * 2)]], ids=repr)
+@pytest.mark.parametrize("make", [layers.GRU, lambda n: layers.RNN(layers.LSTMCell(n)), layers.GRUCell, layers.LSTMCell,
+                                  lambda n: layers.Bidirectional(layers.SimpleRNN(n)),
+                                  lambda n: nn.GRU(5, n, batch_first=True)])
+def test_states_that_do_not_fit(make, states):
+    layer = make(3)
+    x = np.ones((2, 5) if isinstance(layer, (layers.GRUCell, layers.LSTMCell)) else (2, 4, 5), "f")
+    with pytest.raises((ValueError, TypeError), match=r"\w+ '\w+': expected "):
+        layer(x, states)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_empty_axes(name):
     """No features, channels, places or samples: an error that names the layer, or an empty result where there is one."""

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.layers.base import InputSpec, Layer, Parameter
+from nblayers.layers.base import InputSpec, Layer, Parameter, _shapes
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.options import CellOptions
 
@@ -101,7 +101,7 @@ class DenseCell(CellOptions, Layer):
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:
         expected = [(len(inputs), self.units)] * self.states
-        got = [state.shape for state in states] if isinstance(states, list) else states.shape
+        got = _shapes(states)
         if got != expected:
             raise ValueError(f"{self.described}: expected states of shapes {expected}, got {got}")
         return states
