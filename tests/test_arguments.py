@@ -88,7 +88,7 @@ def test_sizes_may_change_before_a_layer_is_built():
     layer.units = layer.cell.units = 5
     assert layer(np.ones((2, 3, 4), "f")).shape == (2, 5)
     assert layer.get_config()["units"] == layer.cell.output_size == 5
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="'Dense' object has no attribute 'kernel': the layer is not built yet"):
         layers.Dense(3).kernel                          # noqa: B018
     assert not hasattr(layers.Dense(3), "kernel")
 
