@@ -88,7 +88,7 @@ def test_sizes_may_change_before_a_layer_is_built():
     layer.units = layer.cell.units = 5
     assert layer(np.ones((2, 3, 4), "f")).shape == (2, 5)
     assert layer.get_config()["units"] == layer.cell.output_size == 5
-    with pytest.raises(AttributeError):
+    with pytest.raises(AttributeError, match="'Dense' object has no attribute 'kernel': the layer is not built yet"):
         layers.Dense(3).kernel                          # noqa: B018
     assert not hasattr(layers.Dense(3), "kernel")
 
@@ -120,6 +120,18 @@ def test_states_set_to_another_size():
     layer.states = [np.zeros((2, 1)), np.zeros((2, 1))]
     with pytest.raises(ValueError, match=r"LSTM '.*': expected initial states of shapes \[\(2, 3\), \(2, 3\)\]"):
         layer(np.ones((2, 4, 5), "f"))
+
+
+@pytest.mark.parametrize("states", [[None], [[np.zeros((2, 3))]], [np.zeros((2, 4))], [np.zeros((1, 3))], [np.zeros(3)],
+                                    [], [np.zeros((2, 3))] * 3, [np.array([["a"] * 3] * 2)]], ids=repr)
+@pytest.mark.parametrize("make", [layers.GRU, lambda n: layers.RNN(layers.LSTMCell(n)), layers.GRUCell, layers.LSTMCell,
+                                  lambda n: layers.Bidirectional(layers.SimpleRNN(n)),
+                                  lambda n: nn.GRU(5, n, batch_first=True)])
+def test_states_that_do_not_fit(make, states):
+    layer = make(3)
+    x = np.ones((2, 5) if isinstance(layer, (layers.GRUCell, layers.LSTMCell)) else (2, 4, 5), "f")
+    with pytest.raises((ValueError, TypeError), match=r"\w+ '\w+': expected "):
+        layer(x, states)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -319,9 +319,9 @@ def test_dropout_masks_are_those_of_one_sequence(rng):
     layer(x)
     assert layer.cache.steps[0].steps[0].masks == (None, None)
     for cell in stack:
-        cell._drawn_for = "something"
+        cell._thread.masks = "something"
     layer.cell.reset_dropout_mask()
-    assert [cell._drawn_for for cell in stack] == [None, None]
+    assert [cell._thread.masks for cell in stack] == [None, None]
 
 
 def test_two_stateful_calls_are_one_long_one(rng):

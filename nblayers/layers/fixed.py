@@ -14,6 +14,17 @@ class _Fixed(property):
                 raise ValueError(f"{layer.described}: {name} {_advice(name, vars(layer)[key])}, got {value!r}")
             vars(layer)[key] = value
         super().__init__(attrgetter(key), fix)          # a getter written in C: attributes are read at each call
+        setattr(owner, key, _Unset(name))
+
+
+class _Unset:
+    """Stands in the class for a value that an instance does not have yet."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}: the layer is not built yet")
 
 
 def fixed() -> Any:

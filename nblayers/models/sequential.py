@@ -171,11 +171,12 @@ class Sequential(Model):
             ValueError: a layer of an unknown class; give it in `custom_objects`.
         """
         model = cls(name=config.get("name"))
-        made: dict[Any, Layer] = {}                 # a name that comes again is the same layer again
+        made: dict[str, tuple[Any, Layer]] = {}
         for described in config["layers"]:
-            name = described["config"].get("name")
-            layer = made.get(name) or saving.deserialize(described, custom_objects, safe_mode)
-            made[layer.name] = layer
+            before, layer = made.get(described["config"].get("name"), (None, None))
+            if layer is None or before != described:            # else the same layer stands in the stack again
+                layer = saving.deserialize(described, custom_objects, safe_mode)
+            made[layer.name] = described, layer
             model.add(layer)
         shape = config.get("build_input_shape")
         if shape and not model.built and model.layers:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import arguments, devices, initializers, layers
-from nblayers.layers.base import Layer, Record, positive
+from nblayers.layers.base import Layer, Record, _shapes, positive
 from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.fused import FusedRNN
@@ -171,9 +171,8 @@ class Recurrent(TakesPacked):
             return [self.xp.zeros(shape, self.dtype)] * self.states
         states = hx if isinstance(hx, list) else [hx]
         expected = [(shape[0], self.hidden_size) if single else shape] * self.states
-        if [state.shape for state in states] != expected:
-            raise ValueError(f"{self.described}: expected initial states of shapes {expected}, "
-                             f"got {[state.shape for state in states]}")
+        if _shapes(states) != expected:
+            raise ValueError(f"{self.described}: expected initial states of shapes {expected}, got {_shapes(states)}")
         return self._batched(states, single)
 
     def _batched(self, states: list[Any], single: bool) -> list[Any]:

@@ -1,7 +1,7 @@
 """What the library's own cells share: their weights, the two products of a step, and dropout."""
 from typing import Any
 
-from nblayers.layers.base import InputSpec, Layer, Parameter, positive
+from nblayers.layers.base import InputSpec, Layer, Parameter, _shapes, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.options import CellOptions
 
@@ -95,7 +95,7 @@ class DenseCell(CellOptions, Layer):
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:
         expected = [(len(inputs), self.units)] * self.states
-        got = [state.shape for state in states] if isinstance(states, list) else states.shape
+        got = _shapes(states)
         if got != expected:
             raise ValueError(f"{self.described}: expected states of shapes {expected}, got {got}")
         return states

@@ -6,7 +6,7 @@ import numpy as np
 from nblayers import activations
 from nblayers.arguments import flag, found
 from nblayers.layers import windows
-from nblayers.layers.base import InputSpec, Parameter, Record, positive
+from nblayers.layers.base import InputSpec, Parameter, Record, _shapes, positive
 from nblayers.layers.convolution import sliding
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.gates import LSTMGates
@@ -238,7 +238,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:
         expected = [(len(inputs), *shape) for shape in self.state_size]
-        got = [state.shape for state in states] if isinstance(states, list) else states.shape
+        got = _shapes(states)
         if got != expected:
             raise ValueError(f"{self.described}: expected states of shapes {expected}, got {got}")
         return states
