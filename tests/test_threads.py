@@ -1,5 +1,6 @@
 """Several threads at one model: each gets what it would get alone."""
 import copy
+import os
 import sys
 import threading
 
@@ -27,6 +28,7 @@ from nblayers.layers import (
     SimpleRNN,
     SimpleRNNCell,
     TimeDistributed,
+    base,
 )
 from nblayers.layers.base import auto_name
 from nblayers.models import Model, Sequential, load_model
@@ -285,3 +287,29 @@ def test_two_threads_save_to_one_path(tmp_path, rng):
     assert np.unique(load_model(path).layers[0].get_weights()[0]).item() in (1, 2)
     models[0].load_weights(weights)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.keras", "model.npz"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_threads_that_it_has_not(rng):
+    model = Sequential([Input((3,)), Dense(2)])
+    model.compile("sgd", "mse")
+    taken, forked = threading.Event(), threading.Event()
+
+    def hold():
+        with model._runs.lock, base._building, base._naming:
+            taken.set()
+            forked.wait(60)
+
+    def fork():
+        taken.wait(60)
+        child = os.fork()
+        if child == 0:
+            Dense(2).forward(np.ones((1, 3)))
+            model.train_on_batch(np.ones((4, 3)), np.ones((4, 2)))
+            os._exit(7)
+        _, status = os.waitpid(child, 0)
+        forked.set()
+        return os.waitstatus_to_exitcode(status)
+
+    assert in_threads(hold, fork) == [None, 7]

@@ -17,7 +17,6 @@ A layer of your own needs no more than this:
 import functools
 import inspect
 import math
-import os
 import re
 import threading
 import warnings
@@ -34,6 +33,7 @@ from nblayers import config
 from nblayers.arguments import flag, found, integer, optional, sizes, text
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
+from nblayers.locks import Lock
 from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
 from nblayers.structures import Shape
@@ -96,17 +96,7 @@ class _ThreadStates(threading.local):
         return _ThreadStates, ()
 
 
-_building = threading.RLock()           # of several threads that call a new layer, one builds it
-
-
-def _after_fork() -> None:
-    """Another thread of the parent may have held the lock: it does not exist in the child."""
-    global _building
-    _building = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_building = Lock()                      # of several threads that call a new layer, one builds it
 
 
 class Layer(NamesItself):
@@ -719,7 +709,7 @@ def refuse(layer: Layer, **options: Any) -> None:
 
 
 _used_names: dict[str, int] = {}
-_naming = threading.Lock()
+_naming = Lock()
 
 
 def auto_name(class_name: str) -> str:

@@ -1,6 +1,5 @@
 """The losses and metrics that a model was compiled with."""
 import copy
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MethodType
@@ -10,8 +9,8 @@ import numpy as np
 
 from nblayers import losses as loss_module, metrics as metric_module
 from nblayers.layers.base import Layer
+from nblayers.locks import Lock
 from nblayers.models.arguments import check_leaves
-from nblayers.models.runs import Lock
 from nblayers.structures import flatten
 
 # names that stand for a binary, categorical or sparse kind, by the shapes
@@ -19,7 +18,7 @@ _LOSS_BY_SHAPE, _METRIC_BY_SHAPE = ("crossentropy", "ce"), ("accuracy", "acc")
 
 # objectives and metric objects that a run is filling, by their ids; metric objects may belong to several models
 _in_use: dict[int, Any] = {}
-_using = threading.Lock()
+_using = Lock()
 
 
 class _Output:
@@ -94,7 +93,7 @@ class Objective:
 
     def _copied(self) -> "Objective":
         """The same losses, and copies of the metrics."""
-        with self._state.lock:
+        with self._state:
             kept = {id(one): one for one in self._uncopied()}
             new = copy.copy(self)
             try:
@@ -139,7 +138,7 @@ class Objective:
             outputs.append(_Output(name, loss, 1.0 if factors[i] is None else float(factors[i]),
                                    [metric_module.resolve(m, *shapes, loss) for m in metrics[i]],
                                    [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
-        with self._state.lock:
+        with self._state:
             self.outputs = outputs
             self._name_metrics()
             for _, metric in self._named_metrics:
@@ -182,7 +181,7 @@ class Objective:
         samples = len(predictions[0])
         self._loss_sum += loss * samples
         self._samples += samples
-        with self._state.lock:
+        with self._state:
             for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
                 for metric in output.metrics:
                     metric.update_state(y, p, _weighed(mask, None, p))
@@ -192,7 +191,7 @@ class Objective:
     def reset(self) -> None:
         """Start the running means afresh."""
         self._loss_sum, self._samples = 0.0, 0
-        with self._state.lock:
+        with self._state:
             for output in self.outputs:
                 output.loss_sum = 0.0
             for _, metric in self._named_metrics:

@@ -5,18 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
-class Lock:
-    """A lock that the same thread may take again, as `lock`; a copy of what holds it gets a new one."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), ()
+from nblayers.locks import Lock
 
 
-class Runs(Lock):
+class Runs:
     """What is under way on one model; a copy of the model starts with nothing under way.
 
     Attributes:
@@ -25,10 +17,12 @@ class Runs(Lock):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.lock, self._begin = Lock(), Lock()
         self.evaluating, self.predicting = Calls(), Calls()
-        self._begin = threading.Lock()
         self._fitting = (0, 0)          # process and thread that fit the model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runs, ()
 
     @contextmanager
     def fitting(self, who: str) -> Iterator[None]:
