@@ -231,7 +231,7 @@ NAN, INF = np.nan, np.inf
     ([NAN, -INF, 1, 2], dict(mode="max", patience=2), 3, 3),
     ([NAN, INF, 2, 1], dict(patience=2), 3, 3),
     ([5, NAN, 4, NAN, NAN], dict(patience=2), 2, 4),
-    ([5, 4, NAN, 6], dict(baseline=NAN, patience=2), 1, 3),
+    ([5, 4, NAN, 6], dict(patience=2), 1, 3),
     ([NAN, 5, 4.9, 4.8], dict(min_delta=0.5, patience=2), 1, 3),
     ([9, NAN, 5, 6], dict(start_from_epoch=1), 2, 3)])
 def test_a_nan_is_beaten_by_every_number(values, arguments, best, stops, tmp_path):
@@ -242,8 +242,7 @@ def test_a_nan_is_beaten_by_every_number(values, arguments, best, stops, tmp_pat
 
 
 @pytest.mark.parametrize("values, arguments, saved", [
-    ([NAN, 5, 4, 6, 7], {}, [0, 1, 2]), ([NAN, NAN, 5, NAN, 4], {}, [0, 2, 4]), ([NAN, 4, 5, 3], dict(mode="max"), [0, 1, 2]),
-    ([5, 4], dict(initial_value_threshold=NAN), [0, 1])])
+    ([NAN, 5, 4, 6, 7], {}, [0, 1, 2]), ([NAN, NAN, 5, NAN, 4], {}, [0, 2, 4]), ([NAN, 4, 5, 3], dict(mode="max"), [0, 1, 2])])
 def test_checkpoints_after_a_nan(values, arguments, saved, tmp_path):
     class Saves(Script):
         def save(self, path):

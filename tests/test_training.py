@@ -385,6 +385,7 @@ def test_copies_made_inside_fit_are_free():
         pickle.loads(pickle.dumps([model._runs, model._parts, model._objective]))
     model.fit(X, Y, callbacks=[LambdaCallback(on_train_batch_end=keep)], **QUIET)
     assert len(copies[0].fit(X, Y, **QUIET).epoch) == 1
+    assert model._objective._filled.keys().isdisjoint(copies[0]._objective._filled)
 
 
 def test_a_frozen_layer_is_left_alone_everywhere():

@@ -62,6 +62,7 @@ class Objective:
                 metric_module.get(name)
         self.outputs: list[_Output] = []
         self._named_metrics: list[tuple[str, Any]] = []
+        self._filled = self._find_filled()
         self._state = Lock()            # a thread may copy what another one is filling
         self.reset()
 
@@ -72,7 +73,7 @@ class Objective:
         Raises:
             TypeError: a metric that cannot be copied.
         """
-        own = {id(one): one for one in (self, *self._metric_objects())}
+        own = self._filled
         with _using:
             free = _in_use.keys().isdisjoint(own)
             if free:
@@ -85,11 +86,18 @@ class Objective:
                     for key in own:
                         del _in_use[key]
 
-    def _metric_objects(self) -> list[Any]:
-        """The metric objects that were given to compile, and those made of names."""
+    def _find_filled(self) -> dict[int, Any]:
+        """What a run fills, by its id: this objective, the metric objects given to compile, and those made of names."""
         given = flatten((self.metrics or [], self.weighted_metrics or []))
         made = [metric for output in self.outputs for metric in (*output.metrics, *output.weighted_metrics)]
-        return [metric for metric in (*given, *made) if isinstance(metric, metric_module.Metric)]
+        return {id(one): one for one in (self, *given, *made) if isinstance(one, (Objective, metric_module.Metric))}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_filled"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._filled = self._find_filled()      # by the ids that the copies have
 
     def _copied(self) -> "Objective":
         """The same losses, and copies of the metrics."""
@@ -103,7 +111,7 @@ class Objective:
             except (TypeError, copy.Error) as error:
                 raise TypeError(f"{self.who}: this run needs copies of the metrics, which another run is filling, and one "
                                 f"cannot be copied: {error}") from error
-        new._state = Lock()
+        new._filled, new._state = new._find_filled(), Lock()
         new._name_metrics()
         new.reset()
         return new
@@ -112,7 +120,7 @@ class Objective:
         """What copies of the metrics refer to as the metrics do: functions, objects that these are methods of, and layers."""
         given = flatten((self.metrics or [], self.weighted_metrics or []))
         functions = [one for one in given if not isinstance(one, metric_module.Metric)]
-        held = [value for metric in self._metric_objects() for name, value in vars(metric).items()
+        held = [value for metric in self._filled.values() if metric is not self for name, value in vars(metric).items()
                 if name == "fn" or isinstance(value, (MethodType, Layer))]
         return functions + held
 
@@ -140,6 +148,7 @@ class Objective:
                                    [metric_module.resolve(m, *shapes, loss) for m in weighted[i]]))
         with self._state:
             self.outputs = outputs
+            self._filled = self._find_filled()
             self._name_metrics()
             for _, metric in self._named_metrics:
                 metric.reset_state()    # another model may have filled it before

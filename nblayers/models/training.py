@@ -237,8 +237,8 @@ class Trainer(Layer):
     def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer, whole or not at all."""
         with self._runs.lock:
-            known = self._parts_now().statistics if self.built else []
-            statistics = [(parameter, parameter.value.copy()) for parameter in known]
+            parts = self._parts
+            statistics = parts.copied_statistics() if parts is not None and parts.statistics else ()
             try:
                 parts, loss, compared = self._forward_and_backward(x, y, weight, objective)
                 interrupts.hold()
@@ -503,15 +503,15 @@ class Trainer(Layer):
         return self._objective
 
     def _look_at_parts(self) -> None:
-        """Forget the parts of the model if they are not those of the last time: a layer was frozen, added …"""
+        """Find out the parts of the model anew if they are not those of the last time: a layer was frozen, added …"""
         parts = self._parts
-        if parts is not None and not parts.are_present():
-            self._parts = None
+        if self.built and (parts is None or not parts.are_present()):
+            self._parts = _Parts(self)
 
     def _parts_now(self) -> "_Parts":
         """The parts of the model, found out again after a forward that has built layers."""
         parts = self._parts
-        if parts is None or any(layer.built for layer in parts.unbuilt):
+        if parts is None or (parts.unbuilt and any(layer.built for layer in parts.unbuilt)):
             self._parts = parts = _Parts(self)
         return parts
 
@@ -537,6 +537,10 @@ class _Parts:
         if self._read_flags() != self._flags:
             return False
         return list(map(id, chain.from_iterable(self._contents))) == self._seen or self._look_inside() == self._held
+
+    def copied_statistics(self) -> list[tuple[Parameter, Any]]:
+        """The weights that forward may change, with copies of their values."""
+        return [(parameter, parameter.value.copy()) for parameter in self.statistics]
 
     def _look_inside(self) -> list[Any]:
         """The layers and weights in the layers' attributes; what these, and the lists among them, hold is noted by its id."""
