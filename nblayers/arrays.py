@@ -47,6 +47,11 @@ def as_numbers(value: Any, who: str, what: str) -> Any:
     return array
 
 
+def is_numbers(value: Any) -> bool:
+    """Whether this is an array of NumPy of numbers or truth values: then `as_numbers` has nothing to do."""
+    return type(value) is np.ndarray and value.dtype.kind in "fiub"
+
+
 def is_array(value: Any) -> bool:
     """Whether this is one array, and not a container of arrays."""
     return hasattr(value, "__array__") or hasattr(value, "shape") or hasattr(value, "__dlpack__")

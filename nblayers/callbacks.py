@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from nblayers.arguments import flag, integer, number, optional, text
+from nblayers.arguments import as_float, flag, integer, number, optional, text
 from nblayers.models.progress import Progbar, resolve_verbose, say
 from nblayers.naming import NamesItself
 
@@ -474,8 +474,9 @@ class ModelCheckpoint(_Monitor):
         self.verbose = _verbosity("ModelCheckpoint", verbose)
         self.save_best_only = flag("ModelCheckpoint", "save_best_only", save_best_only)
         self.save_weights_only = flag("ModelCheckpoint", "save_weights_only", save_weights_only)
-        if not (isinstance(save_freq, str) and save_freq == "epoch"):
-            integer("ModelCheckpoint", "save_freq, unless 'epoch',", save_freq, 1)
+        batches = as_float(save_freq)
+        if not (isinstance(save_freq, str) and save_freq == "epoch") and not (batches >= 1 and batches.is_integer()):
+            raise ValueError(f"ModelCheckpoint: expected save_freq to be 'epoch' or a number of batches, got {save_freq!r}")
         endings = (".npz", ".h5") if save_weights_only else (".keras",)
         if not self.filepath.endswith(endings):
             what = "weights" if save_weights_only else "models"

@@ -30,7 +30,7 @@ import numpy as np
 
 from nblayers import config, serialization
 from nblayers.arguments import choice, flag, function, integer, number, optional, text
-from nblayers.arrays import as_numbers
+from nblayers.arrays import as_numbers, is_numbers
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
@@ -71,6 +71,7 @@ class Loss(NamesItself):
         super().__init_subclass__(**kwargs)
         if "call" in vars(cls):
             cls.forward, cls.backward = Loss.forward, Loss.backward         # type: ignore[method-assign]
+            cls.at_the_limit = Loss.at_the_limit                            # type: ignore[method-assign]
         gradient = vars(cls).get("gradient")
         if gradient is None:
             return
@@ -88,8 +89,7 @@ class Loss(NamesItself):
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The loss, a float (an array of values without a reduction)."""
         t, p = self.prepare(y_true, y_pred)
-        values, _ = self.forward(t, p)
-        return self.reduce(t, values, sample_weight, mask)[0]
+        return self._evaluate(t, p, sample_weight, mask)[0]
 
     def gradient(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """dL/dy_pred, in the shape and dtype of y_pred."""
@@ -98,8 +98,7 @@ class Loss(NamesItself):
     def value_and_gradient(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> tuple[Any, Any]:
         """The loss and dL/dy_pred."""
         t, p = self.prepare(y_true, y_pred)
-        values, record = self.forward(t, p)
-        value, dvalues = self.reduce(t, values, sample_weight, mask)
+        value, dvalues, record = self._evaluate(t, p, sample_weight, mask)
         dp = self.backward(dvalues, record)
         if dp.shape != np.shape(y_pred):
             dp = dp.reshape(np.shape(y_pred))
@@ -108,12 +107,28 @@ class Loss(NamesItself):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The values v, one for each sample (and time step)."""
-        return self.forward(*self.prepare(y_true, y_pred))[0]
+        t, p = self.prepare(y_true, y_pred)
+        values = self.forward(t, p)[0]
+        has_limits = type(self).at_the_limit is not Loss.at_the_limit
+        return self.at_the_limit(t, p)[0] if has_limits and _nan_in(values) else values
+
+    def _evaluate(self, t: Any, p: Any, sample_weight: Any, mask: Any) -> tuple[Any, Any, Any]:
+        """The loss, dL/dv, and what `backward` needs."""
+        values, record = self.forward(t, p)
+        value, dvalues = self.reduce(t, values, sample_weight, mask)
+        if _nan_in(value):
+            values, record = self.at_the_limit(t, p)
+            value, dvalues = self.reduce(t, values, sample_weight, mask)
+        return value, dvalues, record
+
+    def at_the_limit(self, t: Any, p: Any) -> tuple[Any, Any]:
+        """`forward` where that gave NaN: predictions may be infinite, and the values have a limit."""
+        return self.forward(t, p)
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions as arrays of one dtype and rank."""
         p = _predictions(y_pred, self)
-        t = as_numbers(y_true, self.described, "y_true")
+        t = y_true if is_numbers(y_true) else as_numbers(y_true, self.described, "y_true")
         return same_rank(array_module_of(p).asarray(t, p.dtype), p)
 
     def forward(self, t: Any, p: Any) -> tuple[Any, Any]:
@@ -153,7 +168,7 @@ class Loss(NamesItself):
             value = values * dvalues
             if self.reduction not in (None, "none"):
                 value = float(value.sum())                                                                  # (R1)
-        if value != value if isinstance(value, float) else (value != value).any():
+        if _nan_in(value):
             self.check_targets(t)
         return value, dvalues
 
@@ -178,7 +193,8 @@ class Loss(NamesItself):
 
     def _fitted(self, weights: Any, values: Any, what: str) -> Any:
         """One weight for each sample, or for each value."""
-        w = array_module_of(values).asarray(as_numbers(weights, self.described, what), values.dtype)
+        weights = weights if is_numbers(weights) else as_numbers(weights, self.described, what)
+        w = array_module_of(values).asarray(weights, values.dtype)
         given = w.shape
         if w.ndim == values.ndim + 1 and given[-1] == 1:
             w = w[..., 0]
@@ -246,6 +262,10 @@ class LossFunctionWrapper(Loss):
         return cls(**{**config, "fn": serialization.deserialize_keras_object(config["fn"])})
 
 
+def _nan_in(value: Any) -> bool:
+    return value != value if isinstance(value, float) else bool((value != value).any())
+
+
 def array_module_of(array: Any) -> ModuleType:
     """`numpy`, or `cupy` for an array of that kind."""
     if isinstance(array, (np.ndarray, np.generic)):
@@ -256,7 +276,7 @@ def array_module_of(array: Any) -> ModuleType:
 
 def _predictions(y_pred: Any, loss: Loss) -> Any:
     """y_pred as an array of the dtype to compute in."""
-    p = as_numbers(y_pred, loss.described, "y_pred")
+    p = y_pred if is_numbers(y_pred) else as_numbers(y_pred, loss.described, "y_pred")
     return at_least_floatx(p) if loss.dtype is None else p.astype(loss.dtype, copy=False)
 
 
@@ -331,11 +351,7 @@ def _clipped(p: Any) -> Any:
     return p.clip(epsilon, 1 - epsilon)
 
 
-def _nan_in(values: Any) -> bool:
-    return bool(array_module_of(values).isnan(values).any())
-
-
-def _at_the_limit(x: Any, axis: int) -> Any:
+def _limit_of(x: Any, axis: int) -> Any:
     """Logits with a row in which one is infinite replaced by others of the same softmax: 0 there, -inf elsewhere."""
     xp = array_module_of(x)
     infinite = x == np.inf
@@ -454,12 +470,18 @@ class BinaryCrossentropy(_CrossEntropy):
         terms = xp.maximum(x, 0)
         with np.errstate(invalid="ignore"):
             terms -= x * t
-            terms += xp.log1p(e)
-            values = _mean(terms, self.axis)                                        # (4)
-            if _nan_in(values):
-                terms = _times(xp.where(x >= 0, 1 - t, t), xp.abs(x)) + xp.log1p(e)
-                values = _mean(terms, self.axis)                                    # (4), max(x, 0) - x t in one product
-        return values, (t, x, e, None)
+        terms += xp.log1p(e)
+        return _mean(terms, self.axis), (t, x, e, None)                             # (4)
+
+    def at_the_limit(self, t: Any, p: Any) -> tuple[Any, Any]:
+        values, record = self.forward(t, p)
+        if not self.from_logits:
+            return values, record
+        t, x, e, _ = record
+        xp = array_module_of(x)
+        with np.errstate(invalid="ignore"):
+            terms = _times(xp.where(x >= 0, 1 - t, t), xp.abs(x)) + xp.log1p(e)     # max(x, 0) - x t in one product
+        return _mean(terms, self.axis), record                                      # (4)
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         t, p, q, one_less_q = record
@@ -538,11 +560,8 @@ class CategoricalCrossentropy(_CrossEntropy):
     def _from_logits(self, t: Any, x: Any) -> tuple[Any, Any]:
         with np.errstate(invalid="ignore"):
             log_p, p = self._softmax(x)
-            values = -(log_p * t).sum(axis=self.axis)                               # (6)
-            if _nan_in(values):
-                log_p, p = self._softmax(_at_the_limit(x, self.axis))
-                values = -_times(t, log_p).sum(axis=self.axis)                      # (6)
-        return values, (t, p, None, None)
+            log_p *= t
+        return -log_p.sum(axis=self.axis), (t, p, None, None)                       # (6)
 
     def _softmax(self, x: Any) -> tuple[Any, Any]:
         """log p and p."""
@@ -553,6 +572,15 @@ class CategoricalCrossentropy(_CrossEntropy):
         p /= total
         log_p -= xp.log(total)
         return log_p, p
+
+    def at_the_limit(self, t: Any, p: Any) -> tuple[Any, Any]:
+        values, record = self.forward(t, p)
+        if not self.from_logits:
+            return values, record
+        t = record[0]
+        with np.errstate(invalid="ignore"):
+            log_p, p = self._softmax(_limit_of(p, self.axis))
+            return -_times(t, log_p).sum(axis=self.axis), (t, p, None, None)        # (6)
 
     def backward(self, dvalues: Any, record: Any) -> Any:
         t, o, q, total = record
@@ -613,7 +641,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         self.check_axis(p)
         if self.axis not in (-1, p.ndim - 1):
             p = array_module_of(p).moveaxis(p, self.axis, -1)
-        t = array_module_of(p).asarray(as_numbers(y_true, self.described, "y_true"))
+        t = array_module_of(p).asarray(y_true if is_numbers(y_true) else as_numbers(y_true, self.described, "y_true"))
         given = t.shape
         if t.ndim == p.ndim and given[self.axis] == 1:
             t = t.squeeze(self.axis)
@@ -651,8 +679,6 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         if self.from_logits:
             with np.errstate(invalid="ignore"):
                 values, *kept = self._from_logits(rows, at)
-                if _nan_in(values):
-                    values, *kept = self._from_logits(_at_the_limit(rows, -1), at)
             record: Any = (p.shape, at, *kept)
         else:
             total = rows.sum(axis=-1)
@@ -662,6 +688,9 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
             record = (p.shape, at, q == o, total, q)
         values = values.reshape(k.shape)
         return values if valid is None else xp.where(valid, values, 0), record
+
+    def at_the_limit(self, k: Any, p: Any) -> tuple[Any, Any]:
+        return self.forward(k, _limit_of(p, -1) if self.from_logits else p)
 
     def _from_logits(self, x: Any, at: Any) -> tuple[Any, Any, Any]:
         """The values, and e^x and its sum in each row (both for x less the row's largest)."""
