@@ -51,15 +51,24 @@ class _Library(JITCodeLibrary):
 
     def _optimize_final_module(self) -> None:
         super()._optimize_final_module()
-        self._shared_module = self._final_module.clone()        # for kernels that call this one: one copy of each function
-        _relink(self._shared_module, "external", "linkonce_odr")
-        _relink(self._final_module, "linkonce_odr", "internal")
+        self._copies = {function.name for function in _functions(self._final_module, "linkonce_odr")}
+        for function in _functions(self._final_module, "linkonce_odr"):
+            function.linkage = "internal"
+
+    def _get_module_for_linking(self) -> Any:
+        """What is linked into kernels that call this one: there, one copy of each function is enough."""
+        self._ensure_finalized()
+        if self._shared_module is None:
+            self._shared_module = self._final_module.clone()
+            for function in _functions(self._shared_module, "external", "internal"):
+                if function.linkage.name == "external" or function.name in self._copies:
+                    function.linkage = "linkonce_odr"
+        return self._shared_module
 
 
-def _relink(module: Any, old: str, new: str) -> None:
-    for function in module.functions:
-        if not function.is_declaration and function.linkage.name == old:
-            function.linkage = new
+def _functions(module: Any, *linkages: str) -> list[Any]:
+    """The functions that a module defines with one of these linkages."""
+    return [function for function in module.functions if not function.is_declaration and function.linkage.name in linkages]
 
 
 class _Compiler(Compiler):
