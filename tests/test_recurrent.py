@@ -179,10 +179,11 @@ def test_config_goes_to_keras_and_back(rng, layer_class):
         options["activity_regularizer"] = {"module": "keras.regularizers", "class_name": "L1", "config": {"l1": 0.25},
                                            "registered_name": None}
     ours, theirs = layer_class(H, **options), keras_class(layer_class)(H, **options)
-    assert ours.get_config().keys() == theirs.get_config().keys()
+    forgotten = {"seed"} if layer_class is SimpleRNN else set()         # by Keras, though its layer takes one
+    assert ours.get_config().keys() - forgotten == theirs.get_config().keys()
     assert layer_class.from_config(theirs.get_config()).get_config() == ours.get_config()
     assert keras_class(layer_class).from_config(ours.get_config()).get_config() == theirs.get_config()
-    assert layer_class(3).get_config().keys() == keras_class(layer_class)(3).get_config().keys()
+    assert layer_class(3).get_config().keys() - forgotten == keras_class(layer_class)(3).get_config().keys()
 
 
 @pytest.mark.parametrize("cell", [SimpleRNNCell, LSTMCell])
