@@ -21,6 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+from ._call import want_one_type
 from ._tile import VECTOR
 
 LANE_BYTES = 2 * VECTOR     # two registers for each: fewer turns of the loop around them
@@ -65,6 +66,8 @@ def load(typingctx, array, at, left, like):
 
 @intrinsic
 def store(typingctx, lanes, array, at, left):
+    want_one_type(lanes.dtype, array.dtype)
+
     def codegen(context, builder, sig, args):
         place, align = _place(context, builder, array, args[1], args[2], args[0].type)
         kind = ir.FunctionType(ir.VoidType(), [args[0].type, place.type, _I32, _mask_type(lanes)])
@@ -83,6 +86,8 @@ def splat(typingctx, number, like):
 
 @intrinsic
 def beats(typingctx, value, best):
+    want_one_type(value, best)
+
     def codegen(context, builder, sig, args):
         value, best = args
         larger_or_nan = builder.fcmp_unordered(">", value, best)
@@ -93,11 +98,13 @@ def beats(typingctx, value, best):
 
 @intrinsic
 def equal(typingctx, a, b):
+    want_one_type(a, b)
     return Lanes(types.boolean, a.count)(a, b), lambda context, builder, sig, args: builder.icmp_signed("==", *args)
 
 
 @intrinsic
 def select(typingctx, condition, a, b):
+    want_one_type(a, b)
     return a(condition, a, b), lambda context, builder, sig, args: builder.select(*args)
 
 
