@@ -536,3 +536,12 @@ def test_the_layers_of_document_002():
 def test_torch_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_kernel_writes_no_numbers_of_another_size():
+    """A vector of doubles stored in an array of floats went beyond its end."""
+    x, y, index = np.ones((1, 1, 4, 4, 3)), np.zeros((1, 1, 2, 2, 3), "f4"), np.zeros((1, 1, 2, 2, 3), np.int32)
+    with pytest.raises(TypeError, match="_max_rows: expected arrays in C order and of one dtype, got array\\(float64"):
+        kernels.get("cpu").pooling.max_pool(x, (1, 2, 2), (1, 2, 2), (0, 0, 0), y, index)
+    with pytest.raises(TypeError, match="_max_gradient_rows: expected arrays in C order and of one dtype, got array\\(float32"):
+        kernels.get("cpu").pooling.max_pool_gradient(y, index, (1, 2, 2), (1, 2, 2), (0, 0, 0), x)

@@ -63,6 +63,12 @@ def plain(kind: types.Type) -> types.Type:
     return types.intp if isinstance(kind, types.Integer) else types.unliteral(kind)
 
 
+def want_one_type(*kinds: types.Type) -> None:
+    """Stop compiling what would read or write memory as numbers of another type."""
+    if len(set(kinds)) > 1:
+        raise TypingError(f"expected numbers of one type, got {', '.join(map(str, kinds))}")
+
+
 def _is_tuple(kind: types.Type) -> bool:
     return isinstance(kind, types.BaseTuple) and not isinstance(kind, types.BaseNamedTuple)
 
@@ -75,9 +81,7 @@ def _call(function: Any, *arguments: Any) -> None:
 def call(typingctx, function, *arguments):
     taken = tuple(plain(kind) for kind in arguments)
     kinds = tuple(one for kind in taken for one in (kind.types if _is_tuple(kind) else [kind]))
-    real = {kind.dtype for kind in kinds if isinstance(kind, types.Array) and isinstance(kind.dtype, types.Float)}
-    if len(real) > 1:
-        raise TypingError(f"expected arrays of one dtype, got {', '.join(sorted(map(str, real)))}")
+    want_one_type(*(kind.dtype for kind in kinds if isinstance(kind, types.Array) and isinstance(kind.dtype, types.Float)))
 
     def codegen(context, builder, sig, args):
         values = []

@@ -23,6 +23,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
+from ._call import want_one_type
 from ._jit import intrinsic
 from ._tile import VECTOR
 
@@ -80,6 +81,8 @@ def _store(lanes, array, at, left):
 
 @intrinsic(_store)
 def store(typingctx, lanes, array, at, left):
+    want_one_type(lanes.dtype, array.dtype)
+
     def codegen(context, builder, sig, args):
         place, align = _place(context, builder, array, args[1], args[2], args[0].type)
         kind = ir.FunctionType(ir.VoidType(), [args[0].type, place.type, _I32, _mask_type(lanes)])
@@ -98,6 +101,8 @@ def splat(typingctx, number, like):
 
 @intrinsic(lambda value, best: ~(value <= best) & (best == best))
 def beats(typingctx, value, best):
+    want_one_type(value, best)
+
     def codegen(context, builder, sig, args):
         value, best = args
         larger_or_nan = builder.fcmp_unordered(">", value, best)
@@ -108,11 +113,13 @@ def beats(typingctx, value, best):
 
 @intrinsic(np.equal)
 def equal(typingctx, a, b):
+    want_one_type(a, b)
     return Lanes(types.boolean, a.count)(a, b), lambda context, builder, sig, args: builder.icmp_signed("==", *args)
 
 
 @intrinsic(np.where)
 def select(typingctx, condition, a, b):
+    want_one_type(a, b)
     return a(condition, a, b), lambda context, builder, sig, args: builder.select(*args)
 
 

@@ -59,7 +59,10 @@ def share(part: Any, threads: int, before: Any, after: Any) -> None:
 def sum_of_shares(part: Any, threads: int, before: Any, total: Any) -> None:
     """The same where part(*before, s, threads, total) adds to `total`: each thread to one of its own, their sum afterwards."""
     if threads == 1:
-        share(part, 1, before, (total,))
+        try:
+            part(*before, 0, 1, total)
+        except TypingError as error:
+            raise refusal(part, (*before, total), error) from error
     else:
         apart = address(part, *before, 0, threads, total)
         own = address(_own_total, apart, before, 0, threads, total.reshape(1, -1))

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.np.numpy_support import from_dtype
 
-from ._call import address
+from ._call import address, want_one_type
 from ._jit import intrinsic, kernel
 
 
@@ -210,6 +210,7 @@ def _make_tiles(heights, vectors, by_channel=False):
     @intrinsic(in_python)
     def tile(typingctx, height, a, a_at, a_row, a_k, a_run, b, b_at, b_k, b_run, runs, length,
              start, start_at, start_row, c, c_at, c_row, columns, add):
+        want_one_type(a.dtype, b.dtype, start.dtype, c.dtype)
         n = types.intp
         signature = types.void(n, a, n, n, n, n, b, n, n, n, n, n, start, n, n, c, n, n, n, types.boolean)
 
@@ -269,6 +270,7 @@ def _make_dot_tile(rows, columns):
 
     @intrinsic(in_python)
     def tile(typingctx, a, a_at, a_row, a_run, b, b_at, b_n, b_run, runs, length, start, start_at, c, c_at, c_row):
+        want_one_type(a.dtype, b.dtype, start.dtype, c.dtype)
         n = types.intp
         signature = types.void(a, n, n, n, b, n, n, n, n, n, start, n, c, n, n)
 
@@ -308,6 +310,7 @@ def _copy_columns(source, source_at, columns, target, target_at):
 @intrinsic(_copy_columns)
 def copy_columns(typingctx, source, source_at, columns, target, target_at):
     """target[target_at + n] = source[source_at + n] for n < columns <= width of a tile, in whole vectors."""
+    want_one_type(source.dtype, target.dtype)
     n = types.intp
 
     def codegen(context, builder, sig, args):
