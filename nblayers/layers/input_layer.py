@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 
 from nblayers import config
+from nblayers.arguments import integer, sizes
 from nblayers.layers.base import Layer
 from nblayers.layers.symbolic import Node, SymbolicTensor
-from nblayers.structures import Shape
 
 
 class InputLayer(Layer):
@@ -33,14 +33,18 @@ class InputLayer(Layer):
         if (shape is None) == (batch_shape is None):
             given = "neither" if shape is None else "both"
             raise ValueError(f"{self.described}: expected either shape or batch_shape, got {given}")
+        if batch_size is not None:
+            integer(self.described, "batch_size", batch_size, 1)
         if batch_size is not None and batch_shape is not None:
             raise ValueError(f"{self.described}: batch_shape already holds the batch size; leave batch_size out")
         if sparse or ragged:
             raise ValueError(f"{self.described}: sparse and ragged inputs are not supported")
         if batch_shape is None:
-            batch_shape = (batch_size, *((shape,) if isinstance(shape, int) else shape))
-        self.batch_shape = self._checked(batch_shape)
-        self.input_dtype = config.floatx() if dtype is None else "string" if dtype in ("string", str) else np.dtype(dtype).name
+            batch_shape = (batch_size, *sizes(self.described, "shape", shape))
+        if not isinstance(batch_shape, (list, tuple)):
+            raise ValueError(f"{self.described}: expected batch_shape as a tuple of sizes and None, got {batch_shape!r}")
+        self.batch_shape = sizes(self.described, "batch_shape", batch_shape)
+        self.input_dtype = self._named(dtype)
         self.optional = optional
         self.built = True
         Node(self, (), {}, self.batch_shape, self.input_dtype)
@@ -50,12 +54,14 @@ class InputLayer(Layer):
         """The symbolic tensor to call layers on."""
         return vars(self)["_inbound_nodes"][0].outputs[0]
 
-    def _checked(self, shape: Any) -> Shape:
-        sizes = tuple(shape)
-        for size in sizes:
-            if size is not None and (not isinstance(size, (int, np.integer)) or size < 0):
-                raise ValueError(f"{self.described}: expected a shape of sizes and None, got {shape}")
-        return tuple(None if size is None else int(size) for size in sizes)
+    def _named(self, dtype: Any) -> str:
+        """The dtype by its name."""
+        if dtype is None:
+            return config.floatx()
+        try:
+            return "string" if dtype is str or dtype == "string" else np.dtype(dtype).name
+        except TypeError:
+            raise ValueError(f"{self.described}: expected a dtype, or 'string', as dtype, got {dtype!r}") from None
 
     def forward(self, x: Any) -> Any:
         return x

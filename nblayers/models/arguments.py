@@ -33,9 +33,13 @@ def check_leaves(who: str, name: str, leaves: Iterable[Any], kind: type, what: s
             raise TypeError(f"{who}: compile expected {what} in {name} (a name, a function or an object), got {leaf!r}")
 
 
-def _shuffle(who: str, name: str, value: Any) -> None:
-    if value is not None and not (isinstance(value, str) and value == "batch"):
-        flag(who, f"{name}, unless 'batch',", value)
+def _one_of(*options: Any) -> Callable[[str, str, Any], None]:
+    """A check for one of these values, 1 and 0 as True and False."""
+    def check(who: str, name: str, value: Any) -> None:
+        if not isinstance(value, (str, int, np.integer, np.bool_, type(None))) or value not in options:
+            *first, last = map(repr, options)
+            raise ValueError(f"{who}: expected {name} to be {', '.join(first)} or {last}, got {value!r}")
+    return check
 
 
 def _frequency(who: str, name: str, value: Any) -> None:
@@ -52,28 +56,16 @@ def _validation(who: str, name: str, value: Any) -> None:
         raise ValueError(f"{who}: expected {name} to be (x, y), (x, y, sample_weight) or batches, got {value!r}")
 
 
-def _verbose(who: str, name: str, value: Any) -> None:
-    if not isinstance(value, (bool, str)):
-        integer(who, f"{name}, unless 'auto',", value, 0, 2)
-    elif isinstance(value, str) and value != "auto":
-        raise ValueError(f"{who}: expected {name} to be 'auto', 0, 1 or 2, got {value!r}")
-
-
 def _factors(who: str, name: str, value: Any) -> None:
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else [value]
     for factor in parts:
         optional(number, who, name, factor)
 
 
-def _jit(who: str, name: str, value: Any) -> None:
-    if not (isinstance(value, str) and value == "auto"):
-        flag(who, f"{name}, unless 'auto',", value)
-
-
 _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "batch_size": _count, "validation_batch_size": _count, "steps": _count, "steps_per_epoch": _count,
     "validation_steps": _count, "epochs": _epoch, "initial_epoch": _epoch,
     "validation_split": partial(number, low=0, high=1, open=")"), "validation_freq": _frequency,
-    "validation_data": _validation, "shuffle": _shuffle, "verbose": _verbose,
-    "loss_weights": _factors, "run_eagerly": flag, "jit_compile": _jit,
+    "validation_data": _validation, "shuffle": _one_of(True, False, None, "batch"), "verbose": _one_of("auto", 0, 1, 2),
+    "loss_weights": _factors, "run_eagerly": flag, "jit_compile": _one_of(True, False, "auto"),
     "auto_scale_loss": flag, "steps_per_execution": partial(integer, low=1), "return_dict": flag}

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import initializers, layers
+from nblayers.arguments import flag, integer
 from nblayers.layers.base import InputSpec, Layer, Parameter, Record, positive
 from nblayers.layers.core import _rows, _with_bias
 from nblayers.layers.fixed import fixed
@@ -46,7 +47,7 @@ class Linear(Layer):
         limit = 1 / math.sqrt(self.in_features)
         uniform = initializers.RandomUniform(-limit, limit)
         self.weight = self.add_weight((self.out_features, self.in_features), uniform, name="weight")
-        self.bias = self.add_weight((self.out_features,), uniform, name="bias") if bias else None
+        self.bias = self.add_weight((self.out_features,), uniform, name="bias") if flag(self.described, "bias", bias) else None
         self.input_spec = InputSpec(min_ndim=2, axes={-1: self.in_features})
         self.built = True
 
@@ -80,5 +81,11 @@ def Identity(*args: Any, **kwargs: Any) -> Layer:
 
 
 def Embedding(num_embeddings: int, embedding_dim: int) -> Layer:
-    """`layers.Embedding`, its table drawn from N(0, 1) as in PyTorch."""
+    """`layers.Embedding`, its table drawn from N(0, 1) as in PyTorch.
+
+    Raises:
+        ValueError: a size that is not a positive integer.
+    """
+    integer("Embedding", "num_embeddings", num_embeddings, 1)
+    integer("Embedding", "embedding_dim", embedding_dim, 1)
     return layers.Embedding(num_embeddings, embedding_dim, embeddings_initializer=initializers.RandomNormal(0.0, 1.0))

@@ -1,5 +1,6 @@
 """Dropout as PyTorch writes it."""
 from nblayers import layers
+from nblayers.arguments import flag, number
 
 
 def Dropout(p: float = 0.5, inplace: bool = False) -> layers.Layer:
@@ -8,6 +9,7 @@ def Dropout(p: float = 0.5, inplace: bool = False) -> layers.Layer:
     Raises:
         ValueError: p outside [0, 1], or `inplace`.
     """
-    if inplace:
+    number("Dropout", "p", p, 0, 1)
+    if flag("Dropout", "inplace", inplace):
         raise ValueError("Dropout: inplace is not supported: no layer here changes its input")
     return layers.Dropout(p)

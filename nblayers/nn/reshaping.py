@@ -1,4 +1,6 @@
 """Reshaping as PyTorch writes it."""
+import numpy as np
+
 from nblayers import layers
 
 
@@ -8,6 +10,7 @@ def Flatten(start_dim: int = 1, end_dim: int = -1) -> layers.Layer:
     Raises:
         ValueError: other axes than 1 to -1.
     """
-    if (start_dim, end_dim) != (1, -1):
+    axes = start_dim, end_dim
+    if not all(isinstance(axis, (int, np.integer)) for axis in axes) or axes != (1, -1):
         raise ValueError(f"Flatten: expected start_dim=1 and end_dim=-1, got {start_dim} and {end_dim}")
     return layers.Flatten()
