@@ -451,5 +451,5 @@ def test_bad_input_is_named(rng):
             call()
     with pytest.raises(ValueError, match="Dense 'd': expected size 4 on axis -1 of the input, got 5"):
         layer(rng.normal(size=(B, T, 5)))
-    with pytest.raises(ValueError, match=r"LSTM 'lstm': expected a mask of shape \(6, 4\), got \(6,\)"):
-        states(rng.normal(size=(B, T, 4, 1)), mask=np.ones((B, T), bool))
+    with pytest.raises(ValueError, match=r"LSTM 'lstm': expected a mask of shape \(6, 4\), got \(6, 2\)"):
+        states(rng.normal(size=(B, T, 4, 1)), mask=np.ones((B, T, 2), bool))
