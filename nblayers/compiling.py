@@ -4,7 +4,7 @@ import functools
 import inspect
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -57,16 +57,6 @@ def _terminal() -> Any:
     return None
 
 
-@contextlib.contextmanager
-def silently() -> Iterator[None]:
-    """Nothing is said inside."""
-    token = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(token)
-
-
 def silent_without_verbose(method: Method) -> Method:
     """Let a method with an argument `verbose` compile silently where that is 0."""
     place = list(inspect.signature(method).parameters).index("verbose")
@@ -76,8 +66,11 @@ def silent_without_verbose(method: Method) -> Method:
         verbose = args[place] if len(args) > place else kwargs.get("verbose")
         if verbose is None or verbose != 0:
             return method(*args, **kwargs)
-        with silently():
+        token = _silent.set(True)
+        try:
             return method(*args, **kwargs)
+        finally:
+            _silent.reset(token)
     return run          # type: ignore[return-value]
 
 

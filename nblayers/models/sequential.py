@@ -1,6 +1,7 @@
 """`Sequential`: layers one after another."""
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from nblayers.layers.base import Layer
@@ -112,22 +113,19 @@ class Sequential(Model):
 
     def _changed(self) -> None:
         """The layers are others now."""
-        self._parts = self._graph = None
-        self.built = len(self._chain) > 1
-        if self.built:
+        self._parts = None
+        vars(self).pop("_graph", None)
+        is_known = len(self._chain) > 1
+        if is_known:
             self._input_structure, self._output_structure = self._chain[0], self._chain[-1]
+        self.built = is_known           # last: another thread may wait for it
 
-    @property
+    @cached_property
     def _graph(self) -> Graph | None:
         """The graph of the layers, made when it is asked for: many layers can be added without going through them each time."""
-        graph = vars(self)["_graph"]
-        if graph is None and len(self._chain) > 1:
-            self._graph = graph = Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
-        return graph
-
-    @_graph.setter
-    def _graph(self, graph: Graph | None) -> None:
-        vars(self)["_graph"] = graph
+        if len(self._chain) < 2:
+            return None
+        return Graph(flatten(self._chain[0]), flatten(self._chain[-1]), self.described)
 
     @property
     def is_functional(self) -> bool:
