@@ -1,5 +1,6 @@
 """A weight of a layer, with the gradient that `backward` adds to."""
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -29,23 +30,17 @@ class Parameter:
         self._value: Any = value
         self._grad: Any = np.zeros_like(value)
 
-    @property
-    def value(self) -> Any:
-        return self._value
-
-    @value.setter
-    def value(self, new: Any) -> None:
+    def _set_value(self, new: Any) -> None:
         if new is not self._value:
             self.assign(new)
 
-    @property
-    def grad(self) -> Any:
-        return self._grad
-
-    @grad.setter
-    def grad(self, new: Any) -> None:
+    def _set_grad(self, new: Any) -> None:
         if new is not self._grad:
             self._grad[...] = new
+
+    # getters written in C, as these are read at each call
+    value: Any = property(attrgetter("_value"), _set_value)
+    grad: Any = property(attrgetter("_grad"), _set_grad)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, dataclass_transform
 
@@ -96,6 +97,7 @@ class _ThreadStates(threading.local):
         return _ThreadStates, ()
 
 
+_DTYPES = {"float32": np.dtype("float32"), "float64": np.dtype("float64")}
 _building = Lock()                      # of several threads that call a new layer, one builds it
 
 
@@ -425,19 +427,13 @@ class Layer(NamesItself):
     def cache(self, record: Any) -> None:
         self._threads.state.cache = record
 
-    @property
-    def input_gradient(self) -> bool:
-        """False: nobody needs dL/dx (as of a model's first layer in `fit`), so `backward` may return None."""
-        return self._threads.state.input_gradient
-
-    @input_gradient.setter
-    def input_gradient(self, needed: bool) -> None:
+    def _set_input_gradient(self, needed: bool) -> None:
         self._threads.state.input_gradient = needed
 
-    @property
-    def _thread(self) -> ThreadState:
-        """What belongs to the calling thread."""
-        return self._threads.state
+    # getters written in C, as these are read at each call
+    _thread = property(attrgetter("_threads.state"), doc="The calling thread's `ThreadState`.")
+    input_gradient = property(attrgetter("_threads.state.input_gradient"), _set_input_gradient, doc="""\
+        False: nobody needs dL/dx (as of a model's first layer in `fit`), so `backward` may return None.""")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the output for inputs of `input_shape`; found by a forward on zeros if a layer does not say."""
@@ -478,9 +474,14 @@ class Layer(NamesItself):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+    def _is_ready(self, value: Any) -> bool:
+        """Whether the kernels can take it as it is."""
+        return (type(value) is np.ndarray and value.dtype is _DTYPES[self.dtype] and value.flags.c_contiguous
+                and self.device != "cuda")
+
     def _to_array(self, value: Any) -> Any:
         """One input as a contiguous array of the layer's dtype on its device; lists of arrays element by element."""
-        if type(value) is np.ndarray and value.dtype == self.dtype and value.flags.c_contiguous and self.device != "cuda":
+        if self._is_ready(value):
             return value
         if value is None:
             return None
@@ -511,8 +512,8 @@ class Layer(NamesItself):
         if len(specs) != len(arrays):
             raise ValueError(f"{self.described}: expected {len(specs)} inputs, got {len(arrays)}")
         for spec, array in zip(specs, arrays, strict=True):
-            if array is not None:
-                spec.check(array.shape, array.dtype, self.described)
+            if array is not None and (problem := spec.mismatch(array.shape, array.dtype)):
+                raise ValueError(f"{self.described}: {problem}")
 
     def _to_gradient(self, dy: Any, shapes: Any) -> Any:
         """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
@@ -527,7 +528,7 @@ class Layer(NamesItself):
             return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
-        if not (type(dy) is np.ndarray and dy.dtype == self.dtype and dy.flags.c_contiguous and self.device != "cuda"):
+        if not self._is_ready(dy):
             dy = self.xp.asarray(dy, self.dtype)
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:

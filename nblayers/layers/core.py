@@ -91,7 +91,8 @@ class Dense(Layer):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        x, z, y = self.cache.x, self.cache.z, self.cache.y
+        cache = self.cache
+        x, z, y = cache.x, cache.z, cache.y
         dz = _rows(activations.differentiate(self.activation, z, y, dy, self.device))   # from (2)
         if self.bias is not None:
             self.kernels.core.bias_backward(dz, self.bias.grad)                         # from (1): b is in every row

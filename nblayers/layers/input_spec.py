@@ -43,12 +43,8 @@ class InputSpec:
         sizes = {**self.axes, **dict(enumerate(self.shape or ()))}
         self._sizes = [(axis, size) for axis, size in sizes.items() if size is not None]
 
-    def check(self, shape: tuple[int | None, ...], dtype: Any, who: str) -> None:
-        """Compare the shape (None: unknown) and dtype of one input with this specification.
-
-        Raises:
-            ValueError: they do not fit; the message opens with `who`.
-        """
+    def mismatch(self, shape: tuple[int | None, ...], dtype: Any) -> str:
+        """What is wrong with one input of this shape (None: unknown) and dtype; "" if it fits."""
         if self.allow_last_axis_squeeze and self.shape:
             if len(shape) == len(self.shape) - 1 and self.shape[-1] == 1:
                 shape = (*shape, 1)
@@ -56,18 +52,19 @@ class InputSpec:
                 shape = shape[:-1]
         ndim = len(shape)
         if self.ndim is not None and ndim != self.ndim:
-            raise ValueError(f"{who}: expected an input of {self.ndim} axes, got {ndim} (shape {shape})")
+            return f"expected an input of {self.ndim} axes, got {ndim} (shape {shape})"
         if self.max_ndim is not None and ndim > self.max_ndim:
-            raise ValueError(f"{who}: expected an input of at most {self.max_ndim} axes, got {ndim} (shape {shape})")
+            return f"expected an input of at most {self.max_ndim} axes, got {ndim} (shape {shape})"
         if self.min_ndim is not None and ndim < self.min_ndim:
-            raise ValueError(f"{who}: expected an input of at least {self.min_ndim} axes, got {ndim} (shape {shape})")
+            return f"expected an input of at least {self.min_ndim} axes, got {ndim} (shape {shape})"
         if self.dtype is not None and str(dtype) != self.dtype:
-            raise ValueError(f"{who}: expected an input of dtype {self.dtype}, got {dtype}")
+            return f"expected an input of dtype {self.dtype}, got {dtype}"
         for axis, size in self._sizes:
             if not -ndim <= axis < ndim:
-                raise ValueError(f"{who}: expected size {size} on axis {axis} of the input, got {ndim} axes (shape {shape})")
+                return f"expected size {size} on axis {axis} of the input, got {ndim} axes (shape {shape})"
             if shape[axis] not in (size, None):
-                raise ValueError(f"{who}: expected size {size} on axis {axis} of the input, got {shape[axis]} (shape {shape})")
+                return f"expected size {size} on axis {axis} of the input, got {shape[axis]} (shape {shape})"
+        return ""
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of this specification."""

@@ -133,7 +133,7 @@ class Model(Trainer):
 
     def _to_array(self, value: Any) -> Any:
         """Arrays go on as they are, integers and strings too: each layer converts what it is given."""
-        return as_arrays(value, self.described, "the input")
+        return value if type(value) is np.ndarray else as_arrays(value, self.described, "the input")
 
     def _check_inputs(self, inputs: Any) -> None:
         if self._graph is None:
