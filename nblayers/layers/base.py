@@ -474,14 +474,10 @@ class Layer(NamesItself):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
-    def _is_ready(self, value: Any) -> bool:
-        """Whether the kernels can take it as it is."""
-        return (type(value) is np.ndarray and value.dtype is _DTYPES[self.dtype] and value.flags.c_contiguous
-                and self.device != "cuda")
-
     def _to_array(self, value: Any) -> Any:
         """One input as a contiguous array of the layer's dtype on its device; lists of arrays element by element."""
-        if self._is_ready(value):
+        if (type(value) is np.ndarray and value.dtype is _DTYPES[self.dtype] and value.flags.c_contiguous
+                and self.device != "cuda"):
             return value
         if value is None:
             return None
@@ -528,7 +524,7 @@ class Layer(NamesItself):
             return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
-        if not self._is_ready(dy):
+        if not (type(dy) is np.ndarray and dy.dtype is _DTYPES[self.dtype] and dy.flags.c_contiguous and self.device != "cuda"):
             dy = self.xp.asarray(dy, self.dtype)
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
@@ -608,7 +604,7 @@ def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
         state = self._threads.state
         if state.running:
             return backward(self, dy)
-        record = self.cache
+        record = state.cache if state.cache is not None else self.cache         # which raises
         shapes = penalised = None
         if isinstance(record, Record):
             shapes, penalised = record._outputs, record._penalised
