@@ -261,3 +261,15 @@ def test_the_size_of_an_input_is_not_held_to():
             model(x[..., :2])
     with pytest.raises(ValueError, match=r"Dense '.*': expected size 16 on axis -1 of the input, got 20"):
         flat(np.ones((2, 5, 4)))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: layers.LSTM(4, dropout="a", name="mine"), lambda: layers.GRU(0, name="mine"),
+    lambda: layers.SimpleRNN(4, activation="nonsense", name="mine"), lambda: layers.ConvLSTM2D(2, "a", name="mine"),
+    lambda: layers.LSTM(2, name="mine")(np.ones((1, 3, 0), "f")), lambda: layers.GRU(2, bias_initializer=3, name="mine"),
+])
+def test_what_the_cell_refuses_names_the_layer_that_made_it(make):
+    with pytest.raises((ValueError, TypeError), match=r"^\w+ 'mine': "):
+        make()
+    with pytest.raises(ValueError, match=r"^LSTMCell 'own': expected dropout"):
+        layers.LSTMCell(3, dropout=2, name="own")

@@ -9,8 +9,8 @@ from nblayers.layers.recurrent.options import CellOptions
 class DenseCell(CellOptions, Layer):
     r"""A step made of dense products: z = x W + h_{t-1} U + b, with one block of `units` columns for each gate.
 
-    Arguments: those of `SimpleRNNCell`. A subclass sets `gates` and `states`, how many it has of each, and writes `forward` and
-    `backward`.
+    Arguments: those of `SimpleRNNCell`, and `owner`, what errors call the cell where a layer made it. A subclass sets `gates`
+    and `states`, how many it has of each, and writes `forward` and `backward`.
 
     Weights: kernel W (D, gates · units), recurrent_kernel U (units, gates · units), bias b (gates · units,).
 
@@ -28,7 +28,8 @@ class DenseCell(CellOptions, Layer):
     def __init__(self, units: int, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
                  bias_initializer: Any, kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any,
                  kernel_constraint: Any, recurrent_constraint: Any, bias_constraint: Any, dropout: float,
-                 recurrent_dropout: float, seed: int | None, **kwargs: Any) -> None:
+                 recurrent_dropout: float, seed: int | None, owner: str | None = None, **kwargs: Any) -> None:
+        self.owner = owner
         super().__init__(**kwargs)
         self.units = positive(self, "units", units)
         self._set_options(activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer, kernel_regularizer,

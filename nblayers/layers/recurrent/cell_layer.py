@@ -2,6 +2,7 @@
 from typing import Any
 
 from nblayers import regularizers
+from nblayers.layers.base import auto_name
 from nblayers.layers.recurrent.rnn import RNN
 
 
@@ -25,6 +26,13 @@ class CellLayer(RNN):
     kernel_constraint, recurrent_constraint, bias_constraint = map(of_the_cell, (
         "kernel_constraint", "recurrent_constraint", "bias_constraint"))
     dropout, recurrent_dropout, seed = map(of_the_cell, ("dropout", "recurrent_dropout", "seed"))
+
+    def _for_cell(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What the cell takes over of the layer's arguments; settles the layer's name, by which the cell's errors call it."""
+        if kwargs.get("name") is None:
+            kwargs["name"] = auto_name(type(self).__name__)
+        return {"owner": f"{type(self).__name__} {kwargs['name']!r}", "dtype": kwargs.get("dtype"),
+                "trainable": kwargs.get("trainable", True)}
 
     def get_config(self) -> dict[str, Any]:
         own = super().get_config()

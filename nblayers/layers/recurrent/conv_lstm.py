@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations, config
-from nblayers.layers.base import InputSpec, Record, auto_name
+from nblayers.layers.base import InputSpec, Record
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.conv_lstm_cell import ConvLSTMCell, dropped, dropped_backward
 from nblayers.layers.windows import three
@@ -51,16 +51,13 @@ class ConvLSTM(CellLayer):
                  bias_constraint: Any = None, dropout: float = 0.0, recurrent_dropout: float = 0.0,
                  seed: int | None = None, return_sequences: bool = False, return_state: bool = False,
                  go_backwards: bool = False, stateful: bool = False, **kwargs: Any) -> None:
-        name = kwargs.pop("name", None)
-        name = auto_name(type(self).__name__) if name is None else name
         cell = ConvLSTMCell(
-            self.rank, f"{type(self).__name__} {name!r}", filters, kernel_size, strides, padding, data_format, dilation_rate,
-            activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
-            unit_forget_bias, kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
-            recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True), name="conv_lstm_cell")
+            self.rank, filters, kernel_size, strides, padding, data_format, dilation_rate, activation, recurrent_activation,
+            use_bias, kernel_initializer, recurrent_initializer, bias_initializer, unit_forget_bias, kernel_regularizer,
+            recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint, bias_constraint, dropout,
+            recurrent_dropout, seed, name="conv_lstm_cell", **self._for_cell(kwargs))
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
-                         stateful=stateful, activity_regularizer=activity_regularizer, name=name, **kwargs)
+                         stateful=stateful, activity_regularizer=activity_regularizer, **kwargs)
         self.input_spec = InputSpec(ndim=self.rank + 3)
         self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
 

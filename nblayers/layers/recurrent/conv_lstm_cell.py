@@ -29,7 +29,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
 
     Arguments:
         rank: how many axes of places x_t has: 1, 2 or 3.
-        owner: what errors call the cell: the layer that it belongs to.
+        owner: what errors call the cell: the layer that made it.
         the others: those of `ConvLSTM2D`.
 
     Weights: kernel W (kernel size…, C, 4F), recurrent_kernel U (kernel size…, F, 4F), bias b (4F,), where F is `filters`.
@@ -69,12 +69,12 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
         g_c: np.ndarray             # g(c_t)
         masks: tuple                # dropout masks of x and of h_prev, None where there is no dropout
 
-    def __init__(self, rank: int, owner: str, filters: int, kernel_size: Any, strides: Any, padding: str,
+    def __init__(self, rank: int, filters: int, kernel_size: Any, strides: Any, padding: str,
                  data_format: str | None, dilation_rate: Any, activation: Any, recurrent_activation: Any, use_bias: bool,
                  kernel_initializer: Any, recurrent_initializer: Any, bias_initializer: Any, unit_forget_bias: bool,
                  kernel_regularizer: Any, recurrent_regularizer: Any, bias_regularizer: Any, kernel_constraint: Any,
                  recurrent_constraint: Any, bias_constraint: Any, dropout: float, recurrent_dropout: float,
-                 seed: int | None, **kwargs: Any) -> None:
+                 seed: int | None, owner: str | None = None, **kwargs: Any) -> None:
         self.owner = owner
         super().__init__(**kwargs)
         self.rank = rank
@@ -94,10 +94,6 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
         self.unit_forget_bias = flag(self.described, "unit_forget_bias", unit_forget_bias)
         self.input_spec = InputSpec(ndim=rank + 2)
         self._state_places: tuple[Any, ...] = (None,) * rank
-
-    @property
-    def described(self) -> str:
-        return self.owner
 
     @property
     def state_size(self) -> list[tuple[Any, ...]]:

@@ -221,8 +221,7 @@ class GRU(FusedRNN):
         cell = GRUCell(
             units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
             kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint, recurrent_constraint,
-            bias_constraint, dropout, recurrent_dropout, reset_after, seed, dtype=kwargs.get("dtype"),
-            trainable=kwargs.get("trainable", True), name="gru_cell")
+            bias_constraint, dropout, recurrent_dropout, reset_after, seed, name="gru_cell", **self._for_cell(kwargs))
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
         if not isinstance(use_cudnn, (str, bool)) or use_cudnn not in ("auto", True, False):

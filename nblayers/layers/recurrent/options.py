@@ -10,7 +10,12 @@ from nblayers.random import SeedGenerator
 class CellOptions:
     """Sets a cell's activation, bias, initializers, regularizers, constraints and dropout, and their configuration."""
 
-    described: Any
+    owner: str | None = None            # what errors call the cell: the layer that it was made for, if one was
+
+    @property
+    def described(self) -> str:
+        return self.owner or super().described          # type: ignore[misc]
+
     use_bias: bool = fixed()
 
     def _set_options(self, activation: Any, use_bias: bool, kernel_initializer: Any, recurrent_initializer: Any,
