@@ -165,7 +165,7 @@ class Embedding(Layer):
         if weights is not None:
             self.build(None)
             given = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
-            found(self.described, "weights", self.set_weights, given)
+            self.set_weights(given)
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight((self.input_dim, self.output_dim), self.embeddings_initializer,
