@@ -180,9 +180,11 @@ def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
         return _fail(str(error))
     place = warm_up.place()
     if place is None:
-        return _fail("no directory for compiled kernels can be written, or NUMBA_DISABLE_JIT is set; NUMBA_CACHE_DIR names one")
+        return _fail("NUMBA_DISABLE_JIT is set, so nothing is compiled" if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0" else
+                     "no directory for compiled kernels can be written; name one in NUMBA_CACHE_DIR")
     start, total = time.perf_counter(), 0
     cores = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    print(f"compiling for {', '.join(jobs)}: this may take minutes", flush=True)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _end_at_interrupt) as pool:
         running = {pool.submit(warm_up.run, job): job for job in jobs}
         for done in as_completed(running):

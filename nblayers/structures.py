@@ -27,6 +27,11 @@ def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
     return function(structure)
 
 
+def copied(structure: Any) -> Any:
+    """The same structure with copies of its arrays; what is none stays as it is."""
+    return map_structure(lambda leaf: leaf.copy() if hasattr(leaf, "shape") else leaf, structure)
+
+
 def pack(structure: Any, leaves: Iterable[Any]) -> Any:
     """The same structure with these leaves."""
     waiting: Iterator[Any] = iter(leaves)

@@ -36,7 +36,8 @@ def _kinds(name: str) -> list[str]:
     """The kind of a layer, of which there are examples: its class or the next that it is made from; none without kernels."""
     found = getattr(layers, name, None)
     if not isinstance(found, type) and name not in ("Input", "InputLayer", "InputSpec"):
-        near = difflib.get_close_matches(name, dir(layers), 1)
+        spelled = {known.lower(): known for known in dir(layers)}
+        near = [spelled[match] for match in difflib.get_close_matches(name.lower(), spelled, 1)]
         raise UnknownLayer(f"there is no layer {name!r}" + (f": did you mean {near[0]}?" if near else ""))
     return [kind.__name__ for kind in getattr(found, "__mro__", ()) if kind.__name__ in _EXAMPLES][:1]
 

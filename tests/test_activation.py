@@ -68,7 +68,7 @@ LAST_PLACES = {"exp": 1.5, "expm1": 2, "tanh": 3, "sigmoid": 3, "softplus": 4, "
 def compiled(name):
     function = getattr(_math, name)
 
-    @njit(**{**FLAGS, "cache": False})
+    @njit(**FLAGS)
     def loop(x, y):
         for n in range(x.size):
             y[n] = function(x[n])
@@ -141,7 +141,7 @@ def test_the_plain_python_versions_agree():
 
 
 def test_maximum_keeps_nan():
-    @njit(**{**FLAGS, "cache": False})
+    @njit(**FLAGS)
     def largest(x):
         m = x[0]
         for n in range(1, x.size):

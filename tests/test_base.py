@@ -7,13 +7,15 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas
 import pytest
+import torch
 from helpers import numeric_gradient
 
 import nblayers
 from nblayers import config, regularizers
 from nblayers.devices import to_numpy
-from nblayers.layers import Dense, InputSpec, Layer
+from nblayers.layers import LSTM, Conv2D, Dense, InputSpec, Layer
 from nblayers.layers.base import Record, auto_name
 from nblayers.parameter import Parameter
 
@@ -362,10 +364,48 @@ def test_none_in_dy_stands_for_zeros(rng):
     (np.float32(3), ValueError, r"expected at least one sample on axis 0, got an input of shape \(\)"),
     (np.array([["a", "b"]]), TypeError, "expected an array of numbers, got dtype <U1"),
     (np.ones((1, 2), complex), TypeError, "expected an array of numbers, got dtype complex128"),
+    ([[1, 2], [3]], ValueError, "expected an input as one array, got a list that makes none"),
+    (np.ma.masked_array([[1.0, 2.0]], [[True, False]]), ValueError, "expected an input without masked elements"),
+    (pandas.DataFrame({"a": [1.0], "b": ["x"]}), TypeError, "expected an input to hold numbers in all columns, got 'b'"),
 ])
 def test_bad_inputs(x, error, message):
     with pytest.raises(error, match=f"Scale 's': {message}"):
         Scale(name="s").forward(x)
+
+
+@pytest.mark.parametrize("given", [
+    torch.ones(2, 3, requires_grad=True), torch.ones(2, 3, dtype=torch.bfloat16), [[1, 1, 1], [1, 1, 1]],
+    pandas.DataFrame({"a": [1.0, 1.0], "b": [True, True], "c": [1, 1]})], ids=["graph", "bfloat16", "lists", "table"])
+def test_a_layer_reads_arrays_of_other_libraries(given):
+    layer = Scale()
+    np.testing.assert_array_equal(layer(given), np.ones((2, 3)))
+    np.testing.assert_array_equal(layer.backward(given), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("dy", ["a", np.ones((2, 2), complex), [[1.0], [1.0, 2.0]]], ids=["text", "complex", "ragged"])
+def test_bad_gradients(dy):
+    layer = Dense(2, name="d")
+    layer(np.ones((2, 3)))
+    with pytest.raises((TypeError, ValueError), match="Dense 'd': expected dy "):
+        layer.backward(dy)
+
+
+@pytest.mark.parametrize("layer", [Dense(2), LSTM(2), Conv2D(2, 2)], ids=lambda layer: layer.name)
+def test_no_input(layer):
+    with pytest.raises(ValueError, match=rf"{layer.name}': expected an array as (inputs|sequences), got None"):
+        layer(None)
+
+
+def test_a_layer_that_was_not_made():
+    class Forgetful(Layer):
+        def __init__(self):
+            self.units = 3
+
+        def forward(self, x):
+            return x
+
+    with pytest.raises(AttributeError, match=r"Forgetful: its __init__ must call super\(\).__init__\(\) first"):
+        Forgetful()(np.ones((2, 3)))
 
 
 def test_inputs_are_cast_and_never_changed(rng):
@@ -617,8 +657,8 @@ READ_ONLY.flags.writeable = False
     (matrices(b=np.ones((5, 2), "f4")), ValueError, r"got shapes \(3, 4\) and \(5, 2\) .*: K is 4 and 5"),
     (matrices(transpose_a=True), ValueError, "with transpose_a=True and transpose_b=False: K is 3 and 4"),
     (matrices(out=np.ones((1, 2), "f4")), ValueError, r"expected `out` of shape \(3, 2\), got \(1, 2\)"),
-    (matrices(out=np.ones((3, 4), "f4")[:, ::2]), ValueError, "expected an `out` that is C-contiguous and writable"),
-    (matrices(out=READ_ONLY), ValueError, "expected an `out` that is C-contiguous and writable"),
+    (matrices(out=np.ones((3, 4), "f4")[:, ::2]), ValueError, "expected an `out` that is C-contiguous and writable, got str"),
+    (matrices(out=READ_ONLY), ValueError, "expected an `out` that is C-contiguous and writable, got one that is read-only"),
     (matrices(out=None, add=True), ValueError, "expected an `out` to add to"),
 ])
 def test_matmul_checks_what_it_is_given(given, error, message):

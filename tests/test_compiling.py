@@ -413,7 +413,7 @@ def test_every_layer_is_warmed_up():
     assert set(warm_up.jobs()) == {job for name in layers.__all__ for job in warm_up.jobs([name])}
 
 
-@pytest.mark.parametrize("name, hint", [("LSTMM", ": did you mean LSTM?"), ("lstm", ""), ("base", "")])
+@pytest.mark.parametrize("name, hint", [("LSTMM", ": did you mean LSTM?"), ("lstm", ": did you mean LSTM?"), ("basis", "")])
 def test_an_unknown_layer(name, hint, capsys):
     from nblayers.cli import main
     assert main(["warm-up", "Dense", name]) == 2
@@ -425,6 +425,7 @@ def test_nothing_is_compiled_after_warming_up(tmp_path):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = "import sys; from nblayers.cli import main; sys.exit(main(['warm-up', 'Masking']))"
     first, again = (output(python(command, **environment)) for _ in range(2))
+    assert first.startswith("compiling for Masking, optimizers: this may take minutes\n")
     assert "Masking            2 kernels compiled" in first and f"they are kept in {tmp_path}" in first
     assert "Masking          all there" in again and "\n0 kernels compiled" in again
     code = ("import kernels, nblayers.compiling; from nblayers.warm_up import run\n"

@@ -203,6 +203,12 @@ def test_not_a_layer():
         gradcheck(lambda x: x, np.ones(3))
 
 
+@pytest.mark.parametrize("inputs", [(), ("text",), (None,)])
+def test_arrays_to_build_the_layer_for_are_wanted(inputs):
+    with pytest.raises(TypeError, match="gradcheck of Dense 'd': expected the arrays that its forward takes, got "):
+        gradcheck(layers.Dense(2, name="d"), *inputs)
+
+
 def relu(slope_at_zero=0.0, factor=1.0):
     return lambda x: np.maximum(x, 0), lambda x, dy: factor * dy * np.where(x == 0, slope_at_zero, x > 0)
 

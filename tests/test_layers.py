@@ -95,7 +95,7 @@ def test_sizes_may_change_before_a_layer_is_built():
 
 def test_new_numbers_for_a_weight():
     layer, x = built("Dense")
-    with pytest.raises(ValueError, match=r"Dense '.*': kernel is .*expected new values of shape \(5, 4\) in kernel.value"):
+    with pytest.raises(ValueError, match=r"Dense '.*': kernel is .*set kernel.value, of shape \(5, 4\); got an array of shape"):
         layer.kernel = np.ones((5, 4))
     with pytest.raises(ValueError, match=r"expected a value of shape \(5, 4\), got \(50, 40\)"):
         layer.kernel.value = np.ones((50, 40))

@@ -374,6 +374,9 @@ def test_gradients_that_are_not_finite(value, rng):
     ours = parameters(rng)
     ours[1].grad[2] = value
     theirs, before = torch_parameters(ours), [p.grad.copy() for p in ours]
+    for clip in (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_):
+        with pytest.raises(TypeError, match=f"{clip.__name__}: expected parameters to be weights of a layer, got 5"):
+            clip(5, 1.0)
     with pytest.raises(RuntimeError, match="clip_grad_norm_: expected gradients of a finite norm"):
         nn.utils.clip_grad_norm_(ours, 1.0, error_if_nonfinite=True)
     assert_same([p.grad for p in ours], before)

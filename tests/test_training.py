@@ -590,6 +590,16 @@ def test_every_signal_that_came_is_handled_once_with_its_frame():
         assert got == [(signal.SIGUSR1, name)] * 2
 
 
+def test_what_came_last_is_handled_though_the_first_handler_raises():
+    got = []
+    with handler(signal.SIGUSR1, raising), handler(signal.SIGUSR2, lambda number, frame: got.append(number)):
+        with pytest.raises(Alarm), Interrupts() as interrupts:
+            interrupts.hold()
+            signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR2)
+        assert got == [signal.SIGUSR2]
+
+
 def test_handlers_changed_meanwhile_stay_as_they_were_set():
     calls = []
     with handler(signal.SIGUSR1, lambda *_: calls.append("first")):

@@ -16,8 +16,7 @@ from ..interrupts import held_back
 from ._cache import KernelCache
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
-FLAGS: dict[str, Any] = dict(nopython=True, error_model="numpy", nogil=True,
-                             no_cfunc_wrapper=True,                             # nobody calls one from C
+FLAGS: dict[str, Any] = dict(error_model="numpy", nogil=True, no_cfunc_wrapper=True,         # nobody calls one from C
                              fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
 
 
@@ -34,7 +33,7 @@ def parallel_kernel(function: Callable[..., Any]) -> Any:
 def _compiled(function: Callable[..., Any], flags: dict[str, Any]) -> Any:
     if config.DISABLE_JIT:
         return np.errstate(all="ignore")(function)      # as compiled: 1 / 0 is inf, and nobody is warned
-    return Kernel(function, targetoptions=dict(flags))
+    return Kernel(function, targetoptions={"nopython": True, **flags})
 
 
 def intrinsic(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:

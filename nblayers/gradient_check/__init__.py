@@ -42,12 +42,14 @@ def gradcheck(layer: Layer, *inputs: Any, seed: int = 0, step: float = 1e-5, rto
 
     Raises:
         GradientCheckError: the check failed.
-        TypeError: `layer` is no Layer.
+        TypeError: `layer` is no Layer; no arrays to build it for.
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"gradcheck: expected a Layer, got {type(layer).__name__}; for a function and its gradient there is "
                         "nblayers.gradient_check.gradcheck_function(f, gradient, x)")
     subject = Subject(layer, inputs, forward_arguments)
+    if not (subject.leaves or layer.built):
+        raise TypeError(f"gradcheck of {layer.described}: expected the arrays that its forward takes, got {inputs or 'none'}")
     rng = np.random.default_rng(seed)
     with subject.in_float64(rng):
         report = Check(subject, rng, Settings(step, rtol, atol, max_coordinates)).run()

@@ -14,6 +14,7 @@ import numpy as np
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten, _shapes
 from nblayers.parameter import Parameter
+from nblayers.structures import copied
 
 Leaves = Sequence[np.ndarray]
 
@@ -26,11 +27,11 @@ class FunctionPair(Layer):
         self.f, self.gradient = f, gradient
 
     def forward(self, *inputs: Any) -> Any:
-        self.cache = _copied(inputs)                            # as they were, should f work in place
+        self.cache = copied(inputs)                            # as they were, should f work in place
         return self.f(*inputs)
 
     def backward(self, dy: Any) -> Any:
-        return self.gradient(*_copied(self.cache), dy)
+        return self.gradient(*copied(self.cache), dy)
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Subject:
 
     def forward(self, leaves: Leaves | None = None) -> list[np.ndarray]:
         """Copies of all outputs, then of the sum of the penalties that the layer adds to the loss, if it has any."""
-        self.handed: list[np.ndarray] = _copied(self.leaves if leaves is None else leaves)
+        self.handed: list[np.ndarray] = copied(self.leaves if leaves is None else leaves)
         self.outputs = self.layer.forward(*(_filled(value, self.handed) for value in self.args),
                                           **{name: _filled(value, self.handed) for name, value in self.kwargs.items()})
         penalties = [float(loss) for layer in self.layers for loss in layer._thread.losses]
@@ -165,14 +166,7 @@ def _is_sequence(leaf: np.ndarray) -> bool:
 def _filled(value: Any, leaves: Leaves) -> Any:
     if isinstance(value, _Slot):
         return leaves[value.position]
-    return [_filled(item, leaves) for item in value] if isinstance(value, list) else _copied(value)
-
-
-def _copied(value: Any) -> Any:
-    """Copies of the arrays in a structure of lists."""
-    if isinstance(value, (list, tuple)):
-        return [_copied(item) for item in value]
-    return value.copy() if hasattr(value, "shape") else value
+    return [_filled(item, leaves) for item in value] if isinstance(value, list) else copied(value)
 
 
 def _in_structure(outputs: Any, leaves: Iterator[Any]) -> Any:

@@ -32,6 +32,7 @@ import numpy as np
 import kernels
 from nblayers import config
 from nblayers.arguments import flag, found, integer, optional, sizes, text
+from nblayers.arrays import as_array, as_numbers
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
@@ -87,6 +88,13 @@ class ThreadState:
             self.cache, self.last_call, self.losses[:] = kept
 
 
+class _NotMade:
+    """Stands in the class `Layer` for what its `__init__` gives to each layer."""
+
+    def __get__(self, layer: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__}: its __init__ must call super().__init__() first")
+
+
 class _ThreadStates(threading.local):
     """A `ThreadState` for each thread that asks, as `state`; a copy of a layer begins afresh."""
 
@@ -125,6 +133,7 @@ class Layer(NamesItself):
     masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_spec: InputSpec | list[InputSpec] | None = None
+    _threads: Any = _NotMade()
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
                  autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
@@ -383,8 +392,8 @@ class Layer(NamesItself):
         if out.shape != shape:
             raise ValueError(f"{self.described}: matmul expected `out` of shape {shape}, got {out.shape}")
         if not out.flags.c_contiguous or not getattr(out.flags, "writeable", True):
-            raise ValueError(f"{self.described}: matmul expected an `out` that is C-contiguous and writable, got strides "
-                             f"{out.strides} and flags {out.flags}")
+            got = "one that is read-only" if out.flags.c_contiguous else f"strides {out.strides} for shape {out.shape}"
+            raise ValueError(f"{self.described}: matmul expected an `out` that is C-contiguous and writable, got {got}")
         if self.xp.may_share_memory(out, a) or self.xp.may_share_memory(out, b):
             raise ValueError(f"{self.described}: matmul expected an `out` with memory of its own, got one that overlaps a or b")
 
@@ -484,7 +493,7 @@ class Layer(NamesItself):
         if isinstance(value, (list, tuple)) and _holds_arrays(value):
             return [self._to_array(v) for v in value]
         xp = self.xp
-        array = xp.asarray(value)
+        array = xp.asarray(as_array(value, self.described, "an input"))
         if array.dtype.kind not in "fiub":
             raise TypeError(f"{self.described}: expected an array of numbers, got dtype {array.dtype}")
         if (array.dtype.kind == "f" and self.autocast) or (array.dtype.kind != "f" and not self.integer_inputs):
@@ -525,7 +534,7 @@ class Layer(NamesItself):
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
         if not (type(dy) is np.ndarray and dy.dtype is _DTYPES[self.dtype] and dy.flags.c_contiguous and self.device != "cuda"):
-            dy = self.xp.asarray(dy, self.dtype)
+            dy = self.xp.asarray(as_numbers(dy, self.described, "dy"), self.dtype)
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
             raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, "
@@ -577,6 +586,8 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             self._check_inputs(inputs)
             if not self.built:
                 self._ensure_built(_shapes(inputs))
+        elif self.input_spec is not None and (arrays or first in kwargs):
+            raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
         state.running = True
         try:

@@ -16,6 +16,7 @@ from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.serialization import deserialize_keras_object, serialize
+from nblayers.structures import copied
 
 
 class Dense(Layer):
@@ -164,7 +165,7 @@ class Embedding(Layer):
         if weights is not None:
             self.build(None)
             given = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
-            found(self.described, "weights", self.set_weights, given)
+            self.set_weights(given)
 
     def build(self, input_shape: Any) -> None:
         self.embeddings = self.add_weight((self.input_dim, self.output_dim), self.embeddings_initializer,
@@ -358,9 +359,9 @@ class Lambda(Layer):
 
     def forward(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         options = {**self.arguments, "mask": mask, "training": training}
-        given = {name: _copied(value) if name == "mask" else value for name, value in options.items()
+        given = {name: copied(value) if name == "mask" else value for name, value in options.items()
                  if name in self.arguments or name in self._passed}
-        outputs = self.function(_copied(inputs), **given)                           # (1)
+        outputs = self.function(copied(inputs), **given)                            # (1)
         self.cache = self.Cache(inputs, options)
         return self._to_array(outputs)
 
@@ -370,7 +371,7 @@ class Lambda(Layer):
             raise NotImplementedError(f"{self.described}: no gradient: pass the derivative of the function as "
                                       "Lambda(function, gradient=g), where g(x, dy) returns dL/dx")
         known = {name: value for name, value in options.items() if name in self._known}
-        dx = self.gradient(_copied(x), _copied(dy), **known)                        # (2)
+        dx = self.gradient(copied(x), copied(dy), **known)                          # (2)
         return self._checked(x, dx)
 
     def _checked(self, x: Any, dx: Any) -> Any:
@@ -464,13 +465,6 @@ def _parameters(function: Any) -> set[str]:
         return set(inspect.signature(function).parameters)
     except (TypeError, ValueError):                     # some functions written in C do not say
         return set()
-
-
-def _copied(x: Any) -> Any:
-    """Copies of an array or of the arrays in lists; what is none as it is."""
-    if isinstance(x, (list, tuple)):
-        return [_copied(a) for a in x]
-    return x.copy() if hasattr(x, "shape") else x
 
 
 def _gradient(x: Any, dx: Any) -> Any:

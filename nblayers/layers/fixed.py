@@ -11,7 +11,7 @@ class _Fixed(property):
 
         def fix(layer: Any, value: Any) -> None:
             if key in vars(layer) and layer.built:
-                raise ValueError(f"{layer.described}: {name} {_advice(name, vars(layer)[key])}, got {value!r}")
+                raise ValueError(f"{layer.described}: {_refusal(name, vars(layer)[key], value)}")
             vars(layer)[key] = value
         super().__init__(attrgetter(key), fix)          # a getter written in C: attributes are read at each call
         setattr(owner, key, _Unset(name))
@@ -36,7 +36,8 @@ def fixed() -> Any:
     return _Fixed()
 
 
-def _advice(name: str, present: Any) -> str:
+def _refusal(name: str, present: Any, value: Any) -> str:
+    came = f"an array of shape {value.shape}" if getattr(value, "shape", ()) else repr(value)
     if isinstance(present, Parameter):
-        return f"is the layer's for good: expected new values of shape {present.shape} in {name}.value"
-    return f"is {present!r} for good, as the layer is built: expected a new layer where it is to be another"
+        return f"{name} is a weight of the layer for good: set {name}.value, of shape {present.shape}; got {came}"
+    return f"{name} is {present!r} for good once the layer is built: make a new layer for another, got {came}"

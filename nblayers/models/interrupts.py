@@ -54,11 +54,14 @@ class Interrupts:
         self.holding = True
 
     def release(self) -> None:
-        """Handle what came meanwhile."""
+        """Handle what came meanwhile, all of it, also where the handler of the first raises."""
         self.holding = False
-        while self.waiting:
+        if self.waiting:
             handler, number, frame = self.waiting.pop(0)
-            handler(number, frame)
+            try:
+                handler(number, frame)
+            finally:
+                self.release()
 
     def _in_place_of(self, handler: Callable[..., Any]) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import losses as loss_module, metrics as metric_module
+from nblayers.arguments import found
 from nblayers.layers.base import Layer
 from nblayers.locks import Lock
 from nblayers.models.arguments import check_leaves
@@ -56,10 +57,11 @@ class Objective:
         check_leaves(who, "weighted_metrics", flatten(weighted_metrics or []), metric_module.Metric, "metrics")
         for name in flatten(loss):
             if isinstance(name, str) and name not in _LOSS_BY_SHAPE:
-                loss_module.get(name)                   # an unknown name is an error now, not in the first epoch
-        for name in flatten((metrics or [], weighted_metrics or [])):
-            if isinstance(name, str) and name not in _METRIC_BY_SHAPE:
-                metric_module.get(name)
+                found(who, "loss", loss_module.get, name)       # an unknown name is an error now, not in the first epoch
+        for argument, given in (("metrics", metrics), ("weighted_metrics", weighted_metrics)):
+            for name in flatten(given or []):
+                if isinstance(name, str) and name not in _METRIC_BY_SHAPE:
+                    found(who, argument, metric_module.get, name)
         self.outputs: list[_Output] = []
         self._named_metrics: list[tuple[str, Any]] = []
         self._filled = self._find_filled()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import optimizers
+from nblayers.arguments import found
 from nblayers.callbacks import CallbackList, History
 from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
@@ -70,7 +71,7 @@ class Trainer(Layer):
               jit_compile=jit_compile, auto_scale_loss=auto_scale_loss)
         if optimizer is None:
             raise ValueError(f"{self.described}: compile expected an optimizer (a name or an object), got None")
-        self.optimizer = optimizers.get(optimizer)
+        self.optimizer = found(self.described, "optimizer", optimizers.get, optimizer)
         self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
         self.loss = loss
         self.stop_training = False

@@ -120,7 +120,7 @@ class TorchAveragePooling(TorchPooling, Average):
         super().__init__(kernel_size, stride, padding, ceil_mode, **kwargs)
         self.divisor_override = optional(integer, self.described, "divisor_override", divisor_override)
         if divisor_override == 0:
-            raise ValueError(f"{self.described}: expected a divisor_override other than 0")
+            raise ValueError(f"{self.described}: expected a divisor_override other than 0, got 0")
         self.count_include_pad = flag(self.described, "count_include_pad", count_include_pad)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:

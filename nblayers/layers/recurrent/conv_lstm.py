@@ -36,7 +36,7 @@ class ConvLSTM(CellLayer):
         mask: np.ndarray            # (B, T), True at real steps
         dropout_mask: Any           # (B, D, H, W, 4, C), or None
         given = False               # whether backward returns dL/dh0 and dL/dc0
-        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
+        options: Any = None         # the layer's return_sequences, go_backwards …, as they were
 
     filters, kernel_size, strides, padding, data_format, dilation_rate = map(of_the_cell, (
         "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate"))

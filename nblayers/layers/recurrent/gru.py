@@ -205,7 +205,7 @@ class GRU(FusedRNN):
         steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
-        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
+        options: Any = None         # the layer's return_sequences, go_backwards …, as they were
 
     cell: GRUCell
     recurrent_activation, reset_after = map(of_the_cell, ("recurrent_activation", "reset_after"))

@@ -148,7 +148,7 @@ class LSTM(FusedRNN):
         steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0 and dL/dc0
-        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
+        options: Any = None         # the layer's return_sequences, go_backwards …, as they were
 
     recurrent_activation, unit_forget_bias = map(of_the_cell, ("recurrent_activation", "unit_forget_bias"))
 

@@ -36,7 +36,7 @@ class CellOptions:
         self.dropout = number(self.described, "dropout", dropout, 0, 1)
         self.recurrent_dropout = number(self.described, "recurrent_dropout", recurrent_dropout, 0, 1)
         self.seed = seed
-        self.seed_generator = SeedGenerator(seed)
+        self.seed_generator = found(self.described, "seed", SeedGenerator, seed)
 
     def _options_config(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"activation": activations.serialize(self.activation), "use_bias": self.use_bias}

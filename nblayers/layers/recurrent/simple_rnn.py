@@ -104,7 +104,7 @@ class SimpleRNN(FusedRNN):
         steps: Steps                # where they lie; of a packed batch (N, …) stands for (B, T, …) everywhere
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
-        options: Any = None         # the layer\'s return_sequences, go_backwards …, as they were
+        options: Any = None         # the layer's return_sequences, go_backwards …, as they were
 
     def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True,
                  kernel_initializer: Any = "glorot_uniform", recurrent_initializer: Any = "orthogonal",

@@ -30,7 +30,8 @@ def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float
         n, before clipping.
 
     Raises:
-        ValueError: a norm_type that is not positive.
+        TypeError: parameters that are no weights; so in the other.
+        ValueError: a norm_type that is not positive, a max_norm that is no number, or negative.
         RuntimeError: `error_if_nonfinite`, and n is not finite.
 
     Source: 004.Clipping; torch.nn.utils.clip_grad_norm_.
@@ -39,7 +40,7 @@ def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: expected a positive norm_type, got {norm_type}")
     max_norm = number("clip_grad_norm_", "max_norm", max_norm, 0, finite=False)
-    gradients = [parameter.grad for parameter in _floating(parameters)]
+    gradients = [parameter.grad for parameter in _floating("clip_grad_norm_", parameters)]
     norms = [float(array_module_of(grad).linalg.norm(grad.ravel(), norm_type)) for grad in gradients]
     total = float(np.linalg.norm(norms, norm_type)) if norms else 0.0           # (1)
     if error_if_nonfinite and not math.isfinite(total):
@@ -53,13 +54,17 @@ def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float
 def clip_grad_value_(parameters: Parameter | Iterable[Parameter], clip_value: float, foreach: bool | None = None) -> None:
     """Bring every element of the gradients into [-clip_value, clip_value], in place: `optimizers.clip_by_value`.
 
+    Raises:
+        ValueError: a clip_value that is no number, or negative.
+
     Source: 004.Clipping; torch.nn.utils.clip_grad_value_.
     """
-    clip_by_value(_floating(parameters), number("clip_grad_value_", "clip_value", clip_value, 0, finite=False))
+    clip_value = number("clip_grad_value_", "clip_value", clip_value, 0, finite=False)
+    clip_by_value(_floating("clip_grad_value_", parameters), clip_value)
 
 
-def _floating(parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
+def _floating(who: str, parameters: Parameter | Iterable[Parameter]) -> list[Parameter]:
     listed = list(parameters) if isinstance(parameters, Iterable) else [parameters]
     if not all(isinstance(parameter, Parameter) for parameter in listed):
-        raise TypeError(f"clip_grad: expected parameters to be weights of a layer, got {parameters!r}")
+        raise TypeError(f"{who}: expected parameters to be weights of a layer, got {parameters!r}")
     return [parameter for parameter in listed if parameter.grad.dtype.kind == "f"]
