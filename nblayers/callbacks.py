@@ -112,7 +112,7 @@ class CallbackList(Callback):
     def __init__(self, callbacks: Any = None, add_history: bool = False, add_progbar: bool = False, model: Any = None,
                  **params: Any) -> None:
         super().__init__()
-        self.callbacks = _flat(callbacks)
+        self.callbacks = _flat(callbacks, type(self).__name__ if model is None else model.described)
         if add_history and not any(isinstance(callback, History) for callback in self.callbacks):
             self.callbacks.append(History())
         if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
@@ -126,7 +126,7 @@ class CallbackList(Callback):
 
     def append(self, callback: Callback) -> None:
         """Add one more callback."""
-        self.callbacks.extend(_flat(callback))
+        self.callbacks.extend(_flat(callback, type(self).__name__))
         self._register(callback)
 
     def _register(self, callback: Any) -> None:
@@ -218,13 +218,13 @@ class CallbackList(Callback):
                 hook(batch, logs=made)
 
 
-def _flat(callbacks: Any) -> list[Any]:
+def _flat(callbacks: Any, who: str) -> list[Any]:
     if callbacks is None:
         return []
     if isinstance(callbacks, (list, tuple)):
-        return [callback for item in callbacks for callback in _flat(item)]
+        return [callback for item in callbacks for callback in _flat(item, who)]
     if isinstance(callbacks, type) or not (hasattr(callbacks, "set_model") and hasattr(callbacks, "set_params")):
-        raise TypeError(f"expected callbacks to be a callback or a list of them, got {callbacks!r}")
+        raise TypeError(f"{who}: expected callbacks to be a callback or a list of them, got {callbacks!r}")
     return [callbacks]
 
 

@@ -184,14 +184,14 @@ def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
                      "no directory for compiled kernels can be written; name one in NUMBA_CACHE_DIR")
     start, total = time.perf_counter(), 0
     cores = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    print(f"compiling for {', '.join(jobs)}: this may take minutes", flush=True)
+    print(f"compiling for {', '.join(jobs.values())}: this may take minutes", flush=True)
     with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _end_at_interrupt) as pool:
         running = {pool.submit(warm_up.run, job): job for job in jobs}
         for done in as_completed(running):
             count, seconds = done.result()
             total += count
             what = f"{count:3d} kernels compiled in {seconds:.0f} s" if count else "all there"
-            print(f"{running[done]:16} {what}", flush=True)
+            print(f"{jobs[running[done]]:16} {what}", flush=True)
     print(f"{total} kernels compiled in {time.perf_counter() - start:.0f} s; they are kept in {place}")
     return 0
 

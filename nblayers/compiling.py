@@ -35,7 +35,9 @@ class CompilingLine:
         if self._stream is None and not _silent.get():
             self._stream = _terminal()
         if self._names:
-            self._write(f"Compiling kernels, once on this machine: {self._names[-1].strip('_')} ({self._count})")
+            from kernels.cpu._cache import is_kept
+            once = ", once on this machine" if is_kept() else ""
+            self._write(f"Compiling kernels{once}: {self._names[-1].strip('_')} ({self._count})")
         else:
             self._write("")
             self._stream = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arguments import number
+from nblayers.arguments import flag, number
 
 _FLOATS = ("float32", "float64")
 _UNSET: Any = object()
@@ -126,11 +126,9 @@ def set_winograd(value: bool) -> None:
     where pixels differ by orders of magnitude, False keeps the small outputs' digits.
 
     Raises:
-        TypeError: neither True nor False.
+        ValueError: neither True nor False.
     """
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"set_winograd: expected True or False, got {value!r}")
-    _winograd.set(bool(value))
+    _winograd.set(flag("set_winograd", "value", value))
 
 
 def float_dtype(value: object, who: str) -> str:

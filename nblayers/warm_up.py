@@ -6,6 +6,7 @@ have kernels of their own. So each kind of layer has examples that reach all of 
 import difflib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,17 @@ class UnknownLayer(ValueError):
     """A name that is no layer's."""
 
 
-def jobs(names: Sequence[str] = ()) -> list[str]:
-    """The kinds of layers to run for these names, by default all, and the optimizers.
+def jobs(names: Sequence[str] = ()) -> dict[str, str]:
+    """The kinds of layers to run for these names, by default all, and the optimizers; each with the names that ask for it.
 
     Raises:
         UnknownLayer: nblayers.layers has no layer of that name.
     """
-    kinds = dict.fromkeys(kind for name in names for kind in _kinds(name)) if names else _EXAMPLES
-    return [*kinds, "optimizers"]
+    asked: dict[str, list[str]] = {} if names else {kind: [kind] for kind in _EXAMPLES}
+    for name in dict.fromkeys(names):
+        for kind in _kinds(name):
+            asked.setdefault(kind, []).append(name)
+    return {**{kind: ", ".join(by) for kind, by in asked.items()}, "optimizers": "optimizers"}
 
 
 def _kinds(name: str) -> list[str]:
@@ -108,11 +112,16 @@ def _conv_lstms() -> Examples:
         yield layers.ConvLSTM2D(filters, 3, padding="same"), _zeros(*shape)
 
 
-def _activations() -> Examples:
-    for name in dir(activations):
+def _activations(names: Sequence[str] = tuple(dir(activations))) -> Examples:
+    for name in names:
         if hasattr(getattr(activations, name), "kernel_name"):
             yield layers.Activation(name), _zeros(4, 6)
             yield layers.Activation(name), _zeros(256, 512)
+
+
+def _with_usual_activations(examples: Callable[[], Examples]) -> Callable[[], Examples]:
+    """The examples of a layer with an argument `activation`, and those of the functions that are mostly given to it."""
+    return lambda: chain(examples(), _activations(("relu", "sigmoid", "softmax", "tanh")))
 
 
 def _embeddings() -> Examples:
@@ -128,13 +137,13 @@ _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRU
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
-    "Convolution": _convolutions,
+    "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
     "LSTM": _sequences(layers.LSTM),
     "GRU": _sequences(layers.GRU),
     "SimpleRNN": _sequences(layers.SimpleRNN),
     "Activation": _activations,
-    "Dense": _each(layers.Dense, *_DENSE),
+    "Dense": _with_usual_activations(_each(layers.Dense, *_DENSE)),
     "Linear": _each(lambda units: layers.Linear(6 if units == 3 else 512, units), *_DENSE),
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,

@@ -893,7 +893,7 @@ def test_no_layer_takes_winograd_s_way_where_it_may_not(name, monkeypatch, winog
 
 @pytest.mark.parametrize("value", ["yes", 0, None])
 def test_set_winograd_wants_a_truth_value(value):
-    with pytest.raises(TypeError, match=f"set_winograd: expected True or False, got {value!r}"):
+    with pytest.raises(TypeError, match=f"set_winograd: expected value to be True or False, got {value!r}"):
         config.set_winograd(value)
 
 

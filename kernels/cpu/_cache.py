@@ -168,6 +168,11 @@ def _source_digest(source: Path) -> str:
     return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
+def is_kept() -> bool:
+    """Whether what is compiled now is there in the next process."""
+    return any(map(_can_be_written, directories(Path(__file__), config.CACHE_DIR)))
+
+
 _said: list[str] = []
 
 
