@@ -586,8 +586,8 @@ def test_bad_arguments_are_named(layer_class):
         (dict(strides=2, dilation_rate=2), "expected strides or dilation_rate of one"),
         (dict(padding="causal"), "expected padding 'valid' or 'same', got 'causal'"),
         (dict(data_format="last"), "expected data_format 'channels_last' or 'channels_first', got 'last'"),
-        (dict(dropout=1.5), "expected dropout between 0 and 1, got 1.5"),
-        (dict(recurrent_dropout=-1), "expected recurrent_dropout between 0 and 1, got -1"),
+        (dict(dropout=1.5), "expected dropout in .0, 1., got 1.5"),
+        (dict(recurrent_dropout=-1), "expected recurrent_dropout in .0, 1., got -1"),
         (dict(dtype="int32"), "expected dtype 'float32' or 'float64'"),
     ]:
         with pytest.raises(ValueError, match=f"{who}: {message}"):

@@ -206,7 +206,7 @@ def test_saved_and_made_again(name, rng):
     (lambda: nn.LSTM(0, 2), "expected a positive integer as input_size, got 0"),
     (lambda: nn.LSTM(2, 2.5), "expected a positive integer as hidden_size, got 2.5"),
     (lambda: nn.GRU(2, 2, 0), "expected a positive integer as num_layers, got 0"),
-    (lambda: nn.GRU(2, 2, 2, dropout=1.5), "expected dropout between 0 and 1, got 1.5"),
+    (lambda: nn.GRU(2, 2, 2, dropout=1.5), "expected dropout in .0, 1., got 1.5"),
     (lambda: nn.RNN(2, 2, nonlinearity="elu"), "RNN: expected nonlinearity 'tanh' or 'relu', got 'elu'"),
     (lambda: nn.LSTM(2, 4, proj_size=2), "LSTM: expected proj_size 0, got 2"),
     (lambda: nn.GRU(D, H)(np.ones((T, B, 3))), r"expected an input \(time, batch, 4\), .* got \(5, 3, 3\)"),

@@ -670,8 +670,8 @@ def test_bad_arguments_are_named(layer_class):
     for arguments, message in [
         (dict(units=0), rf"{who}.*: expected a positive integer as units, got 0"),
         (dict(units=2.5), rf"{who}.*: expected a positive integer as units, got 2.5"),
-        (dict(units=2, dropout=1.5), r"expected dropout between 0 and 1, got 1.5"),
-        (dict(units=2, recurrent_dropout=-1), r"expected recurrent_dropout between 0 and 1, got -1"),
+        (dict(units=2, dropout=1.5), r"expected dropout in .0, 1., got 1.5"),
+        (dict(units=2, recurrent_dropout=-1), r"expected recurrent_dropout in .0, 1., got -1"),
     ]:
         with pytest.raises(ValueError, match=message):
             layer_class(**arguments)
