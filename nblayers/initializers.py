@@ -8,6 +8,7 @@ import numpy as np
 from nblayers import config
 from nblayers.arguments import axes, choice, integer, number, optional
 from nblayers.arrays import as_numbers
+from nblayers.locks import FACTORISING
 from nblayers.naming import NamesItself
 from nblayers.random import SeedGenerator, generator_of
 from nblayers.serialization import deserialize_keras_object, lookup, names, serialize
@@ -292,7 +293,9 @@ class Orthogonal(RandomInitializer):
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: expected a shape of at least two axes, got {shape}")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        q, r = np.linalg.qr(generator.normal(size=(max(rows, columns), min(rows, columns))))    # (1)
+        normal = generator.normal(size=(max(rows, columns), min(rows, columns)))
+        with FACTORISING:
+            q, r = np.linalg.qr(normal)                                                         # (1)
         q *= np.sign(np.diag(r))                                                                # (2)
         return self.gain * (q if rows >= columns else q.T).reshape(shape)
 

@@ -28,7 +28,11 @@ class Lock:
         return Lock, ()
 
 
+FACTORISING = Lock()                    # a fork waits for it: OpenBLAS hangs where one comes in the midst of a factorisation
+
+
 def _after_fork_in_child() -> None:
+    FACTORISING.__exit__(None, None, None)
     for lock in list(_all):
         if lock._lock.acquire(blocking=False):          # free, or this thread's
             lock._lock.release()
@@ -37,4 +41,5 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):     # not on Windows
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=FACTORISING.__enter__, after_in_parent=lambda: FACTORISING.__exit__(None, None, None),
+                        after_in_child=_after_fork_in_child)

@@ -544,7 +544,7 @@ def test_bad_input_is_named(rng):
 @pytest.mark.parametrize("layer_class", [GRU, GRUCell])
 def test_bad_arguments_are_named(layer_class):
     for arguments, message in [
-        (dict(units=0), "GRUCell.*: expected a positive integer as units, got 0"),
+        (dict(units=0), f"^{layer_class.__name__} .*: expected a positive integer as units, got 0"),
         (dict(units=2, dropout=1.5), "expected dropout in .0, 1., got 1.5"),
         (dict(units=2, recurrent_dropout=-1), "expected recurrent_dropout in .0, 1., got -1"),
     ]:

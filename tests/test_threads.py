@@ -313,3 +313,28 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_has_not(rng):
         return os.waitstatus_to_exitcode(status)
 
     assert in_threads(hold, fork) == [None, 7]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_does_not_stop_a_thread_that_builds_layers():
+    done = threading.Event()
+
+    def build():
+        count = 0
+        while not done.is_set():
+            LSTM(64).build((None, 5, 16))
+            count += 1
+        return count
+
+    def fork():
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        LSTM(4).build((None, 5, 3))
+        done.set()
+
+    count, _ = in_threads(build, fork)
+    assert count

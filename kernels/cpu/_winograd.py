@@ -349,10 +349,6 @@ def _turn_gradient_back(turned, s, threads, spoilt, dw):
                     part = part + load(turned[thread], (p * planes + k) * size + n, left, dw)
                 trace = trace + zero * part
                 store(part, total, p * lanes, lanes)
-            if _is_not_zero(trace, t):
-                for i in range(n, min(n + lanes, last)):
-                    spoilt[k, i] = True
-                continue
             for j in range(6):
                 g0, g1, g2 = times_G_transposed(total, j * lanes, 6 * lanes)
                 store(g0, t, j * lanes, lanes)
@@ -360,7 +356,14 @@ def _turn_gradient_back(turned, s, threads, spoilt, dw):
                 store(g2, t, (12 + j) * lanes, lanes)
             for i in range(3):
                 g0, g1, g2 = times_G_transposed(t, i * 6 * lanes, lanes)
-                at = (k * 9 + i * 3) * size + n
-                store(load(dw, at, left, dw) + g0, dw, at, left)
-                store(load(dw, at + size, left, dw) + g1, dw, at + size, left)
-                store(load(dw, at + 2 * size, left, dw) + g2, dw, at + 2 * size, left)
+                trace = trace + zero * g0 + zero * g1 + zero * g2       # finite numbers may overflow as late as here
+                store(g0, total, i * 3 * lanes, lanes)
+                store(g1, total, (i * 3 + 1) * lanes, lanes)
+                store(g2, total, (i * 3 + 2) * lanes, lanes)
+            if _is_not_zero(trace, t):
+                for i in range(n, min(n + lanes, last)):
+                    spoilt[k, i] = True
+                continue
+            for p in range(9):
+                at = (k * 9 + p) * size + n
+                store(load(dw, at, left, dw) + load(total, p * lanes, lanes, dw), dw, at, left)

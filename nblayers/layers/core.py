@@ -165,6 +165,9 @@ class Embedding(Layer):
         if weights is not None:
             self.build(None)
             given = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
+            if len(given) != 1 or np.shape(given[0]) != self.embeddings.shape:
+                raise ValueError(f"{self.described}: expected weights of shape {self.embeddings.shape}, "
+                                 f"got {[np.shape(one) for one in given]}")
             self.set_weights(given)
 
     def build(self, input_shape: Any) -> None:
