@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Any, TypeVar
 
 import kernels
@@ -35,8 +36,7 @@ class CompilingLine:
         if self._stream is None and not _silent.get():
             self._stream = _terminal()
         if self._names:
-            from kernels.cpu._cache import is_kept
-            once = ", once on this machine" if is_kept() else ""
+            once = ", once on this machine" if import_module("kernels.cpu._cache").is_kept() else ""
             self._write(f"Compiling kernels{once}: {self._names[-1].strip('_')} ({self._count})")
         else:
             self._write("")
