@@ -166,8 +166,8 @@ class Embedding(Layer):
             self.build(None)
             given = weights if isinstance(weights, list) and len(weights) == 1 else [weights]
             if len(given) != 1 or np.shape(given[0]) != self.embeddings.shape:
-                raise ValueError(f"{self.described}: expected weights of shape {self.embeddings.shape}, "
-                                 f"got {[np.shape(one) for one in given]}")
+                raise ValueError(f"{self.described}: expected weight {self.embeddings.path!r} of shape "
+                                 f"{self.embeddings.shape}, got {np.shape(given[0])} in weights")
             self.set_weights(given)
 
     def build(self, input_shape: Any) -> None:
