@@ -35,21 +35,19 @@ def as_array(value: Any, who: str = "array", what: str = "data") -> Any:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def as_numbers(value: Any, who: str, what: str) -> Any:
-    """The same, for arrays of numbers (or truth values) alone.
+def as_numbers(value: Any, who: Any, what: str) -> Any:
+    """The same, for arrays of numbers (or truth values) alone; `who` may be what has a `described`, which only errors ask for.
 
     Raises:
         TypeError: it holds something else.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
+    who = getattr(who, "described", who)
     array = as_array(value, who, what)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{who}: expected {what} to hold numbers, got dtype {array.dtype}")
     return array
-
-
-def is_numbers(value: Any) -> bool:
-    """Whether this is an array of NumPy of numbers or truth values: then `as_numbers` has nothing to do."""
-    return type(value) is np.ndarray and value.dtype.kind in "fiub"
 
 
 def is_array(value: Any) -> bool:

@@ -30,7 +30,7 @@ import numpy as np
 
 from nblayers import config, serialization
 from nblayers.arguments import choice, flag, function, integer, number, optional, text
-from nblayers.arrays import as_numbers, is_numbers
+from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
@@ -128,7 +128,7 @@ class Loss(NamesItself):
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """Targets and predictions as arrays of one dtype and rank."""
         p = _predictions(y_pred, self)
-        t = y_true if is_numbers(y_true) else as_numbers(y_true, self.described, "y_true")
+        t = as_numbers(y_true, self, "y_true")
         return same_rank(array_module_of(p).asarray(t, p.dtype), p)
 
     def forward(self, t: Any, p: Any) -> tuple[Any, Any]:
@@ -193,7 +193,7 @@ class Loss(NamesItself):
 
     def _fitted(self, weights: Any, values: Any, what: str) -> Any:
         """One weight for each sample, or for each value."""
-        weights = weights if is_numbers(weights) else as_numbers(weights, self.described, what)
+        weights = as_numbers(weights, self, what)
         w = array_module_of(values).asarray(weights, values.dtype)
         given = w.shape
         if w.ndim == values.ndim + 1 and given[-1] == 1:
@@ -276,7 +276,7 @@ def array_module_of(array: Any) -> ModuleType:
 
 def _predictions(y_pred: Any, loss: Loss) -> Any:
     """y_pred as an array of the dtype to compute in."""
-    p = y_pred if is_numbers(y_pred) else as_numbers(y_pred, loss.described, "y_pred")
+    p = as_numbers(y_pred, loss, "y_pred")
     return at_least_floatx(p) if loss.dtype is None else p.astype(loss.dtype, copy=False)
 
 
@@ -641,7 +641,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
         self.check_axis(p)
         if self.axis not in (-1, p.ndim - 1):
             p = array_module_of(p).moveaxis(p, self.axis, -1)
-        t = array_module_of(p).asarray(y_true if is_numbers(y_true) else as_numbers(y_true, self.described, "y_true"))
+        t = array_module_of(p).asarray(as_numbers(y_true, self, "y_true"))
         given = t.shape
         if t.ndim == p.ndim and given[self.axis] == 1:
             t = t.squeeze(self.axis)

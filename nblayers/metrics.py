@@ -15,7 +15,7 @@ import numpy as np
 
 from nblayers import config, losses, serialization
 from nblayers.arguments import function, number, text
-from nblayers.arrays import as_numbers, is_numbers
+from nblayers.arrays import as_numbers
 from nblayers.losses import array_module_of, at_least_floatx, same_rank
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
@@ -94,7 +94,7 @@ class Mean(Metric):
         Raises:
             ValueError: weights that do not fit the values.
         """
-        values = values if is_numbers(values) else as_numbers(values, self.described, "values")
+        values = as_numbers(values, self, "values")
         if values.dtype != bool:
             values = at_least_floatx(values)
         if sample_weight is not None:
@@ -108,7 +108,7 @@ class Mean(Metric):
 
     def _update_weighted(self, values: Any, sample_weight: Any) -> None:
         xp, values = array_module_of(values), at_least_floatx(values)
-        weights = sample_weight if is_numbers(sample_weight) else as_numbers(sample_weight, self.described, "sample_weight")
+        weights = as_numbers(sample_weight, self, "sample_weight")
         w = xp.asarray(weights, values.dtype)
         values, w = same_rank(values, w)
         if values.ndim > w.ndim:
@@ -186,8 +186,8 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """Where the largest prediction is that of the target, a class; along the last axis."""
-    p = y_pred if is_numbers(y_pred) else as_numbers(y_pred, "sparse_categorical_accuracy", "y_pred")
-    t = y_true if is_numbers(y_true) else as_numbers(y_true, "sparse_categorical_accuracy", "y_true")
+    p = as_numbers(y_pred, "sparse_categorical_accuracy", "y_pred")
+    t = as_numbers(y_true, "sparse_categorical_accuracy", "y_true")
     t = array_module_of(p).asarray(t)
     if t.ndim == p.ndim and t.shape[-1] == 1:
         t = t[..., 0]
@@ -199,8 +199,8 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def _pair(y_true: Any, y_pred: Any, who: str) -> tuple[Any, Any]:
     """Both as arrays of one shape; as in Keras a last axis of length 1 that only one of them has counts for nothing."""
-    p = y_pred if is_numbers(y_pred) else as_numbers(y_pred, who, "y_pred")
-    t, p = same_rank(array_module_of(p).asarray(y_true if is_numbers(y_true) else as_numbers(y_true, who, "y_true")), p)
+    p = as_numbers(y_pred, who, "y_pred")
+    t, p = same_rank(array_module_of(p).asarray(as_numbers(y_true, who, "y_true")), p)
     if t.shape != p.shape:
         raise ValueError(f"{who}: expected y_true in the shape of y_pred {np.shape(y_pred)}, got {np.shape(y_true)}")
     return t, p

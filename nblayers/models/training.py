@@ -211,8 +211,8 @@ class Trainer(Layer):
                 break
             logs = objective.results()
             if validation is not None and _is_due(epoch + 1, validation_freq):
-                found = self._test_epoch(validation, callbacks, objective)
-                logs.update({f"val_{name}": value for name, value in found.items()})
+                tested = self._test_epoch(validation, callbacks, objective)
+                logs.update({f"val_{name}": value for name, value in tested.items()})
             logs = dict(sorted(logs.items()))
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
