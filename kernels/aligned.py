@@ -1,5 +1,4 @@
 """NumPy, but large new arrays begin where a line of the cache does: a vector that lies across two takes twice as long."""
-import math
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ def __getattr__(name: str) -> Any:
 
 def empty(shape: Any, dtype: Any = float, large: int = LARGE) -> np.ndarray:
     """An array that is not filled, as `numpy.empty`; it begins at a line if it has `large` bytes or more."""
-    dtype = np.dtype(dtype)
-    size = dtype.itemsize * (shape if isinstance(shape, int) else math.prod(shape))
+    array = np.empty(shape, dtype)
+    size = array.nbytes
     if size < large:
-        return np.empty(shape, dtype)
+        return array
     room = np.empty(size + LINE, np.uint8)
     start = -room.__array_interface__["data"][0] % LINE
     return room[start:start + size].view(dtype).reshape(shape)

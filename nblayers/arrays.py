@@ -52,7 +52,7 @@ def as_numbers(value: Any, who: Any, what: str) -> Any:
 
 def is_array(value: Any) -> bool:
     """Whether this is one array, and not a container of arrays."""
-    return hasattr(value, "__array__") or hasattr(value, "shape") or hasattr(value, "__dlpack__")
+    return isinstance(value, np.ndarray) or any(hasattr(value, name) for name in ("__array__", "shape", "__dlpack__"))
 
 
 def _asarray(value: Any, who: str, what: str) -> np.ndarray:

@@ -9,6 +9,7 @@ A callback of your own overrides the hooks that it needs:
 import math
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +118,7 @@ class CallbackList(Callback):
             self.callbacks.append(History())
         if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
             self.callbacks.append(ProgbarLogger())
-        self._hooks: dict[str, list[tuple[Any, Any]]] = {name: [] for name in _HOOKS}
+        self._hooks: defaultdict[str, list[tuple[Any, Any]]] = defaultdict(list)
         for callback in self.callbacks:
             self._register(callback)
         if model is not None:
@@ -132,9 +133,9 @@ class CallbackList(Callback):
     def _register(self, callback: Any) -> None:
         """Note which hooks the callback has, and who says whether the end of a batch is wanted (None: it always is)."""
         wants = callback.wants if isinstance(callback, ProgbarLogger) else None
-        for name, hooks in self._hooks.items():
+        for name in _HOOKS:
             if _overrides(callback, name):
-                hooks.append((getattr(callback, name), wants))
+                self._hooks[name].append((getattr(callback, name), wants))
 
     def set_params(self, params: dict[str, Any]) -> None:
         super().set_params(params)

@@ -212,6 +212,8 @@ for dtype in ("float32", "float64"):
         a, b = rng.normal(size=(135, 301)).astype(dtype), rng.normal(size=(301, 97)).astype(dtype)
         a, b = np.ascontiguousarray(a.T) if ta else a, np.ascontiguousarray(b.T) if tb else b
         compare("matmul", "matmul", [a, b, ta, tb, False], [(135, 97)])
+        if not ta:
+            compare("matmul", "affine", [a, b, tb, rng.normal(size=97).astype(dtype)], [(135, 97)])
 for C, F, groups in ((16, 37, 1), (5, 3, 1), (13, 13, 13)):
     x, w, dy = (rng.normal(size=size) for size in ((2, 1, 9, 11, C), (1, 3, 3, C // groups, F), (2, 1, 9, 11, F)))
     steps = (1, 1, 1), (0, 1, 1), (1, 1, 1), groups, True

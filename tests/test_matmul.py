@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from helpers import filled_with_nan, rooms_agree, run_kernel
 
+import kernels
+
 FLAGS = list(itertools.product([False, True], repeat=3))           # transpose_a, transpose_b, add
 FLAG_NAMES = ["".join(letter if flag else "-" for letter, flag in zip("ab+", flags, strict=True)) for flags in FLAGS]
 
@@ -57,6 +59,26 @@ def test_cpu_around_the_edges_of_tiles(size, flags, dtype, rng):
     (1, 300, 700), (300, 1, 257), (7, 5, 1000), (130, 250, 515), (64, 1000, 100), (257, 129, 1000)])
 def test_cpu_large(M, N, K, flags, dtype, rng):
     check("cpu", rng, M, N, K, flags, dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("M, N, K", [(1, 1, 1), (3, 5, 0), (1, 7, 4), (5, 1, 2), (4, 9, 3)])
+def test_rooms_agree_with_a_bias(M, N, K, transpose_b, dtype, rng):
+    a, b = operands(rng, M, N, K, False, transpose_b, dtype)
+    bias = rng.normal(size=N).astype(dtype)
+    [c] = rooms_agree("matmul", "affine", [a, b, transpose_b, bias], [(M, N)])
+    np.testing.assert_allclose(c, a @ (b.T if transpose_b else b) + bias, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("M, N, K", [(1, 1, 3), (2, 1, 1), (1, 200, 5), (40, 33, 900), (300, 200, 400), (7, 5, 0)])
+def test_cpu_with_a_bias_in_shares(M, N, K, threads, rng, monkeypatch):
+    monkeypatch.setattr(kernels.get("cpu").matmul, "threads_for", lambda work, share: threads)
+    a, b = operands(rng, M, N, K, False, False, "float64")
+    bias, c = rng.normal(size=N), filled_with_nan((M, N))
+    kernels.get("cpu").matmul.affine(a, b, False, bias, c)
+    np.testing.assert_allclose(c, a @ b + bias, rtol=1e-10, atol=1e-10)
 
 
 def test_adding_to_zeros_is_the_product(device, rng):

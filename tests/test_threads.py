@@ -1,12 +1,15 @@
 """Several threads at one model: each gets what it would get alone."""
 import copy
 import os
+import resource
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
+import kernels
 import nblayers
 from nblayers import config, initializers
 from nblayers.layers import (
@@ -213,6 +216,26 @@ def test_predict_beside_fit_changes_nothing_in_it(rng):
         np.testing.assert_array_equal(weight, other)
 
 
+def test_the_parts_of_a_model_that_another_thread_adds_to():
+    model, done = small_classifier(3), threading.Event()
+
+    def look():
+        try:
+            return [(len(model.weights), len(copy.deepcopy(model).layers)) for _ in range(100)]
+        finally:
+            done.set()
+
+    def add():
+        while not done.is_set():
+            for k in range(500):
+                setattr(model, f"attribute_{k}", k)
+            for k in range(500):
+                delattr(model, f"attribute_{k}")
+
+    seen, _ = in_threads(look, add)
+    assert len(set(seen)) == 1
+
+
 def test_pytorchs_layers_too(rng):
     layer = TorchLSTM(4, 3, num_layers=2, bidirectional=True)
     inputs = [rng.normal(size=(5, n, 4)) for n in (1, 2, 3)]
@@ -338,3 +361,40 @@ def test_a_fork_does_not_stop_a_thread_that_builds_layers():
 
     count, _ = in_threads(build, fork)
     assert count
+
+
+def test_a_large_kernel_lets_other_threads_run_python(monkeypatch):
+    matmul, looks, ended = kernels.get("cpu").matmul, [], []
+    monkeypatch.setattr(matmul, "threads_for", lambda work, share: 1)
+    a, c = np.ones((1500, 1500)), np.empty((1500, 1500))
+    matmul.matmul(a[:10], a, False, False, False, c[:10])       # compiled
+
+    def multiply():
+        while len(looks) < 100:
+            pass
+        begin = time.perf_counter()
+        matmul.matmul(a, a, False, False, False, c)
+        ended.append(True)
+        return time.perf_counter() - begin
+
+    def look():
+        while not ended:
+            looks.append(time.perf_counter())
+
+    took, _ = in_threads(multiply, look)
+    assert np.diff(looks).max() < took / 2                # what another thread waited for at most
+
+
+@pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="this system does not count a thread's switches")
+def test_small_kernels_do_not_hand_the_gil_over():
+    model, x = small_classifier(3), np.ones((5, 6), int)
+    model.predict(x, verbose=0)
+    sys.setswitchinterval(0.1)
+
+    def predict():
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        for _ in range(500):
+            model.predict(x, verbose=0)
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    assert sum(in_threads(predict, predict)) < 200          # it was several for each call

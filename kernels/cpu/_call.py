@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numba import config, typeof, types
+from numba._dispatcher import compute_fingerprint
 from numba.core import cgutils
 from numba.core.errors import TypingError
 
@@ -27,10 +28,10 @@ def address(function: Any, *arguments: Any) -> Any:
     """
     if config.DISABLE_JIT:
         return function                                 # which `call` then calls
-    key = function, *map(_kind, arguments)
+    key = function, _fingerprint(arguments)
     if key not in _known:
         try:
-            signature = tuple(plain(one if isinstance(one, types.Type) else typeof(one)) for one in arguments)
+            signature = tuple(_writable(plain(one if isinstance(one, types.Type) else typeof(one))) for one in arguments)
             function.compile(signature)
         except TypingError as error:
             raise refusal(function, arguments, error) from error
@@ -39,13 +40,12 @@ def address(function: Any, *arguments: Any) -> Any:
     return _known[key]
 
 
-def _kind(argument: Any) -> Any:
-    """What tells the types of two arguments apart, as `typeof` does, but sooner. A named tuple has fields of one type each."""
-    if isinstance(argument, np.ndarray):
-        return argument.dtype, argument.ndim, argument.flags.c_contiguous
-    if type(argument) is tuple:
-        return tuple(map(_kind, argument))
-    return argument if isinstance(argument, types.Type) else type(argument)
+def _fingerprint(arguments: tuple[Any, ...]) -> Any:
+    """What tells the types of these arguments apart, sooner than `typeof` finds them. Types stand for themselves."""
+    try:
+        return compute_fingerprint(arguments)
+    except NotImplementedError:                         # they are types
+        return arguments
 
 
 def refusal(function: Any, arguments: Any, error: TypingError) -> TypeError:
@@ -61,6 +61,13 @@ def plain(kind: types.Type) -> types.Type:
     if _is_tuple(kind):
         return types.Tuple([plain(one) for one in kind.types])
     return types.intp if isinstance(kind, types.Integer) else types.unliteral(kind)
+
+
+def _writable(kind: types.Type) -> types.Type:
+    """An array that must not be written is an input, and the code for it the same."""
+    if _is_tuple(kind):
+        return types.Tuple([_writable(one) for one in kind.types])
+    return kind.copy(readonly=False) if isinstance(kind, types.Array) else kind
 
 
 def want_one_type(*kinds: types.Type) -> None:

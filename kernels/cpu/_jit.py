@@ -1,12 +1,14 @@
 """The one way that a CPU kernel is compiled, and what takes its place under NUMBA_DISABLE_JIT=1: the Python function itself."""
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numba import config, extending, types
-from numba.core import event
+from numba.core import cgutils, event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.pythonapi import NativeValue, PythonAPI
 from numba.core.registry import CPUDispatcher
 from numba.extending import register_jitable
 
@@ -70,10 +72,45 @@ def _functions(module: Any, *linkages: str) -> list[Any]:
     return [function for function in module.functions if not function.is_declaration and function.linkage.name in linkages]
 
 
+# elements in a kernel's arrays up to which it keeps the GIL: what it has to do then takes no longer than handing the GIL over
+SMALL = 1 << 16
+
+
+class _Wrapper(PythonAPI):
+    """What stands between Python and a kernel: it lets other threads run Python meanwhile, if the kernel has much to do.
+
+    Threads that hand the GIL over at each of many short kernels get less done than one of them alone.
+    """
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        super().__init__(context, builder)
+        self._elements = cgutils.alloca_once_value(builder, context.get_constant(types.intp, 0))
+
+    def to_native_value(self, typ: types.Type, obj: Any) -> NativeValue:
+        native = super().to_native_value(typ, obj)
+        if isinstance(typ, types.Array):
+            array = self.context.make_array(typ)(self.context, self.builder, native.value)
+            self.builder.store(self.builder.add(self.builder.load(self._elements), array.nitems), self._elements)
+        return native
+
+    def save_thread(self) -> Any:
+        state = cgutils.alloca_once_value(self.builder, self.get_null_object())
+        small = self.context.get_constant(types.intp, SMALL)
+        self._much = self.builder.icmp_signed(">", self.builder.load(self._elements), small)
+        with self.builder.if_then(self._much):
+            self.builder.store(super().save_thread(), state)
+        return state
+
+    def restore_thread(self, thread_state: Any) -> None:
+        with self.builder.if_then(self._much):
+            super().restore_thread(self.builder.load(thread_state))
+
+
 class _Compiler(Compiler):
-    """Numba's, with a library of ours."""
+    """Numba's, with a library and a wrapper of ours."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
+        self.state.targetctx = self.state.targetctx.subtarget(get_python_api=partial(_Wrapper, self.state.targetctx))
         self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
         self.state.library.enable_object_caching()
         return super().compile_extra(func)

@@ -4,9 +4,12 @@ A small product runs on one thread and reads its operands where they lie. A larg
 chunk the columns of b are packed, panel by panel, for many rows to read them, and the rows of a where they lie awkwardly.
 Formula and shapes: kernels/reference/matmul.py.
 """
+from functools import cache
+
 import numpy as np
 
 from ._call import call
+from ._flat import copy
 from ._jit import even, kernel
 from ._team import share
 from ._threads import threads_for
@@ -21,12 +24,25 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    threads, tile = threads_for(a.size * c.shape[1], PARALLEL_FROM), product_address(column_product, c.dtype)
-    share(_some_of_product, threads, (tile, a, b, bool(transpose_a), bool(transpose_b), bool(add)), (c,))
+    tile, no_bias = _tile_of(c.dtype)
+    share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
+          (tile, a, b, transpose_a, transpose_b, add, no_bias), (c,))
+
+
+def affine(a, b, transpose_b, bias, c):
+    tile, _ = _tile_of(c.dtype)
+    share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
+          (tile, a, b, False, transpose_b, False, bias), (c,))
+
+
+@cache
+def _tile_of(dtype):
+    """Where the tile for these numbers begins, and what stands for no bias."""
+    return product_address(column_product, dtype), np.empty(0, dtype)
 
 
 @kernel
-def _some_of_product(tile, a, b, transpose_a, transpose_b, add, s, threads, c):
+def _some_of_product(tile, a, b, transpose_a, transpose_b, add, bias, s, threads, c):
     (M, N), K = c.shape, a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
@@ -34,28 +50,38 @@ def _some_of_product(tile, a, b, transpose_a, transpose_b, add, s, threads, c):
     rows = (M + threads - 1) // threads if M >= N else M                        # each thread takes some of the rows,
     columns = N if M >= N else (N + threads * width - 1) // (threads * width) * width     # or some panels of columns
     m, n = (s * rows, 0) if M >= N else (0, s * columns)
-    if m < M and n < N and K:
+    flat = c.reshape(-1)
+    start, start_at, start_row = flat, m * N + n, N
+    if bias.size:
+        start, start_at, start_row, add = bias, n, 0, True                      # (2)
+    if K and m < M and n < N:
         _product(tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n, min(rows, M - m),
-                 min(columns, N - n), K, add, c.reshape(-1), m * N + n, N)
-    elif not (K or add):
-        c[:] = 0                                            # an empty sum
+                 min(columns, N - n), K, add, start, start_at, start_row, flat, m * N + n, N)
+    elif K == 0 and bias.size:                                                  # empty sums
+        for r in range(M):
+            copy(bias, 0, N, flat, r * N)
+    elif K == 0 and not add:
+        c[:] = 0
 
 
 @kernel
-def _product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
-    """c (+)= a b on one thread: flat arrays, each with the position of its first element and its strides."""
+def _product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, start, start_at, start_row,
+             c, c_at, c_row):
+    """c = start + a b (a b alone without `add`) on one thread: flat arrays, each with its first element's place and strides."""
     if b_n != 1 or (rows >= PACK_FROM and length > 1 and length * columns > FITS):
-        _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row)
+        _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, start, start_at, start_row,
+                        c, c_at, c_row)
     else:
         width = tile_width(b)
         for n in range(0, columns, width):
             wide = min(width, columns - n)
-            call(tile, a, a_at, a_row, a_k, 0, rows, b, b_at + n, b_k, 0, 1, length, c, c_at + n, c_row, c, c_at + n, c_row,
-                 wide, add, 1, 0, 0)
+            call(tile, a, a_at, a_row, a_k, 0, rows, b, b_at + n, b_k, 0, 1, length, start, start_at + n, start_row,
+                 c, c_at + n, c_row, wide, add, 1, 0, 0)
 
 
 @kernel
-def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, c, c_at, c_row):
+def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, start, start_at, start_row,
+                    c, c_at, c_row):
     width = tile_width(b)
     panels = (columns + width - 1) // width
     chunk = even(length, CHUNK)
@@ -80,5 +106,8 @@ def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns,
                     x, x_at, x_row, x_k = packed_a, 0, 0, 0
                 for p in range(panels):
                     to = c_at + r * c_row + p * width
+                    old, old_at, old_row = c, to, c_row
+                    if k == 0:
+                        old, old_at, old_row = start, start_at + r * start_row + p * width, start_row
                     call(tile, x, x_at, x_row, x_k, 0, height, packed_b, ((k - top) * panels + p * part) * width, width, 0, 1,
-                         part, c, to, c_row, c, to, c_row, min(width, columns - p * width), add or k > 0, 1, 0, 0)
+                         part, old, old_at, old_row, c, to, c_row, min(width, columns - p * width), add or k > 0, 1, 0, 0)

@@ -4,7 +4,7 @@ The tiled kernel stands in for cuBLAS where CuPy is absent, as in the simulator.
 Step by step along k it brings one tile of a and one of b into shared memory, and every number it brought is used TILE times.
 Formula and shapes: kernels/reference/matmul.py.
 """
-from ._compat import SIMULATED, cuda
+from ._compat import SIMULATED, THREADS, cuda
 
 if SIMULATED:
     cublas = None
@@ -25,10 +25,22 @@ def matmul(a, b, transpose_a, transpose_b, add, c):
         cublas.gemm("T" if transpose_a else "N", "T" if transpose_b else "N", a, b, out=c, beta=1.0 if add else 0.0)
 
 
+def affine(a, b, transpose_b, bias, c):
+    _bias_in_rows[max(1, min((c.size + THREADS - 1) // THREADS, 4096)), THREADS](bias, c)
+    matmul(a, b, False, transpose_b, True, c)
+
+
 def _launch(a, b, transpose_a, transpose_b, add, c):
     M, N = c.shape
     blocks = (N + TILE - 1) // TILE, (M + TILE - 1) // TILE
     _tiled[blocks, (TILE, TILE)](a, b, transpose_a, transpose_b, add, c)
+
+
+@cuda.jit
+def _bias_in_rows(bias, c):
+    M, N = c.shape
+    for k in range(cuda.grid(1), M * N, cuda.gridsize(1)):
+        c[k // N, k % N] = bias[k % N]                          # (2): the product is added to it
 
 
 @cuda.jit
@@ -61,5 +73,6 @@ def _tiled(a, b, transpose_a, transpose_b, add, c):
 
 
 SIGNATURES = {
+    "_bias_in_rows": (_bias_in_rows, "void(float32[:], float32[:,:])"),
     "_tiled": (_tiled, "void(float32[:,:], float32[:,:], boolean, boolean, boolean, float32[:,:])"),
 }

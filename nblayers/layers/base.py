@@ -216,7 +216,7 @@ class Layer(NamesItself):
     def sublayers(self) -> list["Layer"]:
         """The layers held in this layer's attributes, in the order in which they were set."""
         found: list[Layer] = []
-        for value in vars(self).values():
+        for value in list(vars(self).values()):         # at once: another thread may set an attribute meanwhile
             if isinstance(value, (Layer, list, tuple, dict)):
                 found.extend(layer for layer in _layers_in(value) if not any(layer is other for other in found))
         return found
@@ -368,7 +368,7 @@ class Layer(NamesItself):
             self._check_out(out, (M, N), a, b)
         elif add:
             raise ValueError(f"{self.described}: matmul expected an `out` to add to, got add=True without one")
-        return self._matmul(a, b, out, transpose_a=transpose_a, transpose_b=transpose_b, add=add)
+        return self._matmul(a, b, out, transpose_a=bool(transpose_a), transpose_b=bool(transpose_b), add=bool(add))
 
     def _matmul(self, a: Any, b: Any, out: Any = None, *, transpose_a: bool = False, transpose_b: bool = False,
                 add: bool = False) -> Any:
@@ -377,6 +377,16 @@ class Layer(NamesItself):
             out = self.xp.empty((a.shape[1] if transpose_a else a.shape[0], b.shape[0] if transpose_b else b.shape[1]), a.dtype)
         self.kernels.matmul.matmul(a, b, transpose_a, transpose_b, add, out)
         return out
+
+    def _affine(self, x: Any, weight: Any, bias: Any, transpose_b: bool = False) -> Any:
+        """x W + b (…, U), the bias an array, a weight or None, for an x (…, D) that is known to be good."""
+        z = self.xp.empty((*x.shape[:-1], weight.shape[0 if transpose_b else 1]), self.dtype)
+        rows, columns = (array if array.ndim == 2 else array.reshape(-1, array.shape[-1]) for array in (x, z))
+        if bias is None:
+            self.kernels.matmul.matmul(rows, weight, False, transpose_b, False, columns)
+        else:
+            self.kernels.matmul.affine(rows, weight, transpose_b, bias.value if isinstance(bias, Parameter) else bias, columns)
+        return z
 
     def _matrix(self, name: str, array: Any) -> Any:
         """An array that `matmul` was given, contiguous."""
@@ -508,12 +518,11 @@ class Layer(NamesItself):
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]
         for array in arrays:
-            if array is not None and (array.ndim == 0 or array.shape[0] == 0):
-                raise ValueError(f"{self.described}: expected at least one sample on axis 0, "
-                                 f"got an input of shape {array.shape}")
-        if self.input_spec is None:
+            if array is not None and (not (shape := array.shape) or shape[0] == 0):
+                raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {shape}")
+        if (specs := self.input_spec) is None:
             return
-        specs = self.input_spec if isinstance(self.input_spec, list) else [self.input_spec]
+        specs = specs if isinstance(specs, list) else [specs]
         if len(specs) != len(arrays):
             raise ValueError(f"{self.described}: expected {len(specs)} inputs, got {len(arrays)}")
         for spec, array in zip(specs, arrays, strict=True):
@@ -656,7 +665,7 @@ def _layers_in(value: Any) -> Iterator[Layer]:
     if isinstance(value, Layer):
         yield value
     elif isinstance(value, dict):
-        for item in value.values():
+        for item in list(value.values()):
             yield from _layers_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:

@@ -85,8 +85,7 @@ class Dense(Layer):
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = inputs
-        z = _with_bias(self, (*x.shape[:-1], self.units))
-        self._matmul(_rows(x), self.kernel.value, _rows(z), add=self.use_bias)          # (1)
+        z = self._affine(x, self.kernel.value, self.bias)                               # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
         self.cache = self.Cache(x, z, y)
         return y
@@ -480,14 +479,6 @@ def _gradient(x: Any, dx: Any) -> Any:
 def _rows(x: Any) -> Any:
     """x as a matrix: all axes but the last in one."""
     return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-
-
-def _with_bias(layer: Any, shape: tuple[int, ...]) -> Any:
-    """What the product is added to: the bias in every row; without a bias, an array to be overwritten."""
-    z = layer.xp.empty(shape, layer.dtype)
-    if layer.bias is not None:
-        z[...] = layer.bias.value
-    return z
 
 
 def _first(values: Any, wrong: Any) -> str:

@@ -155,15 +155,15 @@ class Epochs:
 
 def is_batches(x: Any) -> bool:
     """Whether x hands out batches itself: a generator, an iterable or a Sequence, and not an array or a container of them."""
-    if isinstance(x, (list, tuple, Mapping, str, bytes)) or is_array(x):
+    if is_array(x) or isinstance(x, (list, tuple, Mapping, str, bytes)):
         return False
     return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
 def as_arrays(value: Any, who: str = "model", what: str = "data") -> Any:
     """Arrays of whatever holds them; lists and dictionaries of arrays stay lists and dictionaries. Errors: `as_array`."""
-    if value is None:
-        return None
+    if value is None or type(value) is np.ndarray:
+        return value
     if isinstance(value, Mapping):
         return {name: as_arrays(item, who, f"{what}[{name!r}]") for name, item in value.items()}
     if isinstance(value, (list, tuple)) and any(is_array(item) or item is None for item in value):

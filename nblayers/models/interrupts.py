@@ -33,21 +33,21 @@ class Interrupts:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        for number, handler in _handlers() if self._in_main else ():
-            if id(handler) in self._ours:
-                _signal.signal(number, self._ours[id(handler)][1])
+        for number in _NUMBERS if self._in_main else ():
+            if (ours := self._ours.get(id(_signal.getsignal(number)))) is not None:
+                _signal.signal(number, ours[1])
         self.release()
 
     def look(self) -> None:
         """Stand in the place of all handlers that there are now; what a signal does without one cannot be held back."""
-        if not self._in_main or list(map(_signal.getsignal, _NUMBERS)) == self._seen:
+        if not self._in_main or (handlers := list(map(_signal.getsignal, _NUMBERS))) == self._seen:
             return
-        for number, handler in _handlers():
-            if id(handler) not in self._ours:
-                ours = self._in_place_of(handler)
+        for place, handler in enumerate(handlers):
+            if callable(handler) and id(handler) not in self._ours:
+                handlers[place] = ours = self._in_place_of(handler)
                 self._ours[id(ours)] = ours, handler
-                _signal.signal(number, ours)
-        self._seen = list(map(_signal.getsignal, _NUMBERS))
+                _signal.signal(_NUMBERS[place], ours)
+        self._seen = handlers
 
     def hold(self) -> None:
         """From here on."""
@@ -70,9 +70,3 @@ class Interrupts:
             else:
                 handler(number, frame)
         return handle
-
-
-def _handlers() -> list[tuple[int, Any]]:
-    """The signals that have a handler written in Python, with it."""
-    found = zip(_NUMBERS, map(_signal.getsignal, _NUMBERS), strict=True)
-    return [(number, handler) for number, handler in found if callable(handler)]

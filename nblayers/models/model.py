@@ -70,7 +70,8 @@ class Model(Trainer):
         """A copy with layers of its own, wired as these are."""
         new, graph = type(self).__new__(type(self)), self._graph
         memo[id(self)] = new
-        vars(new).update({name: None if name == "_graph" else copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        for name, value in list(vars(self).items()):
+            vars(new)[name] = None if name == "_graph" else copy.deepcopy(value, memo)
         if graph is not None:
             made = graph.replay({layer: copy.deepcopy(layer, memo) for layer in graph.layers})
             new._rewire(lambda tensor: made[id(graph.resolve(tensor))])

@@ -400,11 +400,9 @@ class Trainer(Layer):
 
     def _in_own_dtype(self, value: Any) -> Any:
         """Floating arrays as float32, converted once and not in every batch, unless a layer computes in float64."""
-        if value is None or self._computes_in_double():
-            return value
-
         def convert(array: Any) -> Any:
-            return array if array is None or array.dtype.kind != "f" else array.astype("float32", copy=False)
+            as_it_is = array is None or array.dtype.kind != "f" or array.dtype == np.float32 or self._computes_in_double()
+            return array if as_it_is else array.astype("float32")
         return map_structure(convert, value)
 
     def _computes_in_double(self) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from nblayers import initializers, layers
 from nblayers.arguments import flag, integer
 from nblayers.layers.base import InputSpec, Layer, Parameter, Record, positive
-from nblayers.layers.core import _rows, _with_bias
+from nblayers.layers.core import _rows
 from nblayers.layers.fixed import fixed
 
 Module = Layer
@@ -53,8 +53,7 @@ class Linear(Layer):
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = inputs
-        y = _with_bias(self, (*x.shape[:-1], self.out_features))
-        self._matmul(_rows(x), self.weight.value, _rows(y), transpose_b=True, add=self.bias is not None)     # (1)
+        y = self._affine(x, self.weight.value, self.bias, transpose_b=True)             # (1)
         self.cache = self.Cache(x)
         return y
 

@@ -93,15 +93,6 @@ class FusedRNN(KeepsPacked, CellLayer):
         """(B, D) as (B, 1, D), or as (N, D) for a packed batch."""
         return values[:, None] if steps.padded else values[self.xp.asarray(steps.sample)]
 
-    def _input_share(self, x: Any, bias: Any) -> Any:
-        """z (…, columns) of (1), for inputs (…, D) and a bias (columns,) or None."""
-        kernel = self.cell.kernel.value
-        z = self.xp.empty((*x.shape[:-1], kernel.shape[1]), self.dtype)
-        if bias is not None:
-            z[...] = bias
-        self._matmul(flat(x), kernel, flat(z), add=bias is not None)
-        return z
-
     def _last(self, values: Any, steps: Steps) -> Any:
         """Of (…, H) each sequence's step that is walked last, (B, H)."""
         if values.ndim == 3:

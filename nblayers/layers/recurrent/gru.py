@@ -234,7 +234,7 @@ class GRU(FusedRNN):
         (h0,), (x, mask, steps), H = states, self._taken_apart(x, mask), self.units
         x, dropout_mask = self._dropped(x, steps, h0, training)
         b, b_recurrent = self.cell.biases("value")
-        gates = self._input_share(x, b)
+        gates = self._affine(x, self.cell.kernel.value, b)
         b_recurrent = self.xp.zeros(3 * H, self.dtype) if b_recurrent is None else b_recurrent
         u = self.xp.empty((*x.shape[:-1], H), self.dtype)
         h = self.xp.empty_like(u)

@@ -176,7 +176,7 @@ class LSTM(FusedRNN):
             return super()._run(x, states, mask, training)
         (h0, c0), (x, mask, steps), H = states, self._taken_apart(x, mask), self.units
         x, dropout_mask = self._dropped(x, steps, h0, training)
-        gates = self._input_share(x, None if self.cell.bias is None else self.cell.bias.value)
+        gates = self._affine(x, self.cell.kernel.value, self.cell.bias)
         c = self.xp.empty((*x.shape[:-1], H), self.dtype)
         h = self.xp.empty_like(c)
         self.kernels.recurrent.lstm_forward(flat(gates), self.cell.recurrent_kernel.value, h0, c0, mask, *steps.on(self.xp),

@@ -127,7 +127,7 @@ class SimpleRNN(FusedRNN):
             return super()._run(x, states, mask, training)
         (h0,), (x, mask, steps) = states, self._taken_apart(x, mask)
         x, dropout_mask = self._dropped(x, steps, h0, training)
-        z = self._input_share(x, None if self.cell.bias is None else self.cell.bias.value)
+        z = self._affine(x, self.cell.kernel.value, self.cell.bias)
         h = self.xp.empty_like(z)
         self.kernels.recurrent.simple_rnn_forward(flat(z), self.cell.recurrent_kernel.value, h0, mask, *steps.on(self.xp),
                                                   self.go_backwards, FUSED[self.activation], flat(h))
