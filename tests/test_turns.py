@@ -330,7 +330,7 @@ def write_all(path, but):
             raise EOFError
         if stepper.is_open and stepper.turn.question.judged[0] not in but:
             waiting[:] = stepper.turn.step.source.split("\n")
-            waiting += [""] * isinstance(stepper.turn.step.nodes[0], turns.BLOCKS)
+            waiting.extend([""] * isinstance(stepper.turn.step.nodes[0], turns.BLOCKS))
             return waiting.pop(0)
         return ""
     stepper = asking.AskingStepper(session.Session(script.read(path)), console, ask)
