@@ -219,8 +219,8 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
         found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            found.add(node.target.id)
+        found |= {part.target.id for part in ast.walk(node)
+                  if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)} - own
     return found
 
 
