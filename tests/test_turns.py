@@ -314,7 +314,7 @@ def test_blocks_end_with_an_empty_line(lesson):
     walk = ["d = np.zeros((N, H))", "for t in (2, 1, 0):", "    kept[:, t] = (dy[:, t] + d) * slope[:, t]",
             "    d = kept[:, t] @ U.T", "", "dh_next = d", ""]
     shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
-    assert "✗ dh_next: zero" in shown             # the block ended before dh_next was assigned
+    assert "✗ dh_next is not assigned yet" in shown             # the block ended before dh_next was assigned
     del walk[4]
     shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
     assert "✓ Right" in shown and stepper.session.upcoming.question.judged == ("twice",)

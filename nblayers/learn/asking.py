@@ -49,6 +49,9 @@ class AskingStepper(terminal.Stepper):
         return self.turn is not None and self.session.upcoming is self.turn.step
 
     def prompt(self) -> str:
+        step = self.session.upcoming
+        if step is not None and step.question is not None and not self.is_open:
+            return f"{self.session.position}/{len(self.session.steps)}  Enter: your turn · b: back · ?: help > "
         if not self.is_open or self.turn is None:
             return super().prompt()
         what = "your guess" if self.turn.question.is_guess else "your turn"
