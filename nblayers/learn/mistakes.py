@@ -207,7 +207,7 @@ def _wrong_first(at_0: np.ndarray, name: str) -> Mistakes:
 _LSTM_STEP = {
     "carry dropped": "what comes back from the cell of the step after, dC_next, is missing from dC",
     "carry alone": "dC is dC_next alone; what comes through h_t, dh o (1 - tanh² C), is missing",
-    "carry inside": "dC_next stands inside the slope of tanh; it arrives at C itself, only what comes through h_t has the slope",
+    "carry inside": "dC_next stands inside the slope of tanh; it arrives at C itself: only dh o has the slope before it",
     "o forgotten": "o is forgotten: h = o tanh(C), so dC gets dh o (1 - tanh² C)",
     "no slope of C": "the slope of tanh(C), 1 - tanh² C, is missing from dC",
     "C for tanh C": "the slope of tanh(C) is 1 - tanh² C, not 1 - C²",
@@ -252,7 +252,8 @@ def _lstm_step(mistake: str, dh: np.ndarray, dC_next: np.ndarray, i: np.ndarray,
         mistake, dh * tanh_C)
     dC = {"carry dropped": dh * o * slope, "carry alone": dC_next, "carry inside": (dC_next + dh * o) * slope,
           "o forgotten": dC_next + dh * slope, "no slope of C": dC_next + dh * o,
-          "C for tanh C": dC_next + dh * o * (1 - C ** 2), "1 - tanh C": dC_next + dh * o * (1 - tanh_C), "dC is do": dC_next + dh * o * tanh_C}.get(
+          "C for tanh C": dC_next + dh * o * (1 - C ** 2),
+          "1 - tanh C": dC_next + dh * o * (1 - tanh_C), "dC is do": dC_next + dh * o * tanh_C}.get(
         mistake, dC_next + dh * o * slope)
     do = dC * tanh_C if mistake == "do by dC" else do
     to_cell = dh if mistake == "dh for dC" else dC
