@@ -54,7 +54,7 @@ class Pager:
         self.stream.flush()
         try:
             answer = self.ask(QUESTION)
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
             answer = "q"
         self.dropped = answer.strip().lower().startswith("q")
         self.stream.write("\x1b[1A\x1b[2K" if not self.dropped else "")
