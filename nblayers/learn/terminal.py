@@ -139,11 +139,16 @@ def formula(tex: str, wide: int, plain: bool) -> RenderableType:
 
 def source_code(step: Step) -> RenderableType:
     """A step's code with its line numbers; long imports and options are folded."""
-    lines = step.source.count("\n") + 1
-    if step.is_set_up and lines > MOST_SET_UP:
+    if is_folded(step):
+        lines = step.source.count("\n") + 1
         options = " and options" if not isinstance(step.nodes[-1], (ast.Import, ast.ImportFrom)) else ""
         return Text(f"{step.line:4d}  imports{options}, {lines} lines; list shows them", style="dim")
     return whole_code(step)
+
+
+def is_folded(step: Step) -> bool:
+    """Whether a step is set-up that is only named, not shown."""
+    return step.is_set_up and step.source.count("\n") >= MOST_SET_UP
 
 
 def whole_code(step: Step) -> RenderableType:
@@ -294,7 +299,8 @@ class Stepper:
             self.console.print(f"[dim]     {self.session.returned} returns[/]")
         if self.session.value is not None and not _is_drawing(self.session.value):
             self.show(self.session.value)
-        self.show_changes()
+        if not is_folded(step):
+            self.show_changes()
         if step.nodes and all(isinstance(node, ast.Assert) for node in step.nodes):
             self.console.print("     [green]✓[/]")
         if step.kind == "code":

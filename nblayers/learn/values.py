@@ -62,7 +62,10 @@ def _content(value: Any, wide: int, most: int) -> str:
         return _arrays(((name, getattr(value, name, None)) for name in value.__dataclass_fields__), wide, most)
     if isinstance(value, types.FunctionType):
         return f"{value.__name__}{inspect.signature(value)}"
-    return _shortened(re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value)), 4 * wide)
+    text = re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(value))
+    if isinstance(value, dict) and len(text) > wide:
+        return _arrays(value.items(), wide, most)
+    return _shortened(text, 4 * wide)
 
 
 def _parameter(value: Any, wide: int, most: int) -> str:
