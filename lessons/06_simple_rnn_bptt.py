@@ -146,7 +146,7 @@ assert moved.sum() == losses_reached
 assert 3 + 2 + 1 == paths_of_U
 
 # %% [markdown]
-# ## Backward: the last step
+# ## Backward: the last step, and one step back
 #
 # We call $dh_t$ the **whole** gradient that arrives at $h_t$: by its own loss, and by
 # all that follows. Begin at the end, where nothing follows:
@@ -176,7 +176,7 @@ a_2 = x[:, 2] @ W + h[:, 1] @ U + b
 check_derivative("da_2", da_2, lambda a: np.sum(dh_2 * np.tanh(a)), a_2)
 
 # %% [markdown]
-# ## Backward: one step back in time
+# Now back in time, from step 2 to step 1:
 #
 # ```
 #               L_0            L_1            L_2
@@ -420,7 +420,10 @@ cross_entropy = BinaryCrossentropy(from_logits=True)
 trained = {"through time": learn(True), "term missing": learn(False)}
 
 # %% [markdown]
-# The einsums are your sums over time and batch in one line each. Now the examination.
+# The einsums are your sums over time and batch in one line each.
+#
+# ## The examination
+#
 # The baseline adds each pair of digits and never keeps a one.
 
 # %%

@@ -68,14 +68,12 @@ def turn_dh_2(lesson: SimpleNamespace) -> Known:
 
 
 def turn_da_2(lesson: SimpleNamespace) -> Known:
-    dh, h = lesson.dh_2, lesson.h
-    return _step(dh, h[:, 2], h[:, 1], lesson.U, "da")
+    return _step(lesson, "da")
 
 
 def turn_dh_next(lesson: SimpleNamespace) -> Known:
-    return {**_step(lesson.dh_2, lesson.h[:, 2], lesson.h[:, 1], lesson.U, "dh_prev"),
-            "that goes down to the input, by W; the way to the state before is by U":
-                lesson.da_2 @ lesson.W.T}
+    return _step(lesson, "dh_prev") | {
+        "that goes down to the input, by W; the way to the state before is by U": lesson.da_2 @ lesson.W.T}
 
 
 def turn_dh_1(lesson: SimpleNamespace) -> Known:
@@ -104,8 +102,9 @@ WALK = {
 
 def turn_dh(lesson: SimpleNamespace) -> dict[str, Known]:
     walks = {sentence: _walk(lesson.dy, lesson.h, lesson.U, mistake) for mistake, sentence in WALK.items()}
-    return {name: {sentence: wrong[k] for sentence, wrong in walks.items() if not np.allclose(wrong[k], right)}
-            for k, (name, right) in enumerate((("dh", lesson.dh), ("da", lesson.da)))}
+    only_da = [WALK["after"], WALK["dh back"]]          # their dh are those of a missing dh_next, and of a missing slope
+    return {"dh": {sentence: wrong[0] for sentence, wrong in walks.items() if sentence not in only_da},
+            "da": {sentence: wrong[1] for sentence, wrong in walks.items()}}
 
 
 def turn_dh_start(lesson: SimpleNamespace) -> Known:
@@ -142,9 +141,11 @@ def turn_db(lesson: SimpleNamespace) -> Known:
         "that is the sum over the units too; each unit has a bias of its own": lesson.da.sum()}
 
 
-def _step(dh: np.ndarray, h: np.ndarray, h_prev: np.ndarray, U: np.ndarray, name: str) -> Known:
-    right, wrong = mistakes.simple_rnn_step_backward(dh, h, h_prev, U)
-    return _named(mistakes.known(right, wrong, name))
+def _step(lesson: SimpleNamespace, name: str) -> Known:
+    """The mistakes in step 2: those in da, or those on the way from da to dh_prev."""
+    right, wrong = mistakes.simple_rnn_step_backward(lesson.dh_2, lesson.h[:, 2], lesson.h[:, 1], lesson.U)
+    here = {sentence: values for sentence, values in wrong.items() if name == "da" or mistakes.same(values["da"], right["da"])}
+    return _named(mistakes.known(right, here, name))
 
 
 def _whole(lesson: SimpleNamespace, name: str) -> Known:
@@ -156,7 +157,7 @@ def _whole(lesson: SimpleNamespace, name: str) -> Known:
 
 def _named(known: Known) -> Known:
     """The lesson's names in the sentences: there h_0 is the state that step 0 leaves."""
-    return {sentence.replace("h_0", "h_start"): value for sentence, value in known.items()}
+    return {sentence.replace("h_0", "h_start").replace("dh_prev", "dh_next"): value for sentence, value in known.items()}
 
 
 def _sum(a: np.ndarray, d: np.ndarray) -> np.ndarray:
