@@ -15,3 +15,22 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """
     with np.load(HERE / "digits.npz", allow_pickle=False) as file:
         return file["images"].astype(np.float64), file["labels"].astype(np.int64)
+
+
+# lesson 06
+def binary_sums(rng: np.random.Generator, count: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of random binary numbers, the ones first: x (count, digits, 2), and the digits of their sums (count, digits, 1)."""
+    numbers = rng.integers(2 ** digits, size=(2, count, 1))
+    first, second, total = (number >> np.arange(digits) & 1 for number in (*numbers, numbers.sum(axis=0)))
+    return np.stack([first, second], axis=2), total[..., None]
+
+
+def steps_since_decided(x: np.ndarray) -> np.ndarray:
+    """For every digit of the sums of `binary_sums`, how long ago it was decided whether a one is kept for it.
+
+    x (count, digits, 2) -> (count, digits) integers: 0 where the digits just before it are equal, 1 where those before these
+    are the last equal ones, and so on; for the first digit -1, since nothing is kept.
+    """
+    steps = np.arange(x.shape[1])
+    decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], steps, -1), axis=1)
+    return np.concatenate([np.full((len(x), 1), -1), steps[:-1] - decided[:, :-1]], axis=1)
