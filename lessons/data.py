@@ -29,3 +29,20 @@ def two_moons(samples, noise, rng):
     points = np.stack([side * np.cos(angle) + kind,
                        side * np.sin(angle) + 0.5 * kind], axis=1)
     return points + rng.normal(scale=noise, size=points.shape), kind
+
+
+# lesson 02
+def strokes(count, rng):
+    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
+
+    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
+    """
+    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
+    kinds = rng.integers(4, size=count)
+    along = np.arange(5)
+    for picture, kind in zip(pictures, kinds, strict=True):
+        row, column = rng.integers(3, size=2)
+        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
+        columns = column + [along, 2 + 0 * along, along, along][kind]
+        picture[rows, columns] += 1
+    return pictures.reshape(count, 64), np.eye(4)[kinds]

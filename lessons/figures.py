@@ -56,3 +56,34 @@ def draw_moons(models, points, kind):
         ax.set(title=f"{name} ({right.mean():.0%})", xlabel="first coordinate")
     axes[0].set(ylabel="second coordinate")
     return fig
+
+
+# lesson 02
+def draw_strokes(first, weights, history, confusion):
+    """The first gradient and the learnt weights (64, 4) of each kind; error and mistakes.
+
+    confusion (4, 4): of each kind (row), how often it was taken for which (column).
+    """
+    import matplotlib.pyplot as plt
+    kinds = ["lying", "standing", "rising", "falling"]
+    fig, axes = plt.subplots(2, 5, figsize=(10.5, 4.4), layout="constrained")
+    bound = np.abs(weights).max()
+    for k, kind in enumerate(kinds):
+        axes[0, k].imshow(first[:, k].reshape(8, 8), cmap="gray")
+        learnt = axes[1, k].imshow(weights[:, k].reshape(8, 8), cmap="RdBu",
+                                   vmin=-bound, vmax=bound)
+        axes[0, k].set(title=kind, xticks=[], yticks=[])
+        axes[1, k].set(xticks=[], yticks=[])
+    axes[0, 0].set(ylabel="first step")
+    axes[1, 0].set(ylabel="weights after 300")
+    fig.colorbar(learnt, ax=axes[1, 3], shrink=0.8)
+    axes[0, 4].plot(history)
+    axes[0, 4].set(title="mean squared error", xlabel="step", ylim=(0, None))
+    axes[1, 4].imshow(confusion, cmap="Blues")
+    for row, counts in enumerate(confusion):
+        for column, count in enumerate(counts):
+            axes[1, 4].text(column, row, count, ha="center", va="center", fontsize=8,
+                            color="white" if row == column else "black")
+    axes[1, 4].set(title="row taken for …", xticks=range(4), yticks=range(4),
+                   xticklabels=[kind[0] for kind in kinds], yticklabels=kinds)
+    return fig
