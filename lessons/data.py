@@ -34,3 +34,34 @@ def steps_since_decided(x: np.ndarray) -> np.ndarray:
     steps = np.arange(x.shape[1])
     decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], steps, -1), axis=1)
     return np.concatenate([np.full((len(x), 1), -1), steps[:-1] - decided[:, :-1]], axis=1)
+
+
+# lesson 03
+def two_moons(samples, noise, rng):
+    """Points on two half circles that hook into each other, and which one each is on.
+
+    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
+    """
+    kind = np.arange(samples) % 2
+    angle = rng.uniform(0, np.pi, samples)
+    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
+    points = np.stack([side * np.cos(angle) + kind,
+                       side * np.sin(angle) + 0.5 * kind], axis=1)
+    return points + rng.normal(scale=noise, size=points.shape), kind
+
+
+# lesson 02
+def strokes(count, rng):
+    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
+
+    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
+    """
+    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
+    kinds = rng.integers(4, size=count)
+    along = np.arange(5)
+    for picture, kind in zip(pictures, kinds, strict=True):
+        row, column = rng.integers(3, size=2)
+        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
+        columns = column + [along, 2 + 0 * along, along, along][kind]
+        picture[rows, columns] += 1
+    return pictures.reshape(count, 64), np.eye(4)[kinds]

@@ -1,4 +1,4 @@
-"""The lessons' figures. Each function saves one as lessons/out/NAME.png under the current directory."""
+"""The lessons' figures. Some functions save theirs as lessons/out/NAME.png, some return it."""
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -34,3 +34,90 @@ def draw_adding(histories: Mapping[str, Sequence[float]], by_age: Mapping[str, S
                 ylim=(-0.03, 1.03), title="in the examination, 32 digits")
     axes[1].legend()
     save_figure(figure, name)
+
+
+# lesson 03
+def draw_slopes(line, curves):
+    """Functions (upper half) and slopes (lower) along `line`; curves: name -> (y, slope)."""
+    import matplotlib.pyplot as plt
+    groups = [("sigmoid", "tanh"), ("relu", "leaky_relu"), ("elu", "softplus"),
+              ("silu", "gelu")]
+    fig, axes = plt.subplots(2, 4, figsize=(11, 5), layout="constrained", sharex=True,
+                             sharey="row")
+    for column, names in zip(axes.T, groups, strict=True):
+        for name, style in zip(names, ("-", "--"), strict=True):
+            for ax, values in zip(column, curves[name], strict=True):
+                ax.plot(line, values, style, label=name)
+        column[0].legend(loc="upper left")
+        column[1].set(xlabel="a")
+    axes[0, 0].set(ylabel="f(a)", ylim=(-1.5, 4), xlim=(-4, 4))
+    axes[1, 0].set(ylabel="slope f'(a)", ylim=(-0.25, 1.25))
+    for ax in axes.flat:
+        ax.axhline(0, color="0.8", zorder=0)
+        ax.axvline(0, color="0.8", zorder=0)
+    return fig
+
+
+def draw_through_layers(sizes):
+    """What is left of a gradient behind 0, 1, 2, … layers; sizes: name -> shares."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for name, left in sizes.items():
+        ax.semilogy(left, marker=".", label=name)
+    ax.set(xlabel="layers passed on the way back", ylabel="share of the gradient left",
+           title="the same gradient, through different activations",
+           xticks=range(0, 21, 5))
+    ax.legend(loc="lower left")
+    return fig
+
+
+def draw_moons(models, points, kind):
+    """What each model answers over the plane, the points, and crosses where it is wrong.
+
+    models: name -> (model, right), right (N,) being True where points (N, 2) are right.
+    """
+    import matplotlib.pyplot as plt
+    across, up = np.meshgrid(np.linspace(-2, 3, 120), np.linspace(-1.5, 2, 90))
+    plane = np.stack([across.ravel(), up.ravel()], axis=1)
+    fig, axes = plt.subplots(1, len(models), figsize=(12, 3.2), layout="constrained",
+                             sharey=True)
+    for ax, (name, (model, right)) in zip(axes, models.items(), strict=True):
+        logits = model.predict(plane, verbose=0).reshape(across.shape)
+        ax.contourf(across, up, logits > 0, levels=[-0.5, 0.5, 1.5],
+                    colors=["#d9e6f7", "#fbe3d0"])
+        ax.scatter(*points.T, c=np.where(kind, "C1", "C0"), s=4)
+        ax.scatter(*points[~right].T, marker="x", c="black", s=14, linewidths=0.8)
+        ax.set(title=f"{name} ({right.mean():.0%})", xlabel="first coordinate")
+    axes[0].set(ylabel="second coordinate")
+    return fig
+
+
+# lesson 02
+def draw_strokes(first, weights, history, confusion):
+    """The first gradient and the learnt weights (64, 4) of each kind; error and mistakes.
+
+    confusion (4, 4): of each kind (row), how often it was taken for which (column).
+    """
+    import matplotlib.pyplot as plt
+    kinds = ["lying", "standing", "rising", "falling"]
+    fig, axes = plt.subplots(2, 5, figsize=(10.5, 4.4), layout="constrained")
+    bound = np.abs(weights).max()
+    for k, kind in enumerate(kinds):
+        axes[0, k].imshow(first[:, k].reshape(8, 8), cmap="gray")
+        learnt = axes[1, k].imshow(weights[:, k].reshape(8, 8), cmap="RdBu",
+                                   vmin=-bound, vmax=bound)
+        axes[0, k].set(title=kind, xticks=[], yticks=[])
+        axes[1, k].set(xticks=[], yticks=[])
+    axes[0, 0].set(ylabel="first step")
+    axes[1, 0].set(ylabel="weights after 300")
+    fig.colorbar(learnt, ax=axes[1, 3], shrink=0.8)
+    axes[0, 4].plot(history)
+    axes[0, 4].set(title="mean squared error", xlabel="step", ylim=(0, None))
+    axes[1, 4].imshow(confusion, cmap="Blues")
+    for row, counts in enumerate(confusion):
+        for column, count in enumerate(counts):
+            axes[1, 4].text(column, row, count, ha="center", va="center", fontsize=8,
+                            color="white" if row == column else "black")
+    axes[1, 4].set(title="row taken for …", xticks=range(4), yticks=range(4),
+                   xticklabels=[kind[0] for kind in kinds], yticklabels=kinds)
+    return fig
