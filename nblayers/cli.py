@@ -71,15 +71,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
+    import shutil
+    import textwrap
+
     from nblayers.learn import catalogue, latex, script
     found = [(path, script.read(path)) for path in catalogue.lessons()]
     if not found:
         return _fail(f"no lessons in {catalogue.HOME}")
     names = max(len(catalogue.name_of(path)) for path, _ in found)
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for path, lesson in found:
         title = "".join(latex.inline(part) if i % 2 else part for i, part in enumerate(lesson.title.split("$")))
         minutes = f"{lesson.minutes} min" if lesson.minutes else ""
-        print(f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  {title}")
+        first = f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  "
+        indent = " " * (len(first) if wide - len(first) >= 30 else 4)
+        print(textwrap.fill(first + title, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
     print("\nnblayers learn NAME steps through one of them.")
     return 0
 
