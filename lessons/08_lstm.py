@@ -21,6 +21,7 @@ import numpy as np
 from lessons.data import numbers_and_marks, read_text, write_texts
 from lessons.figures import draw_gates, draw_loss, gradient_norms
 from nblayers.layers import LSTM, Dense, Embedding, SimpleRNN
+from nblayers.learn.graph import cell, show_graph
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
@@ -59,19 +60,14 @@ C_start = np.array([[1.0, -1.0], [0.0, 2.0]])   # (N, H), before the first step
 # %% [markdown]
 # ## A picture of one step
 #
-# Two things come from the step before: $h_{t-1}$ and $C_{t-1}$. Two go on to the next.
-# The upper line is the cell. It runs through: a product, a sum, nothing else.
-#
-# ```
-# C_prev ───→ (×) ─────────→ (+) ──────────────┬─────→ C   to the next step
-#              ↑              ↑                ↓
-#              f             (×)              tanh
-#                            ↑ ↑               ↓
-#                            i C~        o ─→ (×) ───→ h   to the next step, and up
-#
-# h_prev, x ──→ a = x W + h_prev U + b ──→ i, f, C~, o
-# ```
-#
+# Two things come from the step before: $h_{t-1}$ and $C_{t-1}$. Two go on to the step
+# after. The upper line is the cell. It runs through: a product and a sum, nothing else.
+# In code the step before is `h_prev` and `C_prev`, and $\tilde{C}$ is `C_tilde`.
+
+# %%
+show_graph(cell("lstm"))
+
+# %% [markdown]
 # ## Forward: one product for four things
 #
 # The **pre-activation** $a_t$ is what goes into the sigmoids and the tanh. Many texts
@@ -226,6 +222,7 @@ print("dh =", dh.tolist())
 # $$do_t = dh_t \odot \tanh(C_t)$$
 
 # %%
+show_graph(cell("lstm"), lit="dh -> do")
 # ? do, from h = o tanh(C)
 do = dh * np.tanh(C)                            # (N, H)
 check_derivative("do", do, lambda o: np.sum(dh * (o * np.tanh(C))), o)
@@ -240,6 +237,7 @@ check_derivative("do", do, lambda o: np.sum(dh * (o * np.tanh(C))), o)
 # At the last step `dC_next` is 0. Write it all the same.
 
 # %%
+show_graph(cell("lstm"), lit=["dC_next -> dC", "dh -> dC"])
 # ? dC, all that arrives at C: from the next step, and through h = o tanh(C)
 dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)   # (N, H)
 check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
@@ -252,6 +250,9 @@ check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
 # all four. Their formulas come afterwards.
 
 # %%
+show_graph(cell("lstm"), lit=["dC -> df", "dC -> di", "dC -> dC_tilde", "dC -> dC_prev"])
+
+
 def loss_by_C(C):
     return np.sum(dh * (o * np.tanh(C)))        # of the last step
 
@@ -288,6 +289,7 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 # yours. One of them is no sigmoid.
 
 # %%
+show_graph(cell("lstm"), lit=["df -> da", "di -> da", "dC_tilde -> da", "do -> da"])
 a = x[:, 2] @ W + h_prev @ U + b                # of the last step
 a_i, a_f, a_C, a_o = np.split(a, 4, axis=1)
 da_i = di * i * (1 - i)
@@ -325,6 +327,7 @@ check_derivative("da", da_last, loss_by_a, a)
 #   = da \, U^\top$$
 
 # %%
+show_graph(cell("lstm"), lit="da -> dh_prev")
 # ? dh_prev, what the last step sends back to h_prev; its da is da_last
 dh_prev = da_last @ U.T                         # (N, H)
 check_derivative("dh_prev", dh_prev, lambda h: loss_from(2, h, C_prev), h_prev)
