@@ -250,7 +250,8 @@ check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
 # all four. Their formulas come afterwards.
 
 # %%
-show_graph(cell("lstm"), lit=["dC -> df", "dC -> di", "dC -> dC_tilde", "dC -> dC_prev"])
+show_graph(cell("lstm"),
+           lit=["dC -> df", "dC -> di", "dC -> dC_tilde", "dC -> dC_prev"])
 
 
 def loss_by_C(C):
