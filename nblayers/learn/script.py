@@ -199,7 +199,7 @@ def _question(comments: list[str], nodes: Sequence[ast.stmt]) -> Question:
 
 
 def targets(nodes: Sequence[ast.stmt]) -> list[str]:
-    """The names that these statements assign to, in order: `a, b = …`, `x += …`, `x[0] = …`, `def f`; not those inside blocks."""
+    """The names that statements assign to, in order: `a, b = …`, `x += …`, `x[0] = …`, `def f`; not those inside blocks."""
     found: list[str] = []
     for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
