@@ -1,6 +1,5 @@
 """The way through the course: the digits that are shipped, the path and its progress, the formula index."""
 import io
-import json
 import os
 import re
 import subprocess
@@ -234,7 +233,7 @@ def test_a_learner_leaves_and_comes_back(learn, small, leave):
     assert progress.read(small).at.position == 2
 
     child = learn()
-    child.expect("▸  01.*step 3 of 8")
+    child.expect("▸.*01.*step 3 of 8")
     child.expect("Enter: go on with 01 at step 3 ")
     child.sendline("")
     child.expect("Steps 1 to 2 run again first")
@@ -242,7 +241,7 @@ def test_a_learner_leaves_and_comes_back(learn, small, leave):
     child.sendline("c")
     child.expect("8/8 .*help > ")
     child.sendline("")                                                              # its end: the path again
-    child.expect("✓  01.*done")
+    child.expect("✓.*01.*done")
     child.expect("All of it is done.*> ")
     child.sendline("q")
     child.expect(pexpect.EOF)
@@ -339,11 +338,13 @@ def test_a_gate_is_found_everywhere():
         assert text.strip().startswith(line.source) and "004.LSTM.f" in text
     assert {line.backward for line in found if line.room == "reference"} == {True, False}
     assert {path.stem for path, _ in formulas.lessons("004.LSTM.f")} >= {"08_lstm"}
-    assert formulas.layers(formulas.find("004.LSTM.f")) == [f"from nblayers.layers import {name}" for name in ("LSTM", "LSTMCell")]
+    layers = [line.rpartition(" ")[2] for line in formulas.layers(formulas.find("004.LSTM.f"))]
+    assert layers == ["LSTM", "LSTMCell"]
 
 
 @pytest.mark.parametrize("identifier, code", [
-    ("001.02.sigmoid", "np.where(x < 0, e, 1) / (1"), ("001.06.Embedding", "y[n] = embeddings[i]"), ("001.06.Dense", "np.matmul(a"),
+    ("001.02.sigmoid", "np.where(x < 0, e, 1) / (1"), ("001.06.Embedding", "y[n] = embeddings[i]"),
+    ("001.06.Dense", "np.matmul(a"),
     ("001.07.Conv2D", 'np.einsum("gc,cgf->gf"'), ("001.07.Conv1DTranspose", 'np.einsum("gf,cgf->gc"'),
     ("001.08.AveragePooling2D", "np.sum(cells"), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
     ("001.09.SimpleRNN", "@"), ("002.Update", "learning_rate * "),
