@@ -152,8 +152,8 @@ def _on_terminal() -> bool:
 
 def _step_through(lesson: "Script", options: list[str], sure: bool = False) -> bool:
     """A dialogue about a lesson; True if its end was reached. `sure` goes on where it was left without asking."""
-    from nblayers.learn import course, progress, terminal
-    stepper = terminal.Stepper(progress.Followed(lesson, options))
+    from nblayers.learn import asking, course, progress
+    stepper = asking.AskingStepper(progress.Followed(lesson, options))
     course.go_on(stepper, lesson, sure)
     _edit_lines(stepper.session.namespace)
     stepper.run()
