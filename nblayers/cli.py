@@ -63,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_workshop(commands)
 
+    formula = commands.add_parser("formula", help="what a tag beside a formula stands for, and where it is computed",
+                                  allow_abbrev=False)
+    formula.add_argument("id", metavar="ID", help="as 004.LSTM.f")
+    formula.set_defaults(run=_formula)
+
+    formulas = commands.add_parser("formulas", help="list the formulas", allow_abbrev=False)
+    formulas.add_argument("word", nargs="?", default="", metavar="WORD", help="those with this word in them")
+    formulas.set_defaults(run=_formulas)
+
     notebook = commands.add_parser("notebook", help="write a lesson as a Jupyter notebook", allow_abbrev=False)
     add_name(notebook)
     notebook.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default NN_name.ipynb in the current directory")
@@ -279,6 +288,27 @@ def _piece(name: str, file: Path | None = None) -> Any:
         _fail(f"{file} should define a class {piece.class_name}" + (f", but defines {made.class_name}" if made else ""))
         return None
     return piece
+
+
+def _formula(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    try:
+        formula = formulas.find(given.id)
+    except formulas.UnknownFormula as error:
+        return _fail(str(error))
+    terminal.new_console().print(formulas.page(formula))
+    return 0
+
+
+def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    found = formulas.matching(given.word)
+    if not found:
+        return _fail(f"no formula has {given.word!r} in its identifier, name or text")
+    console = terminal.new_console()
+    console.print(formulas.table(found))
+    console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
+    return 0
 
 
 def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
