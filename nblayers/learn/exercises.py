@@ -38,12 +38,14 @@ class Wrong(Exception):
         answer: what is right, to be shown on asking only.
         recognised: whether this is a known mistake.
         inputs: the call that went wrong; by default it is the last one.
+        on_paper: what is said instead in an exercise on paper, where the number is not to be told.
     """
 
     def __init__(self, sentence: str, hints: Sequence[str] = (), answer: str = "", recognised: bool = False,
-                 inputs: "Inputs | None" = None) -> None:
+                 inputs: "Inputs | None" = None, on_paper: str = "") -> None:
         super().__init__(sentence)
         self.hints, self.answer, self.recognised, self.inputs = tuple(hints), answer, recognised, inputs
+        self.on_paper = on_paper or sentence
 
 
 class DoesNotRun(Wrong):
@@ -234,7 +236,8 @@ def expect_close(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | N
     worst = tuple(map(int, np.unravel_index(np.argmax(difference), difference.shape)))
     where = f"{name}{list(worst)}{_place(worst, want.shape, axes, blocks)}" if worst else name
     raise Wrong(f"{where} is {array[worst]:.6g}, but should be {want[worst]:.6g}"
-                f"{_diagnosis(array, want, tolerance, axes, blocks)}")
+                f"{_diagnosis(array, want, tolerance, axes, blocks)}",
+                answer=f"{where} is {want[worst]:.6g}", on_paper=f"{where} is not {array[worst]:.6g}")
 
 
 def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[str], function: str,
@@ -266,6 +269,9 @@ def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[s
             so_far = f" ({', '.join(done)} {'is' if len(done) == 1 else 'are'} right)" if done else ""
             raise Wrong(f"{wrong}{so_far}", recognised=wrong.recognised) from None
         done.append(name)
+        changed = known(right, mistakes, name)          # as this name is right, no mistake was made that changes them all
+        mistakes = {sentence: wrong for sentence, wrong in mistakes.items()
+                    if sentence not in changed or len(wrong) < len(right)}
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -354,12 +360,14 @@ def _diagnosis(array: np.ndarray, want: np.ndarray, tolerance: float, axes: Sequ
             if want.shape[i] == want.shape[j] > 1 and _close(array.swapaxes(i, j), want, tolerance):
                 return "; it is the transpose of what it should be" if want.ndim == 2 else f"; axes {j} and {i} are swapped"
         if want.shape[i] > 1 and _close(np.flip(array, i), want, tolerance):
-            return f"; along the {_axis(axes, i)} it is in the opposite order"
+            return f"; along {f'the {axes[i]}s' if i < len(axes) else f'axis {i}'} it is in the opposite order"
     return _wrong_part(~np.isclose(array, want, rtol=tolerance, atol=tolerance), axes, blocks)
 
 
 def _wrong_part(wrong: np.ndarray, axes: Sequence[str], blocks: Sequence[str]) -> str:
     """Where all that is wrong lies, if that is a part along one axis."""
+    if wrong.sum() == 1:
+        return "; all others are right"
     if blocks and wrong.shape[-1] % len(blocks) == 0:
         parts = [block for block, part in zip(blocks, np.split(wrong, len(blocks), axis=-1), strict=True) if part.any()]
         if len(parts) < len(blocks):
@@ -367,12 +375,10 @@ def _wrong_part(wrong: np.ndarray, axes: Sequence[str], blocks: Sequence[str]) -
     for axis in range(wrong.ndim):
         bad = np.flatnonzero(wrong.any(axis=tuple(k for k in range(wrong.ndim) if k != axis)))
         if 0 < len(bad) < wrong.shape[axis] and len(bad) <= max(1, wrong.shape[axis] // 2):
-            return f"; only {_axis(axes, axis)} {', '.join(map(str, bad))} is wrong"
+            which = ", ".join(map(str, bad))
+            where = f"{axes[axis]} {which}" if axis < len(axes) else f"index {which} of axis {axis}"
+            return f"; only {where} is wrong"
     return ""
-
-
-def _axis(axes: Sequence[str], axis: int) -> str:
-    return axes[axis] if axis < len(axes) else f"axis {axis}"
 
 
 @dataclass(frozen=True)
@@ -495,7 +501,9 @@ def _check_one(title: str, lesson: str, answer: str, limits: tuple[float, float]
     except Missing as name:
         return Result(title, "missing", f"{name} is not defined yet")
     except Wrong as wrong:
-        return Result(title, "wrong", str(wrong), wrong.hints, wrong.answer, _that_travel(wrong.inputs or given.last))
+        inputs, on_paper = _that_travel(wrong.inputs or given.last), "on paper" in title
+        return Result(title, "wrong", wrong.on_paper if on_paper else str(wrong), wrong.hints,
+                      wrong.answer if on_paper else "", inputs)
     return Result(title, "right")
 
 
