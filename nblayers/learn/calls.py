@@ -74,14 +74,14 @@ def find(nodes: Sequence[ast.stmt], namespace: Mapping[str, Any], definitions: I
 def _definition(function: types.FunctionType, definitions: Iterable[ast.stmt]) -> ast.FunctionDef:
     code = function.__code__
     if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
-        raise CannotGo(f"{function.__name__} is a generator, whose body does not run at the call: it can only be run as a whole")
+        raise CannotGo(f"{function.__name__} is a generator: it can only be run as a whole")
     found = (node for top in definitions for node in ast.walk(top) if isinstance(node, ast.FunctionDef)
              and node.name == code.co_name and code.co_firstlineno in (node.lineno, *(d.lineno for d in node.decorator_list)))
     definition = next(found, None)
     if definition is None:
         raise CannotGo(f"{function.__name__} is a lambda or wrapped by a decorator: it can only be run as a whole")
     if any(isinstance(node, (ast.Global, ast.Nonlocal)) for node in ast.walk(definition)):
-        raise CannotGo(f"{function.__name__} changes variables outside itself (global, nonlocal): it can only be run as a whole")
+        raise CannotGo(f"{function.__name__} changes outer variables (global, nonlocal): it can only be run as a whole")
     return definition
 
 
@@ -110,12 +110,12 @@ def arguments_of(call: ast.Call) -> ast.expr:
 
 def with_value(statement: ast.stmt, call: ast.Call, name: str) -> ast.stmt:
     """A copy of the statement in which the variable `name` stands for the call."""
-    return _Replace(call, name).visit(copy.deepcopy(statement, {id(call): call}))      # type: ignore[no-any-return]
+    return _Replace(call, name).visit(copy.deepcopy(statement, {id(call): call}))
 
 
 def without_return(definition: ast.FunctionDef) -> ast.FunctionDef:
     """A copy of a function in whose own body every `return` is a `raise`, so that its statements can stand alone."""
-    return _Raise(definition).visit(copy.deepcopy(definition))          # type: ignore[no-any-return]
+    return _Raise(definition).visit(copy.deepcopy(definition))
 
 
 class _Replace(ast.NodeTransformer):

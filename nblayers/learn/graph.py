@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Point = tuple[int, int]                 # column and row of the terminal, from 0
@@ -194,7 +195,7 @@ def _draw_heads(graph: Graph, rows: list[list[_Cell]], cells: list[Point], signs
 
     def stops(cell: Point, before: Point) -> bool:
         return cell in signs or (_is_inside(cell, boxes) and not _is_inside(before, boxes))
-    for before, cell in zip(cells, cells[1:], strict=False):
+    for before, cell in pairwise(cells):
         if stops(cell, before) and before not in signs and not _is_inside(before, boxes):
             dx, dy = cell[0] - before[0], cell[1] - before[1]
             sign = next((sign for place, sign in graph.signs if place == cell), "")
@@ -275,8 +276,8 @@ def draw_graph(graph: Graph, ax: Any = None, lit: str | Sequence[str] = ()) -> A
         _draw_edge(ax, edge, LINE, 1.6, 1)
         _draw_tips(ax, graph, edge.cells(), LINE, 1.6, 1, passed)
     for x, y in bridges(graph) - passed:
-        ax.plot([x, x], [-2 * y - 0.9, -2 * y + 0.9], color="white", lw=5, zorder=1.5, solid_capstyle="butt")
-        ax.plot([x - 1, x + 1], [-2 * y] * 2, color=LINE, lw=1.6, zorder=1.6)
+        ax.plot([x, x], [-2 * y - 0.7, -2 * y + 0.7], color="white", lw=4, zorder=1.5, solid_capstyle="butt")
+        ax.plot([x - 1.5, x + 1.5], [-2 * y] * 2, color=LINE, lw=1.6, zorder=1.6)
     for one in chosen:
         _draw_edge(ax, one.edge, LIT, 3.2, 2)
         cells = one.edge.cells()
@@ -301,7 +302,7 @@ def _draw_tips(ax: Any, graph: Graph, cells: list[Point], colour: str, wide: flo
     boxes = [box(node) for node in graph.nodes]
     ends = [box(node) for node in graph.nodes if node.kind == "end"]
     signs = {place: sign for place, sign in graph.signs if sign in OPERATIONS}
-    for before, cell in zip(cells, cells[1:], strict=False):
+    for before, cell in pairwise(cells):
         enters = _is_inside(cell, boxes) and not _is_inside(before, boxes)
         if not (enters or cell in signs) or before in signs or {before, cell} <= hidden:
             continue
@@ -383,7 +384,7 @@ def _lstm() -> Graph:
     nodes += [Node("C_prev", (5, 1), "C_prev", r"$C_\mathrm{prev}$", "end"), Node("a", (18, bus), "a", "$a$"),
               Node("h_prev", (5, bus), "h_prev", r"$h_\mathrm{prev}$", "end"), Node("x", (5, 14), "x", "$x$", "end"),
               Node("C", (c, 1), "C", "$C$", "state"), Node("C_next", (75, 1), "C_next", r"$C_\mathrm{next}$", "end")]
-    nodes += [Node(name, (x, row), "C̃" if name == "C_tilde" else name, r"$\tilde{C}$" if name == "C_tilde" else f"${name}$", "gate")
+    nodes += [Node(name, (x, row), name.replace("C_tilde", "C̃"), f"${name}$".replace("C_tilde", r"\tilde{C}"), "gate")
               for name, x in gates]
     edges += [Edge("C_prev", "C", ((5, 1), (c, 1))), Edge("h_prev", "a", ((5, bus), (18, bus))),
               Edge("x", "a", ((5, 14), (18, 14), (18, bus))), Edge("C", "C_next", ((c, 1), (75, 1)))]
@@ -391,7 +392,8 @@ def _lstm() -> Graph:
     edges += [Edge("f", "C", ((27, row), (27, 1), (c, 1))), Edge("i", "C", ((34, row), (34, 4), (41, 4), (41, 1), (c, 1))),
               Edge("C_tilde", "C", ((41, row), (41, 1), (c, 1))), Edge("C", "h", ((c, 1), (c, row), (out, row))),
               Edge("o", "h", ((48, row), (out, row)))]
-    signs = (((27, 1), "×"), ((41, 1), "+"), ((41, 4), "×"), ((c, 4), "tanh"), ((c, row), "×"), ((12, bus), "U"), ((12, 14), "W"))
+    signs = (((27, 1), "×"), ((41, 1), "+"), ((41, 4), "×"), ((c, 4), "tanh"), ((c, row), "×"),
+             ((12, bus), "U"), ((12, 14), "W"))
     return Graph("an LSTM cell", tuple(nodes), tuple(edges), signs)
 
 

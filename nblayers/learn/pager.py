@@ -65,7 +65,7 @@ class Pager:
 def paged(height: int, width: int, ask: Callable[[str], str]) -> Iterator[None]:
     """While inside, what is printed on stdout stops after each screenful."""
     kept = sys.stdout
-    sys.stdout = Pager(kept, height, width, ask)        # type: ignore[assignment]
+    sys.stdout = Pager(kept, height, width, ask)
     try:
         yield
     finally:

@@ -213,7 +213,8 @@ class Stepper:
         self.commands: dict[str, Callable[[], None]] = {
             "": self.next, "n": self.next, "next": self.next, "b": self.back, "back": self.back, "c": self.run_on,
             "i": self.enter, "into": self.enter, "o": self.leave, "out": self.leave, "skip": self.skip,
-            "list": self.list_code, "p": self.list_code, "steps": self.list_sections, "?": self.help, "h": self.help, "help": self.help, "q": self.quit, "quit": self.quit,
+            "list": self.list_code, "p": self.list_code,
+            "steps": self.list_sections, "?": self.help, "h": self.help, "help": self.help, "q": self.quit, "quit": self.quit,
             "exit": self.quit}
 
     def run(self) -> None:
@@ -239,7 +240,8 @@ class Stepper:
         entry = self.session.entry
         into = f" · into: step into {entry}" if entry else ""
         enter = "next" if step is not None else "leave"
-        return f"{self.session.position}/{len(self.session.steps)}  Enter: {enter} · b: back{into} · ?: help > "
+        inside = f" in {self.session.frames[-1].name}" if self.session.frames else ""
+        return f"{self.session.position}/{len(self.session.steps)}{inside}  Enter: {enter} · b: back{into} · ?: help > "
 
     def wipe_prompt(self) -> None:
         """Take the answered prompt off the screen, so that the steps read as one page."""
