@@ -34,3 +34,9 @@ def steps_since_decided(x: np.ndarray) -> np.ndarray:
     steps = np.arange(x.shape[1])
     decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], steps, -1), axis=1)
     return np.concatenate([np.full((len(x), 1), -1), steps[:-1] - decided[:, :-1]], axis=1)
+
+
+# lesson 07
+def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
+    """Images (N, rows, columns) as sequences of rows, then `blank` steps of zeros: (N, rows + blank, columns) float32."""
+    return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
