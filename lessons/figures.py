@@ -54,7 +54,7 @@ def draw_norms(norms: Mapping[str, np.ndarray], name: str, rows: int = 8) -> Non
 
 
 def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, Sequence[float]], name: str) -> None:
-    """Digits that are right by epoch, and by the number of blank steps before the question (from 30), with a line for chance."""
+    """Digits that are right by epoch, and by the number of blank steps before the question, from 30; with a line for chance."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
     for key in history:
@@ -62,9 +62,10 @@ def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, S
         axes[1].plot(range(30, 30 + len(by_blank[key])), by_blank[key], ".-")
     for ax in axes:
         ax.axhline(0.1, color="black", linestyle=":", label="chance")
-    axes[0].legend(title="recurrent kernel", loc="upper left")
-    axes[0].set(xlabel="epoch", ylabel="part of new digits that is right", ylim=(0, 1), title="while learning")
-    axes[1].set(xticks=range(30, 51, 5), xlabel="blank steps before the question (40 while learning)", title="asked earlier or later")
+    figure.legend(*axes[0].get_legend_handles_labels(), title="recurrent kernel", loc="outside right upper")
+    axes[0].set(xticks=range(5, 21, 5), xlabel="epoch", ylabel="part of new digits that is right", ylim=(0, 1), title="while learning")
+    axes[1].set(xlabel="blank steps before the question (40 while learning)", xticks=range(30, 51, 5),
+                title="asked earlier or later")
     save_figure(figure, name)
 
 
