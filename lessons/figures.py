@@ -63,7 +63,8 @@ def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, S
     for ax in axes:
         ax.axhline(0.1, color="black", linestyle=":", label="chance")
     figure.legend(*axes[0].get_legend_handles_labels(), title="recurrent kernel", loc="outside right upper")
-    axes[0].set(xticks=range(5, 21, 5), xlabel="epoch", ylabel="part of new digits that is right", ylim=(0, 1), title="while learning")
+    axes[0].set(xlabel="epoch", xticks=range(5, 21, 5), ylabel="part of new digits that is right", ylim=(0, 1),
+                title="while learning")
     axes[1].set(xlabel="blank steps before the question (40 while learning)", xticks=range(30, 51, 5),
                 title="asked earlier or later")
     save_figure(figure, name)
@@ -141,3 +142,43 @@ def _norms_over_time(cell, x: np.ndarray) -> np.ndarray:
         _, gradients = cell.backward((np.zeros_like(gradients[0]), gradients))
         norms[t - 1] = np.linalg.norm(np.concatenate(gradients, axis=1), axis=1).mean()
     return norms
+
+
+# lesson 00
+def draw_graph(values: Mapping[str, tuple[float, float]], name: str) -> None:
+    """The graph of (x w + b - t)²; `values` has the value and the gradient of each of x, w, b, t, a, y, e, L."""
+    import matplotlib.pyplot as plt
+    at = {"x": (0, 3), "w": (0, 2), "b": (0, 1), "t": (0, 0), "a": (1.5, 2.5), "y": (3, 2), "e": (4.5, 1.5), "L": (6, 1.5)}
+    how = {("x", "a"): "times", ("w", "a"): "", ("a", "y"): "plus", ("b", "y"): "", ("y", "e"): "minus", ("t", "e"): "",
+           ("e", "L"): "square"}
+    figure, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
+    for (begin, end), word in how.items():
+        for shift, colour, ends in ((0.06, "C0", (begin, end)), (-0.06, "C3", (end, begin))):
+            (x0, y0), (x1, y1) = at[ends[0]], at[ends[1]]
+            ax.annotate("", (x1, y1 + shift), (x0, y0 + shift),
+                        arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 34, "shrinkB": 34})
+        if word:
+            ax.text(at[end][0], at[end][1] + 0.42, word, ha="center", style="italic")
+    for key, (x, y) in at.items():
+        ax.text(x, y, f"{key} = {values[key][0]:g}\n", ha="center", va="center", color="C0", size=11,
+                bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"})
+        ax.text(x, y, f"\nd{key} = {values[key][1]:g}", ha="center", va="center", color="C3", size=11)
+    ax.text(4.5, 0.2, "blue: values go forwards", color="C0")
+    ax.text(4.5, -0.05, "red: gradients come back", color="C3")
+    ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 3.5))
+    ax.axis("off")
+    save_figure(figure, name)
+
+
+def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray, name: str) -> None:
+    """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, and what it got wrong."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
+    for digit, marker in ((0, "o"), (1, "|")):
+        ax.plot(*inputs[labels == digit].T, marker, label=f"a {('zero', 'one')[digit]}")
+    ax.plot(*inputs[~right].T, "o", markersize=14, markerfacecolor="none", color="black", label="taken for the other")
+    middle = np.array([0, 1])
+    ax.plot(middle, -(weights[2] + weights[0] * middle) / weights[1], "--", color="0.5", label="the answer is 0.5")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 0.9), xlabel="ink in the middle", ylabel="ink at the sides")
+    ax.legend()
+    save_figure(figure, name)
