@@ -13,7 +13,7 @@
 #
 # ## A question first
 #
-# Take $v = u \cdot u + u$. At $u = 3$ it is 12.
+# Take $v = u \cdot u + u$. At $u = 4$ it is 20.
 
 # %%
 import numpy as np
@@ -25,7 +25,7 @@ from nblayers.learn.tools import check_derivative, show_source
 
 # %%
 # ? guess: how many times as fast as u does v grow there?
-slope_at_3 = 7.0
+slope_at_4 = 9.0
 
 # %% [markdown]
 # ## Numbers for paper
@@ -36,8 +36,8 @@ slope_at_3 = 7.0
 # %%
 x = 2.0
 w = 3.0
-b = -5.0
-t = 3.0
+b = -4.0
+t = 5.0
 
 # %% [markdown]
 # ## Forward, one node at a time
@@ -66,7 +66,7 @@ a = x * w
 # ? y, from a and b
 y = a + b
 print("a =", a, " y =", y)
-assert (a, y) == (6, 1)
+assert (a, y) == (6, 2)
 
 # %% [markdown]
 # The other two nodes say how wrong that is: the error $e$, and its square, the **loss**
@@ -79,7 +79,7 @@ assert (a, y) == (6, 1)
 e = y - t
 L = e ** 2
 print("e =", e, " L =", L)
-assert (e, L) == (-2, 4)
+assert (e, L) == (-3, 9)
 
 # %% [markdown]
 # ## Backward: what comes from above, times the local slope
@@ -138,10 +138,10 @@ check_derivative("dw", dw, lambda w: (x * w + b - t) ** 2, w)
 # ? dx
 dx = da * w
 check_derivative("dx", dx, lambda x: (x * w + b - t) ** 2, x)
-assert (dw, dx) == (-8, -12)
+assert (dw, dx) == (-12, -18)
 
 # %% [markdown]
-# Here $dw = -8$ is negative: when $w$ grows, the loss falls. So let us make $w$ a
+# Here $dw = -12$ is negative: when $w$ grows, the loss falls. So let us make $w$ a
 # little larger. We take a hundredth of $-dw$, and do the same with $b$.
 
 # %%
@@ -168,15 +168,16 @@ assert L_better < L
 # $$du = \sum_{uses} d_{output} \cdot \frac{\partial output}{\partial u}$$
 
 # %%
-u = 3.0
+u = 4.0
 m = u * u
 v = m + u
+assert v == 20
 dv = 1.0
 dm = dv * 1
 # ? du: two ways through the product, one straight into the sum; from dm, dv and u
 du = dm * u + dm * u + dv * 1
 check_derivative("du", du, lambda u: u * u + u, u)
-assert du == slope_at_3
+assert du == slope_at_4
 
 # %% [markdown]
 # You will meet this sum everywhere: over the samples of a batch (lesson 02), over the
@@ -300,7 +301,7 @@ assert [gradients[i] for i in (at_x, at_w, at_b, at_y)] == [dx, dw, db, dy]
 twice = Graph()
 at_u = twice.node(u)
 twice.add(twice.multiply(at_u, at_u), at_u)
-assert walk_back(twice)[at_u] == slope_at_3
+assert walk_back(twice)[at_u] == slope_at_4
 
 # %% [markdown]
 # PyTorch and TensorFlow have such a program inside. It is called **automatic

@@ -160,9 +160,11 @@ def draw_graph(values: Mapping[str, tuple[float, float]], name: str) -> None:
         if word:
             ax.text(at[end][0], at[end][1] + 0.42, word, ha="center", style="italic")
     for key, (x, y) in at.items():
-        ax.text(x, y, f"{key} = {values[key][0]:g}\n", ha="center", va="center", color="C0", size=11,
-                bbox={"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"})
-        ax.text(x, y, f"\nd{key} = {values[key][1]:g}", ha="center", va="center", color="C3", size=11)
+        value, gradient = f"{key} = {values[key][0]:g}", f"d{key} = {values[key][1]:g}"
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"}
+        for text, colour, around in ((f"{value}\n{gradient}", "none", box), (f"{value}\n", "C0", None),
+                                     (f"\n{gradient}", "C3", None)):
+            ax.text(x, y, text, ha="center", va="center", color=colour, size=11, bbox=around)
     ax.text(4.5, 0.2, "blue: values go forwards", color="C0")
     ax.text(4.5, -0.05, "red: gradients come back", color="C3")
     ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 3.5))
@@ -171,7 +173,7 @@ def draw_graph(values: Mapping[str, tuple[float, float]], name: str) -> None:
 
 
 def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray, name: str) -> None:
-    """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, and what it got wrong."""
+    """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, what it got wrong."""
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
     for digit, marker in ((0, "o"), (1, "|")):
