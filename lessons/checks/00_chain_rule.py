@@ -159,8 +159,6 @@ def _walk(graph: SimpleNamespace, mistake: str = "") -> list[float]:
     gradients = [1.0 if mistake == "all one" else 0.0] * count
     gradients[0 if mistake == "first" else -1] = 0.0 if mistake == "no start" else 1.0
     for node in range(count) if mistake == "forwards" else reversed(range(count)):
-        if mistake == "stops" and node < count - 1:
-            break
         for i, slope in graph.edges[node]:
             new = {"no slope": gradients[node], "no above": slope, "value": gradients[node] * graph.values[i],
                    "added": gradients[node] + slope}.get(mistake, gradients[node] * slope)
@@ -174,8 +172,7 @@ WALK = {
     "no above": "those are sums of local slopes; each has to be multiplied by the gradient of its node, which comes from above",
     "value": "it is multiplied by the value of the input; it should be the local slope, the second of each pair",
     "added": "what comes from above is multiplied by the local slope, not added to it",
-    "forwards": "the walk goes forwards; begin with the last node: reversed(range(len(graph.values)))",
-    "stops": "only the inputs of the last node have a gradient: walk on, over all nodes",
+    "forwards": "only the inputs of the last node have a gradient: walk over all nodes, from the last to the first (`reversed`)",
     "no start": "all gradients are 0; the last node begins with 1.0",
     "first": "the 1.0 stands at the first node; it is the last node that begins with it",
     "all one": "all gradients begin with 1.0; only the last does, the others begin with 0.0"}
@@ -190,13 +187,13 @@ def _check_walk(walk: Callable[[SimpleNamespace], list[float]]) -> None:
     # values 2, 3; 2 · 3 = 6; 6 + 2 = 8; 8² = 64
     graph = SimpleNamespace(values=[2.0, 3.0, 6.0, 8.0, 64.0],
                             edges=[(), (), ((0, 3.0), (1, 2.0)), ((2, 1.0), (0, 1.0)), ((3, 16.0),)])
-    chain = SimpleNamespace(values=[0.5, 0.25, 4.0], edges=[(), ((0, 1.0),), ((1, -16.0),)])
+    chain = SimpleNamespace(values=[2.0, 4.0, 16.0], edges=[(), ((0, 4.0),), ((1, 8.0),)])
     for which, shape in ((chain, "a chain of three nodes"), (graph, "(x w + x)², where x is used twice")):
         got = walk(which)
         array = as_array(got, "what walk_back returns")
         if array.shape != (len(which.values),):
             came = f"{len(array)} numbers" if array.ndim == 1 else "one number" if array.ndim == 0 else f"shape {array.shape}"
-            raise Wrong(f"a walk returns a list of one number for each node, here {len(which.values)}, but this one gives {came}")
+            raise Wrong(f"a walk returns a list of one number for each node, here {len(which.values)}; this one gives {came}")
         expect_close(array, _walk(which), f"the gradients of {shape}",
                      {sentence: _walk(which, mistake) for mistake, sentence in WALK.items()})
 
