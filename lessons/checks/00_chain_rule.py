@@ -172,7 +172,7 @@ WALK = {
     "no above": "those are sums of local slopes; each has to be multiplied by the gradient of its node, which comes from above",
     "value": "it is multiplied by the value of the input; it should be the local slope, the second of each pair",
     "added": "what comes from above is multiplied by the local slope, not added to it",
-    "forwards": "only the inputs of the last node have a gradient: walk over all nodes, from the last to the first (`reversed`)",
+    "forwards": "only the last node was reached when it had a gradient: walk over all, from the last to the first (`reversed`)",
     "no start": "all gradients are 0; the last node begins with 1.0",
     "first": "the 1.0 stands at the first node; it is the last node that begins with it",
     "all one": "all gradients begin with 1.0; only the last does, the others begin with 0.0"}
