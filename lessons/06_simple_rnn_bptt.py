@@ -143,7 +143,7 @@ assert moved.sum() == losses_reached
 # The walk back adds them up on its way.
 
 # %%
-assert 3 + 2 + 1 == paths_of_U
+assert paths_of_U == 3 + 2 + 1
 
 # %% [markdown]
 # ## Backward: the last step, and one step back
@@ -348,7 +348,7 @@ def walk_back(dy, h, U):
 
 
 assert np.array_equal(walk_back(dy, h, U), da)
-show_source(walk_back, "kernels.reference.recurrent:simple_rnn_backward")
+show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
 
 # %% [markdown]
 # ## A picture: which loss is heard at which state?

@@ -127,3 +127,20 @@ def write_texts(model: Any, start: np.ndarray, chars: np.ndarray, temperatures: 
         drawn = [rng.choice(len(chars), p=row / row.sum()) for row in p]
         texts = np.column_stack([texts, drawn])
     return [textwrap.fill("".join(chars[text]), 80) for text in texts]
+
+
+# lesson 07
+def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
+    """Images (N, rows, columns) as sequences of rows, then `blank` steps of zeros: (N, rows + blank, columns) float32."""
+    return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
+
+
+# lesson 00
+def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
+    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
+    images, labels = digits()
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
+    images, labels = images[kept] / 16, labels[kept]
+    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
+    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
+    return np.stack([middle, sides], axis=1), labels
