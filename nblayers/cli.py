@@ -1,5 +1,6 @@
 """The command `nblayers`: list lessons, step through them, check exercises, write notebooks, compile ahead."""
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -248,6 +249,8 @@ def _start(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _train(given: argparse.Namespace, rest: list[str]) -> int:
+    for library in ("OPENBLAS", "MKL"):          # read once, when NumPy is imported; so small a product has no use for
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")    # a second thread, and waits for it on a busy machine
     piece = _piece(given.name, given.file)
     if piece is None:
         return 2
@@ -329,7 +332,6 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
 
 def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
     import multiprocessing
-    import os
     import time
     from concurrent.futures import ProcessPoolExecutor, as_completed
 

@@ -101,7 +101,7 @@ CASES = [
     Case("strides larger than the window", {"filters": 2, "kernel_size": 2, "strides": 3}, normal(2, 6, 8, 2)),
 ]
 TASK = Digits(lambda layer: [layer(8, 3, padding="same"), "relu", layer(16, 3, strides=2, padding="same"), "relu", "flatten",
-                             "dense"], softmax=True)
+                             "dense"], softmax=True, room="cpu")
 DONE = """You have written the backward of a convolution: windows that overlap, strides, padding, channels. Two of yours, one
 after the other, have learned to read digits."""
 

@@ -15,14 +15,15 @@ class Text:
     """Which character comes next? Lesson 08's text model, smaller: Embedding, the layer, Dense with softmax."""
 
     units: int
-    length: int = 25
+    length: int = 20
     steps: int = 1000
-    batch_size: int = 64
+    batch_size: int = 32
     rate: float = 0.005
     loss: str = "sparse_categorical_crossentropy"
     ylabel: str = "bits a character"
     scale: float = float(1 / np.log(2))
     about: str = "which character comes next, in the texts of Python's own help"
+    room: str = "reference"             # of the library's model
 
     @cached_property
     def text(self) -> str:
@@ -93,6 +94,7 @@ class Digits:
     ylabel: str = "loss"
     scale: float = 1.0
     about: str = "which digit is it, 8 × 8 points"
+    room: str = "reference"             # of the library's model
 
     @cached_property
     def data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -139,6 +141,7 @@ class Adding:
     ylabel: str = "mean squared error"
     scale: float = 1.0
     about: str = "the sum of two marked numbers among ten"
+    room: str = "reference"             # of the library's model
     seed: int = field(default=1, repr=False)
 
     def layers(self, make: Make) -> list[Any]:

@@ -46,10 +46,10 @@ def models(piece: workshop.Piece, layer_class: Any) -> tuple[Any, Any]:
         return piece.library(piece.module.LAYER(*args, **kwargs))
 
     both = []
-    for make in (layer_class, of_library):
+    for make, room in ((layer_class, "reference"), (of_library, task.room)):
         model = Sequential(task.layers(make))
         model.build(x.shape)
-        model.astype("float64").to("reference")
+        model.astype("float64").to(room)
         model.compile(Adam(task.rate), loss=task.loss)
         both.append(model)
     both[1].set_weights(both[0].get_weights())
