@@ -265,7 +265,7 @@ def test_a_large_model_is_compared_not_copied():
     run = session.Session(script.parse(f"import numpy as np\nbig = np.zeros(1_000_000)\n{small}"))
     with run.as_main():
         run_all(run)
-    copies = {key: size for snapshot, _ in run._past for key, size in snapshot.arrays().items()}
+    copies = {key: size for moment in run._past for key, size in moment.snapshot.arrays().items()}
     assert sum(copies.values()) == 8_000_000
 
 

@@ -1,9 +1,11 @@
 """Every lesson runs, keeps the shape that lessons have, and has exercises whose solutions pass their checks."""
 import ast
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from nblayers.learn.terminal import split_maths
 
 LESSONS = catalogue.lessons()
 FIRST = "01_finite_differences"
-ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "sklearn"}  # its digits
+ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "lessons"}
 
+TURN = re.compile(r"^# \? ", re.MULTILINE)
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+TURNED = [path for path in LESSONS if TURN.search(path.read_text(encoding="utf-8"))]
+with_turns = pytest.mark.parametrize("path", TURNED, ids=[path.stem for path in TURNED])
 
 
 @each
@@ -32,17 +37,57 @@ def test_runs_straight_through(path, tmp_path):
 @each
 def test_has_the_shape_of_a_lesson(path):
     lesson = script.read(path)
-    assert 150 <= lesson.source.count("\n") <= 250
-    assert lesson.minutes is not None and 20 <= lesson.minutes <= 30
+    has_turns = bool(TURN.search(lesson.source))
+    assert has_turns or 150 <= lesson.source.count("\n") <= 250     # until it has turns
+    assert lesson.minutes is not None and 20 <= lesson.minutes <= (45 if has_turns else 30)
     sections = [heading for cell in lesson.cells if cell.kind == "text"
                 for level, heading in script.headings(cell.source) if level == 2]
-    assert 6 <= len(sections) <= 12
+    assert 6 <= len(sections) <= (24 if has_turns else 12)
     for part in ("question", "in the library", "picture", "task", "Exercises"):
         assert any(part in heading for heading in sections), f"no section on {part!r}"
     text = "\n".join(cell.source for cell in lesson.cells if cell.kind == "text")
     assert re.search(r"\\tag\{00[1-4]\.[\w.\\]+\}", text), "no equation names its source"
     assert lesson.source.count("\nassert ") + lesson.source.count("    assert ") + lesson.source.count("check_derivative(") >= 8
     assert "show_source(" in lesson.source and re.search(r"`nblayers check \S+ my_answer.py`", text)
+
+
+@with_turns
+def test_keeps_the_rules_of_a_lesson_with_turns(path):
+    """One idea a line: at most 88 columns, 25 statements a section. At least six turns, each with its known mistakes."""
+    source = path.read_text(encoding="utf-8")
+    assert [line for line in source.split("\n") if len(line) > 88] == []
+    section, statements = "", Counter()
+    for cell in script.read(path).cells:
+        for level, heading in script.headings(cell.source) if cell.kind == "text" else ():
+            section = heading if level <= 2 else section
+        statements[section] += sum(isinstance(node, ast.stmt) for top in cell.nodes for node in ast.walk(top))
+    assert {heading: count for heading, count in statements.items() if count > 25} == {}
+    turns = judged_names(source)
+    assert len(turns) >= 6
+    checks = vars(exercises_module(path))
+    assert [name for name in turns.values() if name and f"turn_{name}" not in checks] == []
+    assert {name for name in checks if name.startswith("turn_")} == {f"turn_{name}" for name in turns.values() if name}
+
+
+def judged_names(source):
+    """For each turn's line, the name by which its known mistakes go: its first judged one, with _2 if that is its second turn;
+    none for a guess."""
+    lines, seen, found = source.split("\n"), Counter(), {}
+    for n, line in enumerate(lines):
+        if TURN.match(line) and not TURN.match(lines[n - 1]):
+            named = re.match(r"# \? \[(\w+)", line) or re.match(r"(?:def )?(\w+)", next(
+                below for below in lines[n:] if not below.startswith("#")))
+            found[n + 1] = "" if line.startswith("# ? guess:") else named[1]
+            seen[named[1]] += bool(found[n + 1])
+            found[n + 1] += f"_{seen[named[1]]}" if found[n + 1] and seen[named[1]] > 1 else ""
+    return found
+
+
+def exercises_module(path):
+    spec = importlib.util.spec_from_file_location(f"checks_of_{path.stem}", path.parent / "checks" / path.name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @each
