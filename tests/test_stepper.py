@@ -425,3 +425,12 @@ def test_figures_of_graphs(tmp_path, monkeypatch):
     figure, ax = plt.subplots()
     assert graph.draw_graph(graph.cell("lstm"), ax) is ax
     tools.save_figure(figure, "cell")
+
+
+def test_the_help_fits_a_small_screen():
+    assert max(map(len, terminal.HELP.split("\n"))) <= 80
+
+
+def test_a_graph_in_a_variable_is_not_spelt_out():
+    shown, _ = talk("from nblayers.learn.graph import cell\npicture = cell('lstm')\n", "")
+    assert "Edge(" not in shown and "picture = cell" in shown

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nblayers.learn import latex, pager
+from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
 from nblayers.learn.training import trains
@@ -38,8 +39,11 @@ STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too
 p EXPRESSION  look at a variable whose name is a command: p b
 all NAME      show an array or a table whole
 list          show the code of the last step again; of imports, all of it
-into, out     step into the `for` loop or the lesson's own function that comes next; run to its end
-go N          to step N without showing those before it, or to the section with this word in its heading
+into          step into the `for` loop that comes next, or into a function of
+              the lesson that the next step calls
+out           run to the end of that loop or function
+go N          to step N, without showing those before it; or to the section
+              with this word in its heading
 steps         list the sections
 c             run on to the end; asks before a training
 skip          leave out a step that fails
@@ -179,8 +183,8 @@ def values(changes: list[Change], wide: int) -> RenderableType | None:
 
 
 def _is_noise(value: Any) -> bool:
-    """Modules, functions and classes: the source line has said all there is to say."""
-    return isinstance(value, (type(sys), type)) or (callable(value) and hasattr(value, "__name__"))
+    """Modules, functions, classes and graphs: the source line has said all there is to say."""
+    return isinstance(value, (type(sys), type, Graph)) or (callable(value) and hasattr(value, "__name__"))
 
 
 def _is_drawing(value: Any) -> bool:
