@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from lessons import data
-from nblayers.learn import catalogue, course, formulas, progress, script, terminal
+from nblayers.learn import asking, catalogue, course, formulas, progress, script, terminal
 
 
 def test_the_digits_are_scikit_learns():
@@ -67,6 +67,7 @@ y = x
 # ## Last
 
 # %%
+# ? z, one more than y
 z = y + 1
 '''
 
@@ -147,6 +148,19 @@ def test_turns_and_exercises_add_up(small):
     done = progress.read(small)
     assert (done.turns, done.turn_count, done.exercises, done.exercise_count) == (["dC", "do"], 6, ["1", "2", "3"], 4)
     assert course._entry(1, "Small", small).state() == "2 of 6 turns · 3 of 4 exercises"
+
+
+def test_a_turn_is_kept_when_the_learner_wrote_it(small):
+    for answers, written in ((["", ""], []), (["y", "y + 1"], ["Last: z"])):
+        given = iter(answers)
+        stepper = asking.AskingStepper(followed(small), Console(file=io.StringIO(), width=90), lambda _: "")
+        with stepper.session.as_main():
+            for _ in range(8):                          # the last one asks
+                stepper.next()
+            while stepper.session.upcoming is not None:
+                stepper.obey(next(given))
+        assert progress.read(small).turns == written
+    assert progress.read(small).turn_count == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_small": {"at": 5}}}', "\0", "[" * 100_000,
