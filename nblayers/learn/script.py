@@ -2,12 +2,14 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 MARKER = re.compile(r"# %%(?P<rest>.*)")
+QUESTION = re.compile(r"# \?(?: |$)")                      # a comment that withholds the statement right below it: a turn
+ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 HEADER = re.compile(r"\A# ---\n.*?^# ---\n", re.DOTALL | re.MULTILINE)
 
 
@@ -22,6 +24,21 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a learner is asked before a statement is shown.
+
+    Attributes:
+        text: the question, without the names in brackets and without "guess:".
+        judged: the names whose values are compared with the lesson's.
+        is_guess: whether the answer is kept, and held against the truth later.
+    """
+
+    text: str
+    judged: tuple[str, ...]
+    is_guess: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
     """What one press of Enter runs or shows: a text cell, a statement, or a few imports or asserts in a row."""
 
@@ -32,6 +49,7 @@ class Step:
     section: str = ""               # the heading under which it stands
     loop: tuple[int, ...] = ()      # the lines of the loops that were stepped into, and what they have come to
     turn: str = ""                  # "turn 3 of 24"
+    question: Question | None = None        # the learner is to write this step
 
     @property
     def can_be_entered(self) -> bool:
@@ -124,12 +142,16 @@ def headings(text: str) -> Iterator[tuple[int, str]]:
 
 
 def statements(cell: Cell) -> Iterator[Step]:
-    """The steps of a code cell: statements with the comments above them; imports in a row, and asserts, are one step."""
+    """The steps of a code cell: statements with the comments above them; imports in a row, and asserts, are one step.
+
+    A statement under a marked comment is a step of its own; the comments above it are its question.
+    """
     lines = cell.source.split("\n")
     groups: list[list[ast.stmt]] = []
     for node in cell.nodes:
-        alike = groups and (_group(groups[-1][-1]) == _group(node) != "" or groups[-1][-1].end_lineno == node.lineno)
-        if alike:
+        alike = groups and _group(groups[-1][-1]) == _group(node) != "" and not (
+            _is_marked(node, cell) or _is_marked(groups[-1][0], cell))
+        if alike or (groups and groups[-1][-1].end_lineno == node.lineno):
             groups[-1].append(node)
         else:
             groups.append([node])
@@ -139,8 +161,65 @@ def statements(cell: Cell) -> Iterator[Step]:
         if group is groups[-1]:
             end = len(lines)
         begin += _blank(lines[begin:end])
-        yield Step("code", "\n".join(lines[begin:end]).rstrip(), cell.line + begin, tuple(group))
+        question = None
+        if _is_marked(group[0], cell):
+            top = _first_line(group[0]) - cell.line
+            question = _question(lines[begin:top], group)
+            begin = top
+        yield Step("code", "\n".join(lines[begin:end]).rstrip(), cell.line + begin, tuple(group), question=question)
         begin = end
+
+
+def _first_line(node: ast.stmt) -> int:
+    """The line on which a statement begins, with its decorators."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _is_marked(node: ast.stmt, cell: Cell) -> bool:
+    above = _first_line(node) - cell.line - 1
+    return above >= 0 and bool(QUESTION.match(cell.source.split("\n")[above]))
+
+
+def _question(comments: list[str], nodes: Sequence[ast.stmt]) -> Question:
+    """The question in the comment lines above a statement."""
+    lines = [re.sub(r"^\s*# ?(\? ?)?", "", line).rstrip() for line in comments if line.strip()]
+    text = "\n".join(lines)
+    named = re.match(r"\[([\w\s,]+)\]\s*", text)
+    names = re.findall(r"\w+", named[1]) if named else targets(nodes)
+    text = text[named.end():] if named else text
+    guess = re.match(r"guess:\s*", text)
+    return Question(text[guess.end():] if guess else text, tuple(names), guess is not None)
+
+
+def targets(nodes: Sequence[ast.stmt]) -> list[str]:
+    """The names that statements assign to, in order: `a, b = …`, `x += …`, `x[0] = …`, `def f`; not those inside blocks."""
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.append(node.name)
+        waiting = [*getattr(node, "targets", []), getattr(node, "target", None)] if isinstance(node, ASSIGNMENTS) else []
+        while waiting:
+            part = waiting.pop(0)
+            if isinstance(part, ast.Name):
+                found.append(part.id)
+            elif isinstance(part, (ast.Tuple, ast.List)):
+                waiting = [*part.elts, *waiting]
+            elif isinstance(part, (ast.Subscript, ast.Starred)):
+                waiting.insert(0, part.value)
+    return list(dict.fromkeys(found))
+
+
+def wrong_markers(script: Script) -> list[str]:
+    """What is wrong with the questions of a lesson, each in a line; empty if nothing is."""
+    known = {step.line - 1: step for step in script.steps() if step.question is not None}
+    wrong = [f"line {line + 1}: the question judges no names; say them first, in brackets"
+             for line, step in known.items() if step.question is not None and not step.question.judged]
+    for cell in script.cells:
+        lines = cell.source.split("\n") if cell.kind == "code" else []
+        marks = [i for i, text in enumerate(lines) if QUESTION.match(text.strip())]
+        wrong += [f"line {cell.line + i}: a question stands right above a statement at the top level of its cell"
+                  for i in marks if i + 1 not in marks and cell.line + i not in known]
+    return wrong
 
 
 def _group(node: ast.stmt) -> str:
