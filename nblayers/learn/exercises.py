@@ -139,7 +139,7 @@ class Answer:
             if _close(got, np.asarray(wrong, dtype=np.float64), tolerance):
                 raise Wrong(f"{name}: {sentence}", hints, told, recognised=True)
         as_array(got, name, want.shape)
-        what = f"{got:.6g}" if got.ndim == 0 else "what you wrote"
+        what = f"{got:.6g}" if got.ndim == 0 else "right"
         first = f". {hints[0]}" if hints else ""
         raise Wrong(f"{name} is not {what}{first}", hints[1:], told)
 
