@@ -54,6 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check your answers to a lesson's exercises", allow_abbrev=False)
     add_name(check)
     check.add_argument("answer", nargs="?", type=Path, metavar="my_answer.py", help="your file; without it, what to define")
+    check.add_argument("--hint", action="count", default=0, help="one hint more for what is wrong; give it twice for two")
+    check.add_argument("--answer", dest="answer_too", action="store_true", help="show the numbers of exercises on paper")
+    check.add_argument("--inputs", action="store_true", help="print all inputs with which a function of yours went wrong")
+    check.add_argument("--seconds", type=float, metavar="S", help="how long each exercise may take")
     check.set_defaults(run=_check)
 
     formula = commands.add_parser("formula", help="what a tag beside a formula stands for, and where it is computed",
@@ -175,32 +179,16 @@ def _check(given: argparse.Namespace, rest: list[str]) -> int:
     path = _find(given.name)
     if path is None:
         return 2
-    import inspect
-
-    from nblayers.learn import exercises
-    found = exercises.checks(path)
-    if not found:
+    from nblayers.learn import checking, exercises
+    if not exercises.checks(path):
         return _fail(f"lesson {path.stem} has no exercises that are checked")
     if given.answer is None:
-        for title, function in found.items():
-            about = (inspect.getdoc(function) or "").partition("\n")[2].strip()
-            print(title, *("    " + line for line in about.splitlines()), "", sep="\n")
-        print(f"Write what is asked for into a file and run: nblayers check {given.name} my_answer.py")
+        checking.tell_exercises(path, given.name)
         return 0
     if not given.answer.is_file():
         return _fail(f"there is no file {given.answer}")
-    try:
-        results = []
-        for result in exercises.check(path, given.answer):
-            results.append(result)
-            mark = {"right": "✓", "wrong": "✗", "missing": "·"}[result.state]
-            _print(f"{mark} {result.title}", *([f"    {result.message}"] if result.message else []))
-    except exercises.Wrong as sentence:
-        _print(f"{given.answer} does not run: {sentence}")
-        return 1
-    right = sum(result.state == "right" for result in results)
-    _print("", f"{right} of {len(results)} right." + (" Well done." if right == len(results) else ""))
-    return 0 if right and not any(result.state == "wrong" for result in results) else 1
+    wishes = checking.Wishes(given.hint, given.answer_too, given.inputs, given.seconds)
+    return checking.report(path, given.answer, wishes, f"nblayers check {given.name} {given.answer}")
 
 
 def _formula(given: argparse.Namespace, rest: list[str]) -> int:
@@ -282,13 +270,6 @@ def _find(name: str) -> Path | None:
     except catalogue.UnknownLesson as error:
         _fail(str(error))
         return None
-
-
-def _print(*lines: str) -> None:
-    """Print characters that the output's encoding does not know as question marks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        print(line.encode(encoding, "replace").decode(encoding))
 
 
 def _fail(message: str) -> int:

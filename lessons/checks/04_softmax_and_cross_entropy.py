@@ -14,11 +14,15 @@ def exercise_1(answer: Answer) -> None:
 
     L and dx (2 numbers) for the logits (ln 3, 0), where the right class is the second.
     """
-    expect_close(answer.array("L", ()), np.log(4), "L", {
+    answer.on_paper("L", np.log(4), [
+        "The exponentials of the logits are 3 and 1: what part of their sum has the second class? The loss is -ln of that.",
+        "p = (3/4, 1/4)."], {
         "ln ¾ is that of the first class": -np.log(0.75),
         "the sign is wrong: a surprise is -ln p": -np.log(4),
         "that is p, not -ln p": 0.25}, tolerance=1e-3)
-    expect_close(np.ravel(answer.array("dx")), [0.75, -0.75], "dx", {
+    answer.on_paper("dx", [0.75, -0.75], [
+        "Softmax and cross-entropy together: dx = p - t, with the target t = (0, 1).",
+        "p = (3/4, 1/4)."], {
         "that is p; the target has not been taken off": [0.75, 0.25],
         "that is t - p; the gradient is p - t": [-0.75, 0.75],
         "that is as if the first class were the right one": [-0.25, 0.25]}, tolerance=1e-3)
