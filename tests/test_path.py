@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from lessons import data
+from nblayers import cli
 from nblayers.learn import asking, catalogue, course, formulas, progress, script, terminal
 
 
@@ -405,3 +406,14 @@ def test_the_commands_of_the_index():
     assert [line.split()[0] for line in listed.stdout.splitlines()[:-2]] == ["004.LSTM.f"]
     assert command("formulas", "zebra").returncode == 2
     assert len(command("formulas").stdout.splitlines()) == len(formulas.index()) + 2
+
+
+def test_the_exercises_that_a_check_found_right_are_kept(state, tmp_path, capsys):
+    path = catalogue.find("lstm")
+    assert cli.main(["check", "lstm", str(path.parent / "solutions" / path.name)]) == 0
+    done = progress.read(path)
+    assert len(done.exercises) == done.exercise_count >= 3 and not done.begun
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    assert cli.main(["check", "lstm", str(empty)]) == 1
+    assert progress.read(path) == done

@@ -6,7 +6,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from nblayers.learn import exercises
+from nblayers.learn import exercises, progress
 
 MARKS = {"right": "✓", "wrong": "✗", "missing": "·"}
 INPUTS_SHOWN = 320                      # characters of inputs that are shown without being asked for
@@ -55,6 +55,7 @@ def report(lesson: Path, answer: Path, wishes: Wishes, command: str) -> int:
         _print(*_wrapped(f"{answer} does not run: {error}", ""))
         _tell_prints({"your file printed": error.prints})
         return 1
+    progress.exercises_right(lesson, [result.title for result in results if result.state == "right"], len(results))
     right = sum(result.state == "right" for result in results)
     _tell_prints({"your file printed": results[0].file_prints} | {
         f"exercise {result.title.split()[0]} printed": result.prints for result in results})
