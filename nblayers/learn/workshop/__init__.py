@@ -61,11 +61,11 @@ class Piece:
 
     @property
     def cases(self) -> Sequence[Case]:
-        return self.module.CASES                        # type: ignore[no-any-return]
+        return self.module.CASES
 
     @property
     def bugs(self) -> Sequence[Bug]:
-        return self.module.BUGS                         # type: ignore[no-any-return]
+        return self.module.BUGS
 
     @property
     def task(self) -> Any:
@@ -77,7 +77,7 @@ class Piece:
 
     @property
     def library(self) -> Callable[[Any], Any]:
-        return self.module.library                      # type: ignore[no-any-return]
+        return self.module.library
 
     @property
     def is_recurrent(self) -> bool:

@@ -88,13 +88,12 @@ def plant(piece: Piece, output: Path, force: bool, number: int | None) -> int:
         return _fail(f"--bug: expected a number from 1 to {count}, got {number}")
     if not _write(output, piece.broken(number or workshop.any_bug(piece)), force):
         return 2
-    here = f"{piece.name} {output}"
-    _say(f"wrote {output}: a whole {piece.class_name} with one bug, as real repositories have had it. It runs. Find it by",
-         f"    nblayers check {here}           what the gradient checker says",
+    _say(f"wrote {output}: {piece.class_name} with its whole backward and one bug, as real repositories have had it.",
+         "It runs. Find the bug by",
+         f"    nblayers check {piece.name} {output}           what the gradient checker says",
          f"    nblayers break {piece.name} --look {output}    how large its gradients are, beside the library's",
-         f"    nblayers train {here}           whether it learns all the same",
-         "Change the file until check is content. "
-         f"What it was: nblayers break {piece.name} --answer {output}")
+         f"    nblayers train {piece.name} {output}           whether it learns all the same",
+         f"Change the file until check is content. What it was: nblayers break {piece.name} --answer {output}")
     return 0
 
 
