@@ -97,11 +97,11 @@ def test_a_bug_that_the_gradient_check_cannot_see(folder):
 
 def test_the_report_names_the_gate(folder):
     piece = workshop.find("lstm")
-    path = written(folder, piece.solution().replace("da_f = df * f * (1 - f)", "da_f = df * f"))
+    path = written(folder, piece.solution().replace("da_o = do * o * (1 - o)", "da_o = do * o"))
     checking._load_once.cache_clear()
-    state, sentence, report = checking.try_case(4, "lstm", path)
+    state, sentence, report = checking.try_case(2, "lstm", path)
     assert state == "wrong" and "W" in sentence and "my/" not in report
-    assert "in the part of f\n" in report
+    assert "in the part of o\n" in report
 
 
 @pytest.mark.parametrize("body, expected", [
@@ -168,6 +168,16 @@ def test_training_a_broken_layer(folder, capsys):
     assert cli.main(["train", "simple_rnn", path, "--steps", "5"]) == 1
     out = capsys.readouterr().out
     assert "The curves are two: from batch 2 on" in out and piece.done not in out
+
+
+def test_a_curve_alone_proves_nothing(folder, capsys):
+    """Without a mask a bug in the mask's lines shows in no curve."""
+    piece = workshop.find("simple_rnn")
+    path = written(folder, piece.broken(7), "broken.py")
+    assert cli.main(["train", "simple_rnn", path, "--steps", "3"]) == 1
+    out = capsys.readouterr().out
+    assert "Your curve lies on the library's" in out and piece.done not in out
+    assert "a mask: sequences of different lengths" in out
 
 
 def test_tasks_can_be_learned():

@@ -104,7 +104,8 @@ class Digits:
 
     def layers(self, make: Make) -> list[Any]:
         from nblayers.layers import Activation, Dense, Flatten
-        named: dict[str, Callable[[], Any]] = {"relu": lambda: Activation("relu"), "flatten": Flatten, "dense": lambda: Dense(10)}
+        named: dict[str, Callable[[], Any]]
+        named = {"relu": lambda: Activation("relu"), "flatten": Flatten, "dense": lambda: Dense(10)}
         layers = [named[layer]() if isinstance(layer, str) else layer for layer in self.plan(make)]
         return [*layers, Activation("softmax")] if self.softmax else layers
 
