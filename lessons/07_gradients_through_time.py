@@ -12,8 +12,8 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
 
+from lessons import data
 from nblayers.initializers import GlorotUniform, Identity, Orthogonal, RandomNormal
 from nblayers.layers import GRU, LSTM, Dense, GRUCell, LSTMCell, SimpleRNN, SimpleRNNCell
 from nblayers.learn.tools import check_derivative, save_figure, show_source
@@ -170,7 +170,7 @@ networks = {"SimpleRNN": (SimpleRNN, "orthogonal"), "SimpleRNN, normal": (Simple
             "SimpleRNN, gain 1.5": (SimpleRNN, Orthogonal(1.5)), "LSTM": (LSTM, "orthogonal"),
             "LSTM, bias 4": (LSTM, "orthogonal"), "GRU": (GRU, "orthogonal"), "GRU, bias 4": (GRU, "orthogonal")}
 order = rng.permutation(1797)
-pictures, y = (values[order] for values in load_digits(return_X_y=True))
+pictures, y = (values[order] for values in data.digits())
 
 
 def shown(blank):

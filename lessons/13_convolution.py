@@ -13,8 +13,8 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits  # pip install 'nblayers[lessons]'
 
+from lessons import data
 from nblayers.layers import Conv1D, Conv2D, Conv3D, Dense, Flatten, GlobalAveragePooling2D, Input, MaxPooling2D
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
@@ -187,7 +187,7 @@ save_figure(fig, "13_receptive_field")
 
 # %%
 set_random_seed(0)
-digits, kinds = load_digits(return_X_y=True)
+digits, kinds = data.digits()
 digits, order = digits.reshape(-1, 8, 8, 1) / 16, rng.permutation(len(digits))
 digits, kinds, new, truth = digits[order[497:]], kinds[order[497:]], digits[order[:497]], kinds[order[:497]]
 

@@ -13,8 +13,8 @@
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits  # pip install 'nblayers[lessons]'
 
+from lessons import data
 from nblayers import layers, nn
 from nblayers.learn.tools import check_derivative, numerical_derivative, save_figure, show_source
 from nblayers.models import Sequential
@@ -83,10 +83,10 @@ for name, g in rules.items():
 # bug that many have written: `dx = (x == y) * dy`. Every tie makes the gradient larger than it is. And ties are not rare:
 
 # %%
-digits, kinds = load_digits(return_X_y=True)
+digits, kinds = data.digits()
 fours = digits.reshape(-1, 4, 2, 4, 2).swapaxes(2, 3).reshape(-1, 4)            # the four points of each window
 tied, black = (fours == fours.max(axis=1, keepdims=True)).sum(axis=1) > 1, fours.max(axis=1) == 0
-print(f"scikit-learn's digits: {tied.mean():.0%} of the windows of 2 × 2 are tied, {black.mean():.0%} all black")
+print(f"handwritten digits: {tied.mean():.0%} of the windows of 2 × 2 are tied, {black.mean():.0%} all black")
 assert 0.3 < tied.mean() < 0.5
 
 # %% [markdown]

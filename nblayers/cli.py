@@ -3,9 +3,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nblayers import __version__
+
+if TYPE_CHECKING:
+    from nblayers.learn.script import Script
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,17 +36,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"nblayers {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def add_name(command: argparse.ArgumentParser) -> None:
-        command.add_argument("name", metavar="NAME",
+    def add_name(command: argparse.ArgumentParser, **optional: Any) -> None:
+        command.add_argument("name", metavar="NAME", **optional,
                              help="a lesson by number (8), name (lstm) or part of its name; or the path of a script")
 
     lessons = commands.add_parser("lessons", help="list the lessons")
     lessons.set_defaults(run=_lessons)
 
-    learn = commands.add_parser("learn", help="step through a lesson", allow_abbrev=False,
+    learn = commands.add_parser("learn", help="step through a lesson; without a name, go on along the path", allow_abbrev=False,
                                 description="Step through a lesson on a terminal. Without one, or with --no-pause, run "
-                                            "straight through. Further options (--text FILE) go to the lesson.")
-    add_name(learn)
+                                            "straight through. Further options (--text FILE) go to the lesson. Without a "
+                                            "name: the path, what is done of it, and on from where you left off.")
+    add_name(learn, nargs="?")
     learn.add_argument("--no-pause", action="store_true", help="run straight through")
     learn.set_defaults(run=_learn)
 
@@ -55,6 +59,15 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--inputs", action="store_true", help="print all inputs with which a function of yours went wrong")
     check.add_argument("--seconds", type=float, metavar="S", help="how long each exercise may take")
     check.set_defaults(run=_check)
+
+    formula = commands.add_parser("formula", help="what a tag beside a formula stands for, and where it is computed",
+                                  allow_abbrev=False)
+    formula.add_argument("id", metavar="ID", help="as 004.LSTM.f")
+    formula.set_defaults(run=_formula)
+
+    formulas = commands.add_parser("formulas", help="list the formulas", allow_abbrev=False)
+    formulas.add_argument("word", nargs="?", default="", metavar="WORD", help="those with this word in them")
+    formulas.set_defaults(run=_formulas)
 
     notebook = commands.add_parser("notebook", help="write a lesson as a Jupyter notebook", allow_abbrev=False)
     add_name(notebook)
@@ -85,31 +98,70 @@ def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _learn(given: argparse.Namespace, rest: list[str]) -> int:
+    if given.name is None and rest and not rest[0].startswith("-"):
+        given.name = rest.pop(0)                        # Python 3.11 takes no name after an option
+    if given.name is None:
+        return _walk(rest)
     path = _find(given.name)
     if path is None:
         return 2
-    from nblayers.learn import script
-    try:
-        lesson = script.read(path)
-    except SyntaxError as error:
-        return _fail(f"{path}, line {error.lineno}: {error.msg}")
+    lesson = _read(path)
+    if lesson is None:
+        return 2
     options = rest[1:] if rest[:1] == ["--"] else rest
     if options and not lesson.takes_options:
         return _fail(f"lesson {path.stem} takes no options, but was given {' '.join(options)}")
 
-    from nblayers.learn import asking, session, terminal
-    if given.no_pause or not (sys.stdin.isatty() and sys.stdout.isatty()):
-        try:
-            terminal.run_through(lesson, options)
-        except session.LessonError as error:
-            sys.stdout.flush()
-            terminal.print_traceback(error, str(path))
-            return 1
+    if not given.no_pause and _on_terminal():
+        _step_through(lesson, options)
         return 0
-    stepper = asking.AskingStepper(session.Session(lesson, options))
+    from nblayers.learn import session, terminal
+    try:
+        terminal.run_through(lesson, options)
+    except session.LessonError as error:
+        sys.stdout.flush()
+        terminal.print_traceback(error, str(path))
+        return 1
+    return 0
+
+
+def _walk(rest: list[str]) -> int:
+    """`nblayers learn` without a name."""
+    if rest:
+        return _fail(f"which lesson are the options {' '.join(rest)} for?")
+    from nblayers.learn import course, terminal
+    if not _on_terminal():
+        course.show(course.course(), terminal.new_console())
+        return 0
+
+    def step_through(path: Path, sure: bool) -> bool:
+        lesson = _read(path)
+        return lesson is not None and _step_through(lesson, [], sure)
+    course.walk(step_through, terminal.new_console())
+    return 0
+
+
+def _read(path: Path) -> "Script | None":
+    from nblayers.learn import script
+    try:
+        return script.read(path)
+    except SyntaxError as error:
+        _fail(f"{path}, line {error.lineno}: {error.msg}")
+        return None
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _step_through(lesson: "Script", options: list[str], sure: bool = False) -> bool:
+    """A dialogue about a lesson; True if its end was reached. `sure` goes on where it was left without asking."""
+    from nblayers.learn import asking, course, progress
+    stepper = asking.AskingStepper(progress.Followed(lesson, options))
+    course.go_on(stepper, lesson, sure)
     _edit_lines(stepper.session.namespace)
     stepper.run()
-    return 0
+    return stepper.session.upcoming is None
 
 
 def _edit_lines(namespace: dict[str, Any]) -> None:
@@ -137,6 +189,27 @@ def _check(given: argparse.Namespace, rest: list[str]) -> int:
         return _fail(f"there is no file {given.answer}")
     wishes = checking.Wishes(given.hint, given.answer_too, given.inputs, given.seconds)
     return checking.report(path, given.answer, wishes, f"nblayers check {given.name} {given.answer}")
+
+
+def _formula(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    try:
+        formula = formulas.find(given.id)
+    except formulas.UnknownFormula as error:
+        return _fail(str(error))
+    terminal.new_console().print(formulas.page(formula))
+    return 0
+
+
+def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    found = formulas.matching(given.word)
+    if not found:
+        return _fail(f"no formula has {given.word!r} in its identifier, name or text")
+    console = terminal.new_console()
+    console.print(formulas.table(found))
+    console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
+    return 0
 
 
 def _notebook(given: argparse.Namespace, rest: list[str]) -> int:

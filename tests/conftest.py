@@ -2,6 +2,7 @@
 import os
 import random
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +16,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["MPLBACKEND"] = "agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["NBLAYERS_STATE"] = os.path.join(tempfile.gettempdir(), f"nblayers-tests-{os.getpid()}")       # not the tester's own
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")        # threads that wait leave the core to the other worker
 THREADS = str(min(2, os.cpu_count() or 1))
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):

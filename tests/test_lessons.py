@@ -13,7 +13,7 @@ from nblayers.learn.terminal import split_maths
 
 LESSONS = catalogue.lessons()
 FIRST = "01_finite_differences"
-ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "sklearn"}  # its digits
+ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "lessons"}
 
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
 

@@ -1,6 +1,6 @@
 """The learner's turns: questions in a lesson, answers judged, in the stepper and in a notebook."""
 import io
-import sys
+import re
 
 import numpy as np
 import pytest
@@ -81,7 +81,8 @@ def turn_db(lesson):
 
 
 def turn_kept(lesson):
-    return {"kept": {"nothing comes back from the step after": lesson.dy * lesson.slope}, "dh_next": {"zero": 0 * lesson.dh_next}}
+    alone = lesson.dy * lesson.slope
+    return {"kept": {"nothing comes back from the step after": alone}, "dh_next": {"zero": 0 * lesson.dh_next}}
 
 
 def turn_twice(lesson, given):
@@ -166,10 +167,13 @@ def test_every_marker_of_a_lesson_is_right(path):
 
 @pytest.mark.parametrize("name, text", [
     ("da", "dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)"), ("da", "da = (1 - np.tanh(h[:, 0] @ U) ** 2) * dy[:, 0]"),
-    ("da", "a = np.tanh(h[:, 0] @ U)\nda = dy[:, 0] * (1 - a * a)"), ("da", "(dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)).tolist()"),
+    ("da", "a = np.tanh(h[:, 0] @ U)\nda = dy[:, 0] * (1 - a * a)"),
+    ("da", "(dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)).tolist()"),
     ("dU", "dU = np.zeros_like(U)\nfor n in range(N):\n    dU += np.outer(h[n, 0], da[n])"),
-    ("kept", "d = np.zeros((N, H))\nfor t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + d) * slope[:, t]\n    d = kept[:, t] @ U.T\ndh_next = d"),
-    ("twice", "def twice(v):\n    return v + v"), ("twice", "lambda v: v + v"), ("total", "np.sum(kept)"), ("total", "kept.sum() + 0"),
+    ("kept", "d = 0\nfor t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + d) * slope[:, t]\n    d = kept[:, t] @ U.T\n"
+     "dh_next = d"),
+    ("twice", "def twice(v):\n    return v + v"), ("twice", "lambda v: v + v"),
+    ("total", "np.sum(kept)"), ("total", "kept.sum() + 0"),
     ("total_2", "total + 1.5"), ("total_2", "1.5"), ("total_2", "total += 3 / 2"), ("total_2", "total = total + 1.5"),
 ])
 def test_right_answers(at, name, text):
@@ -188,7 +192,7 @@ def test_right_answers(at, name, text):
 @pytest.mark.parametrize("name, text, message", [
     ("da", "dy[:, 0]", "da: the slope is forgotten"),
     ("da", "-dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da is not right: the sign is flipped."),
-    ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided by it?"),
+    ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided"),
     ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"), ("da", "3", "but it is a single number"),
     ("da", "np.zeros((2, 2))", "all zeros"), ("da", "'x'", "should be numbers"), ("da", "np.full((2, 2), np.nan)", "NaN"),
     ("da", "'x' + ", "SyntaxError: invalid syntax"), ("da", "unknown * 2", "NameError: name 'unknown' is not defined"),
@@ -233,7 +237,8 @@ def test_what_is_at_hand(at):
 
 
 @pytest.mark.parametrize("guess, truth, told", [
-    ("12", 12, "exactly right"), ("10", 12, "off by 2"), ("1e-3", 1e-5, "2 powers of ten"), ("11.5", 12, "close, off by 0.5"), ("1e-3", 1e-15, "12 powers of ten too large"),
+    ("12", 12, "exactly right"), ("10", 12, "off by 2"), ("1e-3", 1e-5, "2 powers of ten"),
+    ("11.5", 12, "close, off by 0.5"), ("1e-3", 1e-15, "12 powers of ten too large"),
     ("1", 1000, "3 powers of ten too small"), ("yes", True, "right"), ("'W'", "W", "right"), ("keras", "Keras", "right"),
     ("U", "W", "another one"), ("-5", 5, "off by 10"), ("3", "W", "another one"), ("0", 4.0, "off by 4"),
 ])
@@ -286,8 +291,10 @@ def test_a_right_answer_is_checked_by_the_derivative(lesson, capsys):
 
 
 def test_looking_during_a_turn(lesson):
-    shown, stepper = talk(lesson, *until(lesson, "dU"), "U", "da.shape", "p U + 100", "tanh = np.tanh(h)", "print(1)", "?", "into")
-    assert "101" in shown and "(2, 2)" in shown and "It is your turn" in shown and "✗" not in shown and "is yours to write" in shown
+    lines = ["U", "da.shape", "p U + 100", "tanh = np.tanh(h)", "print(1)", "?", "into"]
+    shown, stepper = talk(lesson, *until(lesson, "dU"), *lines)
+    assert "101" in shown and "(2, 2)" in shown and "It is your turn" in shown and "is yours to write" in shown
+    assert "✗" not in shown
     assert stepper.is_open and "tanh" in stepper.session.namespace
 
 
@@ -345,6 +352,88 @@ def test_the_turns_are_counted(lesson):
     assert "The lesson writes" not in shown
 
 
+def code_cells(path, fill):
+    """The code of a lesson's notebook, with `fill` {name: text} typed into the cells to fill in."""
+    found = []
+    for cell in script.notebook(script.read(path))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            for name, text in fill.items():
+                if source.endswith("...") and (f"\n{name} = ..." in f"\n{source}" or f"\n{name}:" in source):
+                    source = re.sub(r"(\w+ = )?\.\.\.$", "", source) + text
+            found.append(source)
+    return found
+
+
+def run_cells(cells, again=()):
+    """Run cells in one namespace, those that hold a text of `again` twice; what they leave."""
+    space = {"__name__": "__main__"}
+    for source in cells:
+        for _ in range(1 + any(text in source for text in again)):
+            exec(compile(source, "<cell>", "exec"), space)
+    return space
+
+
+def test_a_notebook_that_nobody_filled_in(lesson, capsys):
+    import nbformat
+    nbformat.validate(nbformat.reads(script.notebook_text(script.read(lesson)), as_version=4))
+    space = run_cells(code_cells(lesson, {}))
+    plain = {"__name__": "__main__"}
+    exec(LESSON, plain)
+    for name in ("da", "dU", "db", "kept", "dh_next", "total", "count"):
+        assert np.array_equal(space[name], plain[name]), name
+    assert space["twice"](4) == 8 and capsys.readouterr().out.count("not filled in yet") == 7
+
+
+def test_a_notebook_folds_its_answers(lesson):
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in script.notebook(script.read(lesson))["cells"]]
+    at = cells.index(("markdown", "**Your turn.** dU, from a = h U"))
+    assert cells[at + 1] == ("code", "dU = ...") and cells[at + 2] == ("code", f"check_turn({str(lesson)!r}, 'dU', dU)")
+    assert cells[at + 3][1].startswith("<details>") and "\ndU = h[:, 0].T @ da\n" in cells[at + 3][1]
+    assert not any("h[:, 0].T @ da" in source for kind, source in cells if kind == "code")
+    assert cells[at + 4] == ("code", "check_derivative(\"dU\", dU, loss, U)")
+
+
+WALK = """
+d = 0
+for t in (2, 1, 0):
+    kept[:, t] = (dy[:, t] + d) * slope[:, t]
+    d = kept[:, t] @ U.T
+dh_next = d
+"""
+
+
+def test_a_notebook_that_was_filled_in(lesson, capsys):
+    fill = {"da": "da = (1 - np.tanh(h[:, 0] @ U) ** 2) * dy[:, 0]", "dU": "dU = da.T @ h[:, 0]", "db": "db = sum(da)",
+            "# kept, dh_next": WALK, "twice": "twice = lambda v: v + v", "total": "total = np.sum(kept)", "guess": "guess = 10"}
+    cells = [source.replace("check_derivative(\"dU\"", "0, (\"dU\"") for source in code_cells(lesson, fill)]
+    space = run_cells(cells, again=("for t in (2, 1, 0)", "check_turn"))
+    shown = capsys.readouterr().out
+    assert shown.count("✗ dU: that is its transpose") == 2 and shown.count("✓ Right.") == 10
+    assert "Your guess: 10. It is 12: off by 2." in shown and shown.count("not filled in yet") == 2
+    assert space["again"] is space["kept"] and "d" in space
+
+
+def test_a_wrong_walk_in_a_notebook_is_taken_back(lesson, capsys):
+    wrong = {"# kept, dh_next": WALK.replace("U.T", "U")}
+    cells = code_cells(lesson, wrong)
+    at = next(i for i, source in enumerate(cells) if "for t in (2" in source)
+    space = run_cells(cells[:at + 2])
+    assert "✗ kept is not right" in capsys.readouterr().out and not space["kept"].any() and not space["dh_next"].any()
+    for source in (cells[at].replace("@ U", "@ U.T"), cells[at + 1], cells[at].replace("@ U", "@ U.T"), cells[at + 1]):
+        exec(source, space)
+    assert capsys.readouterr().out == "✓ Right.\n✓ Right.\n" and space["again"] is space["kept"] and space["kept"].any()
+
+
+def test_a_notebook_in_a_kernel(lesson):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.reads(script.notebook_text(script.read(lesson)), as_version=4)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert shown.count("not filled in yet") == 7 and "dU agrees with the numerical derivative" in shown
+
+
 @pytest.fixture(scope="module", params=[path for path in catalogue.lessons() if "\n# ? " in path.read_text(encoding="utf-8")],
                 ids=lambda path: path.stem)
 def marked(request, tmp_path_factory):
@@ -371,14 +460,16 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
     assert asked >= 6
 
 
+WRONG = {}                              # what a test's learner types
+
+
 def told_every_mistake(turn):
     where, right = f"line {turn.step.line}", turn.right()
     assert turn.check is not None, f"{where}: lessons/checks has no turn_{turn.question.judged[0]}"
     functions = [name for name, value in right.items() if callable(value)]
     if functions:
-        with pytest.raises(exercises.Wrong):
-            with turn.session.trial() as space:
-                turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
+        with pytest.raises(exercises.Wrong), turn.session.trial() as space:
+            turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
         return
     with turn.session.trial() as space:
         known = turn.check(turns.variables(space, right))
@@ -386,7 +477,6 @@ def told_every_mistake(turn):
     several = len(right) > 1
     for name, mistakes in known.items() if several else [(turn.question.judged[0], known)]:
         for sentence, wrong in mistakes.items():
-            turn.session.namespace["wrong_"] = right | {name: wrong}
-            verdict = turn.answer("\n".join(f"{key} = wrong_[{key!r}]" for key in right))
-            del turn.session.namespace["wrong_"]
+            WRONG.update(right | {name: wrong})
+            verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
             assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"

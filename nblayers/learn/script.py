@@ -2,7 +2,8 @@
 import ast
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,32 @@ def targets(nodes: Sequence[ast.stmt]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def names_read(nodes: Iterable[ast.AST]) -> set[str]:
+    """The variables that statements read from outside, without the arguments and the variables of their own functions."""
+    found: set[str] = set()
+    for node in nodes:
+        own = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
+        used = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
+        found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return found
+
+
+def check_names(script: Script) -> dict[int, str]:
+    """The names of the turns by their step's line: "do", "dC", and for the second turn of a name "dC_2"; none for guesses."""
+    count: Counter[str] = Counter()
+    found = {}
+    for step in script.steps():
+        if step.question is not None and step.question.judged and not step.question.is_guess:
+            name = step.question.judged[0]
+            count[name] += 1
+            found[step.line] = name if count[name] == 1 else f"{name}_{count[name]}"
+    return found
+
+
 def wrong_markers(script: Script) -> list[str]:
     """What is wrong with the questions of a lesson, each in a line; empty if nothing is."""
     known = {step.line - 1: step for step in script.steps() if step.question is not None}
@@ -269,17 +296,90 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
 
 
 def notebook(script: Script) -> dict[str, Any]:
-    """The lesson as a Jupyter notebook (nbformat 4.5)."""
-    cells: list[dict[str, Any]] = []
-    for i, cell in enumerate(script.cells):
-        common = {"id": f"cell-{i + 1:03d}", "metadata": {}, "source": cell.source.splitlines(keepends=True)}
+    """The lesson as a Jupyter notebook (nbformat 4.5); a turn is a cell to fill in, its check, and the answer folded."""
+    pieces: list[tuple[str, str]] = []
+    for cell in script.cells:
         if cell.kind == "text":
-            cells.append({"cell_type": "markdown", **common})
+            pieces.append(("markdown", cell.source))
+        elif any(step.question is not None for step in statements(cell)):
+            pieces += _cell_with_turns(script, cell)
         else:
-            cells.append({"cell_type": "code", **common, "execution_count": None, "outputs": []})
+            pieces.append(("code", cell.source))
+    _tell_guesses(pieces)
+    if any(kind == "code" and re.search(r"^(check_turn|keep_guess)\(", source, re.MULTILINE) for kind, source in pieces):
+        first = next(i for i, (kind, _) in enumerate(pieces) if kind == "code")
+        pieces.insert(first, ("code", "from nblayers.learn.cells import begin_turn, check_turn, keep_guess, tell_guess"))
+    cells: list[dict[str, Any]] = []
+    for i, (kind, source) in enumerate(pieces):
+        common = {"id": f"cell-{i + 1:03d}", "metadata": {}, "source": source.splitlines(keepends=True)}
+        more: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
+        cells.append({"cell_type": kind, **common, **more})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
             "nbformat": 4, "nbformat_minor": 5}
+
+
+def lesson_id(script: Script) -> str:
+    """By what `catalogue.find` knows the lesson: its number, or the path of a script that is none of ours."""
+    number = re.match(r"\d\d(?=_)", script.path.stem)
+    return number[0] if number and script.path.parent.name == "lessons" else str(script.path)
+
+
+def _tell_guesses(pieces: list[tuple[str, str]]) -> None:
+    """After the first code that mentions what was guessed, a cell that holds the guess against it."""
+    for i in reversed(range(len(pieces))):
+        kept = re.match(r"keep_guess\((.+), '(\w+)', guess\)$", pieces[i][1])
+        for j in range(i + 1, len(pieces)) if kept else ():
+            kind, source = pieces[j]
+            if kept and kind == "code" and kept[2] in names_read(ast.parse(source).body):
+                pieces.insert(j + 1, ("code", f"tell_guess({kept[1]}, {kept[2]!r})"))
+                break
+
+
+def _cell_with_turns(script: Script, cell: Cell) -> Iterator[tuple[str, str]]:
+    """A code cell cut at its turns."""
+    code, end = "", 0
+    for step in statements(cell):
+        if step.question is None:
+            code += ("\n" * (step.line - end) if code else "") + step.source
+            end = step.line + step.source.count("\n")
+            continue
+        if code:
+            yield "code", code
+        code = ""
+        yield from _turn_cells(script, step)
+    if code:
+        yield "code", code
+
+
+def _turn_cells(script: Script, step: Step) -> Iterator[tuple[str, str]]:
+    """The question, the cell to fill in, its check, and the answer, folded."""
+    question, lesson = step.question, lesson_id(script)
+    assert question is not None
+    text = question.text.replace("\n", "  \n")
+    if question.is_guess:
+        name = question.judged[0]
+        yield "markdown", f"**A guess.** {text}"
+        yield "code", "guess = ..."
+        yield "code", f"keep_guess({lesson!r}, {name!r}, guess)"
+        return
+    name = check_names(script)[step.line]
+    yield "markdown", f"**Your turn.** {text}"
+    yield "code", _to_fill_in(step, lesson, name)
+    yield "code", f"check_turn({lesson!r}, {name!r}, {', '.join(question.judged)})"
+    yield "markdown", f"<details><summary>The lesson's line</summary>\n\n```python\n{step.source}\n```\n\n</details>"
+
+
+def _to_fill_in(step: Step, lesson: str, name: str) -> str:
+    assert step.question is not None
+    judged, node = step.question.judged, step.nodes[0]
+    if set(judged) & names_read(step.nodes) and not isinstance(node, ast.FunctionDef):
+        begin = f"begin_turn({lesson!r}, {name!r})       # each run begins with what was there before"
+        return f"{begin}\n# {', '.join(judged)}:\n..."
+    heads = []
+    if isinstance(node, ast.FunctionDef):
+        heads = [f"# def {node.name}({ast.unparse(node.args)}):"]
+    return "\n".join([*heads, *(f"{key} = ..." for key in judged)])
 
 
 def notebook_text(script: Script) -> str:

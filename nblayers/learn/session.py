@@ -219,7 +219,8 @@ class Session:
         step = self.next()
         for name, value in own.items():
             made = self.namespace.get(name)
-            if isinstance(made, np.ndarray) and old.get(name) is made and made.flags.writeable:
+            in_place = name in old and old[name] is made
+            if in_place and isinstance(made, np.ndarray) and made.flags.writeable:
                 np.copyto(made, value)
             else:
                 self.namespace[name] = value

@@ -18,8 +18,7 @@ import io
 import math
 import traceback
 import types
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ import numpy as np
 
 from nblayers.learn import exercises
 from nblayers.learn.differences import difference
-from nblayers.learn.script import Script, Step
+from nblayers.learn.script import Script, Step, check_names, names_read
 from nblayers.learn.session import Session
 
 TYPED = "<typed>"
@@ -348,20 +347,6 @@ def copied(value: Any) -> Any:
     return value
 
 
-def names_read(nodes: Iterable[ast.AST]) -> set[str]:
-    """The variables that statements read from outside, without the arguments and the variables of their own functions."""
-    found: set[str] = set()
-    for node in nodes:
-        own = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
-        used = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
-        found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            found.add(node.target.id)
-    return found
-
-
 def is_check(step: Step) -> bool:
     """Whether a step is a call of `check_derivative`."""
     node = step.nodes[0] if len(step.nodes) == 1 else None
@@ -372,18 +357,6 @@ def is_check(step: Step) -> bool:
 def _is_library(value: Any) -> bool:
     """A function or class that the lesson did not write."""
     return callable(value) and hasattr(value, "__name__") and getattr(value, "__module__", None) != "__main__"
-
-
-def check_names(script: Script) -> dict[int, str]:
-    """The names of the turns by their step's line: "do", "dC", "dC_2". Guesses have none."""
-    count: Counter[str] = Counter()
-    found = {}
-    for step in script.steps():
-        if step.question is not None and step.question.judged and not step.question.is_guess:
-            name = step.question.judged[0]
-            count[name] += 1
-            found[step.line] = name if count[name] == 1 else f"{name}_{count[name]}"
-    return found
 
 
 def find_check(script: Script, step: Step) -> Callable[..., Any] | None:

@@ -1,0 +1,191 @@
+"""The course: the path of lessons, what is done of it, and going on where one left off."""
+import contextlib
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nblayers.learn import catalogue, latex, progress, script
+from nblayers.learn.session import LessonError
+from nblayers.learn.terminal import Stepper
+
+LONG = 5.0                              # seconds: before a longer wait the learner is asked
+COURSE = (                              # at most 38 letters each: they stand in one line with what is done
+    "The chain rule on a graph", "Finite differences: checking gradients", "Linear and Dense",
+    "Activations and their slopes", "Softmax and cross-entropy", "Loss, optimiser, training by hand",
+    "SimpleRNN: back through time", "How gradients vanish and explode", "LSTM", "GRU, and the contest of the cells",
+    "Sequences: masks, packing, states", "Bidirectional, stacked, distributed", "Embedding",
+    "Convolution in 1, 2 and 3 dimensions", "Pooling, and what a tie does", "Depthwise, separable, transposed", "ConvLSTM",
+    "Normalisation", "Dropout, regularisers, constraints", "Attention", "Reshaping and merging", "Initialisers",
+    "Preprocessing", "Your own layer, and checking it", "CPU kernels: loops at full speed", "CUDA kernels: the same on a GPU",
+    "Programs: text, translation, music")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One lesson of the course; `path` is None while it is to come."""
+
+    number: int
+    title: str
+    path: Path | None = None
+    minutes: int | None = None
+    done: progress.Lesson = field(default_factory=progress.Lesson)
+    position: int = 0                                       # steps that run before the learner goes on
+    steps: int = 0
+
+    @property
+    def begun(self) -> bool:
+        return self.done.begun
+
+    def state(self) -> str:
+        """What is done, in words."""
+        done = self.done
+        words = ["done"] if done.done else []
+        if self.begun:
+            words.append(f"step {self.position + 1} of {self.steps}")
+        if done.turns:
+            words.append(f"{len(done.turns)}{f' of {done.turn_count}' if done.turn_count else ''} turns")
+        if done.exercises:
+            words.append(f"{len(done.exercises)} of {done.exercise_count} exercises")
+        return " · ".join(words)
+
+
+def course() -> list[Entry]:
+    """The lessons of the path in their order, and what is done of each."""
+    files = {int(path.stem[:2]): path for path in catalogue.lessons()}
+    return [_entry(number, title, files.get(number)) for number, title in enumerate(COURSE)]
+
+
+def _entry(number: int, title: str, path: Path | None) -> Entry:
+    if path is None:
+        return Entry(number, title)
+    lesson, done = script.read(path), progress.read(path)
+    if not done.begun:
+        return Entry(number, title, path, lesson.minutes, done)
+    return Entry(number, title, path, lesson.minutes, done, progress.position(lesson, done), len(lesson.steps()))
+
+
+def upcoming(entries: list[Entry], last: str | None) -> Entry | None:
+    """Where to go on: the lesson that was left before its end, else the first after it that is not done."""
+    there = [entry for entry in entries if entry.path is not None]
+    at = next((i for i, entry in enumerate(there) if entry.path is not None and entry.path.stem == last), -1)
+    if at >= 0 and there[at].begun:
+        return there[at]
+    order = there[at + 1:] + there[:at + 1]
+    return next((entry for entry in order if not entry.done.done), None)
+
+
+def show(entries: list[Entry], console: Console) -> None:
+    """Print the path: ✓ done, ▸ begun, dim what is to come."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        table.add_column(no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="green")
+    for entry in entries:
+        mark = Text("✓", "green") if entry.done.done else Text("▸", "bold cyan") if entry.begun else Text(" ")
+        title = Text(entry.title, "dim" if entry.path is None else "bold" if entry.begun else "")
+        title.truncate(max(20, console.width - 38), overflow="ellipsis")
+        minutes = f"{entry.minutes} min" if entry.minutes else ""
+        number = Text(f"{entry.number:02d}", "dim" if entry.path is None else "")
+        state = Text("to come", "dim") if entry.path is None else Text(entry.state())
+        table.add_row(mark, number, title, Text(minutes, "dim"), state)
+    console.print(table)
+
+
+def question(entry: Entry | None) -> str:
+    """What is asked under the path."""
+    if entry is None:
+        return "All of it is done. A lesson's number or name · q: leave > "
+    how = f"go on with {entry.number:02d} at step {entry.position + 1}" if entry.begun else f"begin {entry.number:02d}"
+    return f"Enter: {how} · or a lesson's number or name · q: leave > "
+
+
+def walk(step_through: Callable[[Path, bool], bool], console: Console, ask: Callable[[str], str] = input) -> None:
+    """Show the path and step through lessons until the learner leaves.
+
+    Arguments:
+        step_through: steps through a lesson, told whether to go on where it was left without asking; returns
+            whether its end was reached.
+        console, ask: the dialogue.
+    """
+    while True:
+        entries = course()
+        show(entries, console)
+        entry = upcoming(entries, progress.last())
+        chosen = _choose(entry, console, ask)
+        if chosen is None or not step_through(chosen, entry is not None and chosen == entry.path):
+            return
+        console.print()
+
+
+def _choose(entry: Entry | None, console: Console, ask: Callable[[str], str]) -> Path | None:
+    """The lesson that the learner asks for; None to leave."""
+    while True:
+        try:
+            answer = ask("\n" + question(entry)).strip()
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return None
+        if answer in ("q", "quit", "exit"):
+            return None
+        if not answer and entry is not None:
+            return entry.path
+        if re.fullmatch(r"\d+", answer) and int(answer) < len(COURSE) and not any(
+                int(path.stem[:2]) == int(answer) for path in catalogue.lessons()):
+            console.print(f"[yellow]lesson {int(answer):02d} is to come[/]")
+            continue
+        try:
+            if answer:
+                return catalogue.find(answer)
+        except catalogue.UnknownLesson as error:
+            console.print(Text(str(error).partition("\n")[0], "yellow"))
+
+
+def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> None:
+    """Bring the stepper to where the lesson was left, by running the steps before it without showing them.
+
+    Arguments:
+        stepper: at the lesson's start, on a `progress.Followed` session.
+        lesson: what it steps through.
+        sure: the learner has asked for it; otherwise they are asked.
+    """
+    done, session, console = progress.read(lesson.path), stepper.session, stepper.console
+    position = progress.position(lesson, done) if done.begun else 0
+    if not position:
+        return
+    heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), done.at.section)
+    changed = "" if progress.digest(lesson) == done.digest else ", which has been edited since"
+    where = f"You left this lesson{changed} at step {position + 1} of {len(session.steps)}, in the section “{heading}”."
+    console.print(Text(where, "bold"))
+    seconds = done.seconds(position)
+    wait = f" That takes {seconds:.0f} seconds: some of them train." if seconds >= LONG else ""
+    console.print(Text(f"Steps 1 to {position} run again first, without being shown.{wait}", "dim"))
+    if (wait or not sure) and not _agrees(stepper.ask, console):
+        return
+    assert isinstance(session, progress.Followed)
+    session.quiet = True
+    try:
+        with session.as_main(), contextlib.redirect_stdout(io.StringIO()):
+            while session.position < position:
+                session.next()
+    except KeyboardInterrupt:
+        console.print(f"\n[yellow]Interrupted before step {session.position + 1}: from there you go on.[/]")
+    except LessonError as error:
+        console.print(Text(f"{error}: from there you go on.", "yellow"))
+    session.quiet = False
+    session.changed, session.value = [], None
+    session.keep()
+
+
+def _agrees(ask: Callable[[str], str], console: Console) -> bool:
+    try:
+        return ask("Enter: go on there · s: from the lesson's start > ").strip().lower() not in ("s", "start")
+    except EOFError:
+        console.print()
+        return False
