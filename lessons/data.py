@@ -15,3 +15,39 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """
     with np.load(HERE / "digits.npz", allow_pickle=False) as file:
         return file["images"].astype(np.float64), file["labels"].astype(np.int64)
+
+
+# lesson 06
+def binary_sums(rng: np.random.Generator, count: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of random binary numbers, the ones first: x (count, digits, 2), and the digits of their sums (count, digits, 1)."""
+    numbers = rng.integers(2 ** digits, size=(2, count, 1))
+    first, second, total = (number >> np.arange(digits) & 1 for number in (*numbers, numbers.sum(axis=0)))
+    return np.stack([first, second], axis=2), total[..., None]
+
+
+def steps_since_decided(x: np.ndarray) -> np.ndarray:
+    """For every digit of the sums of `binary_sums`, how long ago it was decided whether a one is kept for it.
+
+    x (count, digits, 2) -> (count, digits) integers: 0 where the digits just before it are equal, 1 where those before these
+    are the last equal ones, and so on; for the first digit -1, since nothing is kept.
+    """
+    steps = np.arange(x.shape[1])
+    decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], steps, -1), axis=1)
+    return np.concatenate([np.full((len(x), 1), -1), steps[:-1] - decided[:, :-1]], axis=1)
+
+
+# lesson 07
+def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
+    """Images (N, rows, columns) as sequences of rows, then `blank` steps of zeros: (N, rows + blank, columns) float32."""
+    return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
+
+
+# lesson 00
+def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
+    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
+    images, labels = digits()
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
+    images, labels = images[kept] / 16, labels[kept]
+    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
+    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
+    return np.stack([middle, sides], axis=1), labels
