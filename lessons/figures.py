@@ -87,3 +87,54 @@ def draw_strokes(first, weights, history, confusion):
     axes[1, 4].set(title="row taken for …", xticks=range(4), yticks=range(4),
                    xticklabels=[kind[0] for kind in kinds], yticklabels=kinds)
     return fig
+
+
+# lesson 05
+def draw_valley(paths, heights, curvature):
+    """Paths (steps, 2) over the valley ½ Σ curvature w²; right: the loss along each."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained",
+                                      width_ratios=[3, 2])
+    across, up = np.meshgrid(np.linspace(-4.5, 1.5, 200), np.linspace(-1.25, 1.25, 200))
+    loss = 0.5 * (curvature[0] * across ** 2 + curvature[1] * up ** 2)
+    left.contour(across, up, loss, levels=[0.1, 0.5, 1.5, 4, 8, 14, 22, 32],
+                 colors="0.8", linewidths=0.8)
+    for name, path in paths.items():
+        left.plot(*path.T, ".-", markersize=4, linewidth=1, label=name)
+        right.semilogy(np.maximum(heights[name], 1e-8), label=name)
+    left.plot(*paths[name][0], "ko")
+    left.plot(0, 0, "k*", markersize=10)
+    left.set(xlabel="$w_0$", ylabel="$w_1$", title="from the dot to the star",
+             xlim=(-4.5, 1.5), ylim=(-1.25, 1.25))
+    right.set(xlabel="step", ylabel="loss", title="the loss on the way")
+    right.legend()
+    return fig
+
+
+def draw_training(curves, rates, reached, baseline):
+    """The loss by epoch of each optimiser; what each reaches with other learning rates."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name, history in curves.items():
+        left.semilogy(range(1, len(history) + 1), history, label=name)
+        right.semilogx(rates, reached[name], "o-")
+    left.set(xlabel="epoch", ylabel="cross-entropy", title="each with a rate that suits it")
+    right.axhline(baseline, color="0.5", linestyle=":", label="baseline")
+    right.axhline(0.1, color="0.8", linestyle=":", label="chance")
+    right.set(xlabel="learning rate", ylabel="right of the new digits", ylim=(0, 1),
+              title="after 5 epochs")
+    left.legend()
+    right.legend(loc="center left")
+    return fig
+
+
+def draw_digit_mistakes(images, labels, answers):
+    """The first twelve of the digits (N, 64) that were taken for something else."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(2, 6, figsize=(9, 3.6), layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, label, answer in zip(axes.flat, images, labels, answers, strict=False):
+        ax.imshow(image.reshape(8, 8), cmap="gray_r")
+        ax.set_title(f"{label}, taken for {answer}", fontsize=9)
+    return fig
