@@ -309,7 +309,7 @@ save_figure(draw_slopes(line, {name: curves[name] for name in names[:8]}), "03_s
 # (Many texts print `hard_sigmoid` with the slope 0.2. That was Keras 2. In Keras 3 it
 # is $1/6$.)
 #
-# ## A picture: 20 layers deep
+# ## 20 layers deep
 #
 # 100 samples pass 20 layers of 64 units. Weights are drawn so that, without
 # activations, numbers would keep their size: with variance $1/64$, one over the number
@@ -351,7 +351,9 @@ assert (np.diff(powers) < np.log10(0.26)).all()
 
 # %% [markdown]
 # Each layer took away three quarters and more, since $4^{20} \approx 10^{12}$. The
-# first layers of such a network do not learn. Now the same walk for other activations.
+# first layers of such a network do not learn.
+#
+# ## A picture: the same walk through other activations
 
 # %%
 def sizes_through(name, gain):

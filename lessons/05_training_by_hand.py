@@ -479,9 +479,9 @@ baseline = (distances.argmin(axis=1) == new_labels).mean()
 print(f"baseline: {baseline:.1%} of the new digits are right")
 
 # %% [markdown]
-# ## The training loop
+# ## One function for a batch of any size
 #
-# First your seven lines from above, as one function for a batch of any size.
+# First your seven lines from above, together. The training loop will call them.
 
 # %%
 # ? [gradients] def gradients(x, target, W1, b1, W2, b2): forward, then backward
@@ -499,7 +499,9 @@ for slope, ours in zip(slopes, (dW1, db1, dW2, db2), strict=True):
     assert np.allclose(slope, ours)
 
 # %% [markdown]
-# Now the loop. A **batch** of 32 digits gives one gradient and one step. All batches
+# ## The training loop
+#
+# A **batch** of 32 digits gives one gradient and one step. All batches
 # once are an **epoch**. Before each epoch the digits are shuffled.
 
 # %%
