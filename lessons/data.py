@@ -46,3 +46,13 @@ def strokes(count, rng):
         columns = column + [along, 2 + 0 * along, along, along][kind]
         picture[rows, columns] += 1
     return pictures.reshape(count, 64), np.eye(4)[kinds]
+
+
+# lesson 04
+def three_spirals(samples, rng):
+    """Points (samples, 2) on three noisy arms, and the arm of each: 0, 1, 2 in turn."""
+    arm = np.arange(samples) % 3
+    radius = rng.uniform(0.1, 1, samples)
+    noise = rng.normal(scale=0.35, size=samples)
+    angle = 4 * radius + arm * 2 * np.pi / 3 + noise
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm

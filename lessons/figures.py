@@ -138,3 +138,34 @@ def draw_digit_mistakes(images, labels, answers):
         ax.imshow(image.reshape(8, 8), cmap="gray_r")
         ax.set_title(f"{label}, taken for {answer}", fontsize=9)
     return fig
+
+
+# lesson 04
+def draw_pull(logit, pulls):
+    """The gradient by the logit of the right class; pulls: loss -> gradients."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+    for name, gradient in pulls.items():
+        ax.plot(logit, gradient, label=name)
+    ax.axhline(0, color="0.8", zorder=0)
+    ax.set(xlabel="s, the logit of the right class  (left: sure and wrong)",
+           ylabel="ds, the gradient", title="who still pulls when you are wrong?")
+    ax.legend()
+    return fig
+
+
+def draw_spirals(points, arm, right, trust, history):
+    """The loss; points by arm and the wrong ones; how sure the network is where."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, 3, figsize=(12.5, 4), layout="constrained")
+    axes[0].plot(history)
+    axes[0].set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None), title="training")
+    for number in range(3):
+        axes[1].scatter(*points[arm == number].T, s=8, label=f"arm {number}")
+    axes[1].scatter(*points[~right].T, marker="x", color="black", s=20, label="wrong")
+    axes[1].set(title="new points", aspect="equal")
+    axes[1].legend(loc="upper right", fontsize=8)
+    shown = axes[2].scatter(*points.T, c=trust, s=8, cmap="viridis", vmin=1 / 3, vmax=1)
+    axes[2].set(title="how sure it is of its answer", aspect="equal")
+    fig.colorbar(shown, ax=axes[2], label="probability of the answer", shrink=0.8)
+    return fig
