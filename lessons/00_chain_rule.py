@@ -236,7 +236,7 @@ print(f"dz = {dz:.4f} and s (1 - s) = {slope:.4f}")
 assert np.isclose(slope, dz)
 
 # %% [markdown]
-# ## A program that walks back
+# ## A program that keeps the graph
 #
 # You have done the same thing each time. A program can do it. A `Graph` keeps a list of
 # nodes in the order in which they were made. Of each it keeps the value, and for each
@@ -269,6 +269,8 @@ class Graph:
 
 
 # %% [markdown]
+# ## A program that walks back
+#
 # Now the walk. A node is made after its inputs. So walk from the last node to the
 # first: when you come to a node, all its uses have been there, and its sum is complete.
 
@@ -363,6 +365,8 @@ for epoch in range(5):
     print(f"epoch {epoch}: mean loss {loss:.3f}, weights {weights.round(2)}")
 
 # %% [markdown]
+# ## New digits
+#
 # The baseline gives the same answer to every picture. Half of them are ones.
 
 # %%

@@ -251,7 +251,7 @@ for t in range(3):
     check_derivative(f"dh_{t}", dh[:, t], lambda h_t, t=t: loss_from(t, h_t), h[:, t])
 
 # %% [markdown]
-# ## Backward: what goes in, and the weights
+# ## Backward: what goes in
 #
 # To judge the gradients of the weights we run the whole forward with one thing changed.
 
@@ -278,6 +278,8 @@ dx = da @ W.T                                   # (N, T, in)
 check_derivative("dx", dx, lambda v: loss(x=v), x)
 
 # %% [markdown]
+# ## Backward: the weights
+#
 # The weights stand in **every** step, so their gradients are sums over time. In each
 # step they are what lesson 02 found: the input of the product, transposed, times $da$.
 # That product sums over the batch.

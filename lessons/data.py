@@ -72,6 +72,8 @@ def strokes(count, rng):
 
 
 
+
+
 # lesson 08
 def read_text(arguments: Sequence[str]) -> str:
     """Python's own help as prose, or the file of `--text FILE`; small letters, at most 300,000 characters.
@@ -144,3 +146,47 @@ def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
     middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
     sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
     return np.stack([middle, sides], axis=1), labels
+
+
+
+
+
+# lesson 03
+def two_moons(samples, noise, rng):
+    """Points on two half circles that hook into each other, and which one each is on.
+
+    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
+    """
+    kind = np.arange(samples) % 2
+    angle = rng.uniform(0, np.pi, samples)
+    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
+    points = np.stack([side * np.cos(angle) + kind,
+                       side * np.sin(angle) + 0.5 * kind], axis=1)
+    return points + rng.normal(scale=noise, size=points.shape), kind
+
+
+# lesson 02
+def strokes(count, rng):
+    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
+
+    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
+    """
+    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
+    kinds = rng.integers(4, size=count)
+    along = np.arange(5)
+    for picture, kind in zip(pictures, kinds, strict=True):
+        row, column = rng.integers(3, size=2)
+        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
+        columns = column + [along, 2 + 0 * along, along, along][kind]
+        picture[rows, columns] += 1
+    return pictures.reshape(count, 64), np.eye(4)[kinds]
+
+
+# lesson 04
+def three_spirals(samples, rng):
+    """Points (samples, 2) on three noisy arms, and the arm of each: 0, 1, 2 in turn."""
+    arm = np.arange(samples) % 3
+    radius = rng.uniform(0.1, 1, samples)
+    noise = rng.normal(scale=0.35, size=samples)
+    angle = 4 * radius + arm * 2 * np.pi / 3 + noise
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm
