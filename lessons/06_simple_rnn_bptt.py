@@ -102,8 +102,8 @@ assert np.array_equal(h[:, 0], h_0)
 #
 # For the loss of a step take half the squared distance to its target. The total:
 #
-# $$L = \sum_t L_t \qquad L_t = \frac{1}{2} \sum_n \sum_i (h_{tni} - \text{target}_{tni})^2
-#   \tag{002.Loss}$$
+# $$L = \sum_t L_t \tag{002.Loss}$$
+# $$L_t = \frac{1}{2} \sum_n \sum_i (h_{tni} - \text{target}_{tni})^2$$
 #
 # We call $dy_t$ what the loss of step $t$ **alone** sends into $h_t$. In most models a
 # Dense layer stands between the state and the loss. Then $dy_t$ is the $dx$ of that
@@ -316,8 +316,9 @@ check_derivative("db", db, lambda v: loss(b=v), b)
 # ## The same in the library
 #
 # `SimpleRNN` is the layer in Keras, and here. With `return_sequences=True` it gives the
-# state of every step. It takes $dy$ and gives $dx$ and $dh_{\text{start}}$. (PyTorch has two
-# biases where Keras has one. They are added, so both get our $db$.)
+# state of every step. It takes $dy$ and gives $dx$ and the gradient of the state
+# before. (PyTorch has two biases where Keras has one. They are added, so both get our
+# $db$.)
 
 # %%
 rnn = SimpleRNN(2, return_sequences=True, dtype="float64")
