@@ -207,11 +207,10 @@ assert 4 < lengths[1] <= s < 4.1 and lengths[15] < 0.01
 #
 # A new layer has random weights. For $n$ rows and $n$ columns of independent numbers
 # with standard deviation $\sigma$, the largest $|\lambda|$ is about $\sigma \sqrt{n}$
-# and the largest $s$ about twice that. Keras draws most kernels like this:
+# and the largest $s$ about twice that. Keras draws most kernels evenly from
+# $-\text{limit}$ to $\text{limit}$, with $n_{in}$ rows and $n_{out}$ columns:
 #
-# $$W \sim U(-\text{limit}, \text{limit}) 
-# \qquad \text{limit} = \sqrt{\frac{6}{n_{in} + n_{out}}}
-#   \tag{001.03.GlorotUniform}$$
+# $$\text{limit} = \sqrt{\frac{6}{n_{in} + n_{out}}} \tag{001.03.GlorotUniform}$$
 #
 # The standard deviation of such numbers is $\text{limit} / \sqrt{3}$.
 
