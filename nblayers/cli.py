@@ -93,7 +93,7 @@ def _learn(given: argparse.Namespace, rest: list[str]) -> int:
     if options and not lesson.takes_options:
         return _fail(f"lesson {path.stem} takes no options, but was given {' '.join(options)}")
 
-    from nblayers.learn import session, terminal
+    from nblayers.learn import asking, session, terminal
     if given.no_pause or not (sys.stdin.isatty() and sys.stdout.isatty()):
         try:
             terminal.run_through(lesson, options)
@@ -102,7 +102,7 @@ def _learn(given: argparse.Namespace, rest: list[str]) -> int:
             terminal.print_traceback(error, str(path))
             return 1
         return 0
-    stepper = terminal.Stepper(session.Session(lesson, options))
+    stepper = asking.AskingStepper(session.Session(lesson, options))
     _edit_lines(stepper.session.namespace)
     stepper.run()
     return 0

@@ -729,7 +729,7 @@ def test_save_figure(tmp_path, monkeypatch, capsys):
 
 def test_close_numbers_and_known_mistakes():
     exercises.expect_close([1, 2], [1, 2], "a")
-    for got, message in (([1, 3], r"a\[1\] is 3, but should be 2"), ([2, 4], "factor of 0.5"), ([1, 2, 3], "shape"),
+    for got, message in (([1, 3], r"a\[1\] is 3, but should be 2"), ([2, 4], "twice as large"), ([1, 2, 3], "shape"),
                          ("no", "numbers"), ([np.nan, 2], "NaN"), ([7, 7], "seven")):
         with pytest.raises(exercises.Wrong, match=message):
             exercises.expect_close(got, [1, 2], "a", {"seven is not the answer": [7, 7]})

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.learn.differences import difference
+
 
 class Wrong(Exception):
     """The answer is not right; the text says what is wrong with it."""
@@ -103,29 +105,8 @@ def expect_close(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | N
     Raises:
         Wrong: another shape, or other numbers.
     """
-    want = np.asarray(want, dtype=np.float64)
-    array = as_array(got, name)
-    if _close(array, want, tolerance):
-        return
-    for sentence, wrong in (mistakes or {}).items():
-        if _close(array, np.asarray(wrong, dtype=np.float64), tolerance):
-            raise Wrong(f"{name}: {sentence}")
-    array = as_array(got, name, want.shape)
-    if not np.isfinite(array).all():
-        raise Wrong(f"{name} holds NaN or infinity")
-    difference = np.abs(array - want)
-    worst = np.unravel_index(np.argmax(difference), difference.shape)
-    where = f"{name}{list(map(int, worst))}" if want.ndim else name
-    hint = ""
-    if np.abs(array).max() > 0 and _close(array * (factor := (array * want).sum() / (array ** 2).sum()), want, tolerance):
-        hint = f"; all of it is right but for a factor of {factor:.4g}" if want.size > 1 else ""
-    elif want.ndim == 2 and want.shape[0] == want.shape[1] and _close(array.T, want, tolerance):
-        hint = "; it is the transpose of what it should be"
-    raise Wrong(f"{where} is {array[worst]:.6g}, but should be {want[worst]:.6g}{hint}")
-
-
-def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
+    if sentence := difference(got, want, name, mistakes, tolerance):
+        raise Wrong(sentence)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import itertools
 import sys
 import traceback
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from nblayers.learn import memory
 from nblayers.learn.script import Script, Step, turns
@@ -183,6 +185,50 @@ class Session:
         value = eval(code, self.namespace)
         self.changed = self._changes(before)
         return value
+
+    @contextlib.contextmanager
+    def trial(self) -> Iterator[dict[str, Any]]:
+        """While inside, anything may be done with the variables; afterwards they are what they were."""
+        before, names = self._snapshot(), dict(self.namespace)
+        try:
+            yield self.namespace
+        finally:
+            if before is not None:
+                memory.restore(before)
+            else:                                       # too much to remember: at least the names
+                self.namespace.clear()
+                self.namespace.update(names)
+
+    def run_typed(self, nodes: list[ast.stmt], filename: str) -> None:
+        """Run what the learner typed, without remembering anything."""
+        exec(compile(ast.Module(nodes, []), filename, "exec", self._flags, True), self.namespace)
+
+    def failed(self, step: Step, error: Exception) -> LessonError:
+        """The error of a step of the lesson."""
+        return LessonError(step, error, self._filename)
+
+    def next_with(self, own: Mapping[str, Any]) -> Step | None:
+        """Run one step, then put the values in `own` in the place of its own; return it.
+
+        An array that the step has changed in place is given the numbers and stays the same array.
+
+        Raises:
+            LessonError, KeyboardInterrupt: as in `next`.
+        """
+        old = dict(self.namespace)
+        step = self.next()
+        for name, value in own.items():
+            made = self.namespace.get(name)
+            in_place = name in old and old[name] is made
+            if in_place and isinstance(made, np.ndarray) and made.flags.writeable:
+                np.copyto(made, value)
+            else:
+                self.namespace[name] = value
+        self._now = None
+        names = [change.name for change in self.changed]
+        self.changed = [Change(change.name, self.namespace[change.name], change.in_place) for change in self.changed]
+        self.changed += [Change(name, value, False) for name, value in own.items() if name not in names]
+        return step
 
     def execute(self, nodes: Sequence[ast.stmt]) -> Any:
         """Run statements without remembering anything; the value of the last one if it is an expression."""
