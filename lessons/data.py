@@ -190,3 +190,11 @@ def three_spirals(samples, rng):
     noise = rng.normal(scale=0.35, size=samples)
     angle = 4 * radius + arm * 2 * np.pi / 3 + noise
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm
+
+
+# lesson 01
+def tide(rng):
+    """Heights of the sea with noise: hours (48,), one in two, and metres (48,)."""
+    hours = np.arange(48) * 2.0
+    noise = rng.normal(scale=0.2, size=hours.size)
+    return hours, 1.5 * np.sin(2 * np.pi * hours / 12.4 + 0.6) + 3.0 + noise

@@ -520,3 +520,33 @@ def draw_spirals(points, arm, right, trust, history):
 
 
     return figure
+
+
+# lesson 01
+def draw_error_against_h(steps, curves):
+    """The error of a difference by the h it is made with; curves: name -> errors."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for name, errors in curves.items():
+        ax.loglog(steps, np.maximum(errors, 1e-13), label=name)
+    ax.set(xlabel="h  (left: rounding,  right: too coarse)",
+           ylabel="error, as a share of the slope", title="the slope of exp at 1")
+    ax.legend()
+    return fig
+
+
+def draw_tide(hours, heights, times, fits):
+    """Readings, and fits at finer `times`; fits: name -> (heights, losses by step)."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained",
+                                      width_ratios=[2, 1])
+    left.plot(hours, heights, "k.", label="readings")
+    for name, (fitted, history) in fits.items():
+        left.plot(times, fitted, label=name)
+        right.semilogy(history, label=name)
+    left.set(xlabel="hours", ylabel="metres", title="the tide, and two fits",
+             ylim=(0.5, 6))
+    right.set(xlabel="step", ylabel="mean squared error", title="the loss on the way")
+    left.legend(ncols=3, loc="upper center")
+    right.legend()
+    return fig
