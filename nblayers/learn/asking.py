@@ -110,12 +110,12 @@ class AskingStepper(terminal.Stepper):
         self.about_to_show = True
         self.nothing()
 
-    def enter_loop(self) -> None:
+    def enter(self) -> None:
         step = self.session.upcoming
         if step is not None and step.question is not None:
             self.console.print("[yellow]this step is yours to write[/]; Enter twice shows it")
         else:
-            super().enter_loop()
+            super().enter()
 
     def read_on(self, first: str) -> str:
         """The lines that belong together: to the end of a block, or until all that is asked for is assigned."""

@@ -312,7 +312,7 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
             nodes = (bind, *part.nodes) if k == 0 else part.nodes
             source = f"{head}\n{part.source}" if k == 0 and head else part.source
             unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
-                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", step.depth))
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", depth=step.depth))
     return unrolled
 
 
@@ -330,10 +330,6 @@ def body_of(function: ast.FunctionDef, step: Step, lesson: str) -> tuple[str, li
     inner = Cell("code", "\n".join(lines[first - 1:function.end_lineno]), first, tuple(body))
     return head, [replace(part, section=step.section, depth=step.depth + 1, loop=(*step.loop, -function.lineno))
                   for part in statements(inner)]
-
-
-def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))])
 
 
 def notebook(script: Script) -> dict[str, Any]:
