@@ -1,13 +1,12 @@
-"""The lessons' figures. Each function saves one as lessons/out/NAME.png under the current directory."""
+"""The figures of the lessons: each function returns a matplotlib figure."""
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from nblayers.learn.tools import save_figure
-
 
 # lesson 06
-def draw_paths(arriving: np.ndarray, name: str) -> None:
+def draw_paths(arriving: np.ndarray) -> Any:
     """How much of loss s arrives at state t, for arriving (T, T) = [s, t] with 1 where a loss meets its own state."""
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(5.8, 4.8), layout="constrained")
@@ -17,10 +16,10 @@ def draw_paths(arriving: np.ndarray, name: str) -> None:
     ticks = [*range(0, len(arriving), 5), len(arriving) - 1]
     ax.set(xlabel="state t", ylabel="loss s", xticks=ticks, yticks=ticks, title="Which loss is heard at which state?")
     ax.text(0.97, 0.9, "no loss reaches\na later state", transform=ax.transAxes, ha="right", va="top")
-    save_figure(figure, name)
+    return figure
 
 
-def draw_adding(histories: Mapping[str, Sequence[float]], by_age: Mapping[str, Sequence[float]], name: str) -> None:
+def draw_adding(histories: Mapping[str, Sequence[float]], by_age: Mapping[str, Sequence[float]]) -> Any:
     """The loss while learning to add, and the part of wrong digits by the age of what had to be remembered."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
@@ -33,11 +32,11 @@ def draw_adding(histories: Mapping[str, Sequence[float]], by_age: Mapping[str, S
     axes[1].set(xlabel="steps since it was decided whether a one is kept", ylabel="part of the digits that is wrong",
                 ylim=(-0.03, 1.03), title="in the examination, 32 digits")
     axes[1].legend()
-    save_figure(figure, name)
+    return figure
 
 
 # lesson 07
-def draw_norms(norms: Mapping[str, np.ndarray], name: str, rows: int = 8) -> None:
+def draw_norms(norms: Mapping[str, np.ndarray], rows: int = 8) -> Any:
     """The length of a gradient at each step of its way back, one line for each network; the first `rows` steps are shaded."""
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
@@ -50,10 +49,10 @@ def draw_norms(norms: Mapping[str, np.ndarray], name: str, rows: int = 8) -> Non
     ax.set(xlabel="step", ylabel="length of the gradient", xlim=(0, 47), ylim=(1e-9, 1e3),
            title="Of a gradient of length 1 at step 47, what arrives?")
     ax.legend(title="recurrent kernel", loc="upper right", ncols=len(norms))
-    save_figure(figure, name)
+    return figure
 
 
-def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, Sequence[float]], name: str) -> None:
+def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, Sequence[float]]) -> Any:
     """Digits that are right by epoch, and by the number of blank steps before the question, from 30; with a line for chance."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
@@ -67,10 +66,10 @@ def draw_memory(history: Mapping[str, Sequence[float]], by_blank: Mapping[str, S
                 title="while learning")
     axes[1].set(xlabel="blank steps before the question (40 while learning)", xticks=range(30, 51, 5),
                 title="asked earlier or later")
-    save_figure(figure, name)
+    return figure
 
 
-def draw_clipping(losses: Mapping[str, Sequence[float]], name: str) -> None:
+def draw_clipping(losses: Mapping[str, Sequence[float]]) -> Any:
     """The loss by epoch, one line for each way to descend, with a line for guessing among ten digits."""
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
@@ -79,7 +78,7 @@ def draw_clipping(losses: Mapping[str, Sequence[float]], name: str) -> None:
     ax.axhline(np.log(10), color="black", linestyle=":", label="chance")
     ax.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, 3), title="Gradient descent with a rate of 0.1")
     ax.legend()
-    save_figure(figure, name)
+    return figure
 
 
 # lesson 09
@@ -115,7 +114,7 @@ def contest(epochs: int = 12) -> tuple[dict[str, np.ndarray], dict[str, list[flo
     return norms, history, by_blank
 
 
-def _contestant(name: str):
+def _contestant(name: str) -> Any:
     """A new layer of 32 units for sequences of 8 numbers a step."""
     from nblayers import layers
     from nblayers.utils import set_random_seed
@@ -129,7 +128,7 @@ def _contestant(name: str):
     return layer
 
 
-def _norms_over_time(cell, x: np.ndarray) -> np.ndarray:
+def _norms_over_time(cell: Any, x: np.ndarray) -> np.ndarray:
     """The mean length of the gradient at the states after each step of x (N, T, in), from one of length 1 at the last: (T,)."""
     states, caches = cell.get_initial_state(len(x)), []
     for t in range(x.shape[1]):
@@ -145,7 +144,7 @@ def _norms_over_time(cell, x: np.ndarray) -> np.ndarray:
 
 
 # lesson 00
-def draw_graph(values: Mapping[str, tuple[float, float]], name: str) -> None:
+def draw_graph(values: Mapping[str, tuple[float, float]]) -> Any:
     """The graph of (x w + b - t)²; `values` has the value and the gradient of each of x, w, b, t, a, y, e, L."""
     import matplotlib.pyplot as plt
     at = {"x": (0, 3), "w": (0, 2), "b": (0, 1), "t": (0, 0), "a": (1.5, 2.5), "y": (3, 2), "e": (4.5, 1.5), "L": (6, 1.5)}
@@ -169,10 +168,10 @@ def draw_graph(values: Mapping[str, tuple[float, float]], name: str) -> None:
     ax.text(4.5, -0.05, "red: gradients come back", color="C3")
     ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 3.5))
     ax.axis("off")
-    save_figure(figure, name)
+    return figure
 
 
-def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray, name: str) -> None:
+def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray) -> Any:
     """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, what it got wrong."""
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
@@ -183,7 +182,7 @@ def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarra
     ax.plot(middle, -(weights[2] + weights[0] * middle) / weights[1], "--", color="0.5", label="the answer is 0.5")
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 0.9), xlabel="ink in the middle", ylabel="ink at the sides")
     ax.legend()
-    save_figure(figure, name)
+    return figure
 
 
 # lesson 03
