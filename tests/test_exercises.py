@@ -299,7 +299,7 @@ def test_places_have_names():
         "da[0, 7] (sample 0, the second unit of o) is 99, but should be 7; only the part of o is wrong")
     assert message(got, want, axes=("sample", "unit")) == "da[0, 7] (sample 0, unit 7) is 99, but should be 7"
     assert message([1, 2], 1).startswith("da should be a single number, but it has shape (2,)")
-    assert message(1, [1, 2]) == "da should have shape (2,), but it is a single number"
+    assert message(1, [1, 2]).startswith("da should have shape (2,), but it is a single number")
 
 
 def test_what_may_be_wrong_is_put_into_words():
