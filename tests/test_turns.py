@@ -128,7 +128,7 @@ def questions(source):
 
 @pytest.mark.parametrize("source, text, judged, is_guess, shown, line", [
     ("# ? dL/do\ndo = 1", "dL/do", ("do",), False, "do = 1", 2),
-    ("x = 0\n\n# a remark\n# ? one\n# ? two\na, (b, *c) = 1, (2, 3)\n# after", "a remark\none\ntwo", ("a", "b", "c"), False,
+    ("x = 0\n\n# a remark\n# ? one\n# ? two\na, (b, *c) = 1, (2, 3)\n# after", "a remark one two", ("a", "b", "c"), False,
      "a, (b, *c) = 1, (2, 3)\n# after", 6),
     ("# ? add\nx += 1\ny = 2", "add", ("x",), False, "x += 1", 2),
     ("# ? row\nx[t], y = 1, 2", "row", ("x", "y"), False, "x[t], y = 1, 2", 2),

@@ -71,8 +71,9 @@ class AskingStepper(terminal.Stepper):
         self.console.print(Rule("a guess" if question.is_guess else "your turn", align="left", style="magenta"))
         self.console.print(Text(question.text, style="bold"))
         if not question.is_guess:
-            at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(self.turn.at_hand())])
-            self.console.print(Padding(at_hand, (0, 0, 0, 2)))
+            if found := self.turn.at_hand():
+                at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(found)])
+                self.console.print(Padding(at_hand, (0, 0, 0, 2)))
             asked = "   ".join(f"{name} = ?" for name in question.judged)
             self.console.print(Padding(Text(asked, style="green"), (0, 0, 0, 2)))
         enter = "go on without" if question.is_guess else "see the lesson's line"
@@ -249,7 +250,7 @@ class AskingStepper(terminal.Stepper):
             return
         what = "the guess" if step.question.is_guess else "your turn"
         self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}). Enter asks again:")
-        self.console.print(Text("  " + step.question.text.replace("\n", "\n  "), style="dim"))
+        self.console.print(Text("  " + step.question.text, style="dim"))
         if lost:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 
