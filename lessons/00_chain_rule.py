@@ -21,7 +21,7 @@ import numpy as np
 from lessons.data import zeros_and_ones
 from lessons.figures import draw_graph, draw_zeros_and_ones
 from nblayers.layers import Dense
-from nblayers.learn.tools import check_derivative, show_source
+from nblayers.learn.tools import check_derivative, save_figure, show_source
 
 # %%
 # ? guess: how many times as fast as u does v grow there?
@@ -93,7 +93,8 @@ assert (e, L) == (-3, 9)
 # node. A node need not know the whole graph. It knows its **local slope**: how fast its
 # output grows with its input. That is all it needs:
 #
-# $$d_{input} = d_{output} \cdot \frac{\partial output}{\partial input}$$
+# $$d_{\text{input}} = d_{\text{output}} \cdot
+#   \frac{\partial \text{output}}{\partial \text{input}}$$
 #
 # First the square. The slope of $e^2$ is $2e$.
 
@@ -165,7 +166,8 @@ assert L_better < L
 # Move $u$, and all its uses move. Each use moves $v$ by its own way, and the moves add
 # up. So **a value gets the sum of what comes back from all of its uses**.
 #
-# $$du = \sum_{uses} d_{output} \cdot \frac{\partial output}{\partial u}$$
+# $$du = \sum_{\text{uses}} d_{\text{output}} \cdot
+#   \frac{\partial \text{output}}{\partial u}$$
 
 # %%
 u = 4.0
@@ -187,10 +189,9 @@ assert du == slope_at_4
 #
 # The **sigmoid** squeezes any number between 0 and 1. It is written $\sigma$ or $s$.
 #
-# $$s = \sigma(z) = \frac{1}{1 + e^{-z}} \tag{001.02.sigmoid}$$
+# $$s = \sigma(z) = \frac{1}{1 + \exp(-z)} \tag{001.02.sigmoid}$$
 #
-# As a graph it is four nodes in a row. (Here $e$ is Euler's number, 2.718…; in the code
-# it is `np.exp`.)
+# As a graph it is four nodes in a row:
 #
 # ```
 # z ──→ minus ── p ──→ exp ── q ──→ 1 plus ── r ──→ 1 over ── s
@@ -236,7 +237,7 @@ print(f"dz = {dz:.4f} and s (1 - s) = {slope:.4f}")
 assert np.isclose(slope, dz)
 
 # %% [markdown]
-# ## A program that walks back
+# ## A program that keeps the graph
 #
 # You have done the same thing each time. A program can do it. A `Graph` keeps a list of
 # nodes in the order in which they were made. Of each it keeps the value, and for each
@@ -269,6 +270,8 @@ class Graph:
 
 
 # %% [markdown]
+# ## A program that walks back
+#
 # Now the walk. A node is made after its inputs. So walk from the last node to the
 # first: when you come to a node, all its uses have been there, and its sum is complete.
 
@@ -326,8 +329,9 @@ show_source(Dense.backward)
 # ## A picture: values go forwards, gradients come back
 
 # %%
-draw_graph({"x": (x, dx), "w": (w, dw), "b": (b, db), "t": (t, dt), "a": (a, da),
-            "y": (y, dy), "e": (e, de), "L": (L, dL)}, "00_graph")
+nodes = {"x": (x, dx), "w": (w, dw), "b": (b, db), "t": (t, dt), "a": (a, da),
+         "y": (y, dy), "e": (e, de), "L": (L, dL)}
+save_figure(draw_graph(nodes), "00_graph")
 
 # %% [markdown]
 # ## A real task: zero or one?
@@ -363,6 +367,8 @@ for epoch in range(5):
     print(f"epoch {epoch}: mean loss {loss:.3f}, weights {weights.round(2)}")
 
 # %% [markdown]
+# ## New digits
+#
 # The baseline gives the same answer to every picture. Half of them are ones.
 
 # %%
@@ -372,7 +378,7 @@ right = (answers > 0.5) == truth
 always = max(np.mean(truth), 1 - np.mean(truth))
 print(f"of {len(new)} new digits {right.mean():.1%} are right; always the same answer:",
       f"{always:.1%}; wrong: {np.flatnonzero(~right).tolist()}")
-draw_zeros_and_ones(new, truth, right, weights, "00_zero_or_one")
+save_figure(draw_zeros_and_ones(new, truth, right, weights), "00_zero_or_one")
 assert right.mean() > 0.95 and always < 0.6
 
 # %% [markdown]

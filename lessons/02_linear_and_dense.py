@@ -165,8 +165,8 @@ assert np.array_equal(x_twice.T @ dy_twice, growth * dW)
 # %% [markdown]
 # ## Backward: x, a sum over the outputs
 #
-# The layer before wants to know its own $dy$. That is our $dx$. Input $x_{ni}$ occurs in
-# all outputs of its *own* sample, each time with the weight $W_{io}$:
+# The layer before wants to know its own $dy$. That is our $dx$. Input $x_{ni}$ occurs
+# in all outputs of its *own* sample, each time with the weight $W_{io}$:
 #
 # $$\frac{\partial L}{\partial x_{ni}} = \sum_o dy_{no} W_{io}$$
 #

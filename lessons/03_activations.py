@@ -33,7 +33,8 @@ from nblayers.utils import set_random_seed
 # is called its **pre-activation**, here $a$; the bent number is $y = f(a)$. Each
 # element is bent for itself. No element looks at another one.
 #
-# The numbers are logarithms, so that $e^a$ is 3, 1/2, 1/3 and 2. You need no calculator.
+# The numbers are logarithms, so that $e^a$ is 3, 1/2, 1/3 and 2. You need no
+# calculator.
 
 # %%
 a = np.log([[3.0, 1 / 2],
@@ -69,7 +70,8 @@ assert np.allclose(y, [[3 / 4, 1 / 3], [1 / 4, 2 / 3]])
 # Now its slope. Call the denominator $D = 1 + e^{-a}$. The derivative of $e^{-a}$ is
 # $-e^{-a}$, so $D' = -e^{-a}$. The rule for a quotient $1 / D$ says:
 #
-# $$\sigma' = -\frac{D'}{D^2} = \frac{e^{-a}}{D^2} = \frac{1}{D} \cdot \frac{e^{-a}}{D}$$
+# $$\sigma' = -\frac{D'}{D^2} = \frac{e^{-a}}{D^2}
+#   = \frac{1}{D} \cdot \frac{e^{-a}}{D}$$
 #
 # The first factor is $\sigma$. In the second, $e^{-a}$ is $D - 1$:
 #
@@ -214,7 +216,8 @@ assert np.allclose(da_leaky, [[16, 1.8], [3.2, -9]])
 y_elu = np.where(a > 0, a, np.exp(a) - 1)
 # ? the slope of elu, from y_elu alone (alpha is 1)
 slope_elu = np.where(y_elu > 0, 1, y_elu + 1)
-check_derivative("slope", slope_elu, lambda a: np.where(a > 0, a, np.exp(a) - 1).sum(), a)
+check_derivative("slope", slope_elu,
+                 lambda a: np.where(a > 0, a, np.exp(a) - 1).sum(), a)
 assert np.allclose(slope_elu, [[1, 1 / 2], [1 / 3, 1]])
 
 # %% [markdown]
@@ -232,8 +235,8 @@ check_derivative("slope", slope_softplus, lambda a: np.log1p(np.exp(a)).sum(), a
 assert np.allclose(slope_softplus, y)
 
 # %% [markdown]
-# **Silu**, also called **swish**, is the input times its own sigmoid. The input
-# occurs twice, so the product rule has two terms: $f' = 1 \cdot \sigma + a \cdot \sigma'$.
+# **Silu**, also called **swish**, is the input times its own sigmoid. The input occurs
+# twice, so the product rule has two terms: $f' = 1 \cdot \sigma + a \cdot \sigma'$.
 #
 # $$f(a) = a \, \sigma(a) \tag{001.02.silu}$$
 
@@ -303,10 +306,10 @@ assert curves["sigmoid"][1].max() == 0.25 and curves["tanh"][1].max() == 1
 save_figure(draw_slopes(line, {name: curves[name] for name in names[:8]}), "03_slopes")
 
 # %% [markdown]
-# (Many texts print `hard_sigmoid` with the slope 0.2. That was Keras 2. In Keras 3 it is
-# $1/6$.)
+# (Many texts print `hard_sigmoid` with the slope 0.2. That was Keras 2. In Keras 3 it
+# is $1/6$.)
 #
-# ## A picture: 20 layers deep
+# ## 20 layers deep
 #
 # 100 samples pass 20 layers of 64 units. Weights are drawn so that, without
 # activations, numbers would keep their size: with variance $1/64$, one over the number
@@ -347,8 +350,10 @@ assert abs(powers[0] - powers[-1] - powers_lost) < 0.1
 assert (np.diff(powers) < np.log10(0.26)).all()
 
 # %% [markdown]
-# Each layer took away three quarters and more, since $4^{20} \approx 10^{12}$. The first
-# layers of such a network do not learn. Now the same walk for other activations.
+# Each layer took away three quarters and more, since $4^{20} \approx 10^{12}$. The
+# first layers of such a network do not learn.
+#
+# ## A picture: the same walk through other activations
 
 # %%
 def sizes_through(name, gain):
@@ -380,8 +385,8 @@ save_figure(draw_through_layers(through), "03_through_layers")
 
 # %% [markdown]
 # Relu passes on 1 or 0, for about half of the units each. So half of the *squares* is
-# lost in every layer: $2^{-20/2}$ is a thousandth. Weights $\sqrt 2$ times as large make
-# up for it. That is **He initialisation**, in Keras `he_normal` (lesson 21).
+# lost in every layer: $2^{-20/2}$ is a thousandth. Weights $\sqrt 2$ times as large
+# make up for it. That is **He initialisation**, in Keras `he_normal` (lesson 21).
 #
 # ## A real task: two moons, ten layers deep
 #
@@ -432,8 +437,8 @@ save_figure(draw_moons(models, points[600:], kind[600:]), "03_moons")
 #    Write `stack_backward(x, weights, dy)` for a batch x (N, H) and a list of weights.
 #    Return $dx$ and the list of the $dW$, in the order of `weights`. (Run forward first
 #    and keep what you need.)
-# 3. A bug, below: an elu whose backward is told $y$ and takes it for $a$. Write it right,
-#    as `fixed_elu_backward(y, dy, alpha)`.
+# 3. A bug, below: an elu whose backward is told $y$ and takes it for $a$. Write it
+#    right, as `fixed_elu_backward(y, dy, alpha)`.
 # 4. An experiment: 20 layers of 256 units with `leaky_relu` of slope 0.5 on the left,
 #    weights drawn with variance $g^2 / 256$. For which $g$ does the gradient keep its
 #    size? Set `gain` (5 % will do). What would theory say?

@@ -16,7 +16,7 @@ import numpy as np
 from lessons.data import binary_sums, steps_since_decided
 from lessons.figures import draw_adding, draw_paths
 from nblayers.layers import Dense, SimpleRNN
-from nblayers.learn.tools import check_derivative, show_source
+from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import BinaryCrossentropy
 from nblayers.utils import set_random_seed
 
@@ -102,8 +102,8 @@ assert np.array_equal(h[:, 0], h_0)
 #
 # For the loss of a step take half the squared distance to its target. The total:
 #
-# $$L = \sum_t L_t \qquad L_t = \frac{1}{2} \sum_n \sum_i (h_{tni} - target_{tni})^2
-#   \tag{002.Loss}$$
+# $$L = \sum_t L_t \tag{002.Loss}$$
+# $$L_t = \frac{1}{2} \sum_n \sum_i (h_{tni} - \text{target}_{tni})^2$$
 #
 # We call $dy_t$ what the loss of step $t$ **alone** sends into $h_t$. In most models a
 # Dense layer stands between the state and the loss. Then $dy_t$ is the $dx$ of that
@@ -186,7 +186,7 @@ check_derivative("da_2", da_2, lambda a: np.sum(dh_2 * np.tanh(a)), a_2)
 #
 # In $a_2 = x_2 W + h_1 U + b$ the state $h_1$ is multiplied by $U$, as an input of a
 # Dense layer is by its kernel. So lesson 02 knows the way back. We call what comes back
-# from the step after $dh_{next}$. (Many call it the *carry* of the walk.)
+# from the step after $dh_{\text{next}}$. (Many call it the *carry* of the walk.)
 
 # %%
 # ? dh_next: what da_2 sends back into h_1
@@ -236,7 +236,7 @@ assert not np.allclose(dy[:, 1], dh_1)
 # $$dh_t = dy_t + da_{t+1} U^\top \qquad da_t = dh_t \odot (1 - h_t^2)$$
 #
 # The sign $\odot$ is a product number by number, `*` in NumPy. After the last step
-# comes nothing, so there $dh_{next} = 0$.
+# comes nothing, so there $dh_{\text{next}} = 0$.
 
 # %%
 dh = np.zeros_like(h)                           # (N, T, H)
@@ -251,7 +251,7 @@ for t in range(3):
     check_derivative(f"dh_{t}", dh[:, t], lambda h_t, t=t: loss_from(t, h_t), h[:, t])
 
 # %% [markdown]
-# ## Backward: what goes in, and the weights
+# ## Backward: what goes in
 #
 # To judge the gradients of the weights we run the whole forward with one thing changed.
 
@@ -278,6 +278,8 @@ dx = da @ W.T                                   # (N, T, in)
 check_derivative("dx", dx, lambda v: loss(x=v), x)
 
 # %% [markdown]
+# ## Backward: the weights
+#
 # The weights stand in **every** step, so their gradients are sums over time. In each
 # step they are what lesson 02 found: the input of the product, transposed, times $da$.
 # That product sums over the batch.
@@ -314,8 +316,9 @@ check_derivative("db", db, lambda v: loss(b=v), b)
 # ## The same in the library
 #
 # `SimpleRNN` is the layer in Keras, and here. With `return_sequences=True` it gives the
-# state of every step. It takes $dy$ and gives $dx$ and $dh_{start}$. (PyTorch has two
-# biases where Keras has one. They are added, so both get our $db$.)
+# state of every step. It takes $dy$ and gives $dx$ and the gradient of the state
+# before. (PyTorch has two biases where Keras has one. They are added, so both get our
+# $db$.)
 
 # %%
 rnn = SimpleRNN(2, return_sequences=True, dtype="float64")
@@ -368,7 +371,7 @@ for s in range(20):
     for t in reversed(range(s + 1)):
         arriving[s, t] = np.linalg.norm(d)
         d = (d * (1 - states[t] ** 2)) @ U_10.T
-draw_paths(arriving, "06_paths")
+save_figure(draw_paths(arriving), "06_paths")
 assert np.allclose(np.diag(arriving), 1) and arriving[19, 0] < 0.2
 
 # %% [markdown]
@@ -439,7 +442,8 @@ for name in wrong:
     digits = 1 - wrong[name].mean()
     print(f"{name:17} of 1000 sums {right[name]:.1%} are right; digits {digits:.1%}")
     print(" " * 17, "wrong digits by age:", np.round(by_age[name], 2))
-draw_adding({name: entry[2] for name, entry in trained.items()}, by_age, "06_adding")
+histories = {name: history for name, (_, _, history) in trained.items()}
+save_figure(draw_adding(histories, by_age), "06_adding")
 assert right["through time"] > 0.95
 assert right["term missing"] < 0.5
 assert max(by_age["term missing"][:2]) < 0.2

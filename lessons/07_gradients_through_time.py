@@ -18,7 +18,7 @@ from lessons.data import blank_after, digits
 from lessons.figures import draw_clipping, draw_memory, draw_norms
 from nblayers.initializers import GlorotUniform, Identity, Orthogonal, RandomNormal
 from nblayers.layers import Dense, SimpleRNN
-from nblayers.learn.tools import check_derivative, show_source
+from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import (
     SGD,
@@ -130,7 +130,7 @@ assert lengths[0] < 0.2 * lengths[2]
 # The gradient of $U$ is a sum over the steps. Does it vanish too? Look at the **part**
 # of each step alone. It is what changing $U$ *in that step only* would do.
 #
-# $$dU = \sum_t part_t \qquad part_t = h_{t-1}^\top da_t
+# $$dU = \sum_t \text{part}_t \qquad \text{part}_t = h_{t-1}^\top da_t
 #   \qquad da_t = dh_t \odot (1 - h_t^2)$$
 
 # %%
@@ -207,12 +207,12 @@ assert 4 < lengths[1] <= s < 4.1 and lengths[15] < 0.01
 #
 # A new layer has random weights. For $n$ rows and $n$ columns of independent numbers
 # with standard deviation $\sigma$, the largest $|\lambda|$ is about $\sigma \sqrt{n}$
-# and the largest $s$ about twice that. Keras draws most kernels like this:
+# and the largest $s$ about twice that. Keras draws most kernels evenly from
+# $-\text{limit}$ to $\text{limit}$, with $n_{in}$ rows and $n_{out}$ columns:
 #
-# $$W \sim U(-limit, limit) \qquad limit = \sqrt{\frac{6}{n_{in} + n_{out}}}
-#   \tag{001.03.GlorotUniform}$$
+# $$\text{limit} = \sqrt{\frac{6}{n_{in} + n_{out}}} \tag{001.03.GlorotUniform}$$
 #
-# The standard deviation of numbers from $-limit$ to $limit$ is $limit / \sqrt{3}$.
+# The standard deviation of such numbers is $\text{limit} / \sqrt{3}$.
 
 # %%
 n = 100
@@ -346,7 +346,7 @@ for name in beginnings:
         d = (d * (1 - states[:, t + 1] ** 2)) @ U_32.T
         norms[name][t] = np.linalg.norm(d, axis=1).mean()
     print(f"{name:8} at the last row of the digit: {norms[name][7]:.1e}")
-draw_norms(norms, "07_norms")
+save_figure(draw_norms(norms), "07_norms")
 assert norms["gain 0.7"][7] < 1e-5 and 0.1 < norms["gain 1"][7] < 1
 assert 1 < norms["gain 1.5"][7] < 1.5 ** 40 / 1000
 
@@ -378,7 +378,7 @@ for name in beginnings:
     by_blank[name] = [np.mean(answer == truth) for answer in answers]
     print(f"{name:8} of {len(new)} new digits {by_blank[name][10]:.0%} are right,",
           f"one blank step later {by_blank[name][11]:.0%}")
-draw_memory(history, by_blank, "07_memory")
+save_figure(draw_memory(history, by_blank), "07_memory")
 assert by_blank["gain 1"][10] > by_blank["gain 0.8"][10] + 0.2 > 0.4
 assert by_blank["gain 0.7"][10] < 0.3
 assert by_blank["gain 1"][11] < by_blank["gain 1"][10] - 0.2
@@ -397,7 +397,8 @@ descent = {}
 for name, bound in (("not clipped", None), ("clipped to 1", 1.0)):
     _, descent[name] = learn("gain 1", SGD(0.1, global_clipnorm=bound))
     print(f"{name:12} {descent[name]['val_accuracy'][-1]:.0%} of new digits are right")
-draw_clipping({name: run["loss"] for name, run in descent.items()}, "07_clipping")
+losses = {name: run["loss"] for name, run in descent.items()}
+save_figure(draw_clipping(losses), "07_clipping")
 assert descent["clipped to 1"]["loss"][-1] < descent["not clipped"]["loss"][-1] - 0.5
 
 # %% [markdown]

@@ -286,8 +286,8 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 # $$\sigma(a) = \frac{1}{1 + e^{-a}} \qquad
 #   \sigma'(a) = \frac{e^{-a}}{(1 + e^{-a})^2} = \sigma(a) \, (1 - \sigma(a))$$
 #
-# For the input gate that is $da_i = di \odot i \odot (1 - i)$. The other three are
-# yours. One of them is no sigmoid.
+# For $1 - \sigma(a) = e^{-a} / (1 + e^{-a})$. So the input gate has
+# $da_i = di \odot i \odot (1 - i)$. The other three are yours. One is no sigmoid.
 
 # %%
 show_graph(cell("lstm"), lit=["df -> da", "di -> da", "dC_tilde -> da", "do -> da"])

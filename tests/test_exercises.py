@@ -296,27 +296,18 @@ def test_places_have_names():
     got = want.copy()
     got[0, 7] = 99
     assert message(got, want, axes=("sample",), blocks=GATES) == (
-        "da[0, 7] (sample 0, the second unit of o) is 99, but should be 7; all others are right")
-    got[1, 6] = 99
-    assert message(got, want, blocks=GATES).endswith("only the part of o is wrong")
-    assert message(got, want, axes=("sample", "unit")).startswith("da[0, 7] (sample 0, unit 7) is 99")
-    assert message([1, 2], 1) == "da should be a single number, but has shape (2,)"
-    assert message(1, [1, 2]) == "da should have shape (2,), but is a single number"
+        "da[0, 7] (sample 0, the second unit of o) is 99, but should be 7; only the part of o is wrong")
+    assert message(got, want, axes=("sample", "unit")) == "da[0, 7] (sample 0, unit 7) is 99, but should be 7"
+    assert message([1, 2], 1).startswith("da should be a single number, but it has shape (2,)")
+    assert message(1, [1, 2]) == "da should have shape (2,), but it is a single number"
 
 
 def test_what_may_be_wrong_is_put_into_words():
+    """In the gradient checker's words."""
     want = np.arange(1.0, 10).reshape(3, 3) ** 2
-    assert message(want.T, want).endswith("it is the transpose of what it should be")
-    assert message(-want, want).endswith("all of it has the wrong sign")
-    assert message(want / 3, want).endswith("all of it is right but for a factor of 3")
-    assert message(0 * want, want).endswith("all of it is 0")
-    assert message(want[::-1], want, axes=("step",)).endswith("along the steps it is in the opposite order")
-    assert message(want[:2].T, want[:2]).endswith("it is the transpose of what it should be")
-    assert message(want, want.sum(axis=0)).endswith("the sum over axis 0 is missing")
-    assert message(want.ravel(), want).endswith("the numbers are right")
-    first = want.copy()
-    first[0] = 0
-    assert message(first, want, axes=("step",)).endswith("only step 0 is wrong")
+    assert "transposed" in message(want.T, want) and "transposed" in message(want[:2].T, want[:2])
+    assert "the sign is flipped" in message(-want, want) and "half as large" in message(want / 2, want)
+    assert "all zeros" in message(0 * want, want) and "a sum over the batch is missing" in message(want, want.sum(axis=0))
     assert message("no", want) == "da should be numbers, but it is 'no'"
     assert message(want * np.nan, want) == "da holds NaN or infinity"
 

@@ -138,6 +138,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     (FIRST, "fixed_derivative", "still half"), ("02_linear_and_dense", "fixed_linear_backward", "right for Dense"),
     ("04_softmax_and_cross_entropy", "fixed_softmax_backward", "diagonal"),
     ("07_gradients_through_time", "fixed_clip", "sum of the norms"),
+    ("08_lstm", "fixed_cell_walk", "nothing is made of it"),
     ("10_sequences_in_practice", "fixed_walk", "still ends at padding"),
     ("09_gru", "fixed_weight_gradients", "r is missing"),
     ("11_bidirectional_stacked_time_distributed", "fixed_bidirectional_backward", "in the order of its walk; turn it round"),
@@ -155,6 +156,33 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     answer.write_text("import numpy as np\n" + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
     wrong = [result.message for result in exercises.check(path, answer) if result.state == "wrong"]
     assert len(wrong) == 1 and message in wrong[0]
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("np.where(real, da @ U.T, dh)", "da @ U.T", "so dh goes on as it is"),
+    ("np.where(real, da @ U.T, dh)", "np.where(real, da @ U.T, dh_next)", "all of dh goes on, dy_t too"),
+    ("np.where(real, dC_prev, dC_next)", "dC_prev", "the cell is kept whole"),
+    ("da = np.where(real, da, 0)", "pass", "da should be 0 there"),
+    ("real = mask[:, t, None]", "real = True", "does not use the mask"),
+    ("dy[:, t] + dh_next", "dy[:, t]", "nothing comes back from later steps"),
+    ("dh_next = np.where", "dh_next = dh_next + np.where", "`+=`"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1] - 1, 0, -1)", "the walk ends before t = 0"),
+    ("dC = dC_next + dh * o", "dC = dC_next + dh", "o is forgotten"),
+    ("da_C = dC_tilde * (1 - C_tilde ** 2)", "da_C = dC_tilde * (1 - C_tilde)", "1 - C̃², not 1 - C̃"),
+    ("di = dC * C_tilde", "di = dC * C_prev", "only the part of i is wrong"),
+    ("db += da.sum(axis=0)", "db = da.sum(axis=0)", "one step only"),
+])
+def test_a_whole_lstm_backward_is_checked(line, instead, message, tmp_path):
+    """Lesson 08's second exercise, with one line of the solution made wrong."""
+    path = catalogue.find("08_lstm")
+    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+    at = solution.rindex(line)
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
+    results = list(exercises.check(path, answer))
+    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert message in results[1].message, results[1].message
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from lessons import data
-from nblayers.learn import catalogue, course, formulas, progress, script, terminal
+from nblayers import cli
+from nblayers.learn import asking, catalogue, course, formulas, progress, script, terminal
 
 
 def test_the_digits_are_scikit_learns():
@@ -67,6 +68,7 @@ y = x
 # ## Last
 
 # %%
+# ? z, one more than y
 z = y + 1
 '''
 
@@ -147,6 +149,19 @@ def test_turns_and_exercises_add_up(small):
     done = progress.read(small)
     assert (done.turns, done.turn_count, done.exercises, done.exercise_count) == (["dC", "do"], 6, ["1", "2", "3"], 4)
     assert course._entry(1, "Small", small).state() == "2 of 6 turns · 3 of 4 exercises"
+
+
+def test_a_turn_is_kept_when_the_learner_wrote_it(small):
+    for answers, written in ((["", ""], []), (["y", "y + 1"], ["Last: z"])):
+        given = iter(answers)
+        stepper = asking.AskingStepper(followed(small), Console(file=io.StringIO(), width=90), lambda _: "")
+        with stepper.session.as_main():
+            for _ in range(8):                          # the last one asks
+                stepper.next()
+            while stepper.session.upcoming is not None:
+                stepper.obey(next(given))
+        assert progress.read(small).turns == written
+    assert progress.read(small).turn_count == 1
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_small": {"at": 5}}}', "\0", "[" * 100_000,
@@ -391,3 +406,14 @@ def test_the_commands_of_the_index():
     assert [line.split()[0] for line in listed.stdout.splitlines()[:-2]] == ["004.LSTM.f"]
     assert command("formulas", "zebra").returncode == 2
     assert len(command("formulas").stdout.splitlines()) == len(formulas.index()) + 2
+
+
+def test_the_exercises_that_a_check_found_right_are_kept(state, tmp_path, capsys):
+    path = catalogue.find("lstm")
+    assert cli.main(["check", "lstm", str(path.parent / "solutions" / path.name)]) == 0
+    done = progress.read(path)
+    assert len(done.exercises) == done.exercise_count >= 3 and not done.begun
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    assert cli.main(["check", "lstm", str(empty)]) == 1
+    assert progress.read(path) == done

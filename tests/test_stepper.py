@@ -134,7 +134,7 @@ def test_a_functions_variables_are_in_view_and_back_leaves_it():
     run = start(CALLS, "y = scale")
     with run.as_main():
         steps = len(run.steps)
-        assert run.entry == "scale"
+        assert run.entry == "scale()"
         name, head = run.enter_function()
         assert name == "scale" and head.startswith("def scale(v, by=2):") and "So many times" in head
         assert [(change.name, np.array(change.value).tolist()) for change in run.changed] == [("v", [1, 2]), ("by", 2)]
@@ -143,7 +143,7 @@ def test_a_functions_variables_are_in_view_and_back_leaves_it():
         assert run.enter_loop() == 2
         while not run.returned:
             run.next()
-        assert run.returned == "scale" and run.value.tolist() == [2, 4] and run.entry == "scale"
+        assert run.returned == "scale" and run.value.tolist() == [2, 4] and run.entry == "scale()"
         assert run.upcoming.source.startswith("y = scale")
         run.enter_function()
         assert run.look("by") == 3
@@ -151,7 +151,7 @@ def test_a_functions_variables_are_in_view_and_back_leaves_it():
         assert run.look("by") == 2
         while run.frames:
             run.back()
-        assert len(run.steps) == steps and run.entry == "scale"
+        assert len(run.steps) == steps and run.entry == "scale()"
 
 
 @pytest.mark.parametrize("source, message", [
@@ -177,14 +177,14 @@ def test_a_closure_made_in_a_function_stepped_into():
         enter_all(run)
         assert (run.namespace["y"], run.namespace["z"]) == (7, 12)
         run.back()
-        while run.frames or run.entry != "add":
+        while run.frames or run.entry != "add()":
             run.back()
         assert run.look("add(0)") == 7
 
 
 def test_into_and_out_of_a_function_in_the_dialogue():
     shown, stepper = talk(CALLS, "go 7", "into", "by", "into", "out", "out", "")
-    assert "step into scale" in shown and "into scale, statement by statement" in shown and "turn 2 of 2" in shown
+    assert "into: scale()" in shown and "into scale, statement by statement" in shown and "turn 2 of 2" in shown
     assert "scale returns" in shown and " in scale  Enter" in shown
     assert stepper.session.namespace["y"].tolist() == [5, 10]
 
@@ -249,8 +249,9 @@ def test_a_parameter_shows_its_gradient():
 
 
 def test_changed_inside_means_that_something_can_be_seen():
-    source = ("import numpy as np\nfrom nblayers.layers import Dense\nlayer = Dense(2)\nx = np.ones((1, 3), np.float32)\n"
-              "y = layer(x)\ny2 = layer(2 * x)\ndx = layer.backward(y)\n")
+    source = ("import numpy as np\nfrom nblayers.layers import SimpleRNN\nlayer = SimpleRNN(2)\n"
+              "x = np.ones((1, 2, 3), np.float32)\ny = layer(x)\ny2 = layer(2 * x)\ndx = layer.backward(y)\n"
+              "layer.set_weights([w + 1 for w in layer.get_weights()])\n")
     run, told = session.Session(script.parse(source)), {}
     with run.as_main():
         while (step := run.next()):
@@ -258,6 +259,7 @@ def test_changed_inside_means_that_something_can_be_seen():
     assert told["y = layer(x)"] == ["layer"]                                # it got its weights
     assert told["y2 = layer(2 * x)"] == []                                  # only its cache
     assert told["dx = layer.backward(y)"] == ["layer"]                      # the gradients
+    assert [told[step] for step in told if "set_weights" in step] == [["layer"]]
 
 
 def test_changed_inside_does_not_push_the_numbers_aside():
@@ -425,3 +427,12 @@ def test_figures_of_graphs(tmp_path, monkeypatch):
     figure, ax = plt.subplots()
     assert graph.draw_graph(graph.cell("lstm"), ax) is ax
     tools.save_figure(figure, "cell")
+
+
+def test_the_help_fits_a_small_screen():
+    assert max(map(len, terminal.HELP.split("\n"))) <= 80
+
+
+def test_a_graph_in_a_variable_is_not_spelt_out():
+    shown, _ = talk("from nblayers.learn.graph import cell\npicture = cell('lstm')\n", "")
+    assert "Edge(" not in shown and "picture = cell" in shown

@@ -79,9 +79,13 @@ def exercise_1(answer: Answer) -> None:
     """
     x, W, dy = np.array([2, -1]), np.array([[1, 3], [0, 2], [-1, 1]]), np.array([1, 0, 2])
     dW = np.outer(dy, x)
-    expect_close(answer.value("dW"), dW, "dW", {
+    answer.on_paper("dW", dW, [
+        "y_j = Σ_i W_ji x_i + b_j: W_ji stands beside x_i, and dy_j arrives there. So dW_ji = dy_j x_i.",
+        "The first row is dy_1 x."], {
         "that is the gradient of a Dense kernel (in, out); a Linear's weight is (out, in)": dW.T})
-    expect_close(np.ravel(answer.array("dx")), dy @ W, "dx", {"that is W x, the forward; dx is dy W": W @ x})
+    answer.on_paper("dx", dy @ W, [
+        "x_i goes into every y_j by W_ji: dx_i is the sum of all dy_j W_ji.", "dx = dy W, a row times a matrix."], {
+        "that is W x, the forward; dx is dy W": W @ x})
 
 
 def exercise_2(answer: Answer) -> None:

@@ -116,12 +116,16 @@ def exercise_1(answer: Answer) -> None:
 
     da_sigmoid for y = 0.2 and dy = 5; da_tanh for y = 0.5 and dy = 4.
     """
-    expect_close(answer.array("da_sigmoid", ()), 0.8, "da_sigmoid", {
+    answer.on_paper("da_sigmoid", 0.8, [
+        "The slope of a sigmoid by its own value is y (1 - y); multiply it by what comes back.",
+        "y (1 - y) = 0.2 · 0.8."], {
         "that is the slope, y (1 - y); dy is missing": 0.16,
         "that is with the slope of tanh": 4.8,
         "a factor is missing: the slope is y (1 - y)": 4.0,
         "that is dy times y; the factor 1 - y is missing": 1.0})
-    expect_close(answer.array("da_tanh", ()), 3, "da_tanh", {
+    answer.on_paper("da_tanh", 3, [
+        "The slope of tanh by its own value is 1 - y²; multiply it by what comes back.",
+        "1 - y² = 1 - 0.25."], {
         "that is with the slope of a sigmoid": 1,
         "the square is missing: the slope is 1 - y²": 2,
         "that is the slope, 1 - y²; dy is missing": 0.75})

@@ -187,14 +187,18 @@ def exercise_1(answer: Answer) -> None:
 
     dh (3 numbers) and du for h_t = x_t + u h_{t-1}, u = 0.5, x = (4, 2, 0), a first state of 0 and L = h_0 + h_1 + h_2.
     """
-    expect_close(np.ravel(answer.array("dh")), [1.75, 1.5, 1], "dh", {
+    answer.on_paper("dh", [1.75, 1.5, 1], [
+        "Begin with the last state. Each one hears its own loss, 1, and u times what has arrived at the state after it.",
+        "dh of the last is 1, of the one before 1 + 0.5 · 1."], {
         "that is each state's own loss alone; those of later steps come back through u": [1, 1, 1],
         "that is the chain from the last loss alone; each state has a loss of its own too": [0.25, 0.5, 1],
         "it should begin with dh of step 0": [1, 1.5, 1.75],
         "what comes back is all that has arrived at the step after, times u; yours has lost what came from further on":
             [1.5, 1.5, 1],
         "what comes back is counted twice: dh_next is replaced at each step, not added to": [2.25, 1.5, 1]})
-    expect_close(answer.array("du", ()), 10, "du", {
+    answer.on_paper("du", 10, [
+        "u stands in every step, beside the state before it: add dh_t h_{t-1} over the steps.",
+        "The states are 4, 4 and 2."], {
         "only the last step counts; u stands in every step, so its gradient is a sum": 4,
         "dh_t is multiplied by h_t; u stands before h_{t-1}": 15,
         "the losses of later steps are missing from the dh in it": 8})

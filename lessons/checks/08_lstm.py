@@ -297,6 +297,9 @@ def exercise_2(answer: Answer) -> None:
             mask[1, 1] = mask[0, T - 1] = mask[N - 1, T - 2:] = False
         values = _forward(x, mask, W, U, b, h_start, C_start)
         right, wrong = _named(*mistakes.lstm_backward(x, h_start, C_start, *values, W, U, dy, mask))
+        if masks:
+            wrong |= {sentence: _masked_backward(mistake, dy, x, mask, W, U, b, h_start, C_start)
+                      for mistake, sentence in MASKS.items()}
         result = answer.function("lstm_backward")(dy, x, mask, W, U, b, h_start, C_start)
         order = ("db", "dW", "dU", "dx", "dC_start", "dh_start")
         expect_all(result, right, wrong, names, "lstm_backward", axes, GATES, order=order)
@@ -314,6 +317,36 @@ def _forward(x: np.ndarray, mask: np.ndarray, W: np.ndarray, U: np.ndarray, b: n
         h = np.where(mask[:, t, None], o * np.tanh(C), h)
         steps.append((i, f, C_tilde, o, C, h))
     return [np.stack(values, axis=1) for values in zip(*steps, strict=True)]
+
+
+MASKS = {
+    "unused": "the backward does not use the mask; a masked step computes nothing, and what arrives goes on as it is",
+    "heard": "at a masked step nothing is heard: da should be 0 there, before it comes into dW, dU, db and dx",
+    "dh ends": "at a masked step h_t is h_{t-1}, so dh goes on as it is; here it is da Uᵀ, which is 0 there",
+    "dh without dy": "at a masked step all of dh goes on, dy_t too; here it is dh_next alone",
+    "dC through f": "at a masked step the cell is kept whole: dC_next goes on as it is, not dC f",
+    "dC ends": "at a masked step C_t is C_{t-1}, so dC_next goes on as it is; here it ends",
+}
+
+
+def _masked_backward(mistake: str, dy: np.ndarray, x: np.ndarray, mask: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray,
+                     h_start: np.ndarray, C_start: np.ndarray) -> mistakes.Values:
+    """All gradients, with one of the mistakes in `MASKS`. A step is computed from its gates also where it is masked."""
+    *_, C_all, h_all = _forward(x, mask, W, U, b, h_start, C_start)
+    h_before, C_before = mistakes.before(h_start, h_all), mistakes.before(C_start, C_all)
+    da, dh_next, dC_next = np.zeros((*dy.shape[:2], U.shape[1])), np.zeros_like(h_start), np.zeros_like(C_start)
+    for t in reversed(range(x.shape[1])):
+        real = mask[:, t, None] | (mistake == "unused")
+        values = _forward(x[:, t:t + 1], np.ones((len(x), 1), bool), W, U, b, h_before[:, t], C_before[:, t])
+        i, f, C_tilde, o, C, _ = (value[:, 0] for value in values)
+        dh = dy[:, t] + dh_next
+        made, _ = mistakes.lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_before[:, t], U)
+        da[:, t] = np.where(real | (mistake == "heard"), made["da"], 0)
+        dh_kept = {"dh ends": 0 * dh, "dh without dy": dh_next}.get(mistake, dh)
+        dC_kept = {"dC ends": 0 * dC_next, "dC through f": made["dC_prev"]}.get(mistake, dC_next)
+        dh_next, dC_next = np.where(real, made["dh_prev"], dh_kept), np.where(real, made["dC_prev"], dC_kept)
+    return {"dx": da @ W.T, "dW": np.einsum("nti,ntg->ig", x, da), "dU": np.einsum("nti,ntg->ig", h_before, da),
+            "db": da.sum(axis=(0, 1)), "dh_start": dh_next, "dC_start": dC_next}
 
 
 def exercise_3(answer: Answer) -> None:

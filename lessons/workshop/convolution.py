@@ -60,7 +60,7 @@ class MyConv2D(Layer):
     def backward(self, dy):
         """dy (N, P, Q, F) -> dx (N, height, width, D)."""
         cache = self.cache  # given
-        N, P, Q, F = dy.shape  # given
+        _, P, Q, F = dy.shape  # given
         k, s = self.k, self.strides  # given
         # > forward has added one product for each place u, v of the window. So, in this order:
         # >   1. self.b.grad (F,): b stands in every sample and at every place of the image (+=).
@@ -97,8 +97,8 @@ CASES = [
     Case("padding same", {"filters": 2, "kernel_size": 3, "padding": "same"}, normal(2, 4, 3, 2)),
     Case("padding same, an even window", {"filters": 2, "kernel_size": 2, "padding": "same"}, normal(2, 4, 3, 2)),
     Case("strides 2", {"filters": 2, "kernel_size": 3, "strides": 2}, normal(2, 6, 7, 2)),
-    Case("strides 2, padding same", {"filters": 2, "kernel_size": 3, "strides": 2, "padding": "same"}, normal(2, 6, 5, 2)),
     Case("strides larger than the window", {"filters": 2, "kernel_size": 2, "strides": 3}, normal(2, 6, 8, 2)),
+    Case("strides 2, padding same", {"filters": 2, "kernel_size": 3, "strides": 2, "padding": "same"}, normal(2, 6, 5, 2)),
 ]
 TASK = Digits(lambda layer: [layer(8, 3, padding="same"), "relu", layer(16, 3, strides=2, padding="same"), "relu", "flatten",
                              "dense"], softmax=True, room="cpu")
@@ -112,9 +112,11 @@ def library(layer):
 
 BUGS = [
     Bug([("dx_padded[:, u:u + s * P:s, v:v + s * Q:s] += dy", "dx_padded[:, u:u + s * P:s, v:v + s * Q:s] = dy")],
-        "dx is replaced (=) where windows overlap, instead of added to (+=): only the last place of the window counts"),
+        "dx is replaced (=) where windows overlap, instead of added to (+=): only the last place of the window "
+        "counts"),
     Bug([("dy @ self.W.value[u, v].T", "dy @ self.W.value[k - 1 - u, k - 1 - v].T")],
-        "the window is turned round on the way back although the slices are those of forward already: it is turned once too often"),
+        "the window is turned round on the way back although the slices are those of forward already: it is "
+        "turned once too often"),
     Bug([("above, left = cache.before\n", "above, left = 0, 0\n")],
         "dx is cut out of the padded one at the corner instead of where the image lay: it is shifted by the padding"),
     Bug([("self.b.grad += dy.sum(axis=(0, 1, 2))", "self.b.grad += dy.sum(axis=0).mean(axis=(0, 1))")],
@@ -124,5 +126,6 @@ BUGS = [
     Bug([("y += seen @ self.W.value[u, v]", "y += seen @ self.W.value[k - 1 - u, k - 1 - v]"),
          ("dy @ self.W.value[u, v].T", "dy @ self.W.value[k - 1 - u, k - 1 - v].T"),
          ("self.W.grad[u, v] += seen", "self.W.grad[k - 1 - u, k - 1 - v] += seen")],
-        "the window is turned round, forward and backward: a convolution as mathematicians write it. The gradient is right, so no gradient check can see it; Keras and PyTorch do not turn it"),
+        "the window is turned round, forward and backward: a convolution as mathematicians write it. The "
+        "gradient is right, so no gradient check can see it; Keras and PyTorch do not turn it"),
 ]

@@ -88,7 +88,8 @@ BUGS = [
         "b's gradient is the mean over the rows; a layer sums, and the loss has taken the mean already"),
     Bug([("self.W.grad += rows.T @ da_rows", "self.W.grad += rows.T @ da_rows / len(rows)"),
          ("self.b.grad += da_rows.sum(axis=0)", "self.b.grad += da_rows.sum(axis=0) / len(rows)")],
-        "both gradients are divided by the number of rows; the loss has taken the mean already (Adam hardly minds, SGD does)"),
+        "both gradients are divided by the number of rows; the loss has taken the mean already (Adam hardly "
+        "minds, SGD does)"),
     Bug([("dy * (cache.y > 0) if", "dy * (cache.x.sum(axis=-1, keepdims=True) > 0) if")],
         "relu's slope asks whether the inputs' sum is positive; it must ask whether y is"),
 ]

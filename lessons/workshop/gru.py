@@ -139,7 +139,8 @@ BUGS = [
     Bug([("dh = np.where(real, dh * z + da_U @ self.U.value.T, dh)", "dh = np.where(real, da_U @ self.U.value.T, dh)")],
         "the direct way back, dh z, is missing: the state was kept by z, and so is its gradient"),
     Bug([("dz = dh * (h_prev - h_tilde)", "dz = dh * (h_tilde - h_prev)")],
-        "dz has the wrong sign: h = z h_prev + (1 - z) h~, so z takes h_prev in and h~ out (papers that swap z and 1 - z have the other sign)"),
+        "dz has the wrong sign: h = z h_prev + (1 - z) h~, so z takes h_prev in and h~ out (papers that swap z "
+        "and 1 - z have the other sign)"),
     Bug([("dr = da_h * u", "dr = da_h * h_prev")],
         "dr is made for a reset gate before the product (r h_prev); here r stands after it and multiplies u"),
     Bug([("da_U = np.where(real, np.concatenate([da_z, da_r, du], axis=1), 0)", "da_U = da_x")],
@@ -156,5 +157,6 @@ BUGS = [
          ("dz = dh * (h_prev - h_tilde)", "dz = dh * (h_tilde - h_prev)"),
          ("dh_tilde = dh * (1 - z)", "dh_tilde = dh * z"),
          ("dh * z + da_U @ self.U.value.T", "dh * (1 - z) + da_U @ self.U.value.T")],
-        "z and 1 - z have changed places, forward and backward: the gradient is right, so no gradient check can see it; weights of another GRU give other numbers"),
+        "z and 1 - z have changed places, forward and backward: the gradient is right, so no gradient check can "
+        "see it; weights of another GRU give other numbers"),
 ]

@@ -87,7 +87,7 @@ class MyLSTM(Layer):
         # >   1. dh, of h_t: what comes back, and what dy asks of this step.
         # >   2. do and dC, from h = o tanh(C). dC has what comes back, too.
         # >   3. df, di, dC_tilde, and dC of the step before, from C = f C_prev + i C_tilde.
-        # >   4. da (N, 4 H), of the four pre-activations: each gradient times its slope; side by side, in the order i, f, C~, o.
+        # >   4. da (N, 4 H), of the four pre-activations: each gradient times its slope, side by side: i, f, C~, o.
         # >   5. Every sample and every step adds its share to self.W.grad, self.U.grad, self.b.grad (+=). And dx[:, t].
         # >   6. dh of the step before: all four gates have read h_prev.
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
@@ -140,11 +140,13 @@ def library(layer):
 
 BUGS = [
     Bug([("dC_t = dC + dh * o * (1 - tanh_C ** 2)", "dC_t = dh * o * (1 - tanh_C ** 2)")],
-        "what comes back to the cell from the step after, dC, is worked out and then dropped: the memory is not trained over more than a step"),
+        "what comes back to the cell from the step after, dC, is worked out and then dropped: the memory is not "
+        "trained over more than a step"),
     Bug([("df = dC_t * cache.C_prev[:, t]", "df = dC_t * cache.C[:, t]")],
         "df takes the cell after the step, C_t, where the forget gate was multiplied with the one before, C_{t-1}"),
-    Bug([("dC = np.where(real, dC_t * f, dC)", "dC = np.where(real, dC * f, dC)")],
-        "only what had come back to the cell goes on to the step before; what came through h_t, dh o (1 - tanh² C), does not"),
+    Bug([("dC = np.where(real, dC_t * f, dC)", "dC = np.where(real, dC_t, dC)")],
+        "on its way back from cell to cell the gradient is not multiplied by the forget gate: what was forgotten "
+        "is still blamed"),
     Bug([("self.U.grad += cache.h_prev[:, t].T @ da", "self.U.grad += cache.h[:, t].T @ da")],
         "U's gradient is made with the state after the step; U was multiplied with the state before, h_{t-1}"),
     Bug([("da_C = dC_tilde * (1 - C_tilde ** 2)", "da_C = dC_tilde * C_tilde * (1 - C_tilde)")],
@@ -153,13 +155,16 @@ BUGS = [
         "b's gradient is the mean over the batch; a layer sums, and the loss has taken the mean already"),
     Bug([("dh = np.where(real, da @ self.U.value.T, dh)", "dh = da @ self.U.value.T"),
          ("dC = np.where(real, dC_t * f, dC)", "dC = dC_t * f")],
-        "at a masked step nothing was computed, so both gradients should pass it as they came; here dh ends there, and dC is changed"),
+        "at a masked step nothing was computed, so both gradients should pass it as they came; here dh ends "
+        "there, and dC is changed"),
     Bug([("tanh_C = np.tanh(cache.C[:, t])", "tanh_C = cache.C[:, t]")],
         "tanh is forgotten where h = o tanh(C) is differentiated: do and the slope are made with C itself"),
     Bug([("self.W.grad += cache.x[:, t].T @ da", "self.W.grad = cache.x[:, t].T @ da")],
-        "W's gradient is replaced (=) at each step instead of added to (+=): the share of the first step alone is left"),
+        "W's gradient is replaced (=) at each step instead of added to (+=): the share of the first step alone "
+        "is left"),
     Bug([("h_t = np.where(real, o[:, t] * np.tanh(C_t), h_t)", "h_t = np.where(real, o[:, t] * C_t, h_t)"),
          ("tanh_C = np.tanh(cache.C[:, t])", "tanh_C = cache.C[:, t]"),
          ("dC_t = dC + dh * o * (1 - tanh_C ** 2)", "dC_t = dC + dh * o")],
-        "h = o C, without the tanh: backward is the right gradient of this forward, so no gradient check can see it; only the comparison with another LSTM does"),
+        "h = o C, without the tanh: backward is the right gradient of this forward, so no gradient check can see "
+        "it; only the comparison with another LSTM does"),
 ]

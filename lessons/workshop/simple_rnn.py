@@ -116,7 +116,8 @@ BUGS = [
     Bug([("self.U.grad += cache.h_prev[:, t].T @ da", "self.U.grad += cache.h[:, t].T @ da")],
         "U's gradient is made with the state after the step; U was multiplied with the state before"),
     Bug([("self.U.grad += cache.h_prev[:, t].T @ da", "self.U.grad = cache.h_prev[:, t].T @ da")],
-        "U's gradient is replaced (=) at each step instead of added to (+=): the share of the first step alone is left"),
+        "U's gradient is replaced (=) at each step instead of added to (+=): the share of the first step alone "
+        "is left"),
     Bug([("dh = np.where(real, da @ self.U.value.T, dh)", "dh = da @ self.U.value.T")],
         "at a masked step nothing was computed, so dh should pass it as it came; here it ends there"),
     Bug([("self.b.grad += da.sum(axis=0)", "self.b.grad += da.mean(axis=0)")],

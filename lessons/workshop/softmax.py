@@ -74,5 +74,6 @@ BUGS = [
     Bug([("return y * (dy - mean)", "return dy - mean")],
         "the factor y in front is missing"),
     Bug([("e = np.exp(x)", "e = np.exp(x / 2)"), ("return y * (dy - mean)", "return y * (dy - mean) / 2")],
-        "the scores are halved, as by a temperature of 2, forward and backward: the gradient is right, so no gradient check can see it"),
+        "the scores are halved, as by a temperature of 2, forward and backward: the gradient is right, so no "
+        "gradient check can see it"),
 ]

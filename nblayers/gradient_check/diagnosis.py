@@ -28,7 +28,7 @@ def of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     """What mistake gives another shape than the one expected; empty if none that is known."""
     if shape == expected[::-1]:
         return "transposed"
-    if shape == expected[1:]:
+    if shape and shape == expected[1:]:
         return "its batch axis is summed away"
     if shape[1:] == expected and shape:
         return "a sum over the batch is missing"

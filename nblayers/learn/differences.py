@@ -1,5 +1,5 @@
 """What is wrong with numbers, in a sentence: known mistakes first, then what the gradient checker would say."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,8 @@ from nblayers.gradient_check import diagnosis
 
 
 def difference(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | None = None, tolerance: float = 1e-6,
-               floor: float | None = None, sizes: Mapping[str, int] | None = None) -> str:
+               floor: float | None = None, sizes: Mapping[str, int] | None = None,
+               place: Callable[[tuple[int, ...]], str] | None = None) -> str:
     """The sentence; empty if the numbers agree.
 
     Arguments:
@@ -18,6 +19,7 @@ def difference(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | Non
         tolerance: relative.
         floor: absolute; by default the tolerance. One for all of an array, so that a zero need not be exact.
         sizes: {"the batch size": 2}, by which one may have divided.
+        place: what to say of an element behind its index, such as " (sample 0, step 2)".
     """
     right = np.asarray(want, dtype=np.float64)
     try:
@@ -36,18 +38,19 @@ def difference(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | Non
         return f"{shapes}: {hint}" if hint else shapes
     if not np.isfinite(array).all():
         return f"{name} holds NaN or infinity"
-    return _numbers(array, right, name, tolerance, floor, dict(sizes or {}))
+    return _numbers(array, right, name, tolerance, floor, dict(sizes or {}), place)
 
 
-def _numbers(got: np.ndarray, want: np.ndarray, name: str, tolerance: float, floor: float, sizes: dict[str, int]) -> str:
+def _numbers(got: np.ndarray, want: np.ndarray, name: str, tolerance: float, floor: float, sizes: dict[str, int],
+             place: Callable[[tuple[int, ...]], str] | None) -> str:
     """The pattern if there is one, and the worst element."""
     error = np.abs(got - want)
     wrong = error > floor + tolerance * np.abs(want)
-    worst = np.unravel_index(np.argmax(error), error.shape)
+    worst = tuple(map(int, np.unravel_index(np.argmax(error), error.shape)))
     where = f"{name}[{', '.join(map(str, worst))}]" if want.ndim else name
+    where += place(worst) if place and want.ndim else ""
     pattern = diagnosis.explain_numbers(got, want, wrong, sizes, tolerance)
-    alone = want.size == 1 and " times what it should be" in pattern and "(" not in pattern
-    if alone or (pattern.startswith("wrong only at") and wrong.sum() == 1):
+    if wrong.sum() == 1 and "(" not in pattern:
         pattern = ""                                    # the worst element says all of it
     worst_entry = f"{where} is {got[worst]:.6g}, but should be {want[worst]:.6g}"
     return f"{name} is not right: {pattern}. {worst_entry}" if pattern else worst_entry

@@ -25,6 +25,7 @@ from typing import Any, cast
 import numpy as np
 
 from nblayers.learn import sandbox
+from nblayers.learn.differences import difference
 from nblayers.learn.mistakes import Mistakes, Values, known
 
 FILE_SECONDS, SECONDS = 60.0, 20.0              # how long a file, and then each exercise, may run
@@ -133,12 +134,12 @@ class Answer:
             got = got.ravel()
         if _close(got, want, tolerance):
             return
-        told = f"{name} is " + "; ".join(", ".join(f"{number:.6g}" for number in row) for row in np.atleast_2d(want))
+        told = f"{name} is {_told(want)}"
         for sentence, wrong in (mistakes or {}).items():
             if _close(got, np.asarray(wrong, dtype=np.float64), tolerance):
                 raise Wrong(f"{name}: {sentence}", hints, told, recognised=True)
         as_array(got, name, want.shape)
-        what = f"{got:.6g}" if got.ndim == 0 else "what you wrote"
+        what = f"{got:.6g}" if got.ndim == 0 else "right"
         first = f". {hints[0]}" if hints else ""
         raise Wrong(f"{name} is not {what}{first}", hints[1:], told)
 
@@ -219,25 +220,23 @@ def expect_close(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | N
         Wrong: another shape, or other numbers.
     """
     want = np.asarray(want, dtype=np.float64)
-    array = as_array(got, name)
-    if _close(array, want, tolerance):
+
+    def place(index: tuple[int, ...]) -> str:
+        return _place(index, want.shape, axes, blocks)
+    sentence = difference(got, want, name, mistakes, tolerance, place=place)
+    if not sentence:
         return
-    for sentence, wrong in (mistakes or {}).items():
-        if _close(array, np.asarray(wrong, dtype=np.float64), tolerance):
-            raise Wrong(f"{name}: {sentence.strip()}", recognised=True)
+    if sentence in {f"{name}: {mistake}" for mistake in mistakes or {}}:
+        raise Wrong(sentence.rstrip(), recognised=True)
+    array = as_array(got, name)
     if array.shape != want.shape:
-        try:
-            as_array(array, name, want.shape)
-        except Wrong as sentence:
-            raise Wrong(f"{sentence}{_why_shape(array, want, tolerance, axes)}") from None
-    if not np.isfinite(array).all():
-        raise Wrong(f"{name} holds NaN or infinity")
-    difference = np.abs(array - want)
-    worst = tuple(map(int, np.unravel_index(np.argmax(difference), difference.shape)))
-    where = f"{name}{list(worst)}{_place(worst, want.shape, axes, blocks)}" if worst else name
-    raise Wrong(f"{where} is {array[worst]:.6g}, but should be {want[worst]:.6g}"
-                f"{_diagnosis(array, want, tolerance, axes, blocks)}",
-                answer=f"{where} is {want[worst]:.6g}", on_paper=f"{where} is not {array[worst]:.6g}")
+        raise Wrong(sentence)
+    wrong = ~np.isclose(array, want, rtol=tolerance, atol=tolerance)
+    raise Wrong(sentence + _wrong_blocks(wrong, blocks), answer=f"{name} is {_told(want)}", on_paper=f"{name} is not right")
+
+
+def _told(numbers: np.ndarray) -> str:
+    return "; ".join(", ".join(f"{number:.6g}" for number in row) for row in np.atleast_2d(numbers))
 
 
 def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[str], function: str,
@@ -331,54 +330,12 @@ def _place(index: tuple[int, ...], shape: tuple[int, ...], axes: Sequence[str], 
     return f" ({', '.join(told)})" if told else ""
 
 
-def _why_shape(array: np.ndarray, want: np.ndarray, tolerance: float, axes: Sequence[str]) -> str:
-    """What may be the reason of another shape."""
-    if _close(array.T, want, tolerance):
-        return ": it is the transpose of what it should be"
-    if array.ndim == want.ndim + 1:
-        for axis in range(array.ndim):
-            if _close(array.sum(axis=axis), want, tolerance):
-                return f": the sum over axis {axis} is missing"
-    if array.size == want.size and _close(array.reshape(want.shape), want, tolerance):
-        return "; the numbers are right"
-    return ""
-
-
-def _diagnosis(array: np.ndarray, want: np.ndarray, tolerance: float, axes: Sequence[str], blocks: Sequence[str]) -> str:
-    """What a mistake that nobody has named may be, from the numbers alone."""
-    if want.size < 2:
+def _wrong_blocks(wrong: np.ndarray, blocks: Sequence[str]) -> str:
+    """`; only the part of i is wrong`, if that is so."""
+    if not blocks or wrong.shape[-1] % len(blocks):
         return ""
-    if not array.any():
-        return "; all of it is 0"
-    factor = (array * want).sum() / (array ** 2).sum()
-    if _close(-array, want, tolerance):
-        return "; all of it has the wrong sign"
-    if _close(array * factor, want, tolerance):
-        return f"; all of it is right but for a factor of {factor:.4g}"
-    for i in range(want.ndim):
-        for j in range(i):
-            if want.shape[i] == want.shape[j] > 1 and _close(array.swapaxes(i, j), want, tolerance):
-                return "; it is the transpose of what it should be" if want.ndim == 2 else f"; axes {j} and {i} are swapped"
-        if want.shape[i] > 1 and _close(np.flip(array, i), want, tolerance):
-            return f"; along {f'the {axes[i]}s' if i < len(axes) else f'axis {i}'} it is in the opposite order"
-    return _wrong_part(~np.isclose(array, want, rtol=tolerance, atol=tolerance), axes, blocks)
-
-
-def _wrong_part(wrong: np.ndarray, axes: Sequence[str], blocks: Sequence[str]) -> str:
-    """Where all that is wrong lies, if that is a part along one axis."""
-    if wrong.sum() == 1:
-        return "; all others are right"
-    if blocks and wrong.shape[-1] % len(blocks) == 0:
-        parts = [block for block, part in zip(blocks, np.split(wrong, len(blocks), axis=-1), strict=True) if part.any()]
-        if len(parts) < len(blocks):
-            return f"; only the part of {' and '.join(parts)} is wrong"
-    for axis in range(wrong.ndim):
-        bad = np.flatnonzero(wrong.any(axis=tuple(k for k in range(wrong.ndim) if k != axis)))
-        if 0 < len(bad) < wrong.shape[axis] and len(bad) <= max(1, wrong.shape[axis] // 2):
-            which = ", ".join(map(str, bad))
-            where = f"{axes[axis]} {which}" if axis < len(axes) else f"index {which} of axis {axis}"
-            return f"; only {where} is wrong"
-    return ""
+    parts = [block for block, part in zip(blocks, np.split(wrong, len(blocks), axis=-1), strict=True) if part.any()]
+    return f"; only the part of {' and '.join(parts)} is wrong" if len(parts) < len(blocks) else ""
 
 
 @dataclass(frozen=True)

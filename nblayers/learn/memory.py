@@ -115,9 +115,9 @@ def changed(before: Snapshot, after: Snapshot, value: Any) -> bool:
 
 
 def _seen_by_learners(attributes: dict[str, Any]) -> dict[str, Any]:
-    """The public attributes, and those in which parameters lie; an array that is a layer's cache is none."""
+    """The public attributes without a layer's cache, and the private ones that public properties show."""
     return {name: value for name, value in attributes.items()
-            if name in VISIBLE or not (name.startswith("_") or name in HIDDEN)}
+            if name in VISIBLE or name.startswith("_fixed_") or not (name.startswith("_") or name in HIDDEN)}
 
 
 def shared_state() -> list[Any]:

@@ -106,12 +106,12 @@ class Session:
 
     @property
     def entry(self) -> str:
-        """What `enter` would step into: "the loop", the name of a function, or "" for nothing."""
+        """What `enter` would step into: "the loop", a function as "forward()", or "" for nothing."""
         step = self.upcoming
         if step is None or step.can_be_entered:
             return "" if step is None else "the loop"
         try:
-            return self._call(step).name
+            return f"{self._call(step).name}()"
         except CannotGo:
             return ""
 

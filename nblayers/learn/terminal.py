@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nblayers.learn import latex, pager
+from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
 from nblayers.learn.training import trains
@@ -38,8 +39,11 @@ STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too
 p EXPRESSION  look at a variable whose name is a command: p b
 all NAME      show an array or a table whole
 list          show the code of the last step again; of imports, all of it
-into, out     step into the `for` loop or the lesson's own function that comes next; run to its end
-go N          to step N without showing those before it, or to the section with this word in its heading
+into          step into the `for` loop that comes next, or into a function of
+              the lesson that the next step calls
+out           run to the end of that loop or function
+go N          to step N, without showing those before it; or to the section
+              with this word in its heading
 steps         list the sections
 c             run on to the end; asks before a training
 skip          leave out a step that fails
@@ -179,8 +183,8 @@ def values(changes: list[Change], wide: int) -> RenderableType | None:
 
 
 def _is_noise(value: Any) -> bool:
-    """Modules, functions and classes: the source line has said all there is to say."""
-    return isinstance(value, (type(sys), type)) or (callable(value) and hasattr(value, "__name__"))
+    """Modules, functions, classes and graphs: the source line has said all there is to say."""
+    return isinstance(value, (type(sys), type, Graph)) or (callable(value) and hasattr(value, "__name__"))
 
 
 def _is_drawing(value: Any) -> bool:
@@ -238,7 +242,7 @@ class Stepper:
     def prompt(self) -> str:
         step = self.session.upcoming
         entry = self.session.entry
-        into = f" · into: step into {entry}" if entry else ""
+        into = f" · into: {entry}" if entry else ""
         enter = "next" if step is not None else "leave"
         inside = f" in {self.session.frames[-1].name}" if self.session.frames else ""
         return f"{self.session.position}/{len(self.session.steps)}{inside}  Enter: {enter} · b: back{into} · ?: help > "
@@ -311,7 +315,8 @@ class Stepper:
 
     def paged(self) -> contextlib.AbstractContextManager[None]:
         """What is printed inside stops after each screenful, on a terminal with somebody at it."""
-        if self.ask is not input or not self.console.is_terminal or self.console.is_dumb_terminal:
+        is_paged = isinstance(sys.stdout, pager.Pager)
+        if is_paged or self.ask is not input or not self.console.is_terminal or self.console.is_dumb_terminal:
             return contextlib.nullcontext()
         return pager.paged(self.console.height, self.console.width, self.ask)
 
@@ -474,6 +479,10 @@ class Stepper:
 
     def enter(self) -> None:
         """Step into the upcoming loop, or the first call of one of the lesson's own functions."""
+        with self.paged():
+            self._enter()
+
+    def _enter(self) -> None:
         step = self.session.upcoming
         try:
             if step is not None and step.nodes and isinstance(step.nodes[0], ast.For):
@@ -481,7 +490,7 @@ class Stepper:
                 self.console.print(f"[dim]{count} turns, statement by statement; out runs to the end of the loop[/]")
             else:
                 name, head = self.session.enter_function()
-                self.show_call(name, head, step)
+                self.show_call(name, head)
         except CannotGo as reason:
             self.console.print(f"[yellow]{reason}[/]")
         except LessonError as error:
@@ -489,7 +498,7 @@ class Stepper:
         else:
             self.next()
 
-    def show_call(self, name: str, head: str, caller: Step | None) -> None:
+    def show_call(self, name: str, head: str) -> None:
         """Show the first lines of a function that was stepped into, and its arguments."""
         line = self.session.upcoming.line - head.count("\n") - 1 if self.session.upcoming else 1
         self.console.print(f"[dim]into {name}, statement by statement; out runs to its end[/]")

@@ -86,14 +86,14 @@ def _print_coloured(title: str, source: str) -> None:
     for line in syntax.highlight(source).split("\n"):
         code = line.plain.lstrip(" ")
         indent = 4 + len(line.plain) - len(code)
-        room = max(console.width - indent - 8, 24)
+        room = max(console.width - indent - 4, 24)
         if len(code) <= console.width - indent:
             console.print(Text(" " * 4) + line, no_wrap=True, overflow="ignore")
             continue
         pieces = line[len(line.plain) - len(code):].wrap(console, room)
         for i, piece in enumerate(pieces):
             piece.rstrip()
-            console.print(Text(" " * (indent + 8 * bool(i))) + piece, no_wrap=True, overflow="ignore")
+            console.print(Text(" " * (indent + 4 * bool(i))) + piece, no_wrap=True, overflow="ignore")
     console.print()
 
 

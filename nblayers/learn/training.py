@@ -9,7 +9,7 @@ from typing import Any
 from nblayers.learn.script import Step
 
 METHODS = {"fit", "train_on_batch"}
-MANY_TURNS = 500                        # of a loop, written as a number
+MANY_TURNS = 200                        # of a loop, written as a number
 
 
 def trains(step: Step, namespace: Mapping[str, Any]) -> bool:

@@ -61,11 +61,11 @@ class Piece:
 
     @property
     def cases(self) -> Sequence[Case]:
-        return self.module.CASES                        # type: ignore[no-any-return]
+        return self.module.CASES
 
     @property
     def bugs(self) -> Sequence[Bug]:
-        return self.module.BUGS                         # type: ignore[no-any-return]
+        return self.module.BUGS
 
     @property
     def task(self) -> Any:
@@ -77,7 +77,7 @@ class Piece:
 
     @property
     def library(self) -> Callable[[Any], Any]:
-        return self.module.library                      # type: ignore[no-any-return]
+        return self.module.library
 
     @property
     def is_recurrent(self) -> bool:
@@ -112,7 +112,6 @@ def names() -> list[str]:
     return sorted((path.stem for path in HOME.glob("*.py") if not path.stem.startswith("_")), key=lambda n: find(n).lesson)
 
 
-@lru_cache
 def find(name: str) -> Piece:
     """The layer of this name.
 
@@ -120,9 +119,14 @@ def find(name: str) -> Piece:
         UnknownPiece: there is none.
     """
     wanted = name.strip().lower().replace("-", "_")
-    path = HOME / f"{wanted}.py"
-    if not wanted.isidentifier() or not path.is_file():
+    if not wanted.isidentifier() or not (HOME / f"{wanted}.py").is_file():
         raise UnknownPiece(f"there is no layer {name!r} to write; there are {', '.join(names())}")
+    return _load(wanted)
+
+
+@lru_cache
+def _load(wanted: str) -> Piece:
+    path = HOME / f"{wanted}.py"
     spec = importlib.util.spec_from_file_location(f"nblayers_workshop_{wanted}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -68,7 +68,8 @@ def train(piece: Piece, path: Path, steps: int | None) -> int:
     training.draw_curves(run, piece.class_name, f"{path.stem}_curve", task.ylabel)
     _say("")
     if run.parts_at is None:
-        _say(f"Your curve lies on the library's: over {steps} batches the losses differ by at most {run.largest_difference:.0e}.")
+        _say(f"Your curve lies on the library's: over {steps} batches the losses differ by "
+             f"{run.largest_difference:.0e} at most.")
     else:
         _say(f"The curves are two: from batch {run.parts_at} on the losses differ, at most by {run.largest_difference:.2g}.",
              f"At the end {_end(run.mine):.3f}, the library's {_end(run.library):.3f} ({task.ylabel}).")
@@ -76,6 +77,11 @@ def train(piece: Piece, path: Path, steps: int | None) -> int:
     if run.parts_at is not None:
         _say(f"nblayers check {piece.name} {path} says where its gradients are wrong, "
              f"nblayers break {piece.name} --look {path} how large they are.")
+        return 1
+    wrong = next((verdict for verdict in checking.check(piece, path) if verdict.state != "right"), None)
+    if wrong is not None:
+        _say(f"And yet a bug is left, which these batches do not show: {wrong.title}.",
+             f"nblayers check {piece.name} {path} says more. A curve alone proves nothing.")
         return 1
     _say(piece.done)
     return 0
@@ -88,13 +94,12 @@ def plant(piece: Piece, output: Path, force: bool, number: int | None) -> int:
         return _fail(f"--bug: expected a number from 1 to {count}, got {number}")
     if not _write(output, piece.broken(number or workshop.any_bug(piece)), force):
         return 2
-    here = f"{piece.name} {output}"
-    _say(f"wrote {output}: a whole {piece.class_name} with one bug, as real repositories have had it. It runs. Find it by",
-         f"    nblayers check {here}           what the gradient checker says",
+    _say(f"wrote {output}: {piece.class_name} with its whole backward and one bug, as real repositories have had it.",
+         "It runs. Find the bug by",
+         f"    nblayers check {piece.name} {output}           what the gradient checker says",
          f"    nblayers break {piece.name} --look {output}    how large its gradients are, beside the library's",
-         f"    nblayers train {here}           whether it learns all the same",
-         "Change the file until check is content. "
-         f"What it was: nblayers break {piece.name} --answer {output}")
+         f"    nblayers train {piece.name} {output}           whether it learns all the same",
+         f"Change the file until check is content. What it was: nblayers break {piece.name} --answer {output}")
     return 0
 
 
@@ -198,7 +203,7 @@ def _write(output: Path, text: str, force: bool) -> bool:
 
 
 def _say(*lines: str) -> None:
-    from nblayers.cli import _print
+    from nblayers.learn.checking import _print
     _print(*lines)
 
 

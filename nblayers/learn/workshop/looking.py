@@ -48,7 +48,8 @@ def draw_norms(piece: workshop.Piece, mine: np.ndarray, theirs: np.ndarray, figu
     fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
     places = np.arange(1, len(mine) + 1)
     style = "-" if piece.is_recurrent else ""
-    ax.plot(places, np.maximum(mine, 1e-17), "o" + style, color="tab:orange", markersize=8, linewidth=3, alpha=0.7, label="this layer")
+    ax.plot(places, np.maximum(mine, 1e-17), "o" + style, color="tab:orange", markersize=8, linewidth=3, alpha=0.7,
+            label="this layer")
     ax.plot(places, np.maximum(theirs, 1e-17), "x" + style, color="black", linewidth=1, label="the library's")
     if piece.is_recurrent:
         ax.set(yscale="log", xlabel="time step t; only the last one has a loss", ylabel="norm of the gradient of $x_t$")

@@ -18,7 +18,7 @@ class Text:
     length: int = 20
     steps: int = 1000
     batch_size: int = 32
-    rate: float = 0.005
+    rate: float = 0.01
     loss: str = "sparse_categorical_crossentropy"
     ylabel: str = "bits a character"
     scale: float = float(1 / np.log(2))
@@ -104,6 +104,7 @@ class Digits:
 
     def layers(self, make: Make) -> list[Any]:
         from nblayers.layers import Activation, Dense, Flatten
+        named: dict[str, Callable[[], Any]]
         named = {"relu": lambda: Activation("relu"), "flatten": Flatten, "dense": lambda: Dense(10)}
         layers = [named[layer]() if isinstance(layer, str) else layer for layer in self.plan(make)]
         return [*layers, Activation("softmax")] if self.softmax else layers
