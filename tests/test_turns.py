@@ -128,7 +128,7 @@ def questions(source):
 
 @pytest.mark.parametrize("source, text, judged, is_guess, shown, line", [
     ("# ? dL/do\ndo = 1", "dL/do", ("do",), False, "do = 1", 2),
-    ("x = 0\n\n# a remark\n# ? one\n# ? two\na, (b, *c) = 1, (2, 3)\n# after", "a remark\none\ntwo", ("a", "b", "c"), False,
+    ("x = 0\n\n# a remark\n# ? one\n# ? two\na, (b, *c) = 1, (2, 3)\n# after", "a remark one two", ("a", "b", "c"), False,
      "a, (b, *c) = 1, (2, 3)\n# after", 6),
     ("# ? add\nx += 1\ny = 2", "add", ("x",), False, "x += 1", 2),
     ("# ? row\nx[t], y = 1, 2", "row", ("x", "y"), False, "x[t], y = 1, 2", 2),
@@ -267,10 +267,10 @@ def talk(path, *lines, width=90):
 
 
 def until(path, name):
-    """Lines that bring the stepper to the question for `name`, all others shown."""
+    """A line that brings the stepper to the question for `name`."""
     steps = script.read(path).steps()
     at = next(i for i, step in enumerate(steps) if step.question and name in step.question.judged)
-    return [f"go {at}", ""]
+    return [f"go {at + 1}"]
 
 
 def test_a_question_is_asked_before_its_line_is_shown(lesson):
