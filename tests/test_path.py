@@ -164,6 +164,14 @@ def test_a_turn_is_kept_when_the_learner_wrote_it(small):
     assert progress.read(small).turn_count == 1
 
 
+def test_a_turn_without_an_answer_is_not_kept(small):
+    run = followed(small)
+    with run.as_main():
+        while run.next_with({}):
+            pass
+    assert progress.read(small).turns == [] and progress.read(small).done
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_small": {"at": 5}}}', "\0", "[" * 100_000,
                                   '{"lessons": {"01_small": {"steps": null}}}', '{"lessons": {"01_small": []}}'])
 def test_a_damaged_file_is_put_aside(small, capsys, text):
@@ -194,6 +202,14 @@ def test_no_half_written_file_is_left(small, monkeypatch):
 def test_the_path_names_every_lesson_there_is():
     assert [path.stem for path in catalogue.lessons() if not int(path.stem[:2]) < len(course.COURSE)] == []
     assert len(course.COURSE) == 27 and max(map(len, course.COURSE)) <= 38
+
+
+def test_a_low_window_leaves_out_what_is_to_come(small):
+    def shown(height):
+        console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, color_system=None)
+        course.show(course.course(), console)
+        return console.file.getvalue()
+    assert "to come" in shown(40) and "to come" not in shown(24) and "01" in shown(24)
 
 
 def test_where_to_go_on():
@@ -294,7 +310,14 @@ def test_going_on_runs_what_came_before_silently(small):
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
     course.go_on(stepper, script.read(small), sure=True)
     assert stepper.session.position == 5 and stepper.session.namespace["x"] == 4
-    assert "step 6 of 8, in the section “Loop”" in shown.getvalue() and "one" not in shown.getvalue().split()
+    said = shown.getvalue()
+    assert "step 6 of 8, in the section “Loop”" in said and "one" not in said.split()
+    assert "Last" not in said                           # the next step is a text, and is shown as usual
+    with stepper.session.as_main():
+        stepper.session.back(), stepper.session.keep()
+    shown.truncate(0)
+    course.go_on(terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: ""), script.read(small), sure=True)
+    assert shown.getvalue().rstrip().split("\n")[-2].strip() == "Loop"                # the text above the next step, again
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
     course.go_on(stepper, script.read(small), sure=False)
     assert stepper.session.position == 0
