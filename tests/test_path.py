@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pexpect
@@ -335,6 +336,20 @@ def test_before_a_long_wait_the_learner_is_asked(small):
     assert "That takes 31 seconds" in " ".join(shown.getvalue().split()) and stepper.session.position == 0
 
 
+def test_ctrl_c_ends_the_silent_run(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(6):
+            run.next()
+    small.write_text(SMALL.replace("y = x\n", "raise KeyboardInterrupt\n"))
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
+    progress._update(small, lambda lesson: vars(lesson).update(digest=progress.digest(stepper.session.script)))
+    course.go_on(stepper, script.read(small), sure=True)
+    assert "Interrupted before step 6" in shown.getvalue() and stepper.session.position == 5
+    assert progress.read(small).at.position == 5
+
+
 def test_going_on_stops_at_a_step_that_fails(small):
     run = followed(small)
     with run.as_main():
@@ -429,6 +444,14 @@ def test_the_commands_of_the_index():
     assert [line.split()[0] for line in listed.stdout.splitlines()[:-2]] == ["004.LSTM.f"]
     assert command("formulas", "zebra").returncode == 2
     assert len(command("formulas").stdout.splitlines()) == len(formulas.index()) + 2
+
+
+def test_the_picture_in_the_readme():
+    root = ElementTree.parse(formulas.ROOT / "docs" / "stepper.svg").getroot()
+    text = " ".join("".join(root.itertext()).split())
+    assert "nblayers learn lstm" in text and "is missing from dC" in text and "agrees with the numerical derivative" in text
+    assert "url(http" not in text and not root.findall(".//{*}image")
+    assert "](docs/stepper.svg)" in (formulas.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_exercises_that_a_check_found_right_are_kept(state, tmp_path, capsys):
