@@ -1,250 +1,482 @@
 # %% [markdown]
 # # 06 · SimpleRNN: backpropagation through time
 #
-# *About 30 minutes.* A recurrent layer reads a sequence step by step and keeps a **hidden state** from one step to the next.
-# Its backward walks the same way back. Document 002 derives it, and leaves out one term. You will find it where the numbers
-# disagree.
+# *About 30 minutes.* A **recurrent** layer reads a sequence step by step. It keeps a
+# **hidden state**: a few numbers that go from one step to the next. Its backward walks
+# the same way back. You write that walk here, one term at a time.
 #
 # ## A question first
 #
-# A sequence has three steps, a hidden state $h_t$ at each, and a loss at each; the total is their sum. Along how many paths
-# does $h_1$ reach the total? And the weights $W_h$, which make each state out of the one before? Write down your guesses.
+# A sequence has three steps: 0, 1 and 2. Each step leaves a state, $h_0$, $h_1$, $h_2$,
+# and each state has a loss of its own. The total is the sum of the three losses.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 
+from lessons.data import binary_sums, steps_since_decided
+from lessons.figures import draw_adding, draw_paths
 from nblayers.layers import Dense, SimpleRNN
-from nblayers.learn.tools import check_derivative, numerical_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import BinaryCrossentropy
 from nblayers.utils import set_random_seed
+
+# %%
+# ? guess: on how many of the three losses does the first state, h_0, have an influence?
+losses_reached = 3
+# ? guess: the same U stands in every step. By how many paths, from a U to a loss?
+paths_of_U = 6
 
 # %% [markdown]
 # ## Numbers for paper
 #
-# A sequence of three steps with one number each, and two units. Vectors stand upright as in the document, so a weight has a row
-# for each output. Python counts from 0: `x[0]` is $x_1$. With `push` we shall add a little to the states.
+# Two samples ($N = 2$), three steps ($T = 3$) of one number each, and two units
+# ($H = 2$). A sample is a row. `x[:, t]` is step $t$ of both samples.
+#
+# `h_start` is the state before the first step. A layer mostly begins with zeros. Ours
+# are not zeros, so that we can see what becomes of them.
 
 # %%
-x = np.array([[1.0], [0.0], [-1.0]])        # (T, in)
-target = np.array([[1.0], [0.0], [0.5]])    # (T, out)
-W_x = np.array([[1.0], [0.5]])              # (units, in)
-W_h = np.array([[0.5, -1.0], [1.0, 0.0]])   # (units, units)
-W_y = np.array([[1.0, -1.0]])               # (out, units)
-b_h, b_y, h_0, no_push = np.zeros(2), np.zeros(1), np.zeros(2), np.zeros((3, 2))
+x = np.array([[[1.0], [0.0], [-1.0]],
+              [[0.0], [1.0], [1.0]]])           # (N, T, in)
+h_start = np.array([[0.0, 1.0],
+                    [-1.0, 0.0]])               # (N, H)
+W = np.array([[1.0, 0.5]])                      # (in, H)
+U = np.array([[0.5, 1.0],
+              [-1.0, 0.0]])                     # (H, H)
+b = np.array([-0.5, 0.5])                       # (H,)
+target = np.array([[[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]],
+                   [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]])       # (N, T, H)
 
 # %% [markdown]
-# ## Forward
+# ## Forward: one step, then all
 #
-# A state is made of the new input and the state before, with **the same weights at every step**; an output is made of its
-# state. As document 004 does (004.RNN) we take $f = \tanh$ and leave out $g$; for the losses, half the squared errors.
+# ```
+#               L_0            L_1            L_2
+#                ↑              ↑              ↑
+# h_start ──U─→ h_0  ───U──→   h_1  ───U──→   h_2
+#                ↑              ↑              ↑
+#                W              W              W
+#                ↑              ↑              ↑
+#               x_0            x_1            x_2
+# ```
 #
-# $$h_t = f(W_x x_t + W_h h_{t-1} + b_h) \tag{002.HiddenState}$$
-# $$y_t = g(W_y h_t + b_y) \tag{002.Output}$$
-# $$\mathcal{L} = \sum_{t=1}^{T} \ell(y_t, \hat{y}_t) \tag{002.Loss}$$
-# ($\hat{y}$ is the truth here; elsewhere it is mostly the output. We call it `target`.) A push on $h_2$ while the network runs
-# asks: were $h_2$ larger, **and all that follows from it**, what would become of $\mathcal{L}$?
+# A step computes two things. First the **pre-activation** $a_t$: the input times $W$,
+# the state before times $U$, and the bias. **All steps have the same weights.**
+#
+# $$a_t = x_t W + h_{t-1} U + b$$
+#
+# Then the state. The $\tanh$ keeps it between $-1$ and $1$:
+#
+# $$h_t = \tanh(a_t) \tag{001.09.SimpleRNN}$$
 
 # %%
-def forward(x=x, W_x=W_x, W_h=W_h, b_h=b_h, W_y=W_y, b_y=b_y, h_0=h_0, push=no_push):
-    h, y, h_prev = np.zeros((3, 2)), np.zeros((3, 1)), h_0
-    for t in range(3):
-        h[t] = np.tanh(W_x @ x[t] + W_h @ h_prev + b_h) + push[t]  # (002.HiddenState)
-        y[t] = W_y @ h[t] + b_y                             # (002.Output)
-        h_prev = h[t]
-    return h, y, 0.5 * ((y - target) ** 2).sum(axis=1)
-
-
-def loss(**changed):
-    return forward(**changed)[2].sum()          # (002.Loss)
-
-
-h, y, losses = forward()
-print("h =", h.round(3).tolist(), " y =", y[:, 0].round(3), " losses =", losses.round(3))
-assert np.allclose(h[0], np.tanh([1, 0.5])) and np.allclose(y[0], np.tanh(1) - np.tanh(0.5))
+# ? a_0, the pre-activation of step 0 of both samples; the state before is h_start
+a_0 = x[:, 0] @ W + h_start @ U + b             # (N, H)
+print("a_0 =", a_0.tolist())
+assert a_0.tolist() == [[-0.5, 1.0], [-1.0, -0.5]]
+# ? h_0, the state that step 0 leaves
+h_0 = np.tanh(a_0)                              # (N, H)
+print("h_0 =", h_0.round(3).tolist())
 
 # %% [markdown]
-# ## Backward: the outputs and the last state
-#
-# $W_y$ and $b_y$ stand in every step, so their gradients are sums over the steps, as they were over the batch in lesson 02:
-# $$dy_t = y_t - \hat{y}_t \qquad dW_y = \sum_t dy_t \, h_t^\top \qquad db_y = \sum_t dy_t$$
-# The last state $h_3$ is used once, for $y_3$. So its gradient is (the document's $\times$ hides the transpose)
-# $$\frac{\partial \mathcal{L}}{\partial h_t} = \frac{\partial \mathcal{L}}{\partial y_t} \frac{\partial y_t}{\partial h_t}
-#   = W_y^\top dy_t \tag{002.BPTT.dh\_T}$$
-# The witness pushes each state in turn and looks at $\mathcal{L}$. It agrees for $t = 3$, and only there:
+# Now as a function, and then all three steps. `h[:, t]` is to hold the state that step
+# $t$ leaves. After a step, that state is the state before for the next one.
 
 # %%
-dy = y - target                         # (T, out)
-dW_y, db_y = dy.T @ h, dy.sum(axis=0)
-check_derivative("dW_y", dW_y, lambda W: loss(W_y=W), W_y)
-own = dy @ W_y                          # (T, units), rows W_yᵀ dy_t
-witness = numerical_derivative(lambda push: loss(push=push), no_push)
-print("002.BPTT.dh_T:       ", *own.round(3) + 0.0)
-print("numerical derivative:", *witness.round(3))
-assert [np.allclose(own[t], witness[t]) for t in range(3)] == [False, False, True]
+def step(x_t, h_prev):
+    a_t = x_t @ W + h_prev @ U + b
+    return np.tanh(a_t)
 
-# %% [markdown]
-# ## The term that the document leaves out
-#
-# For the earlier states it follows a chain from the last output back through the states:
-# $$\frac{\partial \mathcal{L}}{\partial y_t} \frac{\partial y_t}{\partial h_t} \frac{\partial h_t}{\partial h_{t-1}} \cdots
-#   \frac{\partial h_1}{\partial h_0} \tag{002.BPTT.chain}$$
-# One link of it: $h_3 = \tanh(a_3)$ with $a_3 = W_h h_2 + \dots$, and $\tanh' = 1 - \tanh^2$. So to go back one step, multiply
-# by the slope $1 - h_3^2$, then by $W_h^\top$. For $h_2$ this is wrong too. But ask the witness about each loss alone:
 
-# %%
-chain = W_h.T @ ((1 - h[2] ** 2) * own[2])  # from y_3 by h_3 to h_2
-alone = [numerical_derivative(lambda push, s=s: forward(push=push)[2][s], no_push)[1] for s in range(3)]
-print("dh_2: by the chain", chain.round(3), " witness", witness[1].round(3), " each loss alone", *np.round(alone, 3))
-assert np.allclose(alone, [[0, 0], own[1], chain]) and np.allclose(own[1] + chain, witness[1])
-
-# %% [markdown]
-# The chain is the way of *one* loss. $h_2$ has two, by $y_2$ and by $h_3$ to $y_3$, and the gradient is their **sum**; $h_1$
-# has three: the first answer. Nobody lists them all. What arrives at $h_{t+1}$ holds all later losses already, and one product
-# hands them on to $h_t$. That is backpropagation through time: one walk back, with a **carry** from step to step:
-# $$dh_t = \underbrace{W_y^\top dy_t}_{\text{its own loss}} + \underbrace{W_h^\top da_{t+1}}_{\text{all later losses}}
-#   \qquad da_t = dh_t \odot (1 - h_t^2)$$
-
-# %%
-dh, da, carry = np.zeros((3, 2)), np.zeros((3, 2)), np.zeros(2)
-for t in reversed(range(3)):
-    dh[t] = own[t] + carry              # from (002.Output), and step t+1
-    da[t] = dh[t] * (1 - h[t] ** 2)     # from (002.HiddenState), its tanh
-    carry = W_h.T @ da[t]               # from (002.HiddenState), its h_{t-1}
-check_derivative("dh", dh, lambda push: loss(push=push), no_push)
-check_derivative("dh_0", carry, lambda h: loss(h_0=h), h_0)
-
-# %% [markdown]
-# ## Backward: the weights, a sum over time
-#
-# $W_h$ stands in every step, there multiplied by the state before. All its places add up (the document does not say so):
-# $$dW_x = \sum_t da_t \, x_t^\top \qquad dW_h = \sum_t da_t \, h_{t-1}^\top \qquad db_h = \sum_t da_t$$
-# From its place in step 1 it reaches 3 losses, in step 2 two, in step 3 one: 6 paths, the second answer. An input stands in one
-# place, $dx_t = W_x^\top da_t$. Were there `=` for `+=` below, only step 3 would count; a test with $T = 1$ would not notice.
-
-# %%
-dW_x, dW_h, db_h = np.zeros_like(W_x), np.zeros_like(W_h), np.zeros_like(b_h)
+h = np.zeros((2, 3, 2))                         # (N, T, H)
+h_prev = h_start
+# ? [h] the walk forwards: for t in range(3), fill h[:, t] by calling step
 for t in range(3):
-    dW_x += np.outer(da[t], x[t])
-    dW_h += np.outer(da[t], h[t - 1] if t else h_0)
-    db_h += da[t]
-dx = da @ W_x
-for name, gradient, value in (("W_x", dW_x, W_x), ("W_h", dW_h, W_h), ("b_h", db_h, b_h), ("b_y", db_y, b_y), ("x", dx, x)):
-    check_derivative("d" + name, gradient, lambda v, name=name: loss(**{name: v}), value)
+    h_prev = step(x[:, t], h_prev)
+    h[:, t] = h_prev
+print("h of sample 0 =", h[0].round(3).tolist())
+assert np.array_equal(h[:, 0], h_0)
+
+# %% [markdown]
+# ## The loss of a sequence
+#
+# For the loss of a step take half the squared distance to its target. The total:
+#
+# $$L = \sum_t L_t \tag{002.Loss}$$
+# $$L_t = \frac{1}{2} \sum_n \sum_i (h_{tni} - \text{target}_{tni})^2$$
+#
+# We call $dy_t$ what the loss of step $t$ **alone** sends into $h_t$. In most models a
+# Dense layer stands between the state and the loss. Then $dy_t$ is the $dx$ of that
+# layer, and lesson 02 says how to find it. All the rest stays as it is here.
+
+# %%
+# ? dy, for all steps at once: the derivative of L_t by h_t
+dy = h - target                                 # (N, T, H)
+print("dy of sample 0 =", dy[0].round(3).tolist())
+check_derivative("dy", dy, lambda y: 0.5 * np.sum((y - target) ** 2), h)
+
+# %% [markdown]
+# That `check_derivative` moved each number of $h$ and held all others still. In the
+# network they do not hold still: who moves $h_0$, moves $h_1$ and $h_2$ too. So we ask
+# again. `losses_from(t, h_t)` puts a state at step $t$ and **runs on** from there.
+
+# %%
+def losses_from(t, h_t):
+    losses = [0.5 * np.sum((h_t - target[:, t]) ** 2)]
+    for later in range(t + 1, 3):
+        h_t = step(x[:, later], h_t)
+        losses.append(0.5 * np.sum((h_t - target[:, later]) ** 2))
+    return np.array(losses)
+
+
+def loss_from(t, h_t):
+    return losses_from(t, h_t).sum()
+
+
+moved = losses_from(0, h[:, 0] + 0.01) != losses_from(0, h[:, 0])
+print("which losses move with h_0:", moved)
+assert moved.sum() == losses_reached
+
+# %% [markdown]
+# From its place in step 0, $U$ reaches three losses: those of step 0, 1 and 2. From its
+# place in step 1 it reaches two, from step 2 one. Nobody lists these paths one by one.
+# The walk back adds them up on its way.
+
+# %%
+assert paths_of_U == 3 + 2 + 1
+
+# %% [markdown]
+# ## Backward: the last step, and one step back
+#
+# We call $dh_t$ the **whole** gradient that arrives at $h_t$: by its own loss, and by
+# all that follows. Begin at the end, where nothing follows:
+#
+# ```
+#               L_0            L_1            L_2
+#                                              ║
+#                                              ▼
+# h_start ───── h_0  ───────   h_1  ───────   h_2
+# ```
+#
+# $$dh_2 = \frac{\partial L}{\partial h_2} = dy_2 \tag{002.BPTT.dh\_T}$$
+
+# %%
+# ? dh_2, all that arrives at the last state; dy[:, t] is dy of step t
+dh_2 = dy[:, 2]                                 # (N, H)
+check_derivative("dh_2", dh_2, lambda h_t: loss_from(2, h_t), h[:, 2])
+
+# %% [markdown]
+# Now through the $\tanh$, from $h_2 = \tanh(a_2)$ to $a_2$. The slope of $\tanh$ is
+# $1 - \tanh^2(a)$. And $\tanh(a_2)$ is there already: it is $h_2$.
+
+# %%
+# ? da_2: dh_2 times the slope of tanh, written with h_2, which is h[:, 2]
+da_2 = dh_2 * (1 - h[:, 2] ** 2)                # (N, H)
+a_2 = x[:, 2] @ W + h[:, 1] @ U + b
+check_derivative("da_2", da_2, lambda a: np.sum(dh_2 * np.tanh(a)), a_2)
+
+# %% [markdown]
+# Now back in time, from step 2 to step 1:
+#
+# ```
+#               L_0            L_1            L_2
+#
+# h_start ───── h_0  ───────   h_1  ◀══U══    h_2
+# ```
+#
+# In $a_2 = x_2 W + h_1 U + b$ the state $h_1$ is multiplied by $U$, as an input of a
+# Dense layer is by its kernel. So lesson 02 knows the way back. We call what comes back
+# from the step after $dh_{\text{next}}$. (Many call it the *carry* of the walk.)
+
+# %%
+# ? dh_next: what da_2 sends back into h_1
+dh_next = da_2 @ U.T                            # (N, H)
+print("dh_next =", dh_next.round(3).tolist())
+
+# %% [markdown]
+# The state $h_1$ is used **twice**: by its own loss, and by step 2. A value that is
+# used twice gets the sum of what comes back from its uses (lesson 00).
+#
+# ```
+#               L_0            L_1            L_2
+#                               ║
+#                               ▼
+# h_start ───── h_0  ───────   h_1  ◀══U══    h_2
+# ```
+
+# %%
+# ? dh_1, all that arrives at h_1
+dh_1 = dy[:, 1] + dh_next                       # (N, H)
+check_derivative("dh_1", dh_1, lambda h_t: loss_from(1, h_t), h[:, 1])
+
+# %% [markdown]
+# Many texts write only one of the two terms: the **chain** from the last loss back
+# through all states.
+#
+# $$\frac{\partial L_2}{\partial h_2} \frac{\partial h_2}{\partial h_1}
+#   \frac{\partial h_1}{\partial h_0} \tag{002.BPTT.chain}$$
+#
+# That is the way of *one* loss. The gradient is the sum over all losses.
+
+# %%
+def last_loss_from_1(h_t):
+    return losses_from(1, h_t)[-1]
+
+
+check_derivative("the chain alone", dh_next, last_loss_from_1, h[:, 1])
+assert not np.allclose(dh_next, dh_1)
+assert not np.allclose(dy[:, 1], dh_1)
+
+# %% [markdown]
+# ## Backward: the walk
+#
+# What arrives at $h_1$ holds the losses 1 **and** 2. So one product with $U^\top$ takes
+# both on to $h_0$. This is all of backpropagation through time (BPTT):
+#
+# $$dh_t = dy_t + da_{t+1} U^\top \qquad da_t = dh_t \odot (1 - h_t^2)$$
+#
+# The sign $\odot$ is a product number by number, `*` in NumPy. After the last step
+# comes nothing, so there $dh_{\text{next}} = 0$.
+
+# %%
+dh = np.zeros_like(h)                           # (N, T, H)
+da = np.zeros_like(h)                           # (N, T, H)
+dh_next = np.zeros((2, 2))                      # (N, H)
+# ? [dh, da] the walk back: for t = 2, 1, 0, fill dh[:, t] and da[:, t]
+for t in reversed(range(3)):
+    dh[:, t] = dy[:, t] + dh_next
+    da[:, t] = dh[:, t] * (1 - h[:, t] ** 2)
+    dh_next = da[:, t] @ U.T
+for t in range(3):
+    check_derivative(f"dh_{t}", dh[:, t], lambda h_t, t=t: loss_from(t, h_t), h[:, t])
+
+# %% [markdown]
+# ## Backward: what goes in
+#
+# To judge the gradients of the weights we run the whole forward with one thing changed.
+
+# %%
+def forward(x, h_start, W, U, b):
+    N, T, _ = x.shape
+    h = np.zeros((N, T, len(U)))
+    h_prev = h_start
+    for t in range(T):
+        h_prev = np.tanh(x[:, t] @ W + h_prev @ U + b)
+        h[:, t] = h_prev
+    return h
+
+
+def loss(x=x, h_start=h_start, W=W, U=U, b=b):
+    return 0.5 * np.sum((forward(x, h_start, W, U, b) - target) ** 2)
+
+
+# ? dh_start: what comes back into the state before the first step
+dh_start = da[:, 0] @ U.T                       # (N, H)
+check_derivative("dh_start", dh_start, lambda v: loss(h_start=v), h_start)
+# ? dx, for all steps at once: x_t stands in a_t only, there times W
+dx = da @ W.T                                   # (N, T, in)
+check_derivative("dx", dx, lambda v: loss(x=v), x)
+
+# %% [markdown]
+# ## Backward: the weights
+#
+# The weights stand in **every** step, so their gradients are sums over time. In each
+# step they are what lesson 02 found: the input of the product, transposed, times $da$.
+# That product sums over the batch.
+#
+# $$dW = \sum_t x_t^\top da_t \qquad dU = \sum_t h_{t-1}^\top da_t
+#   \qquad db = \sum_t \sum_n da_{tn}$$
+#
+# What $U$ multiplies is the state **before**. For step 0 that is `h_start`. So we put
+# the states before each step into one array.
+
+# %%
+h_before = np.concatenate([h_start[:, None], h[:, :-1]], axis=1)        # (N, T, H)
+assert np.array_equal(h_before[:, 0], h_start)
+assert np.array_equal(h_before[:, 2], h[:, 1])
+
+dW = np.zeros_like(W)                           # (in, H)
+# ? [dW] add up over t what each step says to W
+for t in range(3):
+    dW += x[:, t].T @ da[:, t]
+check_derivative("dW", dW, lambda v: loss(W=v), W)
+
+dU = np.zeros_like(U)                           # (H, H)
+# ? [dU] the same for U, with h_before
+for t in range(3):
+    dU += h_before[:, t].T @ da[:, t]
+print("dU =", dU.round(3).tolist())
+check_derivative("dU", dU, lambda v: loss(U=v), U)
+
+# ? db: b is added in every step of every sample
+db = da.sum(axis=(0, 1))                        # (H,)
+check_derivative("db", db, lambda v: loss(b=v), b)
 
 # %% [markdown]
 # ## The same in the library
 #
-# Keras' `SimpleRNN` has no $y_t$: with `return_sequences=True` it gives all $h_t$, and a `Dense` makes the outputs. A sample is
-# a row there, so the weights are our transposes. (PyTorch splits $b_h$ into two biases that are added.) Then follows its walk
-# in the three rooms. Find the carry, the slope, and the product with $W_h^\top$ in each. The sums over time stand apart, in
-# `_after_the_loop`: one product for all steps.
+# `SimpleRNN` is the layer in Keras, and here. With `return_sequences=True` it gives the
+# state of every step. It takes $dy$ and gives $dx$ and the gradient of the state
+# before. (PyTorch has two biases where Keras has one. They are added, so both get our
+# $db$.)
 
 # %%
-rnn, dense = SimpleRNN(2, return_sequences=True, dtype="float64"), Dense(1, dtype="float64")
-dense(rnn(x[None]))                         # builds both
-rnn.set_weights([W_x.T, W_h.T, b_h])
-dense.set_weights([W_y.T, b_y])
+rnn = SimpleRNN(2, return_sequences=True, dtype="float64")
+rnn.build(x.shape)
+rnn.set_weights([W, U, b])
 for room in ("reference", "cpu"):
     rnn.to(room).zero_grad()
-    assert np.allclose(dense.forward(rnn.forward(x[None]))[0], y, rtol=1e-14, atol=1e-14)
-    assert np.allclose(rnn.backward(dense.backward(dy[None]))[0], dx, rtol=1e-14, atol=1e-14)
-    for weight, gradient in zip(rnn.trainable_weights, (dW_x.T, dW_h.T, db_h), strict=True):
-        assert np.allclose(weight.grad, gradient, rtol=1e-14, atol=1e-14)
-show_source("kernels.reference.recurrent:simple_rnn_backward", "kernels.cpu.recurrent:_simple_rnn_backward",
-            "kernels.cuda.recurrent:_simple_rnn_backward", SimpleRNN._after_the_loop)
+    assert np.allclose(rnn.forward(x, initial_state=h_start), h, rtol=1e-14, atol=1e-15)
+    given = rnn.backward(dy)
+    assert np.allclose(given[0], dx, rtol=1e-14, atol=1e-15)
+    assert np.allclose(given[1], dh_start, rtol=1e-14, atol=1e-15)
+    for weight, gradient in zip(rnn.trainable_weights, (dW, dU, db), strict=True):
+        assert np.allclose(weight.grad, gradient, rtol=1e-14, atol=1e-15)
+
+# %% [markdown]
+# Here are your lines as a function, and under them the step of the library's reference
+# kernel. Find in both: what comes back, the slope, the product with $U^\top$. (The same
+# compiled and on a GPU: `show_source("kernels.cpu.recurrent:_simple_rnn_backward")` and
+# `show_source("kernels.cuda.recurrent:_simple_rnn_backward")`.)
+
+# %%
+def walk_back(dy, h, U):
+    da = np.zeros_like(h)
+    dh_next = np.zeros_like(h[:, 0])
+    for t in reversed(range(h.shape[1])):
+        dh_t = dy[:, t] + dh_next
+        da[:, t] = dh_t * (1 - h[:, t] ** 2)
+        dh_next = da[:, t] @ U.T
+    return da
+
+
+assert np.array_equal(walk_back(dy, h, U), da)
+show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
 
 # %% [markdown]
 # ## A picture: which loss is heard at which state?
 #
-# Twenty steps, ten units. Row $s$, column $t$: how much of loss $s$ arrives at state $t$. The diagonal is (002.BPTT.dh_T), the
-# bottom row (002.BPTT.chain); the truth adds up each column. No loss reaches a later state: above the diagonal there is
-# nothing. And to the left the colours fade. If every step back multiplied by 0.9, half a percent would be left after 50: lesson
-# 07.
+# A new network of ten units reads twenty steps. We let one loss $s$ speak at a time. It
+# sends a gradient of length 1 into its own state. How long is the gradient that arrives
+# at state $t$?
 
 # %%
 set_random_seed(0)
-rng, layer, arriving = np.random.default_rng(0), SimpleRNN(10, return_sequences=True), np.full((20, 20), np.nan)
-h = layer.forward(0.5 * rng.normal(size=(1, 20, 3)))[0]
+layer = SimpleRNN(10, return_sequences=True, dtype="float64")
+states = layer.forward(0.5 * np.random.default_rng(0).normal(size=(1, 20, 3)))[0]
+U_10 = layer.trainable_weights[1].value
+arriving = np.full((20, 20), np.nan)            # [s, t]: of loss s, at state t
 for s in range(20):
-    d = np.ones(10)                     # what loss s sends into its own state
+    d = np.full(10, 10 ** -0.5)                 # of length 1
     for t in reversed(range(s + 1)):
         arriving[s, t] = np.linalg.norm(d)
-        d = layer.trainable_weights[1].value @ (d * (1 - h[t] ** 2))
-assert arriving[19, 0] < 0.2 * arriving[19, 19] and round(0.9 ** 50, 3) == 0.005
-fig, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
-fig.colorbar(ax.imshow(arriving, extent=(0.5, 20.5, 20.5, 0.5)), label="how much of loss s arrives at state t")
-ax.set(xlabel="t, the state", ylabel="s, the loss", xticks=[1, 5, 10, 15, 20], yticks=[1, 5, 10, 15, 20])
-save_figure(fig, "06_paths")
+        d = (d * (1 - states[t] ** 2)) @ U_10.T
+save_figure(draw_paths(arriving), "06_paths")
+assert np.allclose(np.diag(arriving), 1) and arriving[19, 0] < 0.2
 
 # %% [markdown]
+# Each row is one loss, each column one state. On the diagonal a loss meets its own
+# state: there the length is 1. To the right of it there is nothing: no loss reaches a
+# later state. To the left the colours fade. Of the last loss, less than a fifth arrives
+# at the first state. Lesson 07 asks why.
+#
 # ## A real task: adding
 #
-# Two binary numbers come in digit by digit, the ones first; out comes their sum. As on paper, one must remember whether to
-# carry a one: 0 + 0 and 1 + 1 decide that, 0 + 1 hands on what was decided before. Nobody tells the network. It learns with
-# sums of 8 digits and is examined with 32. A second network learns without the term of this lesson, so that nothing comes back
-# from later losses. (With luck in its first weights it can succeed all the same: try other seeds.) Both learn by
-# $$w \gets w - \eta \partial\mathcal{L}/\partial w \quad b \gets b - \eta \partial\mathcal{L}/\partial b \tag{002.Update}$$
+# Two binary numbers come in digit by digit, the ones first. The network is to say their
+# sum, digit by digit. On paper you sometimes *keep a one* for the next digit. After
+# 1 + 1 you keep a one. After 0 + 0 you keep none. After 0 + 1 nothing changes: you keep
+# a one if you had kept one before. Nobody tells the network these rules. It practises
+# on 8 digits, and the examination has 32.
+#
+# We train twice with your walk. The second time the walk is given zeros for $U$. Then
+# nothing comes back from the step after: the term of this lesson is missing. The rule
+# of learning is the same for both, with $\eta = 0.5$:
+#
+# $$w \gets w - \eta \frac{\partial L}{\partial w} \tag{002.Update}$$
 
 # %%
-def sums(count, digits):
-    a, b = rng.integers(2 ** digits, size=(2, count, 1))
-    a, b, total = (number >> np.arange(digits) & 1 for number in (a, b, a + b))
-    return np.stack([a, b], axis=2), total[..., None]
-
-
-def learn(through_time, eta=0.5, seed=1):
-    set_random_seed(seed)
-    rnn, dense, history = SimpleRNN(8, return_sequences=True), Dense(1), []
-    for _ in range(600):
-        x, total = sums(100, 8)
-        value, dlogits = BinaryCrossentropy(from_logits=True).value_and_gradient(total, dense.forward(rnn.forward(x)))
+def learn(through_time, steps=600, eta=0.5):
+    set_random_seed(1)
+    rng = np.random.default_rng(1)
+    dense = Dense(1)
+    rnn = SimpleRNN(8)
+    rnn.build((100, 8, 2))
+    W, U, b = (weight.value for weight in rnn.trainable_weights)
+    h_start, history = np.zeros((100, 8)), []
+    for _ in range(steps):
+        x, total = binary_sums(rng, 100, 8)
+        h = forward(x, h_start, W, U, b)
+        value, dlogits = cross_entropy.value_and_gradient(total, dense.forward(h))
         history.append(value)
-        U, kept = rnn.trainable_weights[1].value, rnn.trainable_weights[1].value.copy()
-        U *= through_time               # W_h = 0 on the way back: no carry
-        rnn.backward(dense.backward(dlogits))
-        U[...] = kept
-        for weight in rnn.trainable_weights + dense.trainable_weights:
-            weight.value -= eta * weight.grad   # (002.Update)
+        da = walk_back(dense.backward(dlogits), h, U if through_time else 0 * U)
+        h_before = np.concatenate([h_start[:, None], h[:, :-1]], axis=1)
+        W -= eta * np.einsum("nti,ntj->ij", x, da)
+        U -= eta * np.einsum("nti,ntj->ij", h_before, da)
+        b -= eta * da.sum(axis=(0, 1))
+        for weight in dense.trainable_weights:
+            weight.value -= eta * weight.grad
             weight.zero_grad()
-    return rnn, dense, history
+    return (W, U, b), dense, history
 
 
-x, total = sums(1000, 32)
-decided = np.maximum.accumulate(np.where(x[..., 0] == x[..., 1], np.arange(32), -1), axis=1)
-age = np.arange(31) - decided[:, :-1]   # steps since the carry into digits 1 to 31 was decided
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-for name, through_time in (("through time", True), ("term dropped", False)):
-    rnn, dense, history = learn(through_time)
-    wrong = ((dense.forward(rnn.forward(x)) > 0) != total)[:, 1:, 0]
-    by_age, right = np.array([wrong[age == k].mean() for k in range(7)]), 1 - wrong.any(axis=1).mean()
-    print(f"{name}: {right:.1%} of 1000 sums are right; wrong digits by age of the carry:", by_age.round(2))
-    assert right > 0.95 if through_time else right < 0.5 and by_age[3] > 2 * by_age[0]
-    axes[0].semilogy(history, label=name)
-    axes[1].plot(by_age, "o-", label=name)
-axes[0].set(xlabel="step", ylabel="cross-entropy")
-axes[1].set(xlabel="steps since the carry was decided", ylabel="part of the digits that is wrong")
-axes[1].legend()
-save_figure(fig, "06_adding")
+cross_entropy = BinaryCrossentropy(from_logits=True)
+trained = {"through time": learn(True), "term missing": learn(False)}
 
 # %% [markdown]
+# The einsums are your sums over time and batch in one line each.
+#
+# ## The examination
+#
+# The baseline adds each pair of digits and never keeps a one.
+
+# %%
+x, total = binary_sums(np.random.default_rng(2), 1000, 32)
+age = steps_since_decided(x)
+wrong = {"never keeps a one": x.sum(axis=2) % 2 != total[..., 0]}
+for name, (weights, dense, _) in trained.items():
+    logits = dense.forward(forward(x, np.zeros((1000, 8)), *weights))
+    wrong[name] = (logits > 0)[..., 0] != total[..., 0]
+right = {name: 1 - w.any(axis=1).mean() for name, w in wrong.items()}
+by_age = {name: [w[age == k].mean() for k in range(7)] for name, w in wrong.items()}
+for name in wrong:
+    digits = 1 - wrong[name].mean()
+    print(f"{name:17} of 1000 sums {right[name]:.1%} are right; digits {digits:.1%}")
+    print(" " * 17, "wrong digits by age:", np.round(by_age[name], 2))
+histories = {name: history for name, (_, _, history) in trained.items()}
+save_figure(draw_adding(histories, by_age), "06_adding")
+assert right["through time"] > 0.95
+assert right["term missing"] < 0.5
+assert max(by_age["term missing"][:2]) < 0.2
+assert min(by_age["term missing"][2:]) > 0.4
+
+# %% [markdown]
+# The *age* counts the steps since the last 1 + 1 or 0 + 0. That step decided whether a
+# one is kept. The second network remembers a step or two. Of older decisions it knows
+# nothing: half of its digits are wrong, as if it guessed. What a state should have kept
+# shows only later, in the losses of later steps. They must come back to it, through
+# time. (With luck in its first weights the second network can succeed all the same: try
+# other seeds.)
+#
 # ## Exercises
 #
 # Write your answers into a file and run `nblayers check 06 my_answer.py`.
 #
-# 1. On paper: one unit, no $\tanh$, $h_t = x_t + w h_{t-1}$ with $w = 0.5$, $h_0 = 0$, $x = (4, 2, 0)$, and
-#    $\mathcal{L} = h_1 + h_2 + h_3$. Set `dh` (3 numbers) and `dw`.
-# 2. A backward to fill in: `rnn_backward(x, h_0, h, W_x, W_h, own)` for one sequence and tanh; `own` (T, units) is what each
-#    step's own loss sends into $h_t$. Return `dx, dW_x, dW_h, db_h, dh_0`.
-# 3. A bug: the walk below passes every test with $T = 1$. Write it right as `fixed_walk(h, W_h, own)`, which returns `da`.
-# 4. An experiment: a `SimpleRNN(1, activation="linear")` with recurrent weight $w$ reads 50 steps. How large must $w$ be for a
-#    hundredth of the gradient by $h_{50}$ to arrive at $h_0$? Set `smallest_w`.
+# 1. On paper: one sample, one unit, no $\tanh$: $h_t = x_t + u h_{t-1}$ with $u = 0.5$,
+#    $x = (4, 2, 0)$, the state before the first step is 0, and $L = h_0 + h_1 + h_2$.
+#    Set `dh` (3 numbers) and `du`.
+# 2. The whole backward: `rnn_backward(x, h_start, h, W, U, dy)`, with the shapes of
+#    this lesson and any N, T, H. Return `dx, dh_start, dW, dU, db`.
+# 3. A bug: the walk below passes every test with $T = 1$. Write it right as
+#    `fixed_walk(h, U, dy)`, which returns `da`.
+# 4. An experiment: a `SimpleRNN(1, activation="linear")` with recurrent weight $u$
+#    reads 50 steps. How large must $u$ be for a hundredth of the gradient at the last
+#    state to arrive at the state before the first step? Set `smallest_u`.
 #
 # ```python
-# def walk(h, W_h, own):
-#     da, carry = np.zeros_like(h), np.zeros(len(W_h))
-#     for t in reversed(range(len(h))):
-#         da[t] = own[t] * (1 - h[t] ** 2) + carry
-#         carry = W_h.T @ da[t]
+# def walk(h, U, dy):
+#     da, dh_next = np.zeros_like(h), np.zeros_like(h[:, 0])
+#     for t in reversed(range(h.shape[1])):
+#         da[:, t] = dy[:, t] * (1 - h[:, t] ** 2) + dh_next
+#         dh_next = da[:, t] @ U.T
 #     return da
 # ```

@@ -27,8 +27,9 @@ def tree(path):
 
 
 def public_functions(room, topic):
+    """The kernels. Equations of one step (`lstm_step`, `lstm_step_backward`) are for reading, in the reference room alone."""
     return {node.name: node for node in tree(HOUSE / room / f"{topic}.py").body
-            if isinstance(node, ast.FunctionDef) and node.name[0] != "_"}
+            if isinstance(node, ast.FunctionDef) and node.name[0] != "_" and not (room == "reference" and "_step" in node.name)}
 
 
 def run_python(code, *path, **environment):
@@ -61,7 +62,9 @@ def test_kernels_take_plain_arguments_and_return_nothing(room, topic):
         node = public_functions(room, topic)[name]
         a = node.args
         assert not (a.defaults or a.kwonlyargs or a.vararg or a.kwarg), f"{name} has defaults or keyword arguments"
-        returned = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
+        inner = [n for n in ast.walk(node) if isinstance(n, ast.FunctionDef) and n is not node]
+        of_inner = {id(n) for function in inner for n in ast.walk(function)}
+        returned = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None and id(n) not in of_inner]
         assert not returned, f"{name} returns something"
 
 

@@ -265,7 +265,7 @@ def test_a_large_model_is_compared_not_copied():
     run = session.Session(script.parse(f"import numpy as np\nbig = np.zeros(1_000_000)\n{small}"))
     with run.as_main():
         run_all(run)
-    copies = {key: size for snapshot, _ in run._past for key, size in snapshot.arrays().items()}
+    copies = {key: size for moment in run._past for key, size in moment.snapshot.arrays().items()}
     assert sum(copies.values()) == 8_000_000
 
 
@@ -435,7 +435,7 @@ def test_a_lesson_is_shown_step_by_step(lesson, capsys):
     assert "A small lesson" in shown and "y = xWᵀ + b   (002.Linear)" in shown and "∂L/∂x" in shown and "$code$" in shown
     assert re.search(r"x += rng\.normal\(size=\(2, 3\)\)", shown) and "float64 (2, 3)" in shown and "0.1257" in shown
     assert "✓" in shown and "The end of the lesson" in shown and "total 0.634" in capsys.readouterr().out
-    assert "into: step into the loop" in shown
+    assert "into: the loop" in shown
 
 
 def test_looking_and_going_back(lesson):

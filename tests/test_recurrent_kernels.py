@@ -191,6 +191,54 @@ def test_gradients_of_packed_sequences_with_holes(rng, kind, go_backwards):
         np.testing.assert_allclose(gradient, numeric_gradient(loss, value), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("kind", ["simple", "lstm", "gru", "gru_reset_before"])
+def test_a_step_and_its_backward(rng, kind):
+    """The equations of one step, on plain arrays: finite differences by all that it reads."""
+    N, H, room = 3, 2, kernels.get("reference").recurrent
+    gates = {"simple": 1, "lstm": 4}.get(kind, 3)
+    shares, U, b = rng.normal(size=(N, gates * H)), rng.normal(size=(H, gates * H)), rng.normal(size=gates * H)
+    h_prev, c_prev, dh, dc_next = rng.normal(size=(4, N, H))
+
+    def step():
+        if kind == "simple":
+            return [room.simple_rnn_step(shares, h_prev, U, 1)]
+        if kind == "lstm":
+            return room.lstm_step(shares + h_prev @ U, c_prev)
+        return room.gru_step(shares, h_prev, U, b) if kind == "gru" else room.gru_step_reset_before(shares, h_prev, U)
+
+    def loss():
+        values = step()
+        return (values[-1] * dh).sum() + ((values[-2] * dc_next).sum() if kind == "lstm" else 0)
+
+    values = step()
+    if kind == "simple":
+        da, dh_prev = room.simple_rnn_step_backward(dh, values[0], U, 1)
+        checked = [(shares, da), (h_prev, dh_prev), (U, h_prev.T @ da)]
+    elif kind == "lstm":
+        da, dc_prev = room.lstm_step_backward(dh, dc_next, *values[:5], c_prev)
+        checked = [(shares, da), (h_prev, da @ U.T), (c_prev, dc_prev), (U, h_prev.T @ da)]
+    elif kind == "gru":
+        da, du, dh_prev = room.gru_step_backward(dh, *values[:4], h_prev, U)
+        by_u = np.concatenate([da[:, :2 * H], du], axis=1)
+        checked = [(shares, da), (h_prev, dh_prev), (b, by_u.sum(axis=0)), (U, h_prev.T @ by_u)]
+    else:
+        da, dh_prev = room.gru_step_reset_before_backward(dh, *values[:3], h_prev, U)
+        read = [h_prev.T @ da[:, :2 * H], values[3].T @ da[:, 2 * H:]]
+        checked = [(shares, da), (h_prev, dh_prev), (U, np.concatenate(read, axis=1))]
+    for value, gradient in checked:
+        np.testing.assert_allclose(gradient, numeric_gradient(loss, value), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("activation", range(4))
+def test_a_simple_step_with_every_activation(rng, activation):
+    room = kernels.get("reference").recurrent
+    z, h_prev, dh = rng.normal(size=(3, 4, 3))
+    U = rng.normal(size=(3, 3))
+    da, _ = room.simple_rnn_step_backward(dh, room.simple_rnn_step(z, h_prev, U, activation), U, activation)
+    numeric = numeric_gradient(lambda: (room.simple_rnn_step(z, h_prev, U, activation) * dh).sum(), z)
+    np.testing.assert_allclose(da, numeric, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sequence_without_steps_keeps_its_state(rng, device, kind):
     weights, states, shares, dy, dstates = operands(rng, kind, 3, 3, 2)

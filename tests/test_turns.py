@@ -298,6 +298,11 @@ def test_looking_during_a_turn(lesson):
     assert stepper.is_open and "tanh" in stepper.session.namespace
 
 
+def test_a_name_that_is_a_known_mistake_is_shown_and_told(lesson):
+    shown, _ = talk(lesson, *until(lesson, "da"), "dy[:, 0]", "dy[:, 1]")
+    assert shown.count("float64 (2, 2)") >= 2 and shown.count("(As an answer it is wrong. da: the slope is forgotten)") == 1
+
+
 def test_back_over_a_turn_asks_again(lesson):
     shown, stepper = talk(lesson, *until(lesson, "da"), "", "", "b", "")
     assert "Back before your turn" in shown and shown.count("da = ?") == 2 and stepper.is_open
@@ -309,7 +314,7 @@ def test_blocks_end_with_an_empty_line(lesson):
     walk = ["d = np.zeros((N, H))", "for t in (2, 1, 0):", "    kept[:, t] = (dy[:, t] + d) * slope[:, t]",
             "    d = kept[:, t] @ U.T", "", "dh_next = d", ""]
     shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
-    assert "✗ dh_next: zero" in shown             # the block ended before dh_next was assigned
+    assert "✗ dh_next is not assigned yet" in shown             # the block ended before dh_next was assigned
     del walk[4]
     shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
     assert "✓ Right" in shown and stepper.session.upcoming.question.judged == ("twice",)
@@ -383,6 +388,18 @@ def test_a_notebook_that_nobody_filled_in(lesson, capsys):
     for name in ("da", "dU", "db", "kept", "dh_next", "total", "count"):
         assert np.array_equal(space[name], plain[name]), name
     assert space["twice"](4) == 8 and capsys.readouterr().out.count("not filled in yet") == 7
+
+
+@pytest.mark.parametrize("line, cell", [
+    ("dW = 1", "dW = ..."), ("a, b = 1, 2", "a = ...\nb = ..."), ("def f(x, y=1):\n    return f", "# def f(x, y=1):\nf = ..."),
+    ("dW += 1", "begin_turn"), ("for t in x:\n    dW += t", "begin_turn"), ("for t in x:\n    dW[t] = 1", "begin_turn"),
+    ("dW = dW + 1", "begin_turn"), ("dW[0] = 1", "begin_turn"),
+])
+def test_what_a_cell_to_fill_in_begins_with(line, cell):
+    """A turn that reads what it changes must not begin by overwriting it."""
+    source = f"# ? [{'a, b' if 'a, b' in line else 'f' if 'def' in line else 'dW'}] what\n{line}\n"
+    sources = ["".join(part["source"]) for part in script.notebook(script.parse(source))["cells"]]
+    assert [found.startswith(cell) for found in sources if found.endswith("...")] == [True]
 
 
 def test_a_notebook_folds_its_answers(lesson):

@@ -8,6 +8,8 @@ The input's share z_t = W * x_t + b of every step comes in ready-made: one convo
     c_t = f c_{t-1} + i c~                                  (4)
     h_t = o \tanh(c_t)                                      (5)
 
+From (2) on it is an LSTM at every place of the image: `lstm_step` of recurrent.py.
+
 U * h is a convolution of stride 1 with (k - 1) // 2 places added in front of each axis of k taps: the state keeps its size.
 A masked step computes nothing: h_t = h_{t-1}, c_t = c_{t-1}. Index t always belongs to x_t. With `go_backwards` the walk begins
 at the last t, and "t-1" is the step walked before t. `winograd`: see convolution.py.
@@ -17,6 +19,7 @@ Source: Shi et al. 2015, "Convolutional LSTM Network", without its peepholes; 00
 import numpy as np
 
 from .convolution import convolve, convolve_transposed
+from .recurrent import lstm_step, lstm_step_backward
 
 ONES = (1, 1, 1)
 
@@ -29,12 +32,10 @@ def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     for t in _walk(gates.shape[1], go_backwards):
         real = _by_image(mask[:, t])
         convolve(h_prev, U, np.zeros(U.shape[4], U.dtype), ONES, _padding(U), ONES, 1, winograd, hidden)
-        a_i, a_f, a_c, a_o = np.split(gates[:, t] + hidden, 4, axis=-1)         # (1)
-        i, f, o = _sigmoid(a_i), _sigmoid(a_f), _sigmoid(a_o)                   # (2)
-        c_tilde = np.tanh(a_c)                                                  # (3)
-        gates[:, t] = np.concatenate([i, f, c_tilde, o], axis=-1)
-        c[:, t] = np.where(real, f * c_prev + i * c_tilde, c_prev)              # (4)
-        h[:, t] = np.where(real, o * np.tanh(c[:, t]), h_prev)                  # (5)
+        *values, c_t, h_t = lstm_step(gates[:, t] + hidden, c_prev)             # (1), and (2) to (5) in it
+        gates[:, t] = np.concatenate(values, axis=-1)
+        c[:, t] = np.where(real, c_t, c_prev)
+        h[:, t] = np.where(real, h_t, h_prev)
         h_prev, c_prev = h[:, t], c[:, t]
 
 
@@ -48,18 +49,13 @@ def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc
         real = _by_image(mask[:, t])
         c_prev = c[:, walk[n - 1]] if n else c0
         i, f, c_tilde, o = np.split(gates[:, t], 4, axis=-1)
-        tanh_c = np.tanh(c[:, t])
         if dy.shape[1]:
             dh += dy[:, t]
-        do = dh * tanh_c                                                        # from (5)
-        dc_t = dc + dh * o * (1 - tanh_c ** 2)                                  # from (5)
-        df, di, dc_tilde = dc_t * c_prev, dc_t * c_tilde, dc_t * i              # from (4)
-        da_i, da_f, da_o = di * i * (1 - i), df * f * (1 - f), do * o * (1 - o)     # from (2)
-        da_c = dc_tilde * (1 - c_tilde ** 2)                                    # from (3)
-        da[:, t] = np.where(real, np.concatenate([da_i, da_f, da_c, da_o], axis=-1), 0)
+        da_t, dc_prev = lstm_step_backward(dh, dc, i, f, c_tilde, o, c[:, t], c_prev)        # from (5) to (2)
+        da[:, t] = np.where(real, da_t, 0)
         convolve_transposed(da[:, t], U, np.zeros(U.shape[3], U.dtype), ONES, _padding(U), ONES, 1, winograd, dh_prev)
         dh[...] = np.where(real, dh_prev, dh)                                   # from (1)
-        dc[...] = np.where(real, dc_t * f, dc)                                  # from (4)
+        dc[...] = np.where(real, dc_prev, dc)
 
 
 def _walk(T, go_backwards):
@@ -72,7 +68,3 @@ def _padding(U):
 
 def _by_image(values):
     return values[:, None, None, None, None]
-
-
-def _sigmoid(a):
-    return (1 + np.tanh(a / 2)) / 2                         # 1 / (1 + exp(-a)), without its overflow

@@ -1,13 +1,16 @@
-r"""Recurrent sequences as NumPy, one line an equation.
+r"""Recurrent sequences as NumPy: first the equations of one step, one a line, then the walk that takes it through time.
+
+A step is what one would write down for N sequences side by side: a function of plain arrays (N, H). Of masks, of the order and
+of the places where the steps of a batch lie only the walk knows, at the end of this file.
 
 The input's share x_t W + b of every step comes in ready-made: one product for all steps, outside the loop.
 
 SimpleRNN (001.09.SimpleRNN, 004.RNN):
 
-    a_t = x_t W + b + h_{t-1} W_h                           (1)
+    a_t = x_t W + b + h_{t-1} U                             (1)     the kernels call U W_h
     h_t = f(a_t)                                            (2)
 
-LSTM, the gates side by side in Keras' order i, f, c~, o; [h_{t-1}, x_t] stands for two products that are added:
+LSTM, the gates side by side in Keras' order i, f, c~, o; [h_{t-1}, x_t] stands for two products that are added, as in (1):
 
     i_t  = \sigma(W_i [h_{t-1}, x_t] + b_i)                 (004.LSTM.i)
     f_t  = \sigma(W_f [h_{t-1}, x_t] + b_f)                 (004.LSTM.f)
@@ -44,132 +47,217 @@ import numpy as np
 LINEAR, TANH, SIGMOID, RELU = range(4)                      # the numbers of `activation`
 
 
+# One step ------------------------------------------------------------------------------------------------------------------
+
+
+def simple_rnn_step(z, h_prev, U, activation):
+    """z (N, H) = x_t W + b, h_prev (N, H), U (H, H), activation 0 linear, 1 tanh, 2 sigmoid, 3 relu -> h (N, H)."""
+    a = z + h_prev @ U                                                          # (1)
+    return _activate(a, activation)                                             # (2)
+
+
+def simple_rnn_step_backward(dh, h, U, activation):
+    """dh (N, H), all that arrives at h (N, H) -> da (N, H), dh_prev (N, H)."""
+    da = dh * _slope(h, activation)                                             # from (2)
+    dh_prev = da @ U.T                                                          # from (1)
+    return da, dh_prev
+
+
+def lstm_step(a, c_prev):
+    """a (N, 4H) = x_t W + b + h_prev U, c_prev (N, H) -> i, f, c_tilde, o, c, h, each (N, H).
+
+    a and c_prev may have more axes before their last: a convolutional LSTM is one at every place of an image.
+    """
+    a_i, a_f, a_c, a_o = np.split(a, 4, axis=-1)
+    i = _sigmoid(a_i)                                                           # (004.LSTM.i)
+    f = _sigmoid(a_f)                                                           # (004.LSTM.f)
+    c_tilde = np.tanh(a_c)                                                      # (004.LSTM.C~)
+    o = _sigmoid(a_o)                                                           # (004.LSTM.o)
+    c = f * c_prev + i * c_tilde                                                # (004.LSTM.C)
+    h = o * np.tanh(c)                                                          # (3)
+    return i, f, c_tilde, o, c, h
+
+
+def lstm_step_backward(dh, dc_next, i, f, c_tilde, o, c, c_prev):
+    """dh (N, H), all that arrives at h; dc_next (N, H), what comes back to c from the step after; the step's values
+    -> da (N, 4H), dc_prev (N, H). The state before h_prev is given da U^T."""
+    do = dh * np.tanh(c)                                                        # from (3)
+    dc = dc_next + dh * o * (1 - np.tanh(c) ** 2)                               # from (3)
+    df = dc * c_prev                                                            # from (004.LSTM.C)
+    di = dc * c_tilde                                                           # from (004.LSTM.C)
+    dc_tilde = dc * i                                                           # from (004.LSTM.C)
+    dc_prev = dc * f                                                            # from (004.LSTM.C)
+    da_i = di * i * (1 - i)                                                     # from (004.LSTM.i)
+    da_f = df * f * (1 - f)                                                     # from (004.LSTM.f)
+    da_c = dc_tilde * (1 - c_tilde ** 2)                                        # from (004.LSTM.C~)
+    da_o = do * o * (1 - o)                                                     # from (004.LSTM.o)
+    return np.concatenate([da_i, da_f, da_c, da_o], axis=-1), dc_prev
+
+
+def gru_step(shares, h_prev, U, b):
+    """r acts after the product. shares (N, 3H) = x_t W + b of the input, h_prev (N, H), U (H, 3H), b (3H,) = [b_z b_r b_h]
+    -> z, r, h_tilde, u, h, each (N, H)."""
+    x_z, x_r, x_h = np.split(shares, 3, axis=1)
+    U_z, U_r, U_h = np.split(U, 3, axis=1)
+    b_z, b_r, b_h = np.split(b, 3)
+    z = _sigmoid(x_z + h_prev @ U_z + b_z)                                      # (4)
+    r = _sigmoid(x_r + h_prev @ U_r + b_r)                                      # (5)
+    u = h_prev @ U_h + b_h                                                      # (6)
+    h_tilde = np.tanh(x_h + r * u)                                              # (7)
+    h = z * h_prev + (1 - z) * h_tilde                                          # (8)
+    return z, r, h_tilde, u, h
+
+
+def gru_step_backward(dh, z, r, h_tilde, u, h_prev, U):
+    """dh (N, H), all that arrives at h; the values of `gru_step` -> da (N, 3H), du (N, H), dh_prev (N, H)."""
+    U_z, U_r, U_h = np.split(U, 3, axis=1)
+    dz = dh * (h_prev - h_tilde)                                                # from (8)
+    dh_tilde = dh * (1 - z)                                                     # from (8)
+    da_h = dh_tilde * (1 - h_tilde ** 2)                                        # from (7)
+    dr = da_h * u                                                               # from (7)
+    du = da_h * r                                                               # from (7)
+    da_z = dz * z * (1 - z)                                                     # from (4)
+    da_r = dr * r * (1 - r)                                                     # from (5)
+    dh_prev = dh * z + du @ U_h.T + da_r @ U_r.T + da_z @ U_z.T                 # from (8), (6), (5) and (4)
+    return np.concatenate([da_z, da_r, da_h], axis=1), du, dh_prev
+
+
+def gru_step_reset_before(shares, h_prev, U):
+    """r acts before the product. shares (N, 3H) = x_t W + b, h_prev (N, H), U (H, 3H) -> z, r, h_tilde, u, h, each (N, H)."""
+    x_z, x_r, x_h = np.split(shares, 3, axis=1)
+    U_z, U_r, U_h = np.split(U, 3, axis=1)
+    z = _sigmoid(x_z + h_prev @ U_z)                                            # (4)
+    r = _sigmoid(x_r + h_prev @ U_r)                                            # (5)
+    u = r * h_prev                                                              # (6')
+    h_tilde = np.tanh(x_h + u @ U_h)                                            # (7')
+    h = z * h_prev + (1 - z) * h_tilde                                          # (8)
+    return z, r, h_tilde, u, h
+
+
+def gru_step_reset_before_backward(dh, z, r, h_tilde, h_prev, U):
+    """dh (N, H), all that arrives at h; the values of `gru_step_reset_before` -> da (N, 3H), dh_prev (N, H)."""
+    U_z, U_r, U_h = np.split(U, 3, axis=1)
+    dz = dh * (h_prev - h_tilde)                                                # from (8)
+    dh_tilde = dh * (1 - z)                                                     # from (8)
+    da_h = dh_tilde * (1 - h_tilde ** 2)                                        # from (7')
+    du = da_h @ U_h.T                                                           # from (7')
+    dr = du * h_prev                                                            # from (6')
+    da_z = dz * z * (1 - z)                                                     # from (4)
+    da_r = dr * r * (1 - r)                                                     # from (5)
+    dh_prev = dh * z + du * r + da_r @ U_r.T + da_z @ U_z.T                     # from (8), (6'), (5) and (4)
+    return np.concatenate([da_z, da_r, da_h], axis=1), dh_prev
+
+
+# Sequences -----------------------------------------------------------------------------------------------------------------
+
+
 def simple_rnn_forward(z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
     """z (N, H) = x W + b, W_h (H, H), h0 (B, H), mask (N,) True at real steps, activation 0 linear, 1 tanh, 2 sigmoid, 3 relu
     -> h (N, H)."""
-    state = h0.copy()
-    for n, at in _walk(first, rows, apart, go_backwards):
-        h_prev = state[:n]
-        a = z[at] + h_prev @ W_h                                                # (1)
-        h[at] = np.where(mask[at, None], _activate(a, activation), h_prev)      # (2)
-        state[:n] = h[at]
+    def step(at, h_prev):
+        return [simple_rnn_step(z[at], h_prev, W_h, activation)]
+    _walk_forward(step, _walk(first, rows, apart, go_backwards), mask, [h0], [h])
 
 
 def simple_rnn_backward(dy, W_h, h, mask, first, rows, apart, go_backwards, activation, dh, da):
     """dy (N, H), the gradient arriving at every h_t, or (0, H) where none does; h (N, H) as forward left it; dh (B, H), of the
     last states -> dh, of h0; da (N, H) = dL/da, 0 at masked steps."""
-    for n, at in reversed(_walk(first, rows, apart, go_backwards)):
-        real, dh_t = mask[at, None], dh[:n]
-        if len(dy):
-            dh_t += dy[at]
-        da[at] = np.where(real, dh_t * _slope(h[at], activation), 0)            # from (2)
-        dh_t[...] = np.where(real, da[at] @ W_h.T, dh_t)                        # from (1)
+    def step(at, dh_t):
+        da[at], dh_prev = simple_rnn_step_backward(dh_t, h[at], W_h, activation)
+        return [dh_prev]
+    _walk_back(step, _walk(first, rows, apart, go_backwards), mask, dy, [dh])
+    da[~mask] = 0
 
 
 def lstm_forward(gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
     """gates (N, 4H) = x W + b, U (H, 4H), h0 (B, H), c0 (B, H), mask (N,) True at real steps
     -> gates, the values of i, f, c~, o (at masked steps numbers that mean nothing); c (N, H), h (N, H)."""
-    h_state, c_state = h0.copy(), c0.copy()
-    for n, at in _walk(first, rows, apart, go_backwards):
-        real, h_prev, c_prev = mask[at, None], h_state[:n], c_state[:n]
-        a_i, a_f, a_c, a_o = np.split(gates[at] + h_prev @ U, 4, axis=1)
-        i = _sigmoid(a_i)                                                       # (004.LSTM.i)
-        f = _sigmoid(a_f)                                                       # (004.LSTM.f)
-        c_tilde = np.tanh(a_c)                                                  # (004.LSTM.C~)
-        o = _sigmoid(a_o)                                                       # (004.LSTM.o)
-        gates[at] = np.concatenate([i, f, c_tilde, o], axis=1)
-        c[at] = np.where(real, f * c_prev + i * c_tilde, c_prev)                # (004.LSTM.C)
-        h[at] = np.where(real, o * np.tanh(c[at]), h_prev)                      # (3)
-        h_state[:n], c_state[:n] = h[at], c[at]
+    def step(at, h_prev, c_prev):
+        *values, c_t, h_t = lstm_step(gates[at] + h_prev @ U, c_prev)
+        gates[at] = np.concatenate(values, axis=1)
+        return h_t, c_t
+    _walk_forward(step, _walk(first, rows, apart, go_backwards), mask, [h0, c0], [h, c])
 
 
 def lstm_backward(dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, dh, dc, da):
     """dy (N, H), the gradient arriving at every h_t, or (0, H) where none does; gates (N, 4H), c0 (B, H), c (N, H) as forward
     left them; dh (B, H) and dc (B, H), of the last states
     -> dh and dc, of h0 and c0; da (N, 4H) = dL/da, 0 at masked steps."""
-    walk = _walk(first, rows, apart, go_backwards)
-    for k, (n, at) in reversed(list(enumerate(walk))):
-        real, dh_t, dc_t = mask[at, None], dh[:n], dc[:n]
-        c_prev = _before(walk, k, c, c0)
+    def step(at, dh_t, dc_next, c_prev):
         i, f, c_tilde, o = np.split(gates[at], 4, axis=1)
-        tanh_c = np.tanh(c[at])
-        if len(dy):
-            dh_t += dy[at]
-        do = dh_t * tanh_c                                                      # from (3)
-        dc_here = dc_t + dh_t * o * (1 - tanh_c ** 2)                           # from (3)
-        df = dc_here * c_prev                                                   # from (004.LSTM.C)
-        di = dc_here * c_tilde                                                  # from (004.LSTM.C)
-        dc_tilde = dc_here * i                                                  # from (004.LSTM.C)
-        da_i = di * i * (1 - i)                                                 # from (004.LSTM.i)
-        da_f = df * f * (1 - f)                                                 # from (004.LSTM.f)
-        da_c = dc_tilde * (1 - c_tilde ** 2)                                    # from (004.LSTM.C~)
-        da_o = do * o * (1 - o)                                                 # from (004.LSTM.o)
-        da[at] = np.where(real, np.concatenate([da_i, da_f, da_c, da_o], axis=1), 0)
-        dh_t[...] = np.where(real, da[at] @ U.T, dh_t)                          # all four gates read h_{t-1}
-        dc_t[...] = np.where(real, dc_here * f, dc_t)                           # from (004.LSTM.C)
+        da[at], dc_prev = lstm_step_backward(dh_t, dc_next, i, f, c_tilde, o, c[at], c_prev)
+        dh_prev = da[at] @ U.T                                                  # all four gates read h_{t-1}
+        return dh_prev, dc_prev
+    _walk_back(step, _walk(first, rows, apart, go_backwards), mask, dy, [dh, dc], [c0], [c])
+    da[~mask] = 0
 
 
 def gru_forward(gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
     """gates (N, 3H) = x W + b, U (H, 3H), b_h (3H,) the recurrent bias [b_z b_r b_h], read only where `reset_after`,
     h0 (B, H), mask (N,) True at real steps
     -> gates, the values of z, r, h~; inner (N, H), u_t (at masked steps both hold numbers that mean nothing); h (N, H)."""
-    H = len(U)
-    U_zr, U_h = U[:, :2 * H], U[:, 2 * H:]
-    b_zr, b = (b_h[:2 * H], b_h[2 * H:]) if reset_after else (0, 0)
-    state = h0.copy()
-    for n, at in _walk(first, rows, apart, go_backwards):
-        h_prev, x_h = state[:n], gates[at, 2 * H:]
-        a_z, a_r = np.split(gates[at, :2 * H] + h_prev @ U_zr + b_zr, 2, axis=1)
-        z = _sigmoid(a_z)                                                       # (4)
-        r = _sigmoid(a_r)                                                       # (5)
+    def step(at, h_prev):
         if reset_after:
-            u = h_prev @ U_h + b                                                # (6)
-            h_tilde = np.tanh(x_h + r * u)                                      # (7)
+            *values, inner[at], h_t = gru_step(gates[at], h_prev, U, b_h)
         else:
-            u = r * h_prev                                                      # (6')
-            h_tilde = np.tanh(x_h + u @ U_h)                                    # (7')
-        gates[at], inner[at] = np.concatenate([z, r, h_tilde], axis=1), u
-        h[at] = np.where(mask[at, None], z * h_prev + (1 - z) * h_tilde, h_prev)        # (8)
-        state[:n] = h[at]
+            *values, inner[at], h_t = gru_step_reset_before(gates[at], h_prev, U)
+        gates[at] = np.concatenate(values, axis=1)
+        return [h_t]
+    _walk_forward(step, _walk(first, rows, apart, go_backwards), mask, [h0], [h])
 
 
 def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwards, reset_after, dh, da, dinner):
     """dy (N, H), the gradient arriving at every h_t, or (0, H) where none does; gates (N, 3H), inner (N, H), h0 (B, H) and
     h (N, H) as forward left them; dh (B, H), of the last states
     -> dh, of h0; da (N, 3H), of x W + b; dinner (N, H), of the product with U_h in (6) or (7'). Both are 0 at masked steps."""
-    H = len(U)
-    U_zr, U_h = U[:, :2 * H], U[:, 2 * H:]
-    walk = _walk(first, rows, apart, go_backwards)
-    for k, (n, at) in reversed(list(enumerate(walk))):
-        real, dh_t = mask[at, None], dh[:n]
-        h_prev = _before(walk, k, h, h0)
+    def step(at, dh_t, h_prev):
         z, r, h_tilde = np.split(gates[at], 3, axis=1)
-        if len(dy):
-            dh_t += dy[at]
-        dz = dh_t * (h_prev - h_tilde)                                          # from (8)
-        dh_tilde = dh_t * (1 - z)                                               # from (8)
-        da_h = dh_tilde * (1 - h_tilde ** 2)                                    # from (7), (7')
         if reset_after:
-            dproduct = da_h * r                                                 # from (7)
-            dr = da_h * inner[at]                                               # from (7)
-            dh_inner = dproduct @ U_h.T                                         # from (6)
+            da[at], dinner[at], dh_prev = gru_step_backward(dh_t, z, r, h_tilde, inner[at], h_prev, U)
         else:
-            dproduct = da_h                                                     # from (7')
-            du = dproduct @ U_h.T                                               # from (7')
-            dr = du * h_prev                                                    # from (6')
-            dh_inner = du * r                                                   # from (6')
-        da_z = dz * z * (1 - z)                                                 # from (4)
-        da_r = dr * r * (1 - r)                                                 # from (5)
-        da[at] = np.where(real, np.concatenate([da_z, da_r, da_h], axis=1), 0)
-        dinner[at] = np.where(real, dproduct, 0)
-        dh_prev = dh_t * z + dh_inner + da[at, :2 * H] @ U_zr.T                 # from (8), (6) or (6'), (4) and (5)
-        dh_t[...] = np.where(real, dh_prev, dh_t)
+            da[at], dh_prev = gru_step_reset_before_backward(dh_t, z, r, h_tilde, h_prev, U)
+            dinner[at] = da[at, 2 * len(U):]                                    # in (7') the product is only added
+        return [dh_prev]
+    _walk_back(step, _walk(first, rows, apart, go_backwards), mask, dy, [dh], [h0], [h])
+    da[~mask] = 0
+    dinner[~mask] = 0
+
+
+# The walk ------------------------------------------------------------------------------------------------------------------
 
 
 def _walk(first, rows, apart, go_backwards):
     """For each time step, in the order walked: how many sequences have it, and the slice of the rows in which it lies."""
     walk = [(n, slice(start, start + n * apart, apart)) for start, n in zip(first, rows, strict=True)]
     return walk[::-1] if go_backwards else walk
+
+
+def _walk_forward(step, walk, mask, initial, states):
+    """Take a step through time: `step(at, *before)` returns the states that it makes of those before, each (n, H).
+
+    A masked step keeps the states before. `states`, each (N, H), are written.
+    """
+    current = [state.copy() for state in initial]
+    for n, at in walk:
+        before = [state[:n] for state in current]
+        for old, new, state in zip(before, step(at, *before), states, strict=True):
+            state[at] = np.where(mask[at, None], new, old)
+            old[...] = state[at]
+
+
+def _walk_back(step, walk, mask, dy, gradients, initial=(), states=()):
+    """The way back: `step(at, *gradients, *before)` returns the gradients of the states before, each (n, H).
+
+    The first of `gradients` is that of h, which dy is added to; `before` are the `states` that the step began with. A masked
+    step passes its gradients on as they are. `gradients`, each (B, H), are overwritten.
+    """
+    for k, (n, at) in reversed(list(enumerate(walk))):
+        arriving = [gradient[:n] for gradient in gradients]
+        if len(dy):
+            arriving[0] += dy[at]
+        before = [_before(walk, k, state, start) for state, start in zip(states, initial, strict=True)]
+        for gradient, new in zip(arriving, step(at, *arriving, *before), strict=True):
+            gradient[...] = np.where(mask[at, None], new, gradient)
 
 
 def _before(walk, k, states, initial):

@@ -1,100 +1,253 @@
-"""Checks of the exercises of lesson 06."""
+"""Checks of lesson 06: its turns and its exercises."""
+from types import SimpleNamespace
+
 import numpy as np
 
+from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, expect_close
 
-
-def _sequence(steps: int = 4) -> tuple[np.ndarray, ...]:
-    """x, h_0, h, W_x, W_h, own of a tanh network of 2 inputs and 3 units."""
-    rng = np.random.default_rng(6)
-    x, W_x, W_h, own = (rng.normal(size=size) for size in ((steps, 2), (3, 2), (3, 3), (steps, 3)))
-    h_0, h, before = rng.uniform(-1, 1, 3), [], None
-    for x_t in x:
-        before = np.tanh(W_x @ x_t + W_h @ (h_0 if before is None else before))
-        h.append(before)
-    return x, h_0, np.array(h), W_x, W_h, own
+Known = dict[str, np.ndarray]
 
 
-def _walk(h: np.ndarray, W_h: np.ndarray, own: np.ndarray, mistake: str = "") -> tuple[np.ndarray, np.ndarray]:
-    """da and dh_0, or what they become by a mistake."""
-    da, carry = np.zeros_like(h), np.zeros(len(W_h))
-    for t in reversed(range(len(h))):
-        slope = 1 - h[t] ** 2
-        da[t] = own[t] * slope + carry if mistake == "after" else (own[t] + carry) * slope
-        carry = (W_h if mistake == "untransposed" else W_h.T) @ (da[t] / slope if mistake == "no slope" else da[t])
-        carry = 0 * carry if mistake == "dropped" else carry
-    return da, carry
+# Forward
+
+def turn_a_0(lesson: SimpleNamespace) -> Known:
+    x_0, h_start, W, U, b = lesson.x[:, 0], lesson.h_start, lesson.W, lesson.U, lesson.b
+    return {"the bias b is missing": x_0 @ W + h_start @ U,
+            "the state before, h_start @ U, is missing": x_0 @ W + b,
+            "the input, x_0 W, is missing": h_start @ U + b,
+            "samples are rows, so the state stands at the left: h_start @ U, not U @ h_start or h_start @ U.T":
+                x_0 @ W + h_start @ U.T + b,
+            "that is U times h_start from the left, where it mixes the samples; the state stands at the left: h_start @ U":
+                x_0 @ W + U @ h_start + b,
+            "that is the input of step 1; step 0 reads x[:, 0]": lesson.x[:, 1] @ W + h_start @ U + b,
+            "that is the state already; the pre-activation is what goes into tanh": np.tanh(lesson.a_0)}
 
 
-def _mistakes(h: np.ndarray, W_h: np.ndarray, own: np.ndarray) -> dict[str, np.ndarray]:
-    return {sentence: _walk(h, W_h, own, mistake)[0] for mistake, sentence in {
-        "dropped": "nothing comes back from later steps: the carry W_hᵀ da of step t+1 belongs to dh of step t",
-        "after": "the carry is added after the slope; it arrives at h_t, as `own` does, and goes through the slope with it",
-        "untransposed": "going back multiplies by the transpose, W_hᵀ da",
-        "no slope": "the carry is W_hᵀ dh, but it should be W_hᵀ da: after the slope"}.items()}
+def turn_h_0(lesson: SimpleNamespace) -> Known:
+    a_0 = lesson.a_0
+    return {"that is a sigmoid of a_0; a SimpleRNN has tanh": 1 / (1 + np.exp(-a_0)),
+            "that is the slope of tanh, which the way back needs; the state is tanh(a_0)": 1 - np.tanh(a_0) ** 2,
+            "tanh is applied twice": np.tanh(np.tanh(a_0)),
+            "that is the pre-activation still; the state is its tanh": a_0}
 
+
+def turn_h(lesson: SimpleNamespace) -> Known:
+    x, h_start, step, h = lesson.x, lesson.h_start, lesson.step, lesson.h
+    again = np.stack([step(x[:, t], h_start) for t in range(3)], axis=1)
+    same, stopped = np.zeros_like(h), h.copy()
+    state = h_start
+    for t in range(3):
+        state = same[:, t] = step(x[:, 0], state)
+    stopped[:, -1] = 0
+    return {"every step begins with h_start; each should begin with the state that the step before left (h_prev)": again,
+            "every step reads the first input; step t reads x[:, t]": same,
+            "the last step is missing: range(3) goes over 0, 1 and 2": stopped}
+
+
+# Backward
+
+def turn_dy(lesson: SimpleNamespace) -> Known:
+    h, target = lesson.h, lesson.target
+    return {"the sign is wrong: where h is larger than its target, more of h makes the loss larger": target - h,
+            "a factor of 2 is too much: the loss is half the square": 2 * (h - target),
+            "that is h; the target has to be taken off": h,
+            "that is the loss of each number; its derivative is asked for": (h - target) ** 2 / 2,
+            "the loss is a sum over the samples, not a mean": (h - target) / len(h),
+            "the loss is a sum over all numbers, not a mean": (h - target) / h.size,
+            "the slope of tanh comes later: dy is the derivative by h, not by a": (h - target) * (1 - h ** 2)}
+
+
+def turn_dh_2(lesson: SimpleNamespace) -> Known:
+    dy, h = lesson.dy, lesson.h
+    return {"that is the slope of tanh too; it comes on the way from h_2 to a_2, not yet": dy[:, 2] * (1 - h[:, 2] ** 2),
+            "those are all losses; only the loss of step 2 reads h_2": dy.sum(axis=1),
+            "that is sample 1 and 0, not a step: steps lie on the second axis, dy[:, 2]": dy[::-1, 2],
+            "that is step 0; the last step is t = 2": dy[:, 0],
+            "that is step 1; the last step is t = 2": dy[:, 1]}
+
+
+def turn_da_2(lesson: SimpleNamespace) -> Known:
+    return _step(lesson, "da")
+
+
+def turn_dh_next(lesson: SimpleNamespace) -> Known:
+    return _step(lesson, "dh_prev") | {
+        "that goes down to the input, by W; the way to the state before is by U": lesson.da_2 @ lesson.W.T}
+
+
+def turn_dh_1(lesson: SimpleNamespace) -> Known:
+    dy, back, h = lesson.dy, lesson.dh_next, lesson.h
+    return {"nothing comes back from step 2; h_1 is used there too, so dh_next has to be added": dy[:, 1],
+            "the loss of step 1 itself is missing; dy[:, 1] has to be added": back,
+            "a value that is used twice gets the sum, not the product": dy[:, 1] * back,
+            "a value that is used twice gets the sum, not the mean": (dy[:, 1] + back) / 2,
+            "that is the loss of step 2; h_1 has the loss of step 1": dy[:, 2] + back,
+            "the slope of tanh comes later, on the way from h_1 to a_1": (dy[:, 1] + back) * (1 - h[:, 1] ** 2)}
+
+
+WALK = {
+    "dropped": "nothing comes back from the step after; dh_t is dy_t plus dh_next",
+    "after": "dh_next is added after the slope; it arrives at h_t, as dy_t does, and goes through the slope with it",
+    "no slope": "the slope of tanh is missing: da_t is dh_t times 1 - h_t²",
+    "slope before": "the slope is that of the step before; at step t it is 1 - h_t²",
+    "tanh twice": "the slope is 1 - h², not 1 - tanh(h)²: h is tanh(a) already",
+    "untransposed": "going back multiplies by the transpose, da_t Uᵀ",
+    "dh back": "dh_next is dh_t Uᵀ, but it should be da_t Uᵀ: after the slope",
+    "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with t = 2",
+    "stops": "the walk ends before t = 0: reversed(range(3)) goes over 2, 1 and 0",
+    "adds": "dh_next is added to the one before (`+=`), so what comes back is counted twice; it should be replaced (`=`)",
+    "last loss": "only the loss of the last step is heard; each step has a dy_t of its own"}
+
+
+def turn_dh(lesson: SimpleNamespace) -> dict[str, Known]:
+    walks = {sentence: _walk(lesson.dy, lesson.h, lesson.U, mistake) for mistake, sentence in WALK.items()}
+    only_da = [WALK["after"], WALK["dh back"]]          # their dh are those of a missing dh_next, and of a missing slope
+    return {"dh": {sentence: wrong[0] for sentence, wrong in walks.items() if sentence not in only_da},
+            "da": {sentence: wrong[1] for sentence, wrong in walks.items()}}
+
+
+def turn_dh_start(lesson: SimpleNamespace) -> Known:
+    return _whole(lesson, "dh_0") | {
+        "that is what step 1 sends back, into h_0; h_start stands in a_0, so it is da of step 0": lesson.da[:, 1] @ lesson.U.T,
+        "that is dh of step 0; between h_0 and h_start lie the slope and Uᵀ": lesson.dh[:, 0]}
+
+
+def turn_dx(lesson: SimpleNamespace) -> Known:
+    return _whole(lesson, "dx") | {
+        "that is dh Wᵀ; between h and x lies the slope too: da Wᵀ": lesson.dh @ lesson.W.T,
+        "that is dy Wᵀ: what comes back from later steps, and the slope, are missing": lesson.dy @ lesson.W.T}
+
+
+def turn_dW(lesson: SimpleNamespace) -> Known:
+    x, dh, da = lesson.x, lesson.dh, lesson.da
+    return _whole(lesson, "dW") | {
+        "that is made with dh; W stands inside the tanh, so it hears da": _sum(x, dh),
+        "only the first sample counts; the product should sum over the batch": _sum(x[:1], da[:1]),
+        "only the second sample counts; the product should sum over the batch": _sum(x[1:], da[1:])}
+
+
+def turn_dU(lesson: SimpleNamespace) -> Known:
+    before, dh, da = lesson.h_before, lesson.dh, lesson.da
+    return _whole(lesson, "dU") | {
+        "that is made with dh; U stands inside the tanh, so it hears da": _sum(before, dh),
+        "only the first sample counts; the product should sum over the batch": _sum(before[:1], da[:1]),
+        "only the second sample counts; the product should sum over the batch": _sum(before[1:], da[1:])}
+
+
+def turn_db(lesson: SimpleNamespace) -> Known:
+    return _whole(lesson, "db") | {
+        "that is made with dh; b stands inside the tanh, so it hears da": lesson.dh.sum(axis=(0, 1)),
+        "that is the sum over the units too; each unit has a bias of its own": lesson.da.sum()}
+
+
+def _step(lesson: SimpleNamespace, name: str) -> Known:
+    """The mistakes in step 2: those in da, or those on the way from da to dh_prev."""
+    right, wrong = mistakes.simple_rnn_step_backward(lesson.dh_2, lesson.h[:, 2], lesson.h[:, 1], lesson.U)
+    here = {sentence: values for sentence, values in wrong.items() if name == "da" or mistakes.same(values["da"], right["da"])}
+    return _named(mistakes.known(right, here, name))
+
+
+def _whole(lesson: SimpleNamespace, name: str) -> Known:
+    """The mistakes in the sums; those of the walk are not made any more when it is done."""
+    right, wrong = mistakes.simple_rnn_backward(lesson.x, lesson.h_start, lesson.h, lesson.W, lesson.U, lesson.dy)
+    walked = [sentence for sentence, values in wrong.items() if "da" in values and len(values) > 1]
+    return _named({sentence: value for sentence, value in mistakes.known(right, wrong, name).items() if sentence not in walked})
+
+
+def _named(known: Known) -> Known:
+    """The lesson's names in the sentences: there h_0 is the state that step 0 leaves."""
+    return {sentence.replace("h_0", "h_start").replace("dh_prev", "dh_next"): value for sentence, value in known.items()}
+
+
+def _sum(a: np.ndarray, d: np.ndarray) -> np.ndarray:
+    return np.einsum("nti,ntj->ij", a, d)
+
+
+def _walk(dy: np.ndarray, h: np.ndarray, U: np.ndarray, mistake: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """dh and da (N, T, H), or what they become by a mistake."""
+    dh, da, dh_next, steps = np.zeros_like(h), np.zeros_like(h), np.zeros_like(h[:, 0]), range(h.shape[1])
+    for t in steps if mistake == "forwards" else reversed(steps):
+        if mistake == "stops" and t == 0:
+            break
+        own = 0 * dy[:, t] if mistake == "last loss" and t < steps[-1] else dy[:, t]
+        dh[:, t] = own if mistake in ("dropped", "after") else own + dh_next
+        slope = {"no slope": 1 + 0 * dh[:, t], "tanh twice": 1 - np.tanh(h[:, t]) ** 2,
+                 "slope before": 1 - h[:, t - 1] ** 2}.get(mistake, 1 - h[:, t] ** 2)
+        da[:, t] = dh[:, t] * slope + (dh_next if mistake == "after" else 0)
+        back = {"untransposed": da[:, t] @ U, "dh back": dh[:, t] @ U.T}.get(mistake, da[:, t] @ U.T)
+        dh_next = dh_next + back if mistake == "adds" else back
+    return dh, da
+
+
+# Exercises
 
 def exercise_1(answer: Answer) -> None:
     """A walk back, on paper
 
-    dh (3 numbers) and dw for h_t = x_t + w h_{t-1}, w = 0.5, h_0 = 0, x = (4, 2, 0) and L = h_1 + h_2 + h_3.
+    dh (3 numbers) and du for h_t = x_t + u h_{t-1}, u = 0.5, x = (4, 2, 0), a first state of 0 and L = h_0 + h_1 + h_2.
     """
-    expect_close(np.ravel(answer.array("dh")), [1.75, 1.5, 1], "dh", {
-        "that is each state's own loss alone; those of later steps come back through w": [1, 1, 1],
+    answer.on_paper("dh", [1.75, 1.5, 1], [
+        "Begin with the last state. Each one hears its own loss, 1, and u times what has arrived at the state after it.",
+        "dh of the last is 1, of the one before 1 + 0.5 · 1."], {
+        "that is each state's own loss alone; those of later steps come back through u": [1, 1, 1],
         "that is the chain from the last loss alone; each state has a loss of its own too": [0.25, 0.5, 1],
-        "it should begin with dh_1": [1, 1.5, 1.75],
-        "the carry of a step is all that has arrived there, times w; yours has lost what came from further on": [1.5, 1.5, 1]})
-    expect_close(answer.array("dw", ()), 10, "dw", {
-        "only the last step counts; w stands in every step, so its gradient is a sum": 4,
-        "dh_t is multiplied by h_t; w stands before h_{t-1}": 15,
+        "it should begin with dh of step 0": [1, 1.5, 1.75],
+        "what comes back is all that has arrived at the step after, times u; yours has lost what came from further on":
+            [1.5, 1.5, 1],
+        "what comes back is counted twice: dh_next is replaced at each step, not added to": [2.25, 1.5, 1]})
+    answer.on_paper("du", 10, [
+        "u stands in every step, beside the state before it: add dh_t h_{t-1} over the steps.",
+        "The states are 4, 4 and 2."], {
+        "only the last step counts; u stands in every step, so its gradient is a sum": 4,
+        "dh_t is multiplied by h_t; u stands before h_{t-1}": 15,
         "the losses of later steps are missing from the dh in it": 8})
 
 
 def exercise_2(answer: Answer) -> None:
-    """The backward of a SimpleRNN
+    """The whole backward of a SimpleRNN
 
-    rnn_backward(x, h_0, h, W_x, W_h, own): returns dx, dW_x, dW_h, db_h, dh_0. x (T, in), h_0 (units,), h (T, units) the
-    states, W_x (units, in), W_h (units, units), own (T, units) what each step's own loss sends into h_t.
+    rnn_backward(x, h_start, h, W, U, dy): returns dx, dh_start, dW, dU, db. x (N, T, in), h_start (N, H), h (N, T, H) the
+    states, W (in, H), U (H, H), dy (N, T, H) what each step's own loss sends into its state.
     """
-    x, h_0, h, W_x, W_h, own = _sequence()
-    result = answer.function("rnn_backward")(x, h_0, h, W_x, W_h, own)
+    numbers = _numbers()
+    result = answer.function("rnn_backward")(*numbers)
     if not isinstance(result, (tuple, list)) or len(result) != 5:
-        raise Wrong("rnn_backward should return five arrays: dx, dW_x, dW_h, db_h, dh_0")
-    dx, dW_x, dW_h, db_h, dh_0 = result
-    (da, carry), before = _walk(h, W_h, own), np.array([h_0, *h[:-1]])
-    overwritten = "it holds one step only: is there a `=` that should be `+=`?"
-    wrong = _mistakes(h, W_h, own)
-    expect_close(db_h, da.sum(axis=0), "db_h", {overwritten: da[0], overwritten + " ": da[-1],
-                                                **{sentence: d.sum(axis=0) for sentence, d in wrong.items()}})
-    expect_close(dx, da @ W_x, "dx", {sentence: d @ W_x for sentence, d in wrong.items()})
-    expect_close(dW_x, da.T @ x, "dW_x", {overwritten: np.outer(da[0], x[0]), overwritten + " ": np.outer(da[-1], x[-1]),
-                                          "that is its transpose; dW_x has the shape of W_x": x.T @ da})
-    expect_close(dW_h, da.T @ before, "dW_h", {
-        overwritten: np.outer(da[0], h_0), overwritten + " ": np.outer(da[-1], before[-1]),
-        "it is made with h_t; W_h is multiplied by the state before, h_{t-1}": da.T @ h,
-        "the first step is left out, or its h_0 is taken for 0": da[1:].T @ h[:-1],
-        "the first step is made with the last state: h[t - 1] is h[-1] there, but should be h_0": da.T @ np.roll(h, 1, axis=0),
-        "that is its transpose": before.T @ da})
-    expect_close(dh_0, carry, "dh_0", {"that is da_1; one more product with W_hᵀ leads to h_0": da[0]})
+        raise Wrong("rnn_backward should return five arrays: dx, dh_start, dW, dU, db")
+    right, wrong = mistakes.simple_rnn_backward(*numbers)
+    got = dict(zip(("dx", "dh_0", "dW", "dU", "db"), result, strict=True))
+    for name in ("db", "dx", "dh_0", "dW", "dU"):
+        expect_close(got[name], right[name], name.replace("h_0", "h_start"), _named(mistakes.known(right, wrong, name)))
 
 
 def exercise_3(answer: Answer) -> None:
     """The bug in the walk
 
-    fixed_walk(h, W_h, own): returns da, (T, units), for a tanh network.
+    fixed_walk(h, U, dy): returns da, (N, T, H).
     """
-    _, _, h, _, W_h, own = _sequence()
-    expect_close(answer.function("fixed_walk")(h, W_h, own), _walk(h, W_h, own)[0], "da", _mistakes(h, W_h, own))
+    _, _, h, _, U, dy = _numbers()
+    expect_close(answer.function("fixed_walk")(h, U, dy), _walk(dy, h, U)[1], "da",
+                 {sentence: _walk(dy, h, U, mistake)[1] for mistake, sentence in WALK.items()})
 
 
 def exercise_4(answer: Answer) -> None:
     """What is left after 50 steps
 
-    smallest_w: the recurrent weight of a linear unit for which a hundredth of the gradient by h_50 arrives at h_0.
+    smallest_u: the recurrent weight of a linear unit for which a hundredth of the gradient of the last state arrives.
     """
-    w = float(answer.array("smallest_w", ()))
-    if not 0.0095 < w ** 50 < 0.0105:
-        arrives = f"{w ** 50:.2g}" if abs(w) < 100 else "very much more than all of it"
-        raise Wrong(f"with w = {w:g}, {arrives} of it arrives: each step multiplies by w, and there are 50")
-    if w < 0:
-        raise Wrong("that is right for |w|, but the smallest positive w is asked for")
+    u = float(answer.array("smallest_u", ()))
+    if not 0.0095 < u ** 50 < 0.0105:
+        arrives = f"{u ** 50:.2g}" if abs(u) < 100 else "very much more than all of it"
+        raise Wrong(f"with u = {u:g}, {arrives} of it arrives: each step multiplies by u, and there are 50")
+    if u < 0:
+        raise Wrong("that is right for |u|, but the smallest positive u is asked for")
+
+
+def _numbers() -> tuple[np.ndarray, ...]:
+    """x, h_start, h, W, U, dy: 3 samples, 4 steps, 2 inputs, 5 units."""
+    rng = np.random.default_rng(6)
+    x, h_start, W, U, dy = (rng.normal(scale=0.5, size=size) for size in ((3, 4, 2), (3, 5), (2, 5), (5, 5), (3, 4, 5)))
+    h, before = np.zeros_like(dy), h_start
+    for t in range(4):
+        h[:, t] = before = np.tanh(x[:, t] @ W + before @ U)
+    return x, h_start, h, W, U, dy

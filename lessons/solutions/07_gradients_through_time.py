@@ -1,19 +1,23 @@
 """Solutions of the exercises of lesson 07."""
 import numpy as np
 
-dh_0 = 2.5 ** 3 * 1 * 0.64 * 0.36                       # slopes 1 - 0², 1 - 0.6², 1 - 0.8²: 3.6
+dh_start = 2.5 ** 3 * 1 * 0.64 * 0.36                   # slopes 1 - 0², 1 - 0.6², 1 - 0.8²: 3.6
 by_value = [[2.6, 2.6], [0, 2.6]]
 by_norm = [[2.08, 1.56], [0, 2.6]]                      # each by its own length, 10 and 24
 by_global_norm = [[0.8, 0.6], [0, 2.4]]                 # by that of both, 26: a tenth of each
 
 
-def through_time(h_0, h, W_h, dh_T):
-    dh, parts = [dh_T], []
-    for t in reversed(range(len(h))):
-        da = dh[0] * (1 - h[t] ** 2)
-        parts.insert(0, np.outer(da, h[t - 1] if t else h_0))
-        dh.insert(0, W_h.T @ da)
-    return np.array(dh), np.array(parts)
+def through_time(h_start, h, U, dh_last):
+    T = h.shape[1]
+    dh, parts = np.zeros_like(h), np.zeros((T, len(U), len(U)))
+    dh_t = dh_last
+    for t in reversed(range(T)):
+        dh[:, t] = dh_t
+        da_t = dh_t * (1 - h[:, t] ** 2)
+        h_prev = h[:, t - 1] if t > 0 else h_start
+        parts[t] = h_prev.T @ da_t
+        dh_t = da_t @ U.T
+    return dh, dh_t, parts
 
 
 def fixed_clip(gradients, bound):

@@ -49,12 +49,13 @@ class AskingStepper(terminal.Stepper):
         return self.turn is not None and self.session.upcoming is self.turn.step
 
     def prompt(self) -> str:
+        step = self.session.upcoming
+        if step is not None and step.question is not None and not self.is_open:
+            return f"{self.session.position}/{len(self.session.steps)}  Enter: your turn · b: back · ?: help > "
         if not self.is_open or self.turn is None:
             return super().prompt()
         what = "your guess" if self.turn.question.is_guess else "your turn"
-        otherwise = "go on without" if self.turn.question.is_guess else "show the line"
-        enter = f"Enter: {otherwise}" if self.about_to_show else f"Enter twice: {otherwise}"
-        return f"{self.session.position}/{len(self.session.steps)}  {what} ({enter} · ?: help) > "
+        return f"{self.session.position}/{len(self.session.steps)}  {what} > "
 
     def next(self) -> None:
         step = self.session.upcoming
@@ -74,7 +75,8 @@ class AskingStepper(terminal.Stepper):
             self.console.print(Padding(at_hand, (0, 0, 0, 2)))
             asked = "   ".join(f"{name} = ?" for name in question.judged)
             self.console.print(Padding(Text(asked, style="green"), (0, 0, 0, 2)))
-        self.console.print()
+        enter = "go on without" if question.is_guess else "see the lesson's line"
+        self.console.print(f"[dim]Enter twice: {enter} · b: back · ?: help[/]\n")
 
     def obey(self, line: str) -> None:
         if not self.is_open:
@@ -151,6 +153,8 @@ class AskingStepper(terminal.Stepper):
             self.accept(text, verdict)
         elif verdict.state == "wrong" and Typed(text).is_a_look:
             self.look(text)
+            if verdict.message.startswith(tuple(f"{name}: " for name in self.turn.question.judged)):
+                self.console.print(Text(f"(As an answer it is wrong. {verdict.message})", style="yellow"))
         else:
             style = "red" if verdict.state == "error" else "yellow"
             self.console.print(Text.assemble(("✗ ", "bold " + style), (verdict.message, style)))

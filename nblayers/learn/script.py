@@ -48,9 +48,15 @@ class Step:
     line: int
     nodes: tuple[ast.stmt, ...] = ()
     section: str = ""               # the heading under which it stands
-    loop: tuple[int, ...] = ()      # the lines of the loops that were stepped into, and what they have come to
+    loop: tuple[int, ...] = ()      # the lines of the loops and functions that were stepped into, and what they have come to
     turn: str = ""                  # "turn 3 of 24"
     question: Question | None = None        # the learner is to write this step
+    depth: int = 0                  # how many functions were stepped into
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether this is imports, perhaps with the lesson's options."""
+        return bool(self.nodes) and isinstance(self.nodes[0], (ast.Import, ast.ImportFrom))
 
     @property
     def can_be_entered(self) -> bool:
@@ -148,8 +154,9 @@ def statements(cell: Cell) -> Iterator[Step]:
     A statement under a marked comment is a step of its own; the comments above it are its question.
     """
     lines = cell.source.split("\n")
-    groups: list[list[ast.stmt]] = []
-    for node in cell.nodes:
+    count = _count_set_up(cell.nodes)
+    groups: list[list[ast.stmt]] = [list(cell.nodes[:count])] if count else []
+    for node in cell.nodes[count:]:
         alike = groups and _group(groups[-1][-1]) == _group(node) != "" and not (
             _is_marked(node, cell) or _is_marked(groups[-1][0], cell))
         if alike or (groups and groups[-1][-1].end_lineno == node.lineno):
@@ -219,8 +226,8 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
         found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
-        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            found.add(node.target.id)
+        found |= {part.target.id for part in ast.walk(node)
+                  if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)} - own
     return found
 
 
@@ -247,6 +254,20 @@ def wrong_markers(script: Script) -> list[str]:
         wrong += [f"line {cell.line + i}: a question stands right above a statement at the top level of its cell"
                   for i in marks if i + 1 not in marks and cell.line + i not in known]
     return wrong
+
+
+def _count_set_up(nodes: Sequence[ast.stmt]) -> int:
+    """How many statements at the top are imports, or read the lesson's options from `sys.argv`; 0 without an import."""
+    made: set[str] = {"argv", "argparse", "set_printoptions"}
+    for i, node in enumerate(nodes):
+        names = {part.id if isinstance(part, ast.Name) else part.attr for part in ast.walk(node)
+                 if isinstance(part, (ast.Name, ast.Attribute))}
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        if i == 0 or not names & made or isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            return i
+        made |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return len(nodes)
 
 
 def _group(node: ast.stmt) -> str:
@@ -291,8 +312,28 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
             nodes = (bind, *part.nodes) if k == 0 else part.nodes
             source = f"{head}\n{part.source}" if k == 0 and head else part.source
             unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
-                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}"))
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", step.depth))
     return unrolled
+
+
+def body_of(function: ast.FunctionDef, step: Step, lesson: str) -> tuple[str, list[Step]]:
+    """A function stepped into at `step`: its first line and docstring, and the steps of its body."""
+    lines = lesson.split("\n")
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        body = [ast.copy_location(ast.Pass(), function.body[0])]
+    first = _first_line(body[0])
+    while first > function.lineno + 1 and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    one_line = first == function.lineno
+    head = "\n".join(lines[function.lineno - 1:first if one_line else first - 1]).rstrip()
+    inner = Cell("code", "\n".join(lines[first - 1:function.end_lineno]), first, tuple(body))
+    return head, [replace(part, section=step.section, depth=step.depth + 1, loop=(*step.loop, -function.lineno))
+                  for part in statements(inner)]
+
+
+def _first_line(node: ast.stmt) -> int:
+    return min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))])
 
 
 def notebook(script: Script) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import functools
 import importlib.util
 import io
 import math
+import re
 import traceback
 import types
 from collections.abc import Callable, Mapping
@@ -178,6 +179,7 @@ class Turn:
     def _judge(self, nodes: list[ast.stmt], text: str, right: dict[str, Any]) -> Verdict:
         with self.session.trial() as space:
             before = dict(space)
+            old = {name: copied(space[name]) for name in right if name in space}
             try:
                 self.session.run_typed(nodes, TYPED)
             except Exception as error:
@@ -186,9 +188,13 @@ class Turn:
             if missing:
                 return Verdict("wrong", f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not assigned yet")
             got = {name: copied(space[name]) for name in right}
+            untouched = tuple(name for name, kept in old.items() if space[name] is before[name] and same(got[name], kept))
             new = {name: copied(value) for name, value in space.items() if name not in before and name not in right}
         with self.session.trial() as space:
             sentence = judge(got, right, space, self.check)
+        for name in untouched:
+            if len(right) > 1 and re.match(rf"{name}\b", sentence):
+                sentence = f"{name} is not assigned yet"
         if sentence:
             return Verdict("wrong", sentence)
         return Verdict("right", own=new | {name: in_kind_of(value, right[name]) for name, value in got.items()})
