@@ -267,10 +267,10 @@ def talk(path, *lines, width=90):
 
 
 def until(path, name):
-    """Lines that bring the stepper to the question for `name`, all others shown."""
+    """A line that brings the stepper to the question for `name`."""
     steps = script.read(path).steps()
     at = next(i for i, step in enumerate(steps) if step.question and name in step.question.judged)
-    return [f"go {at}", ""]
+    return [f"go {at + 1}"]
 
 
 def test_a_question_is_asked_before_its_line_is_shown(lesson):

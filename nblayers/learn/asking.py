@@ -86,7 +86,7 @@ class AskingStepper(terminal.Stepper):
         is_command = line in self.commands and (line in ("", "b", "q") or line not in self.session.namespace)
         if is_command and self.commands[line] == self.next:
             self.nothing()
-        elif is_command or (word == "p" and rest.strip() and rest.strip()[0] not in "=+-*/") or (word == "go" and rest.strip()):
+        elif is_command or (word in ("p", "go", "all") and rest.strip() and rest.strip()[0] not in "=+-*/("):
             super().obey(line)
         else:
             self.take(self.read_on(line))
@@ -110,12 +110,12 @@ class AskingStepper(terminal.Stepper):
         self.about_to_show = True
         self.nothing()
 
-    def enter_loop(self) -> None:
+    def enter(self) -> None:
         step = self.session.upcoming
         if step is not None and step.question is not None:
             self.console.print("[yellow]this step is yours to write[/]; Enter twice shows it")
         else:
-            super().enter_loop()
+            super().enter()
 
     def read_on(self, first: str) -> str:
         """The lines that belong together: to the end of a block, or until all that is asked for is assigned."""
@@ -150,7 +150,8 @@ class AskingStepper(terminal.Stepper):
             self.console.print("\n[yellow]Interrupted: nothing has changed.[/]")
             return
         if verdict.state == "right":
-            self.accept(text, verdict)
+            with self.paged():
+                self.accept(text, verdict)
         elif verdict.state == "wrong" and Typed(text).is_a_look:
             self.look(text)
             if verdict.message.startswith(tuple(f"{name}: " for name in self.turn.question.judged)):

@@ -332,10 +332,6 @@ def body_of(function: ast.FunctionDef, step: Step, lesson: str) -> tuple[str, li
                   for part in statements(inner)]
 
 
-def _first_line(node: ast.stmt) -> int:
-    return min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", ()))])
-
-
 def notebook(script: Script) -> dict[str, Any]:
     """The lesson as a Jupyter notebook (nbformat 4.5); a turn is a cell to fill in, its check, and the answer folded."""
     pieces: list[tuple[str, str]] = []
