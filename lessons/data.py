@@ -21,6 +21,66 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
         return file["images"].astype(np.float64), file["labels"].astype(np.int64)
 
 
+# lesson 00
+def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
+    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
+    images, labels = digits()
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
+    images, labels = images[kept] / 16, labels[kept]
+    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
+    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
+    return np.stack([middle, sides], axis=1), labels
+
+
+# lesson 01
+def tide(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Heights of the sea with noise: hours (48,), one in two, and metres (48,)."""
+    hours = np.arange(48) * 2.0
+    noise = rng.normal(scale=0.2, size=hours.size)
+    return hours, 1.5 * np.sin(2 * np.pi * hours / 12.4 + 0.6) + 3.0 + noise
+
+
+# lesson 02
+def strokes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
+
+    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
+    """
+    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
+    kinds = rng.integers(4, size=count)
+    along = np.arange(5)
+    for picture, kind in zip(pictures, kinds, strict=True):
+        row, column = rng.integers(3, size=2)
+        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
+        columns = column + [along, 2 + 0 * along, along, along][kind]
+        picture[rows, columns] += 1
+    return pictures.reshape(count, 64), np.eye(4)[kinds]
+
+
+# lesson 03
+def two_moons(samples: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points on two half circles that hook into each other, and which one each is on.
+
+    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
+    """
+    kind = np.arange(samples) % 2
+    angle = rng.uniform(0, np.pi, samples)
+    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
+    points = np.stack([side * np.cos(angle) + kind,
+                       side * np.sin(angle) + 0.5 * kind], axis=1)
+    return points + rng.normal(scale=noise, size=points.shape), kind
+
+
+# lesson 04
+def three_spirals(samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points (samples, 2) on three noisy arms, and the arm of each: 0, 1, 2 in turn."""
+    arm = np.arange(samples) % 3
+    radius = rng.uniform(0.1, 1, samples)
+    noise = rng.normal(scale=0.35, size=samples)
+    angle = 4 * radius + arm * 2 * np.pi / 3 + noise
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm
+
+
 # lesson 06
 def binary_sums(rng: np.random.Generator, count: int, digits: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of random binary numbers, the ones first: x (count, digits, 2), and the digits of their sums (count, digits, 1)."""
@@ -40,38 +100,10 @@ def steps_since_decided(x: np.ndarray) -> np.ndarray:
     return np.concatenate([np.full((len(x), 1), -1), steps[:-1] - decided[:, :-1]], axis=1)
 
 
-# lesson 03
-def two_moons(samples, noise, rng):
-    """Points on two half circles that hook into each other, and which one each is on.
-
-    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
-    """
-    kind = np.arange(samples) % 2
-    angle = rng.uniform(0, np.pi, samples)
-    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
-    points = np.stack([side * np.cos(angle) + kind,
-                       side * np.sin(angle) + 0.5 * kind], axis=1)
-    return points + rng.normal(scale=noise, size=points.shape), kind
-
-
-# lesson 02
-def strokes(count, rng):
-    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
-
-    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
-    """
-    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
-    kinds = rng.integers(4, size=count)
-    along = np.arange(5)
-    for picture, kind in zip(pictures, kinds, strict=True):
-        row, column = rng.integers(3, size=2)
-        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
-        columns = column + [along, 2 + 0 * along, along, along][kind]
-        picture[rows, columns] += 1
-    return pictures.reshape(count, 64), np.eye(4)[kinds]
-
-
-
+# lesson 07
+def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
+    """Images (N, rows, columns) as sequences of rows, then `blank` steps of zeros: (N, rows + blank, columns) float32."""
+    return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
 
 
 # lesson 08
@@ -129,72 +161,3 @@ def write_texts(model: Any, start: np.ndarray, chars: np.ndarray, temperatures: 
         drawn = [rng.choice(len(chars), p=row / row.sum()) for row in p]
         texts = np.column_stack([texts, drawn])
     return [textwrap.fill("".join(chars[text]), 80) for text in texts]
-
-
-# lesson 07
-def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
-    """Images (N, rows, columns) as sequences of rows, then `blank` steps of zeros: (N, rows + blank, columns) float32."""
-    return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
-
-
-# lesson 00
-def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
-    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
-    images, labels = digits()
-    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
-    images, labels = images[kept] / 16, labels[kept]
-    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
-    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
-    return np.stack([middle, sides], axis=1), labels
-
-
-
-
-
-# lesson 03
-def two_moons(samples, noise, rng):
-    """Points on two half circles that hook into each other, and which one each is on.
-
-    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
-    """
-    kind = np.arange(samples) % 2
-    angle = rng.uniform(0, np.pi, samples)
-    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
-    points = np.stack([side * np.cos(angle) + kind,
-                       side * np.sin(angle) + 0.5 * kind], axis=1)
-    return points + rng.normal(scale=noise, size=points.shape), kind
-
-
-# lesson 02
-def strokes(count, rng):
-    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
-
-    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
-    """
-    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
-    kinds = rng.integers(4, size=count)
-    along = np.arange(5)
-    for picture, kind in zip(pictures, kinds, strict=True):
-        row, column = rng.integers(3, size=2)
-        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
-        columns = column + [along, 2 + 0 * along, along, along][kind]
-        picture[rows, columns] += 1
-    return pictures.reshape(count, 64), np.eye(4)[kinds]
-
-
-# lesson 04
-def three_spirals(samples, rng):
-    """Points (samples, 2) on three noisy arms, and the arm of each: 0, 1, 2 in turn."""
-    arm = np.arange(samples) % 3
-    radius = rng.uniform(0.1, 1, samples)
-    noise = rng.normal(scale=0.35, size=samples)
-    angle = 4 * radius + arm * 2 * np.pi / 3 + noise
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm
-
-
-# lesson 01
-def tide(rng):
-    """Heights of the sea with noise: hours (48,), one in two, and metres (48,)."""
-    hours = np.arange(48) * 2.0
-    noise = rng.normal(scale=0.2, size=hours.size)
-    return hours, 1.5 * np.sin(2 * np.pi * hours / 12.4 + 0.6) + 3.0 + noise

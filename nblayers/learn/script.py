@@ -312,7 +312,7 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
             nodes = (bind, *part.nodes) if k == 0 else part.nodes
             source = f"{head}\n{part.source}" if k == 0 and head else part.source
             unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
-                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", step.depth))
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", depth=step.depth))
     return unrolled
 
 

@@ -203,7 +203,7 @@ def _write(output: Path, text: str, force: bool) -> bool:
 
 
 def _say(*lines: str) -> None:
-    from nblayers.cli import _print
+    from nblayers.learn.checking import _print
     _print(*lines)
 
 
