@@ -400,12 +400,15 @@ def test_a_gate_is_found_everywhere():
     ("001.06.Dense", "np.matmul(a"),
     ("001.07.Conv2D", 'np.einsum("gc,cgf->gf"'), ("001.07.Conv1DTranspose", 'np.einsum("gf,cgf->gc"'),
     ("001.08.AveragePooling2D", "np.sum(cells"), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
-    ("001.09.SimpleRNN", "@"), ("002.Update", "learning_rate * "),
+    ("001.09.SimpleRNN", "@"), ("001.09.LSTM", "di * i * (1 - i)"), ("001.09.GRU", "h_tilde"),
+    ("001.09.ConvLSTM1D", "lstm_step("),
+    ("002.Update", "learning_rate * "),
 ])
 def test_the_equations_of_the_reference_room_are_found(identifier, code):
     found = formulas.lines(identifier)
     assert any(code in line.source for line in found if line.room == "reference"), found
-    assert any(line.room == "cuda" for line in found)
+    assert {line.room for line in found} >= {"cuda"}
+    assert identifier[:6] in ("001.06", "001.07", "002.Up") or {line.room for line in found} == set(formulas.ROOMS)
 
 
 @pytest.mark.parametrize("layer", ["Dense", "Embedding", "Conv1D", "MaxPooling3D", "LSTM", "GRU", "ConvLSTM2D", "Dropout"])
