@@ -166,10 +166,10 @@ assert said[0] < said[1] < said[2]
 r = np.array([0.5, 0.9, 1.0, 1.1])
 # ? left: of a gradient of length 1, how much is left after 50 links, for each r?
 left = r ** 50
-for rate, part in zip(r, left, strict=True):
+for rate, remains in zip(r, left, strict=True):
     gradient = np.array([[1.0, 0.0]]) @ np.linalg.matrix_power(rate * R.T, 50)
-    print(f"r = {rate}: {part:.3g} is left")
-    assert np.isclose(np.linalg.norm(gradient), part)
+    print(f"r = {rate}: {remains:.3g} is left")
+    assert np.isclose(np.linalg.norm(gradient), remains)
 assert int(-np.log10(left[0])) == powers_lost
 assert round(left[1], 3) == 0.005 and round(left[3]) == 117
 
