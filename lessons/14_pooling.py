@@ -197,7 +197,7 @@ check_derivative("dx_long", dx_long, lambda x: np.sum(dy * cut(x).max(axis=2)), 
 
 # %%
 dx_long_mean = np.zeros((N, T))
-# ? [dx_long_mean] for i in range(3): window i tells all of its steps, i s to i s + p - 1
+# ? [dx_long_mean] for i in range(3): window i tells all of its steps, from i s on
 for i in range(3):
     dx_long_mean[:, i * s:i * s + p] += dy[:, i:i + 1] / p
 check_derivative("dx_long_mean", dx_long_mean,
@@ -461,11 +461,12 @@ for room in ("reference", "cpu"):
         assert np.allclose(got, expected, rtol=1e-15, atol=1e-15)
 
 # %% [markdown]
-# Your function, and the library's room for reading. Find in both: the place of the
-# winner, and the `+=`. In the forward, find what lets the first win: `>`, not `>=`.
+# In the library's room for reading it is a function too. Compare it with your
+# `max_backward`. Find in both: the place of the winner, and the `+=`. In the forward,
+# find what lets the first win: `>`, not `>=`.
 
 # %%
-show_source(max_backward, "kernels.reference.pooling:max_pool_gradient",
+show_source("kernels.reference.pooling:max_pool_gradient",
             "kernels.reference.pooling:max_pool")
 
 # %% [markdown]
@@ -517,9 +518,9 @@ assert np.count_nonzero(shown["global maximum"]) == 1
 # that rises or falls: a *chirp*. Which of the two? Where it is, does not matter.
 #
 # A convolution of eight windows looks for it. Then one number of each window's output
-# is kept, and one Dense unit decides: its logit is positive for a tone that rises. We compare three ways to keep it: the maximum,
-# the mean, and all places (no pooling). The **baseline** always says the kind that is
-# more frequent.
+# is kept. One Dense unit decides: its logit is positive for a tone that rises. We
+# compare three ways: keep the maximum, keep the mean, or keep all places (no pooling).
+# The **baseline** always says the kind that is more frequent.
 
 # %%
 rng = np.random.default_rng(0)
@@ -548,7 +549,7 @@ models = {"maximum": build(layers.GlobalMaxPooling1D()),
 # %%
 curves = {}
 for name, model in models.items():
-    run = model.fit(seen, kind, batch_size=50, epochs=12, verbose=0,
+    run = model.fit(seen, kind, batch_size=50, epochs=8, verbose=0,
                     validation_data=(new, truth))
     curves[name] = run.history["val_binary_accuracy"]
     print(f"{name}: {model.count_params()} weights, {curves[name][-1]:.1%} right")
@@ -559,8 +560,9 @@ assert max(curves["mean"][-1], curves["all places"][-1]) < 0.8
 
 # %% [markdown]
 # The maximum hears the loudest step of each window and nothing else. The mean adds the
-# noise of all the other steps. It learns, but slowly. The Dense layer over all places
-# has to learn the chirp anew at each place.
+# noise of all the other steps. After eight epochs it has hardly learned anything. (It
+# does with more.) The Dense layer over all places has to learn the chirp anew at each
+# place.
 #
 # ## The task: who was heard?
 #

@@ -456,7 +456,7 @@ def draw_where_it_lands(picture: np.ndarray, landed: Mapping[str, np.ndarray]) -
     axes[0, 0].imshow(picture, cmap="gray")
     axes[0, 0].set_title("the picture")
     for ax, (title, values) in zip(axes.flat[1:], landed.items(), strict=True):
-        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())         # the darker half is not used: black is read on it
+        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())     # the darker half is not used: numbers are black
         ax.set_title(title)
         for row, column in np.argwhere(values):
             ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize=9)
@@ -475,8 +475,8 @@ def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: 
     left.legend()
     right.axvspan(steps[0], steps[-1], color="gold", alpha=0.4, label="the chirp")
     right.plot(signal, color="0.5", label="a signal")
-    right.fill_between(range(len(heard)), -7, 3 * heard / heard.max() - 7, step="mid", color="tab:red",
+    right.fill_between(range(len(heard)), -8, 3 * heard / heard.max() - 8, step="mid", color="tab:red",
                        label="how much of each step is heard")
-    right.set(xlabel="step", ylabel="value of the signal", ylim=(-7, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
+    right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
     right.legend(loc="upper center", ncols=3, fontsize=8)
     return figure

@@ -108,7 +108,8 @@ OVERWRITTEN = ("a step that wins twice has the gradient of the last window only;
 
 def turn_dx_long_mean(lesson: SimpleNamespace) -> Known:
     dy, p, s = lesson.dy, lesson.p, lesson.s
-    return {"where windows overlap, the last one has overwritten the other; they add up: `+=`": _spread(dy / p, p, s, add=False),
+    return {"where windows overlap, the last one has overwritten the other; they add up: `+=`":
+                _spread(dy / p, p, s, add=False),
             "the factor 1 / p is missing": _spread(dy, p, s),
             "that is divided by s; a window has p numbers": _spread(dy / s, p, s),
             "window i begins at step i s, not at step i": _spread(dy / p, p, 1),
@@ -141,7 +142,6 @@ def turn_promised(lesson: SimpleNamespace) -> Known:
     moves, g, x = lesson.moves, lesson.g, lesson.tie
     return {"max(x) is missing: the promise begins at the maximum before the move": moves @ g,
             "that is what becomes of the maximum; what g promises is asked for": lesson.reached,
-            "that adds the move's largest number; g weighs each number of the move": np.max(x) + moves.max(axis=1),
             "the move goes the other way: it is max(x) plus g times the move": np.max(x) - moves @ g,
             "that is max(x) plus the sum of the move; each number is to be multiplied by its g": np.max(x) + moves.sum(axis=1)}
 
@@ -160,12 +160,11 @@ def turn_tied(lesson: SimpleNamespace) -> Known:
 
 def turn_y_edge(lesson: SimpleNamespace) -> Known:
     x, cut = lesson.x_edge, lesson.cut_same
-    return {"a zero wins at the edges: all real numbers are negative; what stands outside must never win": cut(x, 0).max(axis=2),
+    return {"a zero wins at the edges: all real numbers are negative; what stands outside must never win":
+                cut(x, 0).max(axis=2),
             "those are the means": np.nanmean(cut(x, np.nan), axis=2),
             "+∞ wins always; what stands outside must never win": cut(x, np.inf).max(axis=2),
-            "nan goes through a maximum; take a number that is smaller than all others": cut(x, np.nan).max(axis=2),
-            "that is the largest of each place, over the windows; the places in a window are axis 2":
-                cut(x, -np.inf).max(axis=1)}
+            "nan goes through a maximum; take a number that is smaller than all others": cut(x, np.nan).max(axis=2)}
 
 
 def turn_dx_edge(lesson: SimpleNamespace) -> Known:
@@ -188,9 +187,7 @@ def turn_row(lesson: SimpleNamespace) -> dict[str, Known]:
                     "that is winner / p with its fraction; whole rows are counted: //": winner / p,
                     "the window has p columns; divide by p, not by its p · p points": winner // (p * p)},
             "column": {"that is the row: in reading order the whole part by p is the row": winner // p,
-                       "that is the place still; the rows above it are to be taken off: % p": winner,
-                       "the window has p columns; take the rest by p, not by the height of the picture":
-                           winner % lesson.pictures.shape[1]}}
+                       "that is the place still; the rows above it are to be taken off: % p": winner}}
 
 
 def turn_dx_2d(lesson: SimpleNamespace) -> Known:
