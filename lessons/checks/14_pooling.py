@@ -227,8 +227,7 @@ def turn_part(lesson: SimpleNamespace) -> Known:
             "those are means, not sums: the chirp has 16 steps, the signal 100": on_chirp.mean(axis=1) / heard.mean(axis=1),
             "that is one number for all signals together; each has a part of its own: axis 1":
                 np.array(on_chirp.sum() / heard.sum()),
-            "that is the part that is NOT on the chirp": 1 - on_chirp.sum(axis=1) / heard.sum(axis=1),
-            "that is turned round; the part is at most 1": heard.sum(axis=1) / on_chirp.sum(axis=1)}
+            "that is the part that is NOT on the chirp": 1 - on_chirp.sum(axis=1) / heard.sum(axis=1)}
 
 
 def _place(dy: np.ndarray, steps: np.ndarray, T: int, add: bool = True) -> np.ndarray:
