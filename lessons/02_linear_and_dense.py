@@ -1,202 +1,284 @@
 # %% [markdown]
 # # 02 · Linear and Dense: one formula, two ways to write its weights
 #
-# *About 25 minutes.* Every output is a weighted sum of every input. PyTorch calls that layer `Linear`, Keras `Dense`; nearly
-# all other layers hold one inside. You derive its backward term by term, and read it again in the library.
+# *About 25 minutes.* Every output is a weighted sum of every input. Keras calls that
+# layer `Dense`, PyTorch `Linear`. Nearly all other layers hold one inside. You derive
+# its backward term by term, and read it again in the library.
 #
 # ## A question first
 #
-# A `Dense` layer takes 64 numbers in and gives 4 out, for a batch of 32 samples. What is the shape of the gradient of its
-# weights, and of how many products is each of its elements the sum? If every sample stood in the batch twice, what would
-# become of that gradient? Write down your guesses.
+# A Dense layer takes 64 numbers in and gives 4 out, for a **batch** (a group that is
+# computed together) of 32 samples. What is the shape of the gradient of its weights?
+# Of how many products is each of its elements the sum? Think before you go on.
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 
+from lessons.data import strokes
+from lessons.figures import draw_strokes
 from nblayers.layers import Dense, Linear
 from nblayers.learn.tools import check_derivative, save_figure, show_source
+
+# ? guess: each element of dW is a sum of how many products, for that batch?
+products = 32
 
 # %% [markdown]
 # ## Numbers for paper
 #
-# Two samples ($N = 2$) of three inputs each; two outputs. A sample is a **row** of $x$. Compute one output by hand now.
+# Two samples ($N = 2$) of three inputs each; two outputs. A sample is a **row** of $x$.
+# A weight $W_{io}$ leads from input $i$ to output $o$.
 
 # %%
 x = np.array([[1.0, 2.0, 3.0],
-              [2.0, -1.0, 1.0]])            # (N, in)
-W = np.array([[1.0, 0.0, -1.0],
-              [2.0, 1.0, 0.0]])             # (out, in): one row for each output
-b = np.array([0.5, -1.0])                   # (out,)
+              [2.0, -1.0, 1.0]])        # (N, in)
+W = np.array([[1.0, 2.0],
+              [0.0, 1.0],
+              [-1.0, 0.0]])             # (in, out): one column for each output
+b = np.array([0.5, -1.0])               # (out,): the bias, added to every sample
 
 # %% [markdown]
-# ## Forward, one number at a time
+# ```text
+#     x (N, in) ───┐
+#     W (in, out) ─┼──▶ y (N, out) ──▶ L, one number
+#     b (out,) ────┘
+# ```
 #
-# Output $o$ of sample $n$ is the sum over all inputs $i$; written with matrices it is what document 002 prints:
+# ## Forward
 #
-# $$y_{no} = \sum_i x_{ni} W_{oi} + b_o$$
+# Output $o$ of sample $n$ is the sum over all inputs $i$:
 #
-# $$y = x W^\top + b \tag{002.Linear}$$
+# $$y_{no} = \sum_i x_{ni} W_{io} + b_o$$
+#
+# Take sample 0, which is (1, 2, 3), and output 0, whose weights are (1, 0, −1).
 
 # %%
-y = np.zeros((2, 2))                        # (N, out)
+# ? y00: output 0 of sample 0, as a number; do it on paper
+y00 = -1.5
+
+y = np.zeros((2, 2))                    # (N, out)
 for n in range(2):
     for o in range(2):
-        y[n, o] = sum(x[n, i] * W[o, i] for i in range(3)) + b[o]
+        y[n, o] = sum(x[n, i] * W[i, o] for i in range(3)) + b[o]
 print("y =", y.tolist())
-assert y[0, 0] == 1 * 1 + 2 * 0 + 3 * -1 + 0.5 == -1.5
-assert np.array_equal(y, x @ W.T + b)       # b is added to every row
+assert y[0, 0] == y00 == 1 * 1 + 2 * 0 + 3 * -1 + 0.5
 
 # %% [markdown]
-# ## The same weights, lying down: Dense
-#
-# Document 001 writes a dense layer as $W x + b$, for a sample that stands upright as a column. Keras keeps samples in rows and
-# therefore multiplies from the right, with weights of shape (in, out):
+# "Row of one times column of the other, summed" is what a matrix product does. So all
+# of it is one line, with $b$ added to every row:
 #
 # $$y = x W + b \tag{001.06.Dense}$$
 #
-# So the `kernel` of a Keras `Dense` is the transpose of the `weight` of a PyTorch `Linear`. That, and an `activation` that
-# Dense may apply to $y$, is all the difference.
+# (Many texts write $W x + b$. For them a sample stands upright, as a column. Keras
+# keeps samples in rows, so that a batch is a matrix.)
 
 # %%
-kernel = W.T.copy()                         # (in, out)
-assert kernel.shape == (3, 2) and np.array_equal(x @ kernel + b, y)
+# ? y_matrix: the same y, as a matrix product
+y_matrix = x @ W + b
+assert np.array_equal(y_matrix, y)
 
 # %% [markdown]
 # ## A loss, and how it grows with y
 #
-# Backward begins at the end. Take half the squared distance to a target $t$; by each output its derivative is a difference:
+# Backward begins at the end. We want outputs near a target $t$. Take half the squared
+# distance as the loss:
 #
-# $$L = \frac{1}{2} \sum_n \sum_o (y_{no} - t_{no})^2 \qquad dy_{no} = \frac{\partial L}{\partial y_{no}} = y_{no} - t_{no}$$
+# $$L = \frac{1}{2} \sum_n \sum_o (y_{no} - t_{no})^2$$
+#
+# $dy$ is short for $\partial L / \partial y$: how fast the loss grows with each output.
+# It has the shape of $y$. (The half is there to cancel the 2 of the square.)
 
 # %%
-t = np.array([[-1.0, 2.0], [2.0, 4.0]])
+t = np.array([[-1.0, 2.0],
+              [2.0, 4.0]])              # (N, out)
 
 
 def loss(x, W, b):
-    return 0.5 * np.sum((x @ W.T + b - t) ** 2)
+    return 0.5 * np.sum((x @ W + b - t) ** 2)
 
 
-dy = y - t                                  # (N, out)
-print("L =", loss(x, W, b), "  dy =", dy.tolist())
+# ? dy, from y and t
+dy = y - t
 check_derivative("dy", dy, lambda y: 0.5 * np.sum((y - t) ** 2), y)
+print("L =", loss(x, W, b), "  dy =", dy.tolist())
+assert loss(x, W, b) == 2.75
 
 # %% [markdown]
 # ## Backward: b stands in every row
 #
-# For each weight ask: **in which outputs does it occur, and with what factor?** $b_o$ occurs in output $o$ of *every* sample,
-# with factor 1. The chain rule adds up all the ways by which it reaches the loss:
+# For each weight ask: **in which outputs does it occur, and with what factor?** $b_o$
+# occurs in output $o$ of *every* sample, with factor 1. The chain rule adds up all ways
+# by which it reaches the loss:
 #
-# $$\frac{\partial L}{\partial b_o} = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial b_o}}_{1} = \sum_n dy_{no}$$
+# $$\frac{\partial L}{\partial b_o}
+#   = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial b_o}}_{1}
+#   = \sum_n dy_{no}$$
 
 # %%
-db = dy.sum(axis=0)                         # (out,), the shape of b
-print("db =", db)
+# ? db, of shape (out,)
+db = dy.sum(axis=0)
 check_derivative("db", db, lambda b: loss(x, W, b), b)
+print("db =", db)
 
 # %% [markdown]
 # ## Backward: W, a sum over the batch
 #
-# $W_{oi}$ occurs in output $o$ of every sample $n$, there multiplied by $x_{ni}$:
+# $W_{io}$ occurs in output $o$ of every sample $n$. There it is multiplied by $x_{ni}$:
 #
-# $$\frac{\partial L}{\partial W_{oi}} = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial W_{oi}}}_{x_{ni}}
-#   = \sum_n dy_{no} \, x_{ni} \qquad \text{that is} \qquad dW = dy^\top x$$
+# $$\frac{\partial L}{\partial W_{io}}
+#   = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial W_{io}}}_{x_{ni}}
+#   = \sum_n x_{ni} \, dy_{no}$$
 #
-# One sample contributes the outer product of its error and its input; the batch adds them up. A sum over $n$ in the formula is
-# a matrix product over the batch axis in the code.
+# One sample gives every input times every output error: its **outer product**, a matrix
+# of the shape of $W$. The batch adds them up.
 
 # %%
-dW = np.zeros_like(W)                       # (out, in), the shape of W
+outer = np.zeros((2, 3, 2))             # one (in, out) matrix for each sample
 for n in range(2):
-    print(f"sample {n} contributes", np.outer(dy[n], x[n]).tolist())
-    dW += np.outer(dy[n], x[n])
-print("dW =", dW.tolist())
-assert np.array_equal(dW, dy.T @ x)
-assert np.array_equal(np.vstack([dy, dy]).T @ np.vstack([x, x]), 2 * dW)        # every sample twice
+    outer[n] = np.outer(x[n], dy[n])
+    print(f"sample {n} gives", outer[n].tolist())
+
+# %% [markdown]
+# Now without a loop. A sum over $n$ in the formula is a matrix product over the batch
+# axis. So the axis $n$ must stand in the middle, and one of the two is transposed.
+
+# %%
+# ? dW, of shape (in, out), as a matrix product of x and dy
+dW = x.T @ dy
 check_derivative("dW", dW, lambda W: loss(x, W, b), W)
+print("dW =", dW.tolist())
+assert np.array_equal(dW, outer[0] + outer[1])
+
+# %% [markdown]
+# So $dW$ has the shape of $W$, and each of its elements is a sum of as many products as
+# there are samples. For the layer of the question, with nothing but ones:
+
+# %%
+wide_x, wide_dy = np.ones((32, 64)), np.ones((32, 4))
+wide_dW = wide_x.T @ wide_dy
+assert wide_dW.shape == (64, 4) and (wide_dW == products).all()
+
+# ? guess: every sample stands twice in the batch; dW becomes how many times as large?
+growth = 2.0
+x_twice, dy_twice = np.vstack([x, x]), np.vstack([dy, dy])
+assert np.array_equal(x_twice.T @ dy_twice, growth * dW)
 
 # %% [markdown]
 # ## Backward: x, a sum over the outputs
 #
-# The layer before wants to know its own $dy$: that is our $dx$. Input $x_{ni}$ occurs in all outputs of its *own* sample, each
-# time with the weight $W_{oi}$:
+# The layer before wants to know its own $dy$. That is our $dx$. Input $x_{ni}$ occurs
+# in all outputs of its *own* sample, each time with the weight $W_{io}$:
 #
-# $$\frac{\partial L}{\partial x_{ni}} = \sum_o dy_{no} W_{oi} \qquad \text{that is} \qquad dx = dy \, W$$
+# $$\frac{\partial L}{\partial x_{ni}} = \sum_o dy_{no} W_{io}$$
 #
-# For Dense, with its kernel lying down, the same sums read $dW = x^\top dy$ and $dx = dy \, W^\top$. The shapes are a good
-# guide to which of them is transposed, but no proof: when in = out, both fit. The numerical derivative is the proof.
+# This time the axis in the middle is $o$.
 
 # %%
-dx = dy @ W                                 # (N, in), the shape of x
-print("dx =", dx.tolist())
+# ? dx, of shape (N, in), as a matrix product of dy and W
+dx = dy @ W.T
 check_derivative("dx", dx, lambda x: loss(x, W, b), x)
-assert np.array_equal(dy @ kernel.T, dx) and np.array_equal(x.T @ dy, dW.T)
+print("dx =", dx.tolist())
+
+# %% [markdown]
+# The three lines once more. They are worth knowing by heart:
+#
+# $$dW = x^\top dy \qquad dx = dy \, W^\top \qquad db_o = \sum_n dy_{no}$$
+#
+# The shapes are a good guide to what is transposed, but no proof: when in = out, both
+# ways fit. The numerical derivative is the proof.
+#
+# ## The same weights, standing up: Linear
+#
+# PyTorch keeps the same numbers with one **row** for each output, shape (out, in):
+#
+# $$y = x W^\top + b \tag{002.Linear}$$
+#
+# The `weight` of a Linear is the transpose of the `kernel` of a Dense. That, and an
+# `activation` that Dense may apply to $y$ (lesson 03), is all the difference.
+
+# %%
+weight = W.T.copy()                     # (out, in)
+assert np.array_equal(x @ weight.T + b, y)
+
+# ? dweight: the gradient of that weight, of shape (out, in)
+dweight = dy.T @ x
+check_derivative("dweight", dweight, lambda weight: loss(x, weight.T, b), weight)
+
+# ? dx_linear: dx again, from dy and weight
+dx_linear = dy @ weight
+assert np.array_equal(dx_linear, dx) and np.array_equal(dweight, dW.T)
 
 # %% [markdown]
 # ## The same in the library
 #
-# Both layers on our numbers give ours to the last digit. `backward` *adds* into `grad`: called twice, it doubles the gradient,
-# as a batch does in which every sample stands twice (unless the loss is a mean, which divides by $N$). So training has to
-# clear the gradients at every step.
+# Both layers on our numbers give ours, to the last digit.
 
 # %%
-linear, dense = Linear(3, 2, dtype="float64"), Dense(2, dtype="float64")
-linear.set_weights([W, b])
+dense = Dense(2, dtype="float64")
 dense.build(x.shape)
-dense.set_weights([kernel, b])
-for layer, weight_gradient in ((linear, dW), (dense, dW.T)):
-    assert np.array_equal(layer.forward(x), y) and np.array_equal(layer.backward(dy), dx)
-    weight, bias = layer.trainable_weights
-    assert np.array_equal(weight.grad, weight_gradient) and np.array_equal(bias.grad, db)
-    layer.backward(dy)
-    assert np.array_equal(weight.grad, 2 * weight_gradient)
+dense.set_weights([W, b])
+assert np.array_equal(dense.forward(x), y)
+assert np.array_equal(dense.backward(dy), dx)
+assert np.array_equal(dense.kernel.grad, dW) and np.array_equal(dense.bias.grad, db)
 
-wide = Dense(4)
-wide.forward(np.ones((32, 64)))
-wide.backward(np.ones((32, 4)))
-assert wide.kernel.grad.shape == (64, 4) and (wide.kernel.grad == 32).all()     # 32 products of 1 and 1
+linear = Linear(3, 2, dtype="float64")
+linear.set_weights([weight, b])
+assert np.array_equal(linear.forward(x), y)
+assert np.array_equal(linear.backward(dy), dx)
+assert np.array_equal(linear.weight.grad, dweight)
 
 # %% [markdown]
-# Here is that backward, then its two kernels: the product and the bias, for reading (reference), compiled by `@njit` (cpu), and
-# on the GPU (cuda). Point at $x_{ni}$ in $dW$, at the sum over $n$ in $db$, and at each transpose. (Lesson 24 takes the
-# compiled product apart.)
+# `backward` *adds* into `grad`. Called twice, it doubles the gradient, like a batch in
+# which every sample stands twice. So training has to clear the gradients at every step.
 
 # %%
-show_source(Linear.backward, Dense.backward, "kernels.reference.matmul:matmul", "kernels.reference.core:bias_backward",
-            "kernels.cpu.core:_bias_rows", "kernels.cuda.core:_bias_backward", "kernels.cuda.matmul:_tiled")
+dense.backward(dy)
+assert np.array_equal(dense.kernel.grad, 2 * dW)
+dense.zero_grad()
+assert not dense.kernel.grad.any()
 
 # %% [markdown]
+# Here is that backward, then its two **reference** kernels: the plain NumPy functions
+# that do the work. Point at $x$ in $dW$, at the sum over $n$ in $db$, and at each
+# transpose.
+
+# %%
+show_source(Dense.backward, "kernels.reference.matmul:matmul",
+            "kernels.reference.core:bias_backward")
+
+# %% [markdown]
+# Whoever wants to see the compiled kernel or the one for a GPU types, at the prompt or
+# in a cell: `show_source("kernels.cpu.core:_bias_rows")` or
+# `show_source("kernels.cuda.matmul:_tiled")`. Lessons 24 and 25 take them apart.
+#
 # ## A picture: what the first gradient looks like
 #
-# Pictures of 8 × 8 points, each with one noisy stroke: lying, standing, rising or falling. The target is 1 for the right kind
-# and 0 for the others. At $W = 0$ all outputs are 0, so $dy = -t$ and $-dW = x^\top t$ is, for each kind, **the sum of its
-# pictures**. The very first step of learning paints the average stroke into the weights.
+# Pictures of 8 × 8 points, each with one noisy stroke: lying, standing, rising or
+# falling. A picture is a row of 64 inputs, and there are four outputs, one for each
+# kind. The target is 1 for the right kind and 0 for the others.
+#
+# We begin with $W = 0$ and $b = 0$. Then all outputs are 0, so $dy = 0 - t$.
 
 # %%
 rng = np.random.default_rng(0)
-
-
-def strokes(count):
-    pictures, kinds = rng.normal(scale=0.3, size=(count, 8, 8)), rng.integers(4, size=count)
-    along = np.arange(5)
-    for picture, kind in zip(pictures, kinds, strict=True):
-        row, column = rng.integers(3, size=2)
-        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
-        columns = column + [along, 2 + 0 * along, along, along][kind]
-        picture[rows, columns] += 1
-    return pictures.reshape(count, 64), np.eye(4)[kinds]
-
-
-pictures, target = strokes(2000)
+pictures, target = strokes(2000, rng)   # (2000, 64), (2000, 4)
 model = Dense(4, kernel_initializer="zeros")
-model.backward(model.forward(pictures) - target)
-first = -model.kernel.grad.copy()           # (64, 4)
+error = model.forward(pictures) - target
+assert np.array_equal(error, -target)
+
+model.backward(error)
+first = -model.kernel.grad.copy()       # (64, 4): the direction of the first step
 assert np.allclose(first, pictures.T @ target, rtol=1e-4, atol=1e-3)
 
 # %% [markdown]
+# A step of learning goes *against* the gradient, so it adds a little of
+# $-dW = x^\top t$. That is, for each kind, **the sum of its pictures**. The very first
+# step of learning paints the average stroke into the weights.
+#
 # ## A real task: tell the strokes apart
 #
-# 300 steps of gradient descent on the mean squared error, then 500 new pictures. The largest output names the kind.
+# 300 steps of **gradient descent**: each weight goes a little way against its gradient.
+# The loss is the mean of the squared errors. Then we try 500 new pictures. The largest
+# output names the kind. The **baseline** is to guess: that is right for one in four.
 
 # %%
 history = []
@@ -205,43 +287,43 @@ for _ in range(300):
     history.append((error ** 2).mean())
     model.zero_grad()
     model.backward(error / len(pictures))
-    for weight in model.trainable_weights:
-        weight.value -= 0.1 * weight.grad
+    for parameter in model.trainable_weights:
+        parameter.value -= 0.1 * parameter.grad
 
-new, truth = strokes(500)
+# ? guess: how many of 100 new pictures will it name rightly?
+right_of_100 = 75
+new, truth = strokes(500, rng)
 answers, kinds = model.forward(new).argmax(axis=1), truth.argmax(axis=1)
-confusion = np.array([[np.sum((kinds == k) & (answers == a)) for a in range(4)] for k in range(4)])
-print(f"error {history[0]:.3f} to {history[-1]:.3f}; of 500 new pictures {(answers == kinds).mean():.0%} are right")
-print("of each kind (row), how often it was taken for which (column):", *confusion.tolist(), sep="\n")
-assert history[-1] < 0.6 * history[0] and (answers == kinds).mean() > 0.7
+share = (answers == kinds).mean()
+print(f"error {history[0]:.3f} to {history[-1]:.3f}; {share:.0%} of 500 are right")
+assert abs(100 * share - right_of_100) < 3 and history[-1] < 0.6 * history[0]
 
-fig, axes = plt.subplots(2, 5, figsize=(9, 4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
-for k, kind in enumerate(["lying", "standing", "rising", "falling"]):
-    axes[0, k].imshow(first[:, k].reshape(8, 8), cmap="gray")
-    axes[1, k].imshow(model.kernel.value[:, k].reshape(8, 8), cmap="RdBu")
-    axes[0, k].set(title=kind, ylabel="first gradient" if k == 0 else "")
-    axes[1, k].set(ylabel="weights (blue: +)" if k == 0 else "")
-axes[0, 4].plot(history)
-axes[0, 4].set(title="error by step", xticks=[0, 300], yticks=[0, 0.25])
-axes[1, 4].imshow(confusion)
-axes[1, 4].set(title="mistaken for", ylabel="kind")
-save_figure(fig, "02_strokes")
+confusion = np.zeros((4, 4), dtype=int)
+np.add.at(confusion, (kinds, answers), 1)
+print("of each kind (row), how often it was taken for which (column):", confusion,
+      sep="\n")
+save_figure(draw_strokes(first, model.kernel.value, history, confusion), "02_strokes")
 
 # %% [markdown]
-# One weight for each point cannot say "a stroke, wherever it lies": what the model gets wrong is mostly where kinds share their
-# points. Layers that look at neighbourhoods can (lesson 13).
+# One weight for each point cannot say "a stroke, wherever it lies". What the model gets
+# wrong is mostly where kinds share their points. Layers that look at neighbourhoods can
+# do better (lesson 13).
 #
 # ## Exercises
 #
 # Write your answers into a file and run `nblayers check 02 my_answer.py`.
 #
-# 1. On paper, for a Linear layer: $x = (2, -1)$, $W$ has the rows $(1, 3)$, $(0, 2)$, $(-1, 1)$, and $dy = (1, 0, 2)$.
-#    Set `dW` (3 × 2) and `dx` (2 numbers).
-# 2. A backward to fill in: `dense_backward(x, W, dy)` for Dense, W of shape (in, out). Return `dx, dW, db`.
-# 3. A bug: the function below, for *Linear*, runs without complaint whenever $W$ is square. Find what is wrong, and write it
-#    right as `fixed_linear_backward(x, W, dy)`.
-# 4. An experiment: `X = np.random.default_rng(0).normal(size=(100, 3)) * [1, 2, 3]`, `t = X @ [1, -1, 0.5]`, and 200 steps
-#    `W -= eta * X.T @ (X @ W - t) / 100` from `W = 0`. Up to which `eta` does that converge? Set `largest_rate` (5 % will do).
+# 1. On paper, for a **Linear** layer: $x = (2, -1)$; $W$, of shape (out, in), has the
+#    rows $(1, 3)$, $(0, 2)$, $(-1, 1)$; $dy = (1, 0, 2)$. Set `dW` (3 × 2) and `dx`
+#    (2 numbers).
+# 2. A whole backward: `dense_backward(x, W, dy)` for a Dense and a batch, W of shape
+#    (in, out). Return `dx, dW, db`.
+# 3. A bug: the function below, for *Linear*, runs without complaint whenever $W$ is
+#    square. Find what is wrong, and write it right as
+#    `fixed_linear_backward(x, W, dy)`.
+# 4. An experiment: `X = np.random.default_rng(0).normal(size=(100, 3)) * [1, 2, 3]`,
+#    `t = X @ [1, -1, 0.5]`, and 200 steps `W -= eta * X.T @ (X @ W - t) / 100` from
+#    `W = 0`. Up to which `eta` does that converge? Set `largest_rate` (5 % will do).
 #    What does it have to do with the largest eigenvalue of `X.T @ X / 100`?
 #
 # ```python

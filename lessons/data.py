@@ -1,5 +1,9 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
+import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +19,66 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     """
     with np.load(HERE / "digits.npz", allow_pickle=False) as file:
         return file["images"].astype(np.float64), file["labels"].astype(np.int64)
+
+
+# lesson 00
+def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
+    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
+    images, labels = digits()
+    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
+    images, labels = images[kept] / 16, labels[kept]
+    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
+    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
+    return np.stack([middle, sides], axis=1), labels
+
+
+# lesson 01
+def tide(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Heights of the sea with noise: hours (48,), one in two, and metres (48,)."""
+    hours = np.arange(48) * 2.0
+    noise = rng.normal(scale=0.2, size=hours.size)
+    return hours, 1.5 * np.sin(2 * np.pi * hours / 12.4 + 0.6) + 3.0 + noise
+
+
+# lesson 02
+def strokes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy pictures of 8 × 8 points with one stroke each: lying, standing, rising, falling.
+
+    Returns pictures (count, 64) and, of each, a row of (count, 4) that is 1 at its kind.
+    """
+    pictures = rng.normal(scale=0.3, size=(count, 8, 8))
+    kinds = rng.integers(4, size=count)
+    along = np.arange(5)
+    for picture, kind in zip(pictures, kinds, strict=True):
+        row, column = rng.integers(3, size=2)
+        rows = row + [2 + 0 * along, along, 4 - along, along][kind]
+        columns = column + [along, 2 + 0 * along, along, along][kind]
+        picture[rows, columns] += 1
+    return pictures.reshape(count, 64), np.eye(4)[kinds]
+
+
+# lesson 03
+def two_moons(samples: int, noise: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points on two half circles that hook into each other, and which one each is on.
+
+    Returns points (samples, 2) and kinds (samples,), 0 and 1 in turn.
+    """
+    kind = np.arange(samples) % 2
+    angle = rng.uniform(0, np.pi, samples)
+    side = 1 - 2 * kind                                 # 1 for the upper, -1 for the lower
+    points = np.stack([side * np.cos(angle) + kind,
+                       side * np.sin(angle) + 0.5 * kind], axis=1)
+    return points + rng.normal(scale=noise, size=points.shape), kind
+
+
+# lesson 04
+def three_spirals(samples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Points (samples, 2) on three noisy arms, and the arm of each: 0, 1, 2 in turn."""
+    arm = np.arange(samples) % 3
+    radius = rng.uniform(0.1, 1, samples)
+    noise = rng.normal(scale=0.35, size=samples)
+    angle = 4 * radius + arm * 2 * np.pi / 3 + noise
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), arm
 
 
 # lesson 06
@@ -42,12 +106,58 @@ def blank_after(images: np.ndarray, blank: int) -> np.ndarray:
     return np.pad(images, [(0, 0), (0, blank), (0, 0)]).astype(np.float32)
 
 
-# lesson 00
-def zeros_and_ones() -> tuple[np.ndarray, np.ndarray]:
-    """The zeros and ones among `digits`, mixed: the mean ink of the middle and of the sides (N, 2) from 0 to 1; labels (N,)."""
-    images, labels = digits()
-    kept = np.random.default_rng(0).permutation(np.flatnonzero(labels < 2))
-    images, labels = images[kept] / 16, labels[kept]
-    middle = images[:, 2:6, 3:5].mean(axis=(1, 2))
-    sides = images[:, 2:6, [1, 2, 5, 6]].mean(axis=(1, 2))
-    return np.stack([middle, sides], axis=1), labels
+# lesson 08
+def read_text(arguments: Sequence[str]) -> str:
+    """Python's own help as prose, or the file of `--text FILE`; small letters, at most 300,000 characters.
+
+    Raises:
+        SystemExit: another option, no such file, or a text of less than 5000 characters.
+    """
+    if arguments and "ipykernel" not in sys.modules:
+        if arguments[0] != "--text" or len(arguments) != 2:
+            raise SystemExit(f"the only option of this lesson is --text FILE, but it was given {' '.join(arguments)!r}")
+        return _own_text(Path(arguments[1]))
+    from pydoc_data.topics import topics
+    paragraphs = [" ".join(paragraph.split()) for topic in topics.values() for paragraph in topic.split("\n\n")]
+    return "\n".join(filter(_is_prose, paragraphs))[:300_000].lower()
+
+
+def _own_text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SystemExit(f"--text: {path} cannot be read: {error.strerror}") from None
+    if len(text) < 5000:
+        raise SystemExit(f"--text: expected 5000 characters or more, got {len(text)}")
+    return text[:300_000].lower()
+
+
+def _is_prose(paragraph: str) -> bool:
+    """Letters and spaces for the most part: neither a table nor a program."""
+    return sum(c.isalpha() or c == " " for c in paragraph) > 0.9 * len(paragraph)
+
+
+def numbers_and_marks() -> np.ndarray:
+    """50 numbers between -1 and 1, each with a mark that is 1 at three steps and 0 elsewhere; (1, 50, 2)."""
+    numbers = np.random.default_rng(0).uniform(-1, 1, 50)
+    marks = np.isin(np.arange(50), [4, 18, 37])
+    return np.stack([numbers, marks], axis=1)[None]
+
+
+def write_texts(model: Any, start: np.ndarray, chars: np.ndarray, temperatures: Sequence[float], count: int = 300) -> list[str]:
+    """Let a model write `count` characters after `start`, at each temperature, side by side.
+
+    Arguments:
+        model: gives (texts, steps, characters) probabilities of the next character for (texts, steps) numbers.
+        start: the numbers of the characters with which each text begins.
+        chars: the characters by number.
+        temperatures: what the logarithms of the probabilities are divided by.
+    """
+    rng = np.random.default_rng(0)
+    texts = np.tile(start, (len(temperatures), 1))
+    for _ in range(count):
+        p = model.predict(texts[:, -len(start):], verbose=0)[:, -1].astype(np.float64)
+        p = np.exp(np.log(np.maximum(p, 1e-30)) / np.array(temperatures)[:, None])
+        drawn = [rng.choice(len(chars), p=row / row.sum()) for row in p]
+        texts = np.column_stack([texts, drawn])
+    return [textwrap.fill("".join(chars[text]), 80) for text in texts]

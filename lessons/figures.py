@@ -1,8 +1,249 @@
-"""The figures of the lessons: each function returns a matplotlib figure."""
+"""The lessons' figures: each function draws one and returns it, or saves it as lessons/out/NAME.png."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+
+# lesson 00
+def draw_graph(values: Mapping[str, tuple[float, float]]) -> Any:
+    """The graph of (x w + b - t)²; `values` has the value and the gradient of each of x, w, b, t, a, y, e, L."""
+    import matplotlib.pyplot as plt
+    at = {"x": (0, 3), "w": (0, 2), "b": (0, 1), "t": (0, 0), "a": (1.5, 2.5), "y": (3, 2), "e": (4.5, 1.5), "L": (6, 1.5)}
+    how = {("x", "a"): "times", ("w", "a"): "", ("a", "y"): "plus", ("b", "y"): "", ("y", "e"): "minus", ("t", "e"): "",
+           ("e", "L"): "square"}
+    figure, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
+    for (begin, end), word in how.items():
+        for shift, colour, ends in ((0.06, "C0", (begin, end)), (-0.06, "C3", (end, begin))):
+            (x0, y0), (x1, y1) = at[ends[0]], at[ends[1]]
+            ax.annotate("", (x1, y1 + shift), (x0, y0 + shift),
+                        arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 34, "shrinkB": 34})
+        if word:
+            ax.text(at[end][0], at[end][1] + 0.42, word, ha="center", style="italic")
+    for key, (x, y) in at.items():
+        value, gradient = f"{key} = {values[key][0]:g}", f"d{key} = {values[key][1]:g}"
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"}
+        for text, colour, around in ((f"{value}\n{gradient}", "none", box), (f"{value}\n", "C0", None),
+                                     (f"\n{gradient}", "C3", None)):
+            ax.text(x, y, text, ha="center", va="center", color=colour, size=11, bbox=around)
+    ax.text(4.5, 0.2, "blue: values go forwards", color="C0")
+    ax.text(4.5, -0.05, "red: gradients come back", color="C3")
+    ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 3.5))
+    ax.axis("off")
+    return figure
+
+
+def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray) -> Any:
+    """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, what it got wrong."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
+    for digit, marker in ((0, "o"), (1, "|")):
+        ax.plot(*inputs[labels == digit].T, marker, label=f"a {('zero', 'one')[digit]}")
+    ax.plot(*inputs[~right].T, "o", markersize=14, markerfacecolor="none", color="black", label="taken for the other")
+    middle = np.array([0, 1])
+    ax.plot(middle, -(weights[2] + weights[0] * middle) / weights[1], "--", color="0.5", label="the answer is 0.5")
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 0.9), xlabel="ink in the middle", ylabel="ink at the sides")
+    ax.legend()
+    return figure
+
+
+# lesson 01
+def draw_error_against_h(steps, curves):
+    """The error of a difference by the h it is made with; curves: name -> errors."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for name, errors in curves.items():
+        ax.loglog(steps, np.maximum(errors, 1e-13), label=name)
+    ax.set(xlabel="h  (left: rounding,  right: too coarse)",
+           ylabel="error, as a share of the slope", title="the slope of exp at 1")
+    ax.legend()
+    return fig
+
+
+def draw_tide(hours, heights, times, fits):
+    """Readings, and fits at finer `times`; fits: name -> (heights, losses by step)."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained",
+                                      width_ratios=[2, 1])
+    left.plot(hours, heights, "k.", label="readings")
+    for name, (fitted, history) in fits.items():
+        left.plot(times, fitted, label=name)
+        right.semilogy(history, label=name)
+    left.set(xlabel="hours", ylabel="metres", title="the tide, and two fits",
+             ylim=(0.5, 6))
+    right.set(xlabel="step", ylabel="mean squared error", title="the loss on the way")
+    left.legend(ncols=3, loc="upper center")
+    right.legend()
+    return fig
+
+
+# lesson 02
+def draw_strokes(first, weights, history, confusion):
+    """The first gradient and the learnt weights (64, 4) of each kind; error and mistakes.
+
+    confusion (4, 4): of each kind (row), how often it was taken for which (column).
+    """
+    import matplotlib.pyplot as plt
+    kinds = ["lying", "standing", "rising", "falling"]
+    fig, axes = plt.subplots(2, 5, figsize=(10.5, 4.4), layout="constrained")
+    bound = np.abs(weights).max()
+    for k, kind in enumerate(kinds):
+        axes[0, k].imshow(first[:, k].reshape(8, 8), cmap="gray")
+        learnt = axes[1, k].imshow(weights[:, k].reshape(8, 8), cmap="RdBu",
+                                   vmin=-bound, vmax=bound)
+        axes[0, k].set(title=kind, xticks=[], yticks=[])
+        axes[1, k].set(xticks=[], yticks=[])
+    axes[0, 0].set(ylabel="first step")
+    axes[1, 0].set(ylabel="weights after 300")
+    fig.colorbar(learnt, ax=axes[1, 3], shrink=0.8)
+    axes[0, 4].plot(history)
+    axes[0, 4].set(title="mean squared error", xlabel="step", ylim=(0, None))
+    axes[1, 4].imshow(confusion, cmap="Blues")
+    for row, counts in enumerate(confusion):
+        for column, count in enumerate(counts):
+            axes[1, 4].text(column, row, count, ha="center", va="center", fontsize=8,
+                            color="white" if row == column else "black")
+    axes[1, 4].set(title="row taken for …", xticks=range(4), yticks=range(4),
+                   xticklabels=[kind[0] for kind in kinds], yticklabels=kinds)
+    return fig
+
+
+# lesson 03
+def draw_slopes(line, curves):
+    """Functions (upper half) and slopes (lower) along `line`; curves: name -> (y, slope)."""
+    import matplotlib.pyplot as plt
+    groups = [("sigmoid", "tanh"), ("relu", "leaky_relu"), ("elu", "softplus"),
+              ("silu", "gelu")]
+    fig, axes = plt.subplots(2, 4, figsize=(11, 5), layout="constrained", sharex=True,
+                             sharey="row")
+    for column, names in zip(axes.T, groups, strict=True):
+        for name, style in zip(names, ("-", "--"), strict=True):
+            for ax, values in zip(column, curves[name], strict=True):
+                ax.plot(line, values, style, label=name)
+        column[0].legend(loc="upper left")
+        column[1].set(xlabel="a")
+    axes[0, 0].set(ylabel="f(a)", ylim=(-1.5, 4), xlim=(-4, 4))
+    axes[1, 0].set(ylabel="slope f'(a)", ylim=(-0.25, 1.25))
+    for ax in axes.flat:
+        ax.axhline(0, color="0.8", zorder=0)
+        ax.axvline(0, color="0.8", zorder=0)
+    return fig
+
+
+def draw_through_layers(sizes):
+    """What is left of a gradient behind 0, 1, 2, … layers; sizes: name -> shares."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    for name, left in sizes.items():
+        ax.semilogy(left, marker=".", label=name)
+    ax.set(xlabel="layers passed on the way back", ylabel="share of the gradient left",
+           title="the same gradient, through different activations",
+           xticks=range(0, 21, 5))
+    ax.legend(loc="lower left")
+    return fig
+
+
+def draw_moons(models, points, kind):
+    """What each model answers over the plane, the points, and crosses where it is wrong.
+
+    models: name -> (model, right), right (N,) being True where points (N, 2) are right.
+    """
+    import matplotlib.pyplot as plt
+    across, up = np.meshgrid(np.linspace(-2, 3, 120), np.linspace(-1.5, 2, 90))
+    plane = np.stack([across.ravel(), up.ravel()], axis=1)
+    fig, axes = plt.subplots(1, len(models), figsize=(12, 3.2), layout="constrained",
+                             sharey=True)
+    for ax, (name, (model, right)) in zip(axes, models.items(), strict=True):
+        logits = model.predict(plane, verbose=0).reshape(across.shape)
+        ax.contourf(across, up, logits > 0, levels=[-0.5, 0.5, 1.5],
+                    colors=["#d9e6f7", "#fbe3d0"])
+        ax.scatter(*points.T, c=np.where(kind, "C1", "C0"), s=4)
+        ax.scatter(*points[~right].T, marker="x", c="black", s=14, linewidths=0.8)
+        ax.set(title=f"{name} ({right.mean():.0%})", xlabel="first coordinate")
+    axes[0].set(ylabel="second coordinate")
+    return fig
+
+
+# lesson 04
+def draw_pull(logit, pulls):
+    """The gradient by the logit of the right class; pulls: loss -> gradients."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
+    for name, gradient in pulls.items():
+        ax.plot(logit, gradient, label=name)
+    ax.axhline(0, color="0.8", zorder=0)
+    ax.set(xlabel="s, the logit of the right class  (left: sure and wrong)",
+           ylabel="ds, the gradient", title="who still pulls when you are wrong?")
+    ax.legend()
+    return fig
+
+
+def draw_spirals(points, arm, right, trust, history):
+    """The loss; points by arm and the wrong ones; how sure the network is where."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, 3, figsize=(12.5, 4), layout="constrained")
+    axes[0].plot(history)
+    axes[0].set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, None), title="training")
+    for number in range(3):
+        axes[1].scatter(*points[arm == number].T, s=8, label=f"arm {number}")
+    axes[1].scatter(*points[~right].T, marker="x", color="black", s=20, label="wrong")
+    axes[1].set(title="new points", aspect="equal")
+    axes[1].legend(loc="upper right", fontsize=8)
+    shown = axes[2].scatter(*points.T, c=trust, s=8, cmap="viridis", vmin=1 / 3, vmax=1)
+    axes[2].set(title="how sure it is of its answer", aspect="equal")
+    fig.colorbar(shown, ax=axes[2], label="probability of the answer", shrink=0.8)
+    return fig
+
+
+# lesson 05
+def draw_valley(paths, heights, curvature):
+    """Paths (steps, 2) over the valley ½ Σ curvature w²; right: the loss along each."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained",
+                                      width_ratios=[3, 2])
+    across, up = np.meshgrid(np.linspace(-4.5, 1.5, 200), np.linspace(-1.25, 1.25, 200))
+    loss = 0.5 * (curvature[0] * across ** 2 + curvature[1] * up ** 2)
+    left.contour(across, up, loss, levels=[0.1, 0.5, 1.5, 4, 8, 14, 22, 32],
+                 colors="0.8", linewidths=0.8)
+    for name, path in paths.items():
+        left.plot(*path.T, ".-", markersize=4, linewidth=1, label=name)
+        right.semilogy(np.maximum(heights[name], 1e-8), label=name)
+    left.plot(*paths[name][0], "ko")
+    left.plot(0, 0, "k*", markersize=10)
+    left.set(xlabel="$w_0$", ylabel="$w_1$", title="from the dot to the star",
+             xlim=(-4.5, 1.5), ylim=(-1.25, 1.25))
+    right.set(xlabel="step", ylabel="loss", title="the loss on the way")
+    right.legend()
+    return fig
+
+
+def draw_training(curves, rates, reached, baseline):
+    """The loss by epoch of each optimiser; what each reaches with other learning rates."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for name, history in curves.items():
+        left.semilogy(range(1, len(history) + 1), history, label=name)
+        right.semilogx(rates, reached[name], "o-")
+    left.set(xlabel="epoch", ylabel="cross-entropy", title="each with a rate that suits it")
+    right.axhline(baseline, color="0.5", linestyle=":", label="baseline")
+    right.axhline(0.1, color="0.8", linestyle=":", label="chance")
+    right.set(xlabel="learning rate", ylabel="right of the new digits", ylim=(0, 1),
+              title="after 5 epochs")
+    left.legend()
+    right.legend(loc="center left")
+    return fig
+
+
+def draw_digit_mistakes(images, labels, answers):
+    """The first twelve of the digits (N, 64) that were taken for something else."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(2, 6, figsize=(9, 3.6), layout="constrained")
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, image, label, answer in zip(axes.flat, images, labels, answers, strict=False):
+        ax.imshow(image.reshape(8, 8), cmap="gray_r")
+        ax.set_title(f"{label}, taken for {answer}", fontsize=9)
+    return fig
 
 
 # lesson 06
@@ -81,6 +322,70 @@ def draw_clipping(losses: Mapping[str, Sequence[float]]) -> Any:
     return figure
 
 
+# lesson 08
+def gradient_norms(layer: Any, x: np.ndarray) -> np.ndarray:
+    """How much of the gradient by the last state arrives at each input: its norm for each step of the one sequence x, (T,)."""
+    layer.to("reference")
+    y = layer.forward(x)
+    return np.linalg.norm(layer.backward(np.ones_like(y))[0], axis=1)
+
+
+def draw_gates(inputs: np.ndarray, cache: Any, h: np.ndarray, norms: Mapping[str, np.ndarray]) -> Any:
+    """Left the latch: what it is offered and takes, its gates. Right what is left of a gradient on its way back.
+
+    Arguments:
+        inputs: (1, T, 2), the numbers and the marks.
+        cache: of the latch's forward: i, f and c, (1, T, 1).
+        h: (1, T, 1), what the latch shows.
+        norms: for each layer by name, the norm of the gradient at each step.
+    """
+    import matplotlib.pyplot as plt
+    fig = plt.figure(figsize=(11, 5), layout="constrained")
+    panels = fig.subplot_mosaic([["cell", "way back"], ["cell", "way back"], ["gates", "way back"]])
+    _draw_latch(panels["cell"], inputs[0], cache.c[0, :, 0], h[0, :, 0])
+    steps = np.arange(inputs.shape[1])
+    panels["gates"].step(steps, cache.i[0, :, 0], where="mid", label="i, the input gate")
+    panels["gates"].step(steps, cache.f[0, :, 0], where="mid", label="f, the forget gate")
+    panels["gates"].set(xlabel="step t", ylabel="gate's value", ylim=(-0.1, 1.7), xlim=(-1, len(steps)), yticks=[0, 0.5, 1])
+    panels["gates"].legend(loc="upper center", ncols=2)
+    for (name, norm), style in zip(norms.items(), ("k:", "-", "-", "-"), strict=True):
+        panels["way back"].semilogy(np.arange(1, len(norm) + 1), norm / norm[-1], style, label=name)
+        panels["way back"].annotate(f"{norm[0] / norm[-1]:.0e}", (1, norm[0] / norm[-1]), (0, 4), textcoords="offset points")
+    panels["way back"].set(title="how much of the gradient by h of step 50 arrives", xlabel="at the input of step t",
+                           ylabel="its norm, relative to that at step 50")
+    panels["way back"].legend(loc="lower right")
+    return fig
+
+
+def _draw_latch(ax: Any, inputs: np.ndarray, c: np.ndarray, h: np.ndarray) -> None:
+    """The numbers offered, those taken in (rings), the cell and what it shows."""
+    steps, marked = np.arange(len(inputs)), inputs[:, 1] == 1
+    ax.plot(steps, inputs[:, 0], ".", color="grey", label="number that is read")
+    ax.plot(steps[marked], inputs[marked, 0], "o", mfc="none", ms=12, color="crimson", label="with a mark: it is taken in")
+    ax.step(steps, c, where="mid", color="tab:blue", label="cell C")
+    ax.step(steps, h, where="mid", color="tab:cyan", ls="--", label="h = o tanh(C)")
+    for t in steps[marked]:
+        ax.annotate(f"{inputs[t, 0]:.2f}", (t, inputs[t, 0]), (9, 6), textcoords="offset points", color="crimson")
+        ax.annotate(f"{c[t]:.2f}", (t + 3, c[t]), (0, 4 if c[t] > 0 else -13), textcoords="offset points", color="tab:blue")
+    ax.axhline(0, color="lightgrey", lw=0.8)
+    ax.set(title="a latch: it holds tanh(3 · number) until the next mark", ylabel="value", ylim=(-1.2, 1.9),
+           xlim=(-1, len(steps)))
+    ax.legend(loc="upper center", ncols=2)
+
+
+def draw_loss(training: np.ndarray, validation: np.ndarray, entropy: float) -> Any:
+    """Bits a character after each epoch, and what frequencies alone need."""
+    import matplotlib.pyplot as plt
+    fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    epochs = np.arange(1, len(training) + 1)
+    ax.plot(epochs, training, "o-", label="text that it learns from")
+    ax.plot(epochs, validation, "o-", label="unread text")
+    ax.axhline(entropy, ls="--", color="grey", label="frequencies alone")
+    ax.set(xlabel="epoch", ylabel="bits a character", ylim=0)
+    ax.legend(loc="lower left")
+    return fig
+
+
 # lesson 09
 def contest(epochs: int = 12) -> tuple[dict[str, np.ndarray], dict[str, list[float]], dict[str, list[float]]]:
     """SimpleRNN, LSTM and GRU of 32 units read a digit row by row, then 40 blank steps, and are asked which digit it was.
@@ -141,45 +446,3 @@ def _norms_over_time(cell: Any, x: np.ndarray) -> np.ndarray:
         _, gradients = cell.backward((np.zeros_like(gradients[0]), gradients))
         norms[t - 1] = np.linalg.norm(np.concatenate(gradients, axis=1), axis=1).mean()
     return norms
-
-
-# lesson 00
-def draw_graph(values: Mapping[str, tuple[float, float]]) -> Any:
-    """The graph of (x w + b - t)²; `values` has the value and the gradient of each of x, w, b, t, a, y, e, L."""
-    import matplotlib.pyplot as plt
-    at = {"x": (0, 3), "w": (0, 2), "b": (0, 1), "t": (0, 0), "a": (1.5, 2.5), "y": (3, 2), "e": (4.5, 1.5), "L": (6, 1.5)}
-    how = {("x", "a"): "times", ("w", "a"): "", ("a", "y"): "plus", ("b", "y"): "", ("y", "e"): "minus", ("t", "e"): "",
-           ("e", "L"): "square"}
-    figure, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
-    for (begin, end), word in how.items():
-        for shift, colour, ends in ((0.06, "C0", (begin, end)), (-0.06, "C3", (end, begin))):
-            (x0, y0), (x1, y1) = at[ends[0]], at[ends[1]]
-            ax.annotate("", (x1, y1 + shift), (x0, y0 + shift),
-                        arrowprops={"arrowstyle": "->", "color": colour, "shrinkA": 34, "shrinkB": 34})
-        if word:
-            ax.text(at[end][0], at[end][1] + 0.42, word, ha="center", style="italic")
-    for key, (x, y) in at.items():
-        value, gradient = f"{key} = {values[key][0]:g}", f"d{key} = {values[key][1]:g}"
-        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": "0.6"}
-        for text, colour, around in ((f"{value}\n{gradient}", "none", box), (f"{value}\n", "C0", None),
-                                     (f"\n{gradient}", "C3", None)):
-            ax.text(x, y, text, ha="center", va="center", color=colour, size=11, bbox=around)
-    ax.text(4.5, 0.2, "blue: values go forwards", color="C0")
-    ax.text(4.5, -0.05, "red: gradients come back", color="C3")
-    ax.set(xlim=(-0.6, 6.6), ylim=(-0.4, 3.5))
-    ax.axis("off")
-    return figure
-
-
-def draw_zeros_and_ones(inputs: np.ndarray, labels: np.ndarray, right: np.ndarray, weights: np.ndarray) -> Any:
-    """Zeros and ones by their two numbers (N, 2), the line where a neuron of weights (3,) is undecided, what it got wrong."""
-    import matplotlib.pyplot as plt
-    figure, ax = plt.subplots(figsize=(6, 4.6), layout="constrained")
-    for digit, marker in ((0, "o"), (1, "|")):
-        ax.plot(*inputs[labels == digit].T, marker, label=f"a {('zero', 'one')[digit]}")
-    ax.plot(*inputs[~right].T, "o", markersize=14, markerfacecolor="none", color="black", label="taken for the other")
-    middle = np.array([0, 1])
-    ax.plot(middle, -(weights[2] + weights[0] * middle) / weights[1], "--", color="0.5", label="the answer is 0.5")
-    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 0.9), xlabel="ink in the middle", ylabel="ink at the sides")
-    ax.legend()
-    return figure

@@ -1,5 +1,6 @@
 """The command `nblayers`: list lessons, step through them, check exercises, write notebooks, compile ahead."""
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,10 +52,26 @@ def _parser() -> argparse.ArgumentParser:
     learn.add_argument("--no-pause", action="store_true", help="run straight through")
     learn.set_defaults(run=_learn)
 
-    check = commands.add_parser("check", help="check your answers to a lesson's exercises", allow_abbrev=False)
+    check = commands.add_parser("check", help="check your answers to a lesson's exercises, or a layer of yours",
+                                allow_abbrev=False)
     add_name(check)
     check.add_argument("answer", nargs="?", type=Path, metavar="my_answer.py", help="your file; without it, what to define")
+    check.add_argument("--hint", action="count", default=0, help="one hint more for what is wrong; give it twice for two")
+    check.add_argument("--answer", dest="answer_too", action="store_true", help="show the numbers of exercises on paper")
+    check.add_argument("--inputs", action="store_true", help="print all inputs with which a function of yours went wrong")
+    check.add_argument("--seconds", type=float, metavar="S", help="how long each exercise may take")
     check.set_defaults(run=_check)
+
+    _add_workshop(commands)
+
+    formula = commands.add_parser("formula", help="what a tag beside a formula stands for, and where it is computed",
+                                  allow_abbrev=False)
+    formula.add_argument("id", metavar="ID", help="as 004.LSTM.f")
+    formula.set_defaults(run=_formula)
+
+    formulas = commands.add_parser("formulas", help="list the formulas", allow_abbrev=False)
+    formulas.add_argument("word", nargs="?", default="", metavar="WORD", help="those with this word in them")
+    formulas.set_defaults(run=_formulas)
 
     notebook = commands.add_parser("notebook", help="write a lesson as a Jupyter notebook", allow_abbrev=False)
     add_name(notebook)
@@ -70,16 +87,47 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_workshop(commands: Any) -> None:
+    """The commands with which a learner writes a layer."""
+    def add(name: str, text: str, run: Any) -> argparse.ArgumentParser:
+        command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        command.add_argument("name", metavar="NAME", help="a layer, as lstm; a name that is unknown lists them")
+        command.set_defaults(run=run)
+        return command
+
+    def add_output(command: argparse.ArgumentParser, default: str) -> None:
+        command.add_argument("-o", "--output", type=Path, metavar="FILE", help=f"by default {default} in the current directory")
+        command.add_argument("--force", action="store_true", help="overwrite a file that is there")
+
+    start = add("start", "begin a layer of your own: its forward is written, its backward is yours", _start)
+    add_output(start, "my_NAME.py")
+    train = add("train", "train a layer of yours beside the library's", _train)
+    train.add_argument("file", type=Path, metavar="my_NAME.py")
+    train.add_argument("--steps", type=int, metavar="N", help="batches to train on")
+    plant = add("break", "plant a bug into a layer, for you to find", _break)
+    add_output(plant, "broken_NAME.py")
+    plant.add_argument("--bug", type=int, metavar="N", help="which one; by default any")
+    plant.add_argument("--look", type=Path, metavar="FILE", help="instead: show how large the gradients of this file are")
+    plant.add_argument("--answer", type=Path, metavar="FILE", help="instead: tell which bug this file has")
+    plant.add_argument("--yes", action="store_true", help="with --answer: do not ask first")
+
+
 def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
+    import shutil
+    import textwrap
+
     from nblayers.learn import catalogue, latex, script
     found = [(path, script.read(path)) for path in catalogue.lessons()]
     if not found:
         return _fail(f"no lessons in {catalogue.HOME}")
     names = max(len(catalogue.name_of(path)) for path, _ in found)
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for path, lesson in found:
         title = "".join(latex.inline(part) if i % 2 else part for i, part in enumerate(lesson.title.split("$")))
         minutes = f"{lesson.minutes} min" if lesson.minutes else ""
-        print(f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  {title}")
+        first = f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  "
+        indent = " " * (len(first) if wide - len(first) >= 30 else 4)
+        print(textwrap.fill(first + title, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
     print("\nnblayers learn NAME steps through one of them.")
     return 0
 
@@ -143,8 +191,8 @@ def _on_terminal() -> bool:
 
 def _step_through(lesson: "Script", options: list[str], sure: bool = False) -> bool:
     """A dialogue about a lesson; True if its end was reached. `sure` goes on where it was left without asking."""
-    from nblayers.learn import course, progress, terminal
-    stepper = terminal.Stepper(progress.Followed(lesson, options))
+    from nblayers.learn import asking, course, progress
+    stepper = asking.AskingStepper(progress.Followed(lesson, options))
     course.go_on(stepper, lesson, sure)
     _edit_lines(stepper.session.namespace)
     stepper.run()
@@ -163,36 +211,107 @@ def _edit_lines(namespace: dict[str, Any]) -> None:
 
 
 def _check(given: argparse.Namespace, rest: list[str]) -> int:
+    if given.answer is not None and given.answer.is_file():
+        from nblayers.learn import workshop
+        piece = workshop.made_here(given.answer.read_text(encoding="utf-8", errors="replace"))
+        if piece is not None:                           # a layer that `nblayers start` began, not answers to exercises
+            return _check_layer(piece, given)
     path = _find(given.name)
     if path is None:
         return 2
-    import inspect
-
-    from nblayers.learn import exercises, progress
-    found = exercises.checks(path)
-    if not found:
+    from nblayers.learn import checking, exercises
+    if not exercises.checks(path):
         return _fail(f"lesson {path.stem} has no exercises that are checked")
     if given.answer is None:
-        for title, function in found.items():
-            about = (inspect.getdoc(function) or "").partition("\n")[2].strip()
-            print(title, *("    " + line for line in about.splitlines()), "", sep="\n")
-        print(f"Write what is asked for into a file and run: nblayers check {given.name} my_answer.py")
+        checking.tell_exercises(path, given.name)
         return 0
     if not given.answer.is_file():
         return _fail(f"there is no file {given.answer}")
+    wishes = checking.Wishes(given.hint, given.answer_too, given.inputs, given.seconds)
+    return checking.report(path, given.answer, wishes, f"nblayers check {given.name} {given.answer}")
+
+
+def _check_layer(piece: Any, given: argparse.Namespace) -> int:
+    from nblayers.learn.workshop import commands
+    if given.name.lower().replace("-", "_") != piece.name:
+        lesson = _find(given.name)
+        if lesson is None or lesson.stem != piece.lesson:
+            return _fail(f"{given.answer} defines {piece.class_name}: nblayers check {piece.name} {given.answer}")
+    return commands.check(piece, given.answer)
+
+
+def _start(given: argparse.Namespace, rest: list[str]) -> int:
+    piece = _piece(given.name)
+    if piece is None:
+        return 2
+    from nblayers.learn.workshop import commands
+    return commands.start(piece, given.output or Path(f"my_{piece.name}.py"), given.force)
+
+
+def _train(given: argparse.Namespace, rest: list[str]) -> int:
+    for library in ("OPENBLAS", "MKL"):          # read once, when NumPy is imported; so small a product has no use for
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")    # a second thread, and waits for it on a busy machine
+    piece = _piece(given.name, given.file)
+    if piece is None:
+        return 2
+    if given.steps is not None and given.steps < 1:
+        return _fail(f"--steps: expected 1 or more, got {given.steps}")
+    from nblayers.learn.workshop import commands
+    return commands.train(piece, given.file, given.steps)
+
+
+def _break(given: argparse.Namespace, rest: list[str]) -> int:
+    file = given.look or given.answer
+    piece = _piece(given.name, file)
+    if piece is None:
+        return 2
+    from nblayers.learn.workshop import commands
+    if given.look is not None:
+        return commands.look(piece, file)
+    if given.answer is not None:
+        return commands.answer(piece, file, given.yes)
+    return commands.plant(piece, given.output or Path(f"broken_{piece.name}.py"), given.force, given.bug)
+
+
+def _piece(name: str, file: Path | None = None) -> Any:
+    """The layer of the workshop, which `file` must define; None after saying why not."""
+    from nblayers.learn import workshop
     try:
-        results = []
-        for result in exercises.check(path, given.answer):
-            results.append(result)
-            mark = {"right": "✓", "wrong": "✗", "missing": "·"}[result.state]
-            _print(f"{mark} {result.title}", *([f"    {result.message}"] if result.message else []))
-    except exercises.Wrong as sentence:
-        _print(f"{given.answer} does not run: {sentence}")
-        return 1
-    progress.exercises_right(path, [result.title for result in results if result.state == "right"], len(results))
-    right = sum(result.state == "right" for result in results)
-    _print("", f"{right} of {len(results)} right." + (" Well done." if right == len(results) else ""))
-    return 0 if right and not any(result.state == "wrong" for result in results) else 1
+        piece = workshop.find(name)
+    except workshop.UnknownPiece as error:
+        _fail(str(error))
+        return None
+    if file is None:
+        return piece
+    if not file.is_file():
+        _fail(f"there is no file {file}")
+        return None
+    made = workshop.made_here(file.read_text(encoding="utf-8", errors="replace"))
+    if made is not piece:
+        _fail(f"{file} should define a class {piece.class_name}" + (f", but defines {made.class_name}" if made else ""))
+        return None
+    return piece
+
+
+def _formula(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    try:
+        formula = formulas.find(given.id)
+    except formulas.UnknownFormula as error:
+        return _fail(str(error))
+    terminal.new_console().print(formulas.page(formula))
+    return 0
+
+
+def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn import formulas, terminal
+    found = formulas.matching(given.word)
+    if not found:
+        return _fail(f"no formula has {given.word!r} in its identifier, name or text")
+    console = terminal.new_console()
+    console.print(formulas.table(found))
+    console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
+    return 0
 
 
 def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
@@ -213,7 +332,6 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
 
 def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
     import multiprocessing
-    import os
     import time
     from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -253,13 +371,6 @@ def _find(name: str) -> Path | None:
     except catalogue.UnknownLesson as error:
         _fail(str(error))
         return None
-
-
-def _print(*lines: str) -> None:
-    """Print characters that the output's encoding does not know as question marks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    for line in lines:
-        print(line.encode(encoding, "replace").decode(encoding))
 
 
 def _fail(message: str) -> int:

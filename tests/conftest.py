@@ -1,7 +1,9 @@
 """What every test runs under: the checkout these tests lie in, few threads, Keras on JAX, the CUDA simulator."""
 import os
 import random
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -15,6 +17,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["MPLBACKEND"] = "agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["NBLAYERS_STATE"] = os.path.join(tempfile.gettempdir(), f"nblayers-tests-{os.getpid()}")       # not the tester's own
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")        # threads that wait leave the core to the other worker
 THREADS = str(min(2, os.cpu_count() or 1))
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -52,6 +55,13 @@ def x64():
     import jax
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_progress():
+    """A learner who has done nothing yet, in every test."""
+    yield
+    shutil.rmtree(os.environ["NBLAYERS_STATE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -78,6 +78,11 @@ def test_gradcheck_is_at_hand(installed):
     assert installed.python(code) == "True"
 
 
+def test_the_lessons_data_come_with_them(installed):
+    code = "from lessons import data; from nblayers.learn import formulas; print(data.digits()[0].shape, len(formulas.index()))"
+    assert installed.python(code) == "(1797, 8, 8) 206"
+
+
 def test_the_lessons_are_listed(installed):
     assert "lstm" in installed.command("lessons")
 

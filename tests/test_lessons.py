@@ -1,9 +1,11 @@
 """Every lesson runs, keeps the shape that lessons have, and has exercises whose solutions pass their checks."""
 import ast
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +17,10 @@ LESSONS = catalogue.lessons()
 FIRST = "01_finite_differences"
 ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblayers", "kernels", "lessons"}
 
+TURN = re.compile(r"^# \? ", re.MULTILINE)
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+TURNED = [path for path in LESSONS if TURN.search(path.read_text(encoding="utf-8"))]
+with_turns = pytest.mark.parametrize("path", TURNED, ids=[path.stem for path in TURNED])
 
 
 @each
@@ -32,17 +37,57 @@ def test_runs_straight_through(path, tmp_path):
 @each
 def test_has_the_shape_of_a_lesson(path):
     lesson = script.read(path)
-    assert 150 <= lesson.source.count("\n") <= 250
-    assert lesson.minutes is not None and 20 <= lesson.minutes <= 30
+    has_turns = bool(TURN.search(lesson.source))
+    assert has_turns or 150 <= lesson.source.count("\n") <= 250     # until it has turns
+    assert lesson.minutes is not None and 20 <= lesson.minutes <= (45 if has_turns else 30)
     sections = [heading for cell in lesson.cells if cell.kind == "text"
                 for level, heading in script.headings(cell.source) if level == 2]
-    assert 6 <= len(sections) <= 12
+    assert 6 <= len(sections) <= (24 if has_turns else 12)
     for part in ("question", "in the library", "picture", "task", "Exercises"):
         assert any(part in heading for heading in sections), f"no section on {part!r}"
     text = "\n".join(cell.source for cell in lesson.cells if cell.kind == "text")
     assert re.search(r"\\tag\{00[1-4]\.[\w.\\]+\}", text), "no equation names its source"
     assert lesson.source.count("\nassert ") + lesson.source.count("    assert ") + lesson.source.count("check_derivative(") >= 8
     assert "show_source(" in lesson.source and re.search(r"`nblayers check \S+ my_answer.py`", text)
+
+
+@with_turns
+def test_keeps_the_rules_of_a_lesson_with_turns(path):
+    """One idea a line: at most 88 columns, 25 statements a section. At least six turns, each with its known mistakes."""
+    source = path.read_text(encoding="utf-8")
+    assert [line for line in source.split("\n") if len(line) > 88] == []
+    section, statements = "", Counter()
+    for cell in script.read(path).cells:
+        for level, heading in script.headings(cell.source) if cell.kind == "text" else ():
+            section = heading if level <= 2 else section
+        statements[section] += sum(isinstance(node, ast.stmt) for top in cell.nodes for node in ast.walk(top))
+    assert {heading: count for heading, count in statements.items() if count > 25} == {}
+    turns = judged_names(source)
+    assert len(turns) >= 6
+    checks = vars(exercises_module(path))
+    assert [name for name in turns.values() if name and f"turn_{name}" not in checks] == []
+    assert {name for name in checks if name.startswith("turn_")} == {f"turn_{name}" for name in turns.values() if name}
+
+
+def judged_names(source):
+    """For each turn's line, the name by which its known mistakes go: its first judged one, with _2 if that is its second turn;
+    none for a guess."""
+    lines, seen, found = source.split("\n"), Counter(), {}
+    for n, line in enumerate(lines):
+        if TURN.match(line) and not TURN.match(lines[n - 1]):
+            named = re.match(r"# \? \[(\w+)", line) or re.match(r"(?:def )?(\w+)", next(
+                below for below in lines[n:] if not below.startswith("#")))
+            found[n + 1] = "" if line.startswith("# ? guess:") else named[1]
+            seen[named[1]] += bool(found[n + 1])
+            found[n + 1] += f"_{seen[named[1]]}" if found[n + 1] and seen[named[1]] > 1 else ""
+    return found
+
+
+def exercises_module(path):
+    spec = importlib.util.spec_from_file_location(f"checks_of_{path.stem}", path.parent / "checks" / path.name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @each
@@ -93,6 +138,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     (FIRST, "fixed_derivative", "still half"), ("02_linear_and_dense", "fixed_linear_backward", "right for Dense"),
     ("04_softmax_and_cross_entropy", "fixed_softmax_backward", "diagonal"),
     ("07_gradients_through_time", "fixed_clip", "sum of the norms"),
+    ("08_lstm", "fixed_cell_walk", "nothing is made of it"),
     ("10_sequences_in_practice", "fixed_walk", "still ends at padding"),
     ("09_gru", "fixed_weight_gradients", "r is missing"),
     ("11_bidirectional_stacked_time_distributed", "fixed_bidirectional_backward", "in the order of its walk; turn it round"),
@@ -110,6 +156,33 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     answer.write_text("import numpy as np\n" + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
     wrong = [result.message for result in exercises.check(path, answer) if result.state == "wrong"]
     assert len(wrong) == 1 and message in wrong[0]
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("np.where(real, da @ U.T, dh)", "da @ U.T", "so dh goes on as it is"),
+    ("np.where(real, da @ U.T, dh)", "np.where(real, da @ U.T, dh_next)", "all of dh goes on, dy_t too"),
+    ("np.where(real, dC_prev, dC_next)", "dC_prev", "the cell is kept whole"),
+    ("da = np.where(real, da, 0)", "pass", "da should be 0 there"),
+    ("real = mask[:, t, None]", "real = True", "does not use the mask"),
+    ("dy[:, t] + dh_next", "dy[:, t]", "nothing comes back from later steps"),
+    ("dh_next = np.where", "dh_next = dh_next + np.where", "`+=`"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1] - 1, 0, -1)", "the walk ends before t = 0"),
+    ("dC = dC_next + dh * o", "dC = dC_next + dh", "o is forgotten"),
+    ("da_C = dC_tilde * (1 - C_tilde ** 2)", "da_C = dC_tilde * (1 - C_tilde)", "1 - C̃², not 1 - C̃"),
+    ("di = dC * C_tilde", "di = dC * C_prev", "only the part of i is wrong"),
+    ("db += da.sum(axis=0)", "db = da.sum(axis=0)", "one step only"),
+])
+def test_a_whole_lstm_backward_is_checked(line, instead, message, tmp_path):
+    """Lesson 08's second exercise, with one line of the solution made wrong."""
+    path = catalogue.find("08_lstm")
+    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+    at = solution.rindex(line)
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
+    results = list(exercises.check(path, answer))
+    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert message in results[1].message, results[1].message
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

@@ -1,8 +1,20 @@
 """The way through the course: the digits that are shipped, the path and its progress, the formula index."""
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
 import numpy as np
+import pexpect
 import pytest
+from rich.console import Console
 
 from lessons import data
+from nblayers import cli
+from nblayers.learn import asking, catalogue, course, formulas, progress, script, terminal
 
 
 def test_the_digits_are_scikit_learns():
@@ -16,3 +28,441 @@ def test_the_digits_are_scikit_learns():
 def test_the_digits_are_the_callers_own():
     data.digits()[0][:] = -1
     assert data.digits()[0].min() == 0
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    """A state folder of the test's own."""
+    monkeypatch.setenv("NBLAYERS_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr(progress, "_said", set())
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch, state):
+    """A course of one small lesson, 01."""
+    home = tmp_path / "lessons"
+    home.mkdir()
+    monkeypatch.setattr(catalogue, "HOME", home)
+    path = home / "01_small.py"
+    path.write_text(SMALL.lstrip("\n"), encoding="utf-8")
+    return path
+
+
+SMALL = '''
+# %% [markdown]
+# # 01 · Small
+
+# %%
+x = 1
+print("one")
+
+# %% [markdown]
+# ## Loop
+
+# %%
+for i in range(3):
+    x += i
+y = x
+
+# %% [markdown]
+# ## Last
+
+# %%
+# ? z, one more than y
+z = y + 1
+'''
+
+
+def followed(path):
+    return progress.Followed(script.read(path))
+
+
+def test_where_progress_is_kept(monkeypatch, tmp_path):
+    monkeypatch.delenv("NBLAYERS_STATE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", "not/absolute")
+    assert progress.folder() == tmp_path / ".local" / "state" / "nblayers"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    assert progress.folder() == tmp_path / "xdg" / "nblayers"
+    monkeypatch.setenv("NBLAYERS_STATE", str(tmp_path / "own"))
+    assert progress.folder() == tmp_path / "own"
+
+
+def test_every_step_is_kept(small):
+    run = followed(small)
+    with run.as_main():
+        run.next(), run.next(), run.next()
+    done = progress.read(small)
+    assert done.at == progress.Place(3, "01 · Small", 3) and done.furthest == done.at and done.begun and not done.done
+    with run.as_main():
+        run.back()
+    assert (progress.read(small).at.position, progress.read(small).furthest.position) == (2, 3)
+    with run.as_main():
+        while run.next():
+            pass
+    done = progress.read(small)
+    assert done.done and not done.begun and progress.last() == "01_small"
+
+
+def test_a_loop_that_was_stepped_into_counts_when_it_is_over(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(4):
+            run.next()
+        assert run.enter_loop() == 3
+        run.next()
+        assert progress.read(small).at.position == 4
+        run.next(), run.next()
+        assert (progress.read(small).at.position, run.position) == (5, 7)
+        while run.next():
+            pass
+    assert progress.read(small).at.position == progress.read(small).steps == 8
+
+
+def test_only_the_courses_lessons_are_kept(small, tmp_path):
+    other = tmp_path / "02_mine.py"
+    other.write_text("x = 1\n")
+    run = followed(other)
+    with run.as_main():
+        run.next()
+    assert not progress.file().exists()
+
+
+def test_a_place_is_found_again_by_its_section(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(5):
+            run.next()
+    assert progress.position(script.read(small), progress.read(small)) == 5
+    small.write_text(SMALL.replace("x = 1\n", "x = 1\nw = 2\nv = 3\n"))
+    assert progress.position(script.read(small), progress.read(small)) == 5      # before the text of "Loop", moved by two
+    small.write_text(SMALL.replace("## Loop", "## Another"))
+    assert progress.position(script.read(small), progress.read(small)) == 0
+
+
+def test_turns_and_exercises_add_up(small):
+    progress.turn_written(small, "do", 6)
+    progress.turn_written(small, "dC")
+    progress.turn_written(small, "do", 6)
+    progress.exercises_right(small, ["1", "2"], 4)
+    progress.exercises_right(small, ["2", "3"], 4)
+    done = progress.read(small)
+    assert (done.turns, done.turn_count, done.exercises, done.exercise_count) == (["dC", "do"], 6, ["1", "2", "3"], 4)
+    assert course._entry(1, "Small", small).state() == "2 of 6 turns · 3 of 4 exercises"
+
+
+def test_a_turn_is_kept_when_the_learner_wrote_it(small):
+    for answers, written in ((["", ""], []), (["y", "y + 1"], ["Last: z"])):
+        given = iter(answers)
+        stepper = asking.AskingStepper(followed(small), Console(file=io.StringIO(), width=90), lambda _: "")
+        with stepper.session.as_main():
+            for _ in range(8):                          # the last one asks
+                stepper.next()
+            while stepper.session.upcoming is not None:
+                stepper.obey(next(given))
+        assert progress.read(small).turns == written
+    assert progress.read(small).turn_count == 1
+
+
+def test_a_turn_without_an_answer_is_not_kept(small):
+    run = followed(small)
+    with run.as_main():
+        while run.next_with({}):
+            pass
+    assert progress.read(small).turns == [] and progress.read(small).done
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_small": {"at": 5}}}', "\0", "[" * 100_000,
+                                  '{"lessons": {"01_small": {"steps": null}}}', '{"lessons": {"01_small": []}}'])
+def test_a_damaged_file_is_put_aside(small, capsys, text):
+    progress.folder().mkdir()
+    progress.file().write_text(text)
+    assert progress.read(small) == progress.Lesson()
+    assert "damaged" in capsys.readouterr().err and progress.file().with_suffix(".damaged").read_text() == text
+    progress.turn_written(small, "do")
+    assert progress.read(small).turns == ["do"] and not capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(small, state, capsys):
+    state.write_text("a file where the folder should be")
+    run = followed(small)
+    with run.as_main():
+        run.next(), run.next()
+    assert capsys.readouterr().err.count("your progress is not kept") == 1
+    assert progress.read(small) == progress.Lesson()
+
+
+def test_no_half_written_file_is_left(small, monkeypatch):
+    progress.turn_written(small, "do")
+    monkeypatch.setattr(progress.json, "dump", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    progress.turn_written(small, "dC")
+    assert progress.read(small).turns == ["do"] and list(progress.folder().iterdir()) == [progress.file()]
+
+
+def test_the_path_names_every_lesson_there_is():
+    assert [path.stem for path in catalogue.lessons() if not int(path.stem[:2]) < len(course.COURSE)] == []
+    assert len(course.COURSE) == 27 and max(map(len, course.COURSE)) <= 38
+
+
+def test_a_low_window_leaves_out_what_is_to_come(small):
+    def shown(height):
+        console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, color_system=None)
+        course.show(course.course(), console)
+        return console.file.getvalue()
+    assert "to come" in shown(40) and "to come" not in shown(24) and "01" in shown(24)
+
+
+def test_where_to_go_on():
+    def entry(number, position=0, done=False):
+        lesson = progress.Lesson(steps=9, at=progress.Place(position), done=done)
+        return course.Entry(number, "", Path(f"{number:02d}_x.py"), done=lesson)
+    entries = [entry(0, 9, True), entry(1), course.Entry(2, ""), entry(3, 4), entry(4)]
+    assert course.upcoming(entries, None).number == 1
+    assert course.upcoming(entries, "00_x").number == 1
+    assert course.upcoming(entries, "03_x").number == 3
+    assert course.upcoming(entries, "04_x").number == 1                             # round again to what was left out
+    assert course.upcoming([entry(0, 9, True)], "00_x") is None
+    assert course.question(entry(3, 4)).startswith("Enter: go on with 03 at step 1 ·")
+
+
+LEARN = """
+import sys
+from pathlib import Path
+from nblayers import cli
+from nblayers.learn import catalogue
+catalogue.HOME = Path(sys.argv[1])
+sys.exit(cli.main(["learn", *sys.argv[2:]]))
+"""
+
+
+@pytest.fixture
+def learn(small, state):
+    """`nblayers learn` in a terminal, on the course of one small lesson."""
+    return lambda *arguments: pexpect.spawn(
+        sys.executable, ["-c", LEARN, str(small.parent), *arguments], encoding="utf-8", timeout=60, dimensions=(40, 100),
+        env=os.environ | {"NBLAYERS_STATE": str(state), "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"})
+
+
+@pytest.mark.parametrize("leave", ["q", "Ctrl-C", "Ctrl-D", "closed"])
+def test_a_learner_leaves_and_comes_back(learn, small, leave):
+    child = learn()
+    child.expect("Enter: begin 01 · or a lesson's number or name · q: leave > ")
+    assert "to come" in child.before
+    child.sendline("nonsense")
+    child.expect("there is no lesson 'nonsense'")
+    child.sendline("8")
+    child.expect("lesson 08 is to come")
+    child.sendline("small")
+    child.expect("1/8 .*help > ")
+    child.sendline("")
+    child.expect("2/8 .*help > ")
+    if leave == "closed":
+        child.close(force=True)
+    else:
+        child.sendline("q") if leave == "q" else child.sendcontrol(leave[-1].lower())
+        child.expect(pexpect.EOF)
+    assert progress.read(small).at.position == 2
+
+    child = learn()
+    child.expect("▸.*01.*step 3 of 8")
+    child.expect("Enter: go on with 01 at step 3 ")
+    child.sendline("")
+    child.expect("Steps 1 to 2 run again first")
+    child.expect("one.*3/8 .*help > ")
+    child.sendline("c")
+    child.expect("8/8 .*help > ")
+    child.sendline("")                                                              # its end: the path again
+    child.expect("✓.*01.*done")
+    child.expect("All of it is done.*> ")
+    child.sendline("q")
+    child.expect(pexpect.EOF)
+
+
+def test_a_lesson_asked_for_by_name_offers_to_go_on(learn, small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(5):
+            run.next()
+    for answer, position in (("", 6), ("s", 1)):
+        child = learn("1")
+        child.expect("You left this lesson at step 6 of 8, in the section “Loop”")
+        child.expect("from the lesson's start > ")
+        child.sendline(answer)
+        child.expect(rf"\n{position}/8")
+        child.close(force=True)
+        progress._update(small, lambda lesson: setattr(lesson, "at", progress.Place(5, "Loop", 2)))
+
+
+def test_without_a_terminal_the_path_is_printed(state):
+    done = subprocess.run([sys.executable, "-m", "nblayers.cli", "learn"], capture_output=True, text=True, encoding="utf-8",
+                          stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONIOENCODING": "utf-8"})
+    assert done.returncode == 0 and not done.stderr
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()] == list(range(27))
+    assert not state.exists()
+
+
+def test_going_on_runs_what_came_before_silently(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(5):
+            run.next()
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
+    course.go_on(stepper, script.read(small), sure=True)
+    assert stepper.session.position == 5 and stepper.session.namespace["x"] == 4
+    said = shown.getvalue()
+    assert "step 6 of 8, in the section “Loop”" in said and "one" not in said.split()
+    assert "Last" not in said                           # the next step is a text, and is shown as usual
+    with stepper.session.as_main():
+        stepper.session.back(), stepper.session.keep()
+    shown.truncate(0)
+    course.go_on(terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: ""), script.read(small), sure=True)
+    assert shown.getvalue().rstrip().split("\n")[-2].strip() == "Loop"                # the text above the next step, again
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
+    course.go_on(stepper, script.read(small), sure=False)
+    assert stepper.session.position == 0
+
+
+def test_before_a_long_wait_the_learner_is_asked(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(5):
+            run.next()
+    run.keep({4: 31.0})
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
+    course.go_on(stepper, script.read(small), sure=True)
+    assert "That takes 31 seconds" in " ".join(shown.getvalue().split()) and stepper.session.position == 0
+
+
+def test_ctrl_c_ends_the_silent_run(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(6):
+            run.next()
+    small.write_text(SMALL.replace("y = x\n", "raise KeyboardInterrupt\n"))
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
+    progress._update(small, lambda lesson: vars(lesson).update(digest=progress.digest(stepper.session.script)))
+    course.go_on(stepper, script.read(small), sure=True)
+    assert "Interrupted before step 6" in shown.getvalue() and stepper.session.position == 5
+    assert progress.read(small).at.position == 5
+
+
+def test_going_on_stops_at_a_step_that_fails(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(5):
+            run.next()
+    small.write_text(SMALL.replace("x = 1\n", "x = 1 / 0\n"))
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
+    course.go_on(stepper, script.read(small), sure=True)
+    assert stepper.session.position == 1 and "ZeroDivisionError" in shown.getvalue()
+
+
+@pytest.mark.parametrize("path", catalogue.lessons(), ids=lambda path: path.stem)
+def test_tags_are_identifiers_of_the_index(path):
+    """Tags that name no text, as (1) or (central), are a lesson's own."""
+    found = [tag for tag, _ in formulas.tags(script.read(path)) if re.match(r"\d{3}\b", tag)]
+    assert [tag for tag in found if tag not in formulas.index()] == []
+
+
+def test_layers_and_kernels_name_identifiers_of_the_index():
+    files = [*formulas.ROOT.glob("kernels/*/*.py"), *(path for path, _ in formulas._modules())]
+    found = {name for path in files for name in re.findall(r"\b00\d\.\w+(?:\.\w+)*~?", path.read_text(encoding="utf-8"))}
+    assert len(found) > 100 and {name for name in found if name not in formulas.index()} == set()
+
+
+@pytest.mark.parametrize("formula", [formula for formula in formulas.index().values() if formula.text], ids=lambda f: f.id)
+def test_every_formula_can_be_set(formula):
+    assert formula.line and "\\" not in formula.line and "$" not in formula.line
+    shown = io.StringIO()
+    Console(file=shown, width=100).print(terminal.LessonText(formula.text))
+    assert "$" not in shown.getvalue() and "\\" not in shown.getvalue()
+
+
+def test_a_gate_is_found_everywhere():
+    found = formulas.lines("004.LSTM.f")
+    assert {line.room for line in found} == set(formulas.ROOMS)
+    for line in found:
+        text = (formulas.ROOT / line.path).read_text(encoding="utf-8").split("\n")[line.number - 1]
+        assert text.strip().startswith(line.source) and "004.LSTM.f" in text
+    assert {line.backward for line in found if line.room == "reference"} == {True, False}
+    assert {path.stem for path, _ in formulas.lessons("004.LSTM.f")} >= {"08_lstm"}
+    layers = [line.rpartition(" ")[2] for line in formulas.layers(formulas.find("004.LSTM.f"))]
+    assert layers == ["LSTM", "LSTMCell"]
+
+
+@pytest.mark.parametrize("identifier, code", [
+    ("001.02.sigmoid", "np.where(x < 0, e, 1) / (1"), ("001.06.Embedding", "y[n] = embeddings[i]"),
+    ("001.06.Dense", "np.matmul(a"),
+    ("001.07.Conv2D", 'np.einsum("gc,cgf->gf"'), ("001.07.Conv1DTranspose", 'np.einsum("gf,cgf->gc"'),
+    ("001.08.AveragePooling2D", "np.sum(cells"), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
+    ("001.09.SimpleRNN", "@"), ("001.09.LSTM", "di * i * (1 - i)"), ("001.09.GRU", "h_tilde"),
+    ("001.09.ConvLSTM1D", "lstm_step("),
+    ("002.Update", "learning_rate * "),
+])
+def test_the_equations_of_the_reference_room_are_found(identifier, code):
+    found = formulas.lines(identifier)
+    assert any(code in line.source for line in found if line.room == "reference"), found
+    assert {line.room for line in found} >= {"cuda"}
+    assert identifier[:6] in ("001.06", "001.07", "002.Up") or {line.room for line in found} == set(formulas.ROOMS)
+
+
+@pytest.mark.parametrize("layer", ["Dense", "Embedding", "Conv1D", "MaxPooling3D", "LSTM", "GRU", "ConvLSTM2D", "Dropout"])
+def test_layers_are_imported_as_the_index_says(layer):
+    formula = next(formula for formula in formulas.index().values() if formula.keras == f"keras.layers.{layer}")
+    lines = formulas.layers(formula)
+    assert f"from nblayers.layers import {layer}" in lines
+    for line in lines:
+        exec(line, {})
+
+
+@pytest.mark.parametrize("written, meant", [
+    ("004.LSTM.f", "004.LSTM.f"), ("(004.lstm.f)", "004.LSTM.f"), ("004.lstm.c~", "004.LSTM.C~"), ("conv2d", "001.07.Conv2D"),
+    ("001.01.add\\_weight", "001.01.add_weight")])
+def test_an_identifier_may_be_written_loosely(written, meant):
+    assert formulas.find(written).id == meant
+
+
+@pytest.mark.parametrize("written, close", [
+    ("004.LSTM.g", "004.LSTM."), ("lstm", "001.09.LSTM or 003.Params.LSTM"), ("convd2", "Conv2D")])
+def test_close_matches_of_what_is_unknown(written, close):
+    with pytest.raises(formulas.UnknownFormula, match="did you mean .*" + re.escape(close)):
+        formulas.find(written)
+
+
+def test_the_commands_of_the_index():
+    def command(*arguments):
+        return subprocess.run([sys.executable, "-m", "nblayers.cli", *arguments], capture_output=True, text=True,
+                              encoding="utf-8", env=os.environ | {"PYTHONIOENCODING": "utf-8", "COLUMNS": "100"})
+    page = command("formula", "004.LSTM.f")
+    assert page.returncode == 0 and "(004.LSTM.f)" in page.stdout and "Forget gate" in page.stdout
+    assert "08_lstm" in page.stdout and re.search(r"kernels/cuda/recurrent\.py:\d+", page.stdout)
+    unknown = command("formula", "004.LSTM.g")
+    assert unknown.returncode == 2 and "did you mean" in unknown.stderr
+    listed = command("formulas", "forget")
+    assert [line.split()[0] for line in listed.stdout.splitlines()[:-2]] == ["004.LSTM.f"]
+    assert command("formulas", "zebra").returncode == 2
+    assert len(command("formulas").stdout.splitlines()) == len(formulas.index()) + 2
+
+
+def test_the_picture_in_the_readme():
+    root = ElementTree.parse(formulas.ROOT / "docs" / "stepper.svg").getroot()
+    text = " ".join("".join(root.itertext()).split())
+    assert "nblayers learn lstm" in text and "is missing from dC" in text and "agrees with the numerical derivative" in text
+    assert "url(http" not in text and not root.findall(".//{*}image")
+    assert "](docs/stepper.svg)" in (formulas.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_exercises_that_a_check_found_right_are_kept(state, tmp_path, capsys):
+    path = catalogue.find("lstm")
+    assert cli.main(["check", "lstm", str(path.parent / "solutions" / path.name)]) == 0
+    done = progress.read(path)
+    assert len(done.exercises) == done.exercise_count >= 3 and not done.begun
+    empty = tmp_path / "empty.py"
+    empty.write_text("")
+    assert cli.main(["check", "lstm", str(empty)]) == 1
+    assert progress.read(path) == done

@@ -14,6 +14,10 @@ convolution has as many groups as channels. In the `einsum`s g is the group, and
 
 `winograd` says whether a 3 x 3 window may be computed with fewer multiplications, a little less exactly. Only the CPU's room
 has such a way: kernels/cpu/_winograd.py.
+
+    (1), (3)    001.07.Conv1D, 001.07.Conv2D, 001.07.Conv3D, 002.Convolution
+    (1), (3)    001.07.DepthwiseConv1D, 001.07.DepthwiseConv2D, 001.07.SeparableConv1D, 001.07.SeparableConv2D
+    (2)         001.07.Conv1DTranspose, 001.07.Conv2DTranspose, 001.07.Conv3DTranspose
 """
 import numpy as np
 

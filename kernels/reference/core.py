@@ -1,9 +1,9 @@
 r"""Rows of a table, masked steps and the bias, as NumPy, one line per equation.
 
-    y_n    = E_{i_n}                                            (1)    embedding: the row of id i_n
-    m_n    = 1 \text{ if any } x_{nd} \ne v, \text{ else } 0    (2)    masking: v is the mask value
-    y_{nd} = m_n x_{nd}                                         (3)
-    z_{nu} = (x W)_{nu} + b_u                                   (4)    the bias of a dense layer
+    y_n    = E_{i_n}                                            (1)    001.06.Embedding: the row of id i_n
+    m_n    = 1 \text{ if any } x_{nd} \ne v, \text{ else } 0    (2)    001.06.Masking: v is the mask value
+    y_{nd} = m_n x_{nd}                                         (3)    001.06.Masking
+    z_{nu} = (x W)_{nu} + b_u                                   (4)    the bias of 001.06.Dense and 002.Linear
 """
 import numpy as np
 

@@ -8,7 +8,7 @@ decay. Every rule begins with
 
 Gradient descent, plain and with momentum (Sutskever et al. 2013, there \mu is `momentum`):
 
-    \theta = \theta - \eta g                                    (3)
+    \theta = \theta - \eta g                                    (3)    002.Update
     u = \mu u - \eta g                                          (4)
     \theta = \theta + u                                         (5)
     \theta = \theta + \mu u - \eta g                            (6)    with `nesterov`, in place of (5)

@@ -3,7 +3,7 @@ r"""Dropout, as NumPy, one line per equation.
     s_n = k + (n + 1) \gamma \bmod 2^{64}                       (1)    a counter: no element needs the one before it
     u_n = \text{upper 32 bits of } \mathrm{mix}(s_n)            (2)    a uniform number of 32 bits
     m_n = 1 \text{ if } u_n \ge r\,2^{32}, \text{ else } 0      (3)    r is the rate
-    y_n = m_n\, x_n / (1 - r)                                   (4)
+    y_n = m_n\, x_n / (1 - r)                                   (4)    001.12.Dropout, with (3)
 
 (1) and (2) are SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"): the key k of a call
 fixes its mask, the same in every room and however the elements are shared out among threads.

@@ -205,13 +205,19 @@ def exercise_1(answer: Answer) -> None:
 
     dc, dw and dx for a = x w, c = a + x, L = c², with x = 1 and w = 2.
     """
-    expect_close(answer.array("dc", ()), 6, "dc", {
+    answer.on_paper("dc", 6, [
+        "L = c², and its slope at c is 2c. How large is c?",
+        "a = 2 and c = 3."], {
         "that is the loss; its slope is 2c": 9, "the factor 2 is missing: the slope of c² is 2c": 3,
         "c is a + x: is the x missing?": 4})
-    expect_close(answer.array("dw", ()), 6, "dw", {
+    answer.on_paper("dw", 6, [
+        "Go back edge by edge: dc, then da, then w by the local slope of a = x w.",
+        "da = dc, and the local slope of x w for w is x."], {
         "the local slope of x w for w is x, not w": 12,
         "that is the local slope alone; it is multiplied by what comes from above": 1})
-    expect_close(answer.array("dx", ()), 18, "dx", {
+    answer.on_paper("dx", 18, [
+        "x goes into two places: into a = x w and straight into c. What comes back by both is added.",
+        "By the product comes da w, straight comes dc."], {
         "x is used twice; the way straight into c is missing": 12,
         "x is used twice; the way through the product is missing": 6,
         "the two ways are added, not multiplied": 72,

@@ -1,7 +1,64 @@
-"""Checks of the exercises of lesson 02."""
+"""Checks of the turns and exercises of lesson 02."""
 import numpy as np
 
 from nblayers.learn.exercises import Answer, Wrong, expect_close
+
+Mistakes = dict[str, np.ndarray]
+
+
+def turn_y00(lesson) -> Mistakes:
+    return {"the bias 0.5 is missing": np.array(-2.0),
+            "that takes the first row of W; the weights of output 0 are its first column": np.array(5.5),
+            "that takes all weights as positive": np.array(4.5)}
+
+
+def turn_y_matrix(lesson) -> Mistakes:
+    x, W, b = lesson.x, lesson.W, lesson.b
+    return {"the bias is missing": x @ W,
+            "b is added along the wrong axis: every *row* gets all of b": x @ W + b[:, None],
+            "b is taken off, not added": x @ W - b}
+
+
+def turn_dy(lesson) -> Mistakes:
+    error = lesson.y - lesson.t
+    return {"the sign is turned: the loss grows where y is above t": -error,
+            "the 2 of the square cancels with the half in front": 2 * error,
+            "that is the squared error, not its derivative": error ** 2,
+            "it is divided by the batch size; this loss is a sum, not a mean": error / 2}
+
+
+def turn_db(lesson) -> Mistakes:
+    dy = lesson.dy
+    return {"that is a mean over the batch; b stands in every row, so the rows are added up": dy.mean(axis=0),
+            "that sums over the outputs; each output has a bias of its own, so sum over the samples": dy.sum(axis=1),
+            "that sums over everything; each output has a bias of its own": np.array(dy.sum()),
+            "that is dy; b is one row for all samples, so the rows are added up": dy}
+
+
+def turn_dW(lesson) -> Mistakes:
+    x, dy = lesson.x, lesson.dy
+    return {"that is its transpose, right for a Linear; here W is (in, out), and dW has its shape": dy.T @ x,
+            "it is divided by the batch size; this loss is a sum over the samples": x.T @ dy / len(x),
+            "that is made with y; what comes back is dy": x.T @ lesson.y,
+            "the last sample only; the batch adds them up": np.outer(x[-1], dy[-1])}
+
+
+def turn_dx(lesson) -> Mistakes:
+    dy, W = lesson.dy, lesson.W
+    return {"that is its transpose; dx has the shape of x": W @ dy.T,
+            "that is made with y; what comes back is dy": lesson.y @ W.T,
+            "that adds up the samples; each keeps its own dx": (dy @ W.T).sum(axis=0)}
+
+
+def turn_dweight(lesson) -> Mistakes:
+    x, dy = lesson.x, lesson.dy
+    return {"that is the gradient of the Dense kernel (in, out); this weight is (out, in)": x.T @ dy,
+            "it is divided by the batch size; this loss is a sum over the samples": dy.T @ x / len(x)}
+
+
+def turn_dx_linear(lesson) -> Mistakes:
+    return {"that is its transpose; dx has the shape of x": (lesson.dy @ lesson.weight).T,
+            "that is y, not dy, sent back": lesson.y @ lesson.weight}
 
 
 def _numbers(features: int, units: int):
@@ -22,9 +79,13 @@ def exercise_1(answer: Answer) -> None:
     """
     x, W, dy = np.array([2, -1]), np.array([[1, 3], [0, 2], [-1, 1]]), np.array([1, 0, 2])
     dW = np.outer(dy, x)
-    expect_close(answer.value("dW"), dW, "dW", {
+    answer.on_paper("dW", dW, [
+        "y_j = Σ_i W_ji x_i + b_j: W_ji stands beside x_i, and dy_j arrives there. So dW_ji = dy_j x_i.",
+        "The first row is dy_1 x."], {
         "that is the gradient of a Dense kernel (in, out); a Linear's weight is (out, in)": dW.T})
-    expect_close(np.ravel(answer.array("dx")), dy @ W, "dx", {"that is W x, the forward; dx is dy W": W @ x})
+    answer.on_paper("dx", dy @ W, [
+        "x_i goes into every y_j by W_ji: dx_i is the sum of all dy_j W_ji.", "dx = dy W, a row times a matrix."], {
+        "that is W x, the forward; dx is dy W": W @ x})
 
 
 def exercise_2(answer: Answer) -> None:

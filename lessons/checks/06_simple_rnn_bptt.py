@@ -1,10 +1,11 @@
 """Checks of lesson 06: its turns and its exercises."""
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from nblayers.learn import mistakes
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_all, expect_close, for_each_size, returned
 
 Known = dict[str, np.ndarray]
 
@@ -155,7 +156,7 @@ def _whole(lesson: SimpleNamespace, name: str) -> Known:
     return _named({sentence: value for sentence, value in mistakes.known(right, wrong, name).items() if sentence not in walked})
 
 
-def _named(known: Known) -> Known:
+def _named(known: dict[str, Any]) -> dict[str, Any]:
     """The lesson's names in the sentences: there h_0 is the state that step 0 leaves."""
     return {sentence.replace("h_0", "h_start").replace("dh_prev", "dh_next"): value for sentence, value in known.items()}
 
@@ -187,14 +188,18 @@ def exercise_1(answer: Answer) -> None:
 
     dh (3 numbers) and du for h_t = x_t + u h_{t-1}, u = 0.5, x = (4, 2, 0), a first state of 0 and L = h_0 + h_1 + h_2.
     """
-    expect_close(np.ravel(answer.array("dh")), [1.75, 1.5, 1], "dh", {
+    answer.on_paper("dh", [1.75, 1.5, 1], [
+        "Begin with the last state. Each one hears its own loss, 1, and u times what has arrived at the state after it.",
+        "dh of the last is 1, of the one before 1 + 0.5 · 1."], {
         "that is each state's own loss alone; those of later steps come back through u": [1, 1, 1],
         "that is the chain from the last loss alone; each state has a loss of its own too": [0.25, 0.5, 1],
         "it should begin with dh of step 0": [1, 1.5, 1.75],
         "what comes back is all that has arrived at the step after, times u; yours has lost what came from further on":
             [1.5, 1.5, 1],
         "what comes back is counted twice: dh_next is replaced at each step, not added to": [2.25, 1.5, 1]})
-    expect_close(answer.array("du", ()), 10, "du", {
+    answer.on_paper("du", 10, [
+        "u stands in every step, beside the state before it: add dh_t h_{t-1} over the steps.",
+        "The states are 4, 4 and 2."], {
         "only the last step counts; u stands in every step, so its gradient is a sum": 4,
         "dh_t is multiplied by h_t; u stands before h_{t-1}": 15,
         "the losses of later steps are missing from the dh in it": 8})
@@ -206,14 +211,20 @@ def exercise_2(answer: Answer) -> None:
     rnn_backward(x, h_start, h, W, U, dy): returns dx, dh_start, dW, dU, db. x (N, T, in), h_start (N, H), h (N, T, H) the
     states, W (in, H), U (H, H), dy (N, T, H) what each step's own loss sends into its state.
     """
-    numbers = _numbers()
-    result = answer.function("rnn_backward")(*numbers)
-    if not isinstance(result, (tuple, list)) or len(result) != 5:
-        raise Wrong("rnn_backward should return five arrays: dx, dh_start, dW, dU, db")
-    right, wrong = mistakes.simple_rnn_backward(*numbers)
-    got = dict(zip(("dx", "dh_0", "dW", "dU", "db"), result, strict=True))
-    for name in ("db", "dx", "dh_0", "dW", "dU"):
-        expect_close(got[name], right[name], name.replace("h_0", "h_start"), _named(mistakes.known(right, wrong, name)))
+    def compare(N: int, T: int, I: int, H: int) -> None:
+        numbers = _numbers(N, T, I, H)
+        dx, dh_start, dW, dU, db = returned(answer.function("rnn_backward")(*numbers), "rnn_backward",
+                                            "dx", "dh_start", "dW", "dU", "db")
+        right, wrong = mistakes.simple_rnn_backward(*numbers)
+        expect_all((dx, db, dh_start, dW, dU), _renamed(right),
+                   {sentence: _renamed(values) for sentence, values in _named(wrong).items()},
+                   ("dx", "db", "dh_start", "dW", "dU"), "rnn_backward", {"dx": ("sample", "step", "input")})
+
+    for_each_size(answer, compare, [(1, 1, 1, 1), (1, 2, 1, 1), (2, 2, 1, 1), (3, 4, 2, 5)])
+
+
+def _renamed(values: Known) -> Known:
+    return {name.replace("h_0", "h_start"): value for name, value in values.items()}
 
 
 def exercise_3(answer: Answer) -> None:
@@ -239,11 +250,12 @@ def exercise_4(answer: Answer) -> None:
         raise Wrong("that is right for |u|, but the smallest positive u is asked for")
 
 
-def _numbers() -> tuple[np.ndarray, ...]:
-    """x, h_start, h, W, U, dy: 3 samples, 4 steps, 2 inputs, 5 units."""
+def _numbers(N: int = 3, T: int = 4, I: int = 2, H: int = 5) -> tuple[np.ndarray, ...]:
+    """x, h_start, h, W, U, dy: N samples, T steps, I inputs, H units."""
     rng = np.random.default_rng(6)
-    x, h_start, W, U, dy = (rng.normal(scale=0.5, size=size) for size in ((3, 4, 2), (3, 5), (2, 5), (5, 5), (3, 4, 5)))
+    sizes = ((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
+    x, h_start, W, U, dy = (rng.normal(scale=0.5, size=size).round(2) for size in sizes)
     h, before = np.zeros_like(dy), h_start
-    for t in range(4):
+    for t in range(T):
         h[:, t] = before = np.tanh(x[:, t] @ W + before @ U)
     return x, h_start, h, W, U, dy

@@ -157,7 +157,9 @@ def exercise_1(answer: Answer) -> None:
     dh_start for one unit, u = 2.5, h_0 = 0, h_1 = 0.6, h_2 = 0.8, dh_2 = 1; and (8, 6) and (0, 24) clipped to 2.6:
     by_value, by_norm, by_global_norm, each (2, 2).
     """
-    expect_close(answer.array("dh_start", ()), 3.6, "dh_start", {
+    answer.on_paper("dh_start", 3.6, [
+        "Each of the three links multiplies by the slope 1 - h² of its state, and by u.",
+        "The slopes are 1, 0.64 and 0.36."], {
         "the slopes of tanh are missing: 1, 0.64 and 0.36": 15.625,
         "those are the slopes alone; each step multiplies by u too": 0.2304,
         "that is dh_0; one more link leads to the state before the first step": 1.44,
@@ -165,9 +167,15 @@ def exercise_1(answer: Answer) -> None:
         "the slope is 1 - h², not h": 0.0,
         "the slope is 1 - h², not 1 - h": 1.25}, tolerance=1e-3)
     g = np.array([[8.0, 6.0], [0.0, 24.0]])
-    expect_close(answer.array("by_value"), np.clip(g, -2.6, 2.6), "by_value", _other_clips(g, 2.6, "value"), tolerance=1e-3)
-    expect_close(answer.array("by_norm"), [[2.08, 1.56], [0, 2.6]], "by_norm", _other_clips(g, 2.6, "norm"), tolerance=1e-3)
-    expect_close(answer.array("by_global_norm"), g / 10, "by_global_norm", _other_clips(g, 2.6, "global norm") | {
+    answer.on_paper("by_value", np.clip(g, -2.6, 2.6), [
+        "Each number by itself: whatever is above 2.6 becomes 2.6.",
+        "No number is below -2.6."], _other_clips(g, 2.6, "value"), tolerance=1e-3)
+    answer.on_paper("by_norm", [[2.08, 1.56], [0, 2.6]], [
+        "Each row by itself: if its length is above 2.6, multiply it by 2.6 / length.",
+        "The lengths are 10 and 24."], _other_clips(g, 2.6, "norm"), tolerance=1e-3)
+    answer.on_paper("by_global_norm", g / 10, [
+        "One length for both rows together, and one factor for both.",
+        "The length is the root of 10² + 24²."], _other_clips(g, 2.6, "global norm") | {
         "the norm of both together is the root of the sum of squares, 26, not the sum of the norms": g * 2.6 / 34,
         FACTOR: g * 2.6 / 676}, tolerance=1e-3)
 

@@ -2,7 +2,7 @@
 import numpy as np
 
 from nblayers.layers import GRU
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, for_each_size, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -11,23 +11,33 @@ def exercise_1(answer: Answer) -> None:
     h, da_z, da_r, du and dh_prev for one unit that resets after, at the last step: z = 0.75, r = 0.5, h_{t-1} = -1, x_h = 0.5,
     U_h = 4, b'_h = 3, U_z = U_r = 0, dh = 4.
     """
-    expect_close(answer.array("h", ()), -0.75, "h", {
+    answer.on_paper("h", -0.75, [
+        "First h~ = tanh(x_h + r (U_h h_{t-1} + b'_h)), then h = z h_{t-1} + (1 - z) h~.",
+        "U_h h_{t-1} + b'_h = -1, and r makes -0.5 of it."], {
         "that is the document's (1 - z) h_{t-1} + z h~; Keras' z says how much stays": -0.25,
         "with h~ = 0 only the part of h_{t-1} counts": 0,
         "that is reset before, where h~ = tanh(x_h + U_h r h_{t-1}) and there is no b'": -0.75 + 0.25 * np.tanh(-1.5)}, 1e-3)
-    expect_close(answer.array("da_z", ()), -0.75, "da_z", {
+    answer.on_paper("da_z", -0.75, [
+        "First dz = dh (h_{t-1} - h~), then the slope of a sigmoid.",
+        "dz = -4, and the slope is z (1 - z)."], {
         "the sign is the document's: there z is the part of h~": 0.75,
         "that is dz; the slope z (1 - z) is missing": -4,
         "that is with the slope of tanh; a gate's is z (1 - z)": -4 * (1 - 0.75 ** 2)})
-    expect_close(answer.array("da_r", ()), -0.25, "da_r", {
+    answer.on_paper("da_r", -0.25, [
+        "r is a factor of u inside the tanh: dr = da_h u, with u = U_h h_{t-1} + b'_h. Then the slope of a sigmoid.",
+        "da_h = dh (1 - z) (1 - h~²) = 1, and u = -1."], {
         "either the slope r (1 - r) is missing, or something else stands for u, which is U_h h_{t-1} + b'_h = -1": -1,
         "h~ got 1 - z = 0.25 of dh, not z": -0.75})
-    expect_close(answer.array("du", ()), 0.5, "du", {
+    answer.on_paper("du", 0.5, [
+        "Inside the tanh stands r u: du = da_h r.",
+        "da_h = dh (1 - z) (1 - h~²) = 1."], {
         "that is da_h; r is missing": 1,
         "h~ got 1 - z = 0.25 of dh, not z": 1.5,
         "h~'s share of dh, 1 - z, is missing": 2,
         "that is reset before: du = U_h da_h": 4})
-    expect_close(answer.array("dh_prev", ()), 5, "dh_prev", {
+    answer.on_paper("dh_prev", 5, [
+        "h_{t-1} is heard straight, with the factor z, and in u, with the factor U_h (U_z and U_r are 0). Add the two.",
+        "The straight way brings dh z = 3."], {
         "the straight way is missing, dh z": 2,
         "the way by u is missing, U_h du": 3,
         "by u it is U_h du, not du": 3.5,
@@ -44,19 +54,18 @@ def exercise_2(answer: Answer) -> None:
     where r acts, and so what u is.
     """
     for after in (True, False):
-        _check_step(answer, after)
+        for_each_size(answer, lambda units, after=after: _check_step(answer, after, units), [(1,), (3,)])
 
 
-def _check_step(answer: Answer, after: bool) -> None:
+def _check_step(answer: Answer, after: bool, units: int) -> None:
     rng = np.random.default_rng(9)
-    dh, h_prev, b = rng.normal(size=(3, 3))
-    z, r = 1 / (1 + np.exp(-rng.normal(size=(2, 3))))
-    h_tilde, U = np.tanh(rng.normal(size=3)), rng.normal(size=(3, 9))
+    dh, h_prev, b = rng.normal(size=(3, units)).round(2)
+    z, r = (1 / (1 + np.exp(-rng.normal(size=(2, units))))).round(2)
+    h_tilde, U = np.tanh(rng.normal(size=units)).round(2), rng.normal(size=(units, 3 * units)).round(2)
     U_z, U_r, U_h = np.split(U, 3, axis=1)
     u = h_prev @ U_h + b if after else r * h_prev
     result = answer.function("gru_step_backward")(dh, z, r, u, h_tilde, h_prev, U, after)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Wrong("gru_step_backward should return two arrays: da, dh_prev")
+    returned(result, "gru_step_backward", "da", "dh_prev")
 
     def gates(h_part=1 - z, sign=1.0, of_reset=None, slope=1 - h_tilde ** 2):
         da_h = dh * h_part * slope
@@ -68,17 +77,17 @@ def _check_step(answer: Answer, after: bool) -> None:
     expect_close(result[0], np.concatenate(right), f"da ({way})", {
         "h = (1 - z) h_{t-1} + z h~ is the document's; in Keras z is the part of h_{t-1}": np.concatenate(gates(z, -1.0)),
         "dh~ is dh times 1 - z, not z": np.concatenate(gates(z)),
-        "dh~ is dh times 1 - z": np.concatenate(gates(np.ones(3))),
+        "dh~ is dh times 1 - z": np.concatenate(gates(np.ones(units))),
         "dz has the wrong sign": np.concatenate([-a_z, a_r, a_h]),
         "dz is dh times h_{t-1} - h~, not h_{t-1}": np.concatenate([dh * h_prev * z * (1 - z), a_r, a_h]),
-        "the slope of h~, 1 - h~², is missing": np.concatenate(gates(slope=np.ones(3))),
+        "the slope of h~, 1 - h~², is missing": np.concatenate(gates(slope=np.ones(units))),
         f"dr is that of a reset {other}": np.concatenate(gates(of_reset=(U_h @ a_h) * h_prev if after else a_h * u)),
         "before, r was multiplied by h_{t-1}, not by u, which is r h_{t-1} already": np.concatenate(
             gates(of_reset=(U_h @ a_h) * u)),
         "after, du = da_h r belongs to the product; da_h itself is what x W gets": np.concatenate([a_z, a_r, a_h * r]),
         "the order is r, z, h~; Keras' is z, r, h~": np.concatenate([a_r, a_z, a_h]),
         "those are dz, dr and dh~, without the slopes": np.concatenate(
-            [dh * (h_prev - h_tilde), a_r / (r * (1 - r)), dh * (1 - z)])})
+            [dh * (h_prev - h_tilde), a_r / (r * (1 - r)), dh * (1 - z)])}, blocks=("z", "r", "h~"))
     straight, by_z, by_r = dh * z, U_z @ a_z, U_r @ a_r
     by_u = U_h @ (a_h * r) if after else (U_h @ a_h) * r
     wrong_way = (U_h @ a_h) * r if after else U_h @ (a_h * r)
@@ -103,8 +112,7 @@ def exercise_3(answer: Answer) -> None:
     """
     da_h, r, u, h_prev = np.random.default_rng(10).uniform(0.1, 0.9, (4, 5, 3))
     result = answer.function("fixed_weight_gradients")(da_h, r, u, h_prev)
-    if not isinstance(result, (tuple, list)) or len(result) != 3:
-        raise Wrong("fixed_weight_gradients should return three arrays: dU_h, db_h, db_after")
+    returned(result, "fixed_weight_gradients", "dU_h", "db_h", "db_after")
     du = da_h * r
     expect_close(result[0], h_prev.T @ du, "dU_h", {
         "r is missing: what the product with U_h gave was multiplied by it": h_prev.T @ da_h,

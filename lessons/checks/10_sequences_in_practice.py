@@ -1,7 +1,7 @@
 """Checks of the exercises of lesson 10."""
 import numpy as np
 
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -10,17 +10,23 @@ def exercise_1(answer: Answer) -> None:
     h_3 and dx for h_t = x_t + h_{t-1} / 2, h_0 = 0, x = (4, 9, 2) with the 9 masked and L = h_3; mean_loss of the losses
     (1, 8, 2) at these steps.
     """
-    expect_close(answer.array("h_3", ()), 4, "h_3", {
+    answer.on_paper("h_3", 4, [
+        "Write down h_1, h_2, h_3 one after the other; at a masked step the state stays as it is.",
+        "h_2 = h_1 = 4."], {
         "the 9 has been read; at padding the state stays as it is": 7.5,
         "the state is halved at padding too, as if there were a step with x = 0; it stays as it is": 3,
         "the state is set to 0 at padding; it stays as it is": 2})
-    expect_close(np.ravel(answer.array("dx")), [0.5, 0, 1], "dx", {
+    answer.on_paper("dx", [0.5, 0, 1], [
+        "Walk back from dh_3 = 1: a real step has dx_t = dh and hands on dh / 2; a masked one has dx_t = 0 and hands on dh.",
+        "dh_2 = 0.5, and step 2 is masked."], {
         "no input is heard at padding, so its gradient is 0": [0.5, 0.5, 1],
         "the masked step has been read, and halves the gradient on its way": [0.25, 0.5, 1],
         "the masked step halves the gradient on its way; it should pass as it is": [0.25, 0, 1],
         "the gradient stops at padding; it should pass as it is": [0, 0, 1],
         "it should begin with the first step": [1, 0, 0.5]})
-    expect_close(answer.array("mean_loss", ()), 1.5, "mean_loss", {
+    answer.on_paper("mean_loss", 1.5, [
+        "Only real steps count, in the sum and in what it is divided by.",
+        "Steps 1 and 3 are real."], {
         "the loss at padding counts": 11 / 3,
         "that is divided by all steps; only the real ones count": 1,
         "that is the sum; divide by the number of real steps": 3})
@@ -35,8 +41,7 @@ def exercise_2(answer: Answer) -> None:
     rng = np.random.default_rng(10)
     h, W_h, dh_T, batch_sizes = rng.uniform(-1, 1, (9, 3)), rng.normal(size=(3, 3)), rng.normal(size=(4, 3)), [4, 2, 2, 1]
     result = answer.function("packed_backward")(h, list(batch_sizes), W_h, dh_T)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Wrong("packed_backward should return two arrays: da and dh_0")
+    returned(result, "packed_backward", "da", "dh_0")
 
     def walk(mistake: str = "") -> tuple[np.ndarray, np.ndarray]:
         da, dh, at = np.zeros_like(h), dh_T.copy(), 0 if mistake == "from the front" else len(h)
@@ -111,8 +116,8 @@ def exercise_4(answer: Answer) -> None:
     if 0.492 < shuffled < 0.51:
         raise Wrong(f"shuffled = {shuffled:g}: that is as if every array were 100 long; it is as long as its longest sentence")
     if not 0.47 < shuffled < 0.492:
-        raise Wrong(f"shuffled = {shuffled:g}, but should be about 0.48: 1 - (sum of all lengths) / (sum of 32 · longest)")
+        raise Wrong(f"shuffled is not {shuffled:g}: it is 1 - (sum of all lengths) / (sum of 32 · longest, over the batches)")
     if sorted_first > 0.9:
         raise Wrong(f"sorted_first = {sorted_first:g}: that is the part that is real")
     if not 0 < sorted_first < 0.01:
-        raise Wrong(f"sorted_first = {sorted_first:g}, but in a sorted batch nearly all have one length: below a hundredth")
+        raise Wrong(f"sorted_first is not {sorted_first:g}: in a sorted batch nearly all have one length: hardly any padding")

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.layers import SimpleRNN
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -13,21 +13,27 @@ def exercise_1(answer: Answer) -> None:
     y (3, 2) for x = (4, 2, 8), both directions adding half the state before to x; dx (3,) for a gradient of 1 at both numbers
     of y_1 and 0 elsewhere; paths, how many lead from x_1 to the last state of 4 layers that read 4 steps.
     """
-    expect_close(answer.array("y"), [[4, 7], [4, 6], [10, 8]], "y", {
+    answer.on_paper("y", [[4, 7], [4, 6], [10, 8]], [
+        "First column: h_t = x_t + h_{t-1} / 2, from x_1 on. Second column: the same from x_3 to x_1, in the row of its x.",
+        "The walk from the end gives 8, then 2 + 4, then 4 + 3."], {
         "the second column stands in the order of its walk; turn it round, so that both belong to the same x": [
             [4, 8], [4, 6], [10, 7]],
         "both directions walk from the beginning": [[4, 4], [4, 4], [10, 10]],
         "the directions have changed places: first the one from x_1": [[7, 4], [6, 4], [8, 10]],
         "it should be (3, 2), a row for each step": [[4, 4, 10], [7, 6, 8]],
         "that is by `sum`; `concat` puts them side by side": [11, 10, 18]})
-    expect_close(answer.array("dx"), [2, 0.5, 0.25], "dx", {
+    answer.on_paper("dx", [2, 0.5, 0.25], [
+        "Which inputs has each of the two numbers of y_1 seen, and through how many halves?",
+        "y^f_1 has seen x_1 alone; y^b_1 has seen x_1, x_2 and x_3."], {
         "x_1 is read by both directions, and what comes back adds up": [1, 0.5, 0.25],
         "that is for the direction from the beginning alone": [1, 0, 0],
         "y^b_1 is the last state of its walk: it has seen x_2 and x_3 too": [2, 0, 0],
         "the gradient was not turned round: it went to the end of the other column": [1, 0, 1],
         "what comes out of the direction from the end is still in the order of its walk": [1.25, 0.5, 1],
         "y^b_1 has seen x_3 through two steps, each by a half": [2, 0.5, 0.5]})
-    expect_close(answer.array("paths", ()), 20, "paths", {
+    answer.on_paper("paths", 20, [
+        "Each path goes three times to the right (a step) and three times up (a layer). In how many orders?",
+        "Choose which 3 of the 6 arrows go up."], {
         "from step 1 to step 4 it is three times to the right, from layer 1 to layer 4 three times up": 70,
         "that is how many arrows a path has": 6,
         "each path goes right three times and up three times, in any order": 9,
@@ -48,8 +54,7 @@ def exercise_2(answer: Answer) -> None:
     h1 = _walk(x, W1, U1)
     h2 = _walk(h1, W2, U2)
     result = answer.function("stack_backward")(x, h1, h2, dh2, W1, U1, W2, U2)
-    if not isinstance(result, (tuple, list)) or len(result) != 5:
-        raise Wrong("stack_backward should return five arrays: dx, dW1, dU1, dW2, dU2")
+    returned(result, "stack_backward", "dx", "dW1", "dU1", "dW2", "dU2")
 
     def both(**changed: bool) -> dict[str, np.ndarray]:
         upper = {name[1:]: value for name, value in changed.items() if name[0] == "u"}

@@ -1,7 +1,7 @@
 """Checks of the exercises of lesson 13."""
 import numpy as np
 
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, for_each_size, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -9,14 +9,20 @@ def exercise_1(answer: Answer) -> None:
 
     y, dw and dx for x = (2, 0, 1, -1), the window w = (1, 3), no bias, no padding, and dy = (1, -1, 2).
     """
-    expect_close(np.ravel(answer.array("y")), [2, 3, -2], "y", {
+    answer.on_paper("y", [2, 3, -2], [
+        "Lay w over x: y_0 = w_0 x_0 + w_1 x_1, then one place further for each output.",
+        "y_0 = 1 · 2 + 3 · 0."], {
         "the window is turned round, as a mathematician's convolution has it; here w_0 lies on x_i, w_1 on x_{i+1}": [6, 1, 2],
         "at the last one the window hangs over the end; without padding it has three places": [2, 3, -2, -1]})
-    expect_close(np.ravel(answer.array("dw")), [4, -3], "dw", {
+    answer.on_paper("dw", [4, -3], [
+        "w_0 stands in every output, beside x_i: dw_0 is the sum of all dy_i x_i. And dw_1?",
+        "dw_1 is the sum of all dy_i x_{i+1}."], {
         "it should begin with dw_0": [-3, 4],
         "only the last output counts in it; a weight stands in every output, so its gradient is a sum": [2, -2],
         "only the first output counts in it; a weight stands in every output, so its gradient is a sum": [2, 0]})
-    expect_close(np.ravel(answer.array("dx")), [1, 2, -1, 6], "dx", {
+    answer.on_paper("dx", [1, 2, -1, 6], [
+        "Output i sends w_0 dy_i to x_i and w_1 dy_i to x_{i+1}. What arrives at one place adds up.",
+        "Output 0 sends (1, 3) to the places 0 and 1, output 1 sends (-1, -3) to the places 1 and 2."], {
         "where two windows lie on a place, the later one has overwritten the earlier; they add up": [1, -1, 2, 6],
         "where two windows lie on a place, only the earlier one counts; they add up": [1, 3, -3, 6],
         "the window is turned round: output i has sent w_0 dy_i to x_i, w_1 dy_i to x_{i+1}": [3, -2, 5, 2]})
@@ -30,11 +36,11 @@ def exercise_2(answer: Answer) -> None:
     """
     rng = np.random.default_rng(13)
     backward = answer.function("conv1d_backward")
-    for steps, s in ((6, 1), (8, 2), (9, 4)):                                   # at the end of 8 a place is in no window
-        x, w, dy = rng.normal(size=(steps, 2)), rng.normal(size=(3, 2, 4)), rng.normal(size=((steps - 3) // s + 1, 4))
+
+    def compare(steps: int, s: int, C: int, F: int) -> None:
+        x, w, dy = (rng.normal(size=size).round(2) for size in ((steps, C), (3, C, F), ((steps - 3) // s + 1, F)))
         result = backward(x, w, dy, s)
-        if not isinstance(result, (tuple, list)) or len(result) != 3:
-            raise Wrong("conv1d_backward should return three arrays: dx, dw, db")
+        returned(result, "conv1d_backward", "dx", "dw", "db")
         (dx, dw), where = _backward(x, w, dy, s), "" if s == 1 else f" with stride {s}"
         turned = "the taps are counted backwards: tap k of output i lies on i s + k"
         no_stride = "output i is taken to look at i and the places after it; with a stride it begins at i s"
@@ -50,6 +56,10 @@ def exercise_2(answer: Answer) -> None:
         expect_close(result[2], dy.sum(axis=0), "db" + where, {
             "it is a mean over the places; b stands in every output, so its gradient is the sum": dy.mean(axis=0),
             "only the last place counts in it; b stands in every output": dy[-1]})
+
+    for_each_size(answer, compare, [(4, 1, 1, 1), (6, 1, 2, 4)])
+    for_each_size(answer, compare, [(5, 2, 1, 1), (8, 2, 2, 4)])                # at the end of 8 a place is in no window
+    for_each_size(answer, compare, [(7, 4, 1, 1), (9, 4, 2, 4)])
 
 
 def exercise_3(answer: Answer) -> None:

@@ -9,12 +9,16 @@ def exercise_1(answer: Answer) -> None:
 
     dx_max and dx_mean (5 numbers each) for x = (3, 1, 3, 2, 5), windows of three, stride 1, and dy = (1, 2, -1).
     """
-    expect_close(np.ravel(answer.array("dx_max")), [1, 0, 2, 0, -1], "dx_max", {
+    answer.on_paper("dx_max", [1, 0, 2, 0, -1], [
+        "Find the largest of each window, at a tie the first. It gets the dy of its window; from several windows it adds up.",
+        "The windows are (3, 1, 3), (1, 3, 2) and (3, 2, 5)."], {
         "in the first window x_1 and x_3 tie; all of dy_1 goes to the first": [0, 0, 3, 0, -1],
         "in the first window x_1 and x_3 tie, and you have shared; here all of it goes to the first": [0.5, 0, 2.5, 0, -1],
         "in the first window x_1 and x_3 tie, and both have got all of dy_1: that is more than came in": [1, 0, 3, 0, -1],
         "those are the maxima's places counted; each gets the dy of its window": [1, 0, 1, 0, 1]})
-    expect_close(np.ravel(answer.array("dx_mean")), np.array([1, 3, 2, 1, -1]) / 3, "dx_mean", {
+    answer.on_paper("dx_mean", np.array([1, 3, 2, 1, -1]) / 3, [
+        "Each window sends a third of its dy to each of its numbers. What arrives at one place adds up.",
+        "Place 2 lies in all three windows."], {
         "each window sends a third of its dy to each of its numbers; yours sends all of it": [1, 3, 2, 1, -1],
         "where windows overlap, the last one has overwritten the others; they add up": np.array([1, 2, -1, -1, -1]) / 3,
         "where windows overlap, only the first one counts; they add up": np.array([1, 1, 1, 2, -1]) / 3})

@@ -1,7 +1,7 @@
 """Checks of the exercises of lesson 15."""
 import numpy as np
 
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, for_each_size, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -10,16 +10,22 @@ def exercise_1(answer: Answer) -> None:
     separable and ordinary: the numbers of weights of SeparableConv2D(128, 3) and Conv2D(128, 3) on 64 channels, without biases.
     y: the transposed convolution of x = (2, -1, 1) by w = (1, 3, -1) with stride 2.
     """
-    expect_close(answer.array("separable", ()), 8768, "separable", {
+    answer.on_paper("separable", 8768, [
+        "Two stages: a window of 3 × 3 for each channel, then a weight for each pair of a channel and a filter.",
+        "The depthwise stage has 9 · 64 weights."], {
         "that is the depthwise stage alone; then each of 64 channels meets each of 128 filters": 576,
         "that is the pointwise stage alone; before it each of 64 channels has a window of its own": 8192,
         "a depthwise stage has a window for each channel, not for each filter": 9 * 128 + 8192,
         "that is the ordinary one": 73728,
         "there are no biases here": 8768 + 128})
-    expect_close(answer.array("ordinary", ()), 73728, "ordinary", {
+    answer.on_paper("ordinary", 73728, [
+        "Each filter has a window of 3 × 3 for each channel.",
+        "One filter has 9 · 64 weights."], {
         "a filter has a window for each of the 64 channels": 9 * 128,
         "there are no biases here": 73728 + 128})
-    expect_close(np.ravel(answer.array("y")), [2, 6, -3, -3, 2, 3, -1], "y", {
+    answer.on_paper("y", [2, 6, -3, -3, 2, 3, -1], [
+        "Input i lays x_i w down from place 2 i on. What lies on one place adds up.",
+        "Input 0 lays (2, 6, -2) on the places 0 to 2, input 1 (-1, -3, 1) on the places 2 to 4."], {
         "that is with stride 1": np.convolve([2, -1, 1], [1, 3, -1]),
         "where two windows overlap, the later one has overwritten the earlier; they add up": [2, 6, -1, -3, 1, 3, -1],
         "the window is turned round: each input lays it down as it is": [-2, 6, 3, -3, -2, 3, 1]})
@@ -32,11 +38,11 @@ def exercise_2(answer: Answer) -> None:
     """
     rng = np.random.default_rng(15)
     backward = answer.function("transposed_backward")
-    for s in (1, 2, 4):
-        x, w, dy = rng.normal(size=(4, 2)), rng.normal(size=(3, 5, 2)), rng.normal(size=(3 * s + 3, 5))
+
+    def compare(s: int, C: int, F: int) -> None:
+        x, w, dy = (rng.normal(size=size).round(2) for size in ((4, C), (3, F, C), (3 * s + 3, F)))
         result = backward(x, w, dy, s)
-        if not isinstance(result, (tuple, list)) or len(result) != 3:
-            raise Wrong("transposed_backward should return three arrays: dx, dw, db")
+        returned(result, "transposed_backward", "dx", "dw", "db")
         windows, where = np.stack([dy[i * s:i * s + 3] for i in range(4)]), "" if s == 1 else f" with stride {s}"
         shifted = np.stack([dy[i:i + 3] for i in range(4)])
         no_stride = "input i is taken to have laid its window at i; with a stride that is i s"
@@ -54,6 +60,9 @@ def exercise_2(answer: Answer) -> None:
         expect_close(result[2], dy.sum(axis=0), "db" + where, {
             "it is a mean; b stands in every output, so its gradient is the sum": dy.mean(axis=0)})
 
+    for s in (1, 2, 4):
+        for_each_size(answer, compare, [(s, 1, 1), (s, 2, 5)])
+
 
 def exercise_3(answer: Answer) -> None:
     """The bug that a depth multiplier of 1 hides
@@ -63,8 +72,7 @@ def exercise_3(answer: Answer) -> None:
     rng = np.random.default_rng(16)
     x, w, dy = rng.normal(size=(5, 3)), rng.normal(size=(2, 3, 2)), rng.normal(size=(4, 6))
     result = answer.function("fixed_depthwise_backward")(x, w, dy)
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Wrong("fixed_depthwise_backward should return two arrays: dx, dw")
+    returned(result, "fixed_depthwise_backward", "dx", "dw")
     order = ("the outputs lie in the other order: those of one channel are side by side, number j of channel c is c M + j, "
              "but here it is taken for j C + c")
     other, right = dy.reshape(4, 2, 3).swapaxes(1, 2), dy.reshape(4, 3, 2)

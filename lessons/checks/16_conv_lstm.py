@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_close, for_each_size, returned
 
 
 def exercise_1(answer: Answer) -> None:
@@ -13,20 +13,25 @@ def exercise_1(answer: Answer) -> None:
     dh_prev and dU of one gate with da = (0, 2, 0, -1), U = (1, 3, -2) and h = (1, -1, 3, 2), and the number of weights of
     ConvLSTM2D(16, 3) on 3 channels.
     """
-    expect_close(np.ravel(answer.array("dh_prev")), [2, 6, -5, -3], "dh_prev", {
+    answer.on_paper("dh_prev", [2, 6, -5, -3], [
+        "In forward, place p heard h_{p-1}, h_p and h_{p+1} by the taps 0, 1 and 2. So where does da_p go, by which tap?",
+        "da_p sends U_0 da_p to place p - 1, U_1 da_p to p, U_2 da_p to p + 1."], {
         "the window lies as in forward; on the way back its taps count backwards": [-4, 6, 4, -3],
         "where two windows lie on a place, the later one has overwritten the earlier; they add up": [2, 6, -1, -3],
         "where two windows lie on a place, only the earlier one counts; they add up": [2, 6, -4, -3],
         "what falls off the end has come in again at the beginning; there were zeros": [4, 6, -5, -3],
         "it is shifted by a place: the middle tap of `same` lies on the place itself": [0, 2, 6, -5],
         "places beyond the state belong to the zeros that were put there; cut off what comes to them": [0, 2, 6, -5, -3, 2]})
-    expect_close(np.ravel(answer.array("dU")), [-1, -4, 6], "dU", {
+    answer.on_paper("dU", [-1, -4, 6], [
+        "Tap 0 met the place before, tap 1 the place itself, tap 2 the one after; beyond the ends are zeros.",
+        "dU_0 is the sum of all da_p h_{p-1}."], {
         "the taps are in the wrong order: tap 0 met the place before": [6, -4, -1],
         "what falls off the end has come in again at the beginning; there were zeros": [-1, -4, 5],
         "only the last place counts in it; a weight stands at all places": [-3, -2, 0],
         "only place 2 counts in it; a weight stands at all places": [2, -2, 6]})
-    weights = float(answer.array("weights", ()))
-    expect_close(weights, 4 * (9 * (3 + 16) * 16 + 16), "weights", {
+    answer.on_paper("weights", 4 * (9 * (3 + 16) * 16 + 16), [
+        "Four gates. Each has 16 filters, with 3 × 3 taps on the channels of x and of h, and a bias for each filter.",
+        "The channels are 3 + 16."], {
         "those of one gate; there are four": 9 * (3 + 16) * 16 + 16,
         "the biases are missing": 4 * 9 * (3 + 16) * 16,
         "that is an LSTM's; each pair of channels has 9 taps here": 4 * ((3 + 16) * 16 + 16),
@@ -44,7 +49,8 @@ def exercise_2(answer: Answer) -> None:
     """
     rng = np.random.default_rng(16)
     for K in (3, 5):
-        _check_step(answer.function("step_backward"), rng, K, "" if K == 3 else " with K = 5")
+        for_each_size(answer, lambda places, F, K=K: _check_step(answer.function("step_backward"), rng, K, places, F),
+                      [(2, 1), (6, 2)])
 
 
 def exercise_3(answer: Answer) -> None:
@@ -102,14 +108,14 @@ def _weights(h: np.ndarray, da: np.ndarray, K: int) -> np.ndarray:
     return np.array([padded[k:k + len(h)].T @ da for k in range(K)])
 
 
-def _check_step(backward: Callable[..., Any], rng: np.random.Generator, K: int, where: str) -> None:
-    dh, dC, C_prev, h_prev = rng.normal(size=(4, 6, 2))
-    i, f, o = _sigmoid(rng.normal(size=(3, 6, 2)))
-    C_tilde, U = np.tanh(rng.normal(size=(6, 2))), rng.normal(size=(K, 2, 8))
+def _check_step(backward: Callable[..., Any], rng: np.random.Generator, K: int, places: int, F: int) -> None:
+    where = "" if K == 3 else f" with K = {K}"
+    dh, dC, C_prev, h_prev = rng.normal(size=(4, places, F)).round(2)
+    i, f, o = _sigmoid(rng.normal(size=(3, places, F))).round(2)
+    C_tilde, U = np.tanh(rng.normal(size=(places, F))).round(2), rng.normal(size=(K, F, 4 * F)).round(2)
     C = f * C_prev + i * C_tilde
     result = backward(dh, dC, i, f, C_tilde, o, C, C_prev, h_prev, U)
-    if not isinstance(result, (tuple, list)) or len(result) != 4:
-        raise Wrong("step_backward should return four arrays: da, dh_prev, dC_prev, dU")
+    returned(result, "step_backward", "da", "dh_prev", "dC_prev", "dU")
     slope, do = dh * o * (1 - np.tanh(C) ** 2), dh * np.tanh(C)
 
     def step(dC: np.ndarray, before: np.ndarray = C_prev) -> list[np.ndarray]:
@@ -127,7 +133,7 @@ def _check_step(backward: Callable[..., Any], rng: np.random.Generator, K: int, 
         "that is di, df, dC~ and do, without the slopes": np.concatenate(
             [total * C_tilde, total * C_prev, total * i, do], axis=1),
         "the gates lie one behind the other along the places; they should be channels, side by side": np.concatenate(
-            [a_i, a_f, a_C, a_o], axis=0)})
+            [a_i, a_f, a_C, a_o], axis=0)}, axes=("place",), blocks=("i", "f", "C~", "o"))
     turned, wide = U[::-1].swapaxes(1, 2), np.pad(da, ((1, 1), (0, 0)))
     expect_close(result[1], _same(da, turned), "dh_prev" + where, {
         "the window lies as in forward; on the way back its taps count backwards": _same(da, U.swapaxes(1, 2)),
@@ -145,5 +151,5 @@ def _check_step(backward: Callable[..., Any], rng: np.random.Generator, K: int, 
         "the taps are in the wrong order: tap 0 met the places before, tap K - 1 those after": dU[::-1],
         "it is made with C_{t-1}; U met h_{t-1}": _weights(C_prev, da, K),
         "it is made with h_t; U met h_{t-1}": _weights(o * np.tanh(C), da, K),
-        "it is a mean over the places; a weight stands at all of them, so its gradient is the sum": dU / 6,
+        "it is a mean over the places; a weight stands at all of them, so its gradient is the sum": dU / places,
         "channels have changed places; dU has the shape of U, (K, F, 4F)": dU.swapaxes(1, 2)})

@@ -2,6 +2,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,21 @@ def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> str:
     if leaf.dtype.kind != "f":
         return "a gradient for an integer input: None is expected" if dx is not None and takes_integers else ""
     if dx is not None and dx.shape != leaf.shape:
-        problem = f"backward returns a gradient of shape {dx.shape}"
-        if dx.shape == leaf.shape[::-1]:
-            return problem + ": transposed"
-        return problem + (": its batch axis is summed away" if dx.shape == leaf.shape[1:] else "")
+        hint = of_shape(dx.shape, leaf.shape)
+        return f"backward returns a gradient of shape {dx.shape}" + (f": {hint}" if hint else "")
     if dx is not None and dx.dtype != np.float64:
         return f"backward returns {dx.dtype} though the layer computes in float64"
+    return ""
+
+
+def of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What mistake gives another shape than the one expected; empty if none that is known."""
+    if shape == expected[::-1]:
+        return "transposed"
+    if shape and shape == expected[1:]:
+        return "its batch axis is summed away"
+    if shape[1:] == expected and shape:
+        return "a sum over the batch is missing"
     return ""
 
 
@@ -43,6 +53,20 @@ class Evidence:
         return self.tensor.gradient.shape
 
     @property
+    def rtol(self) -> float:
+        return float(self.check.settings.rtol)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """By what a gradient may be divided or multiplied by mistake: the batch size and the like."""
+        shape: tuple[int, ...] = next((leaf.shape for leaf in self.check.subject.leaves), ())
+        sizes = {"the batch size": shape[0]} if shape else {}
+        if len(shape) == 3:
+            sizes["the number of time steps"] = shape[1]
+            sizes["batch size times time steps"] = shape[0] * shape[1]
+        return sizes
+
+    @property
     def probes(self) -> list[Index]:
         """Those of the wrong coordinates where the numeric derivative is largest."""
         return sorted(self.wrong, key=lambda index: -abs(self.numeric[index]))[:PROBES]
@@ -60,6 +84,34 @@ class Evidence:
     def shares(self) -> dict[Index, list[np.ndarray]]:
         """For each probe what came through each element of each output."""
         return {index: self.check.shares(self.tensor, index) for index in self.probes}
+
+
+class KnownNumbers(Evidence):
+    """Two arrays of one shape of which all is known: what somebody computed, and what is right."""
+
+    def __init__(self, got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float) -> None:
+        super().__init__(None, SimpleNamespace(gradient=got, is_weight=False, is_missing=False))
+        self._sizes, self._rtol = sizes, rtol
+        for index in np.ndindex(want.shape):
+            self.add(index, float(want[index]), bool(wrong[index]))
+
+    @property
+    def rtol(self) -> float:
+        return self._rtol
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return self._sizes
+
+
+def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
+    """`explain` for two arrays of one shape that hold finite numbers; `wrong` says where they differ.
+
+    `sizes` are numbers by which one divides or multiplies by mistake: {"the batch size": 2}.
+    """
+    evidence = KnownNumbers(got, want, wrong, sizes, rtol)
+    what = next((text for look in (_zeros, _ratio, _layout) if (text := look(evidence))), "") if got.any() else "all zeros"
+    return "; ".join(part for part in (what, _where(evidence)) if part)
 
 
 def agree(value: float, other: float) -> bool:
@@ -93,7 +145,7 @@ def _ratio(evidence: Evidence) -> str:
         return ""
     size = abs(ratio)
     texts = ["the sign is flipped"] if ratio < 0 else []
-    if abs(size - 1) > evidence.check.settings.rtol / 2:
+    if abs(size - 1) > evidence.rtol / 2:
         named = {2.0: "twice as large as it should be", 0.5: "half as large as it should be"}
         exact = next((text for value, text in named.items() if agree(size, value)), f"{size:.7g} times what it should be")
         texts.append(exact + "".join(_origins(evidence, size)))
@@ -101,12 +153,7 @@ def _ratio(evidence: Evidence) -> str:
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    shape: tuple[int, ...] = next((leaf.shape for leaf in evidence.check.subject.leaves), ())
-    sizes = {"the batch size": shape[0]} if shape else {}
-    if len(shape) == 3:
-        sizes["the number of time steps"] = shape[1]
-        sizes["batch size times time steps"] = shape[0] * shape[1]
-    for name, count in sizes.items():
+    for name, count in evidence.sizes.items():
         if count > 1 and agree(size, count):
             yield f" ({count} is {name}: summed over it once too often?)"
         elif count > 1 and agree(size, 1 / count):

@@ -27,6 +27,9 @@ ATOMS = (type(None), bool, int, float, complex, str, bytes, range, slice, type, 
          types.BuiltinFunctionType, types.CodeType, types.EllipsisType, BaseException)
 FOREIGN = {"matplotlib", "PIL", "cupy", "rich", "numba", "llvmlite", "logging", "threading", "re", "pathlib", "importlib"}
 
+VISIBLE = {"_value", "_grad", "_parameters", "_layers"}                 # private names of what a learner sees all the same
+HIDDEN = {"cache", "state"}
+
 
 class TooLarge(Exception):
     """The namespace holds more objects than can be remembered at every step."""
@@ -81,19 +84,40 @@ def restore(snapshot: Snapshot) -> None:
 
 
 def changed(before: Snapshot, after: Snapshot, value: Any) -> bool:
-    """Whether `value` was there before and something that it leads to has other contents now."""
+    """Whether `value` was there before and something that it leads to has other contents now.
+
+    Of an object's attributes only those count that a learner can see: not the private ones, not a layer's cache.
+    """
     if id(value) not in before.contents:
         return False
     waiting, seen = [id(value)], {id(value)}
+    attributes = set[int]()                             # the dicts in which objects keep their attributes
     while waiting:
         key = waiting.pop()
         old, new = before.contents.get(key), after.contents.get(key)
-        if old is not None and new is not None and old[1] is not new[1]:
+        if new is None:
+            continue
+        kept, led_to = new[1], after.leads_to[key]
+        was = old[1] if old else kept
+        if key in attributes:
+            kept, was = _seen_by_learners(kept), _seen_by_learners(was)
+            led_to = [id(child) for child in kept.values()]
+            if not _Mapping.same(kept, was):
+                return True
+        elif kept is not was:
             return True
-        fresh = [child for child in after.leads_to.get(key, ()) if child not in seen]
+        if _kind(new[0]) is _Instance and hasattr(new[0], "__dict__"):
+            attributes.add(id(new[0].__dict__))
+        fresh = [child for child in led_to if child not in seen]
         seen.update(fresh)
         waiting += fresh
     return False
+
+
+def _seen_by_learners(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The public attributes without a layer's cache, and the private ones that public properties show."""
+    return {name: value for name, value in attributes.items()
+            if name in VISIBLE or name.startswith("_fixed_") or not (name.startswith("_") or name in HIDDEN)}
 
 
 def shared_state() -> list[Any]:
@@ -283,8 +307,10 @@ class _Function(_Nothing):
 
     @staticmethod
     def children(value: types.FunctionType) -> Iterable[Any]:
-        own = value.__globals__.get("__name__") == "__main__"
-        return [*(value.__closure__ or ()), *(value.__defaults__ or ())] if own else ()
+        if value.__globals__.get("__name__") != "__main__":
+            return ()
+        frame = [value.__globals__] if "__frame__" in value.__globals__ else []         # made in a function stepped into
+        return [*(value.__closure__ or ()), *(value.__defaults__ or ()), *frame]
 
 
 class _Bound(_Nothing):

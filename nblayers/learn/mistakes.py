@@ -3,7 +3,8 @@
 Every function takes numbers (float64) as the lessons name and shape them, and returns `(right, mistakes)`:
 
     right       {"dC": array, …}: all gradients by name
-    mistakes    {"what is wrong, in a sentence": {"dC": array, …}}: the same names, those that the mistake concerns
+    mistakes    {"what is wrong, in a sentence": {"dC": array, …}}: all names for a mistake that spreads (in the walk), or
+                those in which it can be made, one by one (a sum over the samples that is missing)
 
 `known(right, mistakes, "dC")` is the dictionary {sentence: wrong numbers} of one name, without those that the mistake leaves
 right: what `expect_close` and the turns of a lesson (`turn_dC`) want. `nblayers.learn.exercises.expect_all` compares all names.
@@ -311,7 +312,8 @@ def lstm_backward(x: np.ndarray, h_0: np.ndarray, C_0: np.ndarray, i: np.ndarray
         "f before": "the forget gate is that of the step before; on the way from C_t to C_{t-1} stands f_t",
         "C rolled": "at t = 0, C[:, t - 1] is the last C; the cell before the first step is C_0",
     }
-    steps = {mistake: sentence for mistake, sentence in _LSTM_STEP.items() if mistake != "carry dropped"}
+    of_one_step = ("carry dropped", "keeps the carry")  # in a walk both mean that nothing comes back by the cell
+    steps = {mistake: sentence for mistake, sentence in _LSTM_STEP.items() if mistake not in of_one_step}
     right, mistakes = _all(compute, steps | more | _WALK | ({} if mask is None else _MASKS))
     mistakes |= _wrong_sums(x, W, right["da"], right["da"], h_0, h)
     return right, mistakes
@@ -510,7 +512,7 @@ def conv1d_backward(x: np.ndarray, w: np.ndarray, dy: np.ndarray, stride: int = 
     N, K = len(x), len(w)
     mistakes: Mistakes = {_CONV["overwrites"]: {"dx": _conv1d(x, w, dy, stride, "overwrites")["dx"]},
                           _CONV["turned"]: {"dx": _conv1d(x, w[::-1], dy, stride, "")["dx"], "dw": right["dw"][::-1]},
-                          _CONV["no stride"]: _conv1d(x, w, dy, 1, "")}
+                          _CONV["no stride"]: {name: _conv1d(x, w, dy, 1, "")[name] for name in ("dx", "dw")}}
     last = (dy.shape[1] - 1) * stride
     return right, mistakes | {
         "only the last place counts in it; a weight stands in every output": {

@@ -7,7 +7,7 @@ Nothing here ever stops a lesson. A folder that cannot be written, or a file tha
         "at": [14, "Forward", 3],                   steps that have been run; the section, and how many of its steps
         "furthest": [40, "Backward", 2],
         "done": false, "slow": {"12": 31.5},        seconds of each step that took more than one
-        "turns": ["do", "dC"], "turn_count": 9,     written by the learner, and how many there are
+        "turns": ["Backward: dC"], "turn_count": 9, written by the learner, and how many there are
         "exercises": ["1 · On paper"], "exercise_count": 4}}}
 """
 import contextlib
@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,13 @@ class Followed(Session):
         seconds = time.perf_counter() - start
         if step is not None:
             self.keep({number: seconds} if seconds > SLOW and id(step) in self._number else {})
+        return step
+
+    def next_with(self, own: Mapping[str, Any]) -> Step | None:
+        step = super().next_with(own)
+        if own and step is not None and step.question is not None and not step.question.is_guess:
+            turns = [step for step in self._own if step.question is not None and not step.question.is_guess]
+            turn_written(self.script.path, f"{step.section}: {', '.join(step.question.judged)}", len(turns))
         return step
 
     def skip(self) -> Step | None:

@@ -89,6 +89,7 @@ class _Process:
         start = (f"import sys; sys.path[:] = {sys.path!r}; from nblayers.learn import sandbox; "
                  f"sandbox._serve({str(self.prints)!r})")
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")     # small products; more threads only wait on a busy machine
         self.process = subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.prints.open("ab"), env=environment)
         self.answers: queue.Queue[Any] = queue.Queue()

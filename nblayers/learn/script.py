@@ -2,12 +2,15 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 MARKER = re.compile(r"# %%(?P<rest>.*)")
+QUESTION = re.compile(r"# \?(?: |$)")                      # a comment that withholds the statement right below it: a turn
+ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
 HEADER = re.compile(r"\A# ---\n.*?^# ---\n", re.DOTALL | re.MULTILINE)
 
 
@@ -22,6 +25,21 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a learner is asked before a statement is shown.
+
+    Attributes:
+        text: the question, without the names in brackets and without "guess:".
+        judged: the names whose values are compared with the lesson's.
+        is_guess: whether the answer is kept, and held against the truth later.
+    """
+
+    text: str
+    judged: tuple[str, ...]
+    is_guess: bool = False
+
+
+@dataclass(frozen=True)
 class Step:
     """What one press of Enter runs or shows: a text cell, a statement, or a few imports or asserts in a row."""
 
@@ -30,8 +48,15 @@ class Step:
     line: int
     nodes: tuple[ast.stmt, ...] = ()
     section: str = ""               # the heading under which it stands
-    loop: tuple[int, ...] = ()      # the lines of the loops that were stepped into, and what they have come to
+    loop: tuple[int, ...] = ()      # the lines of the loops and functions that were stepped into, and what they have come to
     turn: str = ""                  # "turn 3 of 24"
+    question: Question | None = None        # the learner is to write this step
+    depth: int = 0                  # how many functions were stepped into
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether this is imports, perhaps with the lesson's options."""
+        return bool(self.nodes) and isinstance(self.nodes[0], (ast.Import, ast.ImportFrom))
 
     @property
     def can_be_entered(self) -> bool:
@@ -124,12 +149,17 @@ def headings(text: str) -> Iterator[tuple[int, str]]:
 
 
 def statements(cell: Cell) -> Iterator[Step]:
-    """The steps of a code cell: statements with the comments above them; imports in a row, and asserts, are one step."""
+    """The steps of a code cell: statements with the comments above them; imports in a row, and asserts, are one step.
+
+    A statement under a marked comment is a step of its own; the comments above it are its question.
+    """
     lines = cell.source.split("\n")
-    groups: list[list[ast.stmt]] = []
-    for node in cell.nodes:
-        alike = groups and (_group(groups[-1][-1]) == _group(node) != "" or groups[-1][-1].end_lineno == node.lineno)
-        if alike:
+    count = _count_set_up(cell.nodes)
+    groups: list[list[ast.stmt]] = [list(cell.nodes[:count])] if count else []
+    for node in cell.nodes[count:]:
+        alike = groups and _group(groups[-1][-1]) == _group(node) != "" and not (
+            _is_marked(node, cell) or _is_marked(groups[-1][0], cell))
+        if alike or (groups and groups[-1][-1].end_lineno == node.lineno):
             groups[-1].append(node)
         else:
             groups.append([node])
@@ -139,8 +169,105 @@ def statements(cell: Cell) -> Iterator[Step]:
         if group is groups[-1]:
             end = len(lines)
         begin += _blank(lines[begin:end])
-        yield Step("code", "\n".join(lines[begin:end]).rstrip(), cell.line + begin, tuple(group))
+        question = None
+        if _is_marked(group[0], cell):
+            top = _first_line(group[0]) - cell.line
+            question = _question(lines[begin:top], group)
+            begin = top
+        yield Step("code", "\n".join(lines[begin:end]).rstrip(), cell.line + begin, tuple(group), question=question)
         begin = end
+
+
+def _first_line(node: ast.stmt) -> int:
+    """The line on which a statement begins, with its decorators."""
+    return min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+
+
+def _is_marked(node: ast.stmt, cell: Cell) -> bool:
+    above = _first_line(node) - cell.line - 1
+    return above >= 0 and bool(QUESTION.match(cell.source.split("\n")[above]))
+
+
+def _question(comments: list[str], nodes: Sequence[ast.stmt]) -> Question:
+    """The question in the comment lines above a statement."""
+    lines = [re.sub(r"^\s*# ?(\? ?)?", "", line).rstrip() for line in comments if line.strip()]
+    text = " ".join(lines)
+    named = re.match(r"\[([\w\s,]+)\]\s*", text)
+    names = re.findall(r"\w+", named[1]) if named else targets(nodes)
+    text = text[named.end():] if named else text
+    guess = re.match(r"guess:\s*", text)
+    return Question(text[guess.end():] if guess else text, tuple(names), guess is not None)
+
+
+def targets(nodes: Sequence[ast.stmt]) -> list[str]:
+    """The names that statements assign to, in order: `a, b = …`, `x += …`, `x[0] = …`, `def f`; not those inside blocks."""
+    found: list[str] = []
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.append(node.name)
+        waiting = [*getattr(node, "targets", []), getattr(node, "target", None)] if isinstance(node, ASSIGNMENTS) else []
+        while waiting:
+            part = waiting.pop(0)
+            if isinstance(part, ast.Name):
+                found.append(part.id)
+            elif isinstance(part, (ast.Tuple, ast.List)):
+                waiting = [*part.elts, *waiting]
+            elif isinstance(part, (ast.Subscript, ast.Starred)):
+                waiting.insert(0, part.value)
+    return list(dict.fromkeys(found))
+
+
+def names_read(nodes: Iterable[ast.AST]) -> set[str]:
+    """The variables that statements read from outside, without the arguments and the variables of their own functions."""
+    found: set[str] = set()
+    for node in nodes:
+        own = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
+        used = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
+        found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
+        found |= {part.target.id for part in ast.walk(node)
+                  if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)} - own
+    return found
+
+
+def check_names(script: Script) -> dict[int, str]:
+    """The names of the turns by their step's line: "do", "dC", and for the second turn of a name "dC_2"; none for guesses."""
+    count: Counter[str] = Counter()
+    found = {}
+    for step in script.steps():
+        if step.question is not None and step.question.judged and not step.question.is_guess:
+            name = step.question.judged[0]
+            count[name] += 1
+            found[step.line] = name if count[name] == 1 else f"{name}_{count[name]}"
+    return found
+
+
+def wrong_markers(script: Script) -> list[str]:
+    """What is wrong with the questions of a lesson, each in a line; empty if nothing is."""
+    known = {step.line - 1: step for step in script.steps() if step.question is not None}
+    wrong = [f"line {line + 1}: the question judges no names; say them first, in brackets"
+             for line, step in known.items() if step.question is not None and not step.question.judged]
+    for cell in script.cells:
+        lines = cell.source.split("\n") if cell.kind == "code" else []
+        marks = [i for i, text in enumerate(lines) if QUESTION.match(text.strip())]
+        wrong += [f"line {cell.line + i}: a question stands right above a statement at the top level of its cell"
+                  for i in marks if i + 1 not in marks and cell.line + i not in known]
+    return wrong
+
+
+def _count_set_up(nodes: Sequence[ast.stmt]) -> int:
+    """How many statements at the top are imports, or read the lesson's options from `sys.argv`; 0 without an import."""
+    made: set[str] = {"argv", "argparse", "set_printoptions"}
+    for i, node in enumerate(nodes):
+        names = {part.id if isinstance(part, ast.Name) else part.attr for part in ast.walk(node)
+                 if isinstance(part, (ast.Name, ast.Attribute))}
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        if i == 0 or not names & made or isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            return i
+        made |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return len(nodes)
 
 
 def _group(node: ast.stmt) -> str:
@@ -185,22 +312,111 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
             nodes = (bind, *part.nodes) if k == 0 else part.nodes
             source = f"{head}\n{part.source}" if k == 0 and head else part.source
             unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
-                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}"))
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", depth=step.depth))
     return unrolled
 
 
+def body_of(function: ast.FunctionDef, step: Step, lesson: str) -> tuple[str, list[Step]]:
+    """A function stepped into at `step`: its first line and docstring, and the steps of its body."""
+    lines = lesson.split("\n")
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    if not body:
+        body = [ast.copy_location(ast.Pass(), function.body[0])]
+    first = _first_line(body[0])
+    while first > function.lineno + 1 and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    one_line = first == function.lineno
+    head = "\n".join(lines[function.lineno - 1:first if one_line else first - 1]).rstrip()
+    inner = Cell("code", "\n".join(lines[first - 1:function.end_lineno]), first, tuple(body))
+    return head, [replace(part, section=step.section, depth=step.depth + 1, loop=(*step.loop, -function.lineno))
+                  for part in statements(inner)]
+
+
 def notebook(script: Script) -> dict[str, Any]:
-    """The lesson as a Jupyter notebook (nbformat 4.5)."""
-    cells: list[dict[str, Any]] = []
-    for i, cell in enumerate(script.cells):
-        common = {"id": f"cell-{i + 1:03d}", "metadata": {}, "source": cell.source.splitlines(keepends=True)}
+    """The lesson as a Jupyter notebook (nbformat 4.5); a turn is a cell to fill in, its check, and the answer folded."""
+    pieces: list[tuple[str, str]] = []
+    for cell in script.cells:
         if cell.kind == "text":
-            cells.append({"cell_type": "markdown", **common})
+            pieces.append(("markdown", cell.source))
+        elif any(step.question is not None for step in statements(cell)):
+            pieces += _cell_with_turns(script, cell)
         else:
-            cells.append({"cell_type": "code", **common, "execution_count": None, "outputs": []})
+            pieces.append(("code", cell.source))
+    _tell_guesses(pieces)
+    if any(kind == "code" and re.search(r"^(check_turn|keep_guess)\(", source, re.MULTILINE) for kind, source in pieces):
+        first = next(i for i, (kind, _) in enumerate(pieces) if kind == "code")
+        pieces.insert(first, ("code", "from nblayers.learn.cells import begin_turn, check_turn, keep_guess, tell_guess"))
+    cells: list[dict[str, Any]] = []
+    for i, (kind, source) in enumerate(pieces):
+        common = {"id": f"cell-{i + 1:03d}", "metadata": {}, "source": source.splitlines(keepends=True)}
+        more: dict[str, Any] = {"execution_count": None, "outputs": []} if kind == "code" else {}
+        cells.append({"cell_type": kind, **common, **more})
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
             "nbformat": 4, "nbformat_minor": 5}
+
+
+def lesson_id(script: Script) -> str:
+    """By what `catalogue.find` knows the lesson: its number, or the path of a script that is none of ours."""
+    number = re.match(r"\d\d(?=_)", script.path.stem)
+    return number[0] if number and script.path.parent.name == "lessons" else str(script.path)
+
+
+def _tell_guesses(pieces: list[tuple[str, str]]) -> None:
+    """After the first code that mentions what was guessed, a cell that holds the guess against it."""
+    for i in reversed(range(len(pieces))):
+        kept = re.match(r"keep_guess\((.+), '(\w+)', guess\)$", pieces[i][1])
+        for j in range(i + 1, len(pieces)) if kept else ():
+            kind, source = pieces[j]
+            if kept and kind == "code" and kept[2] in names_read(ast.parse(source).body):
+                pieces.insert(j + 1, ("code", f"tell_guess({kept[1]}, {kept[2]!r})"))
+                break
+
+
+def _cell_with_turns(script: Script, cell: Cell) -> Iterator[tuple[str, str]]:
+    """A code cell cut at its turns."""
+    code, end = "", 0
+    for step in statements(cell):
+        if step.question is None:
+            code += ("\n" * (step.line - end) if code else "") + step.source
+            end = step.line + step.source.count("\n")
+            continue
+        if code:
+            yield "code", code
+        code = ""
+        yield from _turn_cells(script, step)
+    if code:
+        yield "code", code
+
+
+def _turn_cells(script: Script, step: Step) -> Iterator[tuple[str, str]]:
+    """The question, the cell to fill in, its check, and the answer, folded."""
+    question, lesson = step.question, lesson_id(script)
+    assert question is not None
+    text = question.text
+    if question.is_guess:
+        name = question.judged[0]
+        yield "markdown", f"**A guess.** {text}"
+        yield "code", "guess = ..."
+        yield "code", f"keep_guess({lesson!r}, {name!r}, guess)"
+        return
+    name = check_names(script)[step.line]
+    yield "markdown", f"**Your turn.** {text}"
+    yield "code", _to_fill_in(step, lesson, name)
+    yield "code", f"check_turn({lesson!r}, {name!r}, {', '.join(question.judged)})"
+    yield "markdown", f"<details><summary>The lesson's line</summary>\n\n```python\n{step.source}\n```\n\n</details>"
+
+
+def _to_fill_in(step: Step, lesson: str, name: str) -> str:
+    assert step.question is not None
+    judged, node = step.question.judged, step.nodes[0]
+    if set(judged) & names_read(step.nodes) and not isinstance(node, ast.FunctionDef):
+        begin = f"begin_turn({lesson!r}, {name!r})       # each run begins with what was there before"
+        return f"{begin}\n# {', '.join(judged)}:\n..."
+    heads = []
+    if isinstance(node, ast.FunctionDef):
+        heads = [f"# def {node.name}({ast.unparse(node.args)}):"]
+    return "\n".join([*heads, *(f"{key} = ..." for key in judged)])
 
 
 def notebook_text(script: Script) -> str:

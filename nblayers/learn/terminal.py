@@ -1,6 +1,7 @@
 """Lessons in a terminal, on rich: one step at a time (`Stepper`), or straight through (`run_through`)."""
 import ast
 import contextlib
+import io
 import re
 import sys
 import traceback
@@ -18,11 +19,14 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from nblayers.learn import latex
+from nblayers.learn import latex, pager
+from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
-from nblayers.learn.values import describe, is_parameter
+from nblayers.learn.training import trains
+from nblayers.learn.values import describe, is_parameter, is_shortened
 
+MOST_SET_UP = 3                         # lines of imports that are shown as they are
 WIDEST_TEXT = 96                        # columns: longer lines of prose are hard to read
 GLUE = "\ue000"                         # stands for a space inside a formula, at which no line may break
 BEGIN, END = "\u2061", "\u2062"         # around a formula in a sentence; they take no column
@@ -33,10 +37,15 @@ b             go back one step, exactly
 EXPRESSION    look at it: x, dW - dW_numeric, layer.cache, x.shape
 STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too
 p EXPRESSION  look at a variable whose name is a command: p b
-into, out     step into the `for` loop that comes next; run to its end
-go N          to step N, or to the section with this word in its heading
+all NAME      show an array or a table whole
+list          show the code of the last step again; of imports, all of it
+into          step into the `for` loop that comes next, or into a function of
+              the lesson that the next step calls
+out           run to the end of that loop or function
+go N          to step N, without showing those before it; or to the section
+              with this word in its heading
 steps         list the sections
-c             run on to the end
+c             run on to the end; asks before a training
 skip          leave out a step that fails
 q             quit (also Ctrl-D)
 """
@@ -133,6 +142,20 @@ def formula(tex: str, wide: int, plain: bool) -> RenderableType:
 
 
 def source_code(step: Step) -> RenderableType:
+    """A step's code with its line numbers; long imports and options are folded."""
+    if is_folded(step):
+        lines = step.source.count("\n") + 1
+        options = " and options" if not isinstance(step.nodes[-1], (ast.Import, ast.ImportFrom)) else ""
+        return Text(f"{step.line:4d}  imports{options}, {lines} lines; list shows them", style="dim")
+    return whole_code(step)
+
+
+def is_folded(step: Step) -> bool:
+    """Whether a step is set-up that is only named, not shown."""
+    return step.is_set_up and step.source.count("\n") >= MOST_SET_UP
+
+
+def whole_code(step: Step) -> RenderableType:
     return Syntax(step.source, "python", line_numbers=True, start_line=step.line, theme="ansi_dark", word_wrap=True,
                   background_color="default")
 
@@ -142,28 +165,26 @@ def values(changes: list[Change], wide: int) -> RenderableType | None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold green", no_wrap=True)
     table.add_column()
-    inside = []
-    for change in changes:
-        if _is_noise(change.value):
-            continue
-        kind, content = describe(change.value, wide - 30)
-        if change.in_place and not _has_shown_content(change.value):
-            if type(change.value).__name__ not in ("Generator", "RandomState"):
-                inside.append(change.name)
-            continue
-        if "\n" in content or len(content) + len(kind) > wide - 24:
-            _, content = describe(change.value, wide - 12 - len(change.name))
+    changes = [change for change in changes if not _is_noise(change.value)]
+    named = [change for change in changes if change.in_place and not _has_shown_content(change.value)]
+    shown = [change for change in changes if change not in named]
+    room = wide - 7 - max((len(change.name) for change in shown), default=0)
+    for change in shown:
+        kind, content = describe(change.value, room)
+        if "\n" in content or len(content) + len(kind) + 2 > room:
             table.add_row(change.name, Group(Text(kind, "dim"), Text(content)))
         else:
             table.add_row(change.name, Text.assemble((kind, "dim"), "  ", content))
+    inside = [change.name for change in named if type(change.value).__name__ not in ("Generator", "RandomState")]
+    parts: list[RenderableType] = [table] if shown else []
     if inside:
-        table.add_row(Text("changed inside", "dim"), Text(", ".join(inside), "green"))
-    return Padding(table, (0, 0, 0, 5)) if table.row_count else None
+        parts.append(Text.assemble(("changed inside: ", "dim"), (", ".join(inside), "green")))
+    return Padding(Group(*parts), (0, 0, 0, 5)) if parts else None
 
 
 def _is_noise(value: Any) -> bool:
-    """Modules, functions and classes: the source line has said all there is to say."""
-    return isinstance(value, (type(sys), type)) or (callable(value) and hasattr(value, "__name__"))
+    """Modules, functions, classes and graphs: the source line has said all there is to say."""
+    return isinstance(value, (type(sys), type, Graph)) or (callable(value) and hasattr(value, "__name__"))
 
 
 def _is_drawing(value: Any) -> bool:
@@ -192,9 +213,11 @@ class Stepper:
         self.ask = ask
         self.over = False
         self.warned = False                             # that a command's name is a variable's too
+        self.told_of_all = False                        # how to see the whole of an array
         self.commands: dict[str, Callable[[], None]] = {
             "": self.next, "n": self.next, "next": self.next, "b": self.back, "back": self.back, "c": self.run_on,
-            "i": self.enter_loop, "into": self.enter_loop, "o": self.leave_loop, "out": self.leave_loop, "skip": self.skip,
+            "i": self.enter, "into": self.enter, "o": self.leave, "out": self.leave, "skip": self.skip,
+            "list": self.list_code, "p": self.list_code,
             "steps": self.list_sections, "?": self.help, "h": self.help, "help": self.help, "q": self.quit, "quit": self.quit,
             "exit": self.quit}
 
@@ -218,9 +241,11 @@ class Stepper:
 
     def prompt(self) -> str:
         step = self.session.upcoming
-        into = " · into: step into the loop" if step is not None and step.can_be_entered else ""
+        entry = self.session.entry
+        into = f" · into: {entry}" if entry else ""
         enter = "next" if step is not None else "leave"
-        return f"{self.session.position}/{len(self.session.steps)}  Enter: {enter} · b: back{into} · ?: help > "
+        inside = f" in {self.session.frames[-1].name}" if self.session.frames else ""
+        return f"{self.session.position}/{len(self.session.steps)}{inside}  Enter: {enter} · b: back{into} · ?: help > "
 
     def wipe_prompt(self) -> None:
         """Take the answered prompt off the screen, so that the steps read as one page."""
@@ -234,7 +259,9 @@ class Stepper:
             return self.go(rest.strip())
         if word == "p" and rest.strip():
             return self.look(rest.strip())
-        known = line in self.session.namespace
+        if word == "all" and rest.strip() and rest.strip()[0] not in "=(":
+            return self.look(rest.strip(), whole=True)
+        known = line in self.session.here
         if line in self.commands and not (known and line not in ("b", "q")):
             self.commands[line]()
             if known and not self.warned:
@@ -248,7 +275,9 @@ class Stepper:
         if self.session.upcoming is None:
             self.quit()
             return
-        if self.advance() and self.session.upcoming is None:
+        with self.paged():
+            went = self.advance()
+        if went and self.session.upcoming is None:
             self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
 
     def advance(self) -> bool:
@@ -270,29 +299,62 @@ class Stepper:
             self.report(error)
             return False
         except KeyboardInterrupt:
-            self.console.print(f"\n[yellow]Interrupted: nothing has changed.[/] Enter runs line {step.line} again.")
+            self.interrupted(step)
             return False
+        if self.session.returned:
+            self.console.print(f"[dim]     {self.session.returned} returns[/]")
         if self.session.value is not None and not _is_drawing(self.session.value):
             self.show(self.session.value)
-        table = values(self.session.changed, self.wide)
-        if table is not None:
-            self.console.print(table)
+        if not is_folded(step):
+            self.show_changes()
         if step.nodes and all(isinstance(node, ast.Assert) for node in step.nodes):
             self.console.print("     [green]✓[/]")
         if step.kind == "code":
             self.console.print()
         return True
 
+    def paged(self) -> contextlib.AbstractContextManager[None]:
+        """What is printed inside stops after each screenful, on a terminal with somebody at it."""
+        is_paged = isinstance(sys.stdout, pager.Pager)
+        if is_paged or self.ask is not input or not self.console.is_terminal or self.console.is_dumb_terminal:
+            return contextlib.nullcontext()
+        return pager.paged(self.console.height, self.console.width, self.ask)
+
+    def show_changes(self) -> None:
+        """Show what the last step or experiment changed; say once how to see a long array whole."""
+        changed = self.session.changed
+        table = values(changed, self.wide)
+        if table is None:
+            return
+        self.console.print(table)
+        long = next((change.name for change in changed if isinstance(change.value, np.ndarray)
+                     and is_shortened(change.value, self.wide)), None)
+        if long and not self.told_of_all:
+            self.console.print(f"[dim]     (all {long} shows it whole)[/]")
+            self.told_of_all = True
+
     @property
     def wide(self) -> int:
         return min(self.console.width, 120)
+
+    def interrupted(self, step: Step) -> None:
+        self.console.print(f"\n[yellow]Interrupted: nothing has changed.[/] Enter runs line {step.line} again.")
 
     def report(self, error: LessonError) -> None:
         found = error.error
         self.console.print(Text.assemble((f"Line {error.line} of the lesson stopped with ", "red"),
                                          (f"{type(found).__name__}: {found}", "bold red")))
+        self.tell_what_was_left_out(found)
         self.console.print("[dim]The state is the one before this step. Look at anything; Enter tries it again, "
                            "skip leaves it out, b goes back.[/]")
+
+    def tell_what_was_left_out(self, error: BaseException) -> None:
+        """After a NameError: the line that would have made the name, if it was skipped."""
+        name = getattr(error, "name", None) if isinstance(error, NameError) else None
+        missing = self.session.missing(name) if name else None
+        if missing is not None:
+            line = ast.unparse(missing).split("\n")[0]
+            self.console.print(Text(f"{name} is made by line {missing.lineno}, which was left out: {line}", style="yellow"))
 
     def back(self) -> None:
         try:
@@ -313,7 +375,11 @@ class Stepper:
         if lost:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 
-    def look(self, text: str) -> None:
+    def look(self, text: str, whole: bool = False) -> None:
+        with self.paged():
+            self._look(text, whole)
+
+    def _look(self, text: str, whole: bool) -> None:
         try:
             value = self.session.look(text)
         except KeyboardInterrupt:
@@ -324,27 +390,42 @@ class Stepper:
             return
         except BaseException as error:
             self.console.print(Text(f"{type(error).__name__}: {error}", style="red"))
+            self.tell_what_was_left_out(error)
             return
         if value is not None:
-            self.show(value)
+            self.show(value, whole)
         elif not self.session.changed:
             self.console.print("[dim]None[/]")
-        table = values(self.session.changed, self.wide)
-        if table is not None:
-            self.console.print(table)
+        self.show_changes()
 
-    def show(self, value: Any) -> None:
-        kind, content = describe(value, self.wide - 8)
+    def show(self, value: Any, whole: bool = False) -> None:
+        kind, content = describe(value, self.wide - 8, whole)
         if "\n" in content or len(kind) + len(content) > self.wide - 12:
             self.console.print(Padding(Group(Text(kind, "dim"), Text(content)), (0, 0, 0, 5)))
         else:
             self.console.print(Text.assemble("     ", (kind, "dim"), "  ", content))
 
     def run_on(self) -> None:
-        """Run all that is left, or up to a step that fails."""
-        self.go_to(len(self.session.steps))
-        if self.session.upcoming is None:
-            self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
+        """Run all that is left, or up to a step that fails, or to a training that is not wanted."""
+        asked = False
+        while (step := self.session.upcoming) is not None:
+            if not asked and trains(step, self.session.here):
+                if not self.agrees(step):
+                    return
+                asked = True
+            if not self.advance():
+                return
+        self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
+
+    def agrees(self, step: Step) -> bool:
+        """Whether the learner wants to run a step that may take long."""
+        self.console.print(f"[yellow]Line {step.line} trains, or runs a long loop: this may take a while.[/] Ctrl-C stops it.")
+        try:
+            answer = self.ask("Enter: run it, and all later ones · any word: stop here > ")
+        except (EOFError, KeyboardInterrupt):
+            self.console.print()
+            return False
+        return not answer.strip()
 
     def go(self, where: str) -> None:
         if where.isdigit():
@@ -358,45 +439,102 @@ class Stepper:
             self.console.print(f"[yellow]no section's heading holds {where!r}[/]; steps lists them")
 
     def go_to(self, position: int) -> None:
-        """Run or undo steps until `position` have been run."""
-        if position < self.session.position:
+        """Run steps unseen, or undo them, and show the step with this number."""
+        count = len(self.session.steps)
+        if position > count:
+            self.console.print(f"[yellow]this lesson has {count} steps[/]; c runs to the end")
+            return
+        if position <= self.session.position:
             try:
-                lost = self.session.back(max(position - 1, 0))      # and show the step itself again
+                lost = self.session.back(max(position - 1, 0)) if self.session.position else []
             except CannotGo as reason:
                 self.console.print(f"[yellow]{reason}[/]")
                 return
             if lost:
                 self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
-        while self.session.position < position and self.session.upcoming is not None:
-            if not self.advance():
-                return
+        elif not self.run_unseen(position - 1):
+            return
+        if position and self.session.upcoming is not None:
+            self.next()
 
-    def enter_loop(self) -> None:
+    def run_unseen(self, position: int) -> bool:
+        """Run steps without showing anything until `position` have been run; False if one fails or is not wanted."""
+        start, asked = self.session.position, False
+        while self.session.position < position and (step := self.session.upcoming) is not None:
+            if not asked and trains(step, self.session.here):
+                if not self.agrees(step):
+                    return False
+                asked = True
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self.session.next()
+            except (LessonError, KeyboardInterrupt) as error:
+                self.console.print(source_code(step))
+                self.report(error) if isinstance(error, LessonError) else self.interrupted(step)
+                return False
+        ran = self.session.position - start
+        if ran:
+            self.console.print(f"[dim]ran {ran} step{'s' if ran > 1 else ''}[/]\n")
+        return True
+
+    def enter(self) -> None:
+        """Step into the upcoming loop, or the first call of one of the lesson's own functions."""
+        with self.paged():
+            self._enter()
+
+    def _enter(self) -> None:
+        step = self.session.upcoming
         try:
-            count = self.session.enter_loop()
+            if step is not None and step.nodes and isinstance(step.nodes[0], ast.For):
+                count = self.session.enter_loop()
+                self.console.print(f"[dim]{count} turns, statement by statement; out runs to the end of the loop[/]")
+            else:
+                name, head = self.session.enter_function()
+                self.show_call(name, head)
         except CannotGo as reason:
             self.console.print(f"[yellow]{reason}[/]")
         except LessonError as error:
             self.report(error)
         else:
-            self.console.print(f"[dim]{count} turns, statement by statement; out runs to the end of the loop[/]")
             self.next()
 
-    def leave_loop(self) -> None:
-        """Run on to the end of the innermost loop that was stepped into."""
+    def show_call(self, name: str, head: str) -> None:
+        """Show the first lines of a function that was stepped into, and its arguments."""
+        line = self.session.upcoming.line - head.count("\n") - 1 if self.session.upcoming else 1
+        self.console.print(f"[dim]into {name}, statement by statement; out runs to its end[/]")
+        self.console.print(whole_code(Step("code", head, line)))
+        self.show_changes()
+        self.console.print()
+
+    def leave(self) -> None:
+        """Run on to the end of the innermost loop or function that was stepped into."""
         session = self.session
-        loop = session.upcoming.loop if session.upcoming is not None else ()
-        if not loop:
-            self.console.print("[yellow]this is not inside a loop that was stepped into[/]")
+        inside = session.upcoming.loop if session.upcoming is not None else ()
+        if not inside:
+            self.console.print("[yellow]this is not inside a loop or a function that was stepped into[/]")
             return
-        while session.upcoming is not None and session.upcoming.loop[:len(loop)] == loop:
-            if not self.advance():
-                return
+        with self.paged():
+            while session.upcoming is not None and session.upcoming.loop[:len(inside)] == inside:
+                if not self.advance():
+                    return
 
     def skip(self) -> None:
         step = self.session.skip()
-        if step is not None:
-            self.console.print(f"[yellow]left out line {step.line}[/]")
+        if step is None:
+            return
+        left_out = self.session.left_out[self.session.position - 1]
+        lines = [node.lineno for node in left_out] if step.is_set_up else [step.line]
+        what = f"line {lines[0]}" if len(lines) == 1 else f"lines {', '.join(map(str, lines))}" if lines else "nothing"
+        self.console.print(f"[yellow]left out {what}[/]")
+
+    def list_code(self) -> None:
+        """Show the code of the last step again, folded imports whole."""
+        step = next((step for step in reversed(self.session.steps[:self.session.position]) if step.kind == "code"), None)
+        if step is None:
+            self.console.print("[yellow]no code has been run yet[/]")
+            return
+        with self.paged():
+            self.console.print(whole_code(step))
 
     def list_sections(self) -> None:
         section = None

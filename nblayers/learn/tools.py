@@ -62,10 +62,39 @@ def save_figure(figure: Any, name: str) -> None:
 
 
 def show_source(*what: Any) -> None:
-    """Print source code as it is installed: functions, methods, classes, or "module:name", which is not imported for it."""
+    """Print source code as it is installed: functions, methods, classes, or "module:name", which is not imported for it.
+
+    On a terminal it is coloured, and no wider than the screen.
+    """
     for item in what:
         path, line, source = _find_in_file(item) if isinstance(item, str) else _inspect(item)
-        print(f"{path}, line {line}\n\n{textwrap.indent(textwrap.dedent(source).rstrip(), '    ')}\n")
+        source = textwrap.dedent(source).rstrip()
+        if sys.stdout.isatty():
+            _print_coloured(f"{path}, line {line}", source)
+        else:
+            print(f"{path}, line {line}\n\n{textwrap.indent(source, '    ')}\n")
+
+
+def _print_coloured(title: str, source: str) -> None:
+    """Code in colours; a line that is too long goes on below, further to the right, broken at a space."""
+    from rich.console import Console
+    from rich.syntax import Syntax
+    from rich.text import Text
+    console = Console(highlight=False)
+    console.print(Text(title, style="bold"), Text(), sep="\n")
+    syntax = Syntax(source, "python", theme="ansi_dark", background_color="default")
+    for line in syntax.highlight(source).split("\n"):
+        code = line.plain.lstrip(" ")
+        indent = 4 + len(line.plain) - len(code)
+        room = max(console.width - indent - 4, 24)
+        if len(code) <= console.width - indent:
+            console.print(Text(" " * 4) + line, no_wrap=True, overflow="ignore")
+            continue
+        pieces = line[len(line.plain) - len(code):].wrap(console, room)
+        for i, piece in enumerate(pieces):
+            piece.rstrip()
+            console.print(Text(" " * (indent + 4 * bool(i))) + piece, no_wrap=True, overflow="ignore")
+    console.print()
 
 
 def _inspect(item: Any) -> tuple[str, int, str]:

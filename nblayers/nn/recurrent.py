@@ -299,7 +299,7 @@ class RNN(Recurrent):
         ValueError: a size that is not a positive integer, dropout outside [0, 1], another nonlinearity; an input or states of
             another shape.
 
-    Source: 002.RNN; torch.nn.RNN.
+    Source: 002.HiddenState; torch.nn.RNN.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: str = "tanh", bias: bool = True,

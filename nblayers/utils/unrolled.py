@@ -56,7 +56,7 @@ def bptt(rnn: Layer, head: Layer, x: Any, targets: Any, loss: Any, truncate: int
         ValueError: one that goes backwards or whose output is not its first state; no loss; x and targets of different
             lengths; truncate below 1; states of other shapes.
 
-    Source: 002.BPTT; 004.RNN for y_t.
+    Source: 002.BPTT.chain; 004.RNN for y_t.
     """
     layer, x, targets, loss_of = _checked(rnn, x, targets, loss, truncate)
     cell, T = layer.cell, x.shape[1]

@@ -1,0 +1,265 @@
+"""The formula index: what a tag beside a formula, `(004.LSTM.f)`, stands for, and where it is used.
+
+The index is lessons/catalogue.json. Where a formula is used is read from the sources as they are installed: lessons carry
+it as a tag, layers name it in their docstrings, the kernels in comments. A kernel's comment has either the identifier itself
+or the number of an equation, `# from (4)`, of the module's docstring in kernels/reference, which names the identifier.
+"""
+import ast
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from nblayers.learn import catalogue, latex, script
+from nblayers.learn.terminal import BEGIN, END, GLUE, LessonText, split_maths
+
+ROOT = catalogue.HOME.parent
+ROOMS = ("reference", "cpu", "cuda")
+IDENTIFIER = re.compile(r"\d{3}\.\w+(?:\.\w+)*~?")
+TAG = re.compile(r"\\tag\{([^}]*)\}")
+NUMBER = re.compile(r"\((\d+'?)\)")
+MOST = 10                               # lines shown of a room
+APART = "001.02."                       # activations: a kernel's function has the name of the formula
+
+
+class UnknownFormula(LookupError):
+    """No formula has that identifier; the text says which are close."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class Formula:
+    """An entry of the index; `text` is Markdown with maths, or None where there is no formula."""
+
+    id: str
+    name: str
+    keras: str | None
+    text: str | None
+
+    @property
+    def line(self) -> str:
+        """The formula in one line."""
+        parts = [latex.inline(piece) if kind == "maths" else re.sub(r"\\(.)|`", r"\1", piece.strip())
+                 for kind, piece in split_maths(self.text or "")]
+        return "   ".join(part for part in parts if part).translate({ord(GLUE): " ", ord(BEGIN): None, ord(END): None})
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a kernel that computes a formula, or its derivative (`backward`)."""
+
+    room: str
+    path: str                           # from the folder that holds kernels
+    number: int
+    source: str
+    backward: bool
+
+
+@functools.cache
+def index() -> dict[str, Formula]:
+    """All formulas by their identifiers, in the index's order."""
+    entries = json.loads((catalogue.HOME / "catalogue.json").read_text(encoding="utf-8"))
+    return {entry["id"]: Formula(entry["id"], entry["name"], entry["keras"], entry["formula"]) for entry in entries}
+
+
+def find(identifier: str) -> Formula:
+    """The formula with this identifier, large and small letters alike; or the only one that ends with `.identifier`.
+
+    Raises:
+        UnknownFormula: none.
+    """
+    wanted = identifier.strip().strip("()").replace("\\", "")
+    if wanted in index():
+        return index()[wanted]
+    small = {known.lower(): known for known in index()}
+    found = [known for known in small if known == wanted.lower() or known.endswith("." + wanted.lower())]
+    if len(found) == 1:
+        return index()[small[found[0]]]
+    names = small | {known.rpartition(".")[2]: full for known, full in small.items()}
+    close = found or difflib.get_close_matches(wanted.lower(), names, 3, 0.6)
+    hint = f"; did you mean {' or '.join(dict.fromkeys(names[known] for known in close))}?" if close else ""
+    raise UnknownFormula(f"there is no formula {identifier!r}{hint}\nnblayers formulas WORD lists those with a word in them")
+
+
+def matching(word: str = "") -> list[Formula]:
+    """The formulas with this word in their identifier, name or formula, large and small letters alike."""
+    word = word.lower()
+    return [formula for formula in index().values()
+            if word in formula.id.lower() or word in formula.name.lower() or word in f"{formula.text} {formula.line}".lower()]
+
+
+def tags(lesson: script.Script) -> Iterator[tuple[str, str]]:
+    """The tags of a lesson's formulas, each with the heading of its section."""
+    heading = ""
+    for cell in lesson.cells:
+        if cell.kind == "text":
+            for part in re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE):
+                heading = next((words for _, words in script.headings(part)), heading)
+                for tag in TAG.findall(part):
+                    yield re.sub(r"\\(.)", r"\1", tag), heading
+
+
+def lessons(identifier: str) -> list[tuple[Path, str]]:
+    """The lessons that show a formula, each with the headings of the sections that do."""
+    found = [(path, heading) for path in catalogue.lessons() for tag, heading in tags(script.read(path)) if tag == identifier]
+    return list(dict.fromkeys(found))
+
+
+def layers(formula: Formula) -> list[str]:
+    """The import lines of what computes a formula: what names it in its docstring, and Keras' name for it."""
+    found = []
+    for path, tree in _modules():
+        for node in tree.body:
+            if (isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")
+                    and formula.id in _identifiers(ast.get_docstring(node) or "")):
+                found += _import_line(path, node.name)
+    if formula.keras:
+        package, _, name = formula.keras.rpartition(".")
+        found += _import_line(ROOT / package.replace("keras", "nblayers", 1).replace(".", "/") / "__init__.py", name)
+    return sorted(set(found), key=lambda line: (len(line), line))       # LSTM before LSTMCell
+
+
+def _import_line(path: Path, name: str) -> list[str]:
+    """How `name`, defined in the module `path`, is imported: from its package if that exports it; [] if it is not public."""
+    for package in path.parents:
+        if package == ROOT:
+            break
+        exports = package / "__init__.pyi" if (package / "__init__.pyi").exists() else package / "__init__.py"
+        if package != ROOT / "nblayers" and exports.exists() and re.search(rf"\b{name}\b", exports.read_text(encoding="utf-8")):
+            return [f"from {'.'.join(package.relative_to(ROOT).parts)} import {name}"]
+    if path.parent == ROOT / "nblayers" and path.name != "__init__.py":
+        return [f"from nblayers.{path.stem} import {name}"]
+    return []
+
+
+@functools.cache
+def _modules() -> list[tuple[Path, ast.Module]]:
+    """The library's modules that name formulas."""
+    files = [path for path in sorted((ROOT / "nblayers").rglob("*.py")) if path.parent != Path(__file__).parent]
+    texts = [(path, path.read_text(encoding="utf-8")) for path in files]
+    return [(path, ast.parse(text)) for path, text in texts if IDENTIFIER.search(text)]
+
+
+def lines(identifier: str) -> list[Line]:
+    """The lines of the kernels that compute a formula, room by room."""
+    names = {identifier}
+    found: list[Line] = []
+    for path in sorted((ROOT / "kernels" / "reference").glob("[!_]*.py")):
+        marks = _marks(path.read_text(encoding="utf-8"), identifier)
+        names |= {mark for mark in marks if "." in mark}
+        for room in ROOMS:                              # a number means something in the files of this topic alone
+            found += _commented(room, ROOT / "kernels" / room / path.name, marks - names)
+    for room in ROOMS:
+        for path in (ROOT / "kernels" / room).glob("*.py"):
+            found += _commented(room, path, names)
+    order = {room: i for i, room in enumerate(ROOMS)}
+    return sorted(set(found), key=lambda line: (order[line.room], line.path, line.number))
+
+
+def _commented(room: str, path: Path, marks: set[str]) -> Iterator[Line]:
+    """The lines whose comment has one of the marks: identifiers, or numbers of equations."""
+    if not marks or not path.exists():
+        return
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        code, _, comment = line.partition("  # ")
+        if code.strip() and marks & {*NUMBER.findall(comment), *IDENTIFIER.findall(comment)}:
+            yield Line(room, path.relative_to(ROOT).as_posix(), number, code.strip(), "from " in comment)
+
+
+def _marks(source: str, identifier: str) -> set[str]:
+    """The marks of the equations that a module's docstring ascribes to a formula.
+
+    An identifier in an indented line means the equations whose numbers stand in it. One in a heading, lines at the margin,
+    means all equations below it up to the next heading; one after "Source:" means all of the module.
+    """
+    document = ast.get_docstring(ast.parse(source), clean=False) or ""
+    marks: set[str] = set()
+    under = False
+    if identifier in _identifiers(document.partition("\nSource:")[2]):
+        return set(NUMBER.findall(document))
+    before = ""
+    for line in document.split("\n"):
+        here = identifier in _identifiers(line) or (
+            identifier.startswith(APART) and line.strip().split(" ")[0] == identifier.removeprefix(APART))
+        equation = line.startswith(" ")
+        if line.strip() and not equation:
+            under = here or (under and bool(before.strip()) and not before.startswith(" "))
+        before = line
+        if equation and here:
+            marks |= {*NUMBER.findall(line)}
+        elif equation and under:
+            marks |= {*NUMBER.findall(line)[:1], *IDENTIFIER.findall(line)}
+    return marks
+
+
+def page(formula: Formula) -> RenderableType:
+    """A formula, and where it is: lessons, layers, the kernels' lines in each room."""
+    text = formula.text or ""
+    if "$$" in text:
+        before, maths, after = text.split("$$", 2)
+        text = f"{before}$${maths} \\tag{{{formula.id}}}$${after}"
+    parts: list[RenderableType] = [Text.assemble((formula.id, "bold"), "  ", formula.name), ""]
+    parts += [LessonText(text) if text else Text("(no formula: an idea, or a program)\n", "dim")]
+    parts += _block("lessons", [_heading(path, heading) for path, heading in lessons(formula.id)], "none shows it yet")
+    parts += _block("layers", [Text(line) for line in layers(formula)], "none computes it yet")
+    if formula.keras:
+        parts.append(Padding(Text(f"in Keras: {formula.keras}", "dim"), (0, 0, 0, 2)))
+    found = lines(formula.id)
+    for room in ROOMS if found else ():
+        parts += _room(room, [line for line in found if line.room == room])
+    return Group(*parts)
+
+
+def _heading(path: Path, heading: str) -> Text:
+    shown = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), heading)
+    return Text.assemble(f"{path.stem}  ", (f"“{shown}”", "dim"))
+
+
+def _block(title: str, content: list[Text], nothing: str) -> list[RenderableType]:
+    shown = Group(*content) if content else Text(nothing, "dim")
+    return [Text(title, "bold cyan"), Padding(shown, (0, 0, 0, 2))]
+
+
+def _room(room: str, found: list[Line]) -> list[RenderableType]:
+    """The lines of one room, the forward ones first; at most MOST of them."""
+    found = sorted(found, key=lambda line: line.backward)
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(2):
+        grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    way = ""
+    for line in found[:MOST]:
+        before, way = way, "backward" if line.backward else "forward"
+        source = Syntax(line.source, "python", theme="ansi_dark", background_color="default", word_wrap=True)
+        grid.add_row("" if way == before else way, f"{line.path}:{line.number}", source)
+    if len(found) > MOST:
+        grid.add_row("", f"… and {len(found) - MOST} more lines", "")
+    if not found:
+        grid.add_row("no line carries it", "", "")
+    return [Text(f"room {room}", "bold cyan"), Padding(grid, (0, 0, 0, 2))]
+
+
+def table(found: list[Formula]) -> RenderableType:
+    """Identifiers, names and formulas, one in a line."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(max_width=30, no_wrap=True)
+    grid.add_column(style="cyan", no_wrap=True)
+    for formula in found:
+        grid.add_row(formula.id, Text(formula.name), Text(formula.line))
+    return grid
+
+
+def _identifiers(text: str) -> set[str]:
+    return set(IDENTIFIER.findall(text))

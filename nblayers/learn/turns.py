@@ -1,0 +1,419 @@
+"""The learner's turns: what they type for a step that is withheld, judged. No user interface.
+
+An answer is run on the state before the step. It is right if every judged name holds what the lesson's own line gives it
+(that this line agrees with the numerical derivative is the business of the `check_derivative` that follows it). A wrong
+answer leaves no trace; its sentence is one of the lesson's known mistakes, or the gradient checker's diagnosis.
+
+Known mistakes stand in lessons/checks/NN_name.py: `turn_NAME(lesson)` for the first judged name, `turn_NAME_2` for the second
+turn of that name. They are given the lesson's variables, with the right values under the judged names, and return {sentence:
+wrong value}, or {name: {sentence: wrong value}} for several names. A judged function has `turn_NAME(lesson, given)` instead,
+which calls `given` and raises `Wrong`.
+"""
+import ast
+import contextlib
+import copy
+import functools
+import importlib.util
+import io
+import math
+import re
+import traceback
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nblayers.learn import exercises
+from nblayers.learn.differences import difference
+from nblayers.learn.script import Script, Step, check_names, names_read
+from nblayers.learn.session import Session
+
+TYPED = "<typed>"
+BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an answer came out.
+
+    Attributes:
+        state: "right", "wrong", "error" (the learner's code raised one) or "guess" (kept for later).
+        message: the sentence for a wrong one, the error in a line.
+        own: the learner's values by name, where the answer is right.
+    """
+
+    state: str
+    message: str = ""
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Typed:
+    """What the learner has typed: an expression, or statements.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text.strip("\n")
+        self.nodes = ast.parse(self.text, TYPED).body
+
+    @property
+    def expression(self) -> ast.expr | None:
+        """The expression if it is one and nothing else."""
+        only = self.nodes[0] if len(self.nodes) == 1 else None
+        return only.value if isinstance(only, ast.Expr) else None
+
+    @property
+    def is_a_look(self) -> bool:
+        """Whether this names something that is there: `C`, `h.shape`, `gates[0]`."""
+        node = self.expression
+        while isinstance(node, (ast.Attribute, ast.Subscript)):
+            node = node.value
+        return isinstance(node, ast.Name)
+
+    @property
+    def has_a_block(self) -> bool:
+        return any(isinstance(node, BLOCKS) for node in self.nodes)
+
+    def assigned(self) -> set[str]:
+        """All names that it binds or changes by assignment, inside of blocks too."""
+        found = set()
+        for node in (part for top in self.nodes for part in ast.walk(top)):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.add(node.name)
+            elif isinstance(node, (ast.Name, ast.Subscript)) and isinstance(node.ctx, ast.Store):
+                inner: ast.expr = node
+                while isinstance(inner, (ast.Subscript, ast.Attribute)):
+                    inner = inner.value
+                found |= {inner.id} if isinstance(inner, ast.Name) else set()
+        return found
+
+
+def bind(expression: ast.expr, step: Step) -> list[list[ast.stmt]]:
+    """The statements that an expression may stand for: the lesson's assignment with another right side.
+
+    For `x += …` there are two: all of x, and what is added.
+    """
+    assert step.question is not None
+    node, names = step.nodes[0], step.question.judged
+    ways: list[ast.stmt] = []
+    if len(step.nodes) == 1 and isinstance(node, ast.Assign):
+        ways = [ast.Assign(node.targets, expression)]
+    elif names:
+        stored: list[ast.expr] = [ast.Name(name, ast.Store()) for name in names]
+        ways = [ast.Assign([stored[0] if len(stored) == 1 else ast.Tuple(stored, ast.Store())], expression)]
+        if len(step.nodes) == 1 and isinstance(node, ast.AugAssign):
+            whole = ast.Assign([node.target], expression)
+            ways = [whole, ast.AugAssign(node.target, node.op, expression)]
+    return [[ast.fix_missing_locations(ast.copy_location(way, expression))] for way in ways]
+
+
+class Turn:
+    """One turn of a session: its question, what is at hand, and the judge.
+
+    Arguments:
+        session: stands before a step with a question.
+    """
+
+    def __init__(self, session: Session) -> None:
+        step = session.upcoming
+        assert step is not None and step.question is not None
+        self.session, self.step, self.question = session, step, step.question
+        self.check = find_check(session.script, step)
+
+    def at_hand(self) -> list[tuple[str, Any]]:
+        """The variables that the lesson's line reads, and those in its check, by name."""
+        names = names_read([*self.step.nodes, *(node for step in self.checks() for node in step.nodes)])
+        space = self.session.namespace
+        return [(name, space[name]) for name in sorted(names, key=str.lower)
+                if name in space and not isinstance(space[name], types.ModuleType) and not _is_library(space[name])]
+
+    def checks(self) -> list[Step]:
+        """The `check_derivative` steps right after this one."""
+        found = []
+        for step in self.session.steps[self.session.steps.index(self.step) + 1:]:
+            if not is_check(step):
+                break
+            found.append(step)
+        return found
+
+    def answer(self, text: str) -> Verdict:
+        """Judge what was typed. Whatever the verdict, the session is as it was.
+
+        Raises:
+            LessonError: the lesson's own line fails.
+            KeyboardInterrupt: while the answer ran.
+        """
+        try:
+            typed = Typed(text)
+        except SyntaxError as error:
+            return Verdict("error", _told(error, text))
+        except ValueError as error:                     # a null byte
+            return Verdict("error", str(error))
+        right = self.right()
+        ways = bind(typed.expression, self.step) if typed.expression is not None else [typed.nodes]
+        verdicts = []
+        for nodes in [*ways, *([typed.nodes] if typed.expression is not None and not ways else [])]:
+            verdicts.append(self._judge(nodes, text, right))
+            if verdicts[-1].state == "right":
+                return verdicts[-1]
+        return verdicts[0]
+
+    def right(self) -> dict[str, Any]:
+        """What the lesson's own line gives the judged names.
+
+        Raises:
+            LessonError: it fails.
+        """
+        with self.session.trial() as space, contextlib.redirect_stdout(io.StringIO()):
+            try:
+                self.session.execute(self.step.nodes)
+                return {name: copied(space[name]) for name in self.question.judged}
+            except Exception as error:
+                raise self.session.failed(self.step, error) from error
+
+    def _judge(self, nodes: list[ast.stmt], text: str, right: dict[str, Any]) -> Verdict:
+        with self.session.trial() as space:
+            before = dict(space)
+            old = {name: copied(space[name]) for name in right if name in space}
+            try:
+                self.session.run_typed(nodes, TYPED)
+            except Exception as error:
+                return Verdict("error", _told(error, text))
+            missing = [name for name in right if name not in space]
+            if missing:
+                return Verdict("wrong", f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not assigned yet")
+            got = {name: copied(space[name]) for name in right}
+            untouched = tuple(name for name, kept in old.items() if space[name] is before[name] and same(got[name], kept))
+            new = {name: copied(value) for name, value in space.items() if name not in before and name not in right}
+        with self.session.trial() as space:
+            sentence = judge(got, right, space, self.check)
+        for name in untouched:
+            if len(right) > 1 and re.match(rf"{name}\b", sentence):
+                sentence = f"{name} is not assigned yet"
+        if sentence:
+            return Verdict("wrong", sentence)
+        return Verdict("right", own=new | {name: in_kind_of(value, right[name]) for name, value in got.items()})
+
+    def guess(self, text: str) -> Verdict:
+        """Take a guess; words need no quotes."""
+        try:
+            node = ast.parse(text.strip(), TYPED, "eval")
+            with self.session.trial() as space:
+                value = eval(compile(node, TYPED, "eval"), space)
+        except SyntaxError:
+            value = text.strip()
+        except NameError:
+            value = text.strip()
+        except Exception as error:
+            return Verdict("error", _told(error, text))
+        return Verdict("guess", own={self.question.judged[0]: value})
+
+    def go_on(self, verdict: Verdict | None = None) -> Step | None:
+        """Run the lesson's line, and let the learner's values stand for its own if the verdict says that they are right."""
+        return self.session.next_with(verdict.own if verdict is not None and verdict.state == "right" else {})
+
+
+def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, Any], check: Callable[..., Any] | None) -> str:
+    """What is wrong with the values of the judged names, in a sentence; empty if all are right.
+
+    Arguments:
+        got, right: by name, the learner's values and the lesson's.
+        space: the variables before the step.
+        check: the lesson's `turn_NAME`.
+    """
+    lesson = variables(space, right)
+    mistakes: Any = None
+    for name, value in right.items():
+        if isinstance(value, types.FunctionType):
+            sentence = judge_function(name, got[name], lesson, check)
+        else:
+            if mistakes is None and not same(got[name], value):
+                mistakes = known_mistakes(check, lesson)
+            own = mistakes.get(name, {}) if len(right) > 1 and mistakes else mistakes
+            sentence = told_apart(name, got[name], value, own or {}, sizes(space))
+        if sentence:
+            return sentence
+    return ""
+
+
+def variables(space: Mapping[str, Any], right: Mapping[str, Any]) -> types.SimpleNamespace:
+    """What a `turn_NAME` is given: the lesson's variables, and the right values under the judged names."""
+    return types.SimpleNamespace(**{**space, **right})
+
+
+def known_mistakes(check: Callable[..., Any] | None, lesson: types.SimpleNamespace) -> dict[str, Any]:
+    """The lesson's known mistakes; none if it has none, or if they cannot be computed from what the learner has made of it."""
+    try:
+        return dict(check(lesson)) if check is not None else {}
+    except Exception:
+        return {}
+
+
+def judge_function(name: str, given: Any, lesson: types.SimpleNamespace, check: Callable[..., Any] | None) -> str:
+    """The lesson's check of a function that the learner wrote."""
+    if check is None:
+        return ""
+    try:
+        function = exercises.Answer({name: given}, TYPED).function(name)
+        check(lesson, function)
+    except exercises.Wrong as sentence:
+        return str(sentence)
+    return ""
+
+
+def told_apart(name: str, got: Any, want: Any, mistakes: Mapping[str, Any], batch: Mapping[str, int]) -> str:
+    """What is wrong with one value; empty if nothing is."""
+    if same(got, want):
+        return ""
+    for sentence, wrong in mistakes.items():
+        if same(got, wrong) or (_is_numbers(wrong) and _is_numbers(got) and same(np.asarray(got), np.asarray(wrong))):
+            return f"{name}: {sentence}"
+    if _is_numbers(want):
+        return difference(got, want, name, {}, *tolerances(want), batch)
+    if isinstance(want, (list, tuple)):
+        if not isinstance(got, (list, tuple)) or len(got) != len(want):
+            what = f"has {len(got)} items" if isinstance(got, (list, tuple)) else f"is a {type(got).__name__}"
+            return f"{name} should have {len(want)} items, but it {what}"
+        parts = [(f"{name}[{i}]", got[i], want[i]) for i in range(len(want))]
+    elif isinstance(want, dict) and isinstance(got, dict):
+        if set(got) != set(want):
+            return f"{name} should have the keys {', '.join(map(repr, want))}, but it has {', '.join(map(repr, got)) or 'none'}"
+        parts = [(f"{name}[{key!r}]", got[key], want[key]) for key in want]
+    else:
+        if type(got) is type(want):
+            return f"{name} is not right"
+        return f"{name} should be a {type(want).__name__}, but it is a {type(got).__name__}"
+    return next(sentence for part, a, b in parts if (sentence := told_apart(part, a, b, {}, batch)))
+
+
+def same(got: Any, want: Any) -> bool:
+    """Whether two values are equal, numbers but for rounding; numbers of any kind may stand for each other."""
+    if _is_numbers(want):
+        if not _is_numbers(got) or np.shape(got) != np.shape(want):
+            return False
+        rtol, floor = tolerances(want)
+        a, b = np.asarray(got, np.float64), np.asarray(want, np.float64)
+        return bool(np.allclose(a, b, rtol=rtol, atol=floor, equal_nan=True))
+    if isinstance(want, (list, tuple)):
+        return isinstance(got, (list, tuple)) and len(got) == len(want) and all(map(same, got, want))
+    if isinstance(want, dict):
+        return isinstance(got, dict) and set(got) == set(want) and all(same(got[key], want[key]) for key in want)
+    try:
+        return bool(np.all(got == want))
+    except (TypeError, ValueError):
+        return False
+
+
+def tolerances(want: Any) -> tuple[float, float]:
+    """Relative to each element, and absolute, as a share of the largest: a zero need not be exact."""
+    array = np.asarray(want)
+    rtol = 1e-4 if array.dtype in (np.float32, np.float16) else 1e-6
+    largest = float(np.abs(array[np.isfinite(array)], dtype=np.float64).max(initial=0)) if array.size else 0.0
+    return rtol, rtol * 1e-2 * largest or 1e-12
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return False
+    return isinstance(value, (bool, int, float, np.number, np.bool_)) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
+
+
+def sizes(space: Mapping[str, Any]) -> dict[str, int]:
+    """The batch size and the number of steps, where the lesson calls them so."""
+    known = {"N": "the batch size", "T": "the number of time steps"}
+    return {text: space[name] for name, text in known.items() if isinstance(space.get(name), int)}
+
+
+def in_kind_of(value: Any, want: Any) -> Any:
+    """The learner's value, of the lesson's type and dtype."""
+    if isinstance(want, np.ndarray):
+        return np.array(value, dtype=want.dtype)
+    if isinstance(want, np.generic):
+        return want.dtype.type(value)
+    if isinstance(want, (bool, int, float)):
+        return type(want)(value)
+    if type(want) in (list, tuple):
+        return type(want)([in_kind_of(a, b) for a, b in zip(value, want, strict=True)])
+    return value
+
+
+def copied(value: Any) -> Any:
+    """A copy of arrays, and of lists, tuples and dictionaries with all that is in them; anything else is itself."""
+    if isinstance(value, (np.ndarray, list, tuple, dict, set)):
+        try:
+            return copy.deepcopy(value)
+        except Exception:
+            return value
+    return value
+
+
+def is_check(step: Step) -> bool:
+    """Whether a step is a call of `check_derivative`."""
+    node = step.nodes[0] if len(step.nodes) == 1 else None
+    call = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "check_derivative"
+
+
+def _is_library(value: Any) -> bool:
+    """A function or class that the lesson did not write."""
+    return callable(value) and hasattr(value, "__name__") and getattr(value, "__module__", None) != "__main__"
+
+
+def find_check(script: Script, step: Step) -> Callable[..., Any] | None:
+    """The lesson's `turn_NAME` for this step, if it has one."""
+    name = check_names(script).get(step.line)
+    module = checks_module(script.path)
+    return getattr(module, f"turn_{name}", None) if module is not None else None
+
+
+@functools.cache
+def checks_module(lesson: Path) -> types.ModuleType | None:
+    """The file of checks beside a lesson; None if there is none."""
+    path = lesson.parent / "checks" / lesson.name
+    spec = importlib.util.spec_from_file_location(f"checks_{lesson.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        return None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def held_against(guess: Any, truth: Any) -> str:
+    """How far a guess was off, in words."""
+    if _is_numbers(truth) and _is_numbers(guess) and np.size(truth) == np.size(guess) == 1 and not isinstance(truth, bool):
+        return _numbers_apart(float(np.ravel(guess)[0]), float(np.ravel(truth)[0]))
+    if isinstance(truth, (bool, np.bool_)) and isinstance(guess, str):
+        guess = {"yes": True, "true": True, "no": False, "false": False}.get(guess.lower(), guess)
+    if isinstance(guess, str) and isinstance(truth, str):
+        guess, truth = guess.strip().lower(), truth.strip().lower()
+    return "right" if (type(guess) is type(truth) is str and guess == truth) or same(guess, truth) else "another one"
+
+
+def _numbers_apart(guess: float, truth: float) -> str:
+    if same(guess, truth):
+        return "exactly right"
+    ratio = guess / truth if truth else 0.0
+    if ratio > 0 and abs(math.log10(ratio)) >= 1:
+        powers = round(abs(math.log10(ratio)))
+        return f"{powers} power{'s' if powers > 1 else ''} of ten too {'large' if abs(guess) > abs(truth) else 'small'}"
+    if ratio > 0 and abs(ratio - 1) <= 0.1:
+        return f"close, off by {abs(guess - truth):.3g}"
+    return f"off by {abs(guess - truth):.3g}"
+
+
+def _told(error: BaseException, text: str) -> str:
+    """The error in one line, with the line of what was typed if there is more than one."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == TYPED]
+    line = error.lineno if isinstance(error, SyntaxError) else frames[-1] if frames else None
+    lines = text.strip("\n").split("\n")
+    what = error.msg if isinstance(error, SyntaxError) else str(error)
+    if isinstance(error, SyntaxError) and error.text is None and line is None:
+        return f"SyntaxError: {what}"
+    where = f" in line {line}, {lines[line - 1].strip()!r}" if line and len(lines) > 1 and line <= len(lines) else ""
+    return f"{type(error).__name__}{where}: {what}"

@@ -1,0 +1,499 @@
+"""The learner's turns: questions in a lesson, answers judged, in the stepper and in a notebook."""
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from nblayers.learn import asking, catalogue, exercises, script, session, turns
+
+LESSON = '''
+# %% [markdown]
+# # 99 · A small lesson
+
+# %%
+import numpy as np
+
+from nblayers.learn.tools import check_derivative
+
+N, T, H = 2, 3, 2
+rng = np.random.default_rng(0)
+h = rng.normal(size=(N, T, H))
+dy = rng.normal(size=(N, T, H))
+U = np.array([[1.0, 2.0], [-1.0, 0.5]])
+slope = 1 - np.tanh(h) ** 2
+
+
+def loss(U):
+    return np.sum(dy[:, 0] * np.tanh(h[:, 0] @ U))
+
+
+# ? guess: how many numbers has dy?
+count = 12
+
+# ? da, the gradient of the pre-activation
+da = dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)
+# ? dU, from a = h U
+dU = h[:, 0].T @ da
+check_derivative("dU", dU, loss, U)
+
+# ? db, the same with a bias
+db = da.sum(axis=0)
+
+# the walk
+kept = np.zeros((N, T, H))
+dh_next = np.zeros((N, H))
+again = kept
+# ? [kept, dh_next] the walk back through time
+for t in reversed(range(T)):
+    dh = dy[:, t] + dh_next
+    kept[:, t] = dh * slope[:, t]
+    dh_next = kept[:, t] @ U.T
+
+# ? [twice] a function that doubles
+def twice(v):
+    return 2 * v
+
+# ? the total
+total = float(kept.sum())
+# ? add the norm
+total += 1.5
+print(dy.size == count, twice(total))
+'''.lstrip()
+
+CHECKS = '''
+import numpy as np
+
+from nblayers.learn.exercises import Wrong
+
+
+def turn_da(lesson):
+    return {"the slope is forgotten": lesson.dy[:, 0]}
+
+
+def turn_dU(lesson):
+    return {"that is its transpose": lesson.dU.T}
+
+
+def turn_db(lesson):
+    return {"the sum over the batch is missing": lesson.da, "it is a mean": lesson.db / lesson.N}
+
+
+def turn_kept(lesson):
+    alone = lesson.dy * lesson.slope
+    return {"kept": {"nothing comes back from the step after": alone}, "dh_next": {"zero": 0 * lesson.dh_next}}
+
+
+def turn_twice(lesson, given):
+    if given(3) != 6:
+        raise Wrong(f"twice(3) should be {lesson.twice(3)}, but is {given(3)}")
+
+
+def turn_total(lesson):
+    return {"a mean": lesson.kept.mean()}
+
+
+def turn_total_2(lesson):
+    return {"nothing is added": lesson.total - 1.5}
+'''
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(LESSON, encoding="utf-8")
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks" / "small.py").write_text(CHECKS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def at(lesson):
+    """A session that stands before the turn of a check's name."""
+    run = session.Session(script.read(lesson))
+    names = turns.check_names(run.script)
+
+    def go(name):
+        while names.get(run.upcoming.line) != name and not (run.upcoming.question and name in run.upcoming.question.judged):
+            run.next()
+        return turns.Turn(run)
+    with run.as_main():
+        yield go
+
+
+def questions(source):
+    return [step for step in script.parse(source).steps() if step.question is not None]
+
+
+@pytest.mark.parametrize("source, text, judged, is_guess, shown, line", [
+    ("# ? dL/do\ndo = 1", "dL/do", ("do",), False, "do = 1", 2),
+    ("x = 0\n\n# a remark\n# ? one\n# ? two\na, (b, *c) = 1, (2, 3)\n# after", "a remark one two", ("a", "b", "c"), False,
+     "a, (b, *c) = 1, (2, 3)\n# after", 6),
+    ("# ? add\nx += 1\ny = 2", "add", ("x",), False, "x += 1", 2),
+    ("# ? row\nx[t], y = 1, 2", "row", ("x", "y"), False, "x[t], y = 1, 2", 2),
+    ("# ? [da, dh] the walk\nfor t in x:\n    da[t] = 1", "the walk", ("da", "dh"), False, "for t in x:\n    da[t] = 1", 2),
+    ("# ? [f] a function\n@deco\ndef f():\n    pass", "a function", ("f",), False, "@deco\ndef f():\n    pass", 2),
+    ("# ? guess: how much?\nlost = 15", "how much?", ("lost",), True, "lost = 15", 2),
+    ("# ? two\na = 1; b = 2", "two", ("a", "b"), False, "a = 1; b = 2", 2),
+])
+def test_questions_are_read(source, text, judged, is_guess, shown, line):
+    step, = questions(source)
+    assert (step.question.text, step.question.judged, step.question.is_guess) == (text, judged, is_guess)
+    assert (step.source, step.line) == (shown, line) and not script.wrong_markers(script.parse(source))
+
+
+def test_a_marked_statement_is_a_step_of_its_own():
+    steps = script.parse("assert a\n# ? [x] why\nassert b\nassert c").steps()
+    assert [step.source for step in steps] == ["assert a", "assert b", "assert c"]
+    unmarked = script.parse("# what is this?\nx = 1\n#? no\ny = 2").steps()
+    assert [step.question for step in unmarked] == [None, None] and unmarked[0].source == "# what is this?\nx = 1"
+
+
+@pytest.mark.parametrize("source, message", [
+    ("x = 1\n# ? nothing below", "line 2"), ("# ? a blank line\n\nx = 1", "line 1"), ("# ? q\n# no question\nx = 1", "line 1"),
+    ("for i in x:\n    # ? inside\n    y = 1", "line 2"), ("# ? call\nf(1)", "judges no names"),
+    ("# ? block\nif x:\n    y = 1", "judges no names"), ("# ? attribute\na.b = 1", "judges no names"),
+])
+def test_wrong_markers_are_found(source, message):
+    wrong, = script.wrong_markers(script.parse(source))
+    assert message in wrong
+
+
+@pytest.mark.parametrize("path", catalogue.lessons(), ids=[path.stem for path in catalogue.lessons()])
+def test_every_marker_of_a_lesson_is_right(path):
+    assert script.wrong_markers(script.read(path)) == []
+
+
+@pytest.mark.parametrize("name, text", [
+    ("da", "dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)"), ("da", "da = (1 - np.tanh(h[:, 0] @ U) ** 2) * dy[:, 0]"),
+    ("da", "a = np.tanh(h[:, 0] @ U)\nda = dy[:, 0] * (1 - a * a)"),
+    ("da", "(dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)).tolist()"),
+    ("dU", "dU = np.zeros_like(U)\nfor n in range(N):\n    dU += np.outer(h[n, 0], da[n])"),
+    ("kept", "d = 0\nfor t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + d) * slope[:, t]\n    d = kept[:, t] @ U.T\n"
+     "dh_next = d"),
+    ("twice", "def twice(v):\n    return v + v"), ("twice", "lambda v: v + v"),
+    ("total", "np.sum(kept)"), ("total", "kept.sum() + 0"),
+    ("total_2", "total + 1.5"), ("total_2", "1.5"), ("total_2", "total += 3 / 2"), ("total_2", "total = total + 1.5"),
+])
+def test_right_answers(at, name, text):
+    turn = at(name)
+    verdict = turn.answer(text)
+    assert (verdict.state, verdict.message) == ("right", "")
+    right = turn.right()
+    turn.go_on(verdict)
+    space = turn.session.namespace
+    for judged, value in right.items():
+        if not callable(value):
+            assert type(space[judged]) is type(value) and np.allclose(space[judged], value)
+    assert space.get("again") is space.get("kept")
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("da", "dy[:, 0]", "da: the slope is forgotten"),
+    ("da", "-dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da is not right: the sign is flipped."),
+    ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided"),
+    ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"), ("da", "3", "but it is a single number"),
+    ("da", "np.zeros((2, 2))", "all zeros"), ("da", "'x'", "should be numbers"), ("da", "np.full((2, 2), np.nan)", "NaN"),
+    ("da", "'x' + ", "SyntaxError: invalid syntax"), ("da", "unknown * 2", "NameError: name 'unknown' is not defined"),
+    ("da", "x = 1\nda = x / 0", "ZeroDivisionError in line 2, 'da = x / 0': division by zero"),
+    ("dU", "(h[:, 0].T @ da).T", "dU: that is its transpose"), ("db", "da", "the sum over the batch is missing"),
+    ("dU", "np.where([[1, 0], [0, 0]], 7, h[:, 0].T @ da)", "dU[0, 0] is 7, but should be"),
+    ("dU", "h[:, 0].T @ da + [[1], [0]]", "wrong only at [0, 0], [0, 1]. dU[0, "),
+    ("db", "da.mean(axis=0)", "it is a mean"), ("kept", "kept = dy * slope", "kept: nothing comes back"),
+    ("kept", "kept[:] = 1\ndh_next = dh_next", "kept["), ("kept", "kept, dh_next = 1, 2, 3", "ValueError"),
+    ("kept", "right = kept.copy()\ndel dh_next", "dh_next is not assigned yet"),
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = kept[:, t] @ U",
+     "right at the last time step and wrong at all before it"),
+    ("twice", "def twice(v):\n    return 3 * v", "twice(3) should be 6, but is 9"), ("twice", "3", "should be a function"),
+    ("twice", "def twice(v):\n    return v.nothing", "twice raised AttributeError in line 2"),
+    ("twice", "def twice(v):\n    2 * v", "is there a `return` missing?"), ("total", "7", "total is 7, but should be"),
+    ("total_2", "total", "nothing is added"),
+])
+def test_wrong_answers_are_told_and_leave_no_trace(at, name, text, message):
+    turn = at(name)
+    space = turn.session.namespace
+    names, kept = set(space), space["kept"].copy() if "kept" in space else None
+    verdict = turn.answer(text)
+    assert verdict.state in ("wrong", "error") and message in verdict.message and "\n" not in verdict.message
+    assert set(space) == names and (kept is None or np.array_equal(space["kept"], kept))
+    assert turn.session.upcoming is turn.step
+
+
+def test_what_goes_on_is_the_learners(at):
+    turn = at("da")
+    turn.go_on(turn.answer("a = np.tanh(h[:, 0] @ U)\nh = h.copy()\nda = (dy[:, 0] * (1 - a * a)).astype('float32')"))
+    space = turn.session.namespace
+    assert "a" in space and space["da"].dtype == np.float64 and {change.name for change in turn.session.changed} >= {"da", "a"}
+    assert np.array_equal(space["da"], space["da"].astype("float32"))       # its rounding shows whose it is
+    turn.session.back()
+    assert "a" not in space and "da" not in space and turn.session.upcoming is turn.step
+
+
+def test_what_is_at_hand(at):
+    assert [name for name, _ in at("da").at_hand()] == ["dy", "h", "U"]
+    assert [name for name, _ in at("dU").at_hand()] == ["da", "h", "loss", "U"]
+    assert [name for name, _ in at("kept").at_hand()] == ["dh_next", "dy", "kept", "slope", "T", "U"]
+
+
+@pytest.mark.parametrize("guess, truth, told", [
+    ("12", 12, "exactly right"), ("10", 12, "off by 2"), ("1e-3", 1e-5, "2 powers of ten"),
+    ("11.5", 12, "close, off by 0.5"), ("1e-3", 1e-15, "12 powers of ten too large"),
+    ("1", 1000, "3 powers of ten too small"), ("yes", True, "right"), ("'W'", "W", "right"), ("keras", "Keras", "right"),
+    ("U", "W", "another one"), ("-5", 5, "off by 10"), ("3", "W", "another one"), ("0", 4.0, "off by 4"),
+])
+def test_guesses(guess, truth, told):
+    run = session.Session(script.parse(f"# ? guess: what?\nanswer = {truth!r}\n"))
+    with run.as_main():
+        verdict = turns.Turn(run).guess(guess)
+    assert verdict.state == "guess" and told in turns.held_against(verdict.own["answer"], truth)
+
+
+def talk(path, *lines, width=90):
+    """What the stepper shows when these lines are typed."""
+    console = Console(record=True, file=io.StringIO(), width=width, force_terminal=True, highlight=False)
+    typed = iter(lines)
+
+    def ask(prompt):
+        console.print(prompt, end="", markup=False)
+        line = next(typed, None)
+        if line is None:
+            raise EOFError
+        console.print(line, markup=False)
+        return line
+    stepper = asking.AskingStepper(session.Session(script.read(path)), console, ask)
+    stepper.run()
+    return console.export_text().replace("\N{NO-BREAK SPACE}", " "), stepper
+
+
+def until(path, name):
+    """A line that brings the stepper to the question for `name`."""
+    steps = script.read(path).steps()
+    at = next(i for i, step in enumerate(steps) if step.question and name in step.question.judged)
+    return [f"go {at + 1}"]
+
+
+def test_a_question_is_asked_before_its_line_is_shown(lesson):
+    shown, stepper = talk(lesson, *until(lesson, "da"), "")
+    assert "da, the gradient of the pre-activation" in shown and "da = ?" in shown and "dy (2, 3, 2)" in shown
+    assert "Once more Enter shows the line" in shown and "da = dy" not in shown and stepper.session.upcoming.question
+    shown, stepper = talk(lesson, *until(lesson, "da"), "", "")
+    assert "da = dy[:, 0] *" in shown and "da" in stepper.session.namespace and stepper.written == set()
+
+
+def test_a_right_answer_is_checked_by_the_derivative(lesson, capsys):
+    shown, stepper = talk(lesson, *until(lesson, "dU"), "da.T @ h[:, 0]", "dU = h[:, 0].T @ da  # mine")
+    assert "that is its transpose" in shown and "✓ Right." in shown and "The lesson writes" not in shown
+    assert "dU agrees with the numerical derivative" in capsys.readouterr().out
+    assert stepper.session.upcoming.question.judged == ("db",) and len(stepper.written) == 1
+    shown, _ = talk(lesson, *until(lesson, "dU"), "np.matmul(h[:, 0].T, da)")
+    assert "The lesson writes" in shown and "dU = h[:, 0].T @ da" in shown
+
+
+def test_looking_during_a_turn(lesson):
+    lines = ["U", "da.shape", "p U + 100", "tanh = np.tanh(h)", "print(1)", "?", "into"]
+    shown, stepper = talk(lesson, *until(lesson, "dU"), *lines)
+    assert "101" in shown and "(2, 2)" in shown and "It is your turn" in shown and "is yours to write" in shown
+    assert "✗" not in shown
+    assert stepper.is_open and "tanh" in stepper.session.namespace
+
+
+def test_a_name_that_is_a_known_mistake_is_shown_and_told(lesson):
+    shown, _ = talk(lesson, *until(lesson, "da"), "dy[:, 0]", "dy[:, 1]")
+    assert shown.count("float64 (2, 2)") >= 2 and shown.count("(As an answer it is wrong. da: the slope is forgotten)") == 1
+
+
+def test_back_over_a_turn_asks_again(lesson):
+    shown, stepper = talk(lesson, *until(lesson, "da"), "", "", "b", "")
+    assert "Back before your turn" in shown and shown.count("da = ?") == 2 and stepper.is_open
+    shown, stepper = talk(lesson, *until(lesson, "dU"), "b", "", "", "", "")
+    assert shown.count("dU = ?") == 2 and shown.count("da = ?") == 1 and stepper.is_open
+
+
+def test_blocks_end_with_an_empty_line(lesson):
+    walk = ["d = np.zeros((N, H))", "for t in (2, 1, 0):", "    kept[:, t] = (dy[:, t] + d) * slope[:, t]",
+            "    d = kept[:, t] @ U.T", "", "dh_next = d", ""]
+    shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
+    assert "✗ dh_next is not assigned yet" in shown             # the block ended before dh_next was assigned
+    del walk[4]
+    shown, stepper = talk(lesson, *until(lesson, "kept"), *walk)
+    assert "✓ Right" in shown and stepper.session.upcoming.question.judged == ("twice",)
+    shown, stepper = talk(lesson, *until(lesson, "twice"), "def twice(v):", "    return v + v", "")
+    assert "✓ Right" in shown and stepper.session.namespace["twice"](1) == 2
+
+
+def test_guesses_are_held_against_the_truth(lesson, capsys):
+    shown, stepper = talk(lesson, *until(lesson, "count"), "10", "c")
+    before, _, after = shown.partition("Your guess for count: 10. It is 12: off by 2.")
+    assert "count = 12" not in before and "print(dy.size" in before and "You wrote 0 of 7." in after
+    shown, stepper = talk(lesson, *until(lesson, "count"), "", "")
+    assert stepper.session.upcoming.question.judged == ("da",) and "count = 12" not in shown
+
+
+def write_all(path, but):
+    """Talk through a lesson, writing its own lines at all turns but those for the names in `but`."""
+    console = Console(record=True, file=io.StringIO(), width=90, force_terminal=True, highlight=False)
+    waiting = []
+
+    def ask(prompt):
+        if waiting:
+            return waiting.pop(0)
+        if stepper.session.upcoming is None:
+            raise EOFError
+        if stepper.is_open and stepper.turn.question.judged[0] not in but:
+            waiting[:] = stepper.turn.step.source.split("\n")
+            waiting.extend([""] * isinstance(stepper.turn.step.nodes[0], turns.BLOCKS))
+            return waiting.pop(0)
+        return ""
+    stepper = asking.AskingStepper(session.Session(script.read(path)), console, ask)
+    stepper.run()
+    return console.export_text()
+
+
+def test_the_turns_are_counted(lesson):
+    shown = write_all(lesson, {"db", "count"})
+    assert "You wrote 6 of 7." in shown and shown.count("✓ Right.") == 6 and "The end of the lesson" in shown
+    assert shown.index("You wrote") < shown.index("The end of the lesson") and "✗" not in shown
+    assert "The lesson writes" not in shown
+
+
+def code_cells(path, fill):
+    """The code of a lesson's notebook, with `fill` {name: text} typed into the cells to fill in."""
+    found = []
+    for cell in script.notebook(script.read(path))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            for name, text in fill.items():
+                if source.endswith("...") and (f"\n{name} = ..." in f"\n{source}" or f"\n{name}:" in source):
+                    source = re.sub(r"(\w+ = )?\.\.\.$", "", source) + text
+            found.append(source)
+    return found
+
+
+def run_cells(cells, again=()):
+    """Run cells in one namespace, those that hold a text of `again` twice; what they leave."""
+    space = {"__name__": "__main__"}
+    for source in cells:
+        for _ in range(1 + any(text in source for text in again)):
+            exec(compile(source, "<cell>", "exec"), space)
+    return space
+
+
+def test_a_notebook_that_nobody_filled_in(lesson, capsys):
+    import nbformat
+    nbformat.validate(nbformat.reads(script.notebook_text(script.read(lesson)), as_version=4))
+    space = run_cells(code_cells(lesson, {}))
+    plain = {"__name__": "__main__"}
+    exec(LESSON, plain)
+    for name in ("da", "dU", "db", "kept", "dh_next", "total", "count"):
+        assert np.array_equal(space[name], plain[name]), name
+    assert space["twice"](4) == 8 and capsys.readouterr().out.count("not filled in yet") == 7
+
+
+@pytest.mark.parametrize("line, cell", [
+    ("dW = 1", "dW = ..."), ("a, b = 1, 2", "a = ...\nb = ..."), ("def f(x, y=1):\n    return f", "# def f(x, y=1):\nf = ..."),
+    ("dW += 1", "begin_turn"), ("for t in x:\n    dW += t", "begin_turn"), ("for t in x:\n    dW[t] = 1", "begin_turn"),
+    ("dW = dW + 1", "begin_turn"), ("dW[0] = 1", "begin_turn"),
+])
+def test_what_a_cell_to_fill_in_begins_with(line, cell):
+    """A turn that reads what it changes must not begin by overwriting it."""
+    source = f"# ? [{'a, b' if 'a, b' in line else 'f' if 'def' in line else 'dW'}] what\n{line}\n"
+    sources = ["".join(part["source"]) for part in script.notebook(script.parse(source))["cells"]]
+    assert [found.startswith(cell) for found in sources if found.endswith("...")] == [True]
+
+
+def test_a_notebook_folds_its_answers(lesson):
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in script.notebook(script.read(lesson))["cells"]]
+    at = cells.index(("markdown", "**Your turn.** dU, from a = h U"))
+    assert cells[at + 1] == ("code", "dU = ...") and cells[at + 2] == ("code", f"check_turn({str(lesson)!r}, 'dU', dU)")
+    assert cells[at + 3][1].startswith("<details>") and "\ndU = h[:, 0].T @ da\n" in cells[at + 3][1]
+    assert not any("h[:, 0].T @ da" in source for kind, source in cells if kind == "code")
+    assert cells[at + 4] == ("code", "check_derivative(\"dU\", dU, loss, U)")
+
+
+WALK = """
+d = 0
+for t in (2, 1, 0):
+    kept[:, t] = (dy[:, t] + d) * slope[:, t]
+    d = kept[:, t] @ U.T
+dh_next = d
+"""
+
+
+def test_a_notebook_that_was_filled_in(lesson, capsys):
+    fill = {"da": "da = (1 - np.tanh(h[:, 0] @ U) ** 2) * dy[:, 0]", "dU": "dU = da.T @ h[:, 0]", "db": "db = sum(da)",
+            "# kept, dh_next": WALK, "twice": "twice = lambda v: v + v", "total": "total = np.sum(kept)", "guess": "guess = 10"}
+    cells = [source.replace("check_derivative(\"dU\"", "0, (\"dU\"") for source in code_cells(lesson, fill)]
+    space = run_cells(cells, again=("for t in (2, 1, 0)", "check_turn"))
+    shown = capsys.readouterr().out
+    assert shown.count("✗ dU: that is its transpose") == 2 and shown.count("✓ Right.") == 10
+    assert "Your guess: 10. It is 12: off by 2." in shown and shown.count("not filled in yet") == 2
+    assert space["again"] is space["kept"] and "d" in space
+
+
+def test_a_wrong_walk_in_a_notebook_is_taken_back(lesson, capsys):
+    wrong = {"# kept, dh_next": WALK.replace("U.T", "U")}
+    cells = code_cells(lesson, wrong)
+    at = next(i for i, source in enumerate(cells) if "for t in (2" in source)
+    space = run_cells(cells[:at + 2])
+    assert "✗ kept is not right" in capsys.readouterr().out and not space["kept"].any() and not space["dh_next"].any()
+    for source in (cells[at].replace("@ U", "@ U.T"), cells[at + 1], cells[at].replace("@ U", "@ U.T"), cells[at + 1]):
+        exec(source, space)
+    assert capsys.readouterr().out == "✓ Right.\n✓ Right.\n" and space["again"] is space["kept"] and space["kept"].any()
+
+
+def test_a_notebook_in_a_kernel(lesson):
+    nbclient = pytest.importorskip("nbclient")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.reads(script.notebook_text(script.read(lesson)), as_version=4)
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    assert shown.count("not filled in yet") == 7 and "dU agrees with the numerical derivative" in shown
+
+
+@pytest.fixture(scope="module", params=[path for path in catalogue.lessons() if "\n# ? " in path.read_text(encoding="utf-8")],
+                ids=lambda path: path.stem)
+def marked(request, tmp_path_factory):
+    return request.param
+
+
+def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
+    """In one pass: each turn is right by its own line, and each known mistake is told by its sentence."""
+    monkeypatch.chdir(tmp_path)
+    run = session.Session(script.read(marked))
+    asked = 0
+    with run.as_main():
+        while (step := run.upcoming) is not None:
+            if step.question is None or step.question.is_guess:
+                asked += step.question is not None
+                run.next()
+                continue
+            asked += 1
+            turn = turns.Turn(run)
+            verdict = turn.answer(step.source)
+            assert verdict.state == "right", f"line {step.line}: {verdict.message}"
+            told_every_mistake(turn)
+            turn.go_on(verdict)
+    assert asked >= 6
+
+
+WRONG = {}                              # what a test's learner types
+
+
+def told_every_mistake(turn):
+    where, right = f"line {turn.step.line}", turn.right()
+    assert turn.check is not None, f"{where}: lessons/checks has no turn_{turn.question.judged[0]}"
+    functions = [name for name, value in right.items() if callable(value)]
+    if functions:
+        with pytest.raises(exercises.Wrong), turn.session.trial() as space:
+            turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
+        return
+    with turn.session.trial() as space:
+        known = turn.check(turns.variables(space, right))
+    assert known, f"{where}: no known mistake"
+    several = len(right) > 1
+    for name, mistakes in known.items() if several else [(turn.question.judged[0], known)]:
+        for sentence, wrong in mistakes.items():
+            WRONG.update(right | {name: wrong})
+            verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
+            assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"
