@@ -394,9 +394,10 @@ check_derivative("dr", dr, lambda r: loss_by_candidate(r * h_prev), r)
 
 # %%
 def loss_by_h_prev(h_prev):
-    z, r, h_tilde, u, h = recurrent.gru_step_reset_before(
-        x[:, 2] @ W + b[0], h_prev, U)
-    return np.sum(dh * h)
+    z = sigmoid(x_z + h_prev @ U_z)
+    r = sigmoid(x_r + h_prev @ U_r)
+    h_tilde = np.tanh(x_h + (r * h_prev) @ U_h)
+    return np.sum(dh * (z * h_prev + (1 - z) * h_tilde))
 
 
 da_z = dh * (h_prev - h_tilde) * z * (1 - z)

@@ -462,7 +462,7 @@ def draw_clock(hands: Mapping[str, np.ndarray], marks: np.ndarray) -> Any:
 
 def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence[float]],
                  by_blank: Mapping[str, Sequence[float]]) -> Any:
-    """What `contest` returns: gradients over time, new digits that are right by epoch, and by blank steps; a line for chance."""
+    """What `contest` returns: gradients over time; new digits that are right by epoch and by blank steps, with chance."""
     import matplotlib.pyplot as plt
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
     axes[1].sharey(axes[2])

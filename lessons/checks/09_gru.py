@@ -38,7 +38,8 @@ def turn_z(lesson: SimpleNamespace) -> Known:
         "the old state, h_prev @ U_z, is missing": _sigmoid(x_z + b_z),
         "the input's share x_z is missing": _sigmoid(h_prev @ U_z + b_z),
         "that is 1 - z": 1 - lesson.z,
-        "that is the reset gate: made with x_r, U_r and b_r": _sigmoid(lesson.x_r + h_prev @ lesson.U_r + lesson.b_r)}, lesson.z)
+        "that is the reset gate: made with x_r, U_r and b_r": _sigmoid(
+            lesson.x_r + h_prev @ lesson.U_r + lesson.b_r)}, lesson.z)
 
 
 def turn_u(lesson: SimpleNamespace) -> Known:
@@ -81,8 +82,8 @@ def turn_h(lesson: SimpleNamespace) -> Known:
 
 def _step(lesson: SimpleNamespace, name: str, given: dict[str, Any], after: bool = True) -> Known:
     """The mistakes of one step back in `name`, a name in `mistakes`; those names in `given` are right already."""
-    values = (getattr(lesson, key) for key in ("dh", "z", "r", "u", "h_tilde", "h_prev", "U"))
-    right, wrong = mistakes.gru_step_backward(*values, after)
+    right, wrong = mistakes.gru_step_backward(lesson.dh, lesson.z, lesson.r, lesson.u, lesson.h_tilde, lesson.h_prev, lesson.U,
+                                              after)
     return _distinct(mistakes.known(right, {
         sentence: values for sentence, values in wrong.items()
         if all(mistakes.same(values[key], value) for key, value in given.items())}, name), right[name])
@@ -181,7 +182,7 @@ def turn_gru_step_backward(lesson: SimpleNamespace, given: Callable[..., Any]) -
 
 def _walk(lesson: SimpleNamespace) -> tuple[mistakes.Values, mistakes.Mistakes]:
     z, r, h_tilde, u, h = (np.stack([step[k] for step in lesson.steps], axis=1) for k in range(1, 6))
-    return _named(*mistakes.gru_backward(lesson.x, lesson.h_start, z, r, u, h_tilde, h, lesson.W, lesson.U, lesson.dy, after=True))
+    return _named(*mistakes.gru_backward(lesson.x, lesson.h_start, z, r, u, h_tilde, h, lesson.W, lesson.U, lesson.dy, True))
 
 
 def _named(right: mistakes.Values, wrong: mistakes.Mistakes) -> tuple[mistakes.Values, mistakes.Mistakes]:
@@ -342,11 +343,11 @@ def exercise_2(answer: Answer) -> None:
         dy, x, U = rng.normal(size=(N, T, H)), rng.normal(size=(N, T, inputs)), rng.normal(size=(H, 3 * H))
         W, h_start = rng.normal(size=(inputs, 3 * H)), rng.normal(size=(N, H))
         b = rng.normal(size=(2, 3 * H) if after else 3 * H)
-        values = _forward(x, W, U, b, h_start, after)
-        right, wrong = _named(*mistakes.gru_backward(x, h_start, *values, W, U, dy, after))
+        z, r, u, h_tilde, h = _forward(x, W, U, b, h_start, after)
+        right, wrong = _named(*mistakes.gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after))
         result = answer.function("gru_backward")(dy, x, W, U, b, h_start, after)
-        expect_all(result, right, wrong, names, "gru_backward", axes, GATES, where=" (reset after)" if after else " (reset before)",
-                   order=("db", "dW", "dU", "dx", "dh_start"))
+        expect_all(result, right, wrong, names, "gru_backward", axes, GATES,
+                   " (reset after)" if after else " (reset before)", ("db", "dW", "dU", "dx", "dh_start"))
     for_each_size(answer, check, [(1, 1, 1, 1, True), (1, 1, 1, 1, False), (2, 3, 1, 2, True), (2, 3, 1, 2, False),
                                   (3, 4, 2, 3, True), (3, 4, 2, 3, False)])
 
