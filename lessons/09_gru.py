@@ -511,9 +511,9 @@ save_figure(draw_clock(hands, marks), "09_reset")
 # %%
 norms, history, by_blank = contest()
 for name in norms:
-    right = by_blank[name]                      # after 30 to 50 blank steps
+    shares = by_blank[name]                     # after 30 to 50 blank steps
     print(f"{name:13} gradient at the digit's last row: {norms[name][7]:.0e};",
-          f"{right[10]:.0%} right, one blank step later {right[11]:.0%}")
+          f"{shares[10]:.0%} right, one blank step later {shares[11]:.0%}")
 save_figure(draw_contest(norms, history, by_blank), "09_contest")
 assert norms["GRU"][7] < 1e-6 and norms["LSTM"][7] < 0.01
 for name in ("SimpleRNN", "LSTM, bias 4", "GRU, bias 4"):
@@ -521,14 +521,14 @@ for name in ("SimpleRNN", "LSTM, bias 4", "GRU, bias 4"):
 
 # %% [markdown]
 # The gradient foretells who learns. A GRU begins with $z = \sigma(0) = 0.5$ and a new
-# LSTM with $f = \sigma(1) = 0.73$: they forget before they can learn to keep. The GRU
-# stays at chance. With a bias of 4 both learn.
+# LSTM with $f = \sigma(1) = 0.73$: they forget before they can learn to keep. The LSTM
+# learns little, and the GRU stays at chance. With a bias of 4 both learn.
 #
 # The SimpleRNN learns too, as its matrix is orthogonal. But see what it gets wrong: one
 # blank step later it does not know any more. What it keeps turns round at each step. In
 # a gated cell it stays where it is.
 #
-# The GRU is a little behind the LSTM here. Its one gate does two things: who keeps 0.98
+# With this seed the GRU is a little behind the LSTM. Its one gate does two things: who keeps 0.98
 # takes in 0.02 only. The LSTM has a gate for each.
 
 # %%

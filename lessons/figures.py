@@ -472,7 +472,7 @@ def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence
         axes[1].plot(range(1, len(history[name]) + 1), history[name], style)
         axes[2].plot(range(30, 30 + len(by_blank[name])), by_blank[name], style, marker=".")
     axes[0].axvspan(0, 7, color="0.9")
-    axes[0].text(3.5, 1e-11, "the digit", ha="center")
+    axes[0].text(3.5, 3e-12, "the\ndigit", ha="center")
     for ax in axes[1:]:
         ax.axhline(0.1, color="grey", ls="--", lw=1, label="chance")
     axes[0].set(xlabel="step", ylabel="length of the gradient", xlim=(0, 47), ylim=(1e-12, 100),
