@@ -90,7 +90,7 @@ assert (e, L) == (-3, 9)
 # $$de = \frac{\partial L}{\partial e} \qquad dw = \frac{\partial L}{\partial w}$$
 #
 # Begin at the end: $L$ grows as fast as itself, so $dL = 1$. Then walk back, node by
-# node. A node need not know the whole graph. It knows its **local slope**: how fast its
+# node. No node has to know the whole graph. It knows its **local slope**: how fast its
 # output grows with its input. That is all it needs:
 #
 # $$d_{\text{input}} = d_{\text{output}} \cdot
@@ -112,10 +112,10 @@ check_derivative("de", de, lambda e: e ** 2, e)
 # $t$ grows, $e$ falls: the slope is $-1$.
 
 # %%
-# ? dy
+# ? dy: what comes from above is de; go through the node minus
 dy = de * 1
 check_derivative("dy", dy, lambda y: (y - t) ** 2, y)
-# ? dt
+# ? dt, through the same node
 dt = de * -1
 check_derivative("dt", dt, lambda t: (y - t) ** 2, t)
 
@@ -123,7 +123,7 @@ check_derivative("dt", dt, lambda t: (y - t) ** 2, t)
 # A sum, $y = a + b$, hands on what comes from above, as it is, to both of its inputs.
 
 # %%
-# ? db
+# ? db: what comes from above is dy; go through the node plus
 db = dy * 1
 check_derivative("db", db, lambda b: (x * w + b - t) ** 2, b)
 da = dy * 1
@@ -133,10 +133,10 @@ da = dy * 1
 # one input is **the other input**.
 
 # %%
-# ? dw
+# ? dw: what comes from above is da; go through the node times
 dw = da * x
 check_derivative("dw", dw, lambda w: (x * w + b - t) ** 2, w)
-# ? dx
+# ? dx, through the same node
 dx = da * w
 check_derivative("dx", dx, lambda x: (x * w + b - t) ** 2, x)
 assert (dw, dx) == (-12, -18)
@@ -158,9 +158,9 @@ assert L_better < L
 # Back to the first question: $u$ goes into the product twice, and into the sum once.
 #
 # ```
-#       ┌──→ times ── m ──┐
-# u ──┬─┴──→              ├─→ plus ── v
-#     └───────────────────┘
+# u ──┬─→ times ── m ──┐
+#     ├─→              ├─→ plus ── v
+#     └────────────────┘
 # ```
 #
 # Move $u$, and all its uses move. Each use moves $v$ by its own way, and the moves add

@@ -134,7 +134,7 @@ assert surprise == 1000
 dp = -t / p
 check_derivative("dp", dp, lambda p: -(t * np.log(p)).sum(), p)
 print("dp =", (dp + 0).tolist())
-assert (dp + 0).tolist() == [[0, -4, 0], [0, 0, -2]]
+assert np.allclose(dp, [[0, -4, 0], [0, 0, -2]])
 
 # %% [markdown]
 # ## Backward, the long way: through softmax

@@ -23,7 +23,8 @@ from nblayers.utils import set_random_seed
 # %%
 # ? guess: on how many of the three losses does the first state, h_0, have an influence?
 losses_reached = 3
-# ? guess: the same U stands in every step. By how many paths, from a U to a loss?
+# ? guess: U stands in each of the three steps. From these three places, how many paths
+# ? lead to a loss, all counted together?
 paths_of_U = 6
 
 # %% [markdown]
@@ -117,7 +118,7 @@ check_derivative("dy", dy, lambda y: 0.5 * np.sum((y - target) ** 2), h)
 
 # %% [markdown]
 # That `check_derivative` moved each number of $h$ and held all others still. In the
-# network they do not hold still: who moves $h_0$, moves $h_1$ and $h_2$ too. So we ask
+# network they do not hold still: when $h_0$ moves, $h_1$ and $h_2$ move too. So we ask
 # again. `losses_from(t, h_t)` puts a state at step $t$ and **runs on** from there.
 
 # %%
@@ -408,7 +409,8 @@ def learn(through_time, steps=600, eta=0.5):
         h = forward(x, h_start, W, U, b)
         value, dlogits = cross_entropy.value_and_gradient(total, dense.forward(h))
         history.append(value)
-        da = walk_back(dense.backward(dlogits), h, U if through_time else 0 * U)
+        U_back = U if through_time else 0 * U
+        da = walk_back(dense.backward(dlogits), h, U_back)
         h_before = np.concatenate([h_start[:, None], h[:, :-1]], axis=1)
         W -= eta * np.einsum("nti,ntj->ij", x, da)
         U -= eta * np.einsum("nti,ntj->ij", h_before, da)
@@ -436,12 +438,13 @@ wrong = {"never keeps a one": x.sum(axis=2) % 2 != total[..., 0]}
 for name, (weights, dense, _) in trained.items():
     logits = dense.forward(forward(x, np.zeros((1000, 8)), *weights))
     wrong[name] = (logits > 0)[..., 0] != total[..., 0]
-right = {name: 1 - w.any(axis=1).mean() for name, w in wrong.items()}
-by_age = {name: [w[age == k].mean() for k in range(7)] for name, w in wrong.items()}
-for name in wrong:
-    digits = 1 - wrong[name].mean()
-    print(f"{name:17} of 1000 sums {right[name]:.1%} are right; digits {digits:.1%}")
-    print(" " * 17, "wrong digits by age:", np.round(by_age[name], 2))
+right, by_age = {}, {}
+for name, is_wrong in wrong.items():
+    right[name] = 1 - is_wrong.any(axis=1).mean()
+    by_age[name] = [is_wrong[age == k].mean() for k in range(7)]
+    print(f"{name:17} of 1000 sums {right[name]:.1%} are right")
+    print(" " * 17, f"of all digits {is_wrong.mean():.0%} are wrong, by age:",
+          *np.round(by_age[name], 2))
 histories = {name: history for name, (_, _, history) in trained.items()}
 save_figure(draw_adding(histories, by_age), "06_adding")
 assert right["through time"] > 0.95

@@ -166,10 +166,10 @@ assert said[0] < said[1] < said[2]
 r = np.array([0.5, 0.9, 1.0, 1.1])
 # ? left: of a gradient of length 1, how much is left after 50 links, for each r?
 left = r ** 50
-for rate, part in zip(r, left, strict=True):
+for rate, remains in zip(r, left, strict=True):
     gradient = np.array([[1.0, 0.0]]) @ np.linalg.matrix_power(rate * R.T, 50)
-    print(f"r = {rate}: {part:.3g} is left")
-    assert np.isclose(np.linalg.norm(gradient), part)
+    print(f"r = {rate}: {remains:.3g} is left")
+    assert np.isclose(np.linalg.norm(gradient), remains)
 assert int(-np.log10(left[0])) == powers_lost
 assert round(left[1], 3) == 0.005 and round(left[3]) == 117
 
@@ -225,8 +225,8 @@ assert np.isclose(largest, 1)
 
 # %% [markdown]
 # That is at the edge. But Keras begins the *recurrent* kernel in another way: with an
-# orthogonal matrix (001.03.Orthogonal). Like $R$ it keeps every length: all its $s$ are
-# 1. Compare them, with a gradient of length 1 and slopes of 1:
+# orthogonal matrix (001.03.Orthogonal). Like $R$ it keeps every length, so its singular
+# values are all 1. Compare them. The gradient has length 1, and all slopes are 1:
 
 # %%
 set_random_seed(0)
@@ -236,7 +236,8 @@ draws = {"normal, 0.05": RandomNormal(), "glorot": GlorotUniform(),
 after = {}
 for name, draw in draws.items():
     U_n = draw((n, n), dtype="float64")
-    eigenvalue, s = np.abs(np.linalg.eigvals(U_n)).max(), np.linalg.svd(U_n)[1].max()
+    eigenvalue = np.abs(np.linalg.eigvals(U_n)).max()
+    s = np.linalg.svd(U_n)[1].max()
     gradient = np.full((1, n), 0.1) @ np.linalg.matrix_power(U_n.T, 50)
     after[name] = np.linalg.norm(gradient)
     print(f"{name:20} |λ| {eigenvalue:.2f}, s {s:.2f}, after 50: {after[name]:.1e}")
@@ -263,11 +264,11 @@ assert after["normal, 0.05"] < 1e-12 and after["orthogonal, gain 1.5"] > 1e8
 g = np.array([[3.0, 4.0],
               [0.0, 12.0]])                     # one row for each weight
 c = 2.6
-# ? by_value
+# ? by_value: each number by itself
 by_value = np.clip(g, -c, c)
-# ? by_norm; the rows have the lengths 5 and 12, and both are too long
+# ? by_norm: each row by itself; their lengths, 5 and 12, are both too long
 by_norm = g * (c / np.linalg.norm(g, axis=1, keepdims=True))
-# ? by_global_norm
+# ? by_global_norm: one factor for both rows
 by_global_norm = g * (c / np.linalg.norm(g))
 print("by value", by_value.tolist(), " by norm", by_norm.round(2).tolist())
 print("by global norm", by_global_norm.round(2).tolist())

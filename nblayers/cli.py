@@ -91,7 +91,7 @@ def _add_workshop(commands: Any) -> None:
     """The commands with which a learner writes a layer."""
     def add(name: str, text: str, run: Any) -> argparse.ArgumentParser:
         command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        command.add_argument("name", metavar="NAME", help="dense, softmax, simple_rnn, lstm, gru or convolution")
+        command.add_argument("name", metavar="NAME", help="a layer, as lstm; a name that is unknown lists them")
         command.set_defaults(run=run)
         return command
 

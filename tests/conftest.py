@@ -1,6 +1,7 @@
 """What every test runs under: the checkout these tests lie in, few threads, Keras on JAX, the CUDA simulator."""
 import os
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -54,6 +55,13 @@ def x64():
     import jax
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_progress():
+    """A learner who has done nothing yet, in every test."""
+    yield
+    shutil.rmtree(os.environ["NBLAYERS_STATE"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pexpect
@@ -164,6 +165,14 @@ def test_a_turn_is_kept_when_the_learner_wrote_it(small):
     assert progress.read(small).turn_count == 1
 
 
+def test_a_turn_without_an_answer_is_not_kept(small):
+    run = followed(small)
+    with run.as_main():
+        while run.next_with({}):
+            pass
+    assert progress.read(small).turns == [] and progress.read(small).done
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"lessons": 3}', '{"lessons": {"01_small": {"at": 5}}}', "\0", "[" * 100_000,
                                   '{"lessons": {"01_small": {"steps": null}}}', '{"lessons": {"01_small": []}}'])
 def test_a_damaged_file_is_put_aside(small, capsys, text):
@@ -194,6 +203,14 @@ def test_no_half_written_file_is_left(small, monkeypatch):
 def test_the_path_names_every_lesson_there_is():
     assert [path.stem for path in catalogue.lessons() if not int(path.stem[:2]) < len(course.COURSE)] == []
     assert len(course.COURSE) == 27 and max(map(len, course.COURSE)) <= 38
+
+
+def test_a_low_window_leaves_out_what_is_to_come(small):
+    def shown(height):
+        console = Console(file=io.StringIO(), force_terminal=True, width=80, height=height, color_system=None)
+        course.show(course.course(), console)
+        return console.file.getvalue()
+    assert "to come" in shown(40) and "to come" not in shown(24) and "01" in shown(24)
 
 
 def test_where_to_go_on():
@@ -294,7 +311,14 @@ def test_going_on_runs_what_came_before_silently(small):
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
     course.go_on(stepper, script.read(small), sure=True)
     assert stepper.session.position == 5 and stepper.session.namespace["x"] == 4
-    assert "step 6 of 8, in the section “Loop”" in shown.getvalue() and "one" not in shown.getvalue().split()
+    said = shown.getvalue()
+    assert "step 6 of 8, in the section “Loop”" in said and "one" not in said.split()
+    assert "Last" not in said                           # the next step is a text, and is shown as usual
+    with stepper.session.as_main():
+        stepper.session.back(), stepper.session.keep()
+    shown.truncate(0)
+    course.go_on(terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: ""), script.read(small), sure=True)
+    assert shown.getvalue().rstrip().split("\n")[-2].strip() == "Loop"                # the text above the next step, again
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
     course.go_on(stepper, script.read(small), sure=False)
     assert stepper.session.position == 0
@@ -310,6 +334,20 @@ def test_before_a_long_wait_the_learner_is_asked(small):
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
     course.go_on(stepper, script.read(small), sure=True)
     assert "That takes 31 seconds" in " ".join(shown.getvalue().split()) and stepper.session.position == 0
+
+
+def test_ctrl_c_ends_the_silent_run(small):
+    run = followed(small)
+    with run.as_main():
+        for _ in range(6):
+            run.next()
+    small.write_text(SMALL.replace("y = x\n", "raise KeyboardInterrupt\n"))
+    shown = io.StringIO()
+    stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "")
+    progress._update(small, lambda lesson: vars(lesson).update(digest=progress.digest(stepper.session.script)))
+    course.go_on(stepper, script.read(small), sure=True)
+    assert "Interrupted before step 6" in shown.getvalue() and stepper.session.position == 5
+    assert progress.read(small).at.position == 5
 
 
 def test_going_on_stops_at_a_step_that_fails(small):
@@ -362,12 +400,15 @@ def test_a_gate_is_found_everywhere():
     ("001.06.Dense", "np.matmul(a"),
     ("001.07.Conv2D", 'np.einsum("gc,cgf->gf"'), ("001.07.Conv1DTranspose", 'np.einsum("gf,cgf->gc"'),
     ("001.08.AveragePooling2D", "np.sum(cells"), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
-    ("001.09.SimpleRNN", "@"), ("002.Update", "learning_rate * "),
+    ("001.09.SimpleRNN", "@"), ("001.09.LSTM", "di * i * (1 - i)"), ("001.09.GRU", "h_tilde"),
+    ("001.09.ConvLSTM1D", "lstm_step("),
+    ("002.Update", "learning_rate * "),
 ])
 def test_the_equations_of_the_reference_room_are_found(identifier, code):
     found = formulas.lines(identifier)
     assert any(code in line.source for line in found if line.room == "reference"), found
-    assert any(line.room == "cuda" for line in found)
+    assert {line.room for line in found} >= {"cuda"}
+    assert identifier[:6] in ("001.06", "001.07", "002.Up") or {line.room for line in found} == set(formulas.ROOMS)
 
 
 @pytest.mark.parametrize("layer", ["Dense", "Embedding", "Conv1D", "MaxPooling3D", "LSTM", "GRU", "ConvLSTM2D", "Dropout"])
@@ -406,6 +447,14 @@ def test_the_commands_of_the_index():
     assert [line.split()[0] for line in listed.stdout.splitlines()[:-2]] == ["004.LSTM.f"]
     assert command("formulas", "zebra").returncode == 2
     assert len(command("formulas").stdout.splitlines()) == len(formulas.index()) + 2
+
+
+def test_the_picture_in_the_readme():
+    root = ElementTree.parse(formulas.ROOT / "docs" / "stepper.svg").getroot()
+    text = " ".join("".join(root.itertext()).split())
+    assert "nblayers learn lstm" in text and "is missing from dC" in text and "agrees with the numerical derivative" in text
+    assert "url(http" not in text and not root.findall(".//{*}image")
+    assert "](docs/stepper.svg)" in (formulas.ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_exercises_that_a_check_found_right_are_kept(state, tmp_path, capsys):

@@ -14,7 +14,8 @@ U * h is a convolution of stride 1 with (k - 1) // 2 places added in front of ea
 A masked step computes nothing: h_t = h_{t-1}, c_t = c_{t-1}. Index t always belongs to x_t. With `go_backwards` the walk begins
 at the last t, and "t-1" is the step walked before t. `winograd`: see convolution.py.
 
-Source: Shi et al. 2015, "Convolutional LSTM Network", without its peepholes; 001.09.ConvLSTM2D.
+Source: Shi et al. 2015, "Convolutional LSTM Network", without its peepholes; 001.09.ConvLSTM1D,
+001.09.ConvLSTM2D, 001.09.ConvLSTM3D.
 """
 import numpy as np
 

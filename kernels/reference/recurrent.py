@@ -5,12 +5,13 @@ of the places where the steps of a batch lie only the walk knows, at the end of 
 
 The input's share x_t W + b of every step comes in ready-made: one product for all steps, outside the loop.
 
-SimpleRNN (001.09.SimpleRNN, 004.RNN):
+SimpleRNN (001.09.SimpleRNN, 001.09.SimpleRNNCell, 002.HiddenState, 004.RNN):
 
     a_t = x_t W + b + h_{t-1} U                             (1)     the kernels call U W_h
     h_t = f(a_t)                                            (2)
 
-LSTM, the gates side by side in Keras' order i, f, c~, o; [h_{t-1}, x_t] stands for two products that are added, as in (1):
+LSTM (001.09.LSTM, 001.09.LSTMCell), the gates side by side in Keras' order i, f, c~, o; [h_{t-1}, x_t] stands for two products
+that are added, as in (1):
 
     i_t  = \sigma(W_i [h_{t-1}, x_t] + b_i)                 (004.LSTM.i)
     f_t  = \sigma(W_f [h_{t-1}, x_t] + b_f)                 (004.LSTM.f)
@@ -19,7 +20,7 @@ LSTM, the gates side by side in Keras' order i, f, c~, o; [h_{t-1}, x_t] stands 
     c_t  = f_t c_{t-1} + i_t c~_t                           (004.LSTM.C)
     h_t  = o_t \tanh(c_t)                                   (3)
 
-GRU (001.09.GRUCell), the gates in Keras' order z, r, h~; x_z, x_r, x_h are the input's shares of each:
+GRU (001.09.GRU, 001.09.GRUCell), the gates in Keras' order z, r, h~; x_z, x_r, x_h are the input's shares of each:
 
     z_t  = \sigma(x_z + h_{t-1} U_z + b_z)                  (4)
     r_t  = \sigma(x_r + h_{t-1} U_r + b_r)                  (5)

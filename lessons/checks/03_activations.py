@@ -96,19 +96,20 @@ def turn_slope_gelu(lesson) -> Mistakes:
 
 def turn_powers(lesson) -> Mistakes:
     def walk(order, slope_too: bool = True, turned: bool = True) -> np.ndarray:
-        dh, powers = lesson.dh, [np.log10(np.abs(lesson.dh).mean())]
+        dh, powers = lesson.dh, np.full(21, np.log10(np.abs(lesson.dh).mean()))
         for n in order:
             da = dh * lesson.slopes[n] if slope_too else dh
             dh = da @ (lesson.weights[n].T if turned else lesson.weights[n])
-            powers.append(np.log10(np.abs(dh).mean()))
-        return np.array(powers)
+            powers[n] = np.log10(np.abs(dh).mean())
+        return powers
 
     back = list(reversed(range(20)))
+    last = walk(back)[20]
     return {"the walk runs forward; it must begin at the last layer": walk(range(20)),
             "the slope is missing: dh must become da before it passes W": walk(back, slope_too=False),
             "W is not transposed: forward takes h @ W, so backward takes da @ W.T": walk(back, turned=False),
-            "the size before the first step back is missing; append to the list that is there": walk(back)[1:],
-            "that is the mean itself; take log10 of it": 10 ** walk(back)}
+            "layer 0 has been left out: the walk goes down to n = 0": np.append(0, walk(back)[1:]),
+            "that is the mean itself; take log10 of it": np.append(10 ** walk(back)[:20], last)}
 
 
 def exercise_1(answer: Answer) -> None:

@@ -1,10 +1,11 @@
 """Checks of lesson 06: its turns and its exercises."""
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from nblayers.learn import mistakes
-from nblayers.learn.exercises import Answer, Wrong, expect_close
+from nblayers.learn.exercises import Answer, Wrong, expect_all, expect_close, for_each_size, returned
 
 Known = dict[str, np.ndarray]
 
@@ -94,8 +95,8 @@ WALK = {
     "tanh twice": "the slope is 1 - h², not 1 - tanh(h)²: h is tanh(a) already",
     "untransposed": "going back multiplies by the transpose, da_t Uᵀ",
     "dh back": "dh_next is dh_t Uᵀ, but it should be da_t Uᵀ: after the slope",
-    "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with t = 2",
-    "stops": "the walk ends before t = 0: reversed(range(3)) goes over 2, 1 and 0",
+    "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with the last step",
+    "stops": "the walk ends before t = 0; `reversed(range(T))` goes over T - 1 to 0",
     "adds": "dh_next is added to the one before (`+=`), so what comes back is counted twice; it should be replaced (`=`)",
     "last loss": "only the loss of the last step is heard; each step has a dy_t of its own"}
 
@@ -155,7 +156,7 @@ def _whole(lesson: SimpleNamespace, name: str) -> Known:
     return _named({sentence: value for sentence, value in mistakes.known(right, wrong, name).items() if sentence not in walked})
 
 
-def _named(known: Known) -> Known:
+def _named(known: dict[str, Any]) -> dict[str, Any]:
     """The lesson's names in the sentences: there h_0 is the state that step 0 leaves."""
     return {sentence.replace("h_0", "h_start").replace("dh_prev", "dh_next"): value for sentence, value in known.items()}
 
@@ -210,14 +211,20 @@ def exercise_2(answer: Answer) -> None:
     rnn_backward(x, h_start, h, W, U, dy): returns dx, dh_start, dW, dU, db. x (N, T, in), h_start (N, H), h (N, T, H) the
     states, W (in, H), U (H, H), dy (N, T, H) what each step's own loss sends into its state.
     """
-    numbers = _numbers()
-    result = answer.function("rnn_backward")(*numbers)
-    if not isinstance(result, (tuple, list)) or len(result) != 5:
-        raise Wrong("rnn_backward should return five arrays: dx, dh_start, dW, dU, db")
-    right, wrong = mistakes.simple_rnn_backward(*numbers)
-    got = dict(zip(("dx", "dh_0", "dW", "dU", "db"), result, strict=True))
-    for name in ("db", "dx", "dh_0", "dW", "dU"):
-        expect_close(got[name], right[name], name.replace("h_0", "h_start"), _named(mistakes.known(right, wrong, name)))
+    def compare(N: int, T: int, I: int, H: int) -> None:
+        numbers = _numbers(N, T, I, H)
+        dx, dh_start, dW, dU, db = returned(answer.function("rnn_backward")(*numbers), "rnn_backward",
+                                            "dx", "dh_start", "dW", "dU", "db")
+        right, wrong = mistakes.simple_rnn_backward(*numbers)
+        expect_all((dx, db, dh_start, dW, dU), _renamed(right),
+                   {sentence: _renamed(values) for sentence, values in _named(wrong).items()},
+                   ("dx", "db", "dh_start", "dW", "dU"), "rnn_backward", {"dx": ("sample", "step", "input")})
+
+    for_each_size(answer, compare, [(1, 1, 1, 1), (1, 2, 1, 1), (2, 2, 1, 1), (3, 4, 2, 5)])
+
+
+def _renamed(values: Known) -> Known:
+    return {name.replace("h_0", "h_start"): value for name, value in values.items()}
 
 
 def exercise_3(answer: Answer) -> None:
@@ -243,11 +250,12 @@ def exercise_4(answer: Answer) -> None:
         raise Wrong("that is right for |u|, but the smallest positive u is asked for")
 
 
-def _numbers() -> tuple[np.ndarray, ...]:
-    """x, h_start, h, W, U, dy: 3 samples, 4 steps, 2 inputs, 5 units."""
+def _numbers(N: int = 3, T: int = 4, I: int = 2, H: int = 5) -> tuple[np.ndarray, ...]:
+    """x, h_start, h, W, U, dy: N samples, T steps, I inputs, H units."""
     rng = np.random.default_rng(6)
-    x, h_start, W, U, dy = (rng.normal(scale=0.5, size=size) for size in ((3, 4, 2), (3, 5), (2, 5), (5, 5), (3, 4, 5)))
+    sizes = ((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
+    x, h_start, W, U, dy = (rng.normal(scale=0.5, size=size).round(2) for size in sizes)
     h, before = np.zeros_like(dy), h_start
-    for t in range(4):
+    for t in range(T):
         h[:, t] = before = np.tanh(x[:, t] @ W + before @ U)
     return x, h_start, h, W, U, dy

@@ -113,19 +113,25 @@ def library(layer):
 BUGS = [
     Bug([("dx_padded[:, u:u + s * P:s, v:v + s * Q:s] += dy", "dx_padded[:, u:u + s * P:s, v:v + s * Q:s] = dy")],
         "dx is replaced (=) where windows overlap, instead of added to (+=): only the last place of the window "
-        "counts"),
+        "counts",
+        "It learns all the same: after 200 batches its loss is 0.06829, the right layer's 0.06715."),
     Bug([("dy @ self.W.value[u, v].T", "dy @ self.W.value[k - 1 - u, k - 1 - v].T")],
         "the window is turned round on the way back although the slices are those of forward already: it is "
-        "turned once too often"),
+        "turned once too often",
+        "It learns, a little worse: after 200 batches its loss is 0.09468, the right layer's 0.06715."),
     Bug([("above, left = cache.before\n", "above, left = 0, 0\n")],
-        "dx is cut out of the padded one at the corner instead of where the image lay: it is shifted by the padding"),
+        "dx is cut out of the padded one at the corner instead of where the image lay: it is shifted by the padding",
+        "In training it does not show at all: on this task both learn the same."),
     Bug([("self.b.grad += dy.sum(axis=(0, 1, 2))", "self.b.grad += dy.sum(axis=0).mean(axis=(0, 1))")],
-        "b's gradient is a mean over the places of the image; b stands at each of them: a sum"),
+        "b's gradient is a mean over the places of the image; b stands at each of them: a sum",
+        "It learns all the same: after 200 batches its loss is 0.06601, the right layer's 0.06715."),
     Bug([("self.W.grad[u, v] += seen", "self.W.grad[v, u] += seen")],
-        "the two axes of the window are swapped in W's gradient; windows are square, so no shape complains"),
+        "the two axes of the window are swapped in W's gradient; windows are square, so no shape complains",
+        "It learns much worse: after 200 batches its loss is 0.164, the right layer's 0.06715."),
     Bug([("y += seen @ self.W.value[u, v]", "y += seen @ self.W.value[k - 1 - u, k - 1 - v]"),
          ("dy @ self.W.value[u, v].T", "dy @ self.W.value[k - 1 - u, k - 1 - v].T"),
          ("self.W.grad[u, v] += seen", "self.W.grad[k - 1 - u, k - 1 - v] += seen")],
         "the window is turned round, forward and backward: a convolution as mathematicians write it. The "
-        "gradient is right, so no gradient check can see it; Keras and PyTorch do not turn it"),
+        "gradient is right, so no gradient check can see it; Keras and PyTorch do not turn it",
+        "It learns all the same: after 200 batches its loss is 0.06588, the right layer's 0.06715."),
 ]

@@ -66,14 +66,19 @@ def library(layer):
 
 BUGS = [
     Bug([("return y * (dy - mean)", "return y * (1 - y) * dy")],
-        "only the diagonal is there, y (1 - y): what each score does to the other probabilities is missing"),
+        "only the diagonal is there, y (1 - y): what each score does to the other probabilities is missing",
+        "It learns, a little worse: after 300 batches its loss is 0.4899, the right layer's 0.3787."),
     Bug([("mean = (dy * y).sum(axis=-1, keepdims=True)", "mean = (dy * y).sum()")],
-        "the sum runs over all samples; each row has a sum of its own"),
+        "the sum runs over all samples; each row has a sum of its own",
+        "In training it does not show at all: on this task both learn the same."),
     Bug([("mean = (dy * y).sum(axis=-1, keepdims=True)", "mean = dy.mean(axis=-1, keepdims=True)")],
-        "the mean of dy is taken with equal weights; it must be weighted by y"),
+        "the mean of dy is taken with equal weights; it must be weighted by y",
+        "It learns, a little worse: after 300 batches its loss is 0.5107, the right layer's 0.3787."),
     Bug([("return y * (dy - mean)", "return dy - mean")],
-        "the factor y in front is missing"),
+        "the factor y in front is missing",
+        "It learns much worse: after 300 batches its loss is 0.84, the right layer's 0.3787."),
     Bug([("e = np.exp(x)", "e = np.exp(x / 2)"), ("return y * (dy - mean)", "return y * (dy - mean) / 2")],
         "the scores are halved, as by a temperature of 2, forward and backward: the gradient is right, so no "
-        "gradient check can see it"),
+        "gradient check can see it",
+        "It learns much worse: after 300 batches its loss is 0.6604, the right layer's 0.3787."),
 ]

@@ -71,8 +71,9 @@ class AskingStepper(terminal.Stepper):
         self.console.print(Rule("a guess" if question.is_guess else "your turn", align="left", style="magenta"))
         self.console.print(Text(question.text, style="bold"))
         if not question.is_guess:
-            at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(self.turn.at_hand())])
-            self.console.print(Padding(at_hand, (0, 0, 0, 2)))
+            if found := self.turn.at_hand():
+                at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(found)])
+                self.console.print(Padding(at_hand, (0, 0, 0, 2)))
             asked = "   ".join(f"{name} = ?" for name in question.judged)
             self.console.print(Padding(Text(asked, style="green"), (0, 0, 0, 2)))
         enter = "go on without" if question.is_guess else "see the lesson's line"
@@ -86,7 +87,7 @@ class AskingStepper(terminal.Stepper):
         is_command = line in self.commands and (line in ("", "b", "q") or line not in self.session.namespace)
         if is_command and self.commands[line] == self.next:
             self.nothing()
-        elif is_command or (word == "p" and rest.strip() and rest.strip()[0] not in "=+-*/") or (word == "go" and rest.strip()):
+        elif is_command or (word in ("p", "go", "all") and rest.strip() and rest.strip()[0] not in "=+-*/("):
             super().obey(line)
         else:
             self.take(self.read_on(line))
@@ -150,7 +151,8 @@ class AskingStepper(terminal.Stepper):
             self.console.print("\n[yellow]Interrupted: nothing has changed.[/]")
             return
         if verdict.state == "right":
-            self.accept(text, verdict)
+            with self.paged():
+                self.accept(text, verdict)
         elif verdict.state == "wrong" and Typed(text).is_a_look:
             self.look(text)
             if verdict.message.startswith(tuple(f"{name}: " for name in self.turn.question.judged)):
@@ -248,7 +250,7 @@ class AskingStepper(terminal.Stepper):
             return
         what = "the guess" if step.question.is_guess else "your turn"
         self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}). Enter asks again:")
-        self.console.print(Text("  " + step.question.text.replace("\n", "\n  "), style="dim"))
+        self.console.print(Text("  " + step.question.text, style="dim"))
         if lost:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 

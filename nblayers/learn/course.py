@@ -12,7 +12,7 @@ from rich.text import Text
 
 from nblayers.learn import catalogue, latex, progress, script
 from nblayers.learn.session import LessonError
-from nblayers.learn.terminal import Stepper
+from nblayers.learn.terminal import LessonText, Stepper
 
 LONG = 5.0                              # seconds: before a longer wait the learner is asked
 COURSE = (                              # at most 38 letters each: they stand in one line with what is done
@@ -81,7 +81,9 @@ def upcoming(entries: list[Entry], last: str | None) -> Entry | None:
 
 
 def show(entries: list[Entry], console: Console) -> None:
-    """Print the path: ✓ done, ▸ begun, dim what is to come."""
+    """Print the path: ✓ done, ▸ begun, dim what is to come, which a low window leaves out."""
+    if console.is_terminal and console.height < len(entries) + 3:
+        entries = [entry for entry in entries if entry.path is not None]
     table = Table.grid(padding=(0, 2, 0, 0))
     for _ in range(3):
         table.add_column(no_wrap=True)
@@ -181,6 +183,11 @@ def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> None:
     session.quiet = False
     session.changed, session.value = [], None
     session.keep()
+    upcoming = session.upcoming
+    if upcoming is not None and upcoming.kind == "code":
+        text = next((step.source for step in reversed(session.steps[:session.position]) if step.kind == "text"), "")
+        console.print(LessonText(text))
+        console.print()
 
 
 def _agrees(ask: Callable[[str], str], console: Console) -> bool:

@@ -153,11 +153,16 @@ def _modules() -> list[tuple[Path, ast.Module]]:
 
 def lines(identifier: str) -> list[Line]:
     """The lines of the kernels that compute a formula, room by room."""
-    found = [line for room in ROOMS for path in sorted((ROOT / "kernels" / room).glob("*.py"))
-             for line in _commented(room, path, {identifier})]
+    names = {identifier}
+    found: list[Line] = []
     for path in sorted((ROOT / "kernels" / "reference").glob("[!_]*.py")):
-        numbers = _numbers(path.read_text(encoding="utf-8"), identifier)
-        found += [line for room in ROOMS for line in _commented(room, ROOT / "kernels" / room / path.name, numbers)]
+        marks = _marks(path.read_text(encoding="utf-8"), identifier)
+        names |= {mark for mark in marks if "." in mark}
+        for room in ROOMS:                              # a number means something in the files of this topic alone
+            found += _commented(room, ROOT / "kernels" / room / path.name, marks - names)
+    for room in ROOMS:
+        for path in (ROOT / "kernels" / room).glob("*.py"):
+            found += _commented(room, path, names)
     order = {room: i for i, room in enumerate(ROOMS)}
     return sorted(set(found), key=lambda line: (order[line.room], line.path, line.number))
 
@@ -172,23 +177,25 @@ def _commented(room: str, path: Path, marks: set[str]) -> Iterator[Line]:
             yield Line(room, path.relative_to(ROOT).as_posix(), number, code.strip(), "from " in comment)
 
 
-def _numbers(source: str, identifier: str) -> set[str]:
+def _marks(source: str, identifier: str) -> set[str]:
     """The marks of the equations that a module's docstring ascribes to a formula.
 
-    An identifier in an indented line means the equations whose numbers stand in it. One in a heading, a line at the margin,
+    An identifier in an indented line means the equations whose numbers stand in it. One in a heading, lines at the margin,
     means all equations below it up to the next heading; one after "Source:" means all of the module.
     """
     document = ast.get_docstring(ast.parse(source), clean=False) or ""
     marks: set[str] = set()
     under = False
+    if identifier in _identifiers(document.partition("\nSource:")[2]):
+        return set(NUMBER.findall(document))
+    before = ""
     for line in document.split("\n"):
         here = identifier in _identifiers(line) or (
             identifier.startswith(APART) and line.strip().split(" ")[0] == identifier.removeprefix(APART))
         equation = line.startswith(" ")
-        if line.startswith("Source:") and here:
-            return set(NUMBER.findall(document))
         if line.strip() and not equation:
-            under = here
+            under = here or (under and bool(before.strip()) and not before.startswith(" "))
+        before = line
         if equation and here:
             marks |= {*NUMBER.findall(line)}
         elif equation and under:

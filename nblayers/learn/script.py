@@ -191,7 +191,7 @@ def _is_marked(node: ast.stmt, cell: Cell) -> bool:
 def _question(comments: list[str], nodes: Sequence[ast.stmt]) -> Question:
     """The question in the comment lines above a statement."""
     lines = [re.sub(r"^\s*# ?(\? ?)?", "", line).rstrip() for line in comments if line.strip()]
-    text = "\n".join(lines)
+    text = " ".join(lines)
     named = re.match(r"\[([\w\s,]+)\]\s*", text)
     names = re.findall(r"\w+", named[1]) if named else targets(nodes)
     text = text[named.end():] if named else text
@@ -393,7 +393,7 @@ def _turn_cells(script: Script, step: Step) -> Iterator[tuple[str, str]]:
     """The question, the cell to fill in, its check, and the answer, folded."""
     question, lesson = step.question, lesson_id(script)
     assert question is not None
-    text = question.text.replace("\n", "  \n")
+    text = question.text
     if question.is_guess:
         name = question.judged[0]
         yield "markdown", f"**A guess.** {text}"
