@@ -528,8 +528,8 @@ for name in ("SimpleRNN", "LSTM, bias 4", "GRU, bias 4"):
 # blank step later it does not know any more. What it keeps turns round at each step. In
 # a gated cell it stays where it is.
 #
-# With this seed the GRU is a little behind the LSTM. Its one gate does two things: who keeps 0.98
-# takes in 0.02 only. The LSTM has a gate for each.
+# With this seed the GRU is a little behind the LSTM. Its one gate does two things: who
+# keeps 0.98 takes in 0.02 only. The LSTM has a gate for each.
 
 # %%
 right = {name: shares[10] for name, shares in by_blank.items()}
