@@ -446,3 +446,39 @@ def _norms_over_time(cell: Any, x: np.ndarray) -> np.ndarray:
         _, gradients = cell.backward((np.zeros_like(gradients[0]), gradients))
         norms[t - 1] = np.linalg.norm(np.concatenate(gradients, axis=1), axis=1).mean()
     return norms
+
+
+def draw_clock(hands: Mapping[str, np.ndarray], marks: np.ndarray) -> Any:
+    """How far to the right the hand points, (T,) of each (T, 2), one line for each clock, with the marks (T,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for (name, hand), style in zip(hands.items(), ("o:", "o-"), strict=True):
+        ax.plot(hand[:, 0], style, ms=3, label=name)
+    ax.vlines(np.flatnonzero(marks), -1, 1, color="grey", lw=0.8, label="marks")
+    ax.legend(loc="upper left", ncols=3)
+    ax.set(xlabel="step t", ylabel="how far to the right the hand points", ylim=(-1.1, 1.5))
+    return figure
+
+
+def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence[float]],
+                 by_blank: Mapping[str, Sequence[float]]) -> Any:
+    """What `contest` returns: gradients over time; new digits that are right by epoch and by blank steps, with chance."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    axes[1].sharey(axes[2])
+    styles = {"SimpleRNN": "k-", "LSTM": "C0:", "LSTM, bias 4": "C0-", "GRU": "C1:", "GRU, bias 4": "C1-"}
+    for name, style in styles.items():
+        axes[0].semilogy(norms[name], style, label=name)
+        axes[1].plot(range(1, len(history[name]) + 1), history[name], style)
+        axes[2].plot(range(30, 30 + len(by_blank[name])), by_blank[name], style, marker=".")
+    axes[0].axvspan(0, 7, color="0.9")
+    axes[0].text(3.5, 3e-12, "the\ndigit", ha="center")
+    for ax in axes[1:]:
+        ax.axhline(0.1, color="grey", ls="--", lw=1, label="chance")
+    axes[0].set(xlabel="step", ylabel="length of the gradient", xlim=(0, 47), ylim=(1e-12, 100),
+                title="before learning: what arrives of length 1")
+    axes[1].set(xlabel="epoch", ylabel="part of new digits that is right", ylim=(0, 1), title="while learning")
+    axes[2].set(xlabel="blank steps before the question (40 while learning)", title="asked earlier or later")
+    handles, labels = zip(*(axes[k].get_legend_handles_labels() for k in (0, 1)), strict=True)
+    figure.legend(handles[0] + handles[1], labels[0] + labels[1], loc="outside right upper")
+    return figure
