@@ -356,7 +356,9 @@ for n in batch_sizes:
 assert np.array_equal(state[np.argsort(order)], h[:, -1])
 
 # %% [markdown]
-# Backward: the same walk from the end. Let the loss look at the **last** states alone:
+# ## Packing: backward
+#
+# The same walk from the end. Let the loss look at the **last** states alone:
 # many steps go in, one thing comes out (002.ManyToOne). Each sample's gradient waits in
 # `dh_packed`, until the walk comes to the sample's last step.
 
@@ -381,7 +383,9 @@ def last_loss(h_start):
 check_derivative("dh_packed", dh_packed, last_loss, h_start[order])
 
 # %% [markdown]
-# How much is saved? The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most
+# ## Packing: how much is saved?
+#
+# The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most
 # $j$ with a chance of $(j / 100)^{32}$. So we know the mean width of the arrays, and
 # about half of each is padding.
 
@@ -517,7 +521,9 @@ for room in ("reference", "cpu"):
         assert np.allclose(weight.grad, gradient, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# And packed. The layer takes a packed sequence as well; its backward gives one back.
+# ## The same in the library, packed
+#
+# The layer takes a packed sequence as well; its backward gives one back.
 
 # %%
 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)

@@ -488,7 +488,7 @@ def draw_mask(runs: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> 
         bottom.set(xlabel="step t")
     axes[0, 0].set(ylabel="unit")
     axes[1, 0].set(ylabel="gradient at the input\n(its norm)")
-    axes[1, 1].text(0.97, 0.95, "grey: padding", ha="right", va="top", transform=axes[1, 1].transAxes)
+    axes[1, 2].text(0.97, 0.95, "grey: padding", ha="right", va="top", transform=axes[1, 2].transAxes)
     fig.colorbar(image, ax=axes[0].tolist(), label="state", pad=0.01)
     return fig
 

@@ -25,7 +25,6 @@ def turn_h_1(lesson: SimpleNamespace) -> Known:
     return {"the mask is turned round: the new state is for the real step": np.where(real, h_0, new),
             "the padding has been read; at a masked step the state stays as it is": new,
             "the state is 0 at the masked step; it stays as it is, h_0": np.where(real, new, 0),
-            "the state before step 1 is h_0, not h_start": np.where(real, new, lesson.h_start),
             "the second sample is real at step 1: it has a new state": h_0}
 
 
@@ -111,18 +110,16 @@ def turn_mean_loss(lesson: SimpleNamespace) -> Known:
             "the sum is right, but divide by the number of real steps, 4, not by all": np.sum(mask * losses) / losses.size,
             "the losses of padding are still in the sum": losses.sum() / mask.sum(),
             "that is the sum; divide by the number of real steps": np.sum(mask * losses),
-            "that is the mean of each sample's mean; each real step counts the same":
-                np.mean(np.sum(mask * losses, axis=1) / mask.sum(axis=1)),
             "divide by the number of real steps, not by the number of samples": np.sum(mask * losses) / len(losses)}
 
 
 def turn_dh_own(lesson: SimpleNamespace) -> Known:
     mask, h = lesson.mask[..., None], lesson.h
-    count = lesson.mask.sum()
+    count, each = lesson.mask.sum(), lesson.mask.sum(axis=1)[:, None, None]
     return {"a masked step does not count, so its gradient is 0": h / count,
             "the division is missing: the loss is a mean over the real steps": mask * h,
             "divide by the number of real steps, not by all": mask * h / lesson.mask.size,
-            "divide by the real steps of all samples together, not by those of each": mask * h / mask.sum(axis=1, keepdims=True),
+            "divide by the real steps of all samples together, not by those of each": mask * h / each,
             "a factor of 2 is too much: each loss is half the square": 2 * mask * h / count,
             "that has the loss in it; its derivative by h is h": mask * h ** 2 / 2 / count}
 
@@ -201,10 +198,10 @@ def turn_state(lesson: SimpleNamespace) -> dict[str, Known]:
         "same rows": "the rows do not move on: add n to `at` after each step",
         "all begin": "each step begins with the first states; it begins with those of the step before, in `state`",
         "untransposed": "samples are rows: state[:n] @ U, not U.T"}.items()}
-    unsorted = lesson.h_start[lesson.order] * 0
+    ended = np.concatenate([lesson.state[:1], 0 * lesson.state[1:]])
     return {"state": {sentence: wrong[0] for sentence, wrong in walks.items()} | {
                 "nothing is written into state[:n]": lesson.h_start[lesson.order],
-                "a sample that has ended keeps its state; it is not set to 0": np.concatenate([lesson.state[:1], unsorted[1:]])},
+                "a sample that has ended keeps its state; it is not set to 0": ended},
             "h_packed": {sentence: wrong[1] for sentence, wrong in walks.items()}}
 
 
@@ -274,9 +271,8 @@ def turn_dy_enc(lesson: SimpleNamespace) -> Known:
 def turn_lstm_weights(lesson: SimpleNamespace) -> Known:
     return {"that is a SimpleRNN's; an LSTM has four of it": np.array(lesson.rnn_weights),
             "that is a GRU's with one bias; an LSTM has four of a SimpleRNN's": np.array(3 * lesson.rnn_weights),
-            "the biases are missing": np.array(4 * 33 * 32),
+            "the biases are missing, or the weights from the input: (x + h) h + h": np.array(4 * 33 * 32),
             "the weights from the state are missing: (x + h) h": np.array(4 * (32 + 32)),
-            "the weights from the input are missing: (x + h) h": np.array(4 * (32 * 32 + 32)),
             "one bias is missing for each gate: 4 [(x + h) h + h]": np.array(4 * 33 * 32 + 32),
             "an LSTM of Keras has one bias": np.array(4 * (33 * 32 + 2 * 32))}
 
