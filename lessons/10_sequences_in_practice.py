@@ -171,11 +171,11 @@ check_derivative("da_2", da_2,
 # ? dh_next, what the last step sends back into h_1, with np.where
 dh_next = np.where(real, da_2 @ U.T, dh_2)      # (N, H)
 print("dh_next =", dh_next.round(3).tolist())
-check_derivative("dh_next", dh_next, lambda s: loss_from(2, s), h[:, 1])
+check_derivative("dh_next", dh_next, lambda h: loss_from(2, h), h[:, 1])
 # ? dh_1, all that arrives at h_1: from its own loss, and from step 2
 dh_1 = dy[:, 1] + dh_next
 check_derivative("dh_1", dh_1,
-                 lambda s: np.sum(dy[:, 1] * s) + loss_from(2, s), h[:, 1])
+                 lambda h: np.sum(dy[:, 1] * h) + loss_from(2, h), h[:, 1])
 
 # %% [markdown]
 # ## Backward: the walk, past masked steps
@@ -197,7 +197,7 @@ for t in reversed(range(T)):
     dh = dy[:, t] + dh_next
     da[:, t] = np.where(real, dh * (1 - h[:, t] ** 2), 0)
     dh_next = np.where(real, da[:, t] @ U.T, dh)
-check_derivative("dh_start", dh_next, lambda s: loss(h_start=s), h_start)
+check_derivative("dh_start", dh_next, lambda h: loss(h_start=h), h_start)
 assert np.allclose(da[:, 2], da_2)
 
 # %% [markdown]
@@ -210,15 +210,15 @@ assert np.allclose(da[:, 2], da_2)
 dh_start = dh_next
 h_before = np.concatenate([h_start[:, None], h[:, :-1]], axis=1)        # (N, T, H)
 dW = sum(x[:, t].T @ da[:, t] for t in range(T))
-check_derivative("dW", dW, lambda v: loss(W=v), W)
+check_derivative("dW", dW, lambda W: loss(W=W), W)
 # ? dU, the sum over all steps; h_before holds the state before each, (N, T, H)
 dU = sum(h_before[:, t].T @ da[:, t] for t in range(T))
-check_derivative("dU", dU, lambda v: loss(U=v), U)
+check_derivative("dU", dU, lambda U: loss(U=U), U)
 db = da.sum(axis=(0, 1))
-check_derivative("db", db, lambda v: loss(b=v), b)
+check_derivative("db", db, lambda b: loss(b=b), b)
 # ? dx, of all steps at once, (N, T, in)
 dx = da @ W.T
-check_derivative("dx", dx, lambda v: loss(x=v), x)
+check_derivative("dx", dx, lambda x: loss(x=x), x)
 print("dx =", dx[..., 0].round(3).tolist())
 assert not dx[~mask].any()
 
@@ -227,9 +227,13 @@ assert not dx[~mask].any()
 #
 # If every step has a loss of its own, padding must not count. Neither in the sum nor in
 # the number that it is divided by. Let `losses` be half the squared distance of each
-# step to a target of 0. Then we want
+# step to a target of 0. Many texts add up the steps:
 #
-# $$L = \frac{\sum_n \sum_t m_{nt} \, L_{nt}}{\sum_n \sum_t m_{nt}} \tag{002.Loss}$$
+# $$L = \sum_t L_t \tag{002.Loss}$$
+#
+# Keras takes the mean, and so do we. With a mask it is the mean of the real steps:
+#
+# $$L = \frac{\sum_n \sum_t m_{nt} \, L_{nt}}{\sum_n \sum_t m_{nt}}$$
 
 # %%
 losses = 0.5 * np.sum(h ** 2, axis=2)           # (N, T)
@@ -266,7 +270,7 @@ assert MeanSquaredError()(x, 0 * x, None, mask) == (4 + 1 + 0 + 1) / 4
 # step and is called $k$:
 #
 # $$s_t = h_t \cdot v + k_t \qquad e_t = \tanh(s_t)$$
-# $$\alpha_t = \frac{m_t \, e^{e_t}}{\sum_j m_j \, e^{e_j}} \qquad
+# $$\alpha_t = \frac{m_t \exp(e_t)}{\sum_j m_j \exp(e_j)} \qquad
 #   c = \sum_t \alpha_t \, h_t$$
 #
 # The mask comes **before** the division. Else the weights of the real steps do not add
@@ -386,8 +390,8 @@ check_derivative("dh_packed", dh_packed, last_loss, h_start[order])
 # ## Packing: how much is saved?
 #
 # The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most
-# $j$ with a chance of $(j / 100)^{32}$. So we know the mean width of the arrays, and
-# about half of each is padding.
+# $j$ with a chance of $(j / 100)^{32}$. The mean width of the arrays is a sum: over all
+# $j$, the chance to be wider than $j$.
 
 # %%
 at_most = (np.arange(100) / 100) ** 32
@@ -443,21 +447,22 @@ assert np.allclose(dh_begin, dh_start)
 # x_0 → x_1 → x_2              encoder: W, U
 #              │  the last state
 #              ▼
-#             z_0 → z_1        decoder: W_dec, U_dec
-#              ↓      ↓
-#             L_0    L_1
+#             g_0 → g_1        decoder: W_dec, U_dec
+#              ↓     ↓
+#             L_0   L_1
 # ```
 #
-# (Without an encoder, from a state alone, it is one-to-many, 002.OneToMany.)
+# The states of the decoder are $g_0$ and $g_1$. (Without an encoder, from a state
+# alone, it is one-to-many, 002.OneToMany.)
 
 # %%
 x_dec = np.array([[[1.0], [0.5]], [[-1.0], [2.0]]])             # (N, 2, in)
 W_dec = np.array([[0.5, -1.0]])                 # (in, H)
 U_dec = np.array([[1.0, 0.5], [0.0, -0.5]])     # (H, H)
-dz = np.array([[[1.0, 0.0], [0.0, 1.0]], [[-1.0, 1.0], [2.0, 0.0]]])    # (N, 2, H)
+dg = np.array([[[1.0, 0.0], [0.0, 1.0]], [[-1.0, 1.0], [2.0, 0.0]]])    # (N, 2, H)
 all_real = np.ones((N, 2), bool)
-z = forward(x_dec, W_dec, U_dec, b, h[:, -1], all_real)         # (N, 2, H)
-_, dh_mid = backward(x_dec, h[:, -1], z, W_dec, U_dec, dz, all_real)
+g = forward(x_dec, W_dec, U_dec, b, h[:, -1], all_real)         # (N, 2, H)
+_, dh_mid = backward(x_dec, h[:, -1], g, W_dec, U_dec, dg, all_real)
 # ? dy_enc, (N, T, H): what arrives at each state of the encoder; dh_mid (N, H) is what
 # ? the decoder sends back into the state that it began with
 dy_enc = np.concatenate([np.zeros((N, T - 1, H)), dh_mid[:, None]], axis=1)
@@ -466,7 +471,7 @@ da_enc, _ = backward(x, h_start, h, W, U, dy_enc, mask)
 
 def decoder_loss(x):
     last = forward(x, W, U, b, h_start, mask)[:, -1]
-    return np.sum(dz * forward(x_dec, W_dec, U_dec, b, last, all_real))
+    return np.sum(dg * forward(x_dec, W_dec, U_dec, b, last, all_real))
 
 
 check_derivative("dx", da_enc @ W.T, decoder_loss, x)
@@ -480,22 +485,26 @@ print("da of the short sample:", *da_enc[0].round(3))
 #
 # A layer of Keras gives its last $h$, or all of them with `return_sequences`. With
 # `return_state` it adds its states (003.ReturnSequences): an LSTM has two. And it has
-# so many weights, for $x$ inputs and $h$ units:
+# so many weights, for $I$ inputs and $H$ units:
 #
-# $$(x + h) h + h \tag{003.Params.RNN}$$
-# $$4 [(x + h) h + h] \tag{003.Params.LSTM}$$
-# $$3 [(x + h) h + h] \tag{003.Params.GRU}$$
+# $$(I + H) H + H \tag{003.Params.RNN}$$
+# $$4 [(I + H) H + H] \tag{003.Params.LSTM}$$
+# $$3 [(I + H) H + H] \tag{003.Params.GRU}$$
+#
+# (A GRU of Keras has $3H$ more: it has two biases, see lesson 09.)
 
 # %%
 rnn_weights = (1 + 32) * 32 + 32
 # ? lstm_weights, for 1 input and 32 units
 lstm_weights = 4 * ((1 + 32) * 32 + 32)
-gru_weights = 3 * ((1 + 32) * 32 + 2 * 32)      # in Keras: two biases
+gru_weights = 3 * ((1 + 32) * 32 + 32) + 3 * 32
 counts = {SimpleRNN: rnn_weights, LSTM: lstm_weights, GRU: gru_weights}
 for kind, count in counts.items():
     layer = kind(32, return_sequences=True, return_state=True)
     given = layer.forward(np.zeros((100, 10, 1)))
     print(f"{kind.__name__:9} gives", *map(np.shape, given))
+    assert given[0].shape == (100, 10, 32)
+    assert len(given) == 1 + (2 if kind is LSTM else 1)
     assert layer.count_params() == count
 
 # %% [markdown]
@@ -586,7 +595,8 @@ for name, last in last_states.items():
 
 # %%
 rng = np.random.default_rng(0)
-text, truth = dates(rng, 3500)                  # (3500, 17 or more), (3500, 10)
+text, truth = dates(rng, 3500)                  # (3500, 18), (3500, 10)
+assert text.shape == (3500, 18)
 before = np.insert(truth[:, :-1], 0, ord("^"), axis=1)
 
 
@@ -645,17 +655,20 @@ for name, masked in (("no mask", False), ("masked", True)):
 # all the zeros.
 
 # %%
-save_figure(draw_dates(history, {n: w.mean(axis=0) for n, w in wrong.items()}),
-            "10_dates")
+by_character = {name: is_wrong.mean(axis=0) for name, is_wrong in wrong.items()}
+save_figure(draw_dates(history, by_character), "10_dates")
 written = translate(layers, text[3000:], True)
 for n in np.flatnonzero(wrong["masked"].any(axis=1))[:4]:
     read = "".join(map(chr, text[3000 + n][text[3000 + n] > 0]))
     print("wrong:", read, "→", "".join(map(chr, written[n])))
 assert right["masked", 0] > right["no mask", 0] + 0.1
 assert abs(right["masked", 9] - right["masked", 0]) < 0.01
+assert by_character["no mask"][9] > 2 * by_character["no mask"][:4].max()
 
 # %% [markdown]
-# With the mask nine more zeros change nothing: no step of it hears them.
+# With the mask nine more zeros change nothing: no step hears them. Without it the day
+# is lost most often. In `7 March 1921` it stands in front, so it is furthest from the
+# end, and the zeros come on top.
 #
 # ## Exercises
 #

@@ -263,7 +263,7 @@ def turn_dy_enc(lesson: SimpleNamespace) -> Known:
     return {"it arrives at the last state, h[:, T - 1], of the short sample too; the walk takes it past the padding": last_real,
             "it arrives at the last state alone, not at every one": 0 * right + back[:, None],
             "it arrives at the last state, not at the first": right[:, ::-1],
-            "the decoder's own dz is of its states; the encoder is given dh_mid": _with(0 * right, 2, lesson.dz[:, -1]),
+            "dg is of the decoder's own states; the encoder is given dh_mid": _with(0 * right, 2, lesson.dg[:, -1]),
             "nothing arrives; the decoder began with the encoder's last state": 0 * right,
             "the losses at the steps of the encoder are gone: only the decoder has losses": lesson.dy + right}
 
@@ -327,10 +327,13 @@ def exercise_2(answer: Answer) -> None:
         x, mask, h_start, h, W, U, dy = _numbers(N, T, inputs, H, masks)
         result = answer.function("masked_backward")(x, mask, h_start, h, W, U, dy)
         right, wrong = mistakes.simple_rnn_backward(x, h_start, h, W, U, dy, mask)
-        own = {"a masked step has a dy_t too, as it has an h_t: all of dh goes on, not dh_next alone":
-               mistakes.simple_rnn_backward(x, h_start, h, W, U, dy * mask[..., None], mask)[0]} if masks else {}
+        more = {
+            "the mask is turned round: the walk goes through padding and past real steps":
+                mistakes.simple_rnn_backward(x, h_start, h, W, U, dy, ~mask)[0],
+            "a masked step has a dy_t too, as it has an h_t: all of dh goes on, not dh_next alone":
+                mistakes.simple_rnn_backward(x, h_start, h, W, U, dy * mask[..., None], mask)[0]} if masks else {}
         expect_all(result, _renamed(right), {sentence.replace("h_0", "h_start"): _renamed(values)
-                                             for sentence, values in (wrong | own).items()},
+                                             for sentence, values in (wrong | more).items()},
                    names, "masked_backward", {"dx": ("sample", "step", "input"), "dh_start": ("sample", "unit")},
                    order=("db", "dW", "dU", "dx", "dh_start"))
 
