@@ -161,3 +161,22 @@ def write_texts(model: Any, start: np.ndarray, chars: np.ndarray, temperatures: 
         drawn = [rng.choice(len(chars), p=row / row.sum()) for row in p]
         texts = np.column_stack([texts, drawn])
     return [textwrap.fill("".join(chars[text]), 80) for text in texts]
+
+
+# lesson 10
+def dates(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random days of 1900 to 2099, each written in one of three ways, and as 1921-03-07.
+
+    Returns:
+        text: the numbers (`ord`) of the characters, 0 behind them, (count, longest).
+        truth: those of the ten characters asked for, (count, 10).
+    """
+    from calendar import month_name
+    from datetime import date, timedelta
+
+    from nblayers.utils import pad_sequences
+    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    forms = rng.choice(["{0} {1} {2}", "{1} {0}, {2}", "{0}.{3}.{2}"], count)
+    texts = [form.format(day.day, month_name[day.month], day.year, day.month) for form, day in zip(forms, days, strict=True)]
+    return (pad_sequences([list(map(ord, text)) for text in texts], padding="post"),
+            np.array([list(map(ord, str(day))) for day in days]))

@@ -482,3 +482,64 @@ def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence
     handles, labels = zip(*(axes[k].get_legend_handles_labels() for k in (0, 1)), strict=True)
     figure.legend(handles[0] + handles[1], labels[0] + labels[1], loc="outside right upper")
     return figure
+
+
+# lesson 10
+def masked_runs() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A SimpleRNN of 8 units reads 8 steps: as they are, and with 12 zeros behind or in front, with and without a mask.
+
+    Returns:
+        By name: the states (steps, 8); the norm of the gradient at each input, (steps,), when ones come in at the last state;
+        and which steps are no padding, (steps,).
+    """
+    from nblayers.layers import SimpleRNN
+    from nblayers.utils import set_random_seed
+    set_random_seed(0)
+    layer = SimpleRNN(8, return_sequences=True)
+    sequence = np.random.default_rng(0).normal(size=(8, 4))
+    cases = {"as it is": (0, 0, False), "12 zeros behind": (0, 12, False), "12 zeros behind, masked": (0, 12, True),
+             "12 zeros in front": (12, 0, False), "12 zeros in front, masked": (12, 0, True)}
+    runs = {}
+    for name, (front, behind, masked) in cases.items():
+        real = np.pad(np.ones(8, bool), (front, behind))
+        x = np.pad(sequence, [(front, behind), (0, 0)])[None]
+        states = layer.forward(x, mask=real[None] if masked else None)
+        dy = np.zeros_like(states)
+        dy[:, -1] = 1
+        runs[name] = states[0], np.linalg.norm(layer.backward(dy)[0], axis=1), real
+    return runs
+
+
+def draw_mask(runs: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Any:
+    """The states of each run of `masked_runs` over time, and below them the gradient at each input, grey at padding."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(2, len(runs), figsize=(14, 4.5), layout="constrained", sharex="col", sharey="row",
+                             width_ratios=[len(real) + 4 for _, _, real in runs.values()])
+    for (name, (states, norms, real)), (top, bottom) in zip(runs.items(), axes.T, strict=True):
+        image = top.imshow(states.T, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="none")
+        top.set(title=name.replace(", ", ",\n"))
+        bottom.bar(range(len(real)), norms, color=np.where(real, "tab:blue", "grey"))
+        for t in np.flatnonzero(~real):
+            bottom.axvspan(t - 0.5, t + 0.5, color="lightgrey", alpha=0.5, lw=0)
+        bottom.set(xlabel="step t")
+    axes[0, 0].set(ylabel="unit")
+    axes[1, 0].set(ylabel="gradient at the input\n(its norm)")
+    axes[1, 2].text(0.97, 0.95, "grey: padding", ha="right", va="top", transform=axes[1, 2].transAxes)
+    fig.colorbar(image, ax=axes[0].tolist(), label="state", pad=0.01)
+    return fig
+
+
+def draw_dates(history: Mapping[str, Sequence[float]], wrong: Mapping[str, np.ndarray]) -> Any:
+    """Left the part of right characters after each epoch; right how often each of the ten characters is wrong, (10,)."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for name, values in history.items():
+        left.plot(range(1, len(values) + 1), values, "o-", label=name)
+        right.plot(wrong[name], "o-", label=name)
+    left.set(title="in training: the right character before is told", xlabel="epoch",
+             ylabel="part of the characters that are right", ylim=(0, 1.02))
+    right.set(title="500 new dates, written without help", xticks=range(10), xticklabels="YYYY-MM-DD",
+              xlabel="character", ylabel="part of the dates that have it wrong", ylim=0)
+    left.legend(loc="lower right")
+    right.legend()
+    return fig
