@@ -3,9 +3,9 @@
 #
 # *About 40 minutes.* One recurrent layer walks one way, once. Two can walk towards each
 # other. One can stand on another. And a layer that knows nothing of time can be set at
-# every step. Each of the three does one thing to a gradient: it is **divided**, **handed
-# down**, or **summed**. You write all three. Then a network puts the missing vowels back
-# into a text: from the left alone, and from both sides.
+# every step. Each of the three does one thing to a gradient: it is **divided**,
+# **handed down**, or **summed**. You write all three. Then a network puts the missing
+# vowels back into a text: from the left alone, and from both sides.
 #
 # ## A question first
 #
@@ -22,8 +22,16 @@ import numpy as np
 
 from lessons.data import missing_vowels, with_capitals
 from lessons.figures import draw_halves, draw_vowels, influence
-from nblayers.layers import (GRU, RNN, Bidirectional, Dense, Embedding, SimpleRNN,
-                             SimpleRNNCell, TimeDistributed)
+from nblayers.layers import (
+    GRU,
+    RNN,
+    Bidirectional,
+    Dense,
+    Embedding,
+    SimpleRNN,
+    SimpleRNNCell,
+    TimeDistributed,
+)
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
@@ -32,8 +40,8 @@ from nblayers.utils import set_random_seed
 # %%
 # ? guess: in that last output, how many characters has the other half seen?
 seen_by_other_half = 1
-# ? guess: how many paths lead from the first state of the lowest layer to the last state
-# ? of the uppermost one?
+# ? guess: how many paths lead from the first state of the lowest layer to the last
+# ? state of the uppermost one?
 paths_through_stack = 1275
 
 # %% [markdown]
@@ -152,8 +160,8 @@ assert not np.allclose(last, y[:, -1])
 #
 # $$o_t = h_t W_{out} + b_{out} \tag{001.09.TimeDistributed}$$
 #
-# (A Dense works on the last axis and would do that alone. The wrapper is for layers that
-# take the time axis for something else: a convolution on the pictures of a film.)
+# (A Dense works on the last axis and would do that alone. The wrapper is for layers
+# that take the time axis for something else: a convolution on the pictures of a film.)
 
 # %%
 h = forward(y, W_up, U_up, b_up)                # (N, T, H)
@@ -164,8 +172,8 @@ assert np.allclose(o[0, 1], h[0, 1, 0] - h[0, 1, 1] + 0.5)
 # %% [markdown]
 # ## Backward: the same layer at every step
 #
-# The loss tells each output how it grows: `do`. So for us it is $L = \sum do \, o$, over
-# all samples and steps.
+# The loss tells each output how it grows: `do`. So for us it is $L = \sum do \, o$,
+# over all samples and steps.
 #
 # $W_{out}$ stands in every step, as it stands in every sample. So its gradient is a sum
 # over both. For this layer, $T$ steps of $N$ sequences *are* a batch of $N T$ samples.
@@ -244,7 +252,8 @@ def walk_back(dh_above, h, U):
 # ## Backward: handed down
 #
 # The upper layer reads $y_t$ as an input. What it sends back to its input is what comes
-# from above for the layers below. In a stack one layer's `dx` is handed down to the next.
+# from above for the layers below. In a stack one layer's `dx` is handed down to the
+# next.
 
 # %%
 def loss_above(y, W=W_up, U=U_up, b=b_up):
@@ -300,8 +309,8 @@ check_derivative("dy_back", dy_back, lambda h: loss_by_halves(h_there, h), h_bac
 # The half that walks there is an ordinary layer. Its way back goes from step 2 to 0.
 #
 # The other half has walked from step 2 to 0, so its way back goes from step 0 to 2. Our
-# `walk_back` wants arrays in the order of the walk. So everything that goes in is turned
-# round, and what comes out is turned round too.
+# `walk_back` wants arrays in the order of the walk. So everything that goes in is
+# turned round, and what comes out is turned round too.
 
 # %%
 da_there = walk_back(dy_there, h_there, U_there)
@@ -325,8 +334,8 @@ def loss_by_shift(a_shift):
 check_derivative("da_back", da_back, loss_by_shift, np.zeros((N, T, H)))
 
 # %% [markdown]
-# `loss_by_shift` adds a little to each $a_t$ of this half. It walks from the end without
-# turning anything: a second witness.
+# `loss_by_shift` adds a little to each $a_t$ of this half. It walks from the end
+# without turning anything: a second witness.
 #
 # ## Backward: the weights of the way back
 #
@@ -339,11 +348,15 @@ check_derivative("da_back", da_back, loss_by_shift, np.zeros((N, T, H)))
 # ? h_before_back: with which state this half came to each step; zeros are in `start`
 h_before_back = np.concatenate([h_back[:, 1:], start], axis=1)          # (N, T, H)
 dW_back, dU_back, db_back = weight_gradients(x, h_before_back, da_back)
-for name, gradient, weight in (("W", dW_back, W_back), ("U", dU_back, U_back),
-                               ("b", db_back, b_back)):
-    check_derivative(f"d{name}_back", gradient,
-                     lambda v, name=name: loss_by_halves(h_there, from_end(x, **{name: v})),
-                     weight)
+
+
+def loss_by_back(W=W_back, U=U_back, b=b_back):
+    return loss_by_halves(h_there, from_end(x, W, U, b))
+
+
+check_derivative("dW_back", dW_back, lambda W: loss_by_back(W=W), W_back)
+check_derivative("dU_back", dU_back, lambda U: loss_by_back(U=U), U_back)
+check_derivative("db_back", db_back, lambda b: loss_by_back(b=b), b_back)
 
 # %% [markdown]
 # The same for the half that walks there. For it the state before is that of $t - 1$.
@@ -374,9 +387,9 @@ check_derivative("dx", dx, loss_by_x, x)
 # ## Other ways to join
 #
 # Keras has three more ways to join the halves into one array: `sum`, `ave` (the
-# average) and `mul` (the product). There $y_t$ is as wide as one half. (With `None` both
-# halves are returned, and nothing is joined.) Let `d_joined` be what comes from above. A
-# sum sends it to both halves as it is. The other two are yours.
+# average) and `mul` (the product). There $y_t$ is as wide as one half. (With `None`
+# both halves are returned, and nothing is joined.) Let `d_joined` be what comes from
+# above. A sum sends it to both halves as it is. The other two are yours.
 
 # %%
 d_joined = np.array([[[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]],
@@ -392,8 +405,8 @@ check_derivative("mul", d_mul, lambda h: np.sum(d_joined * h * h_back), h_there)
 # ## How many paths?
 #
 # Leave out the $\tanh$ and let every weight be 1. Then each path sends back exactly 1,
-# and the gradient of a state **counts the paths** from it to the loss. The loss looks at
-# the last state of the uppermost of three layers only. So that state has 1 path. Any
+# and the gradient of a state **counts the paths** from it to the loss. The loss looks
+# at the last state of the uppermost of three layers only. So that state has 1 path. Any
 # other has those of the state above it and those of the state after it.
 #
 # `paths[k, t]` is to hold the number for layer $k$ (0 is the lowest) and step $t$. The
@@ -409,8 +422,9 @@ for k in (2, 1, 0):
 print("paths from the last five steps of each layer:", paths[:3, 45:50].tolist())
 
 # %% [markdown]
-# This is the formula of the grid with numbers in place of gradients. In the lowest layer
-# the first state has $51 \cdot 50 / 2$ paths: 49 times right and twice up, in any order.
+# This is the formula of the grid with numbers in place of gradients. In the lowest
+# layer the first state has $51 \cdot 50 / 2$ paths: 49 times right and twice up, in any
+# order.
 
 # %%
 assert paths[0, 0] == paths_through_stack == 51 * 50 // 2
@@ -439,9 +453,9 @@ for room in ("reference", "cpu"):
         assert np.allclose(weight.grad, expected, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# Beside your lines, one step of the reference kernel: forward and back. It knows neither
-# direction nor layers. And `_walk`, which says in what order the steps are walked. With
-# `go_backwards` it is turned round, and nothing else.
+# Beside your lines, one step of the reference kernel: forward and back. It knows
+# neither direction nor layers. And `_walk`, which says in what order the steps are
+# walked. With `go_backwards` it is turned round, and nothing else.
 
 # %%
 show_source(step, "kernels.reference.recurrent:simple_rnn_step",
@@ -464,9 +478,10 @@ show_source(Bidirectional.backward, Bidirectional._merge_backward,
 # ## Two ways to stack
 #
 # Layer on layer: each reads the whole sequence before the next one begins. Or one `RNN`
-# over a list of cells (001.09.StackedRNNCells): each step goes through all layers before
-# the next step begins. The grid is the same, and so are the numbers. But only the first
-# way can give whole sequences to a kernel. Again all weights are 1, without $\tanh$.
+# over a list of cells (001.09.StackedRNNCells): each step goes through all layers
+# before the next step begins. The grid is the same, and so are the numbers. But only
+# the first way can give whole sequences to a kernel. Again all weights are 1, without
+# $\tanh$.
 
 # %%
 linear = {"activation": None, "dtype": "float64"}
@@ -505,8 +520,8 @@ save_figure(draw_halves(heat), "11_halves")
 # The half that walks there knows nothing of what comes later. The half that walks back
 # knows nothing of what came before. On a second layer each half knows all.
 #
-# And the last output, the question: one half has seen 30 steps. The other has just begun
-# its walk. It has seen **one**. What ends its walk stands in the *first* output.
+# And the last output, the question: one half has seen 30 steps. The other has just
+# begun its walk. It has seen **one**. What ends its walk stands in the *first* output.
 
 # %%
 knows_there, knows_back, knows_all = (values > 0 for values in heat.values())
@@ -522,9 +537,9 @@ assert knows_all.all()
 # network is to put them back. Each step has a label, as when names are marked in a text
 # (004.App.NER). A consonant has none: its weight in the loss is 0.
 #
-# `given` is the text with gaps, `vowel` the right vowel at each step, `asked` says where
-# there is a gap. The last tenth of the text is for the examination. The baseline always
-# says *e*.
+# `given` is the text with gaps, `vowel` the right vowel at each step, `asked` says
+# where there is a gap. The last tenth of the text is for the examination. The baseline
+# always says *e*.
 
 # %%
 given, vowel, asked = missing_vowels(lines=1400)        # (1400, 60) each
@@ -535,8 +550,8 @@ baseline = np.mean(vowel[exam][asked[exam]] == 1)       # a, e, i, o, u are 0 to
 print(f"always e: {baseline:.0%} are right")
 
 # %% [markdown]
-# Three networks with nearly the same task for each layer: one way, both ways, and two
-# such layers in a stack. The first has 48 units; the others have 24 in each half.
+# Three networks: one way, both ways, and two such layers in a stack. The first has 48
+# units. The others have 24 in each half, so all states are 48 numbers wide.
 
 # %%
 def network(kind):
@@ -589,19 +604,19 @@ assert right_at_start["both ways"] > right_at_start["one way"] + 0.15
 #
 # Write your answers into a file and run `nblayers check 11 my_answer.py`.
 #
-# 1. On paper: one sample, one unit in each half, no $\tanh$: each adds to $x_t$ half the
-#    state before, in the order of its walk, and begins with 0. $x = (4, 2, 8)$. Set `y`
-#    (3, 2), joined. For a gradient of 1 at both numbers of $y_0$ and 0 elsewhere set
-#    `dx` (3 numbers). And `paths`: how many lead from the first state of the lowest
+# 1. On paper: one sample, one unit in each half, no $\tanh$: each adds to $x_t$ half
+#    the state before, in the order of its walk, and begins with 0. $x = (4, 2, 8)$. Set
+#    `y` (3, 2), joined. For a gradient of 1 at both numbers of $y_0$ and 0 elsewhere
+#    set `dx` (3 numbers). And `paths`: how many lead from the first state of the lowest
 #    layer to the last state of a stack of 4 layers that reads 4 steps?
-# 2. **A whole backward**: that of this lesson, without the Dense and the biases, for any
-#    N, T and H. `network_backward(dh_above, x, h_there, h_back, h, W_there, U_there,
-#    W_back, U_back, W_up, U_up)`. Return `dx, dW_there, dU_there, dW_back, dU_back,
-#    dW_up, dU_up`.
-# 3. A bug: the function below passes every test with $T = 1$. `there` and `back` are the
-#    backward functions of both layers. They take and return arrays (N, T, …) in the
-#    order of their walk. Write it right as `fixed_bidirectional_backward(there, back,
-#    dy)`.
+# 2. **A whole backward**: that of this lesson, without the Dense and the biases, for
+#    any N, T and H: `network_backward` with the arguments `dh_above`, `x`, `h_there`,
+#    `h_back`, `h`, `W_there`, `U_there`, `W_back`, `U_back`, `W_up`, `U_up`, in this
+#    order. Return `dx, dW_there, dU_there, dW_back, dU_back, dW_up, dU_up`.
+# 3. A bug: the function below passes every test with $T = 1$. `there` and `back` are
+#    the backward functions of both layers. They take and return arrays (N, T, …) in the
+#    order of their walk. Write it right as
+#    `fixed_bidirectional_backward(there, back, dy)`.
 # 4. An experiment: three `SimpleRNN(1, activation=None)`, one on another, kernels 1,
 #    recurrent weights 0.85, read 60 steps. The loss looks at the last output. In one
 #    layer the gradient fades from the last step on. In three, how many steps before the
