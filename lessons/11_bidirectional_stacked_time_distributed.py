@@ -74,16 +74,16 @@ b_out = np.array([0.5])                         # (1,)
 # Time goes to the right. Up goes from layer to layer. Only `back` walks to the left.
 #
 # ```
-#          o_0          o_1          o_2
-#           ↑            ↑            ↑         the same Dense at every step
-# up       h_0  ─────→  h_1  ─────→  h_2
+#          o_0          o_1          o_2     the same Dense at every step
 #           ↑            ↑            ↑
-#          y_0          y_1          y_2        both halves, joined
-#         ↑   ↑        ↑   ↑        ↑   ↑
-# back    ↑   ○ ←──────↑── ○ ←──────↑── ○
-# there   ○ ───────→   ○ ───────→   ○   ↑
-#         ↑   ↑        ↑   ↑        ↑   ↑
-#          x_0          x_1          x_2        each input is read twice
+# up       h_0 ───────→ h_1 ───────→ h_2
+#           ↑            ↑            ↑
+#          y_0          y_1          y_2     both halves of a step, joined
+#           ↑            ↑            ↑
+# back      ○ ←───────── ○ ←───────── ○      these two are the halves;
+# there     ○ ─────────→ ○ ─────────→ ○      both read x_t, both go into y_t
+#           ↑            ↑            ↑
+#          x_0          x_1          x_2
 # ```
 #
 # ## Forward: there
@@ -160,8 +160,8 @@ assert not np.allclose(last, y[:, -1])
 #
 # $$o_t = h_t W_{out} + b_{out} \tag{001.09.TimeDistributed}$$
 #
-# (A Dense works on the last axis and would do that alone. The wrapper is for layers
-# that take the time axis for something else: a convolution on the pictures of a film.)
+# (A Dense works on the last axis, so it would do that alone. The wrapper is for other
+# layers. One that looks at pictures can be set at every picture of a film.)
 
 # %%
 h = forward(y, W_up, U_up, b_up)                # (N, T, H)
@@ -208,6 +208,13 @@ check_derivative("dh_above", dh_above, lambda h: np.sum(do * (h @ W_out + b_out)
 # the step after. Its gradient is the sum of what comes back from both:
 #
 # $$dh^k_t = da^{k+1}_t (W^{k+1})^\top + da^k_{t+1} (U^k)^\top$$
+#
+# ```
+#          o_0          o_1          o_2
+#                        ║            ║
+#                        ▼            ▼
+# up       h_0 ──────── h_1 ◀════════ h_2
+# ```
 #
 # The first term is `dh_above`. The second is `dh_next`, as in lesson 06. One step back
 # knows nothing of layers: it is the same function for each.
@@ -308,8 +315,20 @@ check_derivative("dy_back", dy_back, lambda h: loss_by_halves(h_there, h), h_bac
 #
 # The half that walks there is an ordinary layer. Its way back goes from step 2 to 0.
 #
-# The other half has walked from step 2 to 0, so its way back goes from step 0 to 2. Our
-# `walk_back` wants arrays in the order of the walk. So everything that goes in is
+# The other half has walked from step 2 to 0, so its way back goes from step 0 to 2.
+#
+# ```
+#          y_0          y_1          y_2
+#           ║            ║            ║
+#           ▼            ▼            ▼
+# back      ○ ═════════▶ ○ ═════════▶ ○
+# there     ○ ◀═════════ ○ ◀═════════ ○
+#           ║            ║            ║
+#           ▼            ▼            ▼
+#          x_0          x_1          x_2
+# ```
+#
+# Our `walk_back` wants arrays in the order of the walk. So everything that goes in is
 # turned round, and what comes out is turned round too.
 
 # %%
@@ -571,7 +590,8 @@ def network(kind):
 # %% [markdown]
 # ## The examination
 #
-# In the lines that are shown, wrong vowels are capitals.
+# In the lines that are shown, wrong vowels are capitals. Note the number of weights: the
+# second network has fewer than the first.
 
 # %%
 curves, right, right_at_start = {}, {}, {}

@@ -256,6 +256,7 @@ LOWER = {
     "out": "what comes out of the half that walks back is in the order of its walk; turn it round before it is used with x",
     "in": "what the half that walks back is given should be in the order of its walk: turn dy and h_back round",
     "dy only": "only dy is turned round for the half that walks back; h_back has to be in the order of its walk too",
+    "h only": "only h_back is turned round for the half that walks back; dy has to be in the order of its walk too",
     "swapped": "the halves of dy have changed places: the first columns belong to the half that walks there",
     "dh_above": "the lower layers are given dh_above; they hear what the upper one hands down, da W_upᵀ",
     "no walk there": "the half that walks there has no walk: what comes back from its later steps is missing",
@@ -303,7 +304,7 @@ def _network(dh_above: np.ndarray, x: np.ndarray, h_there: np.ndarray, h_back: n
         dy = np.concatenate([dh_above, dh_above], axis=2) if mistake == "dh_above" else up["dx"]
         dy_there, dy_back = (dy[:, :, H:], dy[:, :, :H]) if mistake == "swapped" else (dy[:, :, :H], dy[:, :, H:])
         da_there = _walk_back(dy_there, h_there, 0 * U_there if mistake == "no walk there" else U_there)
-        turn_dy, turn_h, turn_out = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1)}.get(
+        turn_dy, turn_h, turn_out = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1), "h only": (1, -1, -1)}.get(
             mistake, (-1, -1, -1))
         da_back = _walk_back(dy_back[:, ::turn_dy], h_back[:, ::turn_h], 0 * U_back if mistake == "no walk back" else U_back)
         da_back = da_back[:, ::turn_out]
