@@ -136,7 +136,9 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
 
 @pytest.mark.parametrize("stem, name, message", [
     (FIRST, "fixed_derivative", "still half"), ("02_linear_and_dense", "fixed_linear_backward", "right for Dense"),
+    ("03_activations", "fixed_elu_backward", "y is the output"),
     ("04_softmax_and_cross_entropy", "fixed_softmax_backward", "diagonal"),
+    ("05_training_by_hand", "fixed_adam", "the correction is for the step alone"),
     ("07_gradients_through_time", "fixed_clip", "sum of the norms"),
     ("08_lstm", "fixed_cell_walk", "nothing is made of it"),
     ("10_sequences_in_practice", "fixed_walk", "still ends at padding"),
