@@ -543,3 +543,47 @@ def draw_dates(history: Mapping[str, Sequence[float]], wrong: Mapping[str, np.nd
     left.legend(loc="lower right")
     right.legend()
     return fig
+
+
+# lesson 11
+def influence(layer: Any, x: np.ndarray, columns: slice) -> np.ndarray:
+    """How much of input s is in these columns of output t: the norm of a gradient of ones at x_s; (T, T) = [t, s]."""
+    dy = np.zeros_like(layer.forward(x))
+    norms = np.zeros((x.shape[1], x.shape[1]))
+    for t in range(x.shape[1]):
+        dy[0] = 0
+        dy[0, t, columns] = 1
+        norms[t] = np.linalg.norm(layer.backward(dy)[0], axis=1)
+    return norms
+
+
+def draw_halves(heat: Mapping[str, np.ndarray]) -> Any:
+    """One panel for each (T, T) = [output t, input s]; what an output knows nothing of stays white."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(heat), figsize=(12, 4.4), layout="constrained", sharey=True)
+    for ax, (title, norms) in zip(axes, heat.items(), strict=True):
+        ends = len(norms) - 0.5
+        image = ax.imshow(np.where(norms > 0, norms, np.nan), norm="log", vmin=1e-4, vmax=2, extent=(-0.5, ends, ends, -0.5))
+        ax.axhline(ends - 1, color="crimson", lw=1)
+        ax.set(title=title, xlabel="input s", xticks=[0, 10, 20, 29], yticks=[0, 10, 20, 29])
+    axes[0].text(0.95, 0.9, "knows nothing of\nwhat comes later", transform=axes[0].transAxes, ha="right", va="top")
+    axes[1].text(0.05, 0.2, "knows nothing of\nwhat came before", transform=axes[1].transAxes)
+    axes[0].set_ylabel("output t (below the red line: the last)")
+    figure.colorbar(image, ax=axes[-1], extend="min", label="length of the gradient that arrives")
+    return figure
+
+
+def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float], at_start: Mapping[str, float],
+                baseline: float) -> Any:
+    """Vowels put back rightly: after each epoch, and at the end for all gaps and for those where a word begins."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
+    for n, (kind, curve) in enumerate(curves.items()):
+        axes[0].plot(range(1, len(curve) + 1), curve, "o-", label=kind)
+        bars = axes[1].bar(np.arange(2) + 0.25 * (n - 1), [right[kind], at_start[kind]], width=0.22)
+        axes[1].bar_label(bars, fmt="{:.0%}")
+    axes[0].axhline(baseline, color="black", linestyle=":", label="always e")
+    axes[0].set(xlabel="epoch", ylabel="part of the vowels that is right", ylim=(0, 1), title="unread text, all gaps")
+    axes[1].set(xticks=[0, 1], xticklabels=["all gaps", "where a word begins"], title="at the end")
+    axes[0].legend(loc="lower right")
+    return figure
