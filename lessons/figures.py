@@ -587,3 +587,37 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
     axes[1].set(xticks=[0, 1], xticklabels=["all gaps", "where a word begins"], title="at the end")
     axes[0].legend(loc="lower right")
     return figure
+
+
+# lesson 14
+def draw_where_it_lands(picture: np.ndarray, landed: Mapping[str, np.ndarray]) -> Any:
+    """A picture (rows, columns), and beside it where gradients land in it, numbers on light colours; five of them by title."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
+    axes[0, 0].imshow(picture, cmap="gray")
+    axes[0, 0].set_title("the picture")
+    for ax, (title, values) in zip(axes.flat[1:], landed.items(), strict=True):
+        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())     # the darker half is not used: numbers are black
+        ax.set_title(title)
+        for row, column in np.argwhere(values):
+            ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize=9)
+    return figure
+
+
+def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: np.ndarray, heard: np.ndarray,
+                steps: np.ndarray) -> Any:
+    """Right answers by epoch, and one signal (100,) with its chirp's steps and what was heard of each step, (100,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
+    for name, curve in curves.items():
+        left.plot(range(1, len(curve) + 1), curve, ".-", label=name)
+    left.axhline(baseline, color="black", linestyle=":", label="baseline")
+    left.set(xlabel="epoch", ylabel="part of new signals that is right", ylim=(0.4, 1.02), title="while learning")
+    left.legend()
+    right.axvspan(steps[0], steps[-1], color="gold", alpha=0.4, label="the chirp")
+    right.plot(signal, color="0.5", label="a signal")
+    right.fill_between(range(len(heard)), -8, 3 * heard / heard.max() - 8, step="mid", color="tab:red",
+                       label="how much of each step is heard")
+    right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
+    right.legend(loc="upper center", ncols=3, fontsize=8)
+    return figure
