@@ -304,8 +304,8 @@ def _network(dh_above: np.ndarray, x: np.ndarray, h_there: np.ndarray, h_back: n
         dy = np.concatenate([dh_above, dh_above], axis=2) if mistake == "dh_above" else up["dx"]
         dy_there, dy_back = (dy[:, :, H:], dy[:, :, :H]) if mistake == "swapped" else (dy[:, :, :H], dy[:, :, H:])
         da_there = _walk_back(dy_there, h_there, 0 * U_there if mistake == "no walk there" else U_there)
-        turn_dy, turn_h, turn_out = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1), "h only": (1, -1, -1)}.get(
-            mistake, (-1, -1, -1))
+        turned = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1), "h only": (1, -1, -1)}
+        turn_dy, turn_h, turn_out = turned.get(mistake, (-1, -1, -1))
         da_back = _walk_back(dy_back[:, ::turn_dy], h_back[:, ::turn_h], 0 * U_back if mistake == "no walk back" else U_back)
         da_back = da_back[:, ::turn_out]
         before_there, before_back = _before(h_there), _before(h_back[:, ::-1])[:, ::-1]
