@@ -220,12 +220,12 @@ def test_wrong_answers_are_told_and_leave_no_trace(at, name, text, message):
     assert turn.session.upcoming is turn.step
 
 
-def test_what_goes_on_is_the_learners(at):
+def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
     turn = at("da")
     turn.go_on(turn.answer("a = np.tanh(h[:, 0] @ U)\nh = h.copy()\nda = (dy[:, 0] * (1 - a * a)).astype('float32')"))
     space = turn.session.namespace
     assert "a" in space and space["da"].dtype == np.float64 and {change.name for change in turn.session.changed} >= {"da", "a"}
-    assert np.array_equal(space["da"], space["da"].astype("float32"))       # its rounding shows whose it is
+    assert not np.array_equal(space["da"], space["da"].astype("float32"))       # not rounded as the learner's
     turn.session.back()
     assert "a" not in space and "da" not in space and turn.session.upcoming is turn.step
 
