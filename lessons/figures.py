@@ -448,6 +448,42 @@ def _norms_over_time(cell: Any, x: np.ndarray) -> np.ndarray:
     return norms
 
 
+def draw_clock(hands: Mapping[str, np.ndarray], marks: np.ndarray) -> Any:
+    """How far to the right the hand points, (T,) of each (T, 2), one line for each clock, with the marks (T,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 3.5), layout="constrained")
+    for (name, hand), style in zip(hands.items(), ("o:", "o-"), strict=True):
+        ax.plot(hand[:, 0], style, ms=3, label=name)
+    ax.vlines(np.flatnonzero(marks), -1, 1, color="grey", lw=0.8, label="marks")
+    ax.legend(loc="upper left", ncols=3)
+    ax.set(xlabel="step t", ylabel="how far to the right the hand points", ylim=(-1.1, 1.5))
+    return figure
+
+
+def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence[float]],
+                 by_blank: Mapping[str, Sequence[float]]) -> Any:
+    """What `contest` returns: gradients over time; new digits that are right by epoch and by blank steps, with chance."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    axes[1].sharey(axes[2])
+    styles = {"SimpleRNN": "k-", "LSTM": "C0:", "LSTM, bias 4": "C0-", "GRU": "C1:", "GRU, bias 4": "C1-"}
+    for name, style in styles.items():
+        axes[0].semilogy(norms[name], style, label=name)
+        axes[1].plot(range(1, len(history[name]) + 1), history[name], style)
+        axes[2].plot(range(30, 30 + len(by_blank[name])), by_blank[name], style, marker=".")
+    axes[0].axvspan(0, 7, color="0.9")
+    axes[0].text(3.5, 3e-12, "the\ndigit", ha="center")
+    for ax in axes[1:]:
+        ax.axhline(0.1, color="grey", ls="--", lw=1, label="chance")
+    axes[0].set(xlabel="step", ylabel="length of the gradient", xlim=(0, 47), ylim=(1e-12, 100),
+                title="before learning: what arrives of length 1")
+    axes[1].set(xlabel="epoch", ylabel="part of new digits that is right", ylim=(0, 1), title="while learning")
+    axes[2].set(xlabel="blank steps before the question (40 while learning)", title="asked earlier or later")
+    handles, labels = zip(*(axes[k].get_legend_handles_labels() for k in (0, 1)), strict=True)
+    figure.legend(handles[0] + handles[1], labels[0] + labels[1], loc="outside right upper")
+    return figure
+
+
 # lesson 10
 def masked_runs() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """A SimpleRNN of 8 units reads 8 steps: as they are, and with 12 zeros behind or in front, with and without a mask.
@@ -507,3 +543,81 @@ def draw_dates(history: Mapping[str, Sequence[float]], wrong: Mapping[str, np.nd
     left.legend(loc="lower right")
     right.legend()
     return fig
+
+
+# lesson 11
+def influence(layer: Any, x: np.ndarray, columns: slice) -> np.ndarray:
+    """How much of input s is in these columns of output t: the norm of a gradient of ones at x_s; (T, T) = [t, s]."""
+    dy = np.zeros_like(layer.forward(x))
+    norms = np.zeros((x.shape[1], x.shape[1]))
+    for t in range(x.shape[1]):
+        dy[0] = 0
+        dy[0, t, columns] = 1
+        norms[t] = np.linalg.norm(layer.backward(dy)[0], axis=1)
+    return norms
+
+
+def draw_halves(heat: Mapping[str, np.ndarray]) -> Any:
+    """One panel for each (T, T) = [output t, input s]; what an output knows nothing of stays white."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(heat), figsize=(12, 4.4), layout="constrained", sharey=True)
+    for ax, (title, norms) in zip(axes, heat.items(), strict=True):
+        ends = len(norms) - 0.5
+        image = ax.imshow(np.where(norms > 0, norms, np.nan), norm="log", vmin=1e-4, vmax=2, extent=(-0.5, ends, ends, -0.5))
+        ax.axhline(ends - 1, color="crimson", lw=1)
+        ax.set(title=title, xlabel="input s", xticks=[0, 10, 20, 29], yticks=[0, 10, 20, 29])
+    axes[0].text(0.95, 0.9, "knows nothing of\nwhat comes later", transform=axes[0].transAxes, ha="right", va="top")
+    axes[1].text(0.05, 0.2, "knows nothing of\nwhat came before", transform=axes[1].transAxes)
+    axes[0].set_ylabel("output t (below the red line: the last)")
+    figure.colorbar(image, ax=axes[-1], extend="min", label="length of the gradient that arrives")
+    return figure
+
+
+def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float], at_start: Mapping[str, float],
+                baseline: float) -> Any:
+    """Vowels put back rightly: after each epoch, and at the end for all gaps and for those where a word begins."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
+    for n, (kind, curve) in enumerate(curves.items()):
+        axes[0].plot(range(1, len(curve) + 1), curve, "o-", label=kind)
+        bars = axes[1].bar(np.arange(2) + 0.25 * (n - 1), [right[kind], at_start[kind]], width=0.22)
+        axes[1].bar_label(bars, fmt="{:.0%}")
+    axes[0].axhline(baseline, color="black", linestyle=":", label="always e")
+    axes[0].set(xlabel="epoch", ylabel="part of the vowels that is right", ylim=(0, 1), title="unread text, all gaps")
+    axes[1].set(xticks=[0, 1], xticklabels=["all gaps", "where a word begins"], title="at the end")
+    axes[0].legend(loc="lower right")
+    return figure
+
+
+# lesson 14
+def draw_where_it_lands(picture: np.ndarray, landed: Mapping[str, np.ndarray]) -> Any:
+    """A picture (rows, columns), and beside it where gradients land in it, numbers on light colours; five of them by title."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
+    axes[0, 0].imshow(picture, cmap="gray")
+    axes[0, 0].set_title("the picture")
+    for ax, (title, values) in zip(axes.flat[1:], landed.items(), strict=True):
+        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())     # the darker half is not used: numbers are black
+        ax.set_title(title)
+        for row, column in np.argwhere(values):
+            ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize=9)
+    return figure
+
+
+def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: np.ndarray, heard: np.ndarray,
+                steps: np.ndarray) -> Any:
+    """Right answers by epoch, and one signal (100,) with its chirp's steps and what was heard of each step, (100,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
+    for name, curve in curves.items():
+        left.plot(range(1, len(curve) + 1), curve, ".-", label=name)
+    left.axhline(baseline, color="black", linestyle=":", label="baseline")
+    left.set(xlabel="epoch", ylabel="part of new signals that is right", ylim=(0.4, 1.02), title="while learning")
+    left.legend()
+    right.axvspan(steps[0], steps[-1], color="gold", alpha=0.4, label="the chirp")
+    right.plot(signal, color="0.5", label="a signal")
+    right.fill_between(range(len(heard)), -8, 3 * heard / heard.max() - 8, step="mid", color="tab:red",
+                       label="how much of each step is heard")
+    right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
+    right.legend(loc="upper center", ncols=3, fontsize=8)
+    return figure
