@@ -389,9 +389,9 @@ check_derivative("dh_packed", dh_packed, last_loss, h_start[order])
 # %% [markdown]
 # ## Packing: how much is saved?
 #
-# The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most $j$ with a chance of
-# $(j / 100)^{32}$. The mean width of the arrays is a sum: over all $j$, the chance to be
-# wider than $j$.
+# The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most $j$ with a chance
+# of $(j / 100)^{32}$. The mean width of the arrays is a sum: over all $j$, the chance
+# to be wider than $j$.
 
 # %%
 at_most = (np.arange(100) / 100) ** 32
