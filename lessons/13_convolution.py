@@ -17,8 +17,16 @@ import numpy as np
 
 from lessons.data import digits
 from lessons.figures import draw_digit_task, draw_feature_maps, draw_receptive_fields
-from nblayers.layers import Conv1D, Conv2D, Conv3D, Dense, Flatten, Input
-from nblayers.layers import GlobalAveragePooling2D, MaxPooling2D
+from nblayers.layers import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    MaxPooling2D,
+)
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
@@ -114,7 +122,7 @@ for n in range(2):
 
 # %%
 dy = np.array([[1.0, -1.0, 2.0],
-               [2.0, 1.0, -2.0]])               # (N, places)
+               [-1.0, 2.0, -1.0]])              # (N, places)
 
 
 def loss(x, W, b):
@@ -440,7 +448,9 @@ def convolve_backward(x, W, dy, geometry):
 
 
 # %% [markdown]
-# Does it hold for a film, a picture and a sequence? In the library you name the layer,
+# ## Backward: does it hold for all three?
+#
+# A film, a picture and a sequence. In the library you name the layer,
 # and it finds its sizes. Here we write them down: the shape of x, of W and of dy, and
 # the geometry (stride, dilation, zeros in front).
 
@@ -456,8 +466,10 @@ sequence_sizes = (2, 6, 1), (3, 1, 2), (2, 6, 2), (1, 2, 4)
 
 
 def compare(x_shape, W_shape, dy_shape, geometry):
-    x, W, dy = whole_numbers(*x_shape), whole_numbers(*W_shape), whole_numbers(*dy_shape)
+    x = whole_numbers(*x_shape)
+    W = whole_numbers(*W_shape)
     b = whole_numbers(W_shape[-1])
+    dy = whole_numbers(*dy_shape)
     dx, dW, db = convolve_backward(x, W, dy, geometry)
 
     def loss(x, W, b):
@@ -479,8 +491,10 @@ compare(*sequence_sizes)
 
 # %%
 def same_as_layer(layer, x_shape, W_shape, dy_shape, geometry):
-    x, W, dy = whole_numbers(*x_shape), whole_numbers(*W_shape), whole_numbers(*dy_shape)
+    x = whole_numbers(*x_shape)
+    W = whole_numbers(*W_shape)
     b = whole_numbers(W_shape[-1])
+    dy = whole_numbers(*dy_shape)
     layer.build(x.shape)
     layer.set_weights([W, b])
     y = convolve(x, W, b, dy_shape[1:-1], geometry)
@@ -497,14 +511,15 @@ same_as_layer(sequence, *sequence_sizes)
 
 # %% [markdown]
 # One kernel serves all three. A picture is a film of one image, and a sequence is such
-# a picture, one point high. Here are your two functions, and below them those of the
-# library's reference kernel. It has no loop over $k$: `einsum` sums over all taps under
-# the window (d, h, w) and all channels at once. (It has one more axis, the groups $g$.
-# They are for lesson 15. Here there is one.)
+# a picture, one point high.
+#
+# In the library's room for reading, one window is a function too. Compare the three
+# lines with your `window` and `window_backward`. They have no loop over $k$: `einsum`
+# sums over all taps under the window (d, h, w) and all channels c at once. (The axis g
+# is for lesson 15. Here it has one place.)
 
 # %%
-show_source(window, window_backward,
-            "kernels.reference.convolution:window",
+show_source("kernels.reference.convolution:window",
             "kernels.reference.convolution:window_to_image",
             "kernels.reference.convolution:window_to_weights")
 
@@ -513,8 +528,10 @@ show_source(window, window_backward,
 # `show_source("kernels.cpu.convolution:_correlate_segments")` or
 # `show_source("kernels.cuda.convolution:_direct_weight_gradient")`.
 #
-# And now the question. A window of nine ones goes over a picture of ones. All $dy$ are
-# 1 too. Then each gradient counts its own terms.
+# ## Counting: the answers
+#
+# And now the question of the beginning. A window of nine ones goes over a picture of
+# ones. All $dy$ are 1 too. Then each gradient counts its own terms.
 
 # %%
 layer = Conv2D(1, 3, padding="same", kernel_initializer="ones", dtype="float64")
@@ -546,7 +563,7 @@ width = 15
 
 def receptive_field(settings):
     """dx of one output in the middle; with weights of 1 it counts the paths."""
-    layers = [Conv2D(1, 3, kernel_initializer="ones", **setting) for setting in settings]
+    layers = [Conv2D(1, 3, kernel_initializer="ones", **how) for how in settings]
     model = Sequential([Input((31, 31, 1)), *layers])
     dy = np.zeros_like(model.forward(np.ones((1, 31, 31, 1))))
     middle = dy.shape[1] // 2
@@ -615,6 +632,8 @@ print(f"right: convolution {curve[-1]:.1%}, Dense {dense_curve[-1]:.1%}")
 assert curve[-1] >= 0.97
 
 # %% [markdown]
+# ## The digits move
+#
 # Both are good. Now all new digits move one point to the left. No model has seen that.
 
 # %%

@@ -464,7 +464,7 @@ def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
 
 
 def draw_digit_task(curves: Mapping[str, Sequence[float]], images: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Any:
-    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for something else."""
+    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for another."""
     import matplotlib.pyplot as plt
     fig = plt.figure(figsize=(10, 3.4), layout="constrained")
     left, right = fig.subfigures(1, 2)

@@ -26,7 +26,7 @@ from .core import bias_backward
 
 
 def window(x, w):
-    """One output place: what lies under the window, x (KD, KH, KW, groups, C), w (KD, KH, KW, C, groups, F) -> y (groups, F)."""
+    """One output: what lies under its window, x (KD, KH, KW, groups, C), w (KD, KH, KW, C, groups, F) -> y (groups, F)."""
     return np.einsum("dhwgc,dhwcgf->gf", x, w)                                  # (1)
 
 
@@ -76,7 +76,7 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winog
 
 
 def _windows(places, taps, image, strides, padding, dilation):
-    """The walk: for each sample n and window i the indices (n, i), the taps that lie on the image, and (n, all m under them)."""
+    """For each sample n and window i: the indices (n, i), the taps that lie on the image, and (n, all m under them)."""
     axes = tuple(zip(strides, padding, dilation, taps.shape[:3], image.shape[1:4], strict=True))
     for n, *i in np.ndindex(places.shape[:4]):
         inside = [_inside(place, *axis) for place, axis in zip(i, axes, strict=True)]
