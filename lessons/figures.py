@@ -458,7 +458,7 @@ def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
         image = ax.imshow(np.where(field > 0, field, np.nan), cmap="viridis_r", vmin=0, extent=(-far, far, -far, far))
         ax.set_title(title, fontsize=10)
         ax.set(xlabel="points from the middle", xticks=(-7, 0, 7), yticks=(-7, 0, 7))
-        fig.colorbar(image, ax=ax, location="bottom", label="paths from the point to the output")
+        fig.colorbar(image, ax=ax, location="bottom", label="paths to the output")
     axes[0].set_ylabel("points from the middle")
     return fig
 
