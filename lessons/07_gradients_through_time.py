@@ -266,7 +266,7 @@ g = np.array([[3.0, 4.0],
 c = 2.6
 # ? by_value: each number by itself
 by_value = np.clip(g, -c, c)
-# ? by_norm: each row by itself; the rows have the lengths 5 and 12, and both are too long
+# ? by_norm: each row by itself; their lengths, 5 and 12, are both too long
 by_norm = g * (c / np.linalg.norm(g, axis=1, keepdims=True))
 # ? by_global_norm: one factor for both rows
 by_global_norm = g * (c / np.linalg.norm(g))

@@ -136,7 +136,9 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
 
 @pytest.mark.parametrize("stem, name, message", [
     (FIRST, "fixed_derivative", "still half"), ("02_linear_and_dense", "fixed_linear_backward", "right for Dense"),
+    ("03_activations", "fixed_elu_backward", "y is the output"),
     ("04_softmax_and_cross_entropy", "fixed_softmax_backward", "diagonal"),
+    ("05_training_by_hand", "fixed_adam", "the correction is for the step alone"),
     ("07_gradients_through_time", "fixed_clip", "sum of the norms"),
     ("08_lstm", "fixed_cell_walk", "nothing is made of it"),
     ("10_sequences_in_practice", "fixed_walk", "still ends at padding"),
@@ -176,6 +178,30 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
 def test_a_whole_lstm_backward_is_checked(line, instead, message, tmp_path):
     """Lesson 08's second exercise, with one line of the solution made wrong."""
     path = catalogue.find("08_lstm")
+    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+    at = solution.rindex(line)
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
+    results = list(exercises.check(path, answer))
+    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert message in results[1].message, results[1].message
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dh * (h_prev - h_tilde)", "dh * (h_tilde - h_prev)", "dz has the wrong sign"),
+    ("da_h * r\n        by_u", "da_h\n        by_u", "r is missing where h̃ hears"),
+    ("by_u = du * r", "by_u = du", "r is missing on the way by h̃"),
+    ("dr = du * h_prev", "dr = du * u", "not by u, which is r h_{t-1} already"),
+    ("dh_prev = dh * z +", "dh_prev =", "the straight way to h_{t-1} is missing"),
+    ("h_prev.T @ du", "h_prev.T @ da_h", "r is missing where h̃ hears"),
+    ("u.T @ da_h", "h_prev.T @ da_h", "r is missing where h̃ hears"),
+    ("np.concatenate([da_z, da_r, du], axis=1)", "da", "r is missing where h̃ hears"),
+    ("dy[:, t] + dh_next", "dy[:, t]", "nothing comes back from later steps"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
+])
+def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
+    """Lesson 09's second exercise, with one line of the solution made wrong."""
+    path = catalogue.find("09_gru")
     solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
     at = solution.rindex(line)
     answer = tmp_path / "answer.py"

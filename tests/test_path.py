@@ -168,7 +168,7 @@ def test_a_turn_is_kept_when_the_learner_wrote_it(small):
 def test_a_turn_without_an_answer_is_not_kept(small):
     run = followed(small)
     with run.as_main():
-        while run.next_with({}):
+        while run.next():
             pass
     assert progress.read(small).turns == [] and progress.read(small).done
 

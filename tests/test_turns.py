@@ -220,12 +220,12 @@ def test_wrong_answers_are_told_and_leave_no_trace(at, name, text, message):
     assert turn.session.upcoming is turn.step
 
 
-def test_what_goes_on_is_the_learners(at):
+def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
     turn = at("da")
     turn.go_on(turn.answer("a = np.tanh(h[:, 0] @ U)\nh = h.copy()\nda = (dy[:, 0] * (1 - a * a)).astype('float32')"))
     space = turn.session.namespace
     assert "a" in space and space["da"].dtype == np.float64 and {change.name for change in turn.session.changed} >= {"da", "a"}
-    assert np.array_equal(space["da"], space["da"].astype("float32"))       # its rounding shows whose it is
+    assert not np.array_equal(space["da"], space["da"].astype("float32"))       # not rounded as the learner's
     turn.session.back()
     assert "a" not in space and "da" not in space and turn.session.upcoming is turn.step
 
@@ -442,12 +442,17 @@ def test_a_wrong_walk_in_a_notebook_is_taken_back(lesson, capsys):
     assert capsys.readouterr().out == "✓ Right.\n✓ Right.\n" and space["again"] is space["kept"] and space["kept"].any()
 
 
-def test_a_notebook_in_a_kernel(lesson):
-    nbclient = pytest.importorskip("nbclient")
+def run_notebook(path, until=None):
+    """What the cells of a lesson's notebook print in a kernel, if nobody fills anything in."""
     nbformat = pytest.importorskip("nbformat")
-    notebook = nbformat.reads(script.notebook_text(script.read(lesson)), as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    shown = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+    notebook = nbformat.reads(script.notebook_text(script.read(path)), as_version=4)
+    notebook.cells = notebook.cells[:until]
+    pytest.importorskip("nbclient").NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def test_a_notebook_in_a_kernel(lesson):
+    shown = run_notebook(lesson)
     assert shown.count("not filled in yet") == 7 and "dU agrees with the numerical derivative" in shown
 
 
@@ -458,12 +463,14 @@ def marked(request, tmp_path_factory):
 
 
 def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
-    """In one pass: each turn is right by its own line, and each known mistake is told by its sentence."""
+    """In one pass to the last turn: each is right by its own line, and each known mistake is told by its sentence."""
     monkeypatch.chdir(tmp_path)
     run = session.Session(script.read(marked))
+    last = max(i for i, step in enumerate(run.steps) if step.question is not None)
     asked = 0
     with run.as_main():
-        while (step := run.upcoming) is not None:
+        while run.position <= last:
+            step = run.upcoming
             if step.question is None or step.question.is_guess:
                 asked += step.question is not None
                 run.next()
@@ -475,6 +482,15 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
             told_every_mistake(turn)
             turn.go_on(verdict)
     assert asked >= 6
+
+
+def test_the_notebook_of_a_lesson(marked, tmp_path, monkeypatch):
+    """To the last turn; what comes after it is code that the straight run has tried."""
+    monkeypatch.chdir(tmp_path)
+    sources = ["".join(cell["source"]) for cell in script.notebook(script.read(marked))["cells"]]
+    checks = [i for i, source in enumerate(sources) if source.startswith(("check_turn(", "keep_guess("))]
+    shown = run_notebook(marked, checks[-1] + 1)
+    assert shown.count("not filled in yet") == sum(sources[i].startswith("check_turn(") for i in checks)
 
 
 WRONG = {}                              # what a test's learner types

@@ -95,8 +95,8 @@ WALK = {
     "tanh twice": "the slope is 1 - h², not 1 - tanh(h)²: h is tanh(a) already",
     "untransposed": "going back multiplies by the transpose, da_t Uᵀ",
     "dh back": "dh_next is dh_t Uᵀ, but it should be da_t Uᵀ: after the slope",
-    "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with t = 2",
-    "stops": "the walk ends before t = 0: reversed(range(3)) goes over 2, 1 and 0",
+    "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with the last step",
+    "stops": "the walk ends before t = 0; `reversed(range(T))` goes over T - 1 to 0",
     "adds": "dh_next is added to the one before (`+=`), so what comes back is counted twice; it should be replaced (`=`)",
     "last loss": "only the loss of the last step is heard; each step has a dy_t of its own"}
 

@@ -141,16 +141,11 @@ def _judged(source: Script, step: Step, space: dict[str, Any], got: dict[str, An
 
 
 def _accept(step: Step, space: dict[str, Any], got: dict[str, Any], begun: _Begun | None) -> None:
-    """Run the lesson's line for all else that it makes, and let the learner's values stand."""
-    got = {name: turns.copied(value) for name, value in got.items()}
+    """Run the lesson's line, and let the learner's functions stand for its own; numbers are equal but for rounding."""
     if begun is not None:
         begun.put_back(space)
     _run(step, space)
-    for name, value in got.items():
-        made = space[name]
-        own = turns.in_kind_of(value, made)
-        in_place = begun is not None and begun.objects.get(name) is made
-        _put(space, name, made if in_place else None, own)
+    space.update({name: value for name, value in got.items() if callable(value)})
 
 
 def _put(space: dict[str, Any], name: str, into: Any, value: Any) -> None:

@@ -155,7 +155,7 @@ class Followed(Session):
 
     def next_with(self, own: Mapping[str, Any]) -> Step | None:
         step = super().next_with(own)
-        if own and step is not None and step.question is not None and not step.question.is_guess:
+        if step is not None and step.question is not None and not step.question.is_guess:
             turns = [step for step in self._own if step.question is not None and not step.question.is_guess]
             turn_written(self.script.path, f"{step.section}: {', '.join(step.question.judged)}", len(turns))
         return step

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nblayers.learn import calls, memory
 from nblayers.learn.calls import CannotGo, Frame
 from nblayers.learn.script import Script, Step, body_of, turns
@@ -327,22 +325,16 @@ class Session:
         return LessonError(step, error, self._filename)
 
     def next_with(self, own: Mapping[str, Any]) -> Step | None:
-        """Run one step, then put the values in `own` in the place of its own; return it.
+        """Run a step that the learner wrote; return it.
 
-        An array that the step has changed in place is given the numbers and stays the same array.
+        Arguments:
+            own: what is bound afterwards: functions in the place of the step's own, and new names.
 
         Raises:
             LessonError, KeyboardInterrupt: as in `next`.
         """
-        old = dict(self.namespace)
         step = self.next()
-        for name, value in own.items():
-            made = self.namespace.get(name)
-            in_place = name in old and old[name] is made
-            if in_place and isinstance(made, np.ndarray) and made.flags.writeable:
-                np.copyto(made, value)
-            else:
-                self.namespace[name] = value
+        self.namespace.update(own)
         self._now = None
         names = [change.name for change in self.changed]
         self.changed = [Change(change.name, self.namespace[change.name], change.in_place) for change in self.changed]

@@ -42,7 +42,8 @@ class Verdict:
     Attributes:
         state: "right", "wrong", "error" (the learner's code raised one) or "guess" (kept for later).
         message: the sentence for a wrong one, the error in a line.
-        own: the learner's values by name, where the answer is right.
+        own: by name, where the answer is right, the learner's functions and what they made on the way; numbers are equal but
+            for rounding, and the lesson's own go on. A guess.
     """
 
     state: str
@@ -80,7 +81,7 @@ class Typed:
         return any(isinstance(node, BLOCKS) for node in self.nodes)
 
     def assigned(self) -> set[str]:
-        """All names that it binds or changes by assignment, inside of blocks too."""
+        """All names that it binds, or changes by assignment or by a method called for its effect; inside of blocks too."""
         found = set()
         for node in (part for top in self.nodes for part in ast.walk(top)):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -90,6 +91,10 @@ class Typed:
                 while isinstance(inner, (ast.Subscript, ast.Attribute)):
                     inner = inner.value
                 found |= {inner.id} if isinstance(inner, ast.Name) else set()
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):       # `found.append(…)`
+                called = node.value.func
+                if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+                    found.add(called.value.id)
         return found
 
 
@@ -197,7 +202,7 @@ class Turn:
                 sentence = f"{name} is not assigned yet"
         if sentence:
             return Verdict("wrong", sentence)
-        return Verdict("right", own=new | {name: in_kind_of(value, right[name]) for name, value in got.items()})
+        return Verdict("right", own=new | {name: value for name, value in got.items() if callable(value)})
 
     def guess(self, text: str) -> Verdict:
         """Take a guess; words need no quotes."""
@@ -205,17 +210,19 @@ class Turn:
             node = ast.parse(text.strip(), TYPED, "eval")
             with self.session.trial() as space:
                 value = eval(compile(node, TYPED, "eval"), space)
-        except SyntaxError:
+        except (SyntaxError, NameError):
             value = text.strip()
-        except NameError:
-            value = text.strip()
+            if "\n" in value or value.endswith(":") or "=" in value:
+                return Verdict("error", "a guess is a number or a word")
         except Exception as error:
             return Verdict("error", _told(error, text))
         return Verdict("guess", own={self.question.judged[0]: value})
 
     def go_on(self, verdict: Verdict | None = None) -> Step | None:
-        """Run the lesson's line, and let the learner's values stand for its own if the verdict says that they are right."""
-        return self.session.next_with(verdict.own if verdict is not None and verdict.state == "right" else {})
+        """Run the lesson's line, and let the learner's functions stand for its own if the verdict says that they are right."""
+        if verdict is None or verdict.state != "right":
+            return self.session.next()
+        return self.session.next_with(verdict.own)
 
 
 def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, Any], check: Callable[..., Any] | None) -> str:
@@ -328,19 +335,6 @@ def sizes(space: Mapping[str, Any]) -> dict[str, int]:
     """The batch size and the number of steps, where the lesson calls them so."""
     known = {"N": "the batch size", "T": "the number of time steps"}
     return {text: space[name] for name, text in known.items() if isinstance(space.get(name), int)}
-
-
-def in_kind_of(value: Any, want: Any) -> Any:
-    """The learner's value, of the lesson's type and dtype."""
-    if isinstance(want, np.ndarray):
-        return np.array(value, dtype=want.dtype)
-    if isinstance(want, np.generic):
-        return want.dtype.type(value)
-    if isinstance(want, (bool, int, float)):
-        return type(want)(value)
-    if type(want) in (list, tuple):
-        return type(want)([in_kind_of(a, b) for a, b in zip(value, want, strict=True)])
-    return value
 
 
 def copied(value: Any) -> Any:
