@@ -318,6 +318,9 @@ def test_what_may_be_wrong_is_put_into_words():
     assert "all zeros" in message(0 * want, want) and "a sum over the batch is missing" in message(want, want.sum(axis=0))
     assert message("no", want) == "da should be numbers, but it is 'no'"
     assert message(want * np.nan, want) == "da holds NaN or infinity"
+    with pytest.raises(exercises.Wrong) as raised:
+        exercises.expect_close(np.ones((2, 1, 2)), np.arange(4.0).reshape(2, 1, 2), "dx")
+    assert raised.value.answer == "dx is 0, 1; 2, 3"
 
 
 def test_a_changed_argument_is_named():
