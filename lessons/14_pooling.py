@@ -242,6 +242,7 @@ print("the witness says", witness)
 assert np.allclose(witness, witness_says)
 together = numerical_derivative(lambda move: np.max(tie + move), 0.0)
 print("all three raised together:", together)
+assert np.isclose(witness.sum(), 1.5)
 assert np.isclose(together, 1)
 
 # %% [markdown]
@@ -266,9 +267,9 @@ reached = np.max(tie + moves, axis=1)           # (1000,), what the maximum beco
 g = witness
 # ? promised, (1000,): what g promises for each move, the right side above
 promised = np.max(tie) + moves @ g
-kept = np.mean(reached >= promised - 1e-12)
-print(f"the witness keeps {kept:.0%} of its promises")
-assert kept < 1
+kept_by_witness = np.mean(reached >= promised - 1e-12)
+print(f"the witness keeps {kept_by_witness:.0%} of its promises")
+assert kept_by_witness < 1
 
 # %%
 rules = {"all to the first": [1, 0, 0],
@@ -315,13 +316,20 @@ assert abs(tied.mean() - part_tied) < 0.01
 
 # %% [markdown]
 # In an all black window the bug sends $dy$ to four points: four times what came in.
-#
+
+# %%
+black = np.zeros((1, 4))
+by_the_bug = (black == black.max(axis=1, keepdims=True)) * 1.0
+print("of a gradient of 1 the bug makes", by_the_bug.tolist())
+assert by_the_bug.sum() == 4
+
+# %% [markdown]
 # ## Edges
 #
-# With `same` padding windows hang over the edge, as in lesson 13. There are $T = 3$
-# steps, $p = 3$ and $s = 1$. Window $i$ holds the steps $i - 1$, $i$ and $i + 1$, as
-# far as they exist. Many texts put zeros outside. But all our numbers are negative, and
-# a zero would *win*. So what has to stand outside, for a maximum?
+# With `same` padding windows hang over the edge, as in lesson 13. Now there are three
+# steps, windows of three, and the stride is 1. Window $i$ holds the steps $i - 1$, $i$
+# and $i + 1$, as far as they exist. Many texts put zeros outside. But all our numbers
+# are negative, and a zero would *win*. So what has to stand outside, for a maximum?
 
 # %%
 x_edge = np.array([[-1.0, -2.0, -4.0],
@@ -493,6 +501,7 @@ mean = landed(layers.AveragePooling2D(2))
 assert np.count_nonzero(mean[0]) == reached_by_mean
 assert np.count_nonzero(largest[0]) == reached_by_max
 assert np.count_nonzero(largest[1]) == reached_in_black
+assert np.all(largest[1][::2, ::2] == 1)        # the first of each window
 
 # %%
 overlapping = landed(layers.MaxPooling2D(3, 1))[0]

@@ -291,6 +291,14 @@ def message(got, want, **more):
     return str(raised.value)
 
 
+@pytest.mark.parametrize("axes", range(5))
+def test_a_wrong_number_is_told_in_any_number_of_axes(axes):
+    want = np.ones((2, 3, 2, 2)[:axes])
+    got = want.copy()
+    got[(0,) * axes] = 7.5
+    assert " is 7.5, but should be 1" in message(got, want)
+
+
 def test_places_have_names():
     want = np.arange(16.0).reshape(2, 8)
     got = want.copy()

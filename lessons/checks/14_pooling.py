@@ -227,8 +227,7 @@ def turn_part(lesson: SimpleNamespace) -> Known:
             "those are means, not sums: the chirp has 16 steps, the signal 100": on_chirp.mean(axis=1) / heard.mean(axis=1),
             "that is one number for all signals together; each has a part of its own: axis 1":
                 np.array(on_chirp.sum() / heard.sum()),
-            "that is the part that is NOT on the chirp": 1 - on_chirp.sum(axis=1) / heard.sum(axis=1),
-            "that is turned round; the part is at most 1": heard.sum(axis=1) / on_chirp.sum(axis=1)}
+            "that is the part that is NOT on the chirp": 1 - on_chirp.sum(axis=1) / heard.sum(axis=1)}
 
 
 def _place(dy: np.ndarray, steps: np.ndarray, T: int, add: bool = True) -> np.ndarray:
@@ -295,7 +294,8 @@ def exercise_2(answer: Answer) -> None:
             "the channels do not win together: each has its own winner": _backward(x, dy, p, s, "channels together"),
             "the samples do not win together: each has its own winner": _backward(x, dy, p, s, "samples together"),
             "window (i, j) is taken to begin at i, j; with a stride it begins at i s, j s": _backward(x, dy, p, 1),
-            "window (i, j) is taken to begin at i p, j p; with a stride it begins at i s, j s": _backward(x, dy, p, s, "by p"),
+            "the winner is found, but its window begins at i s, j s, not at i, j": _backward(x, dy, p, s, "no stride"),
+            "the first sample's winners are taken for all samples": _backward(x, dy, p, s, "first sample"),
             "row and column of the winner have changed places": _backward(x, dy, p, s, "turned"),
             "only the first sample is told": _backward(x, dy, p, s) * (np.arange(N) == 0)[:, None, None, None],
             "it is divided by the number of samples; a mean is the loss's affair": _backward(x, dy, p, s) / N}, axes=axes)
@@ -356,14 +356,15 @@ def _backward(x: np.ndarray, dy: np.ndarray, p: int, s: int, mistake: str = "") 
     dx = np.zeros_like(x)
     for n, i, j, c in np.ndindex(*dy.shape):
         window = x[:, i * s:i * s + p, j * s:j * s + p]
-        values = {"channels together": window[n].sum(axis=2), "samples together": window[..., c].sum(axis=0)}.get(
+        values = {"channels together": window[n].sum(axis=2), "samples together": window[..., c].sum(axis=0),
+                  "first sample": window[0, ..., c]}.get(
             mistake, window[n, ..., c])
         place = values.size - 1 - values.ravel()[::-1].argmax() if mistake == "last" else values.argmax()
         row, column = divmod(int(place), p)
         if mistake == "turned":
             row, column = column, row
-        begin = p if mistake == "by p" else s
-        at = n, min(i * begin + row, x.shape[1] - 1), min(j * begin + column, x.shape[2] - 1), c
+        begin = 1 if mistake == "no stride" else s
+        at = n, i * begin + row, j * begin + column, c
         dx[at] = (mistake != "overwrites") * dx[at] + dy[n, i, j, c]
     return dx
 
