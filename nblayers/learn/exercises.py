@@ -236,8 +236,8 @@ def expect_close(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | N
 
 
 def _told(numbers: np.ndarray) -> str:
-    rows = np.atleast_2d(numbers).reshape(-1, numbers.shape[-1] if numbers.ndim else 1)
-    return "; ".join(", ".join(f"{number:.6g}" for number in row) for row in rows)
+    rows = np.atleast_2d(numbers)
+    return "; ".join(", ".join(f"{number:.6g}" for number in row) for row in rows.reshape(-1, rows.shape[-1]))
 
 
 def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[str], function: str,
