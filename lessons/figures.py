@@ -591,18 +591,19 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
 
 # lesson 15
 def draw_checkerboards(boards: Mapping[str, np.ndarray]) -> Any:
-    """Pictures of ones that were made larger, by title, on one scale; the numbers of a corner are written into it."""
+    """The upper left corners of pictures of ones that were made larger, by title, in numbers and on one scale."""
     import matplotlib.pyplot as plt
-    figure, axes = plt.subplots(1, len(boards), figsize=(13, 3.6), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
+    figure, axes = plt.subplots(1, len(boards), figsize=(13, 3.6), layout="constrained",
+                                subplot_kw={"xticks": [], "yticks": []})
     top = max(board.max() for board in boards.values())
     for ax, (title, board) in zip(axes, boards.items(), strict=True):
-        image = ax.imshow(board[:9, :9], cmap="YlOrBr", vmin=0, vmax=2 * top)       # the darker half is not used: numbers are black
+        image = ax.imshow(board[:9, :9], cmap="YlOrBr", vmin=0, vmax=2 * top)       # light, as numbers are black
         ax.set_title(title)
         for row, column in np.ndindex(9, 9):
             ax.text(column, row, f"{board[row, column]:.2g}", ha="center", va="center", fontsize=7)
     figure.colorbar(image, ax=axes, boundaries=np.linspace(0, top, 100), ticks=range(0, int(top) + 1, 3), shrink=0.8,
-                    label="laid on the point")
-    figure.suptitle("the upper left corner of a picture of ones, enlarged with stride 2 by windows of ones")
+                    label="lands on the point")
+    figure.suptitle("what lands on each point: the upper left corner of a picture of ones, enlarged with stride 2")
     return figure
 
 
@@ -612,7 +613,7 @@ def draw_discs(curve: Sequence[float], baseline: float, pictures: np.ndarray, tr
     import matplotlib.pyplot as plt
     worst = np.argsort(-((answer > 0.5) != truth).sum(axis=(1, 2, 3)))[:6]
     rows = {"picture": pictures, "truth": truth, "after 1 epoch\n(its largest: white)": early / early[worst].max(),
-            "after 30 epochs": answer}
+            f"after {len(curve) + 1} epochs": answer}
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", width_ratios=(2, 3))
     left.plot(range(2, 2 + len(curve)), curve, label="the network")
     left.axhline(baseline, color="black", linestyle=":", label="always no")

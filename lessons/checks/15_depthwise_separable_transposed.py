@@ -213,7 +213,7 @@ def turn_y_dense(lesson: SimpleNamespace) -> Known:
     x, A = lesson.x, lesson.A
     return _distinct({"that is its transpose; samples are rows": A @ x.T,
                       "that adds up the samples; each has a y of its own": (x @ A.T).sum(axis=0),
-                      "it is y times A, a convolution of y; forward is x times the transpose of A": lesson.y @ A}, lesson.y_dense)
+                      "that is a convolution of y; here x is multiplied by the transpose of A": lesson.y @ A}, lesson.y_dense)
 
 
 def turn_dx_2(lesson: SimpleNamespace) -> Known:
@@ -264,13 +264,16 @@ def turn_on_points(lesson: SimpleNamespace) -> Known:
         "that is a row; a picture has rows and columns": counts * counts}, lesson.on_points)
 
 
-def turn_overlap(lesson: SimpleNamespace) -> dict[str, float]:
-    both, found, truth = lesson.both.sum(), lesson.found, lesson.truth
-    return {"that is the part of the true disc that was found; wrongly found points should count against it": both / truth.sum(),
-            "that is the part of the answer that is right; missed points should count against it": both / found.sum(),
-            "that is the part of all points; divide by those that are disc in one or both": both / truth.size,
-            "points in both are counted twice below": both / (found.sum() + truth.sum()),
-            "that is the part of right points, no disc too": float(np.mean(found == truth))}
+def turn_overlap(lesson: SimpleNamespace, given: Callable) -> None:
+    found, truth = np.random.default_rng(17).random((2, 3, 5, 5)) < np.array([0.6, 0.4])[:, None, None, None]
+    both = (found & truth).sum()
+    expect_close(given(found.copy(), truth.copy()), lesson.overlap(found, truth), "overlap", {
+        "that is the part of the true disc that was found; wrongly found points should count against it": both / truth.sum(),
+        "that is the part of the answer that is right; missed points should count against it": both / found.sum(),
+        "that is the part of all points; divide by those that are disc in one or both": both / truth.size,
+        "the points in both are counted twice below": both / (found.sum() + truth.sum()),
+        "that is the number of points in both; divide by those that are disc in one or both": both,
+        "that is the part of right points, and counts where there is no disc": np.mean(found == truth)})
 
 
 # Exercises
