@@ -590,26 +590,28 @@ def network(kind):
 # %% [markdown]
 # ## The examination
 #
-# In the lines that are shown, wrong vowels are capitals. Note the number of weights: the
-# second network has fewer than the first.
+# In the lines that are shown, wrong vowels are capitals. Note the number of weights:
+# the second network has fewer than the first.
 
 # %%
-curves, right, right_at_start = {}, {}, {}
+curves, right, right_at_start, weights = {}, {}, {}, {}
 for kind in ("one way", "both ways", "both ways, twice"):
     model = network(kind)
     trained = model.fit(given[:-140], vowel[:-140], sample_weight=asked[:-140],
                         batch_size=32, epochs=6, verbose=0,
                         validation_data=(given[exam], vowel[exam], asked[exam]))
     curves[kind] = trained.history["val_accuracy"]
+    weights[kind] = model.count_params()
     told = model.predict(given[exam], verbose=0).argmax(axis=2)
     is_right = told == vowel[exam]
     right[kind] = is_right[asked[exam]].mean()
     right_at_start[kind] = is_right[at_start[exam]].mean()
-    print(f"{kind}, {model.count_params()} weights: {right[kind]:.0%} are right,",
+    print(f"{kind}, {weights[kind]} weights: {right[kind]:.0%} are right,",
           f"where a word begins {right_at_start[kind]:.0%}")
     for line in with_capitals(given[exam], told, vowel[exam])[:2]:
         print("   ", line)
 save_figure(draw_vowels(curves, right, right_at_start, baseline), "11_vowels")
+assert weights["both ways"] < weights["one way"]
 assert right["one way"] > baseline + 0.05
 assert right["both ways"] > right["one way"] + 0.05
 assert right_at_start["both ways"] > right_at_start["one way"] + 0.15

@@ -18,9 +18,8 @@ import numpy as np
 
 from lessons.data import scenes
 from lessons.figures import draw_checkerboards, draw_discs
-from nblayers.layers import AveragePooling2D, Conv1D, Conv1DTranspose, Conv2D
-from nblayers.layers import Conv2DTranspose, Conv3D, Conv3DTranspose, DepthwiseConv1D
-from nblayers.layers import Input, MaxPooling2D, SeparableConv1D, SeparableConv2D
+from nblayers import layers
+from nblayers.layers import Conv1D, Conv2D, Conv2DTranspose, Input, MaxPooling2D
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
@@ -394,7 +393,7 @@ def run(layer, x, dy, *weights):
 
 
 exact = {"use_bias": False, "dtype": "float64"}
-layer = Conv1DTranspose(1, 3, strides=2, **exact)
+layer = layers.Conv1DTranspose(1, 3, strides=2, **exact)
 found = run(layer, x[..., None], dy[..., None], W[:, None, None])
 for theirs, ours in zip(found, (y, dx, dW), strict=True):
     assert np.array_equal(theirs.ravel(), ours.ravel())
@@ -414,7 +413,7 @@ def whole_numbers(*shape):
 x, W, V = whole_numbers(2, 5, 3), whole_numbers(2, 3, 2), whole_numbers(6, 4)
 dh, dy = whole_numbers(2, 4, 6), whole_numbers(2, 4, 4)
 h = depthwise(x, W)
-depth = run(DepthwiseConv1D(2, depth_multiplier=2, **exact), x, dh, W)
+depth = run(layers.DepthwiseConv1D(2, depth_multiplier=2, **exact), x, dh, W)
 groups = run(Conv1D(6, 2, groups=3, **exact), x, dh, W.reshape(2, 1, 6))
 for theirs, grouped, ours in zip(depth, groups, (h, *depthwise_backward(x, W, dh)),
                                  strict=True):
@@ -422,7 +421,7 @@ for theirs, grouped, ours in zip(depth, groups, (h, *depthwise_backward(x, W, dh
     assert np.array_equal(grouped.ravel(), ours.ravel())
 
 # %%
-layer = SeparableConv1D(4, 2, depth_multiplier=2, **exact)
+layer = layers.SeparableConv1D(4, 2, depth_multiplier=2, **exact)
 y, dx, dW, dV = run(layer, x, dy, W, V[None])
 assert np.array_equal(y, h @ V)
 assert np.array_equal(dx, depthwise_backward(x, W, dy @ V.T)[0])
@@ -449,9 +448,9 @@ def change_places(Convolution, Transposed, large, small):
     assert np.array_equal(their_dW, dW)
 
 
-change_places(Conv1D, Conv1DTranspose, [6], [3])
+change_places(Conv1D, layers.Conv1DTranspose, [6], [3])
 change_places(Conv2D, Conv2DTranspose, [6, 6], [3, 3])
-change_places(Conv3D, Conv3DTranspose, [6, 6, 6], [3, 3, 3])
+change_places(layers.Conv3D, layers.Conv3DTranspose, [6, 6, 6], [3, 3, 3])
 
 # %% [markdown]
 # With `same` padding $T$ places become $T s$. (An ordinary stride of 2 makes 3 places
@@ -464,7 +463,7 @@ change_places(Conv3D, Conv3DTranspose, [6, 6, 6], [3, 3, 3])
 # %%
 show_source("kernels.reference.convolution:convolve_transposed",
             "nblayers.layers.convolution.sliding:convolve_transposed_backward",
-            SeparableConv2D._convolve_backward)
+            layers.SeparableConv2D._convolve_backward)
 
 # %% [markdown]
 # ## A picture: the checkerboard
@@ -599,7 +598,7 @@ print(f"{1 - wrong.mean():.1%} of the points are right, overlap {part:.2f}")
 assert 1 - wrong.mean() > baseline + 0.05
 assert part > 0.6
 
-around = AveragePooling2D(3, strides=1, padding="same").forward(truth)
+around = layers.AveragePooling2D(3, strides=1, padding="same").forward(truth)
 edge = (around > 0) & (around < 1)
 at_edges = wrong[edge].sum() / wrong.sum()
 print(f"{edge.mean():.0%} of the points are at an edge")

@@ -210,6 +210,21 @@ def with_capitals(given: np.ndarray, told: np.ndarray, vowel: np.ndarray) -> lis
     return ["".join(line) for line in np.where(given == 27, answers, np.array(list(LETTERS))[given])]
 
 
+# lesson 14
+def chirps(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signals of a hundred steps of noise, each with a tone of 16 steps somewhere in it that rises or falls.
+
+    Returns signals (count, 100, 1) float32, kinds (count,), 1 where it rises and 0 where it falls, and steps (count, 16).
+    """
+    rising = np.sin(8 * np.pi * np.linspace(0, 1, 16) ** 2) * np.hanning(16)
+    kinds, begins = rng.integers(2, size=count), rng.integers(84, size=count)
+    signals = rng.normal(size=(count, 100, 1))
+    steps = begins[:, None] + np.arange(16)
+    tones = np.where(kinds[:, None] == 1, rising, rising[::-1])
+    signals[np.arange(count)[:, None], steps, 0] += 3 * tones
+    return signals.astype(np.float32), kinds, steps
+
+
 # lesson 15
 def scenes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Pictures with a square and a disc in random colours on a dark ground with noise; either may cover the other.

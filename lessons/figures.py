@@ -589,6 +589,98 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
     return figure
 
 
+# lesson 13
+def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
+    """For each stack of layers, by how many paths one output sees each point of the input; 0 stays white."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, len(fields), figsize=(11, 4), layout="constrained")
+    for ax, (title, field) in zip(axes, fields.items(), strict=True):
+        far = len(field) // 2 + 0.5
+        image = ax.imshow(np.where(field > 0, field, np.nan), cmap="viridis_r", vmin=0, extent=(-far, far, -far, far))
+        ax.set_title(title, fontsize=10)
+        ax.set(xlabel="points from the middle", xticks=(-7, 0, 7), yticks=(-7, 0, 7))
+        fig.colorbar(image, ax=ax, location="bottom", label="paths to the output")
+    axes[0].set_ylabel("points from the middle")
+    return fig
+
+
+def draw_digit_task(curves: Mapping[str, Sequence[float]], images: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Any:
+    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for another."""
+    import matplotlib.pyplot as plt
+    fig = plt.figure(figsize=(10, 3.4), layout="constrained")
+    left, right = fig.subfigures(1, 2)
+    ax = left.subplots()
+    for name, curve in curves.items():
+        ax.plot(range(1, len(curve) + 1), curve, label=name)
+    ax.set(xlabel="epoch", ylabel="share of new digits that is right", ylim=(0.8, 1), xticks=range(0, 21, 5))
+    ax.legend(loc="lower right")
+    axes = list(right.subplots(2, 4).flat)
+    for ax in axes:
+        ax.axis("off")
+    for ax, n in zip(axes, np.flatnonzero(answers != truth), strict=False):
+        ax.imshow(images[n], cmap="gray_r")
+        ax.set_title(f"a {truth[n]}, taken for {answers[n]}", fontsize=8)
+    right.suptitle("what the convolution got wrong", fontsize=10)
+    return fig
+
+
+def draw_feature_maps(windows: np.ndarray, images: np.ndarray, maps: np.ndarray, filters: int = 6) -> Any:
+    """The windows (3, 3, F) whose maps (2, 8, 8, F) of two images (2, 8, 8) vary most: above the windows, below their maps."""
+    import matplotlib.pyplot as plt
+    chosen = np.argsort(-maps.std(axis=(0, 1, 2)))[:filters]
+    fig, axes = plt.subplots(3, filters + 1, figsize=(11, 4.8), layout="constrained")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    limit = np.abs(windows).max()
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, "the window's\n3 × 3 weights", ha="center", va="center", transform=axes[0, 0].transAxes)
+    for column, f in enumerate(chosen, 1):
+        weights = axes[0, column].imshow(windows[:, :, f], cmap="RdBu", vmin=-limit, vmax=limit)
+        axes[0, column].set_title(f"filter {f}", fontsize=10)
+        for row in (1, 2):
+            found = axes[row, column].imshow(maps[row - 1, :, :, f], cmap="viridis", vmin=0, vmax=maps[..., chosen].max())
+    for row, image in enumerate(images, 1):
+        axes[row, 0].imshow(image, cmap="gray_r")
+        axes[row, 0].set_ylabel("the digit", fontsize=9)
+        axes[row, 1].set_ylabel("its feature maps", fontsize=9)
+    fig.colorbar(weights, ax=axes[0], label="weight")
+    fig.colorbar(found, ax=axes[1:], label="output, after relu")
+    return fig
+
+
+# lesson 14
+def draw_where_it_lands(picture: np.ndarray, landed: Mapping[str, np.ndarray]) -> Any:
+    """A picture (rows, columns), and beside it where gradients land in it, numbers on light colours; five of them by title."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
+    axes[0, 0].imshow(picture, cmap="gray")
+    axes[0, 0].set_title("the picture")
+    for ax, (title, values) in zip(axes.flat[1:], landed.items(), strict=True):
+        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())     # the darker half is not used: numbers are black
+        ax.set_title(title)
+        for row, column in np.argwhere(values):
+            ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize=9)
+    return figure
+
+
+def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: np.ndarray, heard: np.ndarray,
+                steps: np.ndarray) -> Any:
+    """Right answers by epoch, and one signal (100,) with its chirp's steps and what was heard of each step, (100,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
+    for name, curve in curves.items():
+        left.plot(range(1, len(curve) + 1), curve, ".-", label=name)
+    left.axhline(baseline, color="black", linestyle=":", label="baseline")
+    left.set(xlabel="epoch", ylabel="part of new signals that is right", ylim=(0.4, 1.02), title="while learning")
+    left.legend()
+    right.axvspan(steps[0], steps[-1], color="gold", alpha=0.4, label="the chirp")
+    right.plot(signal, color="0.5", label="a signal")
+    right.fill_between(range(len(heard)), -8, 3 * heard / heard.max() - 8, step="mid", color="tab:red",
+                       label="how much of each step is heard")
+    right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
+    right.legend(loc="upper center", ncols=3, fontsize=8)
+
+
 # lesson 15
 def draw_checkerboards(boards: Mapping[str, np.ndarray]) -> Any:
     """The upper left corners of pictures of ones that were made larger, by title, in numbers and on one scale."""

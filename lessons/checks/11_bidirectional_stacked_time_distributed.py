@@ -12,15 +12,6 @@ from nblayers.learn.exercises import Answer, Wrong, expect_all, expect_close, fo
 Known = dict[str, np.ndarray]
 
 
-def _distinct(known: Known, right: np.ndarray) -> Known:
-    """Without what is right with these numbers, and without the sentences whose numbers an earlier one gives too."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in (right, *found.values())):
-            found[sentence] = values
-    return found
-
-
 # Forward
 
 def turn_h_back(lesson: SimpleNamespace) -> Known:
@@ -99,7 +90,7 @@ def turn_walk_back(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
     def compare(N: int, T: int, H: int) -> None:
         rng = np.random.default_rng(T)
         dh_above, h, U = rng.normal(size=(N, T, H)), rng.uniform(-1, 1, size=(N, T, H)), rng.normal(size=(H, H))
-        right, wrong = mistakes.simple_rnn_backward(np.zeros((N, T, 1)), np.zeros((N, H)), h, np.zeros((1, H)), U, dh_above)
+        right, wrong = _layer(np.zeros((N, T, 1)), h, np.zeros((1, H)), U, dh_above)
         expect_close(given(dh_above, h, U), right["da"], "da", mistakes.known(right, wrong, "da"),
                      axes=("sample", "step", "unit"))
     for size in ((1, 1, 1), (2, 3, 2), (3, 5, 4)):
@@ -267,6 +258,7 @@ LOWER = {
     "x back": "x is read by both halves; what comes by the half that walks there is missing from dx",
     "x mean": "x is read by both halves: that gives the sum, not the mean",
 }
+TURNED = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1), "h only": (1, -1, -1)}
 
 
 def exercise_2(answer: Answer) -> None:
@@ -304,8 +296,7 @@ def _network(dh_above: np.ndarray, x: np.ndarray, h_there: np.ndarray, h_back: n
         dy = np.concatenate([dh_above, dh_above], axis=2) if mistake == "dh_above" else up["dx"]
         dy_there, dy_back = (dy[:, :, H:], dy[:, :, :H]) if mistake == "swapped" else (dy[:, :, :H], dy[:, :, H:])
         da_there = _walk_back(dy_there, h_there, 0 * U_there if mistake == "no walk there" else U_there)
-        turn_dy, turn_h, turn_out = {"nothing": (1, 1, 1), "out": (-1, -1, 1), "in": (1, 1, -1), "dy only": (-1, 1, -1), "h only": (1, -1, -1)}.get(
-            mistake, (-1, -1, -1))
+        turn_dy, turn_h, turn_out = TURNED.get(mistake, (-1, -1, -1))
         da_back = _walk_back(dy_back[:, ::turn_dy], h_back[:, ::turn_h], 0 * U_back if mistake == "no walk back" else U_back)
         da_back = da_back[:, ::turn_out]
         before_there, before_back = _before(h_there), _before(h_back[:, ::-1])[:, ::-1]
@@ -330,7 +321,13 @@ def _network(dh_above: np.ndarray, x: np.ndarray, h_there: np.ndarray, h_back: n
 
 def _layer(x: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray,
            dy: np.ndarray) -> tuple[mistakes.Values, mistakes.Mistakes]:
-    return mistakes.simple_rnn_backward(x, np.zeros_like(h[:, 0]), h, W, U, dy)
+    right, wrong = mistakes.simple_rnn_backward(x, np.zeros_like(h[:, 0]), h, W, U, dy)
+    return right, {_named(sentence): values for sentence, values in wrong.items()}
+
+
+def _named(sentence: str) -> str:
+    """With the lesson's name of what comes from above."""
+    return sentence.replace("dy_t", "dh_above")
 
 
 def exercise_3(answer: Answer) -> None:
