@@ -399,6 +399,8 @@ for theirs, ours in zip(found, (y, dx, dW), strict=True):
     assert np.array_equal(theirs.ravel(), ours.ravel())
 
 # %% [markdown]
+# ## The same in the library: groups
+#
 # A depthwise layer is an ordinary one with as many `groups` as channels: a group of
 # filters sees a group of channels, here one.
 
