@@ -679,6 +679,7 @@ def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: 
                        label="how much of each step is heard")
     right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
     right.legend(loc="upper center", ncols=3, fontsize=8)
+    return figure
 
 
 # lesson 15
