@@ -31,7 +31,7 @@ weights_together = 36_864
 # ? guess: now first each channel is looked at by itself, with a 3 × 3 window of its
 # ? own. Then the channels are mixed, point by point. How many weights are that?
 weights_apart = 4_672
-# ? guess: on the luckiest points, how many of the laid windows lie?
+# ? guess: and how many of the laid windows lie on one point, at most?
 most_windows = 4
 
 # %% [markdown]
