@@ -223,3 +223,21 @@ def chirps(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
     tones = np.where(kinds[:, None] == 1, rising, rising[::-1])
     signals[np.arange(count)[:, None], steps, 0] += 3 * tones
     return signals.astype(np.float32), kinds, steps
+
+
+# lesson 15
+def scenes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures with a square and a disc in random colours on a dark ground with noise; either may cover the other.
+
+    Returns pictures (count, 32, 32, 3), and masks (count, 32, 32, 1), 1 where the disc is seen.
+    """
+    pictures = rng.uniform(0, 0.3, (count, 1, 1, 3)) + rng.normal(scale=0.05, size=(count, 32, 32, 3))
+    masks = np.zeros((count, 32, 32, 1))
+    points = np.moveaxis(np.mgrid[:32, :32], 0, -1)
+    for picture, mask in zip(pictures, masks, strict=True):
+        for is_disc in rng.permutation(2):              # the second one lies on top
+            away, radius = np.abs(points - rng.uniform(5, 27, 2)), rng.uniform(5, 9)
+            in_disc, in_square = (away ** 2).sum(axis=-1) < radius ** 2, away.max(axis=-1) < 0.85 * radius
+            inside = in_disc if is_disc else in_square
+            picture[inside], mask[inside] = rng.uniform(0.3, 1, 3), is_disc
+    return pictures, masks

@@ -680,3 +680,43 @@ def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: 
     right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
     right.legend(loc="upper center", ncols=3, fontsize=8)
     return figure
+
+
+# lesson 15
+def draw_checkerboards(boards: Mapping[str, np.ndarray]) -> Any:
+    """The upper left corners of pictures of ones that were made larger, by title, in numbers and on one scale."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(boards), figsize=(13, 3.6), layout="constrained",
+                                subplot_kw={"xticks": [], "yticks": []})
+    top = max(board.max() for board in boards.values())
+    for ax, (title, board) in zip(axes, boards.items(), strict=True):
+        image = ax.imshow(board[:9, :9], cmap="YlOrBr", vmin=0, vmax=2 * top)       # light, as numbers are black
+        ax.set_title(title)
+        for row, column in np.ndindex(9, 9):
+            ax.text(column, row, f"{board[row, column]:.2g}", ha="center", va="center", fontsize=7)
+    figure.colorbar(image, ax=axes, boundaries=np.linspace(0, top, 100), ticks=range(0, int(top) + 1, 3), shrink=0.8,
+                    label="lands on the point")
+    figure.suptitle("what lands on each point: the upper left corner of a picture of ones, enlarged with stride 2")
+    return figure
+
+
+def draw_discs(curve: Sequence[float], baseline: float, pictures: np.ndarray, truth: np.ndarray, early: np.ndarray,
+               answer: np.ndarray) -> Any:
+    """Right points from the second epoch on, beside the six pictures with most mistakes, their masks and two answers."""
+    import matplotlib.pyplot as plt
+    worst = np.argsort(-((answer > 0.5) != truth).sum(axis=(1, 2, 3)))[:6]
+    rows = {"picture": pictures, "truth": truth, "after 1 epoch\n(its largest: white)": early / early[worst].max(),
+            f"after {len(curve) + 1} epochs": answer}
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", width_ratios=(2, 3))
+    left.plot(range(2, 2 + len(curve)), curve, label="the network")
+    left.axhline(baseline, color="black", linestyle=":", label="always no")
+    left.set(xlabel="epoch", ylabel="part of the points of new pictures that is right", ylim=(0.8, 1))
+    left.legend(loc="lower right")
+    images = [np.hstack(np.broadcast_to(image[worst], (6, 32, 32, 3))) for image in rows.values()]
+    right.imshow(np.vstack(images).clip(0, 1))
+    right.set(xticks=[], yticks=range(16, 128, 32), yticklabels=list(rows), title="the six new pictures with most mistakes")
+    for place in range(32, 192, 32):
+        right.axvline(place - 0.5, color="white", lw=0.5)
+    for place in range(32, 128, 32):
+        right.axhline(place - 0.5, color="white", lw=0.5)
+    return figure
