@@ -33,7 +33,7 @@ from nblayers.utils import set_random_seed
 lstm_weights = 8_392_704
 # ? guess: how many has the ConvLSTM?
 conv_lstm_weights = 76
-# ? guess: at how many places can h know of the flash, 10 steps after it?
+# ? guess: at how many places can h know of the flash after 10 steps, its own included?
 places_that_know = 21
 
 # %% [markdown]
@@ -86,8 +86,9 @@ def convolve(x, w, p=0):
 
 
 # %% [markdown]
-# `padding` and `strides` of the layer belong to the convolution of $x_t$ **alone**. Here
-# it has no zeros ($p = 0$, `valid` in Keras), so the state is smaller than the frame.
+# `padding` and `strides` of the layer belong to the convolution of $x_t$ **alone**.
+# Here it has no zeros ($p = 0$, `valid` in Keras), so the state is smaller than the
+# frame.
 #
 # The state meets its window $U$ at every step. It must keep its size. So there are
 # always zeros: $p = (K - 1) / 2$ on either side, here one.
@@ -208,8 +209,8 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 #
 # ## Backward: one step as a function
 #
-# Go on through the sigmoids and the tanh, as in lesson 08. Nothing is new, but the gates
-# lie along the last axis. Write it once more from memory.
+# Go on through the sigmoids and the tanh, as in lesson 08. Nothing is new, but the
+# gates lie along the last axis. Write it once more from memory.
 
 # %%
 # ? [lstm_step_backward] one step back: def lstm_step_backward(dh, dC_next, i, f,
@@ -423,11 +424,14 @@ show_source("kernels.reference.recurrent:lstm_step_backward")
 #
 # ## The weights counted
 #
-# An LSTM has $4 \, [(x + h) \, h + h]$ weights, where $x$ and $h$ are the sizes of input
-# and state (003.Params.LSTM). In a ConvLSTM $x$ and $h$ count **channels**, and each pair
-# of channels has a window of $K^2$ taps. The size of the picture does not come in:
+# An LSTM with $I$ inputs and $H$ units has so many weights:
 #
-# $$4 \, [K^2 \, (x + h) \, h + h] \tag{003.Params.LSTM}$$
+# $$4 \, [(I + H) \, H + H] \tag{003.Params.LSTM}$$
+#
+# In a ConvLSTM $I$ and $F$ count **channels**, and each pair of them has a window of
+# $K^2$ taps. The size of the picture does not come in:
+#
+# $$4 \, [K^2 \, (I + F) \, F + F]$$
 
 # %%
 assert lstm_weights == 4 * ((1024 + 1024) * 1024 + 1024)
@@ -472,15 +476,16 @@ hearer = ConvLSTM1D(8, 3, padding="same", return_sequences=True).to("reference")
 at_one_number = np.zeros_like(hearer.forward(noise))
 at_one_number[0, -1, 20, 0] = 1                 # the last step, the middle place
 cone = np.abs(hearer.backward(at_one_number)[0]).max(axis=-1)   # (30, 41)
-save_figure(draw_stays_and_goes(film[0, :, :, 0], stays, goes, cone), "16_stays_and_goes")
+figure = draw_stays_and_goes(film[0, :, :, 0], stays, goes, cone)
+save_figure(figure, "16_stays_and_goes")
 
 # %% [markdown]
 # It is a cone. The newest frame is heard by the window $W$: one place to either side.
 # Each step further back adds one place to either side, by $U$. With $K$ taps it is
 # $(K - 1) / 2$ places. What runs faster than that, nobody can follow.
 #
-# The other way round it is the same: 10 frames are the flash and nine steps, so after
-# them 10 places on either side know of it, and the place itself.
+# The flash spreads in the same way. Its own step brings it one place to either side, by
+# $W$. Each of the nine steps after it brings it one place further, by $U$.
 
 # %%
 heard = np.count_nonzero(cone[-10])             # of the tenth frame from the end
@@ -546,12 +551,12 @@ save_figure(draw_rings(trained.history, wrong, as_now, asked, answer), "16_films
 #    `ConvLSTM2D(16, 3)` has on 3 channels.
 # 2. **A whole backward**, in one dimension, with a batch axis:
 #    `conv_lstm_backward(dy, x, W, U, b, h_start, C_start)`. It runs forward first. K is
-#    odd, and both convolutions have K // 2 zeros on either side. dy is (N, T, P, F), x is
-#    (N, T, P, channels), W (K, channels, 4F), U (K, F, 4F), the states (N, P, F). Return
-#    `dx, dW, dU, db, dh_start, dC_start`.
-# 3. A bug: with the gradient of $U$ below, films are still learned, only worse. Write it
-#    right as `fixed_recurrent_gradient(h_start, h, da, K)`. h_start is (N, P, F), h is
-#    (N, T, P, F), da is (N, T, P, 4F). Return (K, F, 4F).
+#    odd, and both convolutions have K // 2 zeros on either side. dy is (N, T, P, F), x
+#    is (N, T, P, channels), W (K, channels, 4F), U (K, F, 4F), the states (N, P, F).
+#    Return `dx, dW, dU, db, dh_start, dC_start`.
+# 3. A bug: with the gradient of $U$ below, films are still learned, only worse. Write
+#    it right as `fixed_recurrent_gradient(h_start, h, da, K)`. h_start is (N, P, F), h
+#    is (N, T, P, F), da is (N, T, P, 4F). Return (K, F, 4F).
 # 4. An experiment: dots run 3 places a step, to the right or to the left. A
 #    `ConvLSTM1D(8, K, padding="same")`, and nothing behind it, is to say at each place
 #    whether a dot will be there next. Which smallest odd K can do it? Set `K`.

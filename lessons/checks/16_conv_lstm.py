@@ -30,9 +30,10 @@ def _transposed(da: np.ndarray, w: np.ndarray, p: int) -> np.ndarray:
 
 def _weights(x: np.ndarray, da: np.ndarray, K: int, p: int) -> np.ndarray:
     """The gradient of w, summed over all axes before the places; x (…, places, in), da (…, places, out)."""
-    x = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(p, p), (0, 0)])
-    places = da.shape[-2]
-    return np.stack([np.einsum("...mc,...mg->cg", x[..., k:k + places, :], da) for k in range(K)])
+    x = np.pad(x.reshape(-1, *x.shape[-2:]), ((0, 0), (p, p), (0, 0)))
+    da = da.reshape(-1, *da.shape[-2:])
+    places = da.shape[1]
+    return np.stack([np.einsum("nmc,nmg->cg", x[:, k:k + places], da) for k in range(K)])
 
 
 def _distinct(known: Known) -> Known:
@@ -52,9 +53,11 @@ def turn_a(lesson: SimpleNamespace) -> Known:
     return {"the bias b is missing": from_x + from_h,
             "the state before, through the window U, is missing": from_x + b,
             "the input, through the window W, is missing": from_h + b,
-            "the cell comes in later, and only by way of f; here it is the state h_prev": from_x + _convolve(lesson.C_prev, U, 1) + b,
+            "the cell comes in later, and only by way of f; here it is the state h_prev":
+                from_x + _convolve(lesson.C_prev, U, 1) + b,
             "that is the input of step 1; the first step reads x[:, 0]": _convolve(lesson.x[:, 1], W, 0) + from_h + b,
-            "the window lies the wrong way round: tap 0 of U meets the place before": from_x + _convolve(h_prev, U[::-1], 1) + b,
+            "the window lies the wrong way round: tap 0 of U meets the place before":
+                from_x + _convolve(h_prev, U[::-1], 1) + b,
             "that is the middle tap of U alone; a place hears its neighbours too": from_x + h_prev @ U[1] + b}
 
 
@@ -125,9 +128,9 @@ def _wrong_transposed(da: np.ndarray, w: np.ndarray, p: int) -> Known:
     """Mistakes of the way back through a convolution."""
     K = len(w)
     known = {TURNED: _convolve(da, w.swapaxes(1, 2), K - 1 - p),
-             "the products are without the window: its middle tap alone": da @ w[K // 2].T if p == K // 2 else 0 * da[..., :1],
              "it is divided by the number of taps; what the windows send is added up": _transposed(da, w, p) / K}
     if p == K // 2:
+        known["that is the middle tap alone; the neighbours' windows lay on a place too"] = da @ w[p].T
         known["the convolution goes round: what falls off one end has come in at the other"] = np.asarray(sum(
             np.roll(da, k - p, axis=1) @ w[k].T for k in range(K)))
     return known
@@ -145,7 +148,8 @@ def turn_convolve_transposed(lesson: SimpleNamespace, given: Callable[..., Any])
         if got is None:
             raise Wrong("it returns nothing; is there a `return` missing?")
         if np.shape(got)[:1] + np.shape(got)[2:] == (2, 3) and np.shape(got)[1] != right.shape[1]:
-            raise Wrong(f"dx has {np.shape(got)[1]} places{where}, but x had {right.shape[1]}: put K - 1 - p zeros on either side")
+            raise Wrong(f"dx has {np.shape(got)[1]} places{where}, but x had {right.shape[1]}: "
+                        "put K - 1 - p zeros on either side")
         expect_close(got, right, "dx" + where, _wrong_transposed(da, w, p), axes=("film", "place", "channel"))
 
 
@@ -180,7 +184,8 @@ def turn_dh(lesson: SimpleNamespace) -> Known:
             "that is with dy of step 0; step 1 has dy[:, 1]": dy[:, 0] + dh_next,
             "what comes back from later is added, not taken off": dy[:, 1] - dh_next,
             "dC_next arrives at the cell, not at h: here it is dh_next": dy[:, 1] + lesson.dC_next,
-            "dh_next has come through the window U already; it is added as it is": dy[:, 1] + _convolve(dh_next, lesson.U[..., :1], 1)}
+            "dh_next has come through the window U already; it is added as it is":
+                dy[:, 1] + _convolve(dh_next, lesson.U[..., :1], 1)}
 
 
 # Backward: the walk, and the weights
@@ -278,14 +283,15 @@ def turn_dU(lesson: SimpleNamespace) -> Known:
 
 
 def _wrong_bias(da: np.ndarray) -> Known:
-    N, T, P = da.shape[:3]
+    N, _, P = da.shape[:3]
     return {"the sum over the places is missing: b stands at all of them": da.sum(axis=(0, 1)),
             "the sum over the steps is missing: b stands in all of them": da.sum(axis=(0, 2)),
             "the sum over the films is missing: b stands in all of them": da.sum(axis=(1, 2)),
             "it is a mean; b stands at all places, in all steps and films, so its gradient is the sum": da.mean(axis=(0, 1, 2)),
             "it is a mean over the places; b stands at all of them, so its gradient is the sum": da.sum(axis=(0, 1, 2)) / P,
             "it is divided by the number of films; a mean is the loss's affair, here it is a sum": da.sum(axis=(0, 1, 2)) / N,
-            "it holds the first step only": da[:, 0].sum(axis=(0, 1)), "it holds the last step only": da[:, -1].sum(axis=(0, 1))}
+            "it holds the first step only": da[:, 0].sum(axis=(0, 1)),
+            "it holds the last step only": da[:, -1].sum(axis=(0, 1))}
 
 
 def turn_db(lesson: SimpleNamespace) -> Known:
@@ -314,7 +320,7 @@ def exercise_1(answer: Answer) -> None:
     ConvLSTM2D(16, 3) on 3 channels.
     """
     answer.on_paper("dh_prev", [2, 6, -5, -3], [
-        "In forward, place m heard h of the places m - 1, m and m + 1 by the taps 0, 1 and 2. So where does da_m go, by which tap?",
+        "In forward, place m heard h of the places m - 1, m and m + 1, by the taps 0, 1 and 2. Where does da_m go, by which tap?",
         "da_m sends U_0 da_m to place m - 1, U_1 da_m to m, U_2 da_m to m + 1."], {
         TURNED: [-4, 6, 4, -3],
         "where two windows lie on a place, the later one has overwritten the earlier; they add up": [2, 6, -1, -3],
@@ -394,11 +400,12 @@ def _backward(dy: np.ndarray, x: np.ndarray, W: np.ndarray, U: np.ndarray, b: np
     da = right.pop("da")
     _, of_a_step = mistakes.lstm_step_backward(dy[:, 0], dy[:, 0], *steps[0][2:7], steps[0][1], U[p])
     once = [sentence for sentence in of_a_step if not sentence.startswith("what comes back from the cell")]     # in WALK too
-    wrong = {sentence: all_of(mistake) for mistake, sentence in WALK.items()} | {sentence: all_of(sentence) for sentence in once}
+    wrong = {sentence: all_of(mistake) for mistake, sentence in WALK.items()}
+    wrong |= {sentence: all_of(sentence) for sentence in once}
     for values in wrong.values():
         del values["da"]
-    named = (("dW", _sums(x, da, K, p)), ("dU", _recurrent_sums(h_before, h, da, K)), ("db", _wrong_bias(da)))
-    for name, known in named:
+    of_sums = {"dW": _sums(x, da, K, p), "dU": _recurrent_sums(h_before, h, da, K), "db": _wrong_bias(da)}
+    for name, known in of_sums.items():
         for sentence, value in known.items():
             wrong.setdefault(sentence, {})[name] = value
     wrong[TURNED + ", in dx as in dh"] = {"dx": np.stack([_back("as forward", da[:, t], W) for t in range(x.shape[1])], axis=1)}
