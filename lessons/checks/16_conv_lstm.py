@@ -320,7 +320,7 @@ def exercise_1(answer: Answer) -> None:
     ConvLSTM2D(16, 3) on 3 channels.
     """
     answer.on_paper("dh_prev", [2, 6, -5, -3], [
-        "In forward, place m heard h of the places m - 1, m and m + 1, by the taps 0, 1 and 2. Where does da_m go, by which tap?",
+        "In forward, place m heard h of the places m - 1, m and m + 1, by the taps 0, 1, 2. Where does da_m go, by which tap?",
         "da_m sends U_0 da_m to place m - 1, U_1 da_m to m, U_2 da_m to m + 1."], {
         TURNED: [-4, 6, 4, -3],
         "where two windows lie on a place, the later one has overwritten the earlier; they add up": [2, 6, -1, -3],
