@@ -1,250 +1,571 @@
 # %% [markdown]
 # # 16 · ConvLSTM: a memory at every place of a picture
 #
-# *About 30 minutes.* Put convolutions where an LSTM has products, and every place of a picture has a memory with gates of its
-# own, which hears its neighbours. You derive the backward from lessons 08 and 13. Then a network says how films go on.
+# *About 40 minutes.* Take the LSTM of lesson 08. Put convolutions where it has
+# products. Now every place of a picture has a memory with gates of its own, and it
+# hears its neighbours. You write the backward: half of it is lesson 08, half of it is
+# lesson 13. Then a network says how films go on.
 #
 # ## A question first
-# A film of 32 × 32 points. How many weights has an LSTM whose state is as large as a frame? How many has a ConvLSTM with as
-# large a state and windows of 3 × 3? Then, a film one point high, windows of 3: a dot flashes in the first frame, all others
-# are black. At how many places can the state know of it after 10 steps? Write down your guesses.
+#
+# A film of 32 × 32 points, black and white. An LSTM reads it, one frame a step. Its
+# state is as large as a frame, 1024 numbers. A ConvLSTM with windows of 3 × 3 has as
+# large a state.
+#
+# And a film one point high, windows of 3. A dot flashes in the first frame. All other
+# frames are black. How far can the news travel?
 
 # %%
-import matplotlib.pyplot as plt
 import numpy as np
 
+from lessons.data import bouncing_rings, running_dot
+from lessons.figures import draw_rings, draw_stays_and_goes
 from nblayers.activations import sigmoid
 from nblayers.layers import Conv3D, ConvLSTM1D, ConvLSTM2D, Input
+from nblayers.learn.graph import cell, show_graph
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
 
+# %%
+# ? guess: how many weights has the LSTM, biases included?
+lstm_weights = 8_392_704
+# ? guess: how many has the ConvLSTM?
+conv_lstm_weights = 76
+# ? guess: at how many places can h know of the flash after 10 steps, its own included?
+places_that_know = 21
+
 # %% [markdown]
-# ## Numbers for paper, and two convolutions
-# Three frames of six points: a dot moves to the right. Windows of three taps, one for each gate, side by side in Keras' order
-# $i$, $f$, $\tilde{C}$, $o$. They have four places on six points: so large are the states $h$ and $C$. (What the layers above
-# tell step $t$ is $dy_t$: $\mathcal{L} = \sum_t dy_t \cdot h_t$.) The document's formula for (001.09.ConvLSTM2D) and its
-# relatives is a name, $h_t = \mathrm{ConvLSTM2D}(x_t, h_{t-1}, c_{t-1})$. It does not say that `padding` and `strides` belong
-# to the convolution of $x_t$ **alone**: with `valid`, the default, the state is smaller than the frame. But the state itself
-# meets a window at every step and must keep its size: always `same`, with $p = (K - 1) / 2$ zeros on either side.
-# $$(W * x)[m] = \sum_k x[m + k - p] \cdot W[k]$$
+# ## Numbers for paper
+#
+# Two films ($N = 2$), three frames each ($T = 3$), six points in a row. In the first
+# film a dot runs to the right, in the second one to the left. As in Keras the last axis
+# counts channels. Here there is one.
 
 # %%
-x = np.array([[0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]])[..., None].astype(float)     # (T, places, channels)
-W = np.array([[[1, 0, -1, 0]], [[2, -1, 2, 1]], [[0, 1, 1, -1]]]) / 2                   # (K, channels, 4 filters)
-U = np.array([[[0, 1, 2, 0]], [[1, 0, 0, -1]], [[-1, 0, 1, 1]]]) / 2                    # (K, filters, 4 filters)
-b, h_0, C_0 = np.array([0.0, 1, 0, 0]), np.zeros((4, 1)), np.array([[1.0], [0], [0], [-1]])     # states: (places, filters)
-dy = np.array([[1, 0, 0, -1], [0, 1, 0, 0], [1, -1, 2, 0]])[..., None].astype(float)    # (T, places of the state, filters)
+N, T = 2, 3
+x = np.array([[[0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]],
+              [[0, 0, 0, 0, 1, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0]]], float)
+x = x[..., None]                                # (N, T, points, channels)
 
+# %% [markdown]
+# A window has three taps ($K = 3$). Each of the four things in an LSTM has a window of
+# its own. They lie side by side, in Keras' order: $i$, $f$, $\tilde{C}$, $o$.
+#
+# The state has one filter ($F = 1$) and four places ($P = 4$). For a window of three
+# has four places on six points.
 
+# %%
+K, P, F = 3, 4, 1
+#               i     f     C~    o
+W = np.array([[[0.5, 0.0, -0.5, 0.0]],          # tap 0
+              [[1.0, -0.5, 1.0, 0.5]],          # tap 1
+              [[0.0, 0.5, 0.5, -0.5]]])         # tap 2: (K, channels, 4F)
+U = np.array([[[0.0, 0.5, 1.0, 0.0]],
+              [[0.5, 0.0, 0.0, -0.5]],
+              [[-0.5, 0.0, 0.5, 0.5]]])         # (K, F, 4F)
+b = np.array([0.0, 1.0, 0.0, 0.0])              # (4F,)
+h_start = np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 0.0, -1.0, 0.5]])[..., None]
+C_start = np.array([[1.0, 0.0, 0.5, -1.0], [0.0, 1.0, -1.0, 0.5]])[..., None]
+print("both states:", h_start.shape)            # (N, P, F)
+
+# %% [markdown]
+# ## Forward: two convolutions
+#
+# This is lesson 13's convolution, with $p$ zeros on either side. Each tap $k$ meets the
+# places that lie under it:
+#
+# $$(W * x)_m = \sum_k x_{m + k - p} \, W_k$$
+
+# %%
 def convolve(x, w, p=0):
-    x, y = np.pad(x, [(p, p)] * (x.ndim - 1) + [(0, 0)]), 0
-    for k in np.ndindex(w.shape[:-2]):                  # each tap, and all that it meets while the window moves; any dimension
-        y += x[tuple(slice(j, j + n - K + 1) for j, n, K in zip(k, x.shape[:-1], w.shape[:-2], strict=True))] @ w[k]
-    return y
+    x = np.pad(x, ((0, 0), (p, p), (0, 0)))     # (N, places, channels)
+    places = x.shape[1] - len(w) + 1
+    return sum(x[:, k:k + places] @ w[k] for k in range(len(w)))
+
 
 # %% [markdown]
-# ## Forward
-# The rest is the document's LSTM cell (001.09.LSTMCell) at each place by itself; but what it joins, $h_{t-1}$ and $x_t$, stays
-# apart. (In the paper, Shi et al. 2015, the gates also look into the cell. Keras has no such "peepholes".)
+# `padding` and `strides` of the layer belong to the convolution of $x_t$ **alone**.
+# Here it has no zeros ($p = 0$, `valid` in Keras), so the state is smaller than the
+# frame.
+#
+# The state meets its window $U$ at every step. It must keep its size. So there are
+# always zeros: $p = (K - 1) / 2$ on either side, here one.
+#
 # $$a_t = W * x_t + U * h_{t-1} + b \tag{001.09.ConvLSTM1D}$$
-# $$i_t = \sigma(a_i) \quad f_t = \sigma(a_f) \quad \tilde{C}_t = \tanh(a_C) \quad o_t = \sigma(a_o) \tag{001.09.LSTMCell}$$
-# $$C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t \qquad h_t = o_t \odot \tanh(C_t) \tag{001.09.LSTMCell}$$
 
 # %%
-def forward(x=x, W=W, U=U, b=b, h_0=h_0, C_0=C_0, p=0):
-    steps, h, C = [], h_0, C_0
-    for x_t in x:
-        a_i, a_f, a_C, a_o = np.split(convolve(x_t, W, p) + convolve(h, U, len(U) // 2) + b, 4, axis=-1)
-        i, f, C_tilde, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_C), sigmoid(a_o)
-        C = f * C + i * C_tilde
-        h = o * np.tanh(C)
-        steps.append((i, f, C_tilde, o, C, h))
-    return [np.array(value) for value in zip(*steps, strict=True)]
+h_prev = h_start
+C_prev = C_start
+# ? a, the pre-activations of the first step, from x[:, 0], h_prev, W, U and b
+a = convolve(x[:, 0], W) + convolve(h_prev, U, 1) + b           # (N, P, 4F)
+print("a of the first film, a row for each place:")
+print(a[0])
+
+# %% [markdown]
+# ## Forward: at each place an LSTM
+#
+# From $a_t$ on it is the LSTM of lesson 08, at each place by itself. No place looks at
+# another one.
+#
+# $$C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t \tag{001.09.LSTMCell}$$
+# $$h_t = o_t \odot \tanh(C_t)$$
+#
+# So `lstm_step` is lesson 08's, letter for letter but one: the gates lie side by side
+# along the **last** axis. (In the paper, Shi et al. 2015, the gates look into the cell
+# too. Keras has no such "peepholes", and neither have we.)
+
+# %%
+def lstm_step(a, C_prev):
+    a_i, a_f, a_C, a_o = np.split(a, 4, axis=-1)
+    i = sigmoid(a_i)
+    f = sigmoid(a_f)
+    C_tilde = np.tanh(a_C)
+    o = sigmoid(a_o)
+    C = f * C_prev + i * C_tilde
+    h = o * np.tanh(C)
+    return i, f, C_tilde, o, C, h
 
 
-def loss(first=0, **changed):
-    return np.sum(dy[first:] * forward(**{"x": x[first:], **changed})[-1])  # of step `first` and those after it
+def forward(x, h_prev, C_prev, W=W, U=U, b=b):
+    steps = []
+    for t in range(x.shape[1]):
+        a = convolve(x[:, t], W) + convolve(h_prev, U, 1) + b
+        i, f, C_tilde, o, C, h = lstm_step(a, C_prev)
+        steps.append((h_prev, C_prev, i, f, C_tilde, o, C, h))
+        h_prev, C_prev = h, C
+    return steps
 
 
-*gates, C, h = forward()
-for name, value in zip(("i", "f", "C~", "o", "C", "h"), (*gates, C, h), strict=True):
-    print(f"{name:>2}:", *value[..., 0].round(2))
-assert h[0].shape == (4, 1) and np.isclose(C[0, 0, 0], sigmoid(1 - 0.5) * 1 + sigmoid(1) * np.tanh(1))  # middle taps on the dot
+# %%
+steps = forward(x, h_start, C_start)
+for t in range(T):
+    print(f"step {t}, h of the first film:", steps[t][-1][0, :, 0].round(3).tolist())
+by_hand = sigmoid(0.5) * 1 + sigmoid(1.0) * np.tanh(1.0)        # f C_prev + i C~
+assert np.isclose(steps[0][-2][0, 0, 0], by_hand)
 
 # %% [markdown]
 # ## Backward: each place by itself
-# Between the pre-activations $a$ and the states no place meets another: it is lesson 08, for all places at once.
-# $$do_t = dh_t \odot \tanh(C_t) \qquad dC_t = \text{carry} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
-# $$df_t = dC_t \odot C_{t-1} \quad di_t = dC_t \odot \tilde{C}_t \quad d\tilde{C}_t = dC_t \odot i_t \quad
-#   dC_{t-1} = dC_t \odot f_t$$
-# Look at the last one: **in the cell a gradient stays at its place**, as memory does. Only $h$ gets around.
+#
+# The layers above tell each step how the loss grows with $h_t$. That is $dy_t$. For us
+# the loss is the sum of all $dy \odot h$. `loss_from(t, h_prev, C_prev)` is the loss of
+# step $t$ and all later ones.
 
 # %%
-def at_each_place(dh, dC, i, f, C_tilde, o, C, C_prev):
-    do = dh * np.tanh(C)
-    dC = dC + dh * o * (1 - np.tanh(C) ** 2)            # the carry, and what comes through h
-    df, di, dC_tilde, dC_prev = dC * C_prev, dC * C_tilde, dC * i, dC * f
-    da = np.concatenate([di * i * (1 - i), df * f * (1 - f), dC_tilde * (1 - C_tilde ** 2), do * o * (1 - o)], axis=-1)
-    return do, dC, df, di, dC_tilde, dC_prev, da
+dy = np.array([[[1, 0, 0, -1], [0, 1, 0, 0], [1, -1, 2, 0]],
+               [[0, 2, -1, 0], [1, 0, 0, 1], [0, 1, 1, -2]]], float)
+dy = dy[..., None]                              # (N, T, P, F)
 
 
-(i, f, C_tilde, o), dh = (gate[2] for gate in gates), dy[2]
-do, dC, df, di, dC_tilde, dC_prev, da = at_each_place(dh, 0, i, f, C_tilde, o, C[2], C[1])
-check_derivative("do", do, lambda o: np.sum(dh * o * np.tanh(C[2])), o)
-check_derivative("dC", dC, lambda C: np.sum(dh * o * np.tanh(C)), C[2])
-check_derivative("df", df, lambda f: np.sum(dh * o * np.tanh(f * C[1] + i * C_tilde)), f)
-check_derivative("di", di, lambda i: np.sum(dh * o * np.tanh(f * C[1] + i * C_tilde)), i)
-check_derivative("dC~", dC_tilde, lambda C_tilde: np.sum(dh * o * np.tanh(f * C[1] + i * C_tilde)), C_tilde)
-check_derivative("dC_2", dC_prev, lambda C: loss(first=2, h_0=h[1], C_0=C), C[1])
-check_derivative("da_3", da, lambda da: loss(first=2, b=b + da, h_0=h[1], C_0=C[1]), np.zeros((4, 4)))
+def loss_from(t, h_prev, C_prev, x=x, W=W, U=U, b=b):
+    later = forward(x[:, t:], h_prev, C_prev, W, U, b)
+    return sum(np.sum(dy[:, t + s] * later[s][-1]) for s in range(len(later)))
+
+
+print("L =", loss_from(0, h_start, C_start))
 
 # %% [markdown]
-# ## Backward: transposed convolutions, and through time
-# Lesson 08 had $dh_{t-1} = U \, da_t$ and $dU = \sum_t h_{t-1}^\top da_t$. Now there are windows: to a place $m$ comes what
-# all windows on it send back, so the taps count backwards (lesson 13); and a weight stands at all places, in all steps.
-# $$dh_{t-1}[m] = \sum_k U[k] \, da_t[m - k + p] \qquad dU[k] = \sum_t \sum_m h_{t-1}[m + k - p]^\top da_t[m]$$
-# Both are convolutions again, the first with the window turned round and $K - 1 - p$ zeros on either side, the second with $da$
-# as the window. $W$ likewise. In time there are two carries: $dC$ stays at its place, $dh$ comes from all around, **added**.
+# We begin at the last step, $t = 2$. Nothing comes back from a later one, so `dh_next`
+# and `dC_next` are 0. The picture is that of one place.
+#
+# $$do_t = dh_t \odot \tanh(C_t)$$
+# $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
 
 # %%
+show_graph(cell("lstm"), lit=["dC_next -> dC", "dh -> dC"])
+h_prev, C_prev, i, f, C_tilde, o, C, h = steps[2]               # the last step
+dC_next = np.zeros((N, P, F))
+dh = dy[:, 2]                                   # and nothing from later
+do = dh * np.tanh(C)
+check_derivative("do", do, lambda o: np.sum(dh * (o * np.tanh(C))), o)
+# ? dC, all that arrives at C: from the next step, and through h = o tanh(C)
+dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)   # (N, P, F)
+check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
+
+# %% [markdown]
+# $C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$ is made of two products. Each factor
+# is given $dC$ times the other factor.
+
+# %%
+def loss_by_C(C):
+    return np.sum(dh * (o * np.tanh(C)))        # of the last step
+
+
+di = dC * C_tilde
+check_derivative("di", di, lambda i: loss_by_C(f * C_prev + i * C_tilde), i)
+dC_tilde = dC * i
+check_derivative("dC~", dC_tilde, lambda c: loss_by_C(f * C_prev + i * c), C_tilde)
+# ? df, from C = f C_prev + i C_tilde
+df = dC * C_prev
+check_derivative("df", df, lambda f: loss_by_C(f * C_prev + i * C_tilde), f)
+# ? dC_prev, what goes on to the cell of the step before
+dC_prev = dC * f
+check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
+
+# %% [markdown]
+# Look at the last line. There is no window in it. **In the cell a gradient stays at its
+# place**, and so does what is remembered. Only $h$ gets around.
+#
+# ## Backward: one step as a function
+#
+# Go on through the sigmoids and the tanh, as in lesson 08. Nothing is new, but the
+# gates lie along the last axis. Write it once more from memory.
+
+# %%
+# ? [lstm_step_backward] one step back: def lstm_step_backward(dh, dC_next, i, f,
+# ? C_tilde, o, C, C_prev). Return da (N, P, 4F), in the order i, f, C~, o, and dC_prev
+def lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev):
+    do = dh * np.tanh(C)
+    dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)
+    df = dC * C_prev
+    di = dC * C_tilde
+    dC_tilde = dC * i
+    dC_prev = dC * f
+    da_i = di * i * (1 - i)
+    da_f = df * f * (1 - f)
+    da_C = dC_tilde * (1 - C_tilde ** 2)
+    da_o = do * o * (1 - o)
+    da = np.concatenate([da_i, da_f, da_C, da_o], axis=-1)
+    return da, dC_prev
+
+
+a = convolve(x[:, 2], W) + convolve(h_prev, U, 1) + b           # of the last step
+da_last, dC_prev = lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev)
+check_derivative("da", da_last, lambda a: np.sum(dh * lstm_step(a, C_prev)[-1]), a)
+
+# %% [markdown]
+# ## Backward: what arrives at one place
+#
+# Lesson 08 had $dh_{t-1} = da_t U^\top$. Now $U$ is a window. Take place 1 of the first
+# film. On the way forward, three windows lay on it:
+#
+# * the window of place 0, with its tap 2;
+# * the window of place 1, with its tap 1;
+# * the window of place 2, with its tap 0.
+#
+# Each of them sends something back. What they send is added up.
+
+# %%
+def loss_by_place_1(value):
+    changed = h_prev.copy()
+    changed[0, 1] = value
+    return loss_from(2, changed, C_prev)
+
+
+# ? arrives, at place 1 of h_prev in the first film: from da_last[0, 0], [0, 1], [0, 2]
+arrives = da_last[0, 0] @ U[2].T + da_last[0, 1] @ U[1].T + da_last[0, 2] @ U[0].T
+check_derivative("dh_prev[0, 1]", arrives, loss_by_place_1, h_prev[0, 1])
+
+# %% [markdown]
+# ## Backward: the transposed convolution
+#
+# The same for all places $m$. The place counts up while the tap counts down:
+#
+# $$dh_{t-1, m} = \sum_k da_{t, m + p - k} \, U_k^\top$$
+#
+# This is a convolution again. Turn the window round, so that tap $K - 1$ comes first.
+# Let channels and filters change places. And put $K - 1 - p$ zeros on either side
+# (lesson 13). You may use `convolve`.
+
+# %%
+# ? [convolve_transposed] def convolve_transposed(da, w, p=0): the way back through
+# ? convolve(x, w, p). da is (N, places, out), w (K, in, out). Return dx
 def convolve_transposed(da, w, p=0):
-    return convolve(da, np.flip(w, range(w.ndim - 2)).swapaxes(-1, -2), len(w) - 1 - p)
+    turned = w[::-1].swapaxes(1, 2)             # (K, out, in)
+    return convolve(da, turned, len(w) - 1 - p)
 
 
-def weight_gradient(x, da, p=0):                        # the window da over one channel after the other
-    return np.stack([convolve(channel[..., None], da[..., None, :], p) for channel in np.moveaxis(x, -1, 0)], axis=-2)
+dh_prev = convolve_transposed(da_last, U, 1)    # (N, P, F)
+check_derivative("dh_prev", dh_prev, lambda h: loss_from(2, h, C_prev), h_prev)
+assert np.allclose(dh_prev[0, 1], arrives)
+
+# %% [markdown]
+# ## Backward: the weights of one step
+#
+# A tap stands at all places, in all films. At place $m$, tap $k$ met $h$ of place
+# $m + k - p$. So its gradient is a sum over places and films ($n$):
+#
+# $$dU_k = \sum_n \sum_m h_{n, m + k - p}^\top \, da_{n, m}$$
+#
+# Pad $h$ as in `convolve`. Then tap $k$ met the places from $k$ on.
+
+# %%
+# ? [weight_gradient] def weight_gradient(x, da, K, p=0): what one step adds to the
+# ? gradient of w in convolve(x, w, p), (K, in, out). da is (N, places, out)
+def weight_gradient(x, da, K, p=0):
+    x = np.pad(x, ((0, 0), (p, p), (0, 0)))
+    places = da.shape[1]
+    taps = [np.einsum("nmc,nmg->cg", x[:, k:k + places], da) for k in range(K)]
+    return np.stack(taps)
 
 
-def backward(x, W, U, b, h_0, C_0, dy, gates, C, h, p=0):
-    dx, dh, dC, dW, dU, db = map(np.zeros_like, (x, h_0, C_0, W, U, b))
-    for t in reversed(range(len(x))):
-        h_prev, C_prev = (h[t - 1], C[t - 1]) if t else (h_0, C_0)
-        *_, dC, da = at_each_place(dh + dy[t], dC, *(gate[t] for gate in gates), C[t], C_prev)
-        dx[t], dh = convolve_transposed(da, W, p), convolve_transposed(da, U, len(U) // 2)
-        dW += weight_gradient(x[t], da, p)
-        dU += weight_gradient(h_prev, da, len(U) // 2)
-        db += da.reshape(-1, len(b)).sum(axis=0)
-    return dx, dh, dC, dW, dU, db
+dU_last = weight_gradient(h_prev, da_last, K, 1)
+check_derivative("dU, last step", dU_last,
+                 lambda U: loss_from(2, h_prev, C_prev, U=U), U)
+
+# %% [markdown]
+# ## Backward: a step with a next one
+#
+# One step back, to $t = 1$. What the last step calls `dh_prev` and `dC_prev`, this one
+# calls `dh_next` and `dC_next`. So BPTT is again in two formulas. Only in the first one
+# places meet:
+#
+# $$dh_t = dy_t + U *^\top da_{t+1}$$
+# $$dC_t = dC_{t+1} \odot f_{t+1} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
+#
+# Here $*^\top$ stands for `convolve_transposed`.
+
+# %%
+dh_next = dh_prev
+dC_next = dC_prev
+h_prev, C_prev, i, f, C_tilde, o, C, h = steps[1]
+# ? dh of step 1: what its own loss says, and what comes back from the step after
+dh = dy[:, 1] + dh_next
+check_derivative("dh of step 1", dh,
+                 lambda h: np.sum(dy[:, 1] * h) + loss_from(2, h, C), h)
+
+# %% [markdown]
+# ## Backward: the walk
+#
+# From the last step to the first, as in lesson 08. The values of step `t` are in
+# `steps[t]`: h_prev, C_prev, i, f, C_tilde, o, C, h. Keep $da_t$ of all steps in `da`.
+
+# %%
+da = np.zeros((N, T, P, 4 * F))
+dh_next = np.zeros((N, P, F))
+dC_next = np.zeros((N, P, F))
+# ? [da, dh_next, dC_next] the walk back: for t in reversed(range(T)). Fill da[:, t]
+for t in reversed(range(T)):
+    h_prev, C_prev, i, f, C_tilde, o, C, h = steps[t]
+    dh = dy[:, t] + dh_next
+    da[:, t], dC_next = lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev)
+    dh_next = convolve_transposed(da[:, t], U, 1)
+check_derivative("dh_start", dh_next, lambda h: loss_from(0, h, C_start), h_start)
+check_derivative("dC_start", dC_next, lambda c: loss_from(0, h_start, c), C_start)
+assert np.allclose(da[:, 2], da_last)
+
+# %% [markdown]
+# After the walk these two are what arrives at the first states. We give them names of
+# their own.
+#
+# ## Backward: all weights, and the films
+#
+# Every step uses the same windows. So their gradients are sums over the steps too. The
+# bias stands at all places, in all steps, in all films.
+
+# %%
+dh_start = dh_next
+dC_start = dC_next
+h_before = np.stack([step[0] for step in steps], axis=1)        # (N, T, P, F)
 
 
-check_derivative("dh_2", convolve_transposed(da, U, p=1), lambda h: loss(first=2, h_0=h, C_0=C[1]), h[1])
-check_derivative("dU, step 3", weight_gradient(h[1], da, p=1), lambda U: loss(first=2, U=U, h_0=h[1], C_0=C[1]), U)
-gradients = backward(x, W, U, b, h_0, C_0, dy, gates, C, h)
-for name, gradient, value in zip(("x", "h_0", "C_0", "W", "U", "b"), gradients, (x, h_0, C_0, W, U, b), strict=True):
-    check_derivative("d" + name, gradient, lambda v, name=name: loss(**{name: v}), value)
+def whole_loss(x=x, W=W, U=U, b=b):
+    return loss_from(0, h_start, C_start, x, W, U, b)
+
+
+# ? dW, the sum over all steps; x is (N, T, points, channels), and W has no zeros
+dW = sum(weight_gradient(x[:, t], da[:, t], K) for t in range(T))
+check_derivative("dW", dW, lambda W: whole_loss(W=W), W)
+# ? dU; h_before holds h_prev of each step, and U has one zero on either side
+dU = sum(weight_gradient(h_before[:, t], da[:, t], K, 1) for t in range(T))
+check_derivative("dU", dU, lambda U: whole_loss(U=U), U)
+# ? db, from (N, T, P, 4F) to (4F,)
+db = da.sum(axis=(0, 1, 2))
+check_derivative("db", db, lambda b: whole_loss(b=b), b)
+# ? dx, (N, T, points, channels); try np.stack([… for t in range(T)], axis=1)
+dx = np.stack([convolve_transposed(da[:, t], W) for t in range(T)], axis=1)
+check_derivative("dx", dx, lambda x: whole_loss(x=x), x)
 
 # %% [markdown]
 # ## The same in the library
-# The layer on our numbers in one dimension, in two on random ones: our functions never asked for the dimension (nor does
-# 001.09.ConvLSTM3D). In the source of each room find the line where $dh$ goes to its neighbours. Then the answers: an LSTM has
-# $4 [(x + h) h + h]$ weights (003.Params.LSTM); here $x$ and $h$ count channels, each with $K^2$ taps, the same at all places.
-# Last, what is left of 64 × 64 points by the document's first layer, with `valid`.
+#
+# The layer on the same numbers, and its backward. All seven results are ours.
 
 # %%
-rng = np.random.default_rng(0)
-shapes = (3, 5, 4, 2), (3, 3, 2, 12), (3, 3, 3, 12), 12, (5, 4, 3), (5, 4, 3), (3, 5, 4, 3)
-cases = (x, W, U, b, h_0, C_0, dy, 0), (*(rng.normal(scale=0.5, size=shape) for shape in shapes), 1)
-for Layer, padding, (x, W, U, b, h_0, C_0, dy, p) in zip((ConvLSTM1D, ConvLSTM2D), ("valid", "same"), cases, strict=True):
-    *gates, C, h = forward(x, W, U, b, h_0, C_0, p)
-    for room, dtype, tolerance in (("reference", "float64", 1e-14), ("cpu", "float32", 1e-5)):
-        layer = Layer(dy.shape[-1], 3, padding=padding, return_sequences=True, dtype=dtype).to(room)
-        layer.build((1, *x.shape))
-        layer.set_weights([W, U, b])
-        y = layer.forward(x[None].astype(dtype), initial_state=[h_0[None].astype(dtype), C_0[None].astype(dtype)])
-        results = [y, *layer.backward(dy[None].astype(dtype)), *(weight.grad for weight in layer.trainable_weights)]
-        for theirs, ours in zip(results, (h, *backward(x, W, U, b, h_0, C_0, dy, gates, C, h, p)), strict=True):
-            assert np.allclose(theirs, ours, rtol=tolerance, atol=tolerance)
-show_source(ConvLSTM2D._run_backward, "kernels.reference.conv_lstm:conv_lstm_backward", "kernels.cpu.conv_lstm:_backward",
-            "kernels.cpu._lstm:lstm_slopes", "kernels.cuda.conv_lstm:conv_lstm_backward", "kernels.cuda.conv_lstm:_slopes")
-assert 4 * ((1024 + 1024) * 1024 + 1024) == 8_392_704
-assert Sequential([Input((10, 32, 32, 1)), ConvLSTM2D(1, 3)]).count_params() == 4 * (9 * (1 + 1) * 1 + 1) == 76
-assert ConvLSTM2D(32, (3, 3)).compute_output_shape((None, 10, 64, 64, 1)) == (None, 62, 62, 32)
+layer = ConvLSTM1D(F, K, return_sequences=True, dtype="float64").to("reference")
+layer.build(x.shape)
+assert np.array_equal(layer.get_weights()[2], b)     # the bias of f begins with 1
+layer.set_weights([W, U, b])
+y = layer.forward(x, initial_state=[h_start, C_start])
+theirs = [*layer.backward(dy), *(weight.grad for weight in layer.trainable_weights)]
+ours = [dx, dh_start, dC_start, dW, dU, db]
+for got, expected in zip(theirs, ours, strict=True):
+    assert np.allclose(got, expected, rtol=0, atol=1e-14)
+assert np.allclose(y[:, 2], steps[2][-1], rtol=0, atol=1e-15)
 
 # %% [markdown]
-# ## A picture: what stays and what goes
-# Two filters, weights set by hand. A dot runs, then the film is black. "Stays" takes in what it sees and keeps $f$ open: its
-# cell holds the trail. "Goes" shuts $f$; its $i$ and $\tilde{C}$ look at $h$ one place back, so the dot runs on in the dark.
-# Right, how much one number of $h_{30}$ hears of each point of a film: a cone, on either side $(K - 1) / 2$ places wider with
-# each step. So 21 places know of the flash after 10 steps, and what runs faster nobody can follow.
+# A ConvLSTM2D has windows on pictures. Let the pictures be one point high. Then it is
+# the same, and its weights have one more axis:
 
 # %%
-film = np.pad(np.eye(12), ((0, 18), (5, 24)))[None, :, :, None]  # (1, T, places, 1): a dot for 12 frames, 18 black ones
-seer, hearer = (ConvLSTM1D(filters, 3, padding="same", return_sequences=True).to("reference") for filters in (2, 8))
+flat = ConvLSTM2D(F, (1, K), return_sequences=True, dtype="float64").to("reference")
+flat.build((N, T, 1, 6, 1))
+flat.set_weights([W[None], U[None], b])
+states = [h_start[:, None], C_start[:, None]]
+y_flat = flat.forward(x[:, :, None], initial_state=states)
+assert np.allclose(y_flat[:, :, 0], y, rtol=0, atol=1e-15)
+
+# %% [markdown]
+# In the library's room for reading there is one code for one, two and three dimensions.
+# Find your lines: `lstm_step_backward` is the very function that LSTM uses. Around it
+# stand the two convolutions. (`real` is for masks, as in lesson 08.)
+
+# %%
+show_source("kernels.reference.conv_lstm:conv_lstm_forward",
+            "kernels.reference.conv_lstm:conv_lstm_backward")
+
+# %%
+show_source("kernels.reference.recurrent:lstm_step_backward")
+
+# %% [markdown]
+# In the stepper, type `show_source("kernels.cpu.conv_lstm:_backward")` for the compiled
+# room, or `show_source("kernels.cuda.conv_lstm:conv_lstm_backward")` for the GPU's.
+#
+# ## The weights counted
+#
+# An LSTM with $I$ inputs and $H$ units has so many weights:
+#
+# $$4 \, [(I + H) \, H + H] \tag{003.Params.LSTM}$$
+#
+# In a ConvLSTM $I$ and $F$ count **channels**, and each pair of them has a window of
+# $K^2$ taps. The size of the picture does not come in:
+#
+# $$4 \, [K^2 \, (I + F) \, F + F]$$
+
+# %%
+assert lstm_weights == 4 * ((1024 + 1024) * 1024 + 1024)
+counted = Sequential([Input((10, 32, 32, 1)), ConvLSTM2D(1, 3)])
+assert conv_lstm_weights == counted.count_params() == 4 * (9 * (1 + 1) * 1 + 1)
+
+# %% [markdown]
+# The price: with one window of 3 × 3, a place hears its next neighbours only.
+#
+# ## A picture: what stays and what goes
+#
+# A dot runs for 12 frames. Then the film is black. Two filters look at it. We set their
+# weights by hand.
+#
+# * **Stays** takes in what it sees, and keeps $f$ open. Its cell holds the trail.
+# * **Goes** shuts $f$. Its $i$ and $\tilde{C}$ look at $h$ one place back. So the dot
+#   runs on in the dark.
+
+# %%
+film = running_dot()                            # (1, 30, 41, 1)
+#                     i         f         C~       o, each of "stays" and of "goes"
+bias = np.array([-6.0, -6.0, 6.0, -6.0, 0.0, 0.0, 6.0, 6.0])
+see = np.zeros((3, 1, 8))
+see[1, 0] = [12, 12, 0, 0, 3, 3, 0, 0]          # the middle tap: both see the dot
+hear = np.zeros((3, 2, 8))
+hear[0, 1] = [0, 12, 0, 0, 0, 3, 0, 0]          # from one place back, h of "goes"
+seer = ConvLSTM1D(2, 3, padding="same", return_sequences=True).to("reference")
 seer.build(film.shape)
-W, U, b = (np.zeros(weight.shape) for weight in seer.get_weights())
-W[1, 0] = [12, 12, 0, 0, 3, 3, 0, 0]                            # the middle tap: i, f, C~, o, each of "stays" and of "goes"
-U[0, 1] = [0, 12, 0, 0, 0, 3, 0, 0]                             # the tap one place back, from the h of "goes"
-seer.set_weights([W, U, np.array([-6, -6, 6, -6, 0, 0, 6, 6])])
-stays, goes = np.moveaxis(seer.forward(film)[0], -1, 0)
-assert np.array_equal(np.flatnonzero(stays[-1] > 0.5), range(5, 17)) and np.flatnonzero(goes[-1] > 0.5).tolist() == [5 + 29]
+seer.set_weights([see, hear, bias])
+stays, goes = np.moveaxis(seer.forward(film)[0], -1, 0)         # (30, 41) each
+assert np.array_equal(np.flatnonzero(stays[-1] > 0.5), np.arange(5, 17))
+assert np.flatnonzero(goes[-1] > 0.5).tolist() == [5 + 29]
+
+# %% [markdown]
+# And the flash. How much does **one** number of the last $h$ hear of each point of a
+# film? A new layer answers: its backward, with $dy = 1$ at that number and 0 elsewhere.
+
+# %%
 set_random_seed(0)
-dy = np.zeros_like(hearer.forward(rng.normal(size=(1, 30, 41, 4))))
-dy[0, -1, 20, 0] = 1
-cone = np.abs(hearer.backward(dy)[0]).max(axis=-1)
-assert np.count_nonzero(cone[-10]) == 21 and np.array_equal(cone[-15] > 0, np.abs(np.arange(41) - 20) <= 15)
-images = film[0, :, :, 0], stays, goes, np.log10(np.where(cone > 0, cone, np.nan))
-fig, axes = plt.subplots(1, 4, figsize=(11, 3.2), layout="constrained", sharey=True)
-for ax, values, title in zip(axes, images, ("the film", "stays", "goes", "gradient by the film"), strict=True):
-    image = ax.pcolormesh(range(1, 31), range(41), values.T, **({"vmin": -7} if ax is axes[3] else {"cmap": "gray", "vmax": 1}))
-    ax.set(title=title, xlabel="t", ylabel="place" if ax is axes[0] else None)
-fig.colorbar(image, label="powers of ten")
-save_figure(fig, "16_stays_and_goes")
+noise = np.random.default_rng(0).normal(size=(1, 30, 41, 4))
+hearer = ConvLSTM1D(8, 3, padding="same", return_sequences=True).to("reference")
+at_one_number = np.zeros_like(hearer.forward(noise))
+at_one_number[0, -1, 20, 0] = 1                 # the last step, the middle place
+cone = np.abs(hearer.backward(at_one_number)[0]).max(axis=-1)   # (30, 41)
+figure = draw_stays_and_goes(film[0, :, :, 0], stays, goes, cone)
+save_figure(figure, "16_stays_and_goes")
+
+# %% [markdown]
+# It is a cone. The newest frame is heard by the window $W$: one place to either side.
+# Each step further back adds one place to either side, by $U$. With $K$ taps it is
+# $(K - 1) / 2$ places. What runs faster than that, nobody can follow.
+#
+# The flash spreads in the same way. Its own step brings it one place to either side, by
+# $W$. Each of the nine steps after it brings it one place further, by $U$.
+
+# %%
+heard = np.count_nonzero(cone[-10])             # of the tenth frame from the end
+assert heard == 2 * 10 + 1 == places_that_know
+assert np.count_nonzero(cone[-1]) == 3
 
 # %% [markdown]
 # ## A real task: the next frame
-# Two rings run through a picture of 12 × 12 points and bounce off its edges. Which points will be lit in the next frame? The
-# simple guess: those that are lit now. A single frame shows no direction, so nobody can know the second one. At each step a
-# convolution (a `Conv3D` one frame long) makes a picture of the ConvLSTM2D's filters. Where else will it err?
+#
+# Two rings run through a picture of 12 × 12 points. They bounce off its edges. Which
+# points will be lit in the next frame? A single frame shows no direction. So nobody can
+# know the second frame. Where else will the network err?
 
 # %%
-def films(count):
-    start, speed = rng.integers(0, 18, (count, 2, 1, 2)), rng.integers(-1, 2, (count, 2, 1, 2))
-    at = 9 - np.abs((start + speed * np.arange(10)[:, None]) % 18 - 9)      # (count, rings, T, 2): to and fro between 0 and 9
-    frames = np.zeros((count, 10, 12, 12, 1))
-    for n, ring, t in np.ndindex(at.shape[:3]):
-        row, column = at[n, ring, t]
-        frames[n, t, row:row + 3, column:column + 3, 0] += [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
-    return frames.clip(0, 1), np.diff(at, 2, axis=2).any(axis=(1, 3))       # whether a ring turned before frame 3, 4, …
-
-
-(old, _), (new, turns) = films(128), films(100)
-model = Sequential([Input((9, 12, 12, 1)), ConvLSTM2D(16, 3, padding="same", return_sequences=True),
-                    Conv3D(1, (1, 3, 3), padding="same", activation="sigmoid")])
-model.compile(Adam(0.02), loss="binary_crossentropy")
-now, truth = new[:, :-1], new[:, 1:]
-history = model.fit(old[:, :-1], old[:, 1:], batch_size=8, epochs=15, verbose=0, validation_data=(now, truth)).history
-answer = model.predict(now, verbose=0)
-wrong, simple = (np.sum((guess > 0.5) != truth, axis=(2, 3, 4)) for guess in (answer, now))
-usual, turning, second, rough = (w.mean() for w in (wrong[:, 1:][~turns], wrong[:, 1:][turns], wrong[:, 0], simple))
-print(f"wrong points: {usual:.1f} a frame, {turning:.1f} where a ring turns, {second:.1f} in the second; as now {rough:.1f}")
-assert 1.5 * usual < turning < rough / 2 and 2 * usual < second
-fig, axes = plt.subplot_mosaic([["loss", "wrong points"], ["film", "film"]], figsize=(9, 5.3), layout="constrained")
-axes["loss"].plot(range(1, 16), np.transpose([history["loss"], history["val_loss"]]), label=["training", "new films"])
-axes["wrong points"].plot(range(2, 11), np.transpose([simple.mean(axis=0), wrong.mean(axis=0)]), label=["as now", "answer"])
-for name, unit in (("loss", "epoch"), ("wrong points", "frame")):
-    axes[name].set(xlabel=unit, ylabel=name, ylim=0)
-    axes[name].legend(loc="right")
-worst = np.argmax(wrong[:, 1:].sum(axis=1))
-rows = [np.hstack(np.pad(frames[worst, ..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=0.5)) for frames in (truth, answer)]
-axes["film"].imshow(np.vstack(rows), cmap="gray")
-axes["film"].set(xticks=[], yticks=[6.5, 20.5], yticklabels=["truth", "answer"], title="the film with the most wrong points")
-save_figure(fig, "16_films")
+rng = np.random.default_rng(0)
+old, _ = bouncing_rings(128, rng)               # (128, 10, 12, 12, 1): to learn from
+new, turning = bouncing_rings(100, rng)         # and whether a ring turns, (100, 8)
+read = new[:, :-1]                              # (100, 9, 12, 12, 1): what it reads
+asked = new[:, 1:]                              # each one's next
 
 # %% [markdown]
+# At each step a convolution makes a picture of the ConvLSTM2D's 16 filters. It is a
+# `Conv3D` whose window is one frame long.
+
+# %%
+set_random_seed(0)
+memory = ConvLSTM2D(16, 3, padding="same", return_sequences=True)
+painter = Conv3D(1, (1, 3, 3), padding="same", activation="sigmoid")
+model = Sequential([Input((9, 12, 12, 1)), memory, painter])
+model.compile(Adam(0.02), loss="binary_crossentropy")
+trained = model.fit(old[:, :-1], old[:, 1:], batch_size=8, epochs=15, verbose=2,
+                    validation_data=(read, asked))
+
+# %% [markdown]
+# A **baseline**: the points that are lit now will be lit in the next frame. We count
+# the wrong points of each frame.
+
+# %%
+answer = model.predict(read, verbose=0)
+wrong = np.sum((answer > 0.5) != asked, axis=(2, 3, 4))         # (100, 9)
+as_now = np.sum((read > 0.5) != asked, axis=(2, 3, 4))
+second = wrong[:, 0].mean()                     # seen: a single frame
+in_turns = wrong[:, 1:][turning].mean()         # a ring has just turned
+elsewhere = wrong[:, 1:][~turning].mean()
+print(f"wrong points a frame: {elsewhere:.1f} where both rings run straight on,")
+print(f"{in_turns:.1f} where one turns, {second:.1f} in the second frame;")
+print(f"as now: {as_now.mean():.1f}")
+assert 1.5 * elsewhere < in_turns < as_now.mean() / 2
+assert 2 * elsewhere < second
+save_figure(draw_rings(trained.history, wrong, as_now, asked, answer), "16_films")
+
+# %% [markdown]
+# It errs where a ring turns. There it must know where the edge is, and the two rings
+# may lie on each other.
+#
 # ## Exercises
+#
 # Write your answers into a file and run `nblayers check conv_lstm my_answer.py`.
-# 1. On paper: four places, one filter. A gate has $da = (0, 2, 0, -1)$ and $U = (1, 3, -2)$, the others $da = 0$; the state was
-#    $h = (1, -1, 3, 2)$. Set `dh_prev`, that gate's `dU`, and `weights`: how many `ConvLSTM2D(16, 3)` has on 3 channels.
-# 2. A backward to fill in, in one dimension: `step_backward(dh, dC, i, f, C_tilde, o, C, C_prev, h_prev, U)`. U is (K, F, 4F),
-#    K odd, all others (places, F), `dC` the carry alone. Return `da, dh_prev, dC_prev, dU`.
-# 3. A bug: with this gradient of $U$, for all steps at once, films are still learned, only worse. Write it right as
-#    `fixed_recurrent_gradient(h_0, h, da, K)`: h_0 (places, F), h (T, places, F), da (T, places, 4F); return (K, F, 4F).
-# 4. An experiment: dots run 3 places a step, right or left. At every step one `ConvLSTM1D(8, K, padding="same")`, and nothing
-#    behind it, is to say at each place whether a dot will be there next. With which smallest odd K can it? Set `K`.
+#
+# 1. On paper: one film, four places, one filter. A gate has $da = (0, 2, 0, -1)$ and
+#    $U = (1, 3, -2)$. The others have $da = 0$. The state before was
+#    $h = (1, -1, 3, 2)$. Set `dh_prev`, `dU` (of that gate), and `weights`: how many
+#    `ConvLSTM2D(16, 3)` has on 3 channels.
+# 2. **A whole backward**, in one dimension, with a batch axis:
+#    `conv_lstm_backward(dy, x, W, U, b, h_start, C_start)`. It runs forward first. K is
+#    odd, and both convolutions have K // 2 zeros on either side. dy is (N, T, P, F), x
+#    is (N, T, P, channels), W (K, channels, 4F), U (K, F, 4F), the states (N, P, F).
+#    Return `dx, dW, dU, db, dh_start, dC_start`.
+# 3. A bug: with the gradient of $U$ below, films are still learned, only worse. Write
+#    it right as `fixed_recurrent_gradient(h_start, h, da, K)`. h_start is (N, P, F), h
+#    is (N, T, P, F), da is (N, T, P, 4F). Return (K, F, 4F).
+# 4. An experiment: dots run 3 places a step, to the right or to the left. A
+#    `ConvLSTM1D(8, K, padding="same")`, and nothing behind it, is to say at each place
+#    whether a dot will be there next. Which smallest odd K can do it? Set `K`.
+#
 # ```python
-# def recurrent_gradient(h_0, h, da, K):
-#     h = np.pad(h, ((0, 0), (K // 2, K // 2), (0, 0)))
-#     return np.array([np.einsum("tpf,tpg->fg", h[:, k:k + da.shape[1]], da) for k in range(K)])
+# def recurrent_gradient(h_start, h, da, K):
+#     p = K // 2
+#     P = da.shape[2]
+#     h = np.pad(h, ((0, 0), (0, 0), (p, p), (0, 0)))
+#     taps = [np.einsum("ntmf,ntmg->fg", h[:, :, k:k + P], da) for k in range(K)]
+#     return np.stack(taps)
 # ```

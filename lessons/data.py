@@ -241,3 +241,29 @@ def scenes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
             inside = in_disc if is_disc else in_square
             picture[inside], mask[inside] = rng.uniform(0.3, 1, 3), is_disc
     return pictures, masks
+
+
+# lesson 16
+def running_dot() -> np.ndarray:
+    """A film of 30 frames of 41 places: a dot runs to the right for 12 frames, then all is black; (1, 30, 41, 1)."""
+    film = np.zeros((1, 30, 41, 1))
+    for t in range(12):
+        film[0, t, 5 + t] = 1
+    return film
+
+
+def bouncing_rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Films of 10 frames in which two rings run and bounce off the edges.
+
+    Returns:
+        The films, (count, 10, 12, 12, 1), and whether a ring has turned just before frame 2, 3, … 9, (count, 8).
+    """
+    start = rng.integers(0, 18, (count, 2, 1, 2))
+    speed = rng.integers(-1, 2, (count, 2, 1, 2))
+    at = 9 - np.abs((start + speed * np.arange(10)[:, None]) % 18 - 9)      # (count, rings, frames, 2): to and fro from 0 to 9
+    films = np.zeros((count, 10, 12, 12, 1))
+    for n, ring, t in np.ndindex(at.shape[:3]):
+        row, column = at[n, ring, t]
+        films[n, t, row:row + 3, column:column + 3, 0] += [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
+    turned = np.diff(at, 2, axis=2).any(axis=(1, 3))
+    return films.clip(0, 1), turned

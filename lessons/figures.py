@@ -720,3 +720,51 @@ def draw_discs(curve: Sequence[float], baseline: float, pictures: np.ndarray, tr
     for place in range(32, 128, 32):
         right.axhline(place - 0.5, color="white", lw=0.5)
     return figure
+
+
+# lesson 16
+def draw_stays_and_goes(film: np.ndarray, stays: np.ndarray, goes: np.ndarray, cone: np.ndarray) -> Any:
+    """The film and two filters' h, and how much the middle place of the last h hears of each point; all (frames, places)."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3.6), layout="constrained", sharey=True)
+    frames, places = (np.arange(size) for size in film.shape)
+    for ax, values, title in zip(axes, (film, stays, goes), ("the film x", "h of “stays”", "h of “goes”"), strict=False):
+        lit = ax.pcolormesh(frames, places, values.T, cmap="gray", vmin=0, vmax=1)
+        ax.set(title=title, xlabel="step t")
+    axes[0].set(ylabel="place")
+    figure.colorbar(lit, ax=axes[2], label="value")
+    powers = np.log10(np.where(cone > 0, cone, np.nan))
+    heard = axes[3].pcolormesh(frames, places, powers.T, vmin=-7)
+    axes[3].plot(frames[-1], 20, "r>", ms=6, clip_on=False)
+    axes[3].set(title="what h at the red mark hears\n(white: nothing at all)", xlabel="step t", facecolor="white")
+    figure.colorbar(heard, ax=axes[3], label="size of its gradient, powers of ten")
+    return figure
+
+
+def draw_rings(history: Mapping[str, Sequence[float]], wrong: np.ndarray, as_now: np.ndarray, asked: np.ndarray,
+               answer: np.ndarray) -> Any:
+    """Loss by epoch, wrong points by frame beside the baseline's, and the film with the most wrong points.
+
+    Arguments:
+        history: of the training.
+        wrong, as_now: wrong points of the model and of the baseline, (films, 9), for frames 2 to 10.
+        asked, answer: the frames and what the model says, (films, 9, 12, 12, 1).
+    """
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplot_mosaic([["loss", "points"], ["film", "film"]], figsize=(10, 5.6), layout="constrained")
+    epochs = range(1, len(history["loss"]) + 1)
+    axes["loss"].plot(epochs, history["loss"], label="films that it learns from")
+    axes["loss"].plot(epochs, history["val_loss"], label="new films")
+    axes["loss"].set(xlabel="epoch", ylabel="cross-entropy of a point", ylim=0)
+    axes["points"].plot(range(2, 11), as_now.mean(axis=0), "k--", label="baseline: as now")
+    axes["points"].plot(range(2, 11), wrong.mean(axis=0), "o-", label="ConvLSTM")
+    axes["points"].set(xlabel="frame", ylabel="wrong points of 144", ylim=(0, 1.4 * as_now.mean()))
+    for name in ("loss", "points"):
+        axes[name].legend(loc="upper right")
+    worst = np.argmax(wrong[:, 1:].sum(axis=1))
+    rows = [np.hstack(np.pad(frames[worst, ..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=0.5))
+            for frames in (asked, answer)]
+    axes["film"].imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=1)
+    axes["film"].set(xticks=6.5 + 14 * np.arange(9), xticklabels=range(2, 11), xlabel="frame", yticks=[6.5, 20.5],
+                     yticklabels=["truth", "answer"], title="of the new films, the one with the most wrong points")
+    return figure

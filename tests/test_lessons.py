@@ -211,6 +211,31 @@ def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
     assert message in results[1].message, results[1].message
 
 
+@pytest.mark.parametrize("line, instead, message", [
+    ("dh_next = convolve_transposed(da, U)", "dh_next = convolve(da, U.swapaxes(1, 2))", "taps count backwards"),
+    ("dx[:, t] = convolve_transposed(da, W)", "dx[:, t] = convolve(da, W.swapaxes(1, 2))", "in dx as in dh"),
+    ("dh_next = convolve_transposed(da, U)", "dh_next = da @ U[K // 2].T", "by the middle tap alone"),
+    ("dh_next = convolve_transposed(da, U)", "dh_next = dh_next + convolve_transposed(da, U)", "dh_next is added"),
+    ("weight_gradient(h_prev, da, K)", "weight_gradient(h_prev, da, K)[::-1]", "dU with K = 5: the taps are in the wrong"),
+    ("dU += weight_gradient(h_prev, da, K)", "dU += weight_gradient(steps[t][5] * np.tanh(steps[t][6]), da, K)", "with h_t"),
+    ("db += da.sum(axis=(0, 1))", "db = da.sum(axis=(0, 1))", "first step only"),
+    ("dy[:, t] + dh_next", "dy[:, t]", "nothing comes back from later steps"),
+    ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
+    ("dC = dC_next + dh * o", "dC = dh * o", "dC_next, is missing from dC"),
+    ("dC = dC_next + dh * o", "dC = dC_next + dh", "o is forgotten"),
+])
+def test_a_whole_conv_lstm_backward_is_checked(line, instead, message, tmp_path):
+    """Lesson 16's second exercise, with one line of the solution made wrong."""
+    path = catalogue.find("16_conv_lstm")
+    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+    at = solution.rindex(line)
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
+    results = list(exercises.check(path, answer))
+    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert message in results[1].message, results[1].message
+
+
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):
     """Back over a training loop, and forward again: the same weights to the last bit."""
     monkeypatch.chdir(tmp_path)
