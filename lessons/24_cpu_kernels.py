@@ -44,13 +44,13 @@ numbers_read_by_a_tile = (14 + 32) / (14 * 32)
 rng = np.random.default_rng(0)
 x = rng.integers(-3, 4, (2, 4, 4, 2)).astype(float)             # (N, height, width, C)
 w = rng.integers(-3, 4, (3, 3, 2, 3)).astype(float)             # (K, K, C, F)
-y = np.full((2, 2, 2, 3), np.nan)                               # (N, OH, OW, F)
+shape = (2, 2, 2, 3)                                            # y: (N, OH, OW, F)
 
 
-# ? [seven_loops] seven loops that fill y: def seven_loops(x, w, y). In any order.
-# ? What y held before is to be overwritten
-def seven_loops(x, w, y):
-    y[:] = 0
+# ? [seven_loops] seven loops that fill y: def seven_loops(x, w, shape). In any order.
+# ? Begin with y = np.zeros(shape, x.dtype), and return y
+def seven_loops(x, w, shape):
+    y = np.zeros(shape, x.dtype)
     for f in range(w.shape[3]):
         for c in range(w.shape[2]):
             for k in range(w.shape[0]):
@@ -59,9 +59,10 @@ def seven_loops(x, w, y):
                         for i in range(y.shape[1]):
                             for j in range(y.shape[2]):
                                 y[n, i, j, f] += x[n, i + k, j + l, c] * w[k, l, c, f]
+    return y
 
 
-seven_loops(x, w, y)
+y = seven_loops(x, w, shape)
 print(y[0, 0])
 assert np.array_equal(y[0, 0, 0], np.einsum("klc,klcf->f", x[0, :3, :3], w))
 
@@ -100,13 +101,12 @@ steps = {}
 
 
 def measure(step, convolve, *arguments, cores=1, times=7):
-    y = np.full(right.shape, np.nan, "f4")      # what nobody writes shall be seen
-    steps[step] = speed.of(lambda: convolve(*arguments, y), operations, cores, times)
+    steps[step] = speed.of(lambda: convolve(*arguments), operations, cores, times)
     print(f"{step}: {steps[step]}")
-    assert np.array_equal(y, right)
+    assert np.array_equal(convolve(*arguments), right)
 
 
-steps["1 Python"] = speed.of(lambda: seven_loops(x, w, y), 2 * y.size * 3 * 3 * 2)
+steps["1 Python"] = speed.of(lambda: seven_loops(x, w, shape), 2 * y.size * 3 * 3 * 2)
 print("1 Python:", steps["1 Python"])
 
 # %% [markdown]
@@ -115,7 +115,7 @@ print("1 Python:", steps["1 Python"])
 # Numba makes machine code of the same function: no types to look up, no objects.
 
 # %%
-measure("2 compiled", njit(seven_loops), x_large, w_large, times=2)
+measure("2 compiled", njit(seven_loops), x_large, w_large, right.shape, times=2)
 assert steps["2 compiled"].rate > 3 * steps["1 Python"].rate
 assert steps["2 compiled"].part < 1 / 3
 
@@ -141,19 +141,22 @@ assert bytes_apart == x_large.strides[2] == 256
 w_turned = np.ascontiguousarray(w_large.swapaxes(2, 3))         # (K, K, F, C)
 
 
-# ? [channels_inside] the loops with c innermost: def channels_inside(x, w, y), where
-# ? w is (K, K, F, C). Add up in s = x.dtype.type(0), then write y once
-def channels_inside(x, w, y):
-    for n, i, j, f in np.ndindex(y.shape):
+# ? [channels_inside] the loops with c innermost: def channels_inside(x, w, shape),
+# ? where w is (K, K, F, C). Add up in s = x.dtype.type(0), then write y once. Return y
+def channels_inside(x, w, shape):
+    y = np.zeros(shape, x.dtype)
+    for n, i, j, f in np.ndindex(shape):
         s = x.dtype.type(0)
         for k in range(w.shape[0]):
             for l in range(w.shape[1]):
                 for c in range(w.shape[3]):
                     s += x[n, i + k, j + l, c] * w[k, l, f, c]
         y[n, i, j, f] = s
+    return y
 
 
-measure("3 memory in order", njit(channels_inside), x_large, w_turned, times=3)
+measure("3 memory in order", njit(channels_inside), x_large, w_turned, right.shape,
+        times=3)
 
 # %% [markdown]
 # ## Four: vectors
@@ -175,20 +178,21 @@ assert large - large + one == 1
 # register of 16, 32 or 64 bytes. The weights are (K, K, C, F) again.
 
 # %%
-# ? [filters_inside] the loops with f innermost: def filters_inside(x, w, y), where w
-# ? is (K, K, C, F). Set y to 0 first; n, i, j outside
-def filters_inside(x, w, y):
-    y[:] = 0
-    for n, i, j in np.ndindex(y.shape[:3]):
+# ? [filters_inside] the loops with f innermost: def filters_inside(x, w, shape), where
+# ? w is (K, K, C, F). Add to y itself, n, i, j outside. Return y
+def filters_inside(x, w, shape):
+    y = np.zeros(shape, x.dtype)
+    for n, i, j in np.ndindex(shape[:3]):
         for k in range(w.shape[0]):
             for l in range(w.shape[1]):
                 for c in range(w.shape[2]):
                     for f in range(w.shape[3]):
                         y[n, i, j, f] += x[n, i + k, j + l, c] * w[k, l, c, f]
+    return y
 
 
 vectors = njit(filters_inside, fastmath={"contract"})           # see below
-measure("4 vectors", vectors, x_large, w_large)
+measure("4 vectors", vectors, x_large, w_large, right.shape)
 
 # %% [markdown]
 # In machine code `ps` means *packed single precision*, a vector; `ss` is a single
@@ -212,23 +216,20 @@ print("in its machine code:", *found[:1])
 # $j$ and $j + 1$. Here a row of NumPy stands for a vector.
 
 # %%
-# ? [two_points] y[n, i, j] and y[n, i, j + 1] at once: def two_points(x, w, n, i, j,
-# ? y). Read each row w[k, l, c] once, into a variable; it serves both sums
-def two_points(x, w, n, i, j, y):
+# ? [two_points] def two_points(x, w, n, i, j): return y[n, i, j] and y[n, i, j + 1],
+# ? each of all filters. Read each row w[k, l, c] once; it serves both sums
+def two_points(x, w, n, i, j):
     s_0 = np.zeros(w.shape[3])
     s_1 = np.zeros(w.shape[3])
     for k, l, c in np.ndindex(w.shape[:3]):
         weights = w[k, l, c]
         s_0 += x[n, i + k, j + l, c] * weights
         s_1 += x[n, i + k, j + 1 + l, c] * weights
-    y[n, i, j] = s_0
-    y[n, i, j + 1] = s_1
+    return s_0, s_1
 
 
-by_tiles = np.full(y.shape, np.nan)
 for n, i in np.ndindex(2, 2):
-    two_points(x, w, n, i, 0, by_tiles)
-assert np.array_equal(by_tiles, y)
+    assert np.array_equal(two_points(x, w, n, i, 0), y[n, i])
 
 # %% [markdown]
 # How high may a tile be? It needs a register for each sum, one for each vector of
@@ -296,10 +297,20 @@ def make_walk(rows):
     return walk
 
 
+def into_y(kernel):
+    y = np.full(right.shape, np.nan, "f4")      # what nobody writes shall be seen
+
+    def convolve(*arguments):
+        kernel(*arguments, y)
+        return y
+    return convolve
+
+
 flat = w_large.reshape(-1)                      # to the next panel WIDTH, channel 256
 walk = make_walk(ROWS)
-measure("5 tiles of 1 point", make_walk(1), x_large, flat, WIDTH, 256, 0, 16)
-measure(f"5 tiles of {ROWS} points", walk, x_large, flat, WIDTH, 256, 0, 16)
+lines = 0, 16                                   # first, last
+measure("5 tiles of 1 point", into_y(make_walk(1)), x_large, flat, WIDTH, 256, *lines)
+measure(f"5 tiles of {ROWS} points", into_y(walk), x_large, flat, WIDTH, 256, *lines)
 assert steps[f"5 tiles of {ROWS} points"].part > 3 * steps["2 compiled"].part
 
 # %% [markdown]
@@ -321,7 +332,8 @@ print(w_small)
 w_packed = w_small.reshape(3, 2, 2).swapaxes(0, 1).ravel()
 print(w_packed)
 packed = w_large.reshape(576, -1, WIDTH).swapaxes(0, 1).ravel()
-measure("6 packed weights", walk, x_large, packed, 576 * WIDTH, WIDTH, 0, 16)
+panel = 576 * WIDTH                             # numbers of a panel
+measure("6 packed weights", into_y(walk), x_large, packed, panel, WIDTH, *lines)
 
 # %% [markdown]
 # ## Seven: all cores
@@ -349,7 +361,7 @@ def all_cores(x, w, panel, w_next, y):
         walk(x, w, panel, w_next, first, last, y)
 
 
-measure("7 all cores", all_cores, x_large, packed, 576 * WIDTH, WIDTH, cores=CORES)
+measure("7 all cores", into_y(all_cores), x_large, packed, panel, WIDTH, cores=CORES)
 
 # %% [markdown]
 # ## Backward: what arrives at the weights
@@ -367,9 +379,7 @@ dy = rng.integers(-3, 4, y.shape).astype(float)                 # (N, OH, OW, F)
 
 
 def loss(x, w):
-    y = np.empty(dy.shape)
-    seven_loops(x, w, y)
-    return np.sum(dy * y)
+    return np.sum(dy * seven_loops(x, w, shape))
 
 
 dw_0 = np.zeros(w.shape)
@@ -422,8 +432,8 @@ check_derivative("dx", dx, lambda x: loss(x, w), x)
 # %%
 window = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True)     # stride, pad, dilation, groups
 no_bias = np.zeros(256, "f4")
-measure("the library", lambda y: convolution.convolve(
-    x_large[:, None], w_large[None], no_bias, *window, y[:, None]), cores=CORES)
+measure("the library", into_y(lambda y: convolution.convolve(
+    x_large[:, None], w_large[None], no_bias, *window, y[:, None])), cores=CORES)
 layer = Conv2D(3, 3, dtype="float64")
 layer.build(x.shape)
 layer.set_weights([w, np.zeros(3)])

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -258,6 +259,10 @@ def classifier_layers(speed: Speed) -> dict[str, tuple[float, Measured]]:
                         ("GlobalAveragePooling2D", GlobalAveragePooling2D()), ("Dense", Dense(10, activation="softmax"))):
         x, y = y, layer.forward(y, training=True)
         operations = 6 * y.size / y.shape[-1] * layer.weights[0].value.size if layer.weights else x.size    # forward, dx, dw
-        measured = speed.of(lambda x=x, layer=layer: layer.backward(layer.forward(x, training=True)), operations, speed.cores, 5)
-        found[name] = operations / (8 * (x.size + y.size)), measured            # x, y, dy, dx
+        run = partial(_forward_and_backward, layer, x)
+        found[name] = operations / (8 * (x.size + y.size)), speed.of(run, operations, speed.cores, 5)       # x, y, dy, dx
     return found
+
+
+def _forward_and_backward(layer: Any, x: np.ndarray) -> np.ndarray:
+    return layer.backward(layer.forward(x, training=True))

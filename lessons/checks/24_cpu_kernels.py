@@ -20,21 +20,21 @@ def turn_seven_loops(lesson: SimpleNamespace, given: Callable[..., Any]) -> None
 
 def turn_channels_inside(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
     _expect_convolution(given, "channels_inside", turned=True)
-    x, w, y = _numbers((1, 4, 4, 4), (3, 3, 4, 2))
-    _expect_in_order(given, x, np.ascontiguousarray(w.swapaxes(2, 3)), y, 0, "c", "channel")
+    x, w, shape = _numbers((1, 4, 4, 4), (3, 3, 4, 2))
+    _expect_in_order(given, x, np.ascontiguousarray(w.swapaxes(2, 3)), shape, "xw", "c, the channel")
 
 
 def turn_filters_inside(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
     _expect_convolution(given, "filters_inside")
-    x, w, y = _numbers((1, 4, 4, 2), (3, 3, 2, 4))
-    _expect_in_order(given, x, w, y, 1, "f", "filter")
+    x, w, shape = _numbers((1, 4, 4, 2), (3, 3, 2, 4))
+    _expect_in_order(given, x, w, shape, "w", "f, the filter")
 
 
-def _numbers(x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, w and a y to fill."""
+def _numbers(x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+    """x, w and the shape of y."""
     rng = np.random.default_rng(24)
     (N, H, W, _), K = x_shape, w_shape[0]
-    return rng.normal(size=x_shape), rng.normal(size=w_shape), np.full((N, H - K + 1, W - K + 1, w_shape[3]), np.nan)
+    return rng.normal(size=x_shape), rng.normal(size=w_shape), (N, H - K + 1, W - K + 1, w_shape[3])
 
 
 def _convolution(x: np.ndarray, w: np.ndarray, shape: tuple[int, ...], mistake: str = "") -> np.ndarray:
@@ -49,34 +49,30 @@ def _convolution(x: np.ndarray, w: np.ndarray, shape: tuple[int, ...], mistake: 
 
 
 def _expect_convolution(given: Callable[..., Any], name: str, turned: bool = False) -> None:
-    x, w, y = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
+    x, w, shape = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
     weights = np.ascontiguousarray(w.swapaxes(2, 3)) if turned else w
-    _plain(given)(x.copy(), weights.copy(), y)
-    if np.isnan(y).all():
-        raise Wrong(f"after {name}(x, w, y), y holds NaN, as before: set it to 0 first, then add; and write into y itself")
-    if np.isnan(y).any():
-        raise Wrong(f"{name} leaves a part of y as it was: is each of its outputs written?")
-    expect_close(y, _convolution(x, w, y.shape), "y", {
-        "x is read at (i, j) for all weights; the points are (i + k, j + l)": _convolution(x, w, y.shape, "no window"),
-        "the window is turned round: x is read at (i + k, j + l), with a plus": _convolution(x, w, y.shape, "turned"),
-        "k and l have changed places": _convolution(x, w, y.shape, "swapped"),
-        "only the last product is left: add with `+=`": _convolution(x, w, y.shape, "last"),
-        "only the last k and l is left: s begins with 0 once for each output": _convolution(x, w, y.shape, "replaced")},
+    y = as_array(given(x, weights, shape), f"what {name} returns", shape)
+    expect_close(y, _convolution(x, w, shape), "y", {
+        "x is read at (i, j) for all weights; the points are (i + k, j + l)": _convolution(x, w, shape, "no window"),
+        "the window is turned round: x is read at (i + k, j + l), with a plus": _convolution(x, w, shape, "turned"),
+        "k and l have changed places": _convolution(x, w, shape, "swapped"),
+        "only the last product is left: add with `+=`": _convolution(x, w, shape, "last"),
+        "only the last k and l is left: s begins with 0 once for each output": _convolution(x, w, shape, "replaced")},
         axes=("sample", "i", "j", "filter"))
 
 
-def _expect_in_order(given: Callable[..., Any], x: np.ndarray, w: np.ndarray, y: np.ndarray, which: int, letter: str,
-                     word: str) -> None:
-    """Of x (0) or w (1), most numbers should be read right after their neighbour in memory."""
-    values = [array.view(_Watched) for array in (x, w)]
-    for value in values:
-        value.places = []
-    _plain(given)(*values, y)
-    for value, name in zip(values, "xw", strict=True):
-        steps = np.diff(value.places)
-        if (name == "w" or which == 0) and steps.size and np.mean(steps == 1) < 0.5:
+def _expect_in_order(given: Callable[..., Any], x: np.ndarray, w: np.ndarray, shape: tuple[int, ...], which: str,
+                     letter: str) -> None:
+    """Of the arrays named in `which`, most numbers should be read right after their neighbour in memory."""
+    watched = {name: array.view(_Watched) for name, array in (("x", x), ("w", w))}
+    for array in watched.values():
+        array.places = []
+    given(*watched.values(), shape)
+    for name in which:
+        steps = np.diff(watched[name].places)
+        if steps.size and np.mean(steps == 1) < 0.5:
             raise Wrong(f"y is right, but not the order: from one number of {name} to the next it goes {abs(steps[0])} places "
-                        f"further; {letter}, the {word}, should be the innermost loop")
+                        f"further; {letter}, should be the innermost loop")
 
 
 class _Watched(np.ndarray):
@@ -93,36 +89,23 @@ class _Watched(np.ndarray):
         return self.view(np.ndarray)[index]
 
 
-def _plain(function: Any) -> Callable[..., Any]:
-    """A function that Numba compiles, as it was in Python."""
-    return getattr(function, "py_func", function)
-
-
 def turn_two_points(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
-    x, w, y = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
+    x, w, shape = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
     watched = w.view(_Counted)
     watched.taken = [0]
-    _plain(given)(x.copy(), watched, 1, 0, 1, y)
-    want = np.full(y.shape, np.nan)
-    right = _convolution(x, w, y.shape)
-    want[1, 0, 1:3] = right[1, 0, 1:3]
-    if np.isnan(y[1, 0, 2]).all():
-        raise Wrong("y[n, i, j + 1] is not written; a tile of two points writes two")
-    if np.isnan(y[1, 0, 1]).all():
-        raise Wrong("y[n, i, j] is not written, or added to what y held: begin each sum with 0")
-    if not np.array_equal(np.isnan(y), np.isnan(want)):
-        raise Wrong("it writes more than y[n, i, j] and y[n, i, j + 1]")
-    if np.allclose(y[1, 0, 1], y[1, 0, 2]):
-        raise Wrong("both points get the same sum; the second one's window begins at j + 1")
-    expect_close(y[1, 0, 1], right[1, 0, 1], "y[n, i, j]")
-    expect_close(y[1, 0, 2], right[1, 0, 2], "y[n, i, j + 1]")
+    first, second = returned(given(x, watched, 1, 0, 1), "two_points", "y[n, i, j]", "y[n, i, j + 1]")
+    right = _convolution(x, w, shape)
+    others = {"that is the point after; its window begins at j + 1": right[1, 0, 2],
+              "that is the sum for the point j; the second one's window begins at j + 1": right[1, 0, 1]}
+    expect_close(first, right[1, 0, 1], "y[n, i, j]", others)
+    expect_close(second, right[1, 0, 2], "y[n, i, j + 1]", others)
     if watched.taken[0] > w.size:
         raise Wrong(f"{watched.taken[0]} numbers of w are read, but w has {w.size}: read w[k, l, c] once, into a variable")
 
 
 def turn_share(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
     for cores, lines in ((2, 16), (3, 16), (5, 3), (1, 4)):
-        shares = [returned(_plain(given)(s, cores, lines), "share", "first", "last") for s in range(cores)]
+        shares = [returned(given(s, cores, lines), "share", "first", "last") for s in range(cores)]
         taken = [line for first, last in shares for line in range(int(first), int(last))]
         where = f"with {cores} cores and {lines} lines"
         for line in range(lines):
