@@ -276,7 +276,9 @@ WIDTH = _tile.WIDE * _tile.VECTOR // 4          # filters of a tile
 print(f"your machine: {ROWS} points times {_tile.WIDE} vectors, {WIDTH} filters")
 
 # %% [markdown]
-# Three loops around it: lines of the picture, panels, groups of points. `panel` is how
+# ## Five: the loops around the tile
+#
+# Three of them: lines of the picture, panels, groups of points. `panel` is how
 # far it is from panel to panel. The width, 42, is a multiple of 14, 6 and 1.
 
 # %%

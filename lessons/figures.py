@@ -501,9 +501,10 @@ def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[fl
     for bar, step in zip(bars, steps.values(), strict=True):
         bar.set_hatch("" if step.steady else "///")
         bar.set_edgecolor("white")
-    left.bar_label(bars, [f" {step.rate:.3g}" + ("" if step.steady else " (busy)") for step in steps.values()])
+    left.bar_label(bars, [f" {step.rate:.3g}" + ("" if step.steady else " (busy)") for step in steps.values()], padding=2,
+                   bbox={"color": "white", "pad": 0.5})
     left.axvline(100, color="black", ls="--", lw=1)
-    left.set(xscale="log", xlim=(min(parts) / 2, 700), xlabel="% of the limit that was measured beside it",
+    left.set(xscale="log", xlim=(min(parts) / 2, 5000), xlabel="% of the limit that was measured beside it",
              title="The steps; at each bar Gflop/s")
     left.invert_yaxis()
 

@@ -52,13 +52,18 @@ def _expect_convolution(given: Callable[..., Any], name: str, turned: bool = Fal
     x, w, shape = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
     weights = np.ascontiguousarray(w.swapaxes(2, 3)) if turned else w
     y = as_array(given(x, weights, shape), f"what {name} returns", shape)
-    expect_close(y, _convolution(x, w, shape), "y", {
+    last = w.copy()
+    last[:-1] = 0
+    sentences = {
         "x is read at (i, j) for all weights; the points are (i + k, j + l)": _convolution(x, w, shape, "no window"),
         "the window is turned round: x is read at (i + k, j + l), with a plus": _convolution(x, w, shape, "turned"),
         "k and l have changed places": _convolution(x, w, shape, "swapped"),
         "only the last product is left: add with `+=`": _convolution(x, w, shape, "last"),
-        "only the last k and l is left: s begins with 0 once for each output": _convolution(x, w, shape, "replaced")},
-        axes=("sample", "i", "j", "filter"))
+        "only the last k is left: s begins with 0 once for each output": _convolution(x, last, shape),
+        "only the last k and l are left: s begins with 0 once for each output": _convolution(x, w, shape, "replaced")}
+    rows = -1, shape[-1]
+    expect_close(y.reshape(rows), _convolution(x, w, shape).reshape(rows), "y", {
+        sentence: wrong.reshape(rows) for sentence, wrong in sentences.items()}, axes=("output", "filter"))
 
 
 def _expect_in_order(given: Callable[..., Any], x: np.ndarray, w: np.ndarray, shape: tuple[int, ...], which: str,
