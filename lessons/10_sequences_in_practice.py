@@ -1,250 +1,698 @@
 # %% [markdown]
 # # 10 · Sequences in practice: masks, padding, packing, and states that are handed on
 #
-# *About 30 minutes.* Sentences are of unequal length, an array is not. So short ones are filled up, and nothing may hear of it:
-# no state, no loss, no attention. You write what a mask does, leave padding out altogether (packing), and hand states on.
+# *About 45 minutes.* Sentences differ in length. The rows of an array do not. So short
+# sentences are filled up with **padding**. Nothing may hear of it: no state, no loss,
+# no weight. You write what a mask does, and its backward. Then you leave padding out
+# (packing). At the end you hand states on, from an encoder to a decoder.
 #
 # ## A question first
-# A recurrent layer without a bias reads one number, and then two zeros that fill up the array. Is zero nothing: will its state
-# still be what it was? And of an array of 32 sentences of 1 to 100 words, how much is padding? Write down your guesses.
+#
+# A recurrent layer without a bias reads one number. Then it reads two zeros that fill
+# up the array. Is zero nothing?
 
 # %%
-from calendar import month_name
-from datetime import date, timedelta
-
-import matplotlib.pyplot as plt
 import numpy as np
 
+from lessons.data import dates
+from lessons.figures import draw_dates, draw_mask, masked_runs
 from nblayers.initializers import RandomNormal
 from nblayers.layers import GRU, LSTM, Dense, Embedding, Input, Masking, SimpleRNN
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import MeanSquaredError
 from nblayers.models import Model
 from nblayers.optimizers import Adam
-from nblayers.utils import pack_padded_sequence, pad_packed_sequence, pad_sequences, set_random_seed
+from nblayers.utils import (
+    pack_padded_sequence,
+    pad_packed_sequence,
+    pad_sequences,
+    set_random_seed,
+)
+
+# %%
+# ? guess: how many of the two zeros change the state?
+zeros_heard = 2
+# ? guess: an array holds 32 sentences of 1 to 100 words. It is as wide as the longest
+# ? one. How many percent of it are padding?
+percent_padding = 48
 
 # %% [markdown]
-# ## Numbers for paper, and forward
-# A sequence of one number, and one of three with a 0 in it that is real; so we fill up with 9. (Unless told otherwise,
-# `pad_sequences` fills up in front.) A mask $m_t$, 1 at real steps and 0 at padding, takes the new state or leaves the old one:
+# ## Numbers for paper
+#
+# Two samples ($N = 2$) and two units ($H = 2$). The first sample has one step, the
+# second has three ($T = 3$). One of its numbers is a 0 that is real. So we fill up with
+# 9, at the end (`padding="post"`). Without that word Keras fills up at the front.
+
+# %%
+x = pad_sequences([[2.0], [1.0, 0.0, -1.0]],
+                  padding="post", value=9.0, dtype="float64")
+x = x[..., None]                                # (N, T, in)
+print("x =", x[..., 0].tolist())
+N, T, H = 2, 3, 2
+lengths = np.array([1, 3])                      # (N,)
+W = np.array([[1.0, 0.5]])                      # (in, H)
+U = np.array([[0.5, 1.0],
+              [-1.0, 0.0]])                     # (H, H)
+b = np.zeros(2)                                 # (H,)
+h_start = np.array([[0.0, 0.0],
+                    [-1.0, 1.0]])               # (N, H), before the first step
+
+# %% [markdown]
+# A **mask** says which steps are real: `mask[n, t]` is True if $t$ is smaller than the
+# length of sample $n$.
+
+# %%
+# ? mask, True at real steps, from lengths, T and np.arange
+mask = np.arange(T) < lengths[:, None]          # (N, T)
+print("mask =", mask.tolist())
+
+# %% [markdown]
+# ## Forward: a step that is not there
+#
+# ```
+#                 step 0       step 1       step 2
+#                  real        masked       masked
+#
+# h_start ──U──→    h_0  ─────→  h_1  ─────→  h_2
+#                    ↑          as it is     as it is
+#                    W
+#                    ↑
+#                   x_0           9            9
+# ```
+#
+# A real step is that of lesson 06. Many texts write it with columns and $W_x$, $W_h$;
+# we have rows, $W$ and $U$.
+#
 # $$h_t = f(W_x x_t + W_h h_{t-1} + b_h) \tag{002.HiddenState}$$
-# $$\text{masked:} \quad h_t = m_t f(W_x x_t + W_h h_{t-1} + b_h) + (1 - m_t) h_{t-1}$$
+#
+# A masked step computes nothing: $h_t = h_{t-1}$. With $m_t = 1$ at a real step and
+# $m_t = 0$ at a masked one, both are one formula:
+#
+# $$a_t = x_t W + h_{t-1} U + b$$
+# $$h_t = m_t \odot \tanh(a_t) + (1 - m_t) \odot h_{t-1}$$
 
 # %%
-x = pad_sequences([[2.0], [1.0, 0.0, -1.0]], padding="post", value=9.0, dtype="float64")[..., None]     # (B, T, in)
-lengths, mask = np.array([1, 3]), np.arange(3) < [[1], [3]]             # (B,), (B, T)
-W_x, W_h, b_h, h_0 = np.array([[1.0, 0.5]]), np.array([[0.5, 1.0], [-1.0, 0.0]]), np.zeros(2), np.zeros((2, 2))
-
-
-def forward(x=x, W_x=W_x, W_h=W_h, b_h=b_h, h_0=h_0, mask=mask):        # a sample is a row, and the weights are transposed
-    h = [h_0]
-    for t in range(x.shape[1]):
-        new = np.tanh(x[:, t] @ W_x + h[-1] @ W_h + b_h)                # (002.HiddenState)
-        h.append(np.where(mask[:, t, None], new, h[-1]))
-    return np.stack(h[1:], axis=1)                                      # (B, T, units)
-
-
-h, heard = forward(), forward(np.where(mask[..., None], x, 0.0), mask=np.ones((2, 3), bool))
-print("the short one, masked:", *h[0].round(2), "  zeros heard:", *heard[0].round(2))
-assert np.array_equal(h[0, 2], np.tanh([2, 1])) and np.abs(heard[0, 2] - h[0, 2]).max() > 0.5
+h_0 = np.tanh(x[:, 0] @ W + h_start @ U + b)    # (N, H), real for both samples
+print("h_0 =", h_0.round(3).tolist())
+new = np.tanh(x[:, 1] @ W + h_0 @ U + b)        # (N, H), if step 1 were real for both
+real = mask[:, 1, None]                         # (N, 1)
+# ? h_1, by np.where(real, …, …): the new state, or the one before
+h_1 = np.where(real, new, h_0)                  # (N, H)
+print("h_1 =", h_1.round(3).tolist())
+assert np.array_equal(h_1[0], h_0[0])
+assert np.array_equal(h_1[1], new[1])
 
 # %% [markdown]
-# ## Backward: past a masked step
-# (Zero is not nothing, the first answer: the state goes on through $W_h$ without any input.) Both terms hand the gradient on to
-# the state before, but one of them is 0. So at padding it **passes as it is**, and no weight and no input hears of it:
-# $$da_t = m_t \, dh_t \odot (1 - h_t^2) \qquad dh_{t-1} = m_t \, W_h^\top da_t + (1 - m_t) \, dh_t$$
+# Now as a function of all steps. `h[:, t]` is the state after step $t$. So `h[:, -1]`
+# is the last state of **every** sample, of the short ones too.
 
 # %%
-dh_T = np.array([[1.0, 0.0], [0.0, 1.0]])                               # the loss is the sum of dh_T times the last states
-da, dh = np.zeros((2, 3, 2)), dh_T
-for t in (2, 1, 0):
+def forward(x, W, U, b, h_start, mask):
+    h = np.zeros((len(x), x.shape[1], len(U)))
+    h_prev = h_start
+    for t in range(x.shape[1]):
+        new = np.tanh(x[:, t] @ W + h_prev @ U + b)
+        h_prev = np.where(mask[:, t, None], new, h_prev)
+        h[:, t] = h_prev
+    return h
+
+
+h = forward(x, W, U, b, h_start, mask)          # (N, T, H)
+print("masked:      ", *h[0].round(2))
+zeros = np.where(mask[..., None], x, 0.0)
+heard = forward(zeros, W, U, b, h_start, np.ones((N, T), bool))
+print("zeros heard: ", *heard[0].round(2))
+assert np.array_equal(h[0, 2], np.tanh([2, 1]))
+changes = np.abs(np.diff(heard[0], axis=0)).max(axis=1)
+assert np.sum(changes > 0.1) == zeros_heard
+
+# %% [markdown]
+# Zero is not nothing. The state goes on through $U$ and the tanh without any input, so
+# each of the two zeros has changed it.
+#
+# ## Backward: the last step
+#
+# As in lesson 06, $dy_t$ is what the loss sends into $h_t$. A masked step has a state,
+# so it may have a $dy_t$ too. The loss is
+#
+# $$L = \sum_t \sum_n \sum_j dy_{tnj} \, h_{tnj}$$
+#
+# `loss_from(t, h_prev)` is the loss of step $t$ and all later ones, from the state
+# before. We begin at the last step. It is real for the second sample alone.
+
+# %%
+dy = np.array([[[0.0, 1.0], [0.5, 0.0], [1.0, -1.0]],
+               [[1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]]])          # (N, T, H)
+
+
+def loss(x=x, W=W, U=U, b=b, h_start=h_start):
+    return np.sum(dy * forward(x, W, U, b, h_start, mask))
+
+
+def loss_from(t, h_prev):
+    return np.sum(dy[:, t:] * forward(x[:, t:], W, U, b, h_prev, mask[:, t:]))
+
+
+real = mask[:, 2, None]                         # (N, 1)
+dh_2 = dy[:, 2]                                 # (N, H), nothing comes after
+a_2 = x[:, 2] @ W + h[:, 1] @ U + b
+# ? da_2, with the mask: the slope of tanh at a real step, and what at a masked one?
+da_2 = np.where(real, dh_2 * (1 - h[:, 2] ** 2), 0)             # (N, H)
+print("da_2 =", da_2.round(3).tolist())
+check_derivative("da_2", da_2,
+                 lambda a: np.sum(dh_2 * np.where(real, np.tanh(a), h[:, 1])), a_2)
+
+# %% [markdown]
+# At a masked step $a_t$ has no influence, so $da_t = 0$ there. And what does the step
+# before get? At a real step $h_{t-1}$ stands in $a_t$, and the way back is $U^\top$. At
+# a masked step $h_t$ **is** $h_{t-1}$.
+
+# %%
+# ? dh_next, what the last step sends back into h_1, with np.where
+dh_next = np.where(real, da_2 @ U.T, dh_2)      # (N, H)
+print("dh_next =", dh_next.round(3).tolist())
+check_derivative("dh_next", dh_next, lambda h: loss_from(2, h), h[:, 1])
+# ? dh_1, all that arrives at h_1: from its own loss, and from step 2
+dh_1 = dy[:, 1] + dh_next
+check_derivative("dh_1", dh_1,
+                 lambda h: np.sum(dy[:, 1] * h) + loss_from(2, h), h[:, 1])
+
+# %% [markdown]
+# ## Backward: the walk, past masked steps
+#
+# The gradient passes a masked step **as it is**. These two formulas are all of it:
+#
+# $$da_t = m_t \odot dh_t \odot (1 - h_t^2)$$
+# $$dh_{next} = m_t \odot da_t \, U^\top + (1 - m_t) \odot dh_t$$
+#
+# And as always $dh_t = dy_t + dh_{next}$ with the $dh_{next}$ of the step after.
+
+# %%
+da = np.zeros((N, T, H))
+dh_next = np.zeros((N, H))
+# ? [da, dh_next] the walk back: for t in reversed(range(T)). Fill da[:, t]; after the
+# ? walk dh_next is what arrives at h_start
+for t in reversed(range(T)):
     real = mask[:, t, None]
-    da[:, t] = np.where(real, dh * (1 - h[:, t] ** 2), 0)               # from (002.HiddenState)
-    dh = np.where(real, da[:, t] @ W_h.T, dh)                           # the carry: through the step, or past it
-    check_derivative(f"dh_{t}", dh, lambda s, t=t: np.sum(dh_T * forward(x[:, t:], h_0=s, mask=mask[:, t:])[:, -1]),
-                     h[:, t - 1] if t else h_0)
-h_prev, dx = np.concatenate([h_0[:, None], h[:, :-1]], axis=1), da @ W_x.T
-gradients = np.einsum("bti,btj->ij", x, da), np.einsum("bti,btj->ij", h_prev, da), da.sum(axis=(0, 1)), dx
-for name, gradient, value in zip(("W_x", "W_h", "b_h", "x"), gradients, (W_x, W_h, b_h, x), strict=True):
-    check_derivative("d" + name, gradient, lambda v, name=name: np.sum(dh_T * forward(**{name: v})[:, -1]), value)
+    dh = dy[:, t] + dh_next
+    da[:, t] = np.where(real, dh * (1 - h[:, t] ** 2), 0)
+    dh_next = np.where(real, da[:, t] @ U.T, dh)
+check_derivative("dh_start", dh_next, lambda h: loss(h_start=h), h_start)
+assert np.allclose(da[:, 2], da_2)
+
+# %% [markdown]
+# ## Backward: the weights hear nothing of padding
+#
+# The sums are those of lesson 06. A mask is not needed any more: at a masked step
+# $da_t$ is 0, so it adds nothing.
+
+# %%
+dh_start = dh_next
+h_before = np.concatenate([h_start[:, None], h[:, :-1]], axis=1)        # (N, T, H)
+dW = sum(x[:, t].T @ da[:, t] for t in range(T))
+check_derivative("dW", dW, lambda W: loss(W=W), W)
+# ? dU, the sum over all steps; h_before holds the state before each, (N, T, H)
+dU = sum(h_before[:, t].T @ da[:, t] for t in range(T))
+check_derivative("dU", dU, lambda U: loss(U=U), U)
+db = da.sum(axis=(0, 1))
+check_derivative("db", db, lambda b: loss(b=b), b)
+# ? dx, of all steps at once, (N, T, in)
+dx = da @ W.T
+check_derivative("dx", dx, lambda x: loss(x=x), x)
+print("dx =", dx[..., 0].round(3).tolist())
 assert not dx[~mask].any()
 
 # %% [markdown]
-# ## A mean over time, and attention
-# A loss at every step (002.Loss) is a mean over the *real* ones, $\sum m_t \ell_t / \sum m_t$. Attention is a mean with weights
-# that are learnt; at padding $e = -\infty$ **before** the softmax divides, and so $a = 0$:
-# $$e = \tanh(x W + b) \quad a = \mathrm{softmax}_t(e) \quad output = \sum_t a_t x_t \tag{004.Attention}$$
-# Its $x$ are the states. With $dy$ the gradient of the output and $s = x W + b$ ($b$ has an entry for each step):
-# $$da_t = x_t \cdot dy \quad de = a \odot \Big(da - \sum_t a_t \, da_t\Big) \quad db = ds = de \odot (1 - e^2)$$
-# $$dW = \sum_t ds_t \, x_t \qquad dx_t = a_t \, dy + ds_t \, W$$
+# ## A loss at every step: the mean of the real ones
+#
+# If every step has a loss of its own, padding must not count. Neither in the sum nor in
+# the number that it is divided by. Let `losses` be half the squared distance of each
+# step to a target of 0. Many texts add up the steps:
+#
+# $$L = \sum_t L_t \tag{002.Loss}$$
+#
+# Keras takes the mean, and so do we. With a mask it is the mean of the real steps:
+#
+# $$L = \frac{\sum_n \sum_t m_{nt} \, L_{nt}}{\sum_n \sum_t m_{nt}}$$
 
 # %%
-def attention(s, x=h):
-    a = np.where(mask, np.exp(np.tanh(s)), 0)
-    a /= a.sum(axis=1, keepdims=True)
-    return a, np.sum(dy * np.sum(a[..., None] * x, axis=1))
+losses = 0.5 * np.sum(h ** 2, axis=2)           # (N, T)
+# ? mean_loss, the mean of losses over the real steps
+mean_loss = np.sum(mask * losses) / np.sum(mask)
+print("mean_loss =", round(mean_loss, 3))
+assert mask.sum() == 4
+# ? dh_own, (N, T, H): the gradient of mean_loss by h, each state taken for itself
+dh_own = mask[..., None] * h / mask.sum()
 
 
-dy, W, b = dh_T, np.array([1.0, -1.0]), np.array([0.0, 0.5, 0.0])
-e, (a, _) = np.tanh(h @ W + b), attention(h @ W + b)
-da = np.sum(h * dy[:, None], axis=2)
-check_derivative("da", da, lambda a: np.sum(dy * np.sum(a[..., None] * h, axis=1)), a)
-de = a * (da - np.sum(a * da, axis=1, keepdims=True))
-check_derivative("de", de, lambda e: attention(np.arctanh(e))[1], e)
-ds = de * (1 - e ** 2)
-check_derivative("ds", ds, lambda s: attention(s)[1], h @ W + b)
-check_derivative("dW", np.einsum("bt,bti->i", ds, h), lambda W: attention(h @ W + b)[1], W)
-check_derivative("dx", a[..., None] * dy[:, None] + ds[..., None] * W, lambda x: attention(x @ W + b, x)[1], h)
-assert a[0, 0] == 1 and MeanSquaredError()(x, 0 * x, None, mask) == (4 + 1 + 0 + 1) / 4     # the squares of the real ones
+def mean_of(h):
+    return np.sum(mask * 0.5 * np.sum(h ** 2, axis=2)) / np.sum(mask)
+
+
+check_derivative("dh_own", dh_own, mean_of, h)
+assert MeanSquaredError()(x, 0 * x, None, mask) == (4 + 1 + 0 + 1) / 4
 
 # %% [markdown]
-# ## Packing: no padding at all
-# Sort the sequences, longest first, and lay down everyone's step 1, then step 2 of those that have one (004.Masking). At every
-# step the first so many states move, the others lie where they stopped. That needs no mask, and does no work for padding, which
-# with 32 sentences of 1 to 100 words is about half of all, the second answer.
+# The last line is the library's loss. It takes the mask as its fourth argument. It has
+# added the squares of the real numbers, and divided by 4, not by 6.
+#
+# ## Attention: forward
+#
+# Attention is a mean over time with weights that are learnt. Every state gets a
+# **score** $e_t$, a single number. The softmax over the steps makes weights of the
+# scores. Many texts call them $a$; for us $a$ is a pre-activation, so they are
+# $\alpha$.
+#
+# $$e = \tanh(x W + b), \; a = \mathrm{softmax}_t(e), \; output = \sum_t a_t x_t
+#   \tag{004.Attention}$$
+#
+# Here its $x$ are our states, its $W$ is a vector $v$, its $b$ has a number for each
+# step and is called $k$:
+#
+# $$s_t = h_t \cdot v + k_t \qquad e_t = \tanh(s_t)$$
+# $$\alpha_t = \frac{m_t \exp(e_t)}{\sum_j m_j \exp(e_j)} \qquad
+#   c = \sum_t \alpha_t \, h_t$$
+#
+# The mask comes **before** the division. Else the weights of the real steps do not add
+# up to 1.
 
 # %%
-order = np.argsort(-lengths)
-batch_sizes = [int(np.sum(lengths > t)) for t in range(3)]
-data = np.concatenate([x[order[:n], t] for t, n in enumerate(batch_sizes)])     # (all steps, in)
-state, at = h_0[order], 0
+v = np.array([1.0, -1.0])                       # (H,)
+k = np.array([0.0, 0.5, 0.0])                   # (T,)
+s = h @ v + k                                   # (N, T)
+e = np.tanh(s)                                  # (N, T)
+powers = np.exp(e)                              # (N, T)
+# ? alpha, (N, T): powers of the real steps, divided so that each sample adds up to 1
+alpha = mask * powers / np.sum(mask * powers, axis=1, keepdims=True)
+print("alpha =", alpha.round(3).tolist())
+c = np.sum(alpha[..., None] * h, axis=1)        # (N, H), the context
+assert alpha[0].tolist() == [1, 0, 0]
+assert np.allclose(alpha.sum(axis=1), 1)
+
+# %% [markdown]
+# ## Attention: backward
+#
+# `dc` is what the loss sends into $c$. Go back one line at a time. The softmax you know
+# from lesson 04. There is no mask to think of: where $\alpha_t = 0$, its slope is 0.
+
+# %%
+dc = np.array([[1.0, 0.0], [0.0, 1.0]])         # (N, H)
+
+
+def attention(s, h=h):
+    powers = mask * np.exp(np.tanh(s))
+    alpha = powers / np.sum(powers, axis=1, keepdims=True)
+    return np.sum(dc * np.sum(alpha[..., None] * h, axis=1))
+
+
+# ? dalpha, (N, T), from c = sum over t of alpha_t h_t
+dalpha = np.sum(h * dc[:, None], axis=2)
+check_derivative("dalpha", dalpha,
+                 lambda w: np.sum(dc * np.sum(w[..., None] * h, axis=1)), alpha)
+# ? de, (N, T), back through the softmax over the steps
+de = alpha * (dalpha - np.sum(alpha * dalpha, axis=1, keepdims=True))
+check_derivative("de", de, lambda e: attention(np.arctanh(e)), e)
+# ? ds, (N, T), from e = tanh(s)
+ds = de * (1 - e ** 2)
+check_derivative("ds", ds, attention, s)
+dv = np.einsum("nt,nth->h", ds, h)              # v stands beside every state
+check_derivative("dv", dv, lambda v: attention(h @ v + k), v)
+# ? dh_all, (N, T, H): h_t stands in c beside alpha_t, and in s_t beside v
+dh_all = alpha[..., None] * dc[:, None] + ds[..., None] * v
+check_derivative("dh_all", dh_all, lambda h: attention(h @ v + k, h), h)
+
+# %% [markdown]
+# $$d\alpha_t = h_t \cdot dc \qquad
+#   de_t = \alpha_t \Big(d\alpha_t - \sum_j \alpha_j \, d\alpha_j\Big)$$
+# $$ds_t = de_t (1 - e_t^2) \qquad dh_t = \alpha_t \, dc + ds_t \, v$$
+#
+# ## Packing: no padding at all
+#
+# There is another way (004.Masking). Sort the samples, the longest first. Lay down
+# everyone's step 0, then step 1 of all samples that have one, and so on. The array has
+# a row for each real step, and no padding. `batch_sizes[t]` says how many samples have
+# a step $t$.
+
+# %%
+order = np.argsort(-lengths)                    # the longest first
+# ? batch_sizes, a list of T numbers: how many samples have a step t?
+batch_sizes = [int(np.sum(lengths > t)) for t in range(T)]
+print("order =", order, " batch_sizes =", batch_sizes)
+parts = [x[order[:n], t] for t, n in enumerate(batch_sizes)]
+data = np.concatenate(parts)                    # (all steps, in)
+print("data =", data[:, 0].tolist())
+assert data[:, 0].tolist() == [1, 2, 0, -1]
+
+# %% [markdown]
+# Forward: at step $t$ the first `batch_sizes[t]` states move. The others lie where they
+# stopped. No mask is needed, and no work is done for padding.
+
+# %%
+state = h_start[order].copy()                   # (N, H)
+h_packed = np.zeros((len(data), H))             # (all steps, H)
+at = 0
+# ? [state, h_packed] walk over batch_sizes: the rows of a step are at : at + n
 for n in batch_sizes:
-    state[:n] = np.tanh(data[at:at + n] @ W_x + state[:n] @ W_h + b_h)
+    rows = slice(at, at + n)
+    state[:n] = np.tanh(data[rows] @ W + state[:n] @ U + b)
+    h_packed[rows] = state[:n]
     at += n
-assert batch_sizes == [2, 1, 1] and data[:, 0].tolist() == [1, 2, 0, -1] and np.array_equal(state[np.argsort(order)], h[:, -1])
-assert 0.47 < 1 - 50.5 / np.sum(1 - (np.arange(100) / 100) ** 32) < 0.49    # mean length over mean longest length
+assert np.array_equal(state[np.argsort(order)], h[:, -1])
+
+# %% [markdown]
+# ## Packing: backward
+#
+# The same walk from the end. Let the loss look at the **last** states alone: many steps
+# go in, one thing comes out (002.ManyToOne). Each sample's gradient waits in
+# `dh_packed`, until the walk comes to the sample's last step.
+
+# %%
+d_last = np.array([[1.0, -1.0], [0.5, 2.0]])    # (N, H), in the order of `order`
+dh_packed = d_last.copy()                       # (N, H)
+da_packed = np.zeros_like(h_packed)             # (all steps, H)
+end = len(data)
+# ? [da_packed, dh_packed] walk over batch_sizes[::-1]; a step's rows are end - n : end
+for n in batch_sizes[::-1]:
+    rows = slice(end - n, end)
+    da_packed[rows] = dh_packed[:n] * (1 - h_packed[rows] ** 2)
+    dh_packed[:n] = da_packed[rows] @ U.T
+    end -= n
+
+
+def last_loss(h_start):
+    h = forward(x[order], W, U, b, h_start, mask[order])
+    return np.sum(d_last * h[:, -1])
+
+
+check_derivative("dh_packed", dh_packed, last_loss, h_start[order])
+
+# %% [markdown]
+# ## Packing: how much is saved?
+#
+# The mean of 1 to 100 is 50.5. The longest of 32 lengths is at most $j$ with a chance
+# of $(j / 100)^{32}$. The mean width of the arrays is a sum: over all $j$, the chance
+# to be wider than $j$.
+
+# %%
+at_most = (np.arange(100) / 100) ** 32
+mean_width = np.sum(1 - at_most)
+padding = 1 - 50.5 / mean_width
+print(f"the arrays are {mean_width:.1f} wide, {padding:.1%} of it is padding")
+assert round(100 * padding) == percent_padding
 
 # %% [markdown]
 # ## States that are handed on
-# A layer gives the last $h_t$, all of them, its states (003.ReturnSequences): many-to-one (002.ManyToOne), one-to-many from a
-# state (002.OneToMany). Cut a sequence in two, hand on the states, and nothing changes; back go $dh$ and $dC$, or else this is
-# *truncated* backpropagation. A second part with weights of its own is a decoder (002.ManyToMany). Weights: $(x+h)h + h$
-# (003.Params.RNN), $4[(x+h)h + h]$ (003.Params.LSTM), $3[(x+h)h + h]$ (003.Params.GRU; Keras adds $3h$: it has two biases).
+#
+# Cut a long sequence in two. The first part ends with a state. The second part begins
+# with it. Then nothing changes: the states are the same.
+#
+# Back it is the same, the other way round. The second part gives the gradient of the
+# state that it began with. That state is the **last** one of the first part. So it is
+# added to the last `dy` of the first part.
 
 # %%
-for kind, weights in ((SimpleRNN, 33 * 32 + 32), (LSTM, 4 * (33 * 32 + 32)), (GRU, 3 * (33 * 32 + 2 * 32))):
+def backward(x, h_start, h, W, U, dy, mask):
+    da = np.zeros_like(h)
+    dh_next = np.zeros_like(h_start)
+    for t in reversed(range(h.shape[1])):
+        real = mask[:, t, None]
+        dh = dy[:, t] + dh_next
+        da[:, t] = np.where(real, dh * (1 - h[:, t] ** 2), 0)
+        dh_next = np.where(real, da[:, t] @ U.T, dh)
+    return da, dh_next
+
+
+first = forward(x[:, :2], W, U, b, h_start, mask[:, :2])
+second = forward(x[:, 2:], W, U, b, first[:, -1], mask[:, 2:])
+assert np.array_equal(np.concatenate([first, second], axis=1), h)
+_, handed = backward(x[:, 2:], first[:, -1], second, W, U, dy[:, 2:], mask[:, 2:])
+dy_first = dy[:, :2].copy()
+# ? [dy_first] add what the second part hands back, `handed` (N, H), where it belongs
+dy_first[:, -1] += handed
+_, dh_begin = backward(x[:, :2], h_start, first, W, U, dy_first, mask[:, :2])
+assert np.allclose(dh_begin, dh_start)
+
+# %% [markdown]
+# Often nobody hands it back: the states go on to the next part, the gradient does not.
+# This is **truncated** backpropagation. It is cheaper, and no part learns what a later
+# one needed.
+#
+# ## Encoder and decoder
+#
+# Let the second part have weights of its own. Then the first is an **encoder**: it
+# reads, and only its last state is used. The second is a **decoder**: it begins with
+# that state, and every step of it has an output (002.ManyToMany).
+#
+# ```
+# x_0 → x_1 → x_2              encoder: W, U
+#              │  the last state
+#              ▼
+#             g_0 → g_1        decoder: W_dec, U_dec
+#              ↓     ↓
+#             L_0   L_1
+# ```
+#
+# The states of the decoder are $g_0$ and $g_1$. (Without an encoder, from a state
+# alone, it is one-to-many, 002.OneToMany.)
+
+# %%
+x_dec = np.array([[[1.0], [0.5]], [[-1.0], [2.0]]])             # (N, 2, in)
+W_dec = np.array([[0.5, -1.0]])                 # (in, H)
+U_dec = np.array([[1.0, 0.5], [0.0, -0.5]])     # (H, H)
+dg = np.array([[[1.0, 0.0], [0.0, 1.0]], [[-1.0, 1.0], [2.0, 0.0]]])    # (N, 2, H)
+all_real = np.ones((N, 2), bool)
+g = forward(x_dec, W_dec, U_dec, b, h[:, -1], all_real)         # (N, 2, H)
+_, dh_mid = backward(x_dec, h[:, -1], g, W_dec, U_dec, dg, all_real)
+# ? dy_enc, (N, T, H): what arrives at each state of the encoder; dh_mid (N, H) is what
+# ? the decoder sends back into the state that it began with
+dy_enc = np.concatenate([np.zeros((N, T - 1, H)), dh_mid[:, None]], axis=1)
+da_enc, _ = backward(x, h_start, h, W, U, dy_enc, mask)
+
+
+def decoder_loss(x):
+    last = forward(x, W, U, b, h_start, mask)[:, -1]
+    return np.sum(dg * forward(x_dec, W_dec, U_dec, b, last, all_real))
+
+
+check_derivative("dx", da_enc @ W.T, decoder_loss, x)
+print("da of the short sample:", *da_enc[0].round(3))
+
+# %% [markdown]
+# The short sample ends at step 0. What the decoder sends back arrives at step 2, and
+# passes two masked steps as it is. Then step 0 hears it.
+#
+# ## What a layer gives
+#
+# A layer of Keras gives its last $h$, or all of them with `return_sequences`. With
+# `return_state` it adds its states (003.ReturnSequences): an LSTM has two. And it has
+# so many weights, for $I$ inputs and $H$ units:
+#
+# $$(I + H) H + H \tag{003.Params.RNN}$$
+# $$4 [(I + H) H + H] \tag{003.Params.LSTM}$$
+# $$3 [(I + H) H + H] \tag{003.Params.GRU}$$
+#
+# (A GRU of Keras has $3H$ more: it has two biases, see lesson 09.)
+
+# %%
+rnn_weights = (1 + 32) * 32 + 32
+# ? lstm_weights, for 1 input and 32 units
+lstm_weights = 4 * ((1 + 32) * 32 + 32)
+gru_weights = 3 * ((1 + 32) * 32 + 32) + 3 * 32
+counts = {SimpleRNN: rnn_weights, LSTM: lstm_weights, GRU: gru_weights}
+for kind, count in counts.items():
     layer = kind(32, return_sequences=True, return_state=True)
-    print(f"{kind.__name__} returns sequences and states:", *map(np.shape, layer.forward(np.zeros((100, 10, 1)))))
-    assert layer.count_params() == weights
-lstm = LSTM(2, return_sequences=True, return_state=True, dtype="float64")
-whole, *_ = lstm.forward(h)
-d_whole = lstm.backward([whole, h_0, h_0])              # dy = y: the loss is half the squares of all outputs
-y1, *states = lstm.forward(h[:, :1])
-record, (y2, *_) = lstm.cache, lstm.forward(h[:, 1:], initial_state=states)
-dx2, *dstates = lstm.backward([y2, h_0, h_0])
-lstm.cache = record
-assert np.allclose(np.hstack([y1, y2]), whole) and np.allclose(np.hstack([lstm.backward([y1, *dstates]), dx2]), d_whole)
+    given = layer.forward(np.zeros((100, 10, 1)))
+    print(f"{kind.__name__:9} gives", *map(np.shape, given))
+    assert given[0].shape == (100, 10, 32)
+    assert len(given) == 1 + (2 if kind is LSTM else 1)
+    assert layer.count_params() == count
 
 # %% [markdown]
 # ## The same in the library
-# `Masking` (001.06.Masking) takes a step for padding if all its numbers are `mask_value`: with 0 it would swallow our real one.
-# In the kernels find both terms of the masked step, and where a packed step lies.
+#
+# `Masking` takes a step for padding if all its numbers are `mask_value`
+# (001.06.Masking). With 0 it would swallow our real 0.
 
 # %%
-rnn = SimpleRNN(2, dtype="float64")
+assert np.array_equal(Masking(9.0).compute_mask(x), mask)
+assert not Masking(0.0).compute_mask(x)[1, 1]
+rnn = SimpleRNN(2, return_sequences=True, dtype="float64")
 rnn.build(x.shape)
-rnn.set_weights([W_x, W_h, b_h])
-assert np.array_equal(Masking(9.0).compute_mask(x), mask) and not Masking(0.0).compute_mask(x)[1, 1]
-packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-assert np.array_equal(packed.data, data) and list(packed.batch_sizes) == batch_sizes
+rnn.set_weights([W, U, b])
 for room in ("reference", "cpu"):
     rnn.to(room).zero_grad()
-    assert np.allclose(rnn.forward(x, mask=mask), h[:, -1], rtol=0, atol=1e-15)
-    assert np.allclose(rnn.backward(dh_T), dx, rtol=0, atol=1e-15)
-    assert np.allclose(rnn.trainable_weights[1].grad, gradients[1], rtol=0, atol=1e-15)
-    assert np.allclose(rnn.forward(packed), h[:, -1], rtol=0, atol=1e-15)
-    assert np.allclose(pad_packed_sequence(rnn.backward(dh_T), batch_first=True)[0], dx, rtol=0, atol=1e-15)
-show_source(Masking.backward, pack_padded_sequence, "kernels.reference.recurrent:simple_rnn_backward",
-            *("kernels.cpu.recurrent:" + name for name in ("_simple_rnn_backward", "_zero_masked", "_keep_real")),
-            "kernels.reference.recurrent:_walk", "kernels.cuda.recurrent:_simple_rnn_backward")
+    y = rnn.forward(x, mask=mask, initial_state=h_start)
+    assert np.allclose(y, h, rtol=0, atol=1e-14)
+    given = rnn.backward(dy)
+    assert np.allclose(given[0], dx, rtol=0, atol=1e-14)
+    assert np.allclose(given[1], dh_start, rtol=0, atol=1e-14)
+    for weight, gradient in zip(rnn.trainable_weights, (dW, dU, db), strict=True):
+        assert np.allclose(weight.grad, gradient, rtol=0, atol=1e-14)
 
 # %% [markdown]
+# ## The same in the library, packed
+#
+# The layer takes a packed sequence as well; its backward gives one back.
+
+# %%
+packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+assert np.array_equal(packed.data, data)
+assert list(packed.batch_sizes) == batch_sizes
+last_rnn = SimpleRNN(2, dtype="float64")
+last_rnn.build(x.shape)
+last_rnn.set_weights([W, U, b])
+last = last_rnn.forward(packed, initial_state=h_start)
+assert np.allclose(last, h[:, -1], rtol=0, atol=1e-14)
+dx_packed, dh_first = last_rnn.backward(d_last[np.argsort(order)])
+assert np.allclose(dx_packed.data, da_packed @ W.T, rtol=0, atol=1e-14)
+assert np.allclose(dh_first[order], dh_packed, rtol=0, atol=1e-14)
+dx_padded, _ = pad_packed_sequence(dx_packed, batch_first=True)
+assert dx_padded.shape == x.shape
+
+# %% [markdown]
+# In the library's room for reading, one step knows nothing of masks. The walk around it
+# does. One walk serves padded and packed arrays, and every kind of cell: `at` are the
+# rows of a step. Find in it your two `np.where`.
+
+# %%
+show_source(backward, "kernels.reference.recurrent:simple_rnn_step_backward",
+            "kernels.reference.recurrent:_walk_back")
+
+# %% [markdown]
+# The steps of the other cells are walked by the same function. In the stepper type
+# `show_source("kernels.reference.recurrent:lstm_step_backward")`, or
+# `show_source("kernels.reference.recurrent:gru_step_backward")`. The same compiled and
+# on a GPU: `show_source("kernels.cpu.recurrent:_simple_rnn_backward")` and
+# `show_source("kernels.cuda.recurrent:_simple_rnn_backward")`.
+#
 # ## A picture: what a mask does
-# Above the states of eight units over time, below how much of a gradient by the last ones arrives at every input. Behind the
-# sequence, zeros change the state, and most of the gradient ends in them. In front of it they do no harm while the bias is 0,
-# but it will not stay 0. With a mask both are as if there were none.
+#
+# A new network of eight units reads eight steps. Then we add twelve zeros, behind or in
+# front, with and without a mask. Above are the states over time. Below is how much of a
+# gradient at the last state arrives at each input.
 
 # %%
-set_random_seed(0)
-rng, layer = np.random.default_rng(0), SimpleRNN(8, return_sequences=True)
-sequence = rng.normal(size=(8, 4))
-last = layer.forward(sequence[None])[:, -1]
-cases = {"as it is": (0, 0, False), "12 zeros behind": (0, 12, False), "the same, masked": (0, 12, True),
-         "12 zeros in front": (12, 0, False), "the same, masked ": (12, 0, True)}
-fig, axes = plt.subplots(2, 5, figsize=(14, 4), layout="constrained", sharex="col", sharey="row", width_ratios=[2, 5, 5, 5, 5])
-for (title, (front, behind, masked)), (top, bottom) in zip(cases.items(), axes.T, strict=True):
-    real = np.pad(np.ones((1, 8), bool), [(0, 0), (front, behind)])
-    states = layer.forward(np.pad(sequence, [(front, behind), (0, 0)])[None], mask=real if masked else None)
-    assert np.allclose(states[:, -1], last, atol=1e-6) != (title == "12 zeros behind")
-    top.imshow(states[0].T, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="none")
-    top.set(title=title, ylabel="unit")
-    bottom.bar(range(real.size), np.linalg.norm(layer.backward(np.eye(real.size)[-1][None, :, None] + 0 * states)[0], axis=1))
-    bottom.set(xlabel="t", ylabel="gradient")
-save_figure(fig, "10_mask")
+runs = masked_runs()
+save_figure(draw_mask(runs), "10_mask")
+last_states = {name: states[-1] for name, (states, _, _) in runs.items()}
+for name, last in last_states.items():
+    same = np.allclose(last, last_states["as it is"], atol=1e-6)
+    assert same != (name == "12 zeros behind")
 
 # %% [markdown]
+# Zeros behind the sequence change the state, and most of the gradient ends in them.
+# Zeros in front do no harm **while the bias is 0**. It will not stay 0. With a mask
+# both are as if there were no zeros.
+#
 # ## A real task: reading dates
-# "Encoder-Decoder LSTM" of document 004 (004.Program.Seq2Seq): `7 March 1921`, `March 7, 1921` and `7.3.1921` become
-# `1921-03-07`. The encoder's states begin the decoder, which in training is told the character before each (^ at first), and
-# later its own. Ten are always enough, so no end is marked. A character's number is its `ord`; padding, 0, stands behind.
+#
+# `7 March 1921`, `March 7, 1921` and `7.3.1921` are to become `1921-03-07`
+# (004.Program.Seq2Seq). An encoder reads the characters. A decoder writes ten. A
+# character's number is its `ord`. Padding is 0 and stands behind.
+#
+# In training the decoder is told the **right** character before each one; before the
+# first it is told `^`. This is called *teacher forcing*.
 
 # %%
-def dates(count):
-    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
-    forms = rng.choice(["{0} {1} {2}", "{1} {0}, {2}", "{0}.{3}.{2}"], count)
-    texts = [form.format(day.day, month_name[day.month], day.year, day.month) for form, day in zip(forms, days, strict=True)]
-    return pad_sequences([list(map(ord, t)) for t in texts], padding="post"), np.array([list(map(ord, str(d))) for d in days])
-
-
-def translate(read, masked):
-    _, *states = encoder.forward(table.forward(read), mask=read != 0 if masked else None)
-    written = np.full((len(read), 1), ord("^"))
-    for _ in range(10):
-        y, *states = decoder.forward(own_table.forward(written[:, -1:]), initial_state=states)
-        written = np.hstack([written, dense.forward(y).argmax(axis=2)])
-    return written[:, 1:]
-
-
-text, truth = dates(3500)
+rng = np.random.default_rng(0)
+text, truth = dates(rng, 3500)                  # (3500, 18), (3500, 10)
+assert text.shape == (3500, 18)
 before = np.insert(truth[:, :-1], 0, ord("^"), axis=1)
-(fig, (left, right)), right_dates = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained"), []
-for name, masked in (("no mask", False), ("masked", True)):
+
+
+def train(masked):
     set_random_seed(0)
-    table, own_table = (Embedding(128, 32, RandomNormal(0, 1), mask_zero=zero) for zero in (masked, False))
-    encoder, decoder = LSTM(64, return_state=True), LSTM(64, return_sequences=True, return_state=True)
-    inputs, dense = [Input((None,), dtype="int32"), Input((None,), dtype="int32")], Dense(128, activation="softmax")
-    y, *_ = decoder(own_table(inputs[1]), initial_state=encoder(table(inputs[0]))[1:])
+    inputs = [Input((None,), dtype="int32"), Input((None,), dtype="int32")]
+    table = Embedding(128, 32, RandomNormal(0, 1), mask_zero=masked)
+    table_dec = Embedding(128, 32, RandomNormal(0, 1))
+    encoder = LSTM(64, return_state=True)
+    decoder = LSTM(64, return_sequences=True, return_state=True)
+    dense = Dense(128, activation="softmax")
+    _, *states = encoder(table(inputs[0]))
+    y, *_ = decoder(table_dec(inputs[1]), initial_state=states)
     model = Model(inputs, dense(y))
-    model.compile(Adam(0.01, global_clipnorm=1.0), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    history = model.fit([text, before], truth, batch_size=50, epochs=12, verbose=0, validation_split=1 / 7).history
-    wrong, wider = (translate(np.pad(text[3000:], [(0, 0), (0, more)]), masked) != truth[3000:] for more in (0, 9))
-    right_dates += [1 - wrong.any(axis=1).mean(), 1 - wider.any(axis=1).mean()]
-    print("{}: {:.0%} of the dates are right, {:.0%} with nine more zeros behind them".format(name, *right_dates[-2:]))
-    left.plot(range(1, 13), history["val_accuracy"], label=name)
-    right.plot(wrong.mean(axis=0), "o-", label=name)
-assert right_dates[2] > right_dates[0] + 0.1 and abs(right_dates[2] - right_dates[3]) < 0.01
-for n in 3000 + np.flatnonzero(wrong.any(axis=1))[:4]:
-    print("wrong:", *("".join(map(chr, row[row > 0])) for row in (text[n], translate(text[n:n + 1], True)[0])))
-left.set(xlabel="epoch", ylabel="characters that are right")
-right.set(xticks=range(10), xticklabels="YYYY-MM-DD", ylabel="part that is wrong")
-left.legend()
-save_figure(fig, "10_dates")
+    model.compile(Adam(0.01, global_clipnorm=1.0), "sparse_categorical_crossentropy",
+                  metrics=["accuracy"])
+    trained = model.fit([text, before], truth, batch_size=50, epochs=12, verbose=0,
+                        validation_split=1 / 7)
+    return (table, encoder, table_dec, decoder, dense), trained.history["val_accuracy"]
+
 
 # %% [markdown]
+# ## A real task: writing dates
+#
+# Later there is nobody to tell the right character. The decoder is told the one that it
+# wrote itself. Its states are handed on from character to character.
+
+# %%
+def translate(layers, read, masked):
+    table, encoder, table_dec, decoder, dense = layers
+    mask = read != 0 if masked else None
+    _, *states = encoder.forward(table.forward(read), mask=mask)
+    character = np.full((len(read), 1), ord("^"))
+    written = []
+    for _ in range(10):
+        y, *states = decoder.forward(table_dec.forward(character), initial_state=states)
+        character = dense.forward(y).argmax(axis=2)
+        written.append(character)
+    return np.concatenate(written, axis=1)
+
+
+wrong, history, right = {}, {}, {}
+for name, masked in (("no mask", False), ("masked", True)):
+    layers, history[name] = train(masked)
+    for more in (0, 9):
+        wider = np.pad(text[3000:], [(0, 0), (0, more)])
+        is_wrong = translate(layers, wider, masked) != truth[3000:]
+        right[name, more] = 1 - is_wrong.any(axis=1).mean()
+        print(f"{name:7} {more} more zeros: {right[name, more]:.0%} of the dates right")
+        wrong.setdefault(name, is_wrong)
+
+# %% [markdown]
+# ## A real task: what it got wrong
+#
+# The baseline is the same network without a mask. It has to carry what it read through
+# all the zeros.
+
+# %%
+by_character = {name: is_wrong.mean(axis=0) for name, is_wrong in wrong.items()}
+save_figure(draw_dates(history, by_character), "10_dates")
+written = translate(layers, text[3000:], True)
+for n in np.flatnonzero(wrong["masked"].any(axis=1))[:4]:
+    read = "".join(map(chr, text[3000 + n][text[3000 + n] > 0]))
+    print("wrong:", read, "→", "".join(map(chr, written[n])))
+assert right["masked", 0] > right["no mask", 0] + 0.1
+assert abs(right["masked", 9] - right["masked", 0]) < 0.01
+assert by_character["no mask"].argmax() == 9    # the second digit of the day
+
+# %% [markdown]
+# With the mask nine more zeros change nothing: no step hears them. Without it the day
+# is lost most often. In two of the three forms the day stands in front: it has the
+# longest way to the end, and the zeros come on top.
+#
 # ## Exercises
+#
 # Write your answers into a file and run `nblayers check 10 my_answer.py`.
-# 1. On paper: one unit, $h_t = x_t + h_{t-1} / 2$, $h_0 = 0$, $x = (4, 9, 2)$, of which the 9 is padding, $\mathcal{L} = h_3$:
-#    set `h_3` and `dx`. And for losses $(1, 8, 2)$ at these steps `mean_loss`.
-# 2. A backward to fill in: `packed_backward(h, batch_sizes, W_h, dh_T)` for tanh, h (all steps, units), dh_T (B, units) by the
-#    last states, longest sequence first. Return `da` (all steps, units) and `dh_0` (B, units).
-# 3. A bug: the walk below is right when padding stands in front. Write it right as `fixed_walk(h, mask, W_h, dh)`.
-# 4. An experiment: 32,000 sentences of 1 to 100 words, in batches of 32. What part of the arrays is padding, and what if they
-#    are sorted by length before they are cut into batches? Set `shuffled` and `sorted_first`.
+#
+# 1. On paper: one sample, one unit, no tanh: $h_t = x_t + h_{t-1} / 2$, the state
+#    before the first step is 0, $x = (4, 9, 2)$, and the 9 is padding. The loss is the
+#    last state. Set `h_2` and `dx` (3 numbers). And for losses $(1, 8, 2)$ at the three
+#    steps set `mean_loss`.
+# 2. The whole backward with a mask: `masked_backward(x, mask, h_start, h, W, U, dy)`,
+#    with the shapes of this lesson and any N, T, H. `mask` may be False anywhere.
+#    Return `dx, dh_start, dW, dU, db`.
+# 3. A bug: the walk below is right when padding stands in front. Write it right as
+#    `fixed_walk(h, mask, U, d_last)`. It returns `da`, (N, T, H).
+# 4. An experiment: 32,000 sentences of 1 to 100 words, in batches of 32. What part of
+#    the arrays is padding? And what part if the sentences are sorted by length before
+#    they are cut into batches? Set `shuffled` and `sorted_first`.
+#
 # ```python
-# def walk(h, mask, W_h, dh):             # h (B, T, units), dh (B, units) by the last states
+# def walk(h, mask, U, d_last):           # d_last (N, H), by the last states
 #     da = np.zeros_like(h)
+#     dh = d_last
 #     for t in reversed(range(h.shape[1])):
 #         da[:, t] = mask[:, t, None] * dh * (1 - h[:, t] ** 2)
-#         dh = da[:, t] @ W_h.T
+#         dh = da[:, t] @ U.T
 #     return da
 # ```

@@ -167,6 +167,68 @@ def write_texts(model: Any, start: np.ndarray, chars: np.ndarray, temperatures: 
     return [textwrap.fill("".join(chars[text]), 80) for text in texts]
 
 
+# lesson 10
+def dates(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random days of 1900 to 2099, each written in one of three ways, and as 1921-03-07.
+
+    Returns:
+        text: the numbers (`ord`) of the characters, 0 behind them, (count, longest).
+        truth: those of the ten characters asked for, (count, 10).
+    """
+    from calendar import month_name
+    from datetime import date, timedelta
+
+    from nblayers.utils import pad_sequences
+    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    forms = rng.choice(["{0} {1} {2}", "{1} {0}, {2}", "{0}.{3}.{2}"], count)
+    texts = [form.format(day.day, month_name[day.month], day.year, day.month) for form, day in zip(forms, days, strict=True)]
+    return (pad_sequences([list(map(ord, text)) for text in texts], padding="post"),
+            np.array([list(map(ord, str(day))) for day in days]))
+
+
+# lesson 11
+LETTERS = " abcdefghijklmnopqrstuvwxyz*"
+VOWELS = "aeiou"
+
+
+def missing_vowels(lines: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Python's own help in lines of 60 characters, its vowels taken out.
+
+    Returns (lines, 60) each:
+        given: integers, 0 a space, 1 to 26 a letter, 27 a gap.
+        vowel: integers, 0 to 4 for a, e, i, o, u at a gap, 0 elsewhere.
+        asked: True at a gap.
+    """
+    from pydoc_data.topics import topics
+    kept = "".join(c if "a" <= c <= "z" else " " for c in "\n".join(topics.values()).lower())
+    text = np.array(list(" ".join(kept.split())[:60 * lines])).reshape(lines, 60)
+    code = np.searchsorted(list(LETTERS[:27]), text)
+    asked = np.isin(text, list(VOWELS))
+    vowel = np.where(asked, np.searchsorted(list(VOWELS), text), 0)
+    return np.where(asked, 27, code), vowel, asked
+
+
+def with_capitals(given: np.ndarray, told: np.ndarray, vowel: np.ndarray) -> list[str]:
+    """Lines of `missing_vowels` with the vowels that a network has told, wrong ones as capitals."""
+    answers = np.array(list(VOWELS + VOWELS.upper()))[told + 5 * (told != vowel)]
+    return ["".join(line) for line in np.where(given == 27, answers, np.array(list(LETTERS))[given])]
+
+
+# lesson 14
+def chirps(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signals of a hundred steps of noise, each with a tone of 16 steps somewhere in it that rises or falls.
+
+    Returns signals (count, 100, 1) float32, kinds (count,), 1 where it rises and 0 where it falls, and steps (count, 16).
+    """
+    rising = np.sin(8 * np.pi * np.linspace(0, 1, 16) ** 2) * np.hanning(16)
+    kinds, begins = rng.integers(2, size=count), rng.integers(84, size=count)
+    signals = rng.normal(size=(count, 100, 1))
+    steps = begins[:, None] + np.arange(16)
+    tones = np.where(kinds[:, None] == 1, rising, rising[::-1])
+    signals[np.arange(count)[:, None], steps, 0] += 3 * tones
+    return signals.astype(np.float32), kinds, steps
+
+
 # lesson 24
 @dataclass(frozen=True)
 class Measured:

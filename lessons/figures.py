@@ -484,6 +484,204 @@ def draw_contest(norms: Mapping[str, np.ndarray], history: Mapping[str, Sequence
     return figure
 
 
+# lesson 10
+def masked_runs() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """A SimpleRNN of 8 units reads 8 steps: as they are, and with 12 zeros behind or in front, with and without a mask.
+
+    Returns:
+        By name: the states (steps, 8); the norm of the gradient at each input, (steps,), when ones come in at the last state;
+        and which steps are no padding, (steps,).
+    """
+    from nblayers.layers import SimpleRNN
+    from nblayers.utils import set_random_seed
+    set_random_seed(0)
+    layer = SimpleRNN(8, return_sequences=True)
+    sequence = np.random.default_rng(0).normal(size=(8, 4))
+    cases = {"as it is": (0, 0, False), "12 zeros behind": (0, 12, False), "12 zeros behind, masked": (0, 12, True),
+             "12 zeros in front": (12, 0, False), "12 zeros in front, masked": (12, 0, True)}
+    runs = {}
+    for name, (front, behind, masked) in cases.items():
+        real = np.pad(np.ones(8, bool), (front, behind))
+        x = np.pad(sequence, [(front, behind), (0, 0)])[None]
+        states = layer.forward(x, mask=real[None] if masked else None)
+        dy = np.zeros_like(states)
+        dy[:, -1] = 1
+        runs[name] = states[0], np.linalg.norm(layer.backward(dy)[0], axis=1), real
+    return runs
+
+
+def draw_mask(runs: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Any:
+    """The states of each run of `masked_runs` over time, and below them the gradient at each input, grey at padding."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(2, len(runs), figsize=(14, 4.5), layout="constrained", sharex="col", sharey="row",
+                             width_ratios=[len(real) + 4 for _, _, real in runs.values()])
+    for (name, (states, norms, real)), (top, bottom) in zip(runs.items(), axes.T, strict=True):
+        image = top.imshow(states.T, cmap="RdBu", vmin=-1, vmax=1, aspect="auto", interpolation="none")
+        top.set(title=name.replace(", ", ",\n"))
+        bottom.bar(range(len(real)), norms, color=np.where(real, "tab:blue", "grey"))
+        for t in np.flatnonzero(~real):
+            bottom.axvspan(t - 0.5, t + 0.5, color="lightgrey", alpha=0.5, lw=0)
+        bottom.set(xlabel="step t")
+    axes[0, 0].set(ylabel="unit")
+    axes[1, 0].set(ylabel="gradient at the input\n(its norm)")
+    axes[1, 2].text(0.97, 0.95, "grey: padding", ha="right", va="top", transform=axes[1, 2].transAxes)
+    fig.colorbar(image, ax=axes[0].tolist(), label="state", pad=0.01)
+    return fig
+
+
+def draw_dates(history: Mapping[str, Sequence[float]], wrong: Mapping[str, np.ndarray]) -> Any:
+    """Left the part of right characters after each epoch; right how often each of the ten characters is wrong, (10,)."""
+    import matplotlib.pyplot as plt
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    for name, values in history.items():
+        left.plot(range(1, len(values) + 1), values, "o-", label=name)
+        right.plot(wrong[name], "o-", label=name)
+    left.set(title="in training: the right character before is told", xlabel="epoch",
+             ylabel="part of the characters that are right", ylim=(0, 1.02))
+    right.set(title="500 new dates, written without help", xticks=range(10), xticklabels="YYYY-MM-DD",
+              xlabel="character", ylabel="part of the dates that have it wrong", ylim=0)
+    left.legend(loc="lower right")
+    right.legend()
+    return fig
+
+
+# lesson 11
+def influence(layer: Any, x: np.ndarray, columns: slice) -> np.ndarray:
+    """How much of input s is in these columns of output t: the norm of a gradient of ones at x_s; (T, T) = [t, s]."""
+    dy = np.zeros_like(layer.forward(x))
+    norms = np.zeros((x.shape[1], x.shape[1]))
+    for t in range(x.shape[1]):
+        dy[0] = 0
+        dy[0, t, columns] = 1
+        norms[t] = np.linalg.norm(layer.backward(dy)[0], axis=1)
+    return norms
+
+
+def draw_halves(heat: Mapping[str, np.ndarray]) -> Any:
+    """One panel for each (T, T) = [output t, input s]; what an output knows nothing of stays white."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(heat), figsize=(12, 4.4), layout="constrained", sharey=True)
+    for ax, (title, norms) in zip(axes, heat.items(), strict=True):
+        ends = len(norms) - 0.5
+        image = ax.imshow(np.where(norms > 0, norms, np.nan), norm="log", vmin=1e-4, vmax=2, extent=(-0.5, ends, ends, -0.5))
+        ax.axhline(ends - 1, color="crimson", lw=1)
+        ax.set(title=title, xlabel="input s", xticks=[0, 10, 20, 29], yticks=[0, 10, 20, 29])
+    axes[0].text(0.95, 0.9, "knows nothing of\nwhat comes later", transform=axes[0].transAxes, ha="right", va="top")
+    axes[1].text(0.05, 0.2, "knows nothing of\nwhat came before", transform=axes[1].transAxes)
+    axes[0].set_ylabel("output t (below the red line: the last)")
+    figure.colorbar(image, ax=axes[-1], extend="min", label="length of the gradient that arrives")
+    return figure
+
+
+def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float], at_start: Mapping[str, float],
+                baseline: float) -> Any:
+    """Vowels put back rightly: after each epoch, and at the end for all gaps and for those where a word begins."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained", sharey=True)
+    for n, (kind, curve) in enumerate(curves.items()):
+        axes[0].plot(range(1, len(curve) + 1), curve, "o-", label=kind)
+        bars = axes[1].bar(np.arange(2) + 0.25 * (n - 1), [right[kind], at_start[kind]], width=0.22)
+        axes[1].bar_label(bars, fmt="{:.0%}")
+    axes[0].axhline(baseline, color="black", linestyle=":", label="always e")
+    axes[0].set(xlabel="epoch", ylabel="part of the vowels that is right", ylim=(0, 1), title="unread text, all gaps")
+    axes[1].set(xticks=[0, 1], xticklabels=["all gaps", "where a word begins"], title="at the end")
+    axes[0].legend(loc="lower right")
+    return figure
+
+
+# lesson 13
+def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
+    """For each stack of layers, by how many paths one output sees each point of the input; 0 stays white."""
+    import matplotlib.pyplot as plt
+    fig, axes = plt.subplots(1, len(fields), figsize=(11, 4), layout="constrained")
+    for ax, (title, field) in zip(axes, fields.items(), strict=True):
+        far = len(field) // 2 + 0.5
+        image = ax.imshow(np.where(field > 0, field, np.nan), cmap="viridis_r", vmin=0, extent=(-far, far, -far, far))
+        ax.set_title(title, fontsize=10)
+        ax.set(xlabel="points from the middle", xticks=(-7, 0, 7), yticks=(-7, 0, 7))
+        fig.colorbar(image, ax=ax, location="bottom", label="paths to the output")
+    axes[0].set_ylabel("points from the middle")
+    return fig
+
+
+def draw_digit_task(curves: Mapping[str, Sequence[float]], images: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Any:
+    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for another."""
+    import matplotlib.pyplot as plt
+    fig = plt.figure(figsize=(10, 3.4), layout="constrained")
+    left, right = fig.subfigures(1, 2)
+    ax = left.subplots()
+    for name, curve in curves.items():
+        ax.plot(range(1, len(curve) + 1), curve, label=name)
+    ax.set(xlabel="epoch", ylabel="share of new digits that is right", ylim=(0.8, 1), xticks=range(0, 21, 5))
+    ax.legend(loc="lower right")
+    axes = list(right.subplots(2, 4).flat)
+    for ax in axes:
+        ax.axis("off")
+    for ax, n in zip(axes, np.flatnonzero(answers != truth), strict=False):
+        ax.imshow(images[n], cmap="gray_r")
+        ax.set_title(f"a {truth[n]}, taken for {answers[n]}", fontsize=8)
+    right.suptitle("what the convolution got wrong", fontsize=10)
+    return fig
+
+
+def draw_feature_maps(windows: np.ndarray, images: np.ndarray, maps: np.ndarray, filters: int = 6) -> Any:
+    """The windows (3, 3, F) whose maps (2, 8, 8, F) of two images (2, 8, 8) vary most: above the windows, below their maps."""
+    import matplotlib.pyplot as plt
+    chosen = np.argsort(-maps.std(axis=(0, 1, 2)))[:filters]
+    fig, axes = plt.subplots(3, filters + 1, figsize=(11, 4.8), layout="constrained")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    limit = np.abs(windows).max()
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, "the window's\n3 × 3 weights", ha="center", va="center", transform=axes[0, 0].transAxes)
+    for column, f in enumerate(chosen, 1):
+        weights = axes[0, column].imshow(windows[:, :, f], cmap="RdBu", vmin=-limit, vmax=limit)
+        axes[0, column].set_title(f"filter {f}", fontsize=10)
+        for row in (1, 2):
+            found = axes[row, column].imshow(maps[row - 1, :, :, f], cmap="viridis", vmin=0, vmax=maps[..., chosen].max())
+    for row, image in enumerate(images, 1):
+        axes[row, 0].imshow(image, cmap="gray_r")
+        axes[row, 0].set_ylabel("the digit", fontsize=9)
+        axes[row, 1].set_ylabel("its feature maps", fontsize=9)
+    fig.colorbar(weights, ax=axes[0], label="weight")
+    fig.colorbar(found, ax=axes[1:], label="output, after relu")
+    return fig
+
+
+# lesson 14
+def draw_where_it_lands(picture: np.ndarray, landed: Mapping[str, np.ndarray]) -> Any:
+    """A picture (rows, columns), and beside it where gradients land in it, numbers on light colours; five of them by title."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 3, figsize=(10.5, 7.4), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
+    axes[0, 0].imshow(picture, cmap="gray")
+    axes[0, 0].set_title("the picture")
+    for ax, (title, values) in zip(axes.flat[1:], landed.items(), strict=True):
+        ax.imshow(values, cmap="YlOrBr", vmin=0, vmax=2 * values.max())     # the darker half is not used: numbers are black
+        ax.set_title(title)
+        for row, column in np.argwhere(values):
+            ax.text(column, row, f"{values[row, column]:.2g}", ha="center", va="center", fontsize=9)
+    return figure
+
+
+def draw_chirps(curves: Mapping[str, Sequence[float]], baseline: float, signal: np.ndarray, heard: np.ndarray,
+                steps: np.ndarray) -> Any:
+    """Right answers by epoch, and one signal (100,) with its chirp's steps and what was heard of each step, (100,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4), layout="constrained")
+    for name, curve in curves.items():
+        left.plot(range(1, len(curve) + 1), curve, ".-", label=name)
+    left.axhline(baseline, color="black", linestyle=":", label="baseline")
+    left.set(xlabel="epoch", ylabel="part of new signals that is right", ylim=(0.4, 1.02), title="while learning")
+    left.legend()
+    right.axvspan(steps[0], steps[-1], color="gold", alpha=0.4, label="the chirp")
+    right.plot(signal, color="0.5", label="a signal")
+    right.fill_between(range(len(heard)), -8, 3 * heard / heard.max() - 8, step="mid", color="tab:red",
+                       label="how much of each step is heard")
+    right.set(xlabel="step", ylabel="value of the signal", ylim=(-8, 7), yticks=[-3, 0, 3], title="maximum: who was heard?")
+    right.legend(loc="upper center", ncols=3, fontsize=8)
+    return figure
+
+
 # lesson 24
 def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[float, Any]], ridge: float) -> Any:
     """What part of the limit measured beside it each step of a kernel reaches, and each layer under its roof.

@@ -291,6 +291,14 @@ def message(got, want, **more):
     return str(raised.value)
 
 
+@pytest.mark.parametrize("axes", range(5))
+def test_a_wrong_number_is_told_in_any_number_of_axes(axes):
+    want = np.ones((2, 3, 2, 2)[:axes])
+    got = want.copy()
+    got[(0,) * axes] = 7.5
+    assert " is 7.5, but should be 1" in message(got, want)
+
+
 def test_places_have_names():
     want = np.arange(16.0).reshape(2, 8)
     got = want.copy()
@@ -310,6 +318,9 @@ def test_what_may_be_wrong_is_put_into_words():
     assert "all zeros" in message(0 * want, want) and "a sum over the batch is missing" in message(want, want.sum(axis=0))
     assert message("no", want) == "da should be numbers, but it is 'no'"
     assert message(want * np.nan, want) == "da holds NaN or infinity"
+    with pytest.raises(exercises.Wrong) as raised:
+        exercises.expect_close(np.ones((2, 1, 2)), np.arange(4.0).reshape(2, 1, 2), "dx")
+    assert raised.value.answer == "dx is 0, 1; 2, 3"
 
 
 def test_a_changed_argument_is_named():

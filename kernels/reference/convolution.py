@@ -6,8 +6,9 @@ r"""Convolution of images (B, D, H, W, C) as loops: a window of taps k slides ov
     m        = i s + k d - p                                                    (4)    where tap k of window i lies
 
 i, k and m stand for three numbers each: depth, height, width. (2) sends along every path of (1) what (1) fetches along it: with
-b = 0 it is the gradient of (1) for x, and (1) is the gradient of (2). So all three walk the same paths (`_paths`, seven loops),
-and only where the sum goes differs. p counts the positions in front; what lies behind follows from the output's size.
+b = 0 it is the gradient of (1) for x, and (1) is the gradient of (2). What happens at one window is a function of its own
+(`window`, `window_to_image`, `window_to_weights`), on what lies under it. All three convolutions walk over the same windows
+(`_windows`). p counts the positions in front; what lies behind follows from the output's size.
 
 With groups, channel c and filter f meet only if they are in the same group; w counts c within the group. A depthwise
 convolution has as many groups as channels. In the `einsum`s g is the group, and c and f count within it.
@@ -24,13 +25,28 @@ import numpy as np
 from .core import bias_backward
 
 
+def window(x, w):
+    """One output: what lies under its window, x (KD, KH, KW, groups, C), w (KD, KH, KW, C, groups, F) -> y (groups, F)."""
+    return np.einsum("dhwgc,dhwcgf->gf", x, w)                                  # (1)
+
+
+def window_to_image(y, w):
+    """What one output place sends back to all that lies under its window: y (groups, F), w as above -> as x above."""
+    return np.einsum("gf,dhwcgf->dhwgc", y, w)                                  # (2)
+
+
+def window_to_weights(x, dy):
+    """What one output place says to the weights: x, dy as x and y above -> as w above."""
+    return np.einsum("dhwgc,gf->dhwcgf", x, dy)                                 # (3)
+
+
 def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     """x (B, D, H, W, C), w (KD, KH, KW, C / groups, F), b (F,); strides, padding, dilation: s, p, d, three integers each
     -> y (B, OD, OH, OW, F)."""
     y[...] = b
     x, w, y = (_by_group(array, groups) for array in (x, w, y))
-    for i, k, m in _paths(y, w, x, strides, padding, dilation):
-        y[i] += np.einsum("gc,cgf->gf", x[m], w[k])                             # (1)
+    for i, k, m in _windows(y, w, x, strides, padding, dilation):
+        y[i] += window(x[m], w[k])
 
 
 def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
@@ -38,16 +54,16 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y
     -> y (B, D, H, W, C); it is b where no path leads."""
     y[...] = b
     x, w, y = (_by_group(array, groups) for array in (x, w, y))
-    for i, k, m in _paths(x, w, y, strides, padding, dilation):
-        y[m] += np.einsum("gf,cgf->gc", x[i], w[k])                             # (2)
+    for i, k, m in _windows(x, w, y, strides, padding, dilation):
+        y[m] += window_to_image(x[i], w[k])
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
     """x (B, D, H, W, C), dy (B, OD, OH, OW, F); strides, padding, dilation: s, p, d, three integers each
     -> added to dw (KD, KH, KW, C / groups, F)."""
     x, dy, dw = (_by_group(array, groups) for array in (x, dy, dw))
-    for i, k, m in _paths(dy, dw, x, strides, padding, dilation):
-        dw[k] += np.einsum("gc,gf->cgf", x[m], dy[i])                           # (3)
+    for i, k, m in _windows(dy, dw, x, strides, padding, dilation):
+        dw[k] += window_to_weights(x[m], dy[i])
 
 
 def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winograd, dw, db, dx):
@@ -59,16 +75,21 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winog
     convolve_transposed(dy, w, zeros, strides, padding, dilation, groups, winograd, dx)
 
 
-def _paths(windows, taps, image, strides, padding, dilation):
-    """Seven loops: sample n, the three numbers of window i and those of tap k. Gives the indices (n, i), k and (n, m) wherever
-    tap k lies on the image."""
-    axes = tuple(zip(strides, padding, dilation, image.shape[1:4], strict=True))
-    for n in range(len(windows)):
-        for i in np.ndindex(windows.shape[1:4]):
-            for k in np.ndindex(taps.shape[:3]):
-                m = tuple(a * s + t * d - p for a, t, (s, p, d, _) in zip(i, k, axes, strict=True))     # (4)
-                if all(0 <= place < size for place, (*_, size) in zip(m, axes, strict=True)):
-                    yield (n, *i), k, (n, *m)
+def _windows(places, taps, image, strides, padding, dilation):
+    """For each sample n and window i: the indices (n, i), the taps that lie on the image, and (n, all m under them)."""
+    axes = tuple(zip(strides, padding, dilation, taps.shape[:3], image.shape[1:4], strict=True))
+    for n, *i in np.ndindex(places.shape[:4]):
+        inside = [_inside(place, *axis) for place, axis in zip(i, axes, strict=True)]
+        yield (n, *i), tuple(k for k, _ in inside), (n, *(m for _, m in inside))
+
+
+def _inside(i, s, p, d, taps, size):
+    """Along one axis: the taps of window i that lie on the image, and where they lie. Both are slices."""
+    first = max(0, -((i * s - p) // d))                                         # the first tap with m >= 0, rounded up
+    end = min(taps, -((i * s - p - size) // d))                                 # the first one with m >= size
+    count = max(0, end - first)
+    m = i * s + first * d - p                                                   # (4)
+    return slice(first, first + count), slice(m, m + count * d, d)
 
 
 def _by_group(array, groups):

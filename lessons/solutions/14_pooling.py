@@ -9,17 +9,18 @@ dx_mean = np.array([1, 1 + 2, 1 + 2 - 1, 2 - 1, -1]) / 3
 
 def max_pool_backward(x, dy, p, s):
     dx = np.zeros_like(x)
-    for i, j, c in np.ndindex(*dy.shape):
-        row, column = divmod(np.argmax(x[i * s:i * s + p, j * s:j * s + p, c]), p)
-        dx[i * s + row, j * s + column, c] += dy[i, j, c]
+    for n, i, j, c in np.ndindex(*dy.shape):
+        window = x[n, i * s:i * s + p, j * s:j * s + p, c]
+        row, column = divmod(np.argmax(window), p)
+        dx[n, i * s + row, j * s + column, c] += dy[n, i, j, c]
     return dx
 
 
 def fixed_max_backward(x, y, dy, p):
-    winner = np.argmax(x.reshape(-1, p) == y[:, None], axis=1)      # the first that reaches it: the bug gave dy to them all
-    dx = np.zeros_like(x)
-    dx[np.arange(len(y)) * p + winner] = dy
-    return dx
+    reach = x.reshape(len(x), -1, p) == y[:, :, None]
+    winner = np.argmax(reach, axis=2)                   # the first that reaches it: the bug gave dy to them all
+    won = np.arange(p) == winner[:, :, None]
+    return (won * dy[:, :, None]).reshape(x.shape)
 
 
 # A number wins none of its three windows if a larger one lies in each. Wins of one window: 1/3 each; of two that share two

@@ -236,7 +236,8 @@ def expect_close(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | N
 
 
 def _told(numbers: np.ndarray) -> str:
-    return "; ".join(", ".join(f"{number:.6g}" for number in row) for row in np.atleast_2d(numbers))
+    rows = np.atleast_2d(numbers)
+    return "; ".join(", ".join(f"{number:.6g}" for number in row) for row in rows.reshape(-1, rows.shape[-1]))
 
 
 def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[str], function: str,
