@@ -1,38 +1,56 @@
 # %% [markdown]
 # # 24 · From seven loops to the speed of the machine: the CPU kernels
 #
-# *About 30 minutes.* One convolution in seven ways. The numbers are the same, to the last digit; only the order of the work
-# changes, and with it the speed, some hundred times. You measure what each step brings, and see why.
+# *About 45 minutes.* One convolution, in seven ways. The numbers are the same to the
+# last digit. Only the order of the work changes, and with it the speed: some hundred
+# times. You write the loops, and measure what each step brings.
 #
 # ## A question first
-# Seven nested loops, compiled to machine code, do nothing but multiply and add. How near do they come to what a core can do:
-# all, a half, a tenth, a hundredth? And how many numbers must be read for each multiply-add: two, one, a tenth? Write it down.
+#
+# Seven nested loops, compiled to machine code. They do nothing but multiply and add.
+# What part of a core's speed do they reach? All, a half, a tenth, a hundredth? Write
+# it down. And two more guesses:
 
 # %%
-import inspect
 import re
-import timeit
-from concurrent.futures import ThreadPoolExecutor
 
-import matplotlib.pyplot as plt
 import numpy as np
 from numba import get_num_threads, njit, prange
 
-from kernels.cpu import _team, _tile, convolution
-from nblayers.layers import Conv2D, Dense, GlobalAveragePooling2D, MaxPooling2D
+from kernels.cpu import _tile, convolution
+from lessons.data import Speed, classifier_layers, copy_speed
+from lessons.figures import draw_steps_and_roofs
+from nblayers.layers import Conv2D
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 
+# %%
+# ? guess: y += x * w, in a loop. How many numbers are read for each multiply-add?
+numbers_read = 3
+# ? guess: and in the best kernel, which has 14 points of 32 filters at once?
+numbers_read_by_a_tile = (14 + 32) / (14 * 32)
+
 # %% [markdown]
-# ## One and two: seven loops, in Python and compiled
+# ## One: seven loops, in Python
+#
+# Two pictures ($n$) of 4 × 4 points ($i$, $j$) with two channels ($c$). A window of
+# 3 × 3 points ($k$, $l$), three filters ($f$). No padding and no bias.
+#
 # $$y_{nijf} = \sum_{k,l,c} x_{n,i+k,j+l,c} \, w_{klcf} \tag{001.07.Conv2D}$$
-# With the channels that the document leaves out, without bias. Seven letters, seven loops, in which order? Any gives this sum;
-# here one weight after the other is multiplied with all that it ever lies on. Python looks up types in each turn, makes objects
-# and throws them away (it gets a corner of the numbers); the same function compiled does not. All numbers are small and whole,
-# so no sum is ever rounded: all ways must agree exactly. A multiply-add counts as two operations.
+#
+# Seven letters, seven loops. Many texts leave out the channels $c$. All numbers here
+# are small and whole, so no sum is rounded: all ways must agree exactly.
 
 # %%
-def seven_loops(x, w, y):
-    y[:] = 0
+rng = np.random.default_rng(0)
+x = rng.integers(-3, 4, (2, 4, 4, 2)).astype(float)             # (N, height, width, C)
+w = rng.integers(-3, 4, (3, 3, 2, 3)).astype(float)             # (K, K, C, F)
+shape = (2, 2, 2, 3)                                            # y: (N, OH, OW, F)
+
+
+# ? [seven_loops] seven loops that fill y: def seven_loops(x, w, shape). In any order.
+# ? Begin with y = np.zeros(shape, x.dtype), and return y
+def seven_loops(x, w, shape):
+    y = np.zeros(shape, x.dtype)
     for f in range(w.shape[3]):
         for c in range(w.shape[2]):
             for k in range(w.shape[0]):
@@ -41,210 +59,466 @@ def seven_loops(x, w, y):
                         for i in range(y.shape[1]):
                             for j in range(y.shape[2]):
                                 y[n, i, j, f] += x[n, i + k, j + l, c] * w[k, l, c, f]
+    return y
 
 
-def fastest(run, times=10):                             # of some runs: it shows what goes undisturbed
-    return min(timeit.repeat(run, number=1, repeat=times + 1)[1:])      # without the first, which compiles
-
-
-def measure(step, convolve, *arguments, times=10):
-    y = np.full(right.shape, np.nan, "f4")              # what nobody writes shall be seen
-    rates[step] = GFLOP / fastest(lambda: convolve(*arguments, y), times)
-    print(f"{step}: {rates[step]:.3g} Gflop/s")
-    assert np.array_equal(y, right)
-
-
-rng, rates, GFLOP, y = np.random.default_rng(0), {}, 0.198180864, np.empty((1, 3, 3, 8))
-x, w = rng.integers(-3, 4, (1, 18, 44, 64)).astype("f4"), rng.integers(-3, 4, (3, 3, 64, 256)).astype("f4")
-right = sum(x[:, k:k + 16, l:l + 42] @ w[k, l] for k in range(3) for l in range(3))     # (1, 16, 42, 256)
-rates["1 Python"] = 2 * y.size * 3 * 3 * 4 / 1e9 / fastest(lambda: seven_loops(x[:, :5, :5, :4], w[:, :, :4, :8], y))
-print(f"1 Python: {rates['1 Python']:.2g} Gflop/s")
-measure("2 compiled", njit(seven_loops), x, w, times=2)
-assert 2 * right.size * 3 * 3 * 64 / 1e9 == GFLOP and rates["2 compiled"] > 3 * rates["1 Python"]
+y = seven_loops(x, w, shape)
+print(y[0, 0])
+assert np.array_equal(y[0, 0, 0], np.einsum("klc,klcf->f", x[0, :3, :3], w))
 
 # %% [markdown]
-# ## Three: memory in its order
-# Memory comes in *lines* of 64 bytes, 16 numbers. The innermost loop went from point to point, 64 channels further in $x$, 256
-# in $y$: of each line it used one number. So: points outside, channels inside, in $w$ too. Each sum now waits for itself: `s`
-# must be ready, some four ticks of the clock, before more is added, and in another order it would be rounded otherwise.
+# ## How fast is that?
+#
+# A multiply-add counts as two **operations**. A speed is operations by seconds, in
+# Gflop/s: $10^9$ operations of floating point numbers in a second.
+#
+# Now the true size: one picture, 16 × 42 points, 64 channels, 256 filters.
 
 # %%
-@njit
-def channels_inside(x, w, y):                           # w (3, 3, 256, 64)
-    for n, i, j, f in np.ndindex(y.shape):
-        s = np.float32(0)
+x_large = rng.integers(-3, 4, (1, 18, 44, 64)).astype("f4")
+w_large = rng.integers(-3, 4, (3, 3, 64, 256)).astype("f4")
+right = np.zeros((1, 16, 42, 256), "f4")
+for k, l in np.ndindex(3, 3):
+    right += x_large[:, k:k + 16, l:l + 42] @ w_large[k, l]
+# ? operations, of the whole large convolution; right is its y, w_large its w
+operations = 2 * right.size * 3 * 3 * 64
+print(f"{operations / 1e9:.3f} · 10⁹ operations")
+
+# %% [markdown]
+# Other programs run on your machine, too. Then all is slower, and a measured speed says
+# little. So **beside each step we measure the limit**: a small kernel that keeps all it
+# needs in registers, the fastest that this core can do now. `speed` runs the two in
+# turns and tells what *part* of the limit the step reaches. If the limit itself was not
+# steady, it says so: then the machine is too busy, and you should measure again.
+#
+# Python gets a small corner of the numbers. It looks up types in each turn, makes
+# objects and throws them away.
+
+# %%
+CORES = get_num_threads()
+speed = Speed(CORES)
+steps = {}
+
+
+def measure(step, convolve, *arguments, cores=1, times=7):
+    steps[step] = speed.of(lambda: convolve(*arguments), operations, cores, times)
+    print(f"{step}: {steps[step]}")
+    assert np.array_equal(convolve(*arguments), right)
+
+
+steps["1 Python"] = speed.of(lambda: seven_loops(x, w, shape), 2 * y.size * 3 * 3 * 2)
+print("1 Python:", steps["1 Python"])
+
+# %% [markdown]
+# ## Two: compiled
+#
+# Numba makes machine code of the same function: no types to look up, no objects.
+
+# %%
+measure("2 compiled", njit(seven_loops), x_large, w_large, right.shape, times=2)
+assert steps["2 compiled"].rate > 3 * steps["1 Python"].rate
+assert steps["2 compiled"].part < 1 / 3
+
+# %% [markdown]
+# That answers the first question: less than a hundredth, on many machines. Why?
+#
+# ## Three: memory in its order
+#
+# Memory comes in **lines** of 64 bytes: 16 numbers of four bytes. Our innermost loop
+# goes from point to point, that is from `x[n, i, j, c]` to `x[n, i, j + 1, c]`.
+
+# %%
+# ? bytes_apart, from one number of x_large to that of the next point, same channel
+bytes_apart = 64 * 4
+assert bytes_apart == x_large.strides[2] == 256
+
+# %% [markdown]
+# So of each line it uses one number, and fetches 16. The cure: points outside, channels
+# inside, in the weights too. For that, $c$ comes last in them: `w_turned` (K, K, F, C).
+# Then the innermost loop reads both side by side, and the sum waits in a variable `s`.
+
+# %%
+w_turned = np.ascontiguousarray(w_large.swapaxes(2, 3))         # (K, K, F, C)
+
+
+# ? [channels_inside] the loops with c innermost: def channels_inside(x, w, shape),
+# ? where w is (K, K, F, C). Add up in s = x.dtype.type(0), then write y once. Return y
+def channels_inside(x, w, shape):
+    y = np.zeros(shape, x.dtype)
+    for n, i, j, f in np.ndindex(shape):
+        s = x.dtype.type(0)
         for k in range(w.shape[0]):
             for l in range(w.shape[1]):
                 for c in range(w.shape[3]):
                     s += x[n, i + k, j + l, c] * w[k, l, f, c]
         y[n, i, j, f] = s
+    return y
 
 
-turned, one, large = np.ascontiguousarray(w.swapaxes(2, 3)), np.float32(1), np.float32(1e8)
-measure("3 memory in order", channels_inside, x, turned, times=3)
-assert x.strides[2:] == (256, 4) and right.strides[2:] == (1024, 4) and one + large - large == 0 != large - large + one
+measure("3 memory in order", njit(channels_inside), x_large, w_turned, right.shape,
+        times=3)
 
 # %% [markdown]
 # ## Four: vectors
-# Sums of different filters need not wait for each other. With $f$ inside, all lies in order and one $x$ meets 256 weights.
-# LLVM, which compiles for Numba, now takes 4, 8 or 16 at a time: a *vector*, in a register of 16, 32 or 64 bytes. In machine
-# code `ps` means packed single precision (`ss` a single number), `fmadd` multiply and add, rounded once: `contract` allows it.
+#
+# Now each sum waits for itself. `s` must be ready, some four ticks of the clock, before
+# more is added. The compiler may not add in another order: the sum would be rounded
+# otherwise.
 
 # %%
-@njit(fastmath={"contract"})
-def filters_inside(x, w, y):
-    y[:] = 0
-    for n, i, j in np.ndindex(y.shape[:3]):
-        for k, l in np.ndindex(w.shape[:2]):
-            for c in range(w.shape[2]):
-                for f in range(w.shape[3]):
-                    y[n, i, j, f] += x[n, i + k, j + l, c] * w[k, l, c, f]
+one, large = np.float32(1), np.float32(1e8)
+assert one + large - large == 0
+assert large - large + one == 1
+
+# %% [markdown]
+# But sums of *different* filters need not wait for each other. So put $f$ inside. One
+# number of $x$ meets all filters of $w_{klc}$, and these lie side by side, as in $y$.
+#
+# Then the compiler takes 4, 8 or 16 numbers at a time: a **vector**. It lies in a
+# register of 16, 32 or 64 bytes. The weights are (K, K, C, F) again.
+
+# %%
+# ? [filters_inside] the loops with f innermost: def filters_inside(x, w, shape), where
+# ? w is (K, K, C, F). Add to y itself, n, i, j outside. Return y
+def filters_inside(x, w, shape):
+    y = np.zeros(shape, x.dtype)
+    for n, i, j in np.ndindex(shape[:3]):
+        for k in range(w.shape[0]):
+            for l in range(w.shape[1]):
+                for c in range(w.shape[2]):
+                    for f in range(w.shape[3]):
+                        y[n, i, j, f] += x[n, i + k, j + l, c] * w[k, l, c, f]
+    return y
 
 
-measure("4 vectors", filters_inside, x, w)
-found = re.findall(r"\b(?:v?mulps|vfmadd\d+ps|fml?a\s+v|fmul\s+v).*", "".join(filters_inside.inspect_asm().values()))
-assert found and rates["4 vectors"] > rates["3 memory in order"]
-print("in its machine code:", found[0])
+vectors = njit(filters_inside, fastmath={"contract"})           # see below
+measure("4 vectors", vectors, x_large, w_large, right.shape)
+
+# %% [markdown]
+# In machine code `ps` means *packed single precision*, a vector; `ss` is a single
+# number. `fmadd` multiplies and adds, and rounds once: `contract` allows it.
+
+# %%
+packed_code = r"\b(?:v?mulps|vfmadd\d+ps|fml?a\s+v|fmul\s+v).*"
+found = re.findall(packed_code, "".join(vectors.inspect_asm().values()))
+print("in its machine code:", *found[:1])
 
 # %% [markdown]
 # ## Five: a tile in registers
-# Each multiply-add still takes two loads ($w$, $y$) and a store; in a tick a core can do two multiply-adds, but only two loads
-# and a store. So keep $y$ in registers until its sum is done, and use several times what was loaded: $R$ points times $V$
-# vectors of filters take $V + R$ loads for $R V$ multiply-adds, and $R V + V + 1$ registers. AVX-512 has 32, AVX2 16: hence 14
-# or 6 points times 2 vectors. Python has no word for a register: the tile is written in LLVM's language. It reads each row of a
-# window, a *run* of numbers, where it lies. Read the machine code, too: LLVM went to each point by an addition, waiting for the
-# one before, until we wrote an address as a register plus 1, 2, 4 or 8 times another. Masks cost time, too.
+#
+# Each multiply-add of vectors still loads $w$ and $y$, and stores $y$. In one tick many
+# cores can do two multiply-adds, but only two loads and one store. So:
+#
+# 1. Keep $y$ in registers until its sum is done.
+# 2. Use what was loaded several times. A vector of weights serves several *points*.
+#
+# Such a **tile** has $R$ points times $V$ vectors of filters. Begin with two points,
+# $j$ and $j + 1$. Here a row of NumPy stands for a vector.
 
 # %%
-def tiles_of(rows):
+# ? [two_points] def two_points(x, w, n, i, j): return y[n, i, j] and y[n, i, j + 1],
+# ? each of all filters. Read each row w[k, l, c] once; it serves both sums
+def two_points(x, w, n, i, j):
+    s_0 = np.zeros(w.shape[3])
+    s_1 = np.zeros(w.shape[3])
+    for k, l, c in np.ndindex(w.shape[:3]):
+        weights = w[k, l, c]
+        s_0 += x[n, i + k, j + l, c] * weights
+        s_1 += x[n, i + k, j + 1 + l, c] * weights
+    return s_0, s_1
+
+
+for n, i in np.ndindex(2, 2):
+    assert np.array_equal(two_points(x, w, n, i, 0), y[n, i])
+
+# %% [markdown]
+# How high may a tile be? It needs a register for each sum, one for each vector of
+# weights, and one for the number of $x$. AVX-512 has 32 registers, AVX2 has 16.
+
+# %%
+R, V = 14, 2                                    # 14 points times 2 vectors
+# ? registers, for R points times V vectors
+registers = R * V + V + 1
+# ? loads, how many of them for each multiply-add of vectors
+loads = (V + R) / (V * R)
+print(f"{registers} registers, {loads:.2f} loads")
+assert registers == 31                          # of 32: one more point would not fit
+assert 6 * V + V + 1 == 15                      # of 16: with AVX2, 6 points
+
+# %% [markdown]
+# ## Five: the library's tile
+#
+# Python has no word for a register. So the library writes its tile in LLVM's language.
+# It is told where things lie: where to begin, and how far it is to the next. Here is a
+# call, with each of these named. A **panel** is the weights of one tile's columns.
+
+# %%
+def make_tile(rows):
     tile = _tile._make_tiles([rows], _tile.WIDE)
+
     @njit(nogil=True)
-    def tiles(x, w, panel, w_k, first, last, y):        # in w: `panel` to the next WIDTH columns, `w_k` to the next row
+    def one_tile(x, x_at, w, w_at, w_next, y, y_at, sizes):
+        W, C, K, F = sizes
+        tile(rows,                              # so many points
+             x, x_at,                           # x: where the first window begins,
+             C, 1, W * C,                       # to the next point, channel, row
+             w, w_at,                           # w: where the panel begins,
+             w_next, K * C * w_next,            # to the next channel, row
+             K, K * C,                          # rows of a window, numbers in each
+             y, 0, 0,                           # what to add to: nothing
+             y, y_at, F,                        # y: where to write, to the next point
+             WIDTH, False)                      # so many filters; do not add
+    return one_tile
+
+
+ROWS = _tile.HEIGHTS[0]
+WIDTH = _tile.WIDE * _tile.VECTOR // 4          # filters of a tile
+print(f"your machine: {ROWS} points times {_tile.WIDE} vectors, {WIDTH} filters")
+
+# %% [markdown]
+# ## Five: the loops around the tile
+#
+# Three of them: lines of the picture, panels, groups of points. `panel` is how
+# far it is from panel to panel. The width, 42, is a multiple of 14, 6 and 1.
+
+# %%
+def make_walk(rows):
+    one_tile = make_tile(rows)
+
+    @njit(nogil=True)
+    def walk(x, w, panel, w_next, first, last, y):
         (_, H, W, C), (_, OH, OW, F) = x.shape, y.shape
-        x1, y1, K = x.reshape(-1), y.reshape(-1), H - OH + 1
-        for line in range(first, last):
+        sizes = (W, C, H - OH + 1, F)
+        for i in range(first, last):
             for p in range(F // WIDTH):
                 for j in range(0, OW, rows):
-                    at, to = (line % OH * W + j) * C, (line % OH * OW + j) * F + p * WIDTH
-                    tile(rows, x1, at, C, 1, W * C, w, p * panel, w_k, K * C * w_k, K, K * C, y1, 0, 0, y1, to, F, WIDTH, False)
-    return tiles
+                    x_at = (i * W + j) * C
+                    y_at = (i * OW + j) * F + p * WIDTH
+                    one_tile(x.reshape(-1), x_at, w, p * panel, w_next,
+                             y.reshape(-1), y_at, sizes)
+    return walk
 
 
-ROWS, V, WIDTH, CORES = _tile.HEIGHTS[0], _tile.WIDE, _tile.WIDE * _tile.VECTOR // 4, get_num_threads()
-for R in _tile.HEIGHTS:
-    print(f"{R:2} points: {R * V + V + 1:2} registers; a multiply-add of vectors takes {(V + R) / (V * R):.2f} loads, "
-          f"one of numbers {(WIDTH + R) / (WIDTH * R):.2f} numbers")
-assert ROWS * V + V + 1 <= (32 if _tile.VECTOR == 64 else 16) < (ROWS + 1) * V + V + 1 and WIDTH + ROWS < 0.3 * WIDTH * ROWS
-tiles = tiles_of(ROWS)
-measure("5 tiles of 1 point", tiles_of(1), x, w.reshape(-1), WIDTH, 256, 0, 16)
-measure(f"5 tiles of {ROWS} points", tiles, x, w.reshape(-1), WIDTH, 256, 0, 16)
+def into_y(kernel):
+    y = np.full(right.shape, np.nan, "f4")      # what nobody writes shall be seen
 
-# %% [markdown]
-# ## Six and seven: packing, and all cores
-# For one group of points after the other a tile reads the same columns of $w$: 576 rows, 1024 bytes apart. They lie on 144
-# pages of memory, of which a core knows some 60 by heart; and as an address decides where in the cache its line may stand, they
-# compete for 8 of 64 places. So *pack* the weights (once for all pictures): those of a tile one behind the other. Then let each
-# core take some lines of the picture. No output belongs to two, so nobody waits. Wake them once, not for each line.
-
-# %%
-@njit(parallel=True)
-def all_cores(x, w, panel, w_k, y):
-    for s in prange(CORES):
-        tiles(x, w, panel, w_k, s * y.shape[1] // CORES, (s + 1) * y.shape[1] // CORES, y)
+    def convolve(*arguments):
+        kernel(*arguments, y)
+        return y
+    return convolve
 
 
-packed = w.reshape(576, -1, WIDTH).swapaxes(0, 1).ravel()
-places = [{(k * step + byte) // 64 % 64 for k in range(576) for byte in range(4 * WIDTH)} for step in (1024, 4 * WIDTH)]
-assert 576 * 1024 == 144 * 4096 and 576 * 4 * WIDTH <= 18 * 4096 and len(places[0]) <= 8 and len(places[1]) == 64
-measure("6 packed weights", tiles, x, packed, 576 * WIDTH, WIDTH, 0, 16)
-measure("7 all cores", all_cores, x, packed, 576 * WIDTH, WIDTH)
+flat = w_large.reshape(-1)                      # to the next panel WIDTH, channel 256
+walk = make_walk(ROWS)
+lines = 0, 16                                   # first, last
+measure("5 tiles of 1 point", into_y(make_walk(1)), x_large, flat, WIDTH, 256, *lines)
+measure(f"5 tiles of {ROWS} points", into_y(walk), x_large, flat, WIDTH, 256, *lines)
+assert steps[f"5 tiles of {ROWS} points"].part > 3 * steps["2 compiled"].part
 
 # %% [markdown]
-# ## Backward, and the same in the library
-# $$dw_{klcf} = \sum_{n,i,j} x_{n,i+k,j+l,c} \, dy_{nijf}$$
-# $dx$ is our walk with turned weights. But to $dw$ *every* point adds. If two threads do `dw += …` at once, both may read
-# before either writes, and a share is lost: a **race**, which comes and goes. The cure: for each thread a `dw`, then their sum.
+# ## Six: packed weights
 #
-# The library's kernel gives the same numbers, its layer our gradient; the lines printed first are your steps. It does more:
-# edges, strides, groups; padding, copied into a scratch in the cache; 3 × 3 windows in a quarter of the steps (`_winograd.py`).
+# A tile reads WIDTH columns of $w$: 576 rows, 1024 bytes apart. Rows so far apart cost
+# time. They lie on 144 **pages** of memory, and a core knows only some 60 by heart.
+# And an address decides where in the cache its line may stand: these compete for a few
+# places. So **pack** the weights: the rows of a panel one behind the other, then the
+# next panel. Once for all pictures.
+#
+# First on paper: $w$ is (3, 4), a panel is two columns.
 
 # %%
-u, v, dy = (rng.integers(-3, 4, shape).astype(float) for shape in ((1, 4, 4, 2), (3, 3, 2, 3), (1, 2, 2, 3)))
-share = [sum(u[0, i:i + 3, j:j + 3, :, None] * dy[0, i, j] for j in range(2)) for i in range(2)]    # thread i has line i
-raced, dw, y = [np.zeros_like(v) + part for part in share][-1], share[0] + share[1], np.empty_like(dy)  # both have read 0
-assert np.array_equal(raced, share[1]) and np.any(raced != dw)
-check_derivative("dw", dw, lambda v: (seven_loops(u, v, y), np.sum(dy * y))[1], v)
-window, b = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True), np.zeros(256, "f4")     # strides, padding, dilation, groups, winograd
-measure("the library", lambda y: convolution.convolve(x[:, None], w[None], b, *window, y[:, None]))
-layer = Conv2D(3, 3)
-layer.forward(u)                                        # makes its weights, and keeps u
-layer.set_weights([v, np.zeros(3)])
-check_derivative("dx", layer.backward(dy), lambda u: (seven_loops(u, v, y), np.sum(dy * y))[1], u)
-assert np.array_equal(layer.kernel.grad, dw)
-for step, module, text in (("4", _tile, "VectorType(self.num"), ("5", _tile, "HEIGHTS ="), ("5", _tile, "fmul(x, w"),
-                           ("6", convolution, "share(pack"), ("7", _team, "prange("), ("race", _team, "add_to(total")):
-    number, line = next((n, line) for n, line in enumerate(inspect.getsource(module).split("\n"), 1) if text in line)
-    print(f"{step}: {module.__name__}, line {number}: {line.strip()}")
-cpu = "convolution:_correlate_segments", "_team:_sum_on_team", "_tile:_write_tile", "_tile:_sum_over_runs"
-show_source("kernels.reference.convolution:convolve", *(f"kernels.cpu.{name}" for name in cpu))
+assert 576 * 1024 == 144 * 4096                 # a page has 4096 bytes
+w_small = np.arange(12).reshape(3, 4)
+print(w_small)
+# ? w_packed, of w_small: one row of 12 numbers, first all rows of columns 0 and 1
+w_packed = w_small.reshape(3, 2, 2).swapaxes(0, 1).ravel()
+print(w_packed)
+packed = w_large.reshape(576, -1, WIDTH).swapaxes(0, 1).ravel()
+panel = 576 * WIDTH                             # numbers of a panel
+measure("6 packed weights", into_y(walk), x_large, packed, panel, WIDTH, *lines)
+
+# %% [markdown]
+# ## Seven: all cores
+#
+# Each core takes some lines of the picture. No output belongs to two, so nobody waits.
+# But 16 lines for 3 cores: who takes what is left over?
+
+# %%
+# ? [share] the lines of core s: def share(s, cores, lines). Return first and last, as
+# ? for range(first, last). Each line to one core; shares differ by one line at most
+def share(s, cores, lines):
+    return s * lines // cores, (s + 1) * lines // cores
+
+
+print([share(s, 3, 16) for s in range(3)])
+
+# %%
+share_compiled = njit(share)
+
+
+@njit(parallel=True)
+def all_cores(x, w, panel, w_next, y):
+    for s in prange(CORES):
+        first, last = share_compiled(s, CORES, y.shape[1])
+        walk(x, w, panel, w_next, first, last, y)
+
+
+measure("7 all cores", into_y(all_cores), x_large, packed, panel, WIDTH, cores=CORES)
+
+# %% [markdown]
+# ## Backward: what arrives at the weights
+#
+# The numbers for paper again. `dy` says how the loss grows with $y$, so for us
+# $L = \sum dy \odot y$. Each weight stands in every output. Its gradient is a sum over
+# samples and points:
+#
+# $$dw_{klcf} = \sum_{n,i,j} x_{n,i+k,j+l,c} \, dy_{nijf}$$
+#
+# Let thread 0 have sample 0, and thread 1 have sample 1.
+
+# %%
+dy = rng.integers(-3, 4, y.shape).astype(float)                 # (N, OH, OW, F)
+
+
+def loss(x, w):
+    return np.sum(dy * seven_loops(x, w, shape))
+
+
+dw_0 = np.zeros(w.shape)
+# ? [dw_0] the share of sample 0: for k, l in np.ndindex(3, 3): dw_0[k, l] = …, (C, F)
+for k, l in np.ndindex(3, 3):
+    dw_0[k, l] = np.einsum("ijc,ijf->cf", x[0, k:k + 2, l:l + 2], dy[0])
+dw_1 = np.zeros(w.shape)
+for k, l in np.ndindex(3, 3):
+    dw_1[k, l] = np.einsum("ijc,ijf->cf", x[1, k:k + 2, l:l + 2], dy[1])
+
+# %% [markdown]
+# ## Backward: a race
+#
+# If both threads do `dw += share` at once, both may read `dw` before either writes.
+# Then one share is lost. That is a **race**: it comes and goes, and no test finds it
+# for sure. Here both have read 0; thread 1 writes last.
+
+# %%
+read_by_0 = np.zeros(w.shape)
+read_by_1 = np.zeros(w.shape)                   # before thread 0 has written
+raced = read_by_0 + dw_0                        # thread 0 writes
+raced = read_by_1 + dw_1                        # thread 1 writes over it
+# ? dw, without a race: each thread has a dw of its own, dw_0 and dw_1
+dw = dw_0 + dw_1
+check_derivative("dw", dw, lambda w: loss(x, w), w)
+assert np.any(raced != dw)
+
+# %% [markdown]
+# ## Backward: what arrives at x
+#
+# $$dx_{n,i+k,j+l,c} \mathrel{+}= \sum_f dy_{nijf} \, w_{klcf}$$
+#
+# A point lies in several windows, so its shares are added up. Threads that take whole
+# samples never meet here: no race.
+
+# %%
+dx = np.zeros(x.shape)
+# ? [dx] for k, l in np.ndindex(3, 3): add to dx[:, k:k + 2, l:l + 2] what comes by
+# ? w[k, l], which is (C, F)
+for k, l in np.ndindex(3, 3):
+    dx[:, k:k + 2, l:l + 2] += dy @ w[k, l].T
+check_derivative("dx", dx, lambda x: loss(x, w), x)
+
+# %% [markdown]
+# ## The same in the library
+#
+# The kernel on the large numbers, the layer on the small ones. The kernel does more:
+# edges, strides, groups, padding, and 3 × 3 windows with fewer products (Winograd).
+
+# %%
+window = ((1, 1, 1), (0, 0, 0), (1, 1, 1), 1, True)     # stride, pad, dilation, groups
+no_bias = np.zeros(256, "f4")
+measure("the library", into_y(lambda y: convolution.convolve(
+    x_large[:, None], w_large[None], no_bias, *window, y[:, None])), cores=CORES)
+layer = Conv2D(3, 3, dtype="float64")
+layer.build(x.shape)
+layer.set_weights([w, np.zeros(3)])
+assert np.allclose(layer.forward(x), y, rtol=0, atol=1e-12)
+assert np.allclose(layer.backward(dy), dx, rtol=0, atol=1e-12)
+assert np.allclose(layer.kernel.grad, dw, rtol=0, atol=1e-12)
+
+# %% [markdown]
+# The reference kernel adds a window at a time. The tile in LLVM's language has your
+# `two_points`, for any $R$ and $V$: look for `products`.
+
+# %%
+show_source("kernels.reference.convolution:convolve", "kernels.cpu._tile:_write_tile")
+
+# %% [markdown]
+# The rest on request: `show_source("kernels.cpu._tile:_sum_over_runs")`, and
+# `show_source("kernels.cpu._team:_sum_on_team")` for the sum without a race.
+#
+# ## A roof of two slopes
+#
+# Each number must be read at least once, each result written. Who does few operations
+# for a byte waits for memory, however good the kernel. The **intensity** is operations
+# by bytes. Memory gives `bandwidth` GB/s, and the cores do `limit` Gflop/s at most. The
+# speed can be no higher than
+#
+# $$\min(limit, \; bandwidth \cdot intensity)$$
+
+# %%
+limit, bandwidth = 100.0, 20.0                  # Gflop/s and GB/s, made up
+# ? intensity, of a depthwise 3 × 3 window: for each output 9 multiply-adds, one number
+# ? of 4 bytes read and one written
+intensity = 2 * 9 / (2 * 4)
+assert intensity == 2.25
+# ? roof, the highest speed with this intensity, limit and bandwidth
+roof = min(limit, bandwidth * intensity)
+assert roof == 45                               # Gflop/s: memory is what it waits for
 
 # %% [markdown]
 # ## A real task, and a picture: where does a training step's time go?
-# Each number must be read at least once, each result written. Who does few operations a byte waits for memory, however good the
-# kernel: pooling compares three times for five numbers, a depthwise 3 × 3 window does 18 operations for two. Their roof slopes:
-# *bandwidth × operations a byte*; above it is whom the cache helps. The flat roof is what tiles reach with all they need beside
-# the core; above it is only Winograd. The points: the layers of document 001's classifier (section 8), forward and backward.
+#
+# A small classifier of pictures, forward and backward, layer by layer. The limit is
+# measured beside each of them. The baseline is the roof: who lies on it cannot be
+# faster. Points above the slope are helped by the cache; they read some numbers there.
 
 # %%
-def on_cores(run, *arrays):
-    with ThreadPoolExecutor(len(arrays[0])) as pool:
-        return fastest(lambda: list(pool.map(run, *arrays)))
-
-
-def limit_of(cores):
-    arrays = (np.ones((cores, *shape), "f4") for shape in ((1, 3, ROWS + 2, 16), (144 * WIDTH,), (1, 1, ROWS, WIDTH)))
-    return cores * 8e-6 * ROWS * WIDTH * 144 / on_cores(lambda x, w, y: tiles(x, w, 0, WIDTH, 0, 4000, y), *arrays)
-
-
-core, limit = limit_of(1), limit_of(CORES)
-bandwidth = 0.268435456 / on_cores(np.copyto, *np.ones((2, CORES, 2 ** 25 // CORES), "f4"))     # 2 · 128 MiB read and written
-print(f"limits: {core:.0f} Gflop/s one core, {limit:.0f} all; {bandwidth:.1f} GB/s. Step 2: 1/{core / rates['2 compiled']:.0f}")
-assert rates["2 compiled"] < core / 3 and 3 / (5 * 4) == 0.15 and 18 / (2 * 4) == 2.25           # operations a byte
-fig, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-left.barh([f"{step}: {rate:.3g}" for step, rate in rates.items()], list(rates.values()), color=["C0"] * 8 + ["C2"])
-left.vlines([core, limit], -0.5, 8.5, color="black", ls=["--", "-"])
-left.set(xscale="log", xlabel="Gflop/s", xlim=(min(rates.values()) / 2, 2 * max(limit, *rates.values())), ylim=(8.6, -0.6),
-         title=f"limits: one core {core:.0f} (dashed), all {limit:.0f}")
-right.loglog([0.05, limit / bandwidth, 500], [0.05 * bandwidth, limit, limit], color="black")
-y = rng.normal(size=(32, 64, 64, 3)).astype("f4")
-for layer in (Conv2D(32, (3, 3), activation="relu", padding="same"), MaxPooling2D(), Conv2D(64, (3, 3), activation="relu",
-              padding="same"), MaxPooling2D(), GlobalAveragePooling2D(), Dense(10, activation="softmax")):
-    x, y = y, layer.forward(y, training=True)
-    seconds = fastest(lambda: layer.backward(layer.forward(x, training=True)))                  # noqa: B023
-    gflop = (6 * y.size / y.shape[-1] * layer.weights[0].value.size if layer.weights else x.size) / 1e9     # forward, dx and dw
-    gbyte = 8 * (x.size + y.size) / 1e9                                                         # x, y, dy, dx
-    print(f"{layer.name:26}{1e3 * seconds:6.2f} ms {gflop / seconds:7.1f} Gflop/s {gbyte / seconds:7.1f} GB/s")
-    right.plot(gflop / gbyte, gflop / seconds, "o", label=layer.name)
-right.set(xlabel="operations for each byte", ylabel="Gflop/s")
-fig.legend(loc="outside right upper")
-save_figure(fig, "24_steps_and_roofs")
+layers = classifier_layers(speed)               # {name: (intensity, measured)}
+bandwidth = copy_speed(CORES)
+for name, (intensity, measured) in layers.items():
+    print(f"{name:26}{intensity:8.2f} operations a byte  {measured}")
+ridge = max(found.limit for _, found in layers.values()) / bandwidth
+print(f"bandwidth {bandwidth:.1f} GB/s; the roof is flat from {ridge:.1f} a byte on")
+save_figure(draw_steps_and_roofs(steps, layers, ridge), "24_steps_and_roofs")
+best = steps[f"5 tiles of {ROWS} points"].part / steps["2 compiled"].part
+print(f"numbers read: {numbers_read} and {numbers_read_by_a_tile:.2f}. ×{best:.0f}")
 
 # %% [markdown]
 # ## Exercises
+#
 # Write your answers into a file and run `nblayers check cpu_kernels my_answer.py`.
-# 1. On paper: a tile of 6 points times 4 vectors of 16 numbers. Set `registers` that it needs, `loads` for each multiply-add of
-#    vectors, `intensity` (operations for each byte read), and `most`: how many points times *one* vector 16 registers allow.
-# 2. A loop to fill in: `tiled(x, w)`, a convolution of a sequence, x (W, C), w (K, C, F), in plain @njit, four outputs at a
-#    time: each number of w that is read serves four sums. W - K + 1 need not be a multiple of four. Return y.
-# 3. A bug: this passes the tests on two threads. Write it right as `fixed_threads(x, w, threads, rows)`.
-# 4. An experiment: measure `tiles_of` each of HEIGHTS as `limit_of` does, on one core. Set `rates` (a dictionary: height to
-#    Gflop/s) and `enough`, the lowest one with four fifths of the best rate. How many sums are that at a time?
+#
+# 1. On paper: a tile of 6 points times 4 vectors of 16 numbers. Set `registers` that it
+#    needs and `loads` for each multiply-add of vectors. Set `intensity`, operations for
+#    each byte read, and `most`: how many points times *one* vector 16 registers allow.
+# 2. A whole backward: `threaded_backward(x, w, dy, threads)` of a Conv1D without
+#    padding. x (N, T, C), w (K, C, F), dy (N, T - K + 1, F). Each thread takes its
+#    share of the samples and has a dw and a db of its own; there may be more threads
+#    than samples. Return dx, dw, db.
+# 3. Loops to write: `tiled(x, w)`, a convolution of a sequence, x (W, C), w (K, C, F),
+#    in plain @njit. Four outputs at a time: each number of w that is read serves four
+#    sums. W - K + 1 need not be a multiple of four. Return y.
+# 4. A bug: this passes the tests on two threads. Write it right as
+#    `fixed_threads(x, w, threads, rows)`.
+# 5. An experiment: measure a tile of each of `_tile.HEIGHTS`, on one core. Set `rates`,
+#    a dictionary from height to Gflop/s. Set `enough`, the lowest height with four
+#    fifths of the best rate. How many sums are that at a time?
 # ```python
 # def threads_and_tiles(x, w, threads, rows):
-#     y, share = np.full((len(x) - len(w) + 1, w.shape[2]), np.nan), (len(x) - len(w) + 1) // threads
-#     for s in range(threads):                                              # in a kernel: prange
+#     y = np.full((len(x) - len(w) + 1, w.shape[2]), np.nan)
+#     share = len(y) // threads
+#     for s in range(threads):                          # in a kernel: prange
 #         for j in range(s * share, (s + 1) * share, rows):
 #             height = min(rows, (s + 1) * share - j)
-#             y[j:j + height] = sum(x[j + k:j + k + height] @ w[k] for k in range(len(w)))
+#             y[j:j + height] = sum(x[j + k:j + k + height] @ w[k]
+#                                   for k in range(len(w)))
 #     return y
 # ```

@@ -267,3 +267,104 @@ def bouncing_rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np
         films[n, t, row:row + 3, column:column + 3, 0] += [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
     turned = np.diff(at, 2, axis=2).any(axis=(1, 3))
     return films.clip(0, 1), turned
+
+
+# lesson 24
+@dataclass(frozen=True)
+class Measured:
+    """How fast something ran, and what the machine could do beside it.
+
+    Attributes:
+        rate: Gflop/s of the fastest run.
+        limit: Gflop/s of the fastest run of the kernel that never leaves its registers.
+        steady: whether the middle one of that kernel's runs came near its fastest, and all cores near one; if not, the
+            machine is too busy.
+    """
+
+    rate: float
+    limit: float
+    steady: bool
+
+    @property
+    def part(self) -> float:
+        """The part of the limit that was reached."""
+        return self.rate / self.limit
+
+    def __str__(self) -> str:
+        busy = "" if self.steady else "  (the machine is too busy: measure again)"
+        return f"{self.rate:.3g} Gflop/s, {100 * self.part:.3g} % of {self.limit:.0f}{busy}"
+
+
+class Speed:
+    """Measures speeds, each beside the limit of one core or of all.
+
+    Arguments:
+        cores: how many there are.
+    """
+
+    def __init__(self, cores: int) -> None:
+        from numba import njit, prange
+
+        from kernels.cpu import _tile
+        rows, width, turns = _tile.HEIGHTS[0], _tile.WIDE * _tile.VECTOR // 4, 2000
+        tile = _tile._make_tiles([rows], _tile.WIDE)
+
+        @njit(nogil=True)
+        def registers(x: Any, w: Any, y: Any) -> None:
+            for _ in range(turns):
+                tile(rows, x, 0, 16, 1, (rows + 2) * 16, w, 0, width, 48 * width, 3, 48, y, 0, 0, y, 0, width, width, False)
+
+        @njit(parallel=True)
+        def on_all(x: Any, w: Any, y: Any) -> None:
+            for core in prange(cores):
+                registers(x[core], w[core], y[core])
+
+        x, w, y = (np.ones((cores, size), "f4") for size in (3 * (rows + 2) * 16, 144 * width, rows * width))
+        self._operations = 2 * 144 * rows * width * turns
+        self._one, self._all = lambda: registers(x[0], w[0], y[0]), lambda: on_all(x, w, y)
+        self.cores = cores
+
+    def of(self, run: Callable[[], Any], operations: float, cores: int = 1, times: int = 7) -> Measured:
+        """The speed of `run`, which does so many operations on so many cores: the best of some times, without the first."""
+        limit = self._one if cores == 1 else self._all
+        for function in (run, self._one, limit):
+            function()                          # the first time compiles
+        turns = [(_seconds(self._one), _seconds(limit), _seconds(run)) for _ in range(times)]
+        one, limits, runs = zip(*turns, strict=True)
+        steady = np.median(limits) < 1.25 * min(limits) and min(limits) < 2.5 * min(one)
+        return Measured(operations / min(runs) / 1e9, cores * self._operations / min(limits) / 1e9, bool(steady))
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = perf_counter()
+    run()
+    return perf_counter() - start
+
+
+def copy_speed(cores: int, times: int = 7) -> float:
+    """GB/s that all cores read and write together when they copy arrays too large for the caches."""
+    old, new = np.ones((2, cores, 2 ** 25 // cores), "f4")      # 2 · 128 MiB
+    with ThreadPoolExecutor(cores) as pool:
+        seconds = [_seconds(lambda: list(pool.map(np.copyto, new, old))) for _ in range(times)]
+    return (old.nbytes + new.nbytes) / 1e9 / min(seconds)
+
+
+def classifier_layers(speed: Speed) -> dict[str, tuple[float, Measured]]:
+    """Forward and backward of a small classifier's layers for 32 pictures: operations for each byte, and the speed."""
+    from nblayers.layers import Conv2D, Dense, GlobalAveragePooling2D, MaxPooling2D
+    y = np.random.default_rng(0).normal(size=(32, 64, 64, 3)).astype("f4")
+    found = {}
+    for name, layer in (("Conv2D, 3 to 32", Conv2D(32, (3, 3), activation="relu", padding="same")),
+                        ("MaxPooling2D, 32", MaxPooling2D()),
+                        ("Conv2D, 32 to 64", Conv2D(64, (3, 3), activation="relu", padding="same")),
+                        ("MaxPooling2D, 64", MaxPooling2D()),
+                        ("GlobalAveragePooling2D", GlobalAveragePooling2D()), ("Dense", Dense(10, activation="softmax"))):
+        x, y = y, layer.forward(y, training=True)
+        operations = 6 * y.size / y.shape[-1] * layer.weights[0].value.size if layer.weights else x.size    # forward, dx, dw
+        run = partial(_forward_and_backward, layer, x)
+        found[name] = operations / (8 * (x.size + y.size)), speed.of(run, operations, speed.cores, 5)       # x, y, dy, dx
+    return found
+
+
+def _forward_and_backward(layer: Any, x: np.ndarray) -> np.ndarray:
+    return layer.backward(layer.forward(x, training=True))

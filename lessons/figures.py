@@ -768,3 +768,42 @@ def draw_rings(history: Mapping[str, Sequence[float]], wrong: np.ndarray, as_now
     axes["film"].set(xticks=6.5 + 14 * np.arange(9), xticklabels=range(2, 11), xlabel="frame", yticks=[6.5, 20.5],
                      yticklabels=["truth", "answer"], title="of the new films, the one with the most wrong points")
     return figure
+
+
+# lesson 24
+def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[float, Any]], ridge: float) -> Any:
+    """What part of the limit measured beside it each step of a kernel reaches, and each layer under its roof.
+
+    Arguments:
+        steps: `lessons.data.Measured` by step.
+        layers: by layer, operations for each byte and `Measured`.
+        ridge: operations for each byte from which on memory no longer limits.
+    """
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
+    parts = [100 * step.part for step in steps.values()]
+    colours = ["C2" if name == "the library" else "C0" for name in steps]
+    bars = left.barh(list(steps), parts, color=colours)
+    for bar, step in zip(bars, steps.values(), strict=True):
+        bar.set_hatch("" if step.steady else "///")
+        bar.set_edgecolor("white")
+    left.bar_label(bars, [f" {step.rate:.3g}" + ("" if step.steady else " (busy)") for step in steps.values()], padding=2,
+                   bbox={"color": "white", "pad": 0.5})
+    left.axvline(100, color="black", ls="--", lw=1)
+    left.set(xscale="log", xlim=(min(parts) / 2, 5000), xlabel="% of the limit that was measured beside it",
+             title="The steps; at each bar Gflop/s")
+    left.invert_yaxis()
+
+    at = np.geomspace(0.03, 500, 200)
+    right.loglog(at, 100 * np.minimum(1, at / ridge), color="black")
+    for name, (intensity, measured) in layers.items():
+        fill = "full" if measured.steady else "none"
+        right.plot(intensity, 100 * measured.part, "o", markersize=8, fillstyle=fill, label=name)
+    right.set(xlabel="operations for each byte", ylabel="% of the limit of all cores",
+              title="A training step's layers, and their roof")
+    figure.legend(loc="outside right upper")
+    everything = [*steps.values(), *(measured for _, measured in layers.values())]
+    busy = sum(not measured.steady for measured in everything)
+    if busy:
+        figure.suptitle(f"The machine was too busy at {busy} of {len(everything)} (hatched, hollow): measure again", color="C3")
+    return figure
