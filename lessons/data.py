@@ -1,8 +1,12 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
