@@ -19,8 +19,6 @@ ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblay
 
 TURN = re.compile(r"^# \? ", re.MULTILINE)
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
-TURNED = [path for path in LESSONS if TURN.search(path.read_text(encoding="utf-8"))]
-with_turns = pytest.mark.parametrize("path", TURNED, ids=[path.stem for path in TURNED])
 
 
 @each
@@ -37,12 +35,10 @@ def test_runs_straight_through(path, tmp_path):
 @each
 def test_has_the_shape_of_a_lesson(path):
     lesson = script.read(path)
-    has_turns = bool(TURN.search(lesson.source))
-    assert has_turns or 150 <= lesson.source.count("\n") <= 250     # until it has turns
-    assert lesson.minutes is not None and 20 <= lesson.minutes <= (45 if has_turns else 30)
+    assert lesson.minutes is not None and 20 <= lesson.minutes <= 45
     sections = [heading for cell in lesson.cells if cell.kind == "text"
                 for level, heading in script.headings(cell.source) if level == 2]
-    assert 6 <= len(sections) <= (24 if has_turns else 12)
+    assert 6 <= len(sections) <= 24
     for part in ("question", "in the library", "picture", "task", "Exercises"):
         assert any(part in heading for heading in sections), f"no section on {part!r}"
     text = "\n".join(cell.source for cell in lesson.cells if cell.kind == "text")
@@ -51,8 +47,8 @@ def test_has_the_shape_of_a_lesson(path):
     assert "show_source(" in lesson.source and re.search(r"`nblayers check \S+ my_answer.py`", text)
 
 
-@with_turns
-def test_keeps_the_rules_of_a_lesson_with_turns(path):
+@each
+def test_keeps_the_rules_of_a_lesson(path):
     """One idea a line: at most 88 columns, 25 statements a section. At least six turns, each with its known mistakes."""
     source = path.read_text(encoding="utf-8")
     assert [line for line in source.split("\n") if len(line) > 88] == []
