@@ -98,7 +98,8 @@ class Digits:
 
     @cached_property
     def data(self) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = _digits()
+        from lessons.data import digits
+        images, labels = digits()
         x = images / 16
         return x.reshape(-1, 64) if self.flat else x[..., None], labels
 
@@ -163,14 +164,3 @@ class Adding:
         off = np.abs(model.predict_on_batch(x) - y)
         return [f"On 1000 new sequences its sums are off by {off.mean():.3f} on average; who always says 1 is off by "
                 f"{np.abs(1 - y).mean():.3f}."]
-
-
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """Images (1797, 8, 8) from 0 to 16, and labels."""
-    try:
-        from lessons.data import digits
-    except ImportError:
-        from sklearn.datasets import load_digits
-        found = load_digits()
-        return found.images, found.target
-    return digits()
