@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · Activations and their slopes
 #
-# *About 30 minutes.* Two Dense layers in a row are one Dense layer: a weighted sum of
+# *About 35 minutes.* Two Dense layers in a row are one Dense layer: a weighted sum of
 # weighted sums is a weighted sum. So a network bends its numbers between the layers.
 # The function that bends them is called an **activation**. Its slope decides how much
 # of the gradient comes through. You derive each slope, and you see what a slope near 0

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 05 · Loss, optimiser, and a training loop by hand
 #
-# *About 30 minutes.* You can compute gradients now. Here you use them. A **loss** says
+# *About 40 minutes.* You can compute gradients now. Here you use them. A **loss** says
 # in one number how wrong a network is. An **optimiser** is the rule that turns a
 # gradient into a step. You write four such rules: plain gradient descent, momentum,
 # RMSprop and Adam. Then you train a small network with nothing but NumPy.
