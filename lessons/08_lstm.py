@@ -9,9 +9,9 @@
 #
 # ## A question first
 #
-# A gradient goes back from cell to cell. At each step it is multiplied by the **forget
-# gate**, and by nothing else. With small inputs that gate is $\sigma(b_f)$, where $b_f$
-# is its bias. And $\sigma(0) = 0.5$, $\sigma(1) = 0.73$.
+# A gradient goes back from cell to cell. On this direct way it is multiplied at each
+# step by the **forget gate**, and by nothing else. With small inputs that gate is
+# $\sigma(b_f)$, where $b_f$ is its bias. And $\sigma(0) = 0.5$, $\sigma(1) = 0.73$.
 
 # %%
 import sys
@@ -275,7 +275,7 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 # $$df_t = dC_t \odot C_{t-1} \qquad di_t = dC_t \odot \tilde{C}_t$$
 # $$d\tilde{C}_t = dC_t \odot i_t \qquad dC_{t-1} = dC_t \odot f_t$$
 #
-# The last one is why the LSTM was invented. From cell to cell there is no matrix and no
+# The last one is why an LSTM remembers. From cell to cell there is no matrix and no
 # slope. There is only a gate, and a gate can be 1.
 #
 # ## Backward: the pre-activations

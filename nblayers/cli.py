@@ -16,6 +16,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (those of the process by default); returns the exit code."""
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
+    if given.command == "check" and given.answer is None and len(rest) == 1 and not rest[0].startswith("-"):
+        given.answer = Path(rest.pop())                 # after an option: argparse has given up looking for it
     if rest and given.command != "learn":
         parser.error(f"unknown argument {' '.join(rest)}")
     if given.command is None:

@@ -87,6 +87,16 @@ def test_bugs_are_different():
         assert len(texts) == len({bug.what for bug in piece.bugs}) == len(piece.bugs)
 
 
+def test_the_same_file_gets_the_same_report(folder, capsys):
+    assert cli.main(["break", "simple_rnn", "--bug", "1"]) == 0
+    said = []
+    for arguments in (["simple_rnn", "broken_simple_rnn.py"], ["--hint", "simple_rnn", "broken_simple_rnn.py"]):
+        capsys.readouterr()
+        assert cli.main(["check", *arguments]) == 1
+        said.append(capsys.readouterr().out)
+    assert said[0] == said[1] and "WRONG" in said[0]
+
+
 def test_a_bug_that_the_gradient_check_cannot_see(folder):
     piece = workshop.find("lstm")
     path = written(folder, piece.broken(len(piece.bugs)))

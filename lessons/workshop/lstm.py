@@ -1,6 +1,6 @@
 """An LSTM in plain NumPy. Its forward is written; its backward is yours to write.
 
-Lesson 08 (nblayers learn lstm) derives every gradient. New here: initial states, and a mask.
+Lesson 08 (nblayers learn lstm) derives every gradient, with initial states and a mask.
 
     nblayers check lstm my_lstm.py      the gradient checker looks at your backward
     nblayers train lstm my_lstm.py      your layer learns to write

@@ -14,6 +14,7 @@ from nblayers.learn import workshop
 from nblayers.learn.exercises import described
 from nblayers.learn.sandbox import each_limited
 from nblayers.learn.workshop.cases import Case
+from nblayers.utils import set_random_seed
 
 SECONDS = 30.0                          # for each case
 LIBRARY = "the same numbers as the library's layer"
@@ -86,6 +87,7 @@ def try_case(index: int, name: str, path: str) -> tuple[str, str, str]:
         if index == len(piece.cases):
             return compare_all(piece, layer_class)
         case = piece.cases[index]
+        set_random_seed(index)                          # the same numbers in each run: an edit is what changes the report
         args, kwargs = case.inputs(np.random.default_rng(index))
         report = gradcheck(layer_class(**case.options, name="my"), *args, raise_error=False, **kwargs)
     except CannotUse as error:

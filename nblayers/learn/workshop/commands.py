@@ -203,8 +203,12 @@ def _write(output: Path, text: str, force: bool) -> bool:
 
 
 def _say(*lines: str) -> None:
-    from nblayers.learn.checking import _print
-    _print(*lines)
+    """Print lines, those that are too long for the terminal broken between words."""
+    from nblayers.learn.checking import _print, _width
+    for line in "\n".join(lines).split("\n"):
+        indent = line[:len(line) - len(line.lstrip())]
+        _print(*(textwrap.wrap(line, _width() - 1, subsequent_indent=indent + "  ", break_long_words=False,
+                               break_on_hyphens=False) or [""]))
 
 
 def _fail(message: str) -> int:
