@@ -195,7 +195,8 @@ def _step_through(lesson: "Script", options: list[str], sure: bool = False) -> b
     """A dialogue about a lesson; True if its end was reached. `sure` goes on where it was left without asking."""
     from nblayers.learn import asking, course, progress
     stepper = asking.AskingStepper(progress.Followed(lesson, options))
-    course.go_on(stepper, lesson, sure)
+    if not course.go_on(stepper, lesson, sure):
+        return False
     _edit_lines(stepper.session.namespace)
     stepper.run()
     return stepper.session.upcoming is None

@@ -149,8 +149,10 @@ def _choose(entry: Entry | None, console: Console, ask: Callable[[str], str]) ->
             console.print(Text(str(error).partition("\n")[0], "yellow"))
 
 
-def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> None:
+def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> bool:
     """Bring the stepper to where the lesson was left, by running the steps before it without showing them.
+
+    Returns False if the learner would rather leave.
 
     Arguments:
         stepper: at the lesson's start, on a `progress.Followed` session.
@@ -160,16 +162,18 @@ def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> None:
     done, session, console = progress.read(lesson.path), stepper.session, stepper.console
     position = progress.position(lesson, done) if done.begun else 0
     if not position:
-        return
+        return True
     heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), done.at.section)
-    changed = "" if progress.digest(lesson) == done.digest else ", which has been edited since"
-    where = f"You left this lesson{changed} at step {position + 1} of {len(session.steps)}, in the section “{heading}”."
+    changed = "" if progress.digest(lesson) == done.digest else " It has been edited since."
+    where = f"You left this lesson at step {position + 1} of {len(session.steps)}, in the section “{heading}”.{changed}"
     console.print(Text(where, "bold"))
     seconds = done.seconds(position)
     wait = f" That takes {seconds:.0f} seconds: some of them train." if seconds >= LONG else ""
     console.print(Text(f"Steps 1 to {position} run again first, without being shown.{wait}", "dim"))
-    if (wait or not sure) and not _agrees(stepper.ask, console):
-        return
+    if wait or not sure:
+        answer = _answer(stepper.ask, console)
+        if answer in ("s", "start", "q", "quit"):
+            return answer in ("s", "start")
     assert isinstance(session, progress.Followed)
     session.quiet = True
     try:
@@ -188,11 +192,12 @@ def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> None:
         text = next((step.source for step in reversed(session.steps[:session.position]) if step.kind == "text"), "")
         console.print(LessonText(text))
         console.print()
+    return True
 
 
-def _agrees(ask: Callable[[str], str], console: Console) -> bool:
+def _answer(ask: Callable[[str], str], console: Console) -> str:
     try:
-        return ask("Enter: go on there · s: from the lesson's start > ").strip().lower() not in ("s", "start")
-    except EOFError:
+        return ask("Enter: go on there · s: from the lesson's start · q: leave > ").strip().lower()
+    except (EOFError, KeyboardInterrupt):
         console.print()
-        return False
+        return "q"
