@@ -1,5 +1,4 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+
+from nblayers.notebook import in_notebook
 
 HERE = Path(__file__).resolve().parent
 
@@ -117,7 +118,7 @@ def read_text(arguments: Sequence[str]) -> str:
     Raises:
         SystemExit: another option, no such file, or a text of less than 5000 characters.
     """
-    if arguments and "ipykernel" not in sys.modules:
+    if arguments and not in_notebook():
         if arguments[0] != "--text" or len(arguments) != 2:
             raise SystemExit(f"the only option of this lesson is --text FILE, but it was given {' '.join(arguments)!r}")
         return _own_text(Path(arguments[1]))

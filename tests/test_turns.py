@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from nblayers.learn import asking, catalogue, exercises, script, session, turns
+from nblayers.notebook import in_notebook
 
 LESSON = '''
 # %% [markdown]
@@ -452,7 +453,10 @@ def run_notebook(path, until=None):
 
 
 def test_a_notebook_in_a_kernel(lesson):
+    lesson.write_text(lesson.read_text(encoding="utf-8") + "\n# %%\nfrom nblayers.notebook import in_notebook\n"
+                      "print('a notebook:', in_notebook())\n", encoding="utf-8")
     shown = run_notebook(lesson)
+    assert "a notebook: True" in shown and not in_notebook()
     assert shown.count("not filled in yet") == 7 and "dU agrees with the numerical derivative" in shown
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.notebook import in_notebook
+
 OUT = Path("lessons", "out")            # where figures go, under the current directory
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +58,7 @@ def save_figure(figure: Any, name: str) -> None:
     path = OUT / f"{name}.png"
     figure.savefig(path, dpi=120)
     print(f"picture: {path}")
-    if "ipykernel" not in sys.modules:                  # a notebook shows its open figures
+    if not in_notebook():                               # a notebook shows its open figures
         import matplotlib.pyplot
         matplotlib.pyplot.close(figure)
 

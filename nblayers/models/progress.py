@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nblayers.notebook import in_notebook
+
 _open = threading.local()               # `line`: the Progbar whose moving line this thread has not ended
 
 _BOLD, _GREEN, _GREY, _END = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
@@ -31,7 +33,7 @@ def is_dynamic() -> bool:
     terminal = False
     with passing_over_lost_output():
         terminal = hasattr(sys.stdout, "isatty") and sys.stdout.isatty()
-    return terminal or "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
+    return terminal or in_notebook() or "PYCHARM_HOSTED" in os.environ
 
 
 class Progbar:
