@@ -156,6 +156,18 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     assert len(wrong) == 1 and message in wrong[0]
 
 
+def told_of_the_second_exercise(lesson, line, instead, message, tmp_path):
+    """With one line of the solution's whole backward made wrong, that exercise is wrong, and the sentence says why."""
+    path = catalogue.find(lesson)
+    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
+    at = solution.rindex(line)
+    answer = tmp_path / "answer.py"
+    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
+    results = list(exercises.check(path, answer))
+    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert message in results[1].message, results[1].message
+
+
 @pytest.mark.parametrize("line, instead, message", [
     ("np.where(real, da @ U.T, dh)", "da @ U.T", "so dh goes on as it is"),
     ("np.where(real, da @ U.T, dh)", "np.where(real, da @ U.T, dh_next)", "all of dh goes on, dy_t too"),
@@ -172,15 +184,7 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     ("db += da.sum(axis=0)", "db = da.sum(axis=0)", "one step only"),
 ])
 def test_a_whole_lstm_backward_is_checked(line, instead, message, tmp_path):
-    """Lesson 08's second exercise, with one line of the solution made wrong."""
-    path = catalogue.find("08_lstm")
-    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
-    at = solution.rindex(line)
-    answer = tmp_path / "answer.py"
-    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
-    results = list(exercises.check(path, answer))
-    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
-    assert message in results[1].message, results[1].message
+    told_of_the_second_exercise("08_lstm", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [
@@ -196,15 +200,7 @@ def test_a_whole_lstm_backward_is_checked(line, instead, message, tmp_path):
     ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
 ])
 def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
-    """Lesson 09's second exercise, with one line of the solution made wrong."""
-    path = catalogue.find("09_gru")
-    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
-    at = solution.rindex(line)
-    answer = tmp_path / "answer.py"
-    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
-    results = list(exercises.check(path, answer))
-    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
-    assert message in results[1].message, results[1].message
+    told_of_the_second_exercise("09_gru", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [
@@ -221,15 +217,7 @@ def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
     ("dC = dC_next + dh * o", "dC = dC_next + dh", "o is forgotten"),
 ])
 def test_a_whole_conv_lstm_backward_is_checked(line, instead, message, tmp_path):
-    """Lesson 16's second exercise, with one line of the solution made wrong."""
-    path = catalogue.find("16_conv_lstm")
-    solution = (path.parent / "solutions" / path.name).read_text(encoding="utf-8")
-    at = solution.rindex(line)
-    answer = tmp_path / "answer.py"
-    answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
-    results = list(exercises.check(path, answer))
-    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
-    assert message in results[1].message, results[1].message
+    told_of_the_second_exercise("16_conv_lstm", line, instead, message, tmp_path)
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

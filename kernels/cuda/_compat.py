@@ -11,4 +11,10 @@ from numba import config, cuda
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or bool(config.ENABLE_CUDASIM)
 THREADS = 8 if SIMULATED else 128       # the simulator runs every thread as a Python thread
 
-__all__ = ["SIMULATED", "THREADS", "cuda"]
+
+def blocks_for(size):
+    """How many blocks of THREADS to launch for so many numbers; where they are more, each thread strides on to the next."""
+    return max(1, min((size + THREADS - 1) // THREADS, 4096))
+
+
+__all__ = ["SIMULATED", "THREADS", "blocks_for", "cuda"]

@@ -1,7 +1,7 @@
 """Activation functions on the GPU: a thread an element; softmax: a block a row. Formulas: kernels/reference/activation.py."""
 import math
 
-from ._compat import THREADS, cuda
+from ._compat import THREADS, blocks_for, cuda
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -10,128 +10,128 @@ DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
 
 def relu(x, negative_slope, max_value, threshold, y):
     number = x.dtype.type
-    _relu[_blocks(x.size), THREADS](x, number(negative_slope), number(max_value), number(threshold), y)
+    _relu[blocks_for(x.size), THREADS](x, number(negative_slope), number(max_value), number(threshold), y)
 
 
 def relu_backward(dy, x, y, negative_slope, max_value, threshold, dx):
     number = x.dtype.type
-    _relu_backward[_blocks(x.size), THREADS](dy, x, number(negative_slope), number(max_value), number(threshold), dx)
+    _relu_backward[blocks_for(x.size), THREADS](dy, x, number(negative_slope), number(max_value), number(threshold), dx)
 
 
 def sigmoid(x, y):
-    _sigmoid[_blocks(x.size), THREADS](x, y)
+    _sigmoid[blocks_for(x.size), THREADS](x, y)
 
 
 def sigmoid_backward(dy, x, y, dx):
-    _sigmoid_backward[_blocks(x.size), THREADS](dy, y, dx)
+    _sigmoid_backward[blocks_for(x.size), THREADS](dy, y, dx)
 
 
 def softplus(x, y):
-    _softplus[_blocks(x.size), THREADS](x, y)
+    _softplus[blocks_for(x.size), THREADS](x, y)
 
 
 def softplus_backward(dy, x, y, dx):
-    _softplus_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _softplus_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def softsign(x, y):
-    _softsign[_blocks(x.size), THREADS](x, y)
+    _softsign[blocks_for(x.size), THREADS](x, y)
 
 
 def softsign_backward(dy, x, y, dx):
-    _softsign_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _softsign_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def tanh(x, y):
-    _tanh[_blocks(x.size), THREADS](x, y)
+    _tanh[blocks_for(x.size), THREADS](x, y)
 
 
 def tanh_backward(dy, x, y, dx):
-    _tanh_backward[_blocks(x.size), THREADS](dy, y, dx)
+    _tanh_backward[blocks_for(x.size), THREADS](dy, y, dx)
 
 
 def selu(x, y):
     number = x.dtype.type
-    _elu[_blocks(x.size), THREADS](x, number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA), y)
+    _elu[blocks_for(x.size), THREADS](x, number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA), y)
 
 
 def selu_backward(dy, x, y, dx):
     number = x.dtype.type
-    _elu_backward[_blocks(x.size), THREADS](dy, x, y, number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA), dx)
+    _elu_backward[blocks_for(x.size), THREADS](dy, x, y, number(SELU_SCALE), number(SELU_SCALE * SELU_ALPHA), dx)
 
 
 def elu(x, alpha, y):
     number = x.dtype.type
-    _elu[_blocks(x.size), THREADS](x, number(1), number(alpha), y)
+    _elu[blocks_for(x.size), THREADS](x, number(1), number(alpha), y)
 
 
 def elu_backward(dy, x, y, alpha, dx):
     number = x.dtype.type
-    _elu_backward[_blocks(x.size), THREADS](dy, x, y, number(1), number(alpha), dx)
+    _elu_backward[blocks_for(x.size), THREADS](dy, x, y, number(1), number(alpha), dx)
 
 
 def exponential(x, y):
-    _exponential[_blocks(x.size), THREADS](x, y)
+    _exponential[blocks_for(x.size), THREADS](x, y)
 
 
 def exponential_backward(dy, x, y, dx):
-    _exponential_backward[_blocks(x.size), THREADS](dy, y, dx)
+    _exponential_backward[blocks_for(x.size), THREADS](dy, y, dx)
 
 
 def leaky_relu(x, negative_slope, y):
-    _leaky_relu[_blocks(x.size), THREADS](x, x.dtype.type(negative_slope), y)
+    _leaky_relu[blocks_for(x.size), THREADS](x, x.dtype.type(negative_slope), y)
 
 
 def leaky_relu_backward(dy, x, y, negative_slope, dx):
-    _leaky_relu_backward[_blocks(x.size), THREADS](dy, x, x.dtype.type(negative_slope), dx)
+    _leaky_relu_backward[blocks_for(x.size), THREADS](dy, x, x.dtype.type(negative_slope), dx)
 
 
 def relu6(x, y):
-    _relu6[_blocks(x.size), THREADS](x, y)
+    _relu6[blocks_for(x.size), THREADS](x, y)
 
 
 def relu6_backward(dy, x, y, dx):
-    _relu6_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _relu6_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def silu(x, y):
-    _silu[_blocks(x.size), THREADS](x, y)
+    _silu[blocks_for(x.size), THREADS](x, y)
 
 
 def silu_backward(dy, x, y, dx):
-    _silu_backward[_blocks(x.size), THREADS](dy, x, y, dx)
+    _silu_backward[blocks_for(x.size), THREADS](dy, x, y, dx)
 
 
 def hard_sigmoid(x, y):
-    _hard_sigmoid[_blocks(x.size), THREADS](x, y)
+    _hard_sigmoid[blocks_for(x.size), THREADS](x, y)
 
 
 def hard_sigmoid_backward(dy, x, y, dx):
-    _hard_sigmoid_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _hard_sigmoid_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def hard_silu(x, y):
-    _hard_silu[_blocks(x.size), THREADS](x, y)
+    _hard_silu[blocks_for(x.size), THREADS](x, y)
 
 
 def hard_silu_backward(dy, x, y, dx):
-    _hard_silu_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _hard_silu_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def gelu(x, approximate, y):
-    (_gelu_approximate if approximate else _gelu)[_blocks(x.size), THREADS](x, y)
+    (_gelu_approximate if approximate else _gelu)[blocks_for(x.size), THREADS](x, y)
 
 
 def gelu_backward(dy, x, y, approximate, dx):
-    (_gelu_approximate_backward if approximate else _gelu_backward)[_blocks(x.size), THREADS](dy, x, dx)
+    (_gelu_approximate_backward if approximate else _gelu_backward)[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def mish(x, y):
-    _mish[_blocks(x.size), THREADS](x, y)
+    _mish[blocks_for(x.size), THREADS](x, y)
 
 
 def mish_backward(dy, x, y, dx):
-    _mish_backward[_blocks(x.size), THREADS](dy, x, dx)
+    _mish_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
 def softmax(x, y):
@@ -148,10 +148,6 @@ def log_softmax(x, y):
 
 def log_softmax_backward(dy, x, y, dx):
     _log_softmax_backward[min(len(x), 4096), THREADS](dy, y, dx)
-
-
-def _blocks(size):
-    return max(1, min((size + THREADS - 1) // THREADS, 4096))
 
 
 @cuda.jit(device=True)

@@ -5,7 +5,7 @@ Formulas and shapes: kernels/reference/conv_lstm.py.
 """
 import math
 
-from ._compat import THREADS, cuda
+from ._compat import THREADS, blocks_for, cuda
 from .convolution import convolve, convolve_transposed
 
 ONES = (1, 1, 1)
@@ -17,7 +17,7 @@ def conv_lstm_forward(gates, U, h0, c0, mask, go_backwards, winograd, c, h):
     no_bias.fill(0)
     for t in _walk(T, go_backwards):
         convolve(h_t, U, no_bias, ONES, _padding(U), ONES, 1, winograd, hidden)
-        _step[_blocks(h_t.size), THREADS](hidden.reshape(B, -1, 4 * F), mask, t, *map(_places, (h_t, c_t, gates, c, h)))
+        _step[blocks_for(h_t.size), THREADS](hidden.reshape(B, -1, 4 * F), mask, t, *map(_places, (h_t, c_t, gates, c, h)))
 
 
 def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc, da):
@@ -26,10 +26,10 @@ def conv_lstm_backward(dy, U, gates, c0, c, mask, go_backwards, winograd, dh, dc
     walk = _walk(c.shape[1], go_backwards)
     for n in reversed(range(len(walk))):
         t, before = walk[n], walk[n - 1] if n else -1
-        _slopes[_blocks(dh.size), THREADS](_places(dy), _places(gates), _places(c0), _places(c), mask, t, before,
+        _slopes[blocks_for(dh.size), THREADS](_places(dy), _places(gates), _places(c0), _places(c), mask, t, before,
                                            *map(_places, (dh, dc, da_t, da)))
         convolve_transposed(da_t, U, no_bias, ONES, _padding(U), ONES, 1, winograd, dh_prev)
-        _keep_real[_blocks(dh.size), THREADS](_places(dh_prev), mask, t, _places(dh))
+        _keep_real[blocks_for(dh.size), THREADS](_places(dh_prev), mask, t, _places(dh))
 
 
 def _walk(T, go_backwards):
@@ -43,10 +43,6 @@ def _padding(U):
 def _places(array):
     """A view with one axis of places: (…, D, H, W, columns) as (…, D H W, columns)."""
     return array.reshape(*array.shape[:-4], math.prod(array.shape[-4:-1]), array.shape[-1])
-
-
-def _blocks(size):
-    return max(1, min((size + THREADS - 1) // THREADS, 4096))
 
 
 @cuda.jit(device=True)

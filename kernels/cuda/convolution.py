@@ -17,7 +17,7 @@ import math
 
 from numba import int32
 
-from ._compat import SIMULATED, THREADS, cuda
+from ._compat import SIMULATED, THREADS, blocks_for, cuda
 from .core import bias_backward
 
 SIDE = 2 if SIMULATED else 16           # a block has SIDE x SIDE threads,
@@ -31,7 +31,7 @@ ENOUGH_BLOCKS = 4 if SIMULATED else 512         # that keep every part of the GP
 def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     F = y.shape[4]
     if F // groups < SIDE:
-        _direct[_blocks(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
+        _direct[blocks_for(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
     else:
         factor, rows = w.reshape(-1, F), y.reshape(-1, F)
         blocks = _ceil(len(rows), TILE), _ceil(F // groups, TILE), groups
@@ -41,7 +41,7 @@ def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
 def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
     B, D, H, W, C = y.shape
     if C // groups < SIDE:
-        _direct_transposed[_blocks(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
+        _direct_transposed[blocks_for(y.size), THREADS](x, w, b, strides, padding, dilation, groups, y)
     else:
         rows = B * _ceil(D, strides[0]) * _ceil(H, strides[1]) * _ceil(W, strides[2])       # of residue 0; others have no more
         blocks = _ceil(rows, TILE), _ceil(C // groups, TILE), groups * math.prod(strides)
@@ -52,7 +52,7 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd
     F = dw.shape[4]
     if F // groups < SIDE:
         lines = dy.size // (dy.shape[3] * F)
-        blocks = _blocks(dw.size), max(1, min(lines, ENOUGH_BLOCKS // _blocks(dw.size)))
+        blocks = blocks_for(dw.size), max(1, min(lines, ENOUGH_BLOCKS // blocks_for(dw.size)))
         _direct_weight_gradient[blocks, THREADS](x, dy, strides, padding, dilation, groups, dw)
     else:
         rows, sums = dw.reshape(-1, F), dy.reshape(-1, F)
@@ -71,10 +71,6 @@ def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winog
 
 def _ceil(n, size):
     return (n + size - 1) // size
-
-
-def _blocks(size):
-    return max(1, min(_ceil(size, THREADS), 4096))
 
 
 @cuda.jit(device=True)

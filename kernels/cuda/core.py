@@ -1,29 +1,25 @@
 """Rows of a table, masked steps and the bias on the GPU. Formulas and shapes: kernels/reference/core.py."""
-from ._compat import THREADS, cuda
+from ._compat import THREADS, blocks_for, cuda
 
 
 def embedding_forward(ids, embeddings, y):
-    _embedding_forward[_blocks(y.size), THREADS](ids, embeddings, y)
+    _embedding_forward[blocks_for(y.size), THREADS](ids, embeddings, y)
 
 
 def embedding_backward(ids, dy, dembeddings):
-    _embedding_backward[_blocks(dy.size), THREADS](ids, dy, dembeddings)
+    _embedding_backward[blocks_for(dy.size), THREADS](ids, dy, dembeddings)
 
 
 def masking_mask(x, mask_value, mask):
-    _masking_mask[_blocks(mask.size), THREADS](x, mask_value, mask)
+    _masking_mask[blocks_for(mask.size), THREADS](x, mask_value, mask)
 
 
 def masking_apply(x, mask, y):
-    _masking_apply[_blocks(y.size), THREADS](x, mask, y)
+    _masking_apply[blocks_for(y.size), THREADS](x, mask, y)
 
 
 def bias_backward(dz, db):
-    _bias_backward[_blocks(db.size), THREADS](dz, db)
-
-
-def _blocks(size):
-    return max(1, min((size + THREADS - 1) // THREADS, 4096))
+    _bias_backward[blocks_for(db.size), THREADS](dz, db)
 
 
 @cuda.jit

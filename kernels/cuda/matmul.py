@@ -4,7 +4,7 @@ The tiled kernel stands in for cuBLAS where CuPy is absent, as in the simulator.
 Step by step along k it brings one tile of a and one of b into shared memory, and every number it brought is used TILE times.
 Formula and shapes: kernels/reference/matmul.py.
 """
-from ._compat import SIMULATED, THREADS, cuda
+from ._compat import SIMULATED, THREADS, blocks_for, cuda
 
 if SIMULATED:
     cublas = None
@@ -26,7 +26,7 @@ def matmul(a, b, transpose_a, transpose_b, add, c):
 
 
 def affine(a, b, transpose_b, bias, c):
-    _bias_in_rows[max(1, min((c.size + THREADS - 1) // THREADS, 4096)), THREADS](bias, c)
+    _bias_in_rows[blocks_for(c.size), THREADS](bias, c)
     matmul(a, b, False, transpose_b, True, c)
 
 

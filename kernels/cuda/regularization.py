@@ -1,7 +1,7 @@
 """Dropout on the GPU. Formulas and shapes: kernels/reference/regularization.py."""
 import numpy as np
 
-from ._compat import THREADS, cuda
+from ._compat import THREADS, blocks_for, cuda
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -9,15 +9,11 @@ S27, S30, S31, S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32) 
 
 
 def dropout_mask(key, threshold, mask):
-    _dropout_mask[_blocks(mask.size), THREADS](key, threshold, mask)
+    _dropout_mask[blocks_for(mask.size), THREADS](key, threshold, mask)
 
 
 def dropout_apply(x, mask, scale, y):
-    _dropout_apply[_blocks(y.size), THREADS](x, mask, scale, y)
-
-
-def _blocks(size):
-    return max(1, min((size + THREADS - 1) // THREADS, 4096))
+    _dropout_apply[blocks_for(y.size), THREADS](x, mask, scale, y)
 
 
 @cuda.jit

@@ -58,18 +58,9 @@ def _step(lesson: SimpleNamespace, name: str, *given: str) -> Known:
     """The mistakes of one step back, from the values at hand; those in `given` are right already."""
     values = (getattr(lesson, key) for key in ("dh", "dC_next", "i", "f", "C_tilde", "o", "C", "C_prev", "U"))
     right, wrong = mistakes.lstm_step_backward(*values)
-    return _distinct(mistakes.known(right, {
+    return mistakes.distinct(mistakes.known(right, {
         sentence: values for sentence, values in wrong.items()
         if not sentence.startswith(FOR_ALL) and all(mistakes.same(values[key], right[key]) for key in given)}, name))
-
-
-def _distinct(known: Known) -> Known:
-    """Without the sentences whose numbers an earlier one gives too."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in found.values()):
-            found[sentence] = values
-    return found
 
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
@@ -199,14 +190,14 @@ def _named(right: mistakes.Values, wrong: mistakes.Mistakes) -> tuple[mistakes.V
 def turn_da(lesson: SimpleNamespace) -> dict[str, Known]:
     right, wrong = _walk(lesson)
     names = {"da": "da", "dh_next": "dh_start", "dC_next": "dC_start"}
-    return {name: _distinct(mistakes.known(right, wrong, key)) for name, key in names.items()}
+    return {name: mistakes.distinct(mistakes.known(right, wrong, key)) for name, key in names.items()}
 
 
 def _sums(lesson: SimpleNamespace, name: str) -> Known:
     """Mistakes in the sums over samples and steps; da is right already."""
     right, wrong = _walk(lesson)
     sums = {sentence: values for sentence, values in wrong.items() if "da" not in values}
-    return _distinct(mistakes.known(right, sums, name))
+    return mistakes.distinct(mistakes.known(right, sums, name))
 
 
 def turn_dW(lesson: SimpleNamespace) -> Known:

@@ -17,21 +17,12 @@ def _sigmoid(a: np.ndarray) -> np.ndarray:
     return (1 + np.tanh(a / 2)) / 2
 
 
-def _distinct(known: Known, right: np.ndarray) -> Known:
-    """Without the sentences whose numbers are right, or those of an earlier one."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in (right, *found.values())):
-            found[sentence] = values
-    return found
-
-
 # Forward
 
 def turn_z(lesson: SimpleNamespace) -> Known:
     x_z, h_prev, U_z, b_z = lesson.x_z, lesson.h_prev, lesson.U_z, lesson.b_z
     a_z = x_z + h_prev @ U_z + b_z
-    return _distinct({
+    return mistakes.distinct({
         "that is the pre-activation; a gate is its sigmoid": a_z,
         "a gate is a sigmoid, between 0 and 1, not a tanh": np.tanh(a_z),
         "the recurrent bias b_z is missing": _sigmoid(x_z + h_prev @ U_z),
@@ -44,7 +35,7 @@ def turn_z(lesson: SimpleNamespace) -> Known:
 
 def turn_u(lesson: SimpleNamespace) -> Known:
     h_prev, U_h, b_h, r = lesson.h_prev, lesson.U_h, lesson.b_h, lesson.r
-    return _distinct({
+    return mistakes.distinct({
         "the recurrent bias b_h is missing": h_prev @ U_h,
         "the product is with U_h, not with its transpose": h_prev @ U_h.T + b_h,
         "that is a reset before the product; here u is made first, and r acts on it later": (r * h_prev) @ U_h + b_h,
@@ -55,7 +46,7 @@ def turn_u(lesson: SimpleNamespace) -> Known:
 
 def turn_h_tilde(lesson: SimpleNamespace) -> Known:
     x_h, r, u, z = lesson.x_h, lesson.r, lesson.u, lesson.z
-    return _distinct({
+    return mistakes.distinct({
         "that is the pre-activation; the candidate is its tanh": x_h + r * u,
         "the candidate is a tanh, not a sigmoid": _sigmoid(x_h + r * u),
         "the reset gate is missing: it multiplies u": np.tanh(x_h + u),
@@ -68,7 +59,7 @@ def turn_h_tilde(lesson: SimpleNamespace) -> Known:
 
 def turn_h(lesson: SimpleNamespace) -> Known:
     z, h_prev, h_tilde = lesson.z, lesson.h_prev, lesson.h_tilde
-    return _distinct({
+    return mistakes.distinct({
         "that is the convention of many texts; in Keras z is the part of the OLD state": (1 - z) * h_prev + z * h_tilde,
         "what is kept is missing: z times the old state": (1 - z) * h_tilde,
         "what is new is missing: 1 - z times the candidate": z * h_prev,
@@ -84,13 +75,13 @@ def _step(lesson: SimpleNamespace, name: str, given: dict[str, Any], after: bool
     """The mistakes of one step back in `name`, a name in `mistakes`; those names in `given` are right already."""
     right, wrong = mistakes.gru_step_backward(lesson.dh, lesson.z, lesson.r, lesson.u, lesson.h_tilde, lesson.h_prev, lesson.U,
                                               after)
-    return _distinct(mistakes.known(right, {
+    return mistakes.distinct(mistakes.known(right, {
         sentence: values for sentence, values in wrong.items()
         if all(mistakes.same(values[key], value) for key, value in given.items())}, name), right[name])
 
 
 def turn_dz(lesson: SimpleNamespace) -> Known:
-    return _distinct(_step(lesson, "dz", {}) | {
+    return mistakes.distinct(_step(lesson, "dz", {}) | {
         "that is da_z already; the slope of the sigmoid comes later": lesson.dz * lesson.z * (1 - lesson.z),
         "dz is dh times h_{t-1} - h̃; z itself is no part of it": lesson.dh * lesson.z,
         "z stands in h twice: the part - dh h̃ is not all": -lesson.dh * lesson.h_tilde,
@@ -98,14 +89,14 @@ def turn_dz(lesson: SimpleNamespace) -> Known:
 
 
 def turn_dh_tilde(lesson: SimpleNamespace) -> Known:
-    return _distinct(_step(lesson, "dh_tilde", {}) | {
+    return mistakes.distinct(_step(lesson, "dh_tilde", {}) | {
         "that is da_h already; the slope of the tanh comes later": lesson.dh_tilde * (1 - lesson.h_tilde ** 2),
         "the sign is flipped: the candidate is multiplied by 1 - z": -lesson.dh_tilde}, lesson.dh_tilde)
 
 
 def turn_da_h(lesson: SimpleNamespace) -> Known:
     dh_tilde, h_tilde = lesson.dh_tilde, lesson.h_tilde
-    return _distinct(_step(lesson, "da_h_tilde", {"dh_tilde": dh_tilde}) | {
+    return mistakes.distinct(_step(lesson, "da_h_tilde", {"dh_tilde": dh_tilde}) | {
         "h̃ is tanh(a_h) already; its slope is 1 - h̃², not 1 - tanh²(h̃)": dh_tilde * (1 - np.tanh(h_tilde) ** 2),
         "h̃ is a tanh: its slope is 1 - h̃², not h̃ (1 - h̃)": dh_tilde * h_tilde * (1 - h_tilde),
         "that is with the new state; the slope is that of the candidate: 1 - h̃²": dh_tilde * (1 - lesson.h ** 2),
@@ -114,7 +105,7 @@ def turn_da_h(lesson: SimpleNamespace) -> Known:
 
 def turn_dr(lesson: SimpleNamespace) -> Known:
     da_h, u = lesson.da_h, lesson.u
-    return _distinct(_step(lesson, "dr", {"da_h_tilde": da_h}) | {
+    return mistakes.distinct(_step(lesson, "dr", {"da_h_tilde": da_h}) | {
         "that is du: in a_h = x_h + r u the factor beside r is u": da_h * lesson.r,
         "r multiplies u, which is h_{t-1} U_h + b'_h; not h_{t-1}": da_h * lesson.h_prev,
         "between h̃ and r stands the tanh: it is da_h, not dh̃, times u": lesson.dh_tilde * u,
@@ -123,7 +114,7 @@ def turn_dr(lesson: SimpleNamespace) -> Known:
 
 def turn_du(lesson: SimpleNamespace) -> Known:
     da_h, r = lesson.da_h, lesson.r
-    return _distinct({
+    return mistakes.distinct({
         "r is missing: in a_h = x_h + r u the factor beside u is r": da_h,
         "that is dr: the factor beside u is r": da_h * lesson.u,
         "between h̃ and u stands the tanh: it is da_h, not dh̃, times r": lesson.dh_tilde * r,
@@ -133,14 +124,14 @@ def turn_du(lesson: SimpleNamespace) -> Known:
 
 def turn_da_z(lesson: SimpleNamespace) -> Known:
     dz, z = lesson.dz, lesson.z
-    return _distinct(_step(lesson, "da_z", {"dz": dz}) | {
+    return mistakes.distinct(_step(lesson, "da_z", {"dz": dz}) | {
         "the slope is that of z's own value, z (1 - z), not of r": dz * lesson.r * (1 - lesson.r),
         "z is a sigmoid already; do not take the sigmoid again": dz * _sigmoid(z) * (1 - _sigmoid(z))}, lesson.da_z)
 
 
 def turn_da_r(lesson: SimpleNamespace) -> Known:
     dr, r = lesson.dr, lesson.r
-    return _distinct(_step(lesson, "da_r", {"dr": dr}) | {
+    return mistakes.distinct(_step(lesson, "da_r", {"dr": dr}) | {
         "the slope is that of r's own value, r (1 - r), not of z": dr * lesson.z * (1 - lesson.z),
         "r is a sigmoid already; do not take the sigmoid again": dr * _sigmoid(r) * (1 - _sigmoid(r))}, lesson.da_r)
 
@@ -151,7 +142,7 @@ def turn_dh_prev(lesson: SimpleNamespace) -> Known:
 
 def _to_h_prev(lesson: SimpleNamespace, after: bool) -> Known:
     da = np.concatenate([lesson.da_z, lesson.da_r, lesson.da_h], axis=1)
-    return _distinct(_step(lesson, "dh_prev", {"da": da}, after) | {
+    return mistakes.distinct(_step(lesson, "dh_prev", {"da": da}, after) | {
         "only the straight way is there; the gates and u hear h_{t-1} too": lesson.dh * lesson.z,
         "the four are added, not averaged": lesson.dh_prev / 4}, lesson.dh_prev)
 
@@ -197,10 +188,10 @@ def turn_da_all(lesson: SimpleNamespace) -> dict[str, Known]:
     r = np.stack([step[2] for step in lesson.steps], axis=1)
     da_h = lesson.da_all[:, :, 2 * lesson.H:]
     alone = mistakes.known(right, wrong, "da")
-    return {"da_all": _distinct(alone, right["da"]),
-            "du_all": _distinct({"that is da_h of all steps; du is da_h r": da_h,
+    return {"da_all": mistakes.distinct(alone, right["da"]),
+            "du_all": mistakes.distinct({"that is da_h of all steps; du is da_h r": da_h,
                                  "that is with r of the last step; each step has its own": da_h * r[:, -1:]}, lesson.du_all),
-            "dh_next": _distinct(mistakes.known(right, wrong, "dh_start"), right["dh_start"])}
+            "dh_next": mistakes.distinct(mistakes.known(right, wrong, "dh_start"), right["dh_start"])}
 
 
 def _sums(lesson: SimpleNamespace, name: str) -> Known:
@@ -212,12 +203,13 @@ def _sums(lesson: SimpleNamespace, name: str) -> Known:
 
 def turn_dU(lesson: SimpleNamespace) -> Known:
     plain = np.einsum("nti,ntj->ij", lesson.h_before, lesson.da_all)
-    return _distinct({"r is missing: U_h is given du, not da_h; that is d_recurrent": plain} | _sums(lesson, "dU"), lesson.dU)
+    known = {"r is missing: U_h is given du, not da_h; that is d_recurrent": plain} | _sums(lesson, "dU")
+    return mistakes.distinct(known, lesson.dU)
 
 
 def turn_db(lesson: SimpleNamespace) -> Known:
     first, second = lesson.db
-    return _distinct({
+    return mistakes.distinct({
         "r is missing: the bias beside h U is given du in its last part, as U_h is": np.stack([first, first]),
         "the bias beside x W is given da_h whole; it stands outside the reset": np.stack([second, second]),
         "the two rows have changed places: first the bias beside x W": lesson.db[::-1],
@@ -231,7 +223,7 @@ def turn_db(lesson: SimpleNamespace) -> Known:
 
 def turn_u_2(lesson: SimpleNamespace) -> Known:
     r, h_prev, U_h = lesson.r, lesson.h_prev, lesson.U_h
-    return _distinct({
+    return mistakes.distinct({
         "that is for a reset after the product; here r acts first, on the old state": h_prev @ U_h + lesson.b_h,
         "that is for a reset after the product, without its bias; here r acts first, on the old state": h_prev @ U_h,
         "the product with U_h comes later, in the candidate": (r * h_prev) @ U_h,
@@ -240,7 +232,7 @@ def turn_u_2(lesson: SimpleNamespace) -> Known:
 
 def turn_h_tilde_2(lesson: SimpleNamespace) -> Known:
     x_h, u, U_h, r = lesson.x_h, lesson.u, lesson.U_h, lesson.r
-    return _distinct({
+    return mistakes.distinct({
         "the product with U_h is missing": np.tanh(x_h + u),
         "r is in u already": np.tanh(x_h + (r * u) @ U_h),
         "r acts before the product: it is in u already": np.tanh(x_h + r * (u @ U_h)),
@@ -252,7 +244,7 @@ def turn_h_tilde_2(lesson: SimpleNamespace) -> Known:
 
 def turn_du_2(lesson: SimpleNamespace) -> Known:
     da_h, r, U_h = lesson.da_h, lesson.r, lesson.U_h
-    return _distinct({
+    return mistakes.distinct({
         "that is for a reset after the product; here u goes through U_h": da_h * r,
         "going back multiplies by the transpose of U_h": da_h @ U_h,
         "u goes into a_h through U_h; here it is missing": da_h,
@@ -262,7 +254,7 @@ def turn_du_2(lesson: SimpleNamespace) -> Known:
 
 def turn_dr_2(lesson: SimpleNamespace) -> Known:
     du, da_h = lesson.du, lesson.da_h
-    return _distinct({
+    return mistakes.distinct({
         "that is for a reset after the product; here u = r h_prev, and du is what comes back": da_h * lesson.u,
         "r is multiplied by h_{t-1}, not by u, which is r h_{t-1} already": du * lesson.u,
         "that is the way to h_{t-1}: beside r stands h_prev": du * lesson.r,
@@ -271,13 +263,13 @@ def turn_dr_2(lesson: SimpleNamespace) -> Known:
 
 
 def turn_dh_prev_2(lesson: SimpleNamespace) -> Known:
-    return _distinct({"U_h is in du already; on the way by u only r is left": lesson.dh_prev - lesson.du * lesson.r
+    return mistakes.distinct({"U_h is in du already; on the way by u only r is left": lesson.dh_prev - lesson.du * lesson.r
                       + (lesson.du * lesson.r) @ lesson.U_h.T} | _to_h_prev(lesson, after=False), lesson.dh_prev)
 
 
 def turn_dU_h(lesson: SimpleNamespace) -> Known:
     u, da_h, h_prev, du = lesson.u, lesson.da_h, lesson.h_prev, lesson.du
-    return _distinct({
+    return mistakes.distinct({
         "U_h was multiplied by u, not by h_{t-1}": h_prev.T @ da_h,
         "that is for a reset after the product": h_prev.T @ (da_h * lesson.r),
         "what came back to the product is da_h; du is behind it": u.T @ du,

@@ -62,8 +62,8 @@ def turn_dh_1(lesson: SimpleNamespace) -> Known:
 
 def turn_da(lesson: SimpleNamespace) -> dict[str, Known]:
     right, wrong = _backward(lesson)
-    return {"da": _distinct(mistakes.known(right, wrong, "da")),
-            "dh_next": _distinct(_named(mistakes.known(right, wrong, "dh_0")))}
+    return {"da": mistakes.distinct(mistakes.known(right, wrong, "da")),
+            "dh_next": mistakes.distinct(_named(mistakes.known(right, wrong, "dh_0")))}
 
 
 def turn_dU(lesson: SimpleNamespace) -> Known:
@@ -85,21 +85,12 @@ def _sums(lesson: SimpleNamespace, name: str) -> Known:
     """Mistakes in the sums over samples and steps; da is right already."""
     right, wrong = _backward(lesson)
     sums = {sentence: values for sentence, values in wrong.items() if "da" not in values}
-    return _distinct(_named(mistakes.known(right, sums, name)))
+    return mistakes.distinct(_named(mistakes.known(right, sums, name)))
 
 
 def _named(known: Known) -> Known:
     """With this lesson's name of the state before the first step."""
     return {sentence.replace("h_0", "h_start"): wrong for sentence, wrong in known.items()}
-
-
-def _distinct(known: Known) -> Known:
-    """Without a mistake whose numbers are those of an earlier one."""
-    kept: Known = {}
-    for sentence, wrong in known.items():
-        if not any(mistakes.same(wrong, other) for other in kept.values()):
-            kept[sentence] = wrong
-    return kept
 
 
 # The mean over real steps
@@ -228,7 +219,7 @@ PACKED = {
 
 def turn_da_packed(lesson: SimpleNamespace) -> dict[str, Known]:
     right, walks = _packed_backward(lesson, ""), {sentence: _packed_backward(lesson, name) for name, sentence in PACKED.items()}
-    return {name: _distinct({sentence: wrong[k] for sentence, wrong in walks.items() if not mistakes.same(wrong[k], right[k])})
+    return {name: mistakes.distinct({sentence: wrong[k] for sentence, wrong in walks.items()}, right[k])
             for k, name in enumerate(("da_packed", "dh_packed"))}
 
 

@@ -12,15 +12,6 @@ SEEN, WEIGHTS, BIAS = (np.random.default_rng(13).normal(size=size).round(2) for 
 DY_I = np.random.default_rng(14).normal(size=(3, 5)).round(2)
 
 
-def _distinct(known: Known) -> Known:
-    """Without the sentences whose numbers an earlier one gives too."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in found.values()):
-            found[sentence] = values
-    return found
-
-
 # Five numbers and a window of three
 
 def turn_y_0(lesson: SimpleNamespace) -> Known:
@@ -167,7 +158,7 @@ def _conv1d(x: np.ndarray, W: np.ndarray, dy: np.ndarray, stride: int) -> tuple[
 
 def turn_dx_2(lesson: SimpleNamespace) -> dict[str, Known]:
     right, wrong = _conv1d(lesson.x, lesson.W, lesson.dy, lesson.stride)
-    return {name: _distinct(mistakes.known(right, wrong, name)) for name in ("dx", "dW", "db")}
+    return {name: mistakes.distinct(mistakes.known(right, wrong, name)) for name in ("dx", "dW", "db")}
 
 
 def turn_before(lesson: SimpleNamespace) -> dict[str, int]:

@@ -12,15 +12,6 @@ APART = ("the outputs lie in the other order: those of one channel are side by s
          "but here it is taken for j C + c")
 
 
-def _distinct(known: Known, right: np.ndarray) -> Known:
-    """Without what is right by chance, and without the sentences whose numbers an earlier one gives too."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in (right, *found.values())):
-            found[sentence] = values
-    return found
-
-
 def _depthwise(x: np.ndarray, W: np.ndarray, dh: np.ndarray, mistake: str = "") -> mistakes.Values:
     """dx (N, T, C) and dW (K, C, M) for dh (N, places, C, M)."""
     dx, dW = np.zeros_like(x), np.zeros_like(W)
@@ -68,14 +59,14 @@ def _of_depthwise(x: np.ndarray, W: np.ndarray, dh: np.ndarray, name: str) -> Kn
         first[..., 0] = dh[..., 0]
         known["only the first output of each channel counts in it; a channel has M of them"] = _depthwise(x, W, first)["dx"]
         known["the samples are added up; each keeps its own dx"] = np.broadcast_to(right.sum(axis=0), right.shape).copy()
-    return _distinct(known, right)
+    return mistakes.distinct(known, right)
 
 
 # Depthwise
 
 def turn_one_channel(lesson: SimpleNamespace) -> Known:
     x, W = lesson.x, lesson.W
-    return _distinct({
+    return mistakes.distinct({
         "that is channel 1": x[:, 0:2, 1] @ W[:, 1],
         "the input is of channel 0, the window of channel 1": x[:, 0:2, 0] @ W[:, 1],
         "that is the first output alone; a channel has M windows": x[:, 0:2, 0] @ W[:, 0, 0],
@@ -89,7 +80,7 @@ def turn_one_channel(lesson: SimpleNamespace) -> Known:
 def turn_h_apart(lesson: SimpleNamespace) -> Known:
     x, W, right = lesson.x, lesson.W, lesson.h_apart
     windows = np.stack([x[:, i:i + 2] for i in range(3)], axis=1)       # (N, places, K, C)
-    return _distinct({
+    return mistakes.distinct({
         "the channels are added up, as in an ordinary convolution; each channel stays by itself":
             np.repeat(np.einsum("nikc,kcj->nij", windows, W)[:, :, None], 2, axis=2),
         "all channels have the windows of channel 0; channel c has W[:, c]": np.einsum("nikc,kj->nicj", windows, W[:, 0]),
@@ -101,7 +92,7 @@ def turn_h_apart(lesson: SimpleNamespace) -> Known:
 
 def turn_dh_apart(lesson: SimpleNamespace) -> Known:
     dh = lesson.dh
-    return _distinct({
+    return mistakes.distinct({
         APART: dh.reshape(2, 3, 2, 2).swapaxes(2, 3),
         "places and channels have changed places; dh_apart is (N, places, C, M)": dh.reshape(2, 3, 2, 2).swapaxes(1, 2),
         "that is dh as it was; its last axis becomes two": dh,
@@ -136,7 +127,7 @@ def _compare_depthwise(dx: object, dW: object, x: np.ndarray, W: np.ndarray, dh:
 
 def turn_y(lesson: SimpleNamespace) -> Known:
     h, V, right = lesson.h, lesson.V, lesson.y
-    return _distinct({
+    return mistakes.distinct({
         "the second stage is the same at all places: here only place 0 is right": np.repeat(right[:, :1], 3, axis=1),
         "the places are added up; each keeps its own output": right.sum(axis=1),
         "the samples are added up; each keeps its own output": right.sum(axis=0),
@@ -146,7 +137,7 @@ def turn_y(lesson: SimpleNamespace) -> Known:
 
 def turn_dV(lesson: SimpleNamespace) -> Known:
     h, dy, right = lesson.h, lesson.dy, lesson.dV
-    return _distinct({
+    return mistakes.distinct({
         "the sum over the samples is missing; all samples have the same V": np.einsum("nie,nif->nef", h, dy),
         "the sum over the places is missing; all places have the same V": np.einsum("nie,nif->ief", h, dy),
         "only the last place counts in it; all places have the same V": h[:, -1].T @ dy[:, -1],
@@ -160,7 +151,7 @@ def turn_dV(lesson: SimpleNamespace) -> Known:
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
     dy, V, right = lesson.dy, lesson.V, lesson.dh
-    return _distinct({
+    return mistakes.distinct({
         "that is made with y; what comes back is dy": lesson.y @ V.T,
         "the samples are added up; each keeps its own dh": right.sum(axis=0),
         "the places are added up; each keeps its own dh": right.sum(axis=1),
@@ -169,7 +160,7 @@ def turn_dh(lesson: SimpleNamespace) -> Known:
 
 def turn_together(lesson: SimpleNamespace) -> Known:
     W, V, right = lesson.W, lesson.V, lesson.together
-    return _distinct({
+    return mistakes.distinct({
         "all channels have the weights of channel 0: V[2 * c:2 * c + 2] is of channel c": np.einsum("kcj,jf->kcf", W, V[:2]),
         "the rows of V are taken in the other order: those of one channel lie side by side, from 2 c on":
             np.einsum("kcj,jcf->kcf", W, V.reshape(2, 2, 3)),
@@ -200,7 +191,7 @@ def turn_y_2(lesson: SimpleNamespace) -> Known:
     for i in range(3):
         last[:, 2 * i:2 * i + 3] = x[:, i, None] * W
     first[:, :3] = x[:, :1] * W
-    return _distinct({
+    return mistakes.distinct({
         "where windows overlap, the last one has overwritten the others; they add up (`+=`)": last,
         "that is with stride 1: input i begins at 2 * i": _lay(x, W, 1),
         "the windows do not move: input i begins at 2 * i": _lay(x, W, 0),
@@ -211,7 +202,7 @@ def turn_y_2(lesson: SimpleNamespace) -> Known:
 
 def turn_y_dense(lesson: SimpleNamespace) -> Known:
     x, A = lesson.x, lesson.A
-    return _distinct({"that is its transpose; samples are rows": A @ x.T,
+    return mistakes.distinct({"that is its transpose; samples are rows": A @ x.T,
                       "that adds up the samples; each has a y of its own": (x @ A.T).sum(axis=0),
                       "that is a convolution of y; here x is multiplied by the transpose of A": lesson.y @ A}, lesson.y_dense)
 
@@ -221,7 +212,7 @@ def turn_dx_2(lesson: SimpleNamespace) -> Known:
 
     def read(W: np.ndarray, stride: int) -> np.ndarray:
         return np.stack([dy[:, i * stride:i * stride + 3] @ W for i in range(3)], axis=1)
-    return _distinct({
+    return mistakes.distinct({
         "that is with stride 1: input i has laid its window at 2 * i": read(W, 1),
         "the taps are counted backwards: input i has laid tap k at 2 * i + k": read(W[::-1], 2),
         "the window does not move: input i has laid it at 2 * i": read(W, 0),
@@ -235,7 +226,7 @@ def turn_dW_2(lesson: SimpleNamespace) -> Known:
 
     def read(x: np.ndarray, dy: np.ndarray, stride: int) -> np.ndarray:
         return np.sum([x[:, i] @ dy[:, i * stride:i * stride + 3] for i in range(3)], axis=0)
-    return _distinct({
+    return mistakes.distinct({
         "that is the last input alone; each has used the same window (`+=`)": x[:, 2] @ dy[:, 4:7],
         "that is the first input alone; each has used the same window": x[:, 0] @ dy[:, 0:3],
         "that is with stride 1: input i has laid its window at 2 * i": read(x, dy, 1),
@@ -251,14 +242,14 @@ def turn_dW_2(lesson: SimpleNamespace) -> Known:
 
 def turn_counts(lesson: SimpleNamespace) -> Known:
     A = lesson.A
-    return _distinct({"that counts the places under each window; count the windows on each place": (A != 0).sum(axis=0),
+    return mistakes.distinct({"that counts the places under each window; count the windows on each place": (A != 0).sum(axis=0),
                       "that adds up the weights; count the windows": A.sum(axis=1),
                       "that counts all; count along the rows of A": (A != 0).sum()}, lesson.counts)
 
 
 def turn_on_points(lesson: SimpleNamespace) -> Known:
     counts = lesson.counts
-    return _distinct({
+    return mistakes.distinct({
         "they are added; each of the windows along the rows meets each along the columns": counts[:, None] + counts,
         "that looks along one axis only": np.broadcast_to(counts, (7, 7)).copy(),
         "that is a row; a picture has rows and columns": counts * counts}, lesson.on_points)

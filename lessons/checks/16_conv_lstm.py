@@ -36,15 +36,6 @@ def _weights(x: np.ndarray, da: np.ndarray, K: int, p: int) -> np.ndarray:
     return np.stack([np.einsum("nmc,nmg->cg", x[:, k:k + places], da) for k in range(K)])
 
 
-def _distinct(known: Known) -> Known:
-    """Without the sentences whose numbers an earlier one gives too."""
-    found: Known = {}
-    for sentence, values in known.items():
-        if not any(mistakes.same(values, other) for other in found.values()):
-            found[sentence] = values
-    return found
-
-
 # Forward
 
 def turn_a(lesson: SimpleNamespace) -> Known:
@@ -70,7 +61,7 @@ def _step(lesson: SimpleNamespace, name: str, *given: str) -> Known:
     """The mistakes of one step back, from the values at hand; those in `given` are right already."""
     values = (getattr(lesson, key) for key in ("dh", "dC_next", "i", "f", "C_tilde", "o", "C", "C_prev"))
     right, wrong = mistakes.lstm_step_backward(*values, U=lesson.U[1])
-    return _distinct(mistakes.known(right, {
+    return mistakes.distinct(mistakes.known(right, {
         sentence: values for sentence, values in wrong.items()
         if not sentence.startswith(FOR_ALL) and all(mistakes.same(values[key], right[key]) for key in given)}, name))
 
@@ -248,7 +239,7 @@ def turn_da(lesson: SimpleNamespace) -> dict[str, Known]:
     right = {name: getattr(lesson, name) for name in names}
     wrong = {sentence: dict(zip(names, _walk(mistake, lesson.dy, lesson.steps, lesson.U), strict=True))
              for mistake, sentence in WALK.items()}
-    return {name: _distinct(mistakes.known(right, wrong, name)) for name in names}
+    return {name: mistakes.distinct(mistakes.known(right, wrong, name)) for name in names}
 
 
 def _sums(x: np.ndarray, da: np.ndarray, K: int, p: int) -> Known:
@@ -272,13 +263,13 @@ def _recurrent_sums(h_before: np.ndarray, h: np.ndarray, da: np.ndarray, K: int)
 
 
 def turn_dW(lesson: SimpleNamespace) -> Known:
-    return _distinct(_sums(lesson.x, lesson.da, lesson.K, 0))
+    return mistakes.distinct(_sums(lesson.x, lesson.da, lesson.K, 0))
 
 
 def turn_dU(lesson: SimpleNamespace) -> Known:
     h = np.stack([step[-1] for step in lesson.steps], axis=1)
     cells = np.stack([step[1] for step in lesson.steps], axis=1)
-    return _distinct(_recurrent_sums(lesson.h_before, h, lesson.da, lesson.K) | {
+    return mistakes.distinct(_recurrent_sums(lesson.h_before, h, lesson.da, lesson.K) | {
         "it is made with C_{t-1}; U met h_{t-1}": _weights(cells, lesson.da, lesson.K, 1)})
 
 

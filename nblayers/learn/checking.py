@@ -34,8 +34,8 @@ def tell_exercises(lesson: Path, name: str) -> None:
     """Print what there is to define."""
     for title, function in exercises.checks(lesson).items():
         about = (inspect.getdoc(function) or "").partition("\n")[2].strip()
-        _print(title, *_wrapped(" ".join(about.split())), "")
-    _print(f"Write what is asked for into a file and run: nblayers check {name} my_answer.py")
+        say(title, *_wrapped(" ".join(about.split())), "")
+    say(f"Write what is asked for into a file and run: nblayers check {name} my_answer.py")
 
 
 def report(lesson: Path, answer: Path, wishes: Wishes, command: str) -> int:
@@ -52,32 +52,32 @@ def report(lesson: Path, answer: Path, wishes: Wishes, command: str) -> int:
             results.append(result)
             _tell(result, wishes)
     except exercises.DoesNotRun as error:
-        _print(*_wrapped(f"{answer} does not run: {error}", ""))
+        say(*_wrapped(f"{answer} does not run: {error}", ""))
         _tell_prints({"your file printed": error.prints})
         return 1
     progress.exercises_right(lesson, [result.title for result in results if result.state == "right"], len(results))
     right = sum(result.state == "right" for result in results)
     _tell_prints({"your file printed": results[0].file_prints} | {
         f"exercise {result.title.split()[0]} printed": result.prints for result in results})
-    _print("", f"{right} of {len(results)} right." + (" Well done." if right == len(results) else ""))
+    say("", f"{right} of {len(results)} right." + (" Well done." if right == len(results) else ""))
     if right == len(results) and exercises.solutions(lesson).is_file():
-        _print("The lesson's own solutions, to compare:", f"    {exercises.solutions(lesson)}")
-    _print(*_options(results, wishes, command))
+        say("The lesson's own solutions, to compare:", f"    {exercises.solutions(lesson)}")
+    say(*_options(results, wishes, command))
     return 0 if right and not any(result.state == "wrong" for result in results) else 1
 
 
 def _tell(result: exercises.Result, wishes: Wishes) -> None:
-    _print(f"{MARKS[result.state]} {result.title}", *(_wrapped(result.message) if result.message else []))
+    say(f"{MARKS[result.state]} {result.title}", *(_wrapped(result.message) if result.message else []))
     for hint in result.hints[:wishes.hints]:
-        _print(*_wrapped(f"hint: {hint}"))
+        say(*_wrapped(f"hint: {hint}"))
     if wishes.answer and result.answer:
-        _print(*_wrapped(f"answer: {result.answer}"))
+        say(*_wrapped(f"answer: {result.answer}"))
     if result.state == "wrong" and result.inputs is not None:
         lines = result.inputs.code()
         if wishes.inputs or sum(map(len, lines)) <= INPUTS_SHOWN:
-            _print("    This was the call, to paste:", *_packed(lines))
+            say("    This was the call, to paste:", *_packed(lines))
         else:
-            _print(*_wrapped(f"This was the call: {result.inputs.shapes()}"))
+            say(*_wrapped(f"This was the call: {result.inputs.shapes()}"))
 
 
 def _packed(lines: list[str]) -> list[str]:
@@ -85,7 +85,7 @@ def _packed(lines: list[str]) -> list[str]:
     packed: list[str] = []
     for line in lines:
         joined = f"{packed[-1]}; {line}" if packed else line
-        packed[-1:] = [joined] if packed and len(joined) <= _width() and line is not lines[-1] else [*packed[-1:], line]
+        packed[-1:] = [joined] if packed and len(joined) <= width() and line is not lines[-1] else [*packed[-1:], line]
     return packed
 
 
@@ -106,25 +106,25 @@ def _options(results: list[exercises.Result], wishes: Wishes, command: str) -> l
 def _tell_prints(prints: dict[str, str]) -> None:
     """What the learner's code has printed, after the verdicts and shortened."""
     for who, text in prints.items():
-        lines = [line[:_width() - 5] + "…" if len(line) > _width() - 4 else line for line in text.rstrip().splitlines()]
+        lines = [line[:width() - 5] + "…" if len(line) > width() - 4 else line for line in text.rstrip().splitlines()]
         if not text.strip():
             continue
         left_out = len(lines) - PRINTS_SHOWN
         head = f"{who} ({left_out} lines before these):" if left_out > 0 else f"{who}:"
-        _print("", head, *(f"  | {line}" for line in lines[-PRINTS_SHOWN:]))
+        say("", head, *(f"  | {line}" for line in lines[-PRINTS_SHOWN:]))
 
 
-def _width() -> int:
+def width() -> int:
     """Columns to write into: the terminal's; much, where no one reads it there."""
     return min(shutil.get_terminal_size((80, 24)).columns, 110) if sys.stdout.isatty() else 1000
 
 
 def _wrapped(text: str, indent: str = "    ") -> list[str]:
-    return textwrap.wrap(text, _width() - 1, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+    return textwrap.wrap(text, width() - 1, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
                          break_on_hyphens=False)
 
 
-def _print(*lines: str) -> None:
+def say(*lines: str) -> None:
     """Print characters that the output's encoding does not know as question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     for line in lines:

@@ -49,6 +49,15 @@ def known(right: Values, mistakes: Mistakes, name: str) -> dict[str, np.ndarray]
             if name in wrong and not same(wrong[name], right[name])}
 
 
+def distinct(known: dict[str, np.ndarray], *others: np.ndarray) -> dict[str, np.ndarray]:
+    """Without the sentences whose numbers an earlier one gives too, or which are those of `others`: right by chance, say."""
+    found: dict[str, np.ndarray] = {}
+    for sentence, values in known.items():
+        if not any(same(values, other) for other in (*others, *found.values())):
+            found[sentence] = values
+    return found
+
+
 def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays hold the same numbers, but for rounding."""
     return np.shape(a) == np.shape(b) and bool(np.allclose(a, b, rtol=1e-6, atol=1e-9))

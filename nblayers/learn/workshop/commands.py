@@ -50,7 +50,6 @@ def check(piece: Piece, path: Path) -> int:
 
 def train(piece: Piece, path: Path, steps: int | None) -> int:
     """Train the layer of a file beside the library's."""
-    from nblayers.learn.exercises import described
     from nblayers.learn.workshop import checking, training
     task = piece.task
     steps = steps or task.steps
@@ -59,12 +58,8 @@ def train(piece: Piece, path: Path, steps: int | None) -> int:
         _say(f"{piece.class_name} of {path} and the library's layer learn the same: {task.about}.",
              f"{steps} batches of {task.batch_size}, the same first weights, in float64. Ctrl-C stops it.")
         run = training.train(piece, layer_class, steps, _Progress(steps))
-    except checking.CannotUse as error:
-        return _fail(str(error))
-    except NotImplementedError as error:
-        return _not_written(piece, path, str(error))
     except Exception as error:
-        return _fail(f"{path} does not run: {described(error, str(path))}")
+        return _does_not_run(piece, path, error)
     training.draw_curves(run, piece.class_name, f"{path.stem}_curve", task.ylabel)
     _say("")
     if run.parts_at is None:
@@ -105,16 +100,11 @@ def plant(piece: Piece, output: Path, force: bool, number: int | None) -> int:
 
 def look(piece: Piece, path: Path) -> int:
     """Print and draw the norms of a layer's gradients beside the library's."""
-    from nblayers.learn.exercises import described
     from nblayers.learn.workshop import checking, looking
     try:
         sizes, mine, theirs = looking.norms(piece, checking.load(piece, str(path)))
-    except checking.CannotUse as error:
-        return _fail(str(error))
-    except NotImplementedError as error:
-        return _not_written(piece, path, str(error))
     except Exception as error:
-        return _fail(f"{path} does not run: {described(error, str(path))}")
+        return _does_not_run(piece, path, error)
     _say("Norms of the gradients, one batch, the same weights:", "", f"    {'':14}{'this layer':>12}{'library':>12}")
     for name, (one, other) in sizes.items():
         _say(_row("d" + name, one, other))
@@ -184,6 +174,17 @@ def _lesson(piece: Piece) -> str:
     return f"Lesson {number} derives it: nblayers learn {name}."
 
 
+def _does_not_run(piece: Piece, path: Path, error: Exception) -> int:
+    """Say why a file gives no layer that runs; the exit code."""
+    from nblayers.learn.exercises import described
+    from nblayers.learn.workshop import checking
+    if isinstance(error, checking.CannotUse):
+        return _fail(str(error))
+    if isinstance(error, NotImplementedError):
+        return _not_written(piece, path, str(error))
+    return _fail(f"{path} does not run: {described(error, str(path))}")
+
+
 def _not_written(piece: Piece, path: Path, sentence: str) -> int:
     _say(f"· {path}: {sentence}", *textwrap.wrap(
         f"Its backward is still to write. The hints stand in the file, above the line that raises. {_lesson(piece)}", 100))
@@ -204,11 +205,11 @@ def _write(output: Path, text: str, force: bool) -> bool:
 
 def _say(*lines: str) -> None:
     """Print lines, those that are too long for the terminal broken between words."""
-    from nblayers.learn.checking import _print, _width
+    from nblayers.learn.checking import say, width
     for line in "\n".join(lines).split("\n"):
         indent = line[:len(line) - len(line.lstrip())]
-        _print(*(textwrap.wrap(line, _width() - 1, subsequent_indent=indent + "  ", break_long_words=False,
-                               break_on_hyphens=False) or [""]))
+        say(*(textwrap.wrap(line, width() - 1, subsequent_indent=indent + "  ", break_long_words=False,
+                            break_on_hyphens=False) or [""]))
 
 
 def _fail(message: str) -> int:
