@@ -329,7 +329,8 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
         output.write_text(script.notebook_text(script.read(path)), encoding="utf-8")
     except OSError as error:
         return _fail(f"cannot write {output}: {error.strerror}")
-    print(f"wrote {output}")
+    print(f"wrote {output}\n"
+          f"Open it: jupyter lab {output}    (pip install jupyterlab, into the same Python as nblayers), or with VS Code")
     return 0
 
 
@@ -377,7 +378,12 @@ def _find(name: str) -> Path | None:
 
 
 def _fail(message: str) -> int:
-    print(f"nblayers: {message}", file=sys.stderr)
+    """Say it on stderr, on a terminal broken between words; returns the exit code."""
+    import shutil
+    import textwrap
+    wide = shutil.get_terminal_size().columns if sys.stderr.isatty() else 100_000
+    for line in f"nblayers: {message}".split("\n"):
+        print(textwrap.fill(line, wide, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     return 2
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nblayers.learn import asking, catalogue, exercises, script, session, turns
+from nblayers.learn import asking, catalogue, exercises, script, session, tools, turns
 from nblayers.notebook import in_notebook
 
 LESSON = '''
@@ -231,6 +231,20 @@ def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
     assert "a" not in space and "da" not in space and turn.session.upcoming is turn.step
 
 
+def test_what_a_walk_overwrites_is_not_at_hand(at):
+    turn = at("kept")
+    turn.session.look("dh = dy[:, 0]; t = 5")
+    assert {"dh", "t"}.isdisjoint(name for name, _ in turn.at_hand())
+
+
+@pytest.mark.parametrize("source, written", [
+    ("x = x + 1", set()), ("x += 1", set()), ("for t in r:\n    dh = y[t] + back\n    back = dh @ U", {"t", "dh"}),
+    ("a, b = b, 1", {"a"}), ("c = [i for i in a]", {"c", "i"}), ("x[0] = 1", set()), ("def f(v):\n    return v + y\ny = f(1)", {"f"}),
+])
+def test_what_is_written_before_it_is_read(source, written):
+    assert script.names_written_first(script.ast.parse(source).body) == written
+
+
 def test_what_is_at_hand(at):
     assert [name for name, _ in at("da").at_hand()] == ["dy", "h", "U"]
     assert [name for name, _ in at("dU").at_hand()] == ["da", "h", "loss", "U"]
@@ -291,6 +305,42 @@ def test_a_right_answer_is_checked_by_the_derivative(lesson, capsys):
     assert "The lesson writes" in shown and "dU = h[:, 0].T @ da" in shown
 
 
+def test_a_question_is_asked_as_soon_as_it_comes(lesson):
+    """Whoever types at once has answered."""
+    position = int(until(lesson, "da")[0].split()[1])
+    shown, stepper = talk(lesson, f"go {position - 1}", "", "", "dy[:, 0]", "dU = 3")
+    assert shown.count("da = ?") == 1 and "da: the slope is forgotten" in shown and f"step {position} of 22" in shown
+    shown, stepper = talk(lesson, f"go {position - 1}", "7", "for t in (0, 1):", "    da = t", "")
+    assert "Kept: 7." in shown and "✗ da should have shape" in shown and "IndentationError" not in shown
+
+
+def test_lines_that_go_on_begin_below_the_first(lesson):
+    shown, _ = talk(lesson, *until(lesson, "kept"), "for t in (2, 1, 0):", "    pass", "")
+    first, second = (line for line in shown.split("\n") if "for t in (2" in line or "    pass" in line)
+    assert first.startswith("your turn > for") and second == "      ... >     pass"
+
+
+def test_going_over_turns_is_told(lesson):
+    shown, stepper = talk(lesson, *until(lesson, "db"))
+    [back] = until(lesson, "da")
+    assert f"That passed over 2 of your turns. {back} goes back to the first of them." in shown
+    shown, stepper = talk(lesson, *until(lesson, "db"), back)
+    assert stepper.is_open and stepper.turn.question.judged == ("da",)
+
+
+def test_all_judged_names_are_shown(lesson):
+    shown, _ = talk(lesson, *until(lesson, "kept"))
+    assert "kept = ?   dh_next = ?   (both are judged)" in shown
+
+
+def test_the_source_of_a_typed_function_is_shown(lesson, capsys):
+    lines = ["def twice(v):", "    return v + v  # mine", "", "def other(v):", "    return v", ""]
+    _, stepper = talk(lesson, *until(lesson, "twice"), *lines)
+    tools.show_source(stepper.session.namespace["twice"], stepper.session.namespace["other"])
+    shown = capsys.readouterr().out
+    assert "typed by you, line 1" in shown and "return v + v  # mine" in shown and "def other" in shown
+
+
 def test_looking_during_a_turn(lesson):
     lines = ["U", "da.shape", "p U + 100", "tanh = np.tanh(h)", "print(1)", "?", "into"]
     shown, stepper = talk(lesson, *until(lesson, "dU"), *lines)
@@ -307,7 +357,7 @@ def test_a_name_that_is_a_known_mistake_is_shown_and_told(lesson):
 def test_back_over_a_turn_asks_again(lesson):
     shown, stepper = talk(lesson, *until(lesson, "da"), "", "", "b", "")
     assert "Back before your turn" in shown and shown.count("da = ?") == 2 and stepper.is_open
-    shown, stepper = talk(lesson, *until(lesson, "dU"), "b", "", "", "", "")
+    shown, stepper = talk(lesson, *until(lesson, "dU"), "b", "", "")
     assert shown.count("dU = ?") == 2 and shown.count("da = ?") == 1 and stepper.is_open
 
 

@@ -30,7 +30,10 @@ class Pager:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write `text`, with stops."""
+        """Write `text`, with stops. What is written at once, as a matrix, is not cut if it fits on a screen."""
+        tall = sum(map(self._lines, text.split("\n")[:-1]))
+        if self.shown and tall <= self.most < self.shown + tall and not self.dropped:
+            self._stop()
         for line in re.findall(r"[^\n]*\n|[^\n]+", text):
             if self.dropped:
                 break

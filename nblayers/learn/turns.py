@@ -28,8 +28,8 @@ import numpy as np
 
 from nblayers.learn import exercises
 from nblayers.learn.differences import difference
-from nblayers.learn.script import Script, Step, check_names, names_read
-from nblayers.learn.session import Session
+from nblayers.learn.script import Script, Step, check_names, names_read, names_written_first
+from nblayers.learn.session import Session, typed_file
 
 TYPED = "<typed>"
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef, ast.ClassDef)
@@ -131,8 +131,13 @@ class Turn:
         self.check = find_check(session.script, step)
 
     def at_hand(self) -> list[tuple[str, Any]]:
-        """The variables that the lesson's line reads, and those in its check, by name."""
-        names = names_read([*self.step.nodes, *(node for step in self.checks() for node in step.nodes)])
+        """The variables that the lesson's line reads, and those in its check, by name.
+
+        What a name holds that the lines give a value first, as a walk's `dh`, is left over from another step: it is left out.
+        """
+        overwritten = names_written_first(self.step.nodes)
+        names = (names_read(self.step.nodes) | (
+            names_read(node for step in self.checks() for node in step.nodes) - {*self.question.judged})) - overwritten
         space = self.session.namespace
         return [(name, space[name]) for name in sorted(names, key=str.lower)
                 if name in space and not isinstance(space[name], types.ModuleType) and not _is_library(space[name])]
@@ -156,7 +161,7 @@ class Turn:
         try:
             typed = Typed(text)
         except SyntaxError as error:
-            return Verdict("error", _told(error, text))
+            return Verdict("error", _told(error, text, TYPED))
         except ValueError as error:                     # a null byte
             return Verdict("error", str(error))
         right = self.right()
@@ -182,13 +187,14 @@ class Turn:
                 raise self.session.failed(self.step, error) from error
 
     def _judge(self, nodes: list[ast.stmt], text: str, right: dict[str, Any]) -> Verdict:
+        file = typed_file(text.strip("\n"))
         with self.session.trial() as space:
             before = dict(space)
             old = {name: copied(space[name]) for name in right if name in space}
             try:
-                self.session.run_typed(nodes, TYPED)
+                self.session.run_typed(nodes, file)
             except Exception as error:
-                return Verdict("error", _told(error, text))
+                return Verdict("error", _told(error, text, file))
             missing = [name for name in right if name not in space]
             if missing:
                 return Verdict("wrong", f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not assigned yet")
@@ -215,7 +221,7 @@ class Turn:
             if "\n" in value or value.endswith(":") or "=" in value:
                 return Verdict("error", "a guess is a number or a word")
         except Exception as error:
-            return Verdict("error", _told(error, text))
+            return Verdict("error", _told(error, text, TYPED))
         return Verdict("guess", own={self.question.judged[0]: value})
 
     def go_on(self, verdict: Verdict | None = None) -> Step | None:
@@ -266,7 +272,8 @@ def judge_function(name: str, given: Any, lesson: types.SimpleNamespace, check: 
     if check is None:
         return ""
     try:
-        function = exercises.Answer({name: given}, TYPED).function(name)
+        code = getattr(given, "__code__", None)
+        function = exercises.Answer({name: given}, code.co_filename if code else TYPED).function(name)
         check(lesson, function)
     except exercises.Wrong as sentence:
         return str(sentence)
@@ -401,9 +408,9 @@ def _numbers_apart(guess: float, truth: float) -> str:
     return f"off by {abs(guess - truth):.3g}"
 
 
-def _told(error: BaseException, text: str) -> str:
-    """The error in one line, with the line of what was typed if there is more than one."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == TYPED]
+def _told(error: BaseException, text: str, file: str) -> str:
+    """The error in one line, with the line of what was typed, which runs as `file`, if there is more than one."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     line = error.lineno if isinstance(error, SyntaxError) else frames[-1] if frames else None
     lines = text.strip("\n").split("\n")
     what = error.msg if isinstance(error, SyntaxError) else str(error)
