@@ -310,9 +310,9 @@ def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
     from nblayers.learn import formulas, terminal
     found = formulas.matching(given.word)
     if not found:
-        return _fail(f"no formula has {given.word!r} in its identifier, name or text")
+        return _fail(f"no formula has {given.word!r} in its identifier, name, text, layers or lessons")
     console = terminal.new_console()
-    console.print(formulas.table(found))
+    console.print(formulas.table(found, console.width))
     console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
     return 0
 

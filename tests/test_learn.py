@@ -707,7 +707,7 @@ def test_check_derivative(capsys):
 
 
 def test_a_single_number_has_no_index():
-    with pytest.raises(AssertionError, match="^db is -6, but its numerical derivative is 2"):
+    with pytest.raises(AssertionError, match=r"^db is -6, but its numerical derivative is 2"):
         tools.check_derivative("db", -6.0, lambda b: 2 * b, 1.0)
 
 

@@ -239,7 +239,8 @@ def test_what_a_walk_overwrites_is_not_at_hand(at):
 
 @pytest.mark.parametrize("source, written", [
     ("x = x + 1", set()), ("x += 1", set()), ("for t in r:\n    dh = y[t] + back\n    back = dh @ U", {"t", "dh"}),
-    ("a, b = b, 1", {"a"}), ("c = [i for i in a]", {"c", "i"}), ("x[0] = 1", set()), ("def f(v):\n    return v + y\ny = f(1)", {"f"}),
+    ("a, b = b, 1", {"a"}), ("c = [i for i in a]", {"c", "i"}), ("x[0] = 1", set()),
+    ("def f(v):\n    return v + y\ny = f(1)", {"f"}),
 ])
 def test_what_is_written_before_it_is_read(source, written):
     assert script.names_written_first(script.ast.parse(source).body) == written
@@ -310,7 +311,7 @@ def test_a_question_is_asked_as_soon_as_it_comes(lesson):
     position = int(until(lesson, "da")[0].split()[1])
     shown, stepper = talk(lesson, f"go {position - 1}", "", "", "dy[:, 0]", "dU = 3")
     assert shown.count("da = ?") == 1 and "da: the slope is forgotten" in shown and f"step {position} of 22" in shown
-    shown, stepper = talk(lesson, f"go {position - 1}", "7", "for t in (0, 1):", "    da = t", "")
+    shown, _ = talk(lesson, f"go {position - 1}", "7", "for t in (0, 1):", "    da = t", "")
     assert "Kept: 7." in shown and "✗ da should have shape" in shown and "IndentationError" not in shown
 
 
