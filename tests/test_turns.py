@@ -547,6 +547,63 @@ def test_the_notebook_of_a_lesson(marked, tmp_path, monkeypatch):
     assert shown.count("not filled in yet") == sum(sources[i].startswith("check_turn(") for i in checks)
 
 
+def parts(value, path=()):
+    """What a function returned, and each part of it, with the way to it."""
+    yield path, value
+    if isinstance(value, (tuple, list)):
+        for i, part in enumerate(value):
+            yield from parts(part, (*path, i))
+
+
+def with_part(value, path, new):
+    """What a function returned, with another part."""
+    if not path:
+        return new
+    return type(value)(with_part(part, path[1:], new) if i == path[0] else part for i, part in enumerate(value))
+
+
+def listed_mistakes(name, turn, right):
+    """(call, way to the part of its result, sentence, wrong value) of all that a check compares with known mistakes."""
+    results, found = [], []
+
+    def recorded(*args, **kwargs):
+        results.append(right[name](*args, **kwargs))
+        return results[-1]
+
+    def spy(got, want, label, mistakes=None, *args, **kwargs):
+        tolerance = kwargs.get("tolerance", 1e-6)
+        place = next(((call, path) for call in reversed(range(len(results))) for path, part in parts(results[call])
+                      if part is got or (np.shape(got) == np.shape(want) and np.array_equal(got, part))), None)
+        found.extend((*place, sentence, wrong) for sentence, wrong in (mistakes or {}).items() if place
+                     and not (np.shape(wrong) == np.shape(want) and np.allclose(wrong, want, tolerance, tolerance)))
+        return compare(got, want, label, mistakes, *args, **kwargs)
+
+    compare, module = exercises.expect_close, turns.checks_module(turn.session.script.path)
+    with turn.session.trial() as space, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "expect_close", spy)
+        patch.setattr(module, "expect_close", spy)
+        assert turns.judge_function(name, recorded, turns.variables(space, right), turn.check) == ""
+    return found
+
+
+def told_every_mistake_of(name, turn, right):
+    """A function that is right but for one known mistake in one part of one result is told so."""
+    listed = listed_mistakes(name, turn, right)
+    told = set()
+    for call, path, sentence, wrong in listed:
+        calls = iter(range(1000))
+
+        def mistaken(*args, call=call, path=path, wrong=wrong, calls=calls, **kwargs):
+            result = right[name](*args, **kwargs)
+            return with_part(result, path, wrong) if next(calls) == call else result
+        with turn.session.trial() as space:
+            message = turns.judge_function(name, mistaken, turns.variables(space, right), turn.check)
+        assert message, f"{name}: {sentence}"
+        told |= {sentence} if sentence in message else set()
+    missed = {sentence for _, _, sentence, _ in listed} - told
+    assert not missed, f"line {turn.step.line}, {name}: {missed}"
+
+
 WRONG = {}                              # what a test's learner types
 
 
@@ -557,6 +614,8 @@ def told_every_mistake(turn):
     if functions:
         with pytest.raises(exercises.Wrong), turn.session.trial() as space:
             turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
+        for name in functions:
+            told_every_mistake_of(name, turn, right)
         return
     with turn.session.trial() as space:
         known = turn.check(turns.variables(space, right))
