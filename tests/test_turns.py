@@ -309,7 +309,7 @@ def test_a_right_answer_is_checked_by_the_derivative(lesson, capsys):
 def test_a_question_is_asked_as_soon_as_it_comes(lesson):
     """Whoever types at once has answered."""
     position = int(until(lesson, "da")[0].split()[1])
-    shown, stepper = talk(lesson, f"go {position - 1}", "", "", "dy[:, 0]", "dU = 3")
+    shown, _ = talk(lesson, f"go {position - 1}", "", "", "dy[:, 0]", "dU = 3")
     assert shown.count("da = ?") == 1 and "da: the slope is forgotten" in shown and f"step {position} of 22" in shown
     shown, _ = talk(lesson, f"go {position - 1}", "7", "for t in (0, 1):", "    da = t", "")
     assert "Kept: 7." in shown and "✗ da should have shape" in shown and "IndentationError" not in shown
@@ -570,12 +570,19 @@ def listed_mistakes(name, turn, right):
         results.append(right[name](*args, **kwargs))
         return results[-1]
 
+    def place(got):
+        """Which call returned these numbers, and where in its result; and the shape that they had there, if it was another."""
+        for call, result in reversed([*enumerate(results)]):
+            for path, part in parts(result):
+                if part is got or (not isinstance(part, (tuple, list)) and np.array_equal(np.ravel(got), np.ravel(part))):
+                    return call, path, np.shape(part) if np.shape(part) != np.shape(got) else None
+        return None
+
     def spy(got, want, label, mistakes=None, *args, **kwargs):
-        tolerance = kwargs.get("tolerance", 1e-6)
-        place = next(((call, path) for call in reversed(range(len(results))) for path, part in parts(results[call])
-                      if part is got or (np.shape(got) == np.shape(want) and np.array_equal(got, part))), None)
-        found.extend((*place, sentence, wrong) for sentence, wrong in (mistakes or {}).items() if place
-                     and not (np.shape(wrong) == np.shape(want) and np.allclose(wrong, want, tolerance, tolerance)))
+        tolerance, at = kwargs.get("tolerance", 1e-6), place(got)
+        for sentence, wrong in (mistakes or {}).items() if at else ():
+            if np.shape(wrong) != np.shape(want) or not np.allclose(wrong, want, tolerance, tolerance):
+                found.append((*at[:2], sentence, np.reshape(wrong, at[2]) if at[2] else wrong))
         return compare(got, want, label, mistakes, *args, **kwargs)
 
     compare, module = exercises.expect_close, turns.checks_module(turn.session.script.path)

@@ -36,7 +36,8 @@ NOTES = {
     "001.05.UnitNorm": "w / (ε + ‖w‖), column by column.",
     "001.06.Dense": "x W + b, with W of shape (in, out).",
     "001.06.EinsumDense": "einsum(equation, input, kernel): the formula leaves out the kernel.",
-    "001.06.Masking": "it masks the steps whose whole vector has the mask's value. For token 0 use `mask_zero=True` of Embedding.",
+    "001.06.Masking": "it masks the steps whose whole vector has the mask's value. For token 0 use `mask_zero=True` of "
+                      "Embedding.",
     "001.07.Conv.D": "the sum runs over the input channels too, and a window begins at i · stride.",
     "001.07.Separable.*": "two stages: a depthwise convolution, whose windows begin at i · stride, then one of size 1 that "
                           "mixes the channels.",
@@ -47,8 +48,8 @@ NOTES = {
     "001.08.AveragePooling2D": "it divides by the number of cells, pool_size².",
     "001.08.AveragePooling3D": "it divides by the number of cells, pool_size³.",
     "001.08.Global.*": "one number for each channel.",
-    "001.09.GRU(Cell)?": "h = z h_prev + (1 − z) h̃: z keeps, the other way round. By default (`reset_after=True`) r is multiplied "
-                         "with h_prev U + b', after the product.",
+    "001.09.GRU(Cell)?": "h = z h_prev + (1 − z) h̃: z keeps, the other way round. By default (`reset_after=True`) r is "
+                         "multiplied with h_prev U + b', after the product.",
     "001.09.LSTM(Cell)?": "the gates lie side by side in the order i, f, c, o; the bias of f begins at 1.",
     "001.09.RNN": "it takes a cell, not `units`.",
     "001.09.ConvLSTM.D": "`padding` is that of the input; the state is always padded to keep its size.",

@@ -65,8 +65,8 @@ class MyConv2D(Layer):
         # > forward has added one product for each place u, v of the window. So, in this order:
         # >   1. self.b.grad (F,): where does b stand? Add to it, with +=.
         # >   2. dx_padded: which shape has it, and what does it hold before any window has been seen?
-        # >   3. For each u and v, with the same slices as in forward: self.W.grad[u, v] (D, F), and the share of dx_padded. Windows
-        # >      overlap: what does that ask of dx_padded?
+        # >   3. For each u and v, with the same slices as in forward: self.W.grad[u, v] (D, F), and the share of dx_padded.
+        # >      Windows overlap: what does that ask of dx_padded?
         # >   4. dx: which part of dx_padded belongs to the image itself?
         # >> 1. db is the sum of dy over samples and places
         self.b.grad += dy.sum(axis=(0, 1, 2))

@@ -42,7 +42,7 @@ class MyDense(Layer):
         D, H = self.W.shape  # given
         # > In this order:
         # >   1. da, of the pre-activation: what does relu let back, and what not? dy must stay as it is.
-        # >   2. x and da may have axes between the first and the last. Which reshape leaves rows, one for each sample and place?
+        # >   2. x and da may have axes between the first and the last. Which reshape leaves a row for each sample and place?
         # >   3. self.W.grad (D, H) and self.b.grad (H,): which rows have met these weights? Add to them, with +=.
         # >   4. dx, in the shape of x: through what does x reach y?
         # >> 1. da = dy where a is positive or where there is no relu, else 0; y tells: it is 0 where a is not positive

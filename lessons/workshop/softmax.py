@@ -30,7 +30,7 @@ class MySoftmax(Layer):
     def backward(self, dy):
         """dy, of the shape of y -> dx, of the same shape."""
         y = self.cache.y  # given
-        # >   1. Each x_k moves every y_j of its row. How far does y_k move, how far the others? Write down dx_k as a sum over j.
+        # >   1. Each x_k moves every y_j of its row. How far does y_k, how far the others? Write dx_k as a sum over j.
         # >   2. Which part of that sum is the same for all k? It is one number for each row.
         # >   3. dx in one line, from y, dy and that number. dy must stay as it is.
         # >> 1. dy_k/dx_k = y_k (1 − y_k), dy_j/dx_k = −y_j y_k; so dx_k = dy_k y_k − y_k (the sum over j of dy_j y_j)

@@ -91,8 +91,8 @@ class AskingStepper(terminal.Stepper):
         """Ask the upcoming question."""
         self.turn, self.about_to_show, self.was_asked = Turn(self.session), False, True
         question = self.turn.question
-        title = f"{'a guess' if question.is_guess else 'your turn'} · step {self.session.position + 1} of {len(self.session.steps)}"
-        self.console.print(Rule(title, align="left", style="magenta"))
+        what, count = "a guess" if question.is_guess else "your turn", len(self.session.steps)
+        self.console.print(Rule(f"{what} · step {self.session.position + 1} of {count}", align="left", style="magenta"))
         self.console.print(Text(question.text, style="bold"))
         if not question.is_guess:
             if found := self.turn.at_hand():

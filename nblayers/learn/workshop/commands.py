@@ -118,7 +118,7 @@ def plant(piece: Piece, output: Path, force: bool, number: int | None, own: Path
         _say(f"wrote {output}: a copy of {own} with one bug, as real repositories have had it. {own} stays as it is.")
     else:
         if own is not None:
-            _say(f"{own} writes its lines in another way than the bug changes, so the bug is planted into the workshop's layer.")
+            _say(f"{own} writes its lines in another way than the bug changes: it is planted into the workshop's layer.")
         _say(f"wrote {output}, a new file: the workshop's {piece.class_name} with its whole backward and one bug, as real "
              "repositories have had it. No file of yours has changed.")
     if number is not None:
@@ -145,8 +145,8 @@ def look(piece: Piece, path: Path) -> int:
         _say("", "Of x, step by step; only the last step has a loss, all before it came back through time:", "")
         for t in sorted({*range(len(mine) - 1, -1, -4), len(mine) - 2, 0}, reverse=True):
             _say(_row(f"dx, step {t + 1}", mine[t], theirs[t]))
-        _say("", "That the library's norms fall, too, is no bug: at each step back a gradient is multiplied by slopes and gates "
-             "below 1 (lesson 07). A bug shows where the columns part: <-")
+        _say("", "That the library's norms fall, too, is no bug: at each step back a gradient is multiplied by slopes and "
+             "gates below 1 (lesson 07). A bug shows where the columns part: <-")
     _say("")
     looking.draw_norms(piece, mine, theirs, f"{path.stem}_norms")
     return 0
