@@ -127,8 +127,8 @@ changes = np.abs(np.diff(heard[0], axis=0)).max(axis=1)
 assert np.sum(changes > 0.1) == zeros_heard
 
 # %% [markdown]
-# Zero is not nothing. The state goes on through $U$, $b$ and the tanh, without input. So
-# each of the two zeros has changed it.
+# Zero is not nothing. The state goes on through $U$, $b$ and the tanh, without input.
+# So each of the two zeros has changed it.
 #
 # ## Backward: the last step
 #

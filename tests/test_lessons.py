@@ -236,3 +236,16 @@ def test_training_can_be_undone_exactly(tmp_path, monkeypatch):
         run.next()
         assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
         assert run.namespace["history"] == history
+
+
+@pytest.mark.parametrize("limits, runs, steady", [
+    ([1, 1, 1, 1, 1, 1, 1], [5, 5, 5, 5, 5, 5, 5], True),
+    ([1, 1.05, 3, 1, 1, 1.02, 1], [5, 5.2, 5, 9, 5, 5, 5], True),          # a busy moment in each
+    ([1.2, 1.2, 1.2, 1, 1, 1, 1], [5, 5, 5, 5, 5, 5, 5], False),           # the machine was busy for the first half
+    ([1, 1, 1, 1.2, 1.2, 1.2, 1.2], [5, 5, 5, 5, 5, 5, 5], False),
+    ([1, 2, 2, 2, 2, 1, 2], [5, 5, 5, 5, 5, 5, 5], False),
+    ([1, 1, 1, 1, 1, 1, 1], [5, 9, 9, 9, 9, 9, 9], False),                 # what is measured was disturbed
+])
+def test_a_busy_machine_is_told(limits, runs, steady):
+    from lessons.data import is_steady
+    assert is_steady(limits, runs) is steady
