@@ -189,6 +189,8 @@ check_derivative("dC", dC,
 # %% [markdown]
 # $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
 #
+# ## Backward: what C is made of
+#
 # $C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$ is made of two products. Each factor
 # is given $dC$ times the other factor.
 

@@ -196,7 +196,7 @@ def test_right_answers(at, name, text):
     ("da", "-dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da is not right: the sign is flipped."),
     ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided"),
     ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"),
-    ("da", "[1, 2]", "da should have shape (2, 2), but it has shape (2,): its first axis is missing. Is that one of 2 alone, or"),
+    ("da", "[1, 2]", "da should have shape (2, 2), but it has shape (2,): its first axis is missing. Is that"),
     ("da", "3", "but it is a single number"),
     ("da", "np.zeros((2, 2))", "all zeros"), ("da", "'x'", "should be numbers"), ("da", "np.full((2, 2), np.nan)", "NaN"),
     ("da", "'x' + ", "SyntaxError: invalid syntax"), ("da", "unknown * 2", "NameError: name 'unknown' is not defined"),

@@ -142,8 +142,8 @@ def turn_adam_step(lesson, given: Callable) -> None:
     for name, ours, theirs, old in zip("mv", given(W.copy(), G1.copy(), m.copy(), v.copy(), 3, 0.1)[1:],
                                        lesson.adam_step(W, G1, m, v, 3, 0.1)[1:], (m, v), strict=True):
         share = theirs - old * (0.9 if name == "m" else 0.999)
-        expect_close(ours, theirs, f"the new {name}", {"all of the old one is kept: only a part beta of it should be": old + share},
-                     tolerance=1e-6)
+        known = {"all of the old one is kept: only a part beta of it should be": old + share}
+        expect_close(ours, theirs, f"the new {name}", known, tolerance=1e-6)
 
 
 def _judge_adam(run: Callable, given: Callable, right: Callable) -> None:
