@@ -249,3 +249,11 @@ def test_training_can_be_undone_exactly(tmp_path, monkeypatch):
 def test_a_busy_machine_is_told(limits, runs, steady):
     from lessons.data import is_steady
     assert is_steady(limits, runs) is steady
+
+
+@each
+def test_the_exercise_with_a_bug_names_what_to_mend(path):
+    """On the screen of `nblayers check NAME` there is no lesson to look at."""
+    name = re.findall(r"^# def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)[-1]
+    texts = [" ".join((function.__doc__ or "").split()) for function in exercises.checks(path).values()]
+    assert any(f"The function {name} at the end of the lesson has a bug. Write it right as fixed_" in text for text in texts)

@@ -317,6 +317,7 @@ def _network(x, t, W1, b1, W2, b2, slope=lambda h: 1 - h ** 2):
 def exercise_3(answer: Answer) -> None:
     """An Adam that slows down
 
+    The function adam at the end of the lesson has a bug. Write it right as
     fixed_adam(w, g, m, v, k, eta): the new w, m, v after step k.
     """
     fixed = answer.function("fixed_adam")

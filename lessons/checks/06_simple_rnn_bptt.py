@@ -224,6 +224,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug in the walk
 
+    The function walk at the end of the lesson has a bug. Write it right as
     fixed_walk(h, U, dy): returns da, (N, T, H).
     """
     _, _, h, _, U, dy = _numbers()

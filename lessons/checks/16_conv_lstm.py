@@ -408,6 +408,7 @@ def _backward(dy: np.ndarray, x: np.ndarray, W: np.ndarray, U: np.ndarray, b: np
 def exercise_3(answer: Answer) -> None:
     """A film a step too late
 
+    The function recurrent_gradient at the end of the lesson has a bug. Write it right as
     fixed_recurrent_gradient(h_start, h, da, K): returns dU (K, F, 4F) for h_start (N, P, F), h (N, T, P, F), da (N, T, P, 4F).
     """
     rng = np.random.default_rng(17)

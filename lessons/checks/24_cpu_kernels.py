@@ -313,6 +313,7 @@ def exercise_3(answer: Answer) -> None:
 def exercise_4(answer: Answer) -> None:
     """The bug that needs three threads
 
+    The function threads_and_tiles at the end of the lesson has a bug. Write it right as
     fixed_threads(x, w, threads, rows): returns all of y (W - K + 1, F) for x (W, C) and w (K, C, F).
     """
     rng = np.random.default_rng(25)
