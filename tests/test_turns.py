@@ -582,3 +582,23 @@ def told_every_mistake(turn):
             WRONG.update(right | {name: wrong})
             verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
             assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"
+
+
+@pytest.mark.parametrize("stem, name, text, message", [
+    ("05", "dy", "y - t", "dy: it is twice as large as it should be: the square brings a 2, the mean divides by all"),
+    ("06", "dh", "for t in (2, 1, 0):\n    dh[:, t] = dy[:, t] + dh_next\n    da[:, t] = dh[:, t] * (1 - h[:, t])\n"
+     "    dh_next = da[:, t] @ U.T", "dh: the slope of tanh lacks its square: it is 1 - h_t²"),
+    ("08", "dh", "dy[:, 2]", "dh: what comes back from what follows is missing: add dh_next"),
+    ("08", "dC", "dh * o * (1 - np.tanh(C) ** 2)", "dC: what comes back from the cell of the step after is missing from dC"),
+    ("08", "di", "dC * i", "di: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "dC_tilde", "dC * C_tilde", "dC_tilde: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "da_o", "do * o", "da_o: the second factor of a gate's slope is missing: σ (1 - σ)"),
+    ("08", "dh_prev", "da_last @ U", "the shapes (2, 8) and (2, 8) in da_last @ U do not fit: a product with @ needs as"),
+])
+def test_what_newcomers_wrote(stem, name, text, message):
+    run = session.Session(script.read(catalogue.find(stem)))
+    with run.as_main(), contextlib.redirect_stdout(io.StringIO()):
+        while not (run.upcoming.question and name in run.upcoming.question.judged):
+            run.next()
+        verdict = turns.Turn(run).answer(text)
+    assert verdict.message.startswith(message)
