@@ -1,4 +1,5 @@
 """The learner's turns: questions in a lesson, answers judged, in the stepper and in a notebook."""
+import contextlib
 import io
 import re
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nblayers.learn import asking, catalogue, exercises, script, session, tools, turns
+from nblayers.learn import asking, catalogue, exercises, script, session, tools, turns, variants
 from nblayers.notebook import in_notebook
 
 LESSON = '''
@@ -194,7 +195,9 @@ def test_right_answers(at, name, text):
     ("da", "dy[:, 0]", "da: the slope is forgotten"),
     ("da", "-dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da is not right: the sign is flipped."),
     ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided"),
-    ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"), ("da", "3", "but it is a single number"),
+    ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"),
+    ("da", "[1, 2]", "da should have shape (2, 2), but it has shape (2,): its first axis is missing. Is that"),
+    ("da", "3", "but it is a single number"),
     ("da", "np.zeros((2, 2))", "all zeros"), ("da", "'x'", "should be numbers"), ("da", "np.full((2, 2), np.nan)", "NaN"),
     ("da", "'x' + ", "SyntaxError: invalid syntax"), ("da", "unknown * 2", "NameError: name 'unknown' is not defined"),
     ("da", "x = 1\nda = x / 0", "ZeroDivisionError in line 2, 'da = x / 0': division by zero"),
@@ -204,7 +207,7 @@ def test_right_answers(at, name, text):
     ("db", "da.mean(axis=0)", "it is a mean"), ("kept", "kept = dy * slope", "kept: nothing comes back"),
     ("kept", "kept[:] = 1\ndh_next = dh_next", "kept["), ("kept", "kept, dh_next = 1, 2, 3", "ValueError"),
     ("kept", "right = kept.copy()\ndel dh_next", "dh_next is not assigned yet"),
-    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = kept[:, t] @ U",
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = 2 * kept[:, t] @ U.T",
      "right at the last time step and wrong at all before it"),
     ("twice", "def twice(v):\n    return 3 * v", "twice(3) should be 6, but is 9"), ("twice", "3", "should be a function"),
     ("twice", "def twice(v):\n    return v.nothing", "twice raised AttributeError in line 2"),
@@ -219,6 +222,44 @@ def test_wrong_answers_are_told_and_leave_no_trace(at, name, text, message):
     assert verdict.state in ("wrong", "error") and message in verdict.message and "\n" not in verdict.message
     assert set(space) == names and (kept is None or np.array_equal(space["kept"], kept))
     assert turn.session.upcoming is turn.step
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("da", "dy[:, 0] * (1 - np.tanh(h[:, 0] @ U))", "da: a power is missing: np.tanh(h[:, 0] @ U) ** 2"),
+    ("da", "1 - np.tanh(h[:, 0] @ U) ** 2", "da: a factor is missing: dy[:, 0]"),
+    ("da", "dy[:, 0] * np.tanh(h[:, 0] @ U) ** 2", "da["),                        # no term is missing: its sign is turned too
+    ("da", "dy[:, 1] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da: an index is another one: dy[:, 0]"),
+    ("da", "dy[:, 0] * (1 + np.tanh(h[:, 0] @ U) ** 2)", "da: a sign is turned: 1 - np.tanh(h[:, 0] @ U) ** 2"),
+    ("dU", "h[:, 0] @ da", "dU: a transpose is missing: h[:, 0].T"),
+    ("dU", "dy[:, 0].T @ da", "dU: one array stands where another belongs: h, not dy"),
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = dy[:, t] * slope[:, t] + dh_next\n    dh_next = kept[:, t] @ U.T",
+     "kept is not right"),
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = dy[:, t] @ U.T", "kept"),
+    ("total_2", "-5", "total is -5, but should be"),
+])
+def test_a_changed_line_is_known_by_its_numbers(at, name, text, message):
+    verdict = at(name).answer(text)
+    assert verdict.state == "wrong" and verdict.message.startswith(message)
+    assert message in verdict.first or verdict.first in f"{message.rpartition(': ')[0]}."
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("dU", "da @ h", "the shapes (2, 2) and (2, 3, 2) in da @ h do not fit: a product with @ needs as many columns at "
+                     "the left (2) as rows at the right (3)"),
+    ("dU", "dU = 0\ndU = (da * dy[0]) @ da", "in line 2, 'dU = (da * dy[0]) @ da': the shapes (2, 2) and (3, 2) in da *"),
+    ("dU", "np.ones((2, 8)) @ np.ones((3, 8))", "left (8) as rows at the right (3). Should one of the two be transposed?"),
+    ("dU", "h[:, 0].T @ 2", "a single number is multiplied with *"),
+    ("dU", "np.reshape(da, 3)", "ValueError: cannot reshape"),
+])
+def test_shapes_that_do_not_fit_are_told_in_words(at, name, text, message):
+    verdict = at(name).answer(text)
+    assert verdict.state == "error" and message in verdict.message and "gufunc" not in verdict.message
+
+
+def test_the_first_wrong_try_does_not_hand_over_the_answer(lesson):
+    shown, _ = talk(lesson, *until(lesson, "da"), "1 - np.tanh(h[:, 0] @ U) ** 2", "1 - np.tanh(h[:, 0] @ U) ** 2")
+    assert shown.count("da: a factor is missing.") == 1 and shown.count("da: a factor is missing: dy[:, 0]") == 1
+    assert shown.index("missing.") < shown.index("missing: dy")
 
 
 def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
@@ -534,6 +575,7 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
             verdict = turn.answer(step.source)
             assert verdict.state == "right", f"line {step.line}: {verdict.message}"
             told_every_mistake(turn)
+            nothing_is_superfluous(turn)
             turn.go_on(verdict)
     assert asked >= 6
 
@@ -611,6 +653,30 @@ def told_every_mistake_of(name, turn, right):
     assert not missed, f"line {turn.step.line}, {name}: {missed}"
 
 
+# What may be left out of a right answer, by lesson, and why. Elsewhere an answer without it would be judged right by accident.
+SUPERFLUOUS = {
+    "00_chain_rule": {"dL", "ds", "dm", "dv", "1"},     # what comes from above is 1 there
+    "05_training_by_hand": {"rho * v_before", "beta1 * m_before", "beta2 * v_before", "rho", "beta1", "beta2",  # the first step
+                            "epsilon"},                 # is there for zeros only; adam_step is judged over several steps
+    "13_convolution": {"stride"},                       # a stride of 1
+}
+
+
+def nothing_is_superfluous(turn):
+    """No term, factor or transpose of the lesson's line can be left out of a right answer."""
+    right, lesson = turn.right(), turn.session.script.path.stem
+    if any(callable(value) for value in right.values()):
+        return                                          # its check has numbers of its own
+    for variant in variants.variants(turn.step.nodes, {}):
+        if variant.what not in (variants.TERM, variants.FACTOR, variants.TRANSPOSE):
+            continue
+        with contextlib.suppress(Exception), turn.session.trial() as space, np.errstate(all="ignore"):
+            turn.session.execute(variant.nodes)
+            is_right = all(turns.same(space[name], value) for name, value in right.items())
+            if is_right and variant.more not in SUPERFLUOUS.get(lesson, ()):
+                pytest.fail(f"line {turn.step.line}: the answer is right without {variant.more}")
+
+
 WRONG = {}                              # what a test's learner types
 
 
@@ -633,3 +699,23 @@ def told_every_mistake(turn):
             WRONG.update(right | {name: wrong})
             verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
             assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"
+
+
+@pytest.mark.parametrize("stem, name, text, message", [
+    ("05", "dy", "y - t", "dy: it is twice as large as it should be: the square brings a 2, the mean divides by all"),
+    ("06", "dh", "for t in (2, 1, 0):\n    dh[:, t] = dy[:, t] + dh_next\n    da[:, t] = dh[:, t] * (1 - h[:, t])\n"
+     "    dh_next = da[:, t] @ U.T", "dh: the slope of tanh lacks its square: it is 1 - h_t²"),
+    ("08", "dh", "dy[:, 2]", "dh: what comes back from what follows is missing: add dh_next"),
+    ("08", "dC", "dh * o * (1 - np.tanh(C) ** 2)", "dC: what comes back from the cell of the step after is missing from dC"),
+    ("08", "di", "dC * i", "di: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "dC_tilde", "dC * C_tilde", "dC_tilde: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "da_o", "do * o", "da_o: the second factor of a gate's slope is missing: σ (1 - σ)"),
+    ("08", "dh_prev", "da_last @ U", "the shapes (2, 8) and (2, 8) in da_last @ U do not fit: a product with @ needs as"),
+])
+def test_what_newcomers_wrote(stem, name, text, message):
+    run = session.Session(script.read(catalogue.find(stem)))
+    with run.as_main(), contextlib.redirect_stdout(io.StringIO()):
+        while not (run.upcoming.question and name in run.upcoming.question.judged):
+            run.next()
+        verdict = turns.Turn(run).answer(text)
+    assert verdict.message.startswith(message)

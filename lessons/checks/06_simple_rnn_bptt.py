@@ -53,7 +53,7 @@ def turn_dy(lesson: SimpleNamespace) -> Known:
             "a factor of 2 is too much: the loss is half the square": 2 * (h - target),
             "that is h; the target has to be taken off": h,
             "that is the loss of each number; its derivative is asked for": (h - target) ** 2 / 2,
-            "the loss is a sum over the samples, not a mean": (h - target) / len(h),
+            "it is half as large as it should be: the half cancels the 2 of the square, and no mean is taken": (h - target) / 2,
             "the loss is a sum over all numbers, not a mean": (h - target) / h.size,
             "the slope of tanh comes later: dy is the derivative by h, not by a": (h - target) * (1 - h ** 2)}
 
@@ -224,6 +224,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug in the walk
 
+    The function walk at the end of the lesson has a bug. Write it right as
     fixed_walk(h, U, dy): returns da, (N, T, H).
     """
     _, _, h, _, U, dy = _numbers()

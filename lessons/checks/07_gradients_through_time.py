@@ -208,6 +208,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug in the clip
 
+    The function clip at the end of the lesson has a bug. Write it right as
     fixed_clip(gradients, bound): returns a list of arrays, all shortened by one factor if together they are longer than bound.
     """
     clip = answer.function("fixed_clip")

@@ -348,6 +348,7 @@ def _masked_backward(mistake: str, dy: np.ndarray, x: np.ndarray, mask: np.ndarr
 def exercise_3(answer: Answer) -> None:
     """The bug that forgets
 
+    The function cell_walk at the end of the lesson has a bug. Write it right as
     fixed_cell_walk(dh, o, f, C): returns dC of all steps, (N, T, H), for the dh of all steps.
     """
     rng = np.random.default_rng(9)

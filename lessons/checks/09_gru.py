@@ -355,6 +355,7 @@ def _forward(x: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray, h: np.n
 def exercise_3(answer: Answer) -> None:
     """The bug that leaves dx right
 
+    The function weight_gradients at the end of the lesson has a bug. Write it right as
     fixed_weight_gradients(da_h, r, u, h_prev): returns dU_h (H, H) and, of both biases in h~, db_h and db_after (H,), for a
     reset after. The arguments are (N, T, H).
     """

@@ -342,6 +342,7 @@ def _numbers(N: int, T: int, inputs: int, H: int, masks: bool) -> tuple[np.ndarr
 def exercise_3(answer: Answer) -> None:
     """The bug behind the padding
 
+    The function walk at the end of the lesson has a bug. Write it right as
     fixed_walk(h, mask, U, d_last): returns da (N, T, H), 0 at padding. h (N, T, H) the states of a tanh network, mask (N, T),
     U (H, H), d_last (N, H) the gradient by the last states.
     """

@@ -327,6 +327,7 @@ def _layer(x: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray,
 def exercise_3(answer: Answer) -> None:
     """The direction that was not turned round
 
+    The function bidirectional_backward at the end of the lesson has a bug. Write it right as
     fixed_bidirectional_backward(there, back, dy): returns dx (N, T, in) for dy (N, T, 2H). `there` and `back` are functions.
     They take the gradient by the outputs of their layer and return the one by its inputs, both in the order of its walk.
     """

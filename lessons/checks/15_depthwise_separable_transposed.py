@@ -350,6 +350,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug that a depth multiplier of 1 hides
 
+    The function depthwise_backward at the end of the lesson has a bug. Write it right as
     fixed_depthwise_backward(x, W, dh): returns dx, dW for x (N, T, C), W (K, C, M), dh (N, places, C M); stride 1, no padding.
     """
     rng = np.random.default_rng(16)

@@ -181,7 +181,9 @@ class AskingStepper(terminal.Stepper):
                 self.console.print(Text(f"(As an answer it is wrong. {verdict.message})", style="yellow"))
         else:
             style = "red" if verdict.state == "error" else "yellow"
-            self.console.print(Text.assemble(("✗ ", "bold " + style), (verdict.message, style)))
+            message = verdict.message if self.turn.was_wrong else verdict.first
+            self.turn.was_wrong |= verdict.state == "wrong"
+            self.console.print(Text.assemble(("✗ ", "bold " + style), (message, style)))
 
     def accept(self, text: str, verdict: Verdict) -> None:
         """Go on with the learner's values; show the lesson's line where it is another one, and check the derivative."""

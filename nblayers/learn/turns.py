@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.learn import exercises
+from nblayers.learn import exercises, shapes, variants
 from nblayers.learn.differences import difference
 from nblayers.learn.script import Script, Step, check_names, names_read, names_written_first
 from nblayers.learn.session import Session, typed_file
@@ -42,6 +42,7 @@ class Verdict:
     Attributes:
         state: "right", "wrong", "error" (the learner's code raised one) or "guess" (kept for later).
         message: the sentence for a wrong one, the error in a line.
+        first: the part of it for the first wrong try, which says what is wrong and does not hand over what is right.
         own: by name, where the answer is right, the learner's functions and what they made on the way; numbers are equal but
             for rounding, and the lesson's own go on. A guess.
     """
@@ -49,6 +50,11 @@ class Verdict:
     state: str
     message: str = ""
     own: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        known = re.match(r"(\w+: .*?)(?:[:;] )", self.message) if self.state == "wrong" else None
+        return f"{known[1]}." if known else self.message
 
 
 class Typed:
@@ -129,6 +135,7 @@ class Turn:
         assert step is not None and step.question is not None
         self.session, self.step, self.question = session, step, step.question
         self.check = find_check(session.script, step)
+        self.was_wrong = False                          # after the first wrong try more is said
 
     def at_hand(self) -> list[tuple[str, Any]]:
         """The variables that the lesson's line reads, and those in its check, by name.
@@ -206,9 +213,26 @@ class Turn:
         for name in untouched:
             if len(right) > 1 and re.match(rf"{name}\b", sentence):
                 sentence = f"{name} is not assigned yet"
+        if sentence and not untouched and not sentence.startswith(tuple(f"{name}: " for name in right)):
+            sentence = self._explained(got, right) or sentence
         if sentence:
             return Verdict("wrong", sentence)
         return Verdict("right", own=new | {name: value for name, value in got.items() if callable(value)})
+
+    def _explained(self, got: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+        """What change of the lesson's line gives the learner's numbers; empty if none is known."""
+        wrong = next((name for name in right if not same(got[name], right[name])), None)
+        if wrong is None or any(callable(value) for value in right.values()) or not _tells(got[wrong]):
+            return ""
+
+        def is_got(nodes: list[ast.stmt]) -> bool:
+            with self.session.trial() as space:
+                self.session.execute(nodes)
+                return all(same(space[name], got[name]) for name in right)
+
+        arrays = {name: value for name, value in self.session.namespace.items() if isinstance(value, np.ndarray)}
+        sentence = variants.explained(self.step.nodes, is_got, arrays)
+        return f"{wrong}: {sentence}" if sentence else ""
 
     def guess(self, text: str) -> Verdict:
         """Take a guess; words need no quotes."""
@@ -338,6 +362,11 @@ def _is_numbers(value: Any) -> bool:
         isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
 
 
+def _tells(value: Any) -> bool:
+    """Whether equal numbers are more than chance: those that are not all the same."""
+    return _is_numbers(value) and np.size(value) > 1 and len(np.unique(np.round(np.asarray(value, float), 9))) > 1
+
+
 def sizes(space: Mapping[str, Any]) -> dict[str, int]:
     """The batch size and the number of steps, where the lesson calls them so."""
     known = {"N": "the batch size", "T": "the number of time steps"}
@@ -416,5 +445,8 @@ def _told(error: BaseException, text: str, file: str) -> str:
     what = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, SyntaxError) and error.text is None and line is None:
         return f"SyntaxError: {what}"
+    in_words = shapes.in_words(error, TYPED, text.strip("\n"))
     where = f" in line {line}, {lines[line - 1].strip()!r}" if line and len(lines) > 1 and line <= len(lines) else ""
+    if in_words:
+        return f"{where[1:]}: {in_words}" if where else in_words
     return f"{type(error).__name__}{where}: {what}"
