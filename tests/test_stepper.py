@@ -406,6 +406,15 @@ def test_a_pager_stops_after_a_screenful():
     assert page.shown == 7
 
 
+def test_a_formula_is_not_cut_between_two_pages():
+    out, seen = io.StringIO(), []
+    page = pager.Pager(out, 12, 40, lambda question: seen.append(out.getvalue()) or "")
+    box = ["+----+", "| dx |", "| -- |", "+----+"]
+    page.write("\n".join([*(f"line {i}\n" for i in range(4)), *box, "", "last", ""]))
+    assert len(seen) == 1 and seen[0].endswith("line 3\n\n")
+    assert "\n".join(box) in out.getvalue() and out.getvalue().endswith("last\n")
+
+
 @pytest.fixture
 def at_terminal(tmp_path):
     children = []
