@@ -421,6 +421,8 @@ def test_guesses_are_held_against_the_truth(lesson, capsys):
     assert "count = 12" not in before and "print(dy.size" in before and "You wrote 0 of 7." in after
     shown, stepper = talk(lesson, *until(lesson, "count"), "", "")
     assert stepper.session.upcoming.question.judged == ("da",) and "count = 12" not in shown
+    shown, _ = talk(lesson, *until(lesson, "count"), "", "", "c")
+    assert shown.count("count, of which you made no guess, is 12.") == 1
 
 
 def write_all(path, but):

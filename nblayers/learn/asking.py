@@ -58,10 +58,8 @@ class AskingStepper(terminal.Stepper):
         session = self.session
         if not isinstance(session, progress.Followed):
             return
-        asked = {step.question.judged[0] for step in session.steps[:session.position]
-                 if step.question is not None and step.question.is_guess}
         for name, (guess, told) in progress.read(session.script.path).guesses.items():
-            if name in asked:
+            if name in self.asked_guesses():
                 self.guesses[name] = guess
                 self.told |= {name: told} if told else {}
 
@@ -248,18 +246,29 @@ class AskingStepper(terminal.Stepper):
         return done
 
     def after(self, step: Step) -> None:
-        """Hold guesses against the truth once a step mentions them."""
+        """Hold guesses against the truth once a step mentions them; tell the truth where none was made."""
         names = {part.id for node in step.nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
+        if step.question is not None and step.question.is_guess:
+            names -= {*step.question.judged}
         at = self.session.position
-        for name in sorted(names & self.guesses.keys()):
-            is_its_own = step.question is not None and step.question.is_guess and name in step.question.judged
-            if not is_its_own and self.told.get(name, at) >= at and name in self.session.namespace:
-                truth = self.session.namespace[name]
+        for name in sorted(names & self.asked_guesses() & self.session.namespace.keys()):
+            if self.told.get(name, at) >= at:
                 self.told[name] = at
-                self.keep_guess(name)
-                found = turns.held_against(self.guesses[name], truth)
-                self.console.print(Text.assemble(("Your guess ", "magenta"), (f"for {name}: {self.guesses[name]}. ", ""),
-                                                 f"It is {_number(truth)}: ", (found, "bold"), "."))
+                self.tell(name, self.session.namespace[name])
+
+    def asked_guesses(self) -> set[str]:
+        """The names of all guesses that were asked for so far."""
+        asked = (step.question for step in self.session.steps[:self.session.position])
+        return {question.judged[0] for question in asked if question is not None and question.is_guess}
+
+    def tell(self, name: str, truth: Any) -> None:
+        if name not in self.guesses:
+            self.console.print(Text.assemble((f"{name}, ", "magenta"), f"of which you made no guess, is {_number(truth)}."))
+            return
+        self.keep_guess(name)
+        found = turns.held_against(self.guesses[name], truth)
+        self.console.print(Text.assemble(("Your guess ", "magenta"), (f"for {name}: {self.guesses[name]}. ", ""),
+                                         f"It is {_number(truth)}: ", (found, "bold"), "."))
 
     def sum_up(self) -> None:
         """At the end of the lesson: how many of its turns the learner wrote."""

@@ -30,7 +30,7 @@ class Pager:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write `text`, with stops. What stands together is not cut if it fits on a screen: a matrix, a paragraph, a formula."""
+        """Write `text`, with stops. A matrix, a paragraph, a formula is not cut if it fits on a screen."""
         whole = sum(map(self._lines, text.split("\n")[:-1])) <= self.most
         for part in [text] if whole else _paragraphs(text):
             tall = sum(map(self._lines, part.split("\n")[:-1]))
