@@ -5,8 +5,8 @@ norm are read from memory once, and a batch of batch norm twice, forward and bac
 two passes through the cache, are put together to those of the whole (Chan, Golub, LeVeque 1979): n, m, q stand for the count,
 the mean and the sum of squared distances of a part.
 
-    m = m_1 + d\\,n_2 / n        (9)        n = n_1 + n_2,  d = m_2 - m_1
-    q = q_1 + q_2 + d^2 n_1 n_2 / n      (10)
+    m = m_1 + d n_2 / n                     (9)     n = n_1 + n_2,  d = m_2 - m_1
+    q = q_1 + q_2 + d^2 n_1 n_2 / n         (10)
 
 Long sums are sums of short ones, lest they lose their last digits.
 """
@@ -99,18 +99,16 @@ def layer_norm_backward(dy, x, gamma, mean, rstd, centred, dgamma, dbeta, dx):
 
 
 def group_norm(x, gamma, beta, epsilon, y, mean, rstd):
-    N, P, G, K, Q = x.shape
     before, after = (x, gamma.reshape(-1), beta.reshape(-1), float(epsilon)), (y, mean, rstd)
-    share(_group_rows if Q == 1 else _group_runs, min(N, threads_for(x.size, SHARE)), before, after)
+    share(_group_rows if x.shape[4] == 1 else _group_runs, _sample_threads(x), before, after)
 
 
 def group_norm_backward(dy, x, gamma, mean, rstd, dgamma, dbeta, dx):
-    N, P, G, K, Q = x.shape
-    totals = np.zeros(2 * G * K, x.dtype)
-    part = _group_rows_backward if Q == 1 else _group_runs_backward
-    sum_of_shares(part, min(N, threads_for(x.size, SHARE)), (dy, x, gamma.reshape(-1), mean, rstd, dx), totals)
-    add_to(dgamma.reshape(-1), totals[:G * K])
-    add_to(dbeta.reshape(-1), totals[G * K:])
+    C, totals = gamma.size, np.zeros(2 * gamma.size, x.dtype)
+    part = _group_rows_backward if x.shape[4] == 1 else _group_runs_backward
+    sum_of_shares(part, _sample_threads(x), (dy, x, gamma.reshape(-1), mean, rstd, dx), totals)
+    add_to(dgamma.reshape(-1), totals[:C])
+    add_to(dbeta.reshape(-1), totals[C:])
 
 
 def unit_norm(x, limit, y, scale):
@@ -119,6 +117,11 @@ def unit_norm(x, limit, y, scale):
 
 def unit_norm_backward(dy, x, limit, scale, dx):
     share(_unit_columns_backward, threads_for(x.size, SHARE), (dy, x, float(limit), scale), (dx,))
+
+
+def _sample_threads(x):
+    """As many threads as pay, each with samples of its own."""
+    return min(len(x), threads_for(x.size, SHARE))
 
 
 # sums, means and squares of parts
@@ -311,7 +314,7 @@ def _scale_rows(x, mean, scale, beta, s, threads, y):
 
 @kernel
 def _scale_runs(x, mean, scale, beta, s, threads, y):
-    A, C, B = x.shape
+    A, C = x.shape[:2]
     first, last = range_of(A * C, s, threads)
     for n in range(first, last):
         a, c = n // C, n % C
@@ -338,7 +341,7 @@ def _sums_of_rows(dy, x, mean, s, threads, totals):
 
 @kernel
 def _sums_of_runs(dy, x, mean, s, threads, totals):
-    A, C, B = x.shape
+    A, C = x.shape[:2]
     number = x.dtype.type
     first, last = range_of(A * C, s, threads)
     for n in range(first, last):
@@ -358,7 +361,7 @@ def _combine_rows(dy, x, mean, direct, slope, level, s, threads, dx):
 
 @kernel
 def _combine_runs(dy, x, mean, direct, slope, level, s, threads, dx):
-    A, C, B = x.shape
+    A, C = x.shape[:2]
     first, last = range_of(A * C, s, threads)
     for n in range(first, last):
         a, c = n // C, n % C
@@ -545,7 +548,7 @@ def _column_backward(dy, x, gamma, mean, rstd, level, slope, dx):
 @kernel
 def _group_rows(x, gamma, beta, epsilon, s, threads, y, mean, rstd):
     """Samples (P, C) with the channels side by side."""
-    N, P, G, K, Q = x.shape
+    N, P, G, K = x.shape[:4]
     C = G * K
     means, squares = np.empty(C, x.dtype), np.empty(C, x.dtype)
     xs, ys = x.reshape(N, P, C), y.reshape(N, P, C)
@@ -573,7 +576,7 @@ def _join_channels(means, squares, P, K, epsilon, mean, rstd):
 
 @kernel
 def _group_rows_backward(dy, x, gamma, mean, rstd, dx, s, threads, totals):
-    N, P, G, K, Q = x.shape
+    N, P, G, K = x.shape[:4]
     number, C = x.dtype.type, G * K
     dys, xs, dxs = dy.reshape(N, P, C), x.reshape(N, P, C), dx.reshape(N, P, C)
     means, direct, slope, level = np.empty(C, x.dtype), np.empty(C, x.dtype), np.empty(C, x.dtype), np.empty(C, x.dtype)

@@ -1,8 +1,8 @@
 """Normalization on the GPU. Formulas and shapes: kernels/reference/normalization.py.
 
-All layers are seen as arrays of six axes (N, P, G, K, Q, R): the numbers of one set S have the same n, g and r, and their weights
-are those of (g, k). In batch norm N, K and R are 1, in layer norm P, G and Q, in group norm R. A block of threads takes one
-set; where the next number in memory is of another set, it takes some sets side by side, a lane of threads for each, so that
+All layers are seen as arrays of six axes (N, P, G, K, Q, R): the numbers of one set S have the same n, g and r, and their
+weights are those of (g, k). In batch norm N, K and R are 1, in layer norm P, G and Q, in group norm R. A block of threads takes
+one set; where the next number in memory is of another set, it takes some sets side by side, a lane of threads for each, so that
 neighbouring threads read neighbouring numbers.
 """
 import math
@@ -15,9 +15,9 @@ EPSILON = 1e-7                          # added to the count of a mask, as in Ke
 
 
 def batch_statistics(x, mask, mean, variance, count):
-    A, C, B = x.shape
-    number, width = x.dtype.type, LANES if B == 1 else 1
-    _batch_statistics[_blocks(C, width), THREADS](x, mask, width, number(EPSILON if mask.size else 0), mean, variance, count)
+    number, width = x.dtype.type, LANES if x.shape[2] == 1 else 1
+    epsilon = number(EPSILON if mask.size else 0)
+    _batch_statistics[_blocks(mean.size, width), THREADS](x, mask, width, epsilon, mean, variance, count)
 
 
 def batch_norm(x, mean, rstd, gamma, beta, y):
@@ -55,15 +55,13 @@ def group_norm_backward(dy, x, gamma, mean, rstd, dgamma, dbeta, dx):
 
 
 def unit_norm(x, limit, y, scale):
-    A, K, B = x.shape
-    width = LANES if B > 1 else 1
-    _unit_norm[_blocks(A * B, width), THREADS](x, width, x.dtype.type(limit), y, scale)
+    width = LANES if x.shape[2] > 1 else 1
+    _unit_norm[_blocks(scale.size, width), THREADS](x, width, x.dtype.type(limit), y, scale)
 
 
 def unit_norm_backward(dy, x, limit, scale, dx):
-    A, K, B = x.shape
-    width = LANES if B > 1 else 1
-    _unit_norm_backward[_blocks(A * B, width), THREADS](dy, x, width, x.dtype.type(limit), scale, dx)
+    width = LANES if x.shape[2] > 1 else 1
+    _unit_norm_backward[_blocks(scale.size, width), THREADS](dy, x, width, x.dtype.type(limit), scale, dx)
 
 
 def _blocks(sets, width):
@@ -72,7 +70,7 @@ def _blocks(sets, width):
 
 def _width(shape):
     """How many sets a block takes side by side."""
-    N, P, G, K, Q, R = shape
+    _, _, _, K, Q, R = shape
     return LANES if R > 1 or K * Q == 1 else 1
 
 
@@ -92,7 +90,7 @@ def _norm_backward_of(dy, x, shape, gamma, mean, rstd, centred, dgamma, dbeta, d
 
 
 def _weight_sums_of(dy, x, shape, mean, rstd, centred, dgamma, dbeta):
-    N, P, G, K, Q, R = shape
+    _, _, G, K, Q, R = shape
     width = LANES if Q * R == 1 else 1
     _weight_sums[_blocks(G * K, width), THREADS](
         dy.reshape(-1), x.reshape(-1), shape, width, mean.reshape(-1), rstd.reshape(-1), centred, dgamma.reshape(-1),
@@ -171,7 +169,7 @@ def _batch_statistics(x, mask, width, epsilon, mean, variance, count):
 
 @cuda.jit
 def _batch_norm(x, mean, rstd, gamma, beta, y):
-    A, C, B = x.shape
+    C, B = x.shape[1], x.shape[2]
     for i in range(cuda.grid(1), x.size, cuda.gridsize(1)):
         a, c, b = i // (C * B), i // B % C, i % B
         y[a, c, b] = gamma[c] * ((x[a, c, b] - mean[c]) * rstd[c]) + beta[c]    # (4), (5)
@@ -179,7 +177,7 @@ def _batch_norm(x, mean, rstd, gamma, beta, y):
 
 @cuda.jit
 def _batch_norm_backward(dy, x, mask, mean, rstd, gamma, count, dgamma, dbeta, epsilon, dx):
-    A, C, B = x.shape
+    C, B = x.shape[1], x.shape[2]
     number = x.dtype.type
     for i in range(cuda.grid(1), x.size, cuda.gridsize(1)):
         a, c, b = i // (C * B), i // B % C, i % B

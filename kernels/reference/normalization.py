@@ -29,9 +29,9 @@ def batch_statistics(x, mask, mean, variance, count):
     """x (A, C, B); mask (A, 1, 1) or (A, C, B), or of size 0 for none -> mean, variance, count, all (C,)."""
     m = _weights(mask, x)
     count[...] = m.sum(axis=(0, 2)) + (EPSILON if mask.size else 0)
-    mean[...] = np.where(m, x, 0).sum(axis=(0, 2)) / count                                  # (1)
+    mean[...] = np.where(m, x, 0).sum(axis=(0, 2), dtype=float) / count                     # (1)
     distance = np.where(m, x - _by_channel(mean), 0)
-    variance[...] = np.square(distance).sum(axis=(0, 2)) / count                            # (2)
+    variance[...] = np.square(distance).sum(axis=(0, 2), dtype=float) / count               # (2)
 
 
 def batch_norm(x, mean, rstd, gamma, beta, y):
@@ -43,8 +43,8 @@ def batch_norm(x, mean, rstd, gamma, beta, y):
 def batch_norm_sums(dy, x, mean, rstd, dgamma, dbeta):
     """dy, x (A, C, B); mean, rstd (C,) -> dgamma, dbeta (C,)."""
     normal = (x - _by_channel(mean)) * _by_channel(rstd)                                    # (4)
-    dgamma[...] = (dy * normal).sum(axis=(0, 2))                                            # from (5)
-    dbeta[...] = dy.sum(axis=(0, 2))                                                        # from (5)
+    dgamma[...] = (dy * normal).sum(axis=(0, 2), dtype=float)                               # from (5)
+    dbeta[...] = dy.sum(axis=(0, 2), dtype=float)                                           # from (5)
 
 
 def batch_norm_backward(dy, x, mask, mean, rstd, gamma, count, dgamma, dbeta, dx):
@@ -53,7 +53,7 @@ def batch_norm_backward(dy, x, mask, mean, rstd, gamma, count, dgamma, dbeta, dx
     dgamma and dbeta are what `batch_norm_sums` gave. Masked numbers are normalized, but mu and v do not depend on them.
     """
     m, distance = _weights(mask, x), x - _by_channel(mean)
-    dvariance = -0.5 * rstd**2 * gamma * dgamma                     # from (4) and (3): sum gamma dy (x - mu) is gamma dgamma / r
+    dvariance = -0.5 * rstd**2 * gamma * dgamma                     # from (4), (3): sum gamma dy (x - mu) = gamma dgamma / r
     left = mean * (EPSILON if mask.size else 0) / count             # the mean distance, which the epsilon keeps from being 0
     dmean = -rstd * gamma * dbeta - 2 * dvariance * left            # from (4) and (2)
     through = (_by_channel(dmean) + 2 * _by_channel(dvariance) * distance) / _by_channel(count)

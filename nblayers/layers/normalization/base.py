@@ -31,8 +31,9 @@ class Normalizer(Layer):
 
     def _weight_gradients(self, size: int) -> tuple[Any, Any]:
         """What collects dL/dgamma and dL/dbeta, flat; arrays that nobody reads for what the layer does not have."""
-        return tuple(self.xp.zeros(size, self.dtype) if weight is None else weight.grad.reshape(-1)     # type: ignore[return-value]
-                     for weight in self._weights())
+        gamma, beta = (self.xp.zeros(size, self.dtype) if weight is None else weight.grad.reshape(-1)
+                       for weight in self._weights())
+        return gamma, beta
 
     def _normalized_axes(self, axis: Any, shape: Any) -> list[int]:
         """One axis or several, in order and counted from the front.
@@ -91,7 +92,7 @@ class ScaledNormalizer(Normalizer):
         for kind in ("beta", "gamma"):
             for module in (initializers, regularizers, constraints):
                 name = f"{kind}_{module.__name__.split('.')[-1].removesuffix('s')}"
-                config[name] = module.serialize(getattr(self, name))  # type: ignore[attr-defined]
+                config[name] = module.serialize(getattr(self, name))
         return config
 
 

@@ -47,7 +47,8 @@ class BatchNormalizer(Normalizer):
         else:
             mean, variance = (values.copy() for values in self._moving())
         rstd = 1 / self.xp.sqrt(variance + self.epsilon)                                    # (3)
-        self.kernels.normalization.batch_norm(x, mean, rstd, *self._scale_and_shift(C), y.reshape(x.shape))     # (4), (5)
+        gamma, beta = self._scale_and_shift(C)
+        self.kernels.normalization.batch_norm(x, mean, rstd, gamma, beta, y.reshape(x.shape))       # (4), (5)
         self.cache = self.Cache(x, m, mean, rstd, n)
         return y
 
@@ -60,7 +61,8 @@ class BatchNormalizer(Normalizer):
             return None
         if cache.n is None:
             zeros = self.xp.zeros(C, self.dtype)
-            self.kernels.normalization.batch_norm(dy, zeros, cache.rstd, gamma, zeros, dx.reshape(x.shape))     # dx = gamma r dy
+            self.kernels.normalization.batch_norm(                                          # from (5), (4): dx = gamma r dy
+                dy, zeros, cache.rstd, gamma, zeros, dx.reshape(x.shape))
         else:
             self.kernels.normalization.batch_norm_backward(                                 # from (5), (4), (3), (2), (1)
                 dy, x, cache.m, cache.mean, cache.rstd, gamma, cache.n, dgamma, dbeta, dx.reshape(x.shape))
@@ -129,6 +131,8 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
     axis: int = fixed()
     moving_mean: Parameter = fixed()
     moving_variance: Parameter = fixed()
+    moving_mean_initializer: Any
+    moving_variance_initializer: Any
 
     def __init__(self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", moving_mean_initializer: Any = "zeros",
@@ -137,8 +141,8 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
                  renorm_momentum: float = 0.99, synchronized: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if flag(self.described, "synchronized", synchronized):
-            raise ValueError(f"{self.described}: expected synchronized=False, got True: there is one device, whose batch is the "
-                             "whole batch")
+            raise ValueError(f"{self.described}: expected synchronized=False, got True: there is one device, whose batch is "
+                             "the whole batch")
         if flag(self.described, "renorm", renorm):
             raise ValueError(f"{self.described}: expected renorm=False, got True: batch renormalization is not supported")
         self.axis = integer(self.described, "axis", axis)
@@ -149,7 +153,7 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
         for name, value in (("mean", moving_mean_initializer), ("variance", moving_variance_initializer)):
             name = f"moving_{name}_initializer"
             setattr(self, name, found(self.described, name, initializers.get, value))
-        self.renorm_clipping, self.renorm_momentum = renorm_clipping, renorm_momentum      # without effect, for the configuration
+        self.renorm_clipping, self.renorm_momentum = renorm_clipping, renorm_momentum       # only for the configuration
 
     def build(self, input_shape: Any) -> None:
         sizes = self._known_sizes(self._normalized_axes(self.axis, input_shape), input_shape)
@@ -183,8 +187,8 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "axis": self.axis, "momentum": self.momentum, "synchronized": False, "renorm": False,
-            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),  # type: ignore[attr-defined]
-            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),  # type: ignore[attr-defined]
+            "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
+            "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
             "renorm_clipping": self.renorm_clipping, "renorm_momentum": self.renorm_momentum}
 
 

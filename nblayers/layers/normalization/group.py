@@ -24,7 +24,7 @@ class GroupNormalizer(Normalizer):
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x, y = inputs.reshape(self._grouped(inputs.shape)), self.xp.empty_like(inputs)
-        N, P, G, K, Q = x.shape
+        N, _, G, K, _ = x.shape
         mean, rstd = self.xp.empty((N, G), self.dtype), self.xp.empty((N, G), self.dtype)
         gamma, beta = (values.reshape(G, K) for values in self._scale_and_shift(G * K))
         self.kernels.normalization.group_norm(x, gamma, beta, self.epsilon, y.reshape(x.shape), mean, rstd)     # (1) to (5)
@@ -34,7 +34,7 @@ class GroupNormalizer(Normalizer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         cache, dx = self.cache, self.xp.empty_like(dy)
         x = cache.x
-        N, P, G, K, Q = x.shape
+        _, _, G, K, _ = x.shape
         gamma, _ = self._scale_and_shift(G * K)
         dgamma, dbeta = (grad.reshape(G, K) for grad in self._weight_gradients(G * K))
         self.kernels.normalization.group_norm_backward(                                     # from (5), (4), (3), (2), (1)
@@ -88,7 +88,8 @@ class GroupNormalization(GroupNormalizer, ScaledNormalizer):
 
     def __init__(self, groups: int = 32, axis: int = -1, epsilon: float = 1e-3, center: bool = True, scale: bool = True,
                  beta_initializer: Any = "zeros", gamma_initializer: Any = "ones", beta_regularizer: Any = None,
-                 gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None, **kwargs: Any) -> None:
+                 gamma_regularizer: Any = None, beta_constraint: Any = None, gamma_constraint: Any = None,
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.groups = integer(self.described, "groups", groups)
         if self.groups < 1 and self.groups != -1:
@@ -111,7 +112,7 @@ class GroupNormalization(GroupNormalizer, ScaledNormalizer):
 
     def _check_axis(self, shape: Any) -> None:
         if self._normalized_axes(self.axis, shape) == [0]:
-            raise ValueError(f"{self.described}: expected axis to be another than that of the samples, got {self.axis} for shape "
+            raise ValueError(f"{self.described}: expected another axis than that of the samples, got {self.axis} for shape "
                              f"{tuple(shape)}")
 
     def compute_output_shape(self, input_shape: Any) -> Any:

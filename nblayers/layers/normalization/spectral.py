@@ -61,7 +61,8 @@ class SpectralNormalization(Layer):
         build_inside(self, self.layer, input_shape)
         kernel = getattr(self.layer, "kernel", None) or getattr(self.layer, "embeddings", None)
         if not isinstance(kernel, Parameter):
-            raise ValueError(f"{self.described}: expected a layer with a weight kernel or embeddings, got {self.layer.described}")
+            raise ValueError(f"{self.described}: expected a layer with a weight kernel or embeddings, "
+                             f"got {self.layer.described}")
         self.kernel = kernel
         self._parameters.insert(0, kernel)                      # it comes first, as in Keras
         self._trained_count = 1
