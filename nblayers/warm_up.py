@@ -56,7 +56,7 @@ def run(job: str) -> tuple[int, float]:
             _run_optimizers()
         else:
             for layer, x in _EXAMPLES[job]():
-                layer.backward(np.zeros_like(layer(x, **({"training": True} if isinstance(layer, layers.Dropout) else {}))))
+                layer.backward(np.zeros_like(layer(x, training=True)))
     return len(compiled), time.perf_counter() - start
 
 
@@ -124,6 +124,10 @@ def _with_usual_activations(examples: Callable[[], Examples]) -> Callable[[], Ex
     return lambda: chain(examples(), _activations(("relu", "sigmoid", "softmax", "tanh")))
 
 
+def _normalized(make: Callable[[int], Layer]) -> Callable[[], Examples]:
+    return lambda: ((make(axis), _zeros(*shape)) for axis in (-1, 1) for shape in ((4, 6, 8), (16, 64, 64)))
+
+
 def _embeddings() -> Examples:
     for dtype in ("int32", "int64"):
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
@@ -157,5 +161,10 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "TimeDistributed": _each(lambda units: layers.TimeDistributed(layers.Dense(units)),
                              ((3,), (2, 4, 6)), ((512,), (16, 16, 512))),
     "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
+    "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
+    "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
+    "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
+    "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
+    "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
 }

@@ -26,6 +26,11 @@ from .convolution.transposed import (
 from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, Lambda as Lambda, Masking as Masking
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec
+from .normalization.batch import BatchNormalization as BatchNormalization
+from .normalization.group import GroupNormalization as GroupNormalization
+from .normalization.layer import LayerNormalization as LayerNormalization
+from .normalization.spectral import SpectralNormalization as SpectralNormalization
+from .normalization.unit import UnitNormalization as UnitNormalization
 from .pooling.average import (
     AveragePooling1D as AveragePooling1D,
     AveragePooling2D as AveragePooling2D,

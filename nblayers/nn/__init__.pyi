@@ -9,6 +9,13 @@ from .convolution import (
     ConvTranspose3d as ConvTranspose3d,
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear, Module as Module
+from .normalization import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    LayerNorm as LayerNorm,
+)
 from .pooling import (
     AvgPool1d as AvgPool1d,
     AvgPool2d as AvgPool2d,
