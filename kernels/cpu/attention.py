@@ -12,7 +12,7 @@ from ._call import call
 from ._flat import add_to
 from ._jit import kernel
 from ._math import exp, maximum, tanh
-from ._team import range_of, share
+from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
 from .matmul import _product
@@ -348,12 +348,198 @@ def dot_scores(q, k, s):
 
 
 @kernel
-def _some_dot_scores(tile, q, k, share_, threads, s):
+def _some_dot_scores(tile, q, k, number, threads, s):
     (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
     flat_q, flat_k, flat_s = q.reshape(-1), k.reshape(-1), s.reshape(-1)
-    first, last = range_of(B * H, share_, threads)
+    first, last = range_of(B * H, number, threads)
     for head in range(first, last):
         b, h = head // H, head % H
         at_s = head * T * S
         _product(tile, flat_q, (b * T * H + h) * D, H * D, 1, flat_k, (b * S * G + h * G // H) * D, 1, G * D, T, S, D,
                  False, flat_s, at_s, S, flat_s, at_s, S)                                           # (1)
+
+
+def dot_scores_backward(ds, q, k, scale, dq, dk):
+    share(_some_dot_scores_backward, threads_for(2 * ds.size * q.shape[3], PARALLEL_FROM),
+          (product_address(column_product, q.dtype), ds, q, k, scale), (dq, dk))
+
+
+@kernel
+def _some_dot_scores_backward(tile, ds, q, k, scale, number, threads, dq, dk):
+    (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
+    flat_ds, flat_q, flat_k, flat_dq, flat_dk = ds.reshape(-1), q.reshape(-1), k.reshape(-1), dq.reshape(-1), dk.reshape(-1)
+    first, last = range_of(B * G, number, threads)
+    for group in range(first, last):
+        b, g = group // G, group % G
+        at_k = (b * S * G + g) * D
+        for h in range(g * H // G, (g + 1) * H // G):
+            at_q, at_s = (b * T * H + h) * D, (b * H + h) * T * S
+            _product(tile, flat_ds, at_s, S, 1, flat_k, at_k, G * D, 1, T, D, S, False, flat_dq, at_q, H * D,
+                     flat_dq, at_q, H * D)                                                          # from (1)
+            _scale_product(flat_dq, at_q, H * D, T, D, scale)
+            _product(tile, flat_ds, at_s, 1, S, flat_q, at_q, H * D, 1, S, D, T, h * G % H != 0, flat_dk, at_k, G * D,
+                     flat_dk, at_k, G * D)                                                          # from (1)
+        _scale_product(flat_dk, at_k, G * D, S, D, scale)
+
+
+@kernel
+def _scale_product(x, at, stride, rows, columns, scale):
+    for r in range(rows):
+        for c in range(columns):
+            x[np.uintp(at + r * stride + c)] *= scale
+
+
+def weighted_sum(p, v, y):
+    share(_some_weighted_sum, threads_for(p.size * v.shape[3], PARALLEL_FROM),
+          (product_address(column_product, p.dtype), p, v), (y,))
+
+
+@kernel
+def _some_weighted_sum(tile, p, v, number, threads, y):
+    (B, H, T, S), (G, E) = p.shape, v.shape[2:]
+    flat_p, flat_v, flat_y = p.reshape(-1), v.reshape(-1), y.reshape(-1)
+    first, last = range_of(B * H, number, threads)
+    for head in range(first, last):
+        b, h = head // H, head % H
+        at_y = (b * T * H + h) * E
+        _product(tile, flat_p, head * T * S, S, 1, flat_v, (b * S * G + h * G // H) * E, G * E, 1, T, E, S,
+                 False, flat_y, at_y, H * E, flat_y, at_y, H * E)                                   # (4)
+
+
+def weighted_sum_backward(dy, p, v, dp, dv):
+    share(_some_weighted_sum_backward, threads_for(2 * p.size * v.shape[3], PARALLEL_FROM),
+          (product_address(column_product, p.dtype), dy, p, v), (dp, dv))
+
+
+@kernel
+def _some_weighted_sum_backward(tile, dy, p, v, number, threads, dp, dv):
+    (B, H, T, S), (G, E) = p.shape, v.shape[2:]
+    flat_dy, flat_p, flat_v, flat_dp, flat_dv = dy.reshape(-1), p.reshape(-1), v.reshape(-1), dp.reshape(-1), dv.reshape(-1)
+    first, last = range_of(B * G, number, threads)
+    for group in range(first, last):
+        b, g = group // G, group % G
+        at_v = (b * S * G + g) * E
+        for h in range(g * H // G, (g + 1) * H // G):
+            at_y, at_p = (b * T * H + h) * E, (b * H + h) * T * S
+            _product(tile, flat_dy, at_y, H * E, 1, flat_v, at_v, 1, G * E, T, S, E, False, flat_dp, at_p, S,
+                     flat_dp, at_p, S)                                                              # from (4)
+            _product(tile, flat_p, at_p, 1, S, flat_dy, at_y, H * E, 1, S, E, T, h * G % H != 0, flat_dv, at_v, G * E,
+                     flat_dv, at_v, G * E)                                                          # from (4)
+
+
+def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p, seen):
+    share(_some_masked_softmax, threads_for(s.size, SHARE),
+          (s, query_mask, key_mask, mask, before, after, scale, mean), (p, seen))
+
+
+@kernel
+def _some_masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, number, threads, p, seen):
+    B, H, T, S = s.shape
+    zero, one = s.dtype.type(0), s.dtype.type(1)
+    first, last = range_of(B * H * T, number, threads)
+    for row in range(first, last):
+        b, h, i = row // T // H, row // T % H, row % T
+        out = p[b, h, i]
+        scores = s[b, h, i]
+        for j in range(S):
+            out[j] = scale * scores[j]
+        _mask_row(b, h, i, query_mask, key_mask, mask, before, after, out)
+        top = s.dtype.type(START)
+        for j in range(S):
+            top = maximum(top, out[j])
+        total = zero
+        for j in range(S):
+            out[j] = exp(out[j] - top)
+            total += out[j]
+        seen[b, h, i] = total != zero
+        if total == zero:
+            out[:] = one / s.dtype.type(S) if mean else zero
+        else:
+            share_of_one = one / total
+            for j in range(S):
+                out[j] *= share_of_one                                                              # (3)
+
+
+@kernel
+def _mask_row(b, h, i, query_mask, key_mask, mask, before, after, row):
+    """LOWEST for the keys that query i must not see."""
+    S, lowest = row.size, row.dtype.type(LOWEST)
+    for j in range(min(S, max(0, i - before))):
+        row[j] = lowest
+    for j in range(min(S, max(0, i + after + 1)), S):
+        row[j] = lowest
+    if query_mask.size and not query_mask[b, i]:
+        row[:] = lowest
+    if key_mask.size:
+        for j in range(S):
+            row[j] = row[j] if key_mask[b, j] else lowest
+    if mask.size:
+        x, y = b if len(mask) > 1 else 0, h if mask.shape[1] > 1 else 0
+        seen = mask[x, y, i if mask.shape[2] > 1 else 0]
+        for j in range(S):
+            row[j] = row[j] if seen[j if seen.size > 1 else 0] else lowest
+
+
+def masked_softmax_backward(dp, p, seen, ds):
+    share(_some_masked_softmax_backward, threads_for(p.size, SHARE), (dp, p, seen), (ds,))
+
+
+@kernel
+def _some_masked_softmax_backward(dp, p, seen, number, threads, ds):
+    B, H, T, S = p.shape
+    first, last = range_of(B * H * T, number, threads)
+    for row in range(first, last):
+        b, h, i = row // T // H, row // T % H, row % T
+        given, weight, out = dp[b, h, i], p[b, h, i], ds[b, h, i]
+        total, zero = p.dtype.type(0), p.dtype.type(0)
+        for j in range(S):
+            total += given[j] * weight[j]                                                           # (6)
+        for j in range(S):
+            out[j] = weight[j] * (given[j] - total) if seen[b, h, i] else zero                      # from (3)
+
+
+def additive_scores(q, k, w, a, s):
+    share(_some_additive_scores, threads_for(s.size * w.size, SHARE), (q, k, w, a), (s,))
+
+
+@kernel
+def _some_additive_scores(q, k, w, a, number, threads, s):
+    B, T, S = s.shape
+    first, last = range_of(B * T, number, threads)
+    for row in range(first, last):
+        b, i = row // T, row % T
+        for j in range(S):
+            total = s.dtype.type(0)
+            for d in range(w.size):
+                total += w[d] * tanh(a * (q[b, i, d] + k[b, j, d]))                                 # (2)
+            s[b, i, j] = total
+
+
+def additive_scores_backward(ds, q, k, w, a, dq, dk, dw, da):
+    total = np.zeros(w.size + 1, w.dtype)
+    sum_of_shares(_some_additive_scores_backward, threads_for(ds.size * w.size, SHARE), (ds, q, k, w, a, dq, dk), total)
+    dw[:], da[:] = total[:-1], total[-1:]
+
+
+@kernel
+def _some_additive_scores_backward(ds, q, k, w, a, dq, dk, number, threads, total):
+    """A share of the samples; dw and da are added to `total`."""
+    B, T, S = ds.shape
+    zero, one = w.dtype.type(0), w.dtype.type(1)
+    first, last = range_of(B, number, threads)
+    for b in range(first, last):
+        dk[b, :, :] = zero
+        for i in range(T):
+            dq[b, i, :] = zero
+            for j in range(S):
+                g = ds[b, i, j]
+                along = zero
+                for d in range(w.size):
+                    x = q[b, i, d] + k[b, j, d]
+                    t = tanh(a * x)
+                    du = g * w[d] * (one - t * t)                                                   # from (2)
+                    dq[b, i, d] += a * du
+                    dk[b, j, d] += a * du
+                    total[d] += g * t
+                    along += du * x
+                total[w.size] += along

@@ -60,9 +60,9 @@ def attention_block(q, k, v, m, scale, z, mean):
     top = np.where(top > -np.inf, top, 0)                           # a query without a key
     weight = np.where(m, np.exp(np.where(m, s - top, 0)), 0)
     total = np.sum(weight, axis=1, keepdims=True)
-    p = weight / np.where(total > 0, total, 1)                      # (3)
+    p = weight / np.where(total != 0, total, 1)                      # (3)
     y = (z * p) @ v                                                 # (4)
-    L = np.where(total > 0, top + np.log(np.where(total > 0, total, 1)), np.inf)[:, 0]              # (5)
+    L = np.where(total != 0, top + np.log(np.where(total != 0, total, 1)), np.inf)[:, 0]              # (5)
     if mean:
         y = np.where(L[:, None] < np.inf, y, v.mean(axis=0))
     return y, L
@@ -120,8 +120,8 @@ def additive_scores_backward(ds, q, k, w, a, dq, dk, dw, da):
             da += np.sum(du * x)                                    # from (2)
 
 
-def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p):
-    """s (B, H, T, S) -> p like s, the softmax of c s. A row without a key is 1 / S where `mean`, else 0."""
+def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p, seen):
+    """s (B, H, T, S) -> p like s, the softmax of c s, and seen (B, H, T): whether a query has a key; if not, p is 1 / S or 0."""
     B, H, T, S = s.shape
     for b in range(B):
         for h in range(H):
@@ -129,12 +129,13 @@ def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p)
             top = np.max(np.where(m, scale * s[b, h], -np.inf), axis=1, keepdims=True)
             weight = np.where(m, np.exp(np.where(m, scale * s[b, h] - np.where(top > -np.inf, top, 0), 0)), 0)
             total = np.sum(weight, axis=1, keepdims=True)
-            p[b, h] = np.where(total > 0, weight / np.where(total > 0, total, 1), 1 / S if mean else 0)     # (3)
+            p[b, h] = np.where(total != 0, weight / np.where(total != 0, total, 1), 1 / S if mean else 0)     # (3)
+            seen[b, h] = total[:, 0] > 0
 
 
-def masked_softmax_backward(dp, p, ds):
-    """dp, p (B, H, T, S) -> ds like p, the gradient of c s."""
-    ds[...] = p * (dp - np.sum(p * dp, axis=-1, keepdims=True))     # from (3), (6)
+def masked_softmax_backward(dp, p, seen, ds):
+    """dp, p (B, H, T, S), seen (B, H, T) -> ds like p, the gradient of c s."""
+    ds[...] = np.where(seen[..., None], p * (dp - np.sum(p * dp, axis=-1, keepdims=True)), 0)       # from (3), (6)
 
 
 def weighted_sum(p, v, y):
