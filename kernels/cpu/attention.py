@@ -360,42 +360,27 @@ def _some_dot_scores(tile, q, k, number, threads, s):
 
 
 def dot_scores_backward(ds, q, k, scale, dq, dk):
-    share(_some_dot_scores_backward, threads_for(2 * ds.size * q.shape[3], PARALLEL_FROM),
-          (product_address(column_product, q.dtype), ds, q, k, scale), (dq, dk))
-
-
-@kernel
-def _some_dot_scores_backward(tile, ds, q, k, scale, number, threads, dq, dk):
-    (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
-    flat_ds, flat_q, flat_k, flat_dq, flat_dk = ds.reshape(-1), q.reshape(-1), k.reshape(-1), dq.reshape(-1), dk.reshape(-1)
-    first, last = range_of(B * G, number, threads)
-    for group in range(first, last):
-        b, g = group // G, group % G
-        at_k = (b * S * G + g) * D
-        for h in range(g * H // G, (g + 1) * H // G):
-            at_q, at_s = (b * T * H + h) * D, (b * H + h) * T * S
-            _product(tile, flat_ds, at_s, S, 1, flat_k, at_k, G * D, 1, T, D, S, False, flat_dq, at_q, H * D,
-                     flat_dq, at_q, H * D)                                                          # from (1)
-            _scale_product(flat_dq, at_q, H * D, T, D, scale)
-            _product(tile, flat_ds, at_s, 1, S, flat_q, at_q, H * D, 1, S, D, T, h * G % H != 0, flat_dk, at_k, G * D,
-                     flat_dk, at_k, G * D)                                                          # from (1)
-        _scale_product(flat_dk, at_k, G * D, S, D, scale)
-
-
-@kernel
-def _scale_product(x, at, stride, rows, columns, scale):
-    for r in range(rows):
-        for c in range(columns):
-            x[np.uintp(at + r * stride + c)] *= scale
+    _weigh(ds, k, scale, dq)                                                                        # from (1)
+    _weigh_transposed(ds, q, scale, dk)                                                             # from (1)
 
 
 def weighted_sum(p, v, y):
-    share(_some_weighted_sum, threads_for(p.size * v.shape[3], PARALLEL_FROM),
-          (product_address(column_product, p.dtype), p, v), (y,))
+    _weigh(p, v, p.dtype.type(1), y)                                                                # (4)
+
+
+def weighted_sum_backward(dy, p, v, dp, dv):
+    dot_scores(dy, v, dp)                                                                           # from (4)
+    _weigh_transposed(p, dy, p.dtype.type(1), dv)                                                   # from (4)
+
+
+def _weigh(p, v, scale, y):
+    """y_i = scale sum_j p_ij v_j, for every head."""
+    share(_some_weighted, threads_for(p.size * v.shape[3], PARALLEL_FROM),
+          (product_address(column_product, p.dtype), p, v, scale), (y,))
 
 
 @kernel
-def _some_weighted_sum(tile, p, v, number, threads, y):
+def _some_weighted(tile, p, v, scale, number, threads, y):
     (B, H, T, S), (G, E) = p.shape, v.shape[2:]
     flat_p, flat_v, flat_y = p.reshape(-1), v.reshape(-1), y.reshape(-1)
     first, last = range_of(B * H, number, threads)
@@ -403,28 +388,36 @@ def _some_weighted_sum(tile, p, v, number, threads, y):
         b, h = head // H, head % H
         at_y = (b * T * H + h) * E
         _product(tile, flat_p, head * T * S, S, 1, flat_v, (b * S * G + h * G // H) * E, G * E, 1, T, E, S,
-                 False, flat_y, at_y, H * E, flat_y, at_y, H * E)                                   # (4)
+                 False, flat_y, at_y, H * E, flat_y, at_y, H * E)
+        _scale_product(flat_y, at_y, H * E, T, E, scale)
 
 
-def weighted_sum_backward(dy, p, v, dp, dv):
-    share(_some_weighted_sum_backward, threads_for(2 * p.size * v.shape[3], PARALLEL_FROM),
-          (product_address(column_product, p.dtype), dy, p, v), (dp, dv))
+def _weigh_transposed(p, y, scale, v):
+    """v_j = scale sum_i p_ij y_i, summed over the heads that share v."""
+    share(_some_transposed, threads_for(p.size * v.shape[3], PARALLEL_FROM),
+          (product_address(column_product, p.dtype), p, y, scale), (v,))
 
 
 @kernel
-def _some_weighted_sum_backward(tile, dy, p, v, number, threads, dp, dv):
+def _some_transposed(tile, p, y, scale, number, threads, v):
     (B, H, T, S), (G, E) = p.shape, v.shape[2:]
-    flat_dy, flat_p, flat_v, flat_dp, flat_dv = dy.reshape(-1), p.reshape(-1), v.reshape(-1), dp.reshape(-1), dv.reshape(-1)
+    flat_p, flat_y, flat_v = p.reshape(-1), y.reshape(-1), v.reshape(-1)
     first, last = range_of(B * G, number, threads)
     for group in range(first, last):
         b, g = group // G, group % G
         at_v = (b * S * G + g) * E
         for h in range(g * H // G, (g + 1) * H // G):
-            at_y, at_p = (b * T * H + h) * E, (b * H + h) * T * S
-            _product(tile, flat_dy, at_y, H * E, 1, flat_v, at_v, 1, G * E, T, S, E, False, flat_dp, at_p, S,
-                     flat_dp, at_p, S)                                                              # from (4)
-            _product(tile, flat_p, at_p, 1, S, flat_dy, at_y, H * E, 1, S, E, T, h * G % H != 0, flat_dv, at_v, G * E,
-                     flat_dv, at_v, G * E)                                                          # from (4)
+            _product(tile, flat_p, (b * H + h) * T * S, 1, S, flat_y, (b * T * H + h) * E, H * E, 1, S, E, T,
+                     h * G % H != 0, flat_v, at_v, G * E, flat_v, at_v, G * E)
+        _scale_product(flat_v, at_v, G * E, S, E, scale)
+
+
+@kernel
+def _scale_product(x, at, stride, rows, columns, scale):
+    if scale != 1:
+        for r in range(rows):
+            for c in range(columns):
+                x[np.uintp(at + r * stride + c)] *= scale
 
 
 def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p, seen):

@@ -540,7 +540,8 @@ class Layer(NamesItself):
                 got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
                 raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
                                  f"{len(shapes)} outputs, got {got}")
-            return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
+            return [None if d is None and shape is None else self._to_gradient(d, shape)      # an output that was not asked for
+                    for d, shape in zip(dy, shapes, strict=True)]
         if shapes is None and isinstance(dy, (list, tuple)) and any(hasattr(d, "shape") for d in dy):
             return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
