@@ -14,11 +14,12 @@ from ._jit import kernel
 from ._math import exp, maximum, tanh
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
-from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
+from ._tile import column_product, product_address, tile_width, wide_vectors
 from .matmul import _product
 from .regularization import GAMMA, MIX_1, MIX_2, S27, S30, S31, S32
 
 KEYS = 128                  # keys in a block, at most: its scores stay in the first-level cache
+BACKWARD_KEYS, PANELS = 64, 4           # of backward's blocks, which have so many tiles' columns of queries
 PARALLEL_FROM = 1 << 19     # multiply-adds for each thread that pay for waking it
 SHARE = 1 << 14             # scores for each thread that pay for it where each is an exp or a tanh
 LOWEST = -1e30              # the score of a masked key; a query's maximum starts above it, so that its weight is 0
@@ -26,7 +27,7 @@ START = -1e29
 
 
 def attention(q, k, v, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep, y, lse):
-    B, T, H, _ = q.shape
+    B, _, H, _ = q.shape
     threads = threads_for(lse.size * k.shape[1] * (q.shape[3] + v.shape[3]), PARALLEL_FROM)
     share(_some_attention, threads,
           (product_address(column_product, q.dtype), q, k, v, query_mask, key_mask, mask, before, after, scale, mean,
@@ -41,8 +42,8 @@ def attention_backward(dy, q, k, v, y, lse, query_mask, key_mask, mask, before, 
     if parts > 1:
         dks, dvs = (np.empty((threads, *each.shape), each.dtype) for each in (dk, dv))      # each thread its own
     share(_some_attention_backward, threads,
-          (product_address(column_product, q.dtype), dy, q, k, v, y, lse, query_mask, key_mask, mask, before, after, scale, mean,
-           _signed(key), int(threshold), keep, parts), (dq, dks, dvs))
+          (product_address(column_product, q.dtype), dy, q, k, v, y, lse, query_mask, key_mask, mask, before, after, scale,
+           mean, _signed(key), int(threshold), keep, parts), (dq, dks, dvs))
     if parts > 1:
         for total, own in ((dk, dks), (dv, dvs)):
             total[...] = own[0]
@@ -64,11 +65,9 @@ def _signed(key):
 def _some_attention(tile, q, k, v, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep, parts,
                     s, threads, y, lse):
     (B, T, H, D), (S, G), E, W = q.shape, k.shape[1:3], v.shape[3], tile_width(q)
-    number = q.dtype
-    keys, values = np.empty(S * D, number), np.empty(S * E, number)
-    queries, scores, outputs = np.empty(D * W, number), np.empty((KEYS + 4) * W, number), np.empty(W * E, number)
-    top, total, factor = np.empty(W, number), np.empty(W, number), np.empty(W, number)
-    means = np.empty(E, number)
+    keys, values, means = np.empty(S * D, q.dtype), np.empty(S * E, q.dtype), np.empty(E, q.dtype)
+    queries, scores, outputs = np.empty(D * W, q.dtype), np.empty((KEYS + 4) * W, q.dtype), np.empty(W * E, q.dtype)
+    top, total, factor = np.empty(W, q.dtype), np.empty(W, q.dtype), np.empty(W, q.dtype)
     flat_q, flat_y = q.reshape(-1), y.reshape(-1)
     held = -1
     for unit in range(s, B * H * parts, threads):
@@ -83,20 +82,20 @@ def _some_attention(tile, q, k, v, query_mask, key_mask, mask, before, after, sc
         first, last = range_of(T, unit % parts, parts)
         for i in range(first, last, W):
             rows = min(W, last - i)
-            _queries_in_columns(flat_q, ((b * T + i) * H + h) * D, H * D, rows, D, scale, queries)
+            _in_columns(flat_q, ((b * T + i) * H + h) * D, H * D, rows, 1, D, scale, queries)
             top[:] = START
             total[:] = 0
             lo, hi = max(0, i - before), min(S, i + rows + after)
             for j in range(lo, hi, KEYS):
                 n = min(KEYS, hi - j)
-                call(tile, keys, j * D, D, 1, 0, n, queries, 0, W, 0, 1, D, scores, 0, W, scores, 0, W, W, False, 1, 0, 0)   # (1)
-                _mask_block(scores, n, rows, b, h, i, j, query_mask, key_mask, mask, before, after)
-                _softmax_step(scores, n, top, total, factor)                                         # (3)
+                _add_product(tile, keys, j * D, D, 1, 0, n, queries, 0, W, 0, 1, D, scores, 0, W, W, False)     # (1)
+                _mask_block(scores, 0, n, rows, b, h, i, j, query_mask, key_mask, mask, before, after)
+                _softmax_step(scores, n, top, total, factor)                                                    # (3)
                 if j > lo:
                     _scale_rows(outputs, E, factor)
                 if threshold:
-                    _drop_block(scores, n, (b * H + h) * T + i, S, j, key, threshold, keep)
-                _wide(tile, scores, 0, 1, W, W, values, j * E, E, n, outputs, 0, E, E, j > lo)          # (4)
+                    _drop_block(scores, 0, n, (b * H + h) * T + i, S, j, key, threshold, keep)
+                _add_product(tile, scores, 0, 1, W, 0, W, values, j * E, E, 0, 1, n, outputs, 0, E, E, j > lo)  # (4)
             _finish(outputs, rows, E, top, total, mean, means, flat_y, ((b * T + i) * H + h) * E, H * E, lse[b, h], i)
 
 
@@ -104,49 +103,59 @@ def _some_attention(tile, q, k, v, query_mask, key_mask, mask, before, after, sc
 def _some_attention_backward(tile, dy, q, k, v, y, lse, query_mask, key_mask, mask, before, after, scale, mean, key, threshold,
                              keep, parts, s, threads, dq, dks, dvs):
     (B, T, H, D), (S, G), E, W = q.shape, k.shape[1:3], v.shape[3], tile_width(q)
-    number = q.dtype
-    one = number.type(1)
-    keys, dkeys, values, dvalues = np.empty(S * D, q.dtype), np.empty(S * D, q.dtype), np.empty(S * E, q.dtype), np.empty(S * E, q.dtype)
-    queries, rows_q, rows_dq = np.empty(D * W, q.dtype), np.empty(W * D, q.dtype), np.empty(W * D, q.dtype)
-    dys, rows_dy = np.empty(E * W, q.dtype), np.empty(W * E, q.dtype)
-    scores, dscores = np.empty(KEYS * W, number), np.empty(KEYS * W, number)
-    level, delta, means = np.empty(W, number), np.empty(W, number), np.empty(E, number)
+    R, one = PANELS * W, q.dtype.type(1)
+    keys, dkeys, values, dvalues = (np.empty(S * D, q.dtype), np.empty(S * D, q.dtype), np.empty(S * E, q.dtype),
+                                    np.empty(S * E, q.dtype))
+    queries, rows_q, rows_dq = np.empty(D * R, q.dtype), np.empty(R * D, q.dtype), np.empty(R * D, q.dtype)
+    dys, rows_dy = np.empty(E * R, q.dtype), np.empty(R * E, q.dtype)
+    scores, dscores = np.empty(BACKWARD_KEYS * R, q.dtype), np.empty(BACKWARD_KEYS * R, q.dtype)
+    level, delta, means = np.empty(R, q.dtype), np.empty(R, q.dtype), np.empty(E, q.dtype)
     flat_q, flat_y, flat_dy, flat_dq = q.reshape(-1), y.reshape(-1), dy.reshape(-1), dq.reshape(-1)
     own = s if parts > 1 else 0
     for group in range(0 if parts > 1 else s, B * G, 1 if parts > 1 else threads):
         b, g = group // G, group % G
         _gather(k.reshape(-1), (b * S * G + g) * D, G * D, S, D, keys)
         _gather(v.reshape(-1), (b * S * G + g) * E, G * E, S, E, values)
-        dkeys[:] = 0
-        dvalues[:] = 0
-        means[:] = 0
+        _clear(dkeys)
+        _clear(dvalues)
+        _clear(means)
         for part in range(s if parts > 1 else 0, parts, threads):
             first, last = range_of(T, part, parts)
             for h in range(g * H // G, (g + 1) * H // G):
-                for i in range(first, last, W):
-                    rows = min(W, last - i)
+                for i in range(first, last, R):
+                    rows = min(R, last - i)
+                    panels = (rows + W - 1) // W
                     at_q, at_y = ((b * T + i) * H + h) * D, ((b * T + i) * H + h) * E
-                    _queries_in_columns(flat_q, at_q, H * D, rows, D, scale, queries)
-                    _queries_in_columns(flat_dy, at_y, H * E, rows, E, one, dys)
+                    _in_columns(flat_q, at_q, H * D, rows, panels, D, scale, queries)
+                    _in_columns(flat_dy, at_y, H * E, rows, panels, E, one, dys)
                     _gather(flat_q, at_q, H * D, rows, D, rows_q)
                     _gather(flat_dy, at_y, H * E, rows, E, rows_dy)
-                    _levels(flat_y, at_y, H * E, rows_dy, rows, E, lse[b, h], i, mean, level, delta, means)     # (6)
+                    _clear(rows_q[rows * D:panels * W * D])
+                    _clear(rows_dy[rows * E:panels * W * E])
+                    _clear(rows_dq)
+                    _levels(flat_y, at_y, H * E, rows_dy, rows, E, lse[b, h], i, mean, level, delta, means)         # (6)
                     lo, hi = max(0, i - before), min(S, i + rows + after)
-                    for j in range(lo, hi, KEYS):
-                        n = min(KEYS, hi - j)
-                        call(tile, keys, j * D, D, 1, 0, n, queries, 0, W, 0, 1, D, scores, 0, W, scores, 0, W, W, False, 1, 0, 0)
-                        call(tile, values, j * E, E, 1, 0, n, dys, 0, W, 0, 1, E, dscores, 0, W, dscores, 0, W, W, False, 1, 0, 0)
-                        _mask_block(scores, n, rows, b, h, i, j, query_mask, key_mask, mask, before, after)
-                        if threshold:
-                            _drop_block(dscores, n, (b * H + h) * T + i, S, j, key, threshold, keep)
-                        _softmax_step_backward(scores, dscores, n, level, delta)                             # from (3)
-                        _wide(tile, dscores, 0, 1, W, W, keys, j * D, D, n, rows_dq, 0, D, D, j > lo)           # from (1)
-                        _wide(tile, dscores, 0, W, 1, n, rows_q, 0, D, rows, dkeys, j * D, D, D, True)          # from (1)
-                        if threshold:
-                            _drop_block(scores, n, (b * H + h) * T + i, S, j, key, threshold, keep)
-                        _wide(tile, scores, 0, W, 1, n, rows_dy, 0, E, rows, dvalues, j * E, E, E, True)        # from (4)
-                    if hi <= lo:
-                        rows_dq[:] = 0
+                    for j in range(lo, hi, BACKWARD_KEYS):
+                        n = min(BACKWARD_KEYS, hi - j)
+                        for p in range(panels):
+                            at, c = p * BACKWARD_KEYS * W, p * W
+                            _add_product(tile, keys, j * D, D, 1, 0, n, queries, p * D * W, W, 0, 1, D,
+                                         scores, at, W, W, False)                                                   # (1)
+                            _add_product(tile, values, j * E, E, 1, 0, n, dys, p * E * W, W, 0, 1, E,
+                                         dscores, at, W, W, False)                                                  # from (4)
+                            _mask_block(scores, at, n, min(W, rows - c), b, h, i + c, j, query_mask, key_mask, mask, before,
+                                        after)
+                            if threshold:
+                                _drop_block(dscores, at, n, (b * H + h) * T + i + c, S, j, key, threshold, keep)
+                            _softmax_step_backward(scores, dscores, at, n, level, delta, c)                         # from (3)
+                            if threshold:
+                                _drop_block(scores, at, n, (b * H + h) * T + i + c, S, j, key, threshold, keep)
+                            _add_product(tile, dscores, at, 1, W, 0, min(W, rows - c), keys, j * D, D, 0, 1, n,
+                                         rows_dq, c * D, D, D, True)                                                # from (1)
+                        _add_product(tile, dscores, 0, W, 1, BACKWARD_KEYS * W, n, rows_q, 0, D, W * D, panels, W,
+                                     dkeys, j * D, D, D, True)                                                      # from (1)
+                        _add_product(tile, scores, 0, W, 1, BACKWARD_KEYS * W, n, rows_dy, 0, E, W * E, panels, W,
+                                     dvalues, j * E, E, E, True)                                                    # from (4)
                     _scatter(rows_dq, rows, D, scale, flat_dq, at_q, H * D)
         if mean:
             _add_mean(means, S, E, dvalues)
@@ -155,12 +164,18 @@ def _some_attention_backward(tile, dy, q, k, v, y, lse, query_mask, key_mask, ma
 
 
 @kernel
-def _wide(tile, a, a_at, a_row, a_k, rows, b, b_at, b_k, length, c, c_at, c_row, columns, add):
+def _add_product(tile, a, a_at, a_row, a_k, a_run, rows, b, b_at, b_k, b_run, runs, length, c, c_at, c_row, columns, add):
     """c (+)= a b, however many columns it has."""
     width = tile_width(b)
     for n in range(0, columns, width):
-        call(tile, a, a_at, a_row, a_k, 0, rows, b, b_at + n, b_k, 0, 1, length, c, c_at + n, c_row, c, c_at + n, c_row,
-             min(width, columns - n), add, 1, 0, 0)
+        call(tile, a, a_at, a_row, a_k, a_run, rows, b, b_at + n, b_k, b_run, runs, length, c, c_at + n, c_row,
+             c, c_at + n, c_row, min(width, columns - n), add, 1, 0, 0)
+
+
+@kernel
+def _clear(x):
+    for n in range(x.size):
+        x[n] = 0
 
 
 @kernel
@@ -180,43 +195,45 @@ def _scatter(x, rows, columns, scale, y, at, stride):
 
 
 @kernel
-def _queries_in_columns(x, at, stride, rows, columns, scale, y):
-    """Rows -> columns of y (columns, W), times `scale`; what is left of the W columns is 0."""
+def _in_columns(x, at, stride, rows, panels, columns, scale, y):
+    """Rows -> columns of the panels of y (panels, columns, W), times `scale`; what is left of the W columns is 0."""
     width = tile_width(y)
-    for c in range(columns):
-        for r in range(rows):
-            y[np.uintp(c * width + r)] = scale * x[np.uintp(at + r * stride + c)]
-        for r in range(rows, width):
-            y[np.uintp(c * width + r)] = 0
+    for p in range(panels):
+        start, some = p * columns * width, min(width, rows - p * width)
+        for c in range(columns):
+            for r in range(some):
+                y[np.uintp(start + c * width + r)] = scale * x[np.uintp(at + (p * width + r) * stride + c)]
+            for r in range(some, width):
+                y[np.uintp(start + c * width + r)] = 0
 
 
 @kernel
-def _mask_block(scores, n, rows, b, h, i, j, query_mask, key_mask, mask, before, after):
+def _mask_block(scores, start, n, rows, b, h, i, j, query_mask, key_mask, mask, before, after):
     """LOWEST for what query i + c must not see of key j + r."""
     width, lowest = tile_width(scores), scores.dtype.type(LOWEST)
     if j + n - 1 > i + after or j < i + rows - 1 - before:
         for r in range(n):
             first, last = max(0, j + r - after - i), min(width, j + r + before - i + 1)       # the columns that see it
             for c in range(width):
-                at = np.uintp(r * width + c)
+                at = np.uintp(start + r * width + c)
                 scores[at] = scores[at] if c >= first and c < last else lowest
     if key_mask.size:
         for r in range(n):
             if not key_mask[b, j + r]:
                 for c in range(width):
-                    scores[np.uintp(r * width + c)] = lowest
+                    scores[np.uintp(start + r * width + c)] = lowest
     if query_mask.size:
         for c in range(rows):
             if not query_mask[b, i + c]:
                 for r in range(n):
-                    scores[np.uintp(r * width + c)] = lowest
+                    scores[np.uintp(start + r * width + c)] = lowest
     if mask.size:
         x, y = b if len(mask) > 1 else 0, h if mask.shape[1] > 1 else 0
         one_row, one_column = mask.shape[2] == 1, mask.shape[3] == 1
         for c in range(rows):
             row = mask[x, y, 0 if one_row else i + c]
             for r in range(n):
-                at = np.uintp(r * width + c)
+                at = np.uintp(start + r * width + c)
                 scores[at] = scores[at] if row[0 if one_column else j + r] else lowest
 
 
@@ -258,16 +275,17 @@ def _four(x, at, stride):
 
 
 @kernel
-def _softmax_step_backward(scores, dscores, n, level, delta):
+def _softmax_step_backward(scores, dscores, start, n, level, delta, first):
     """Scores and dp -> p and ds."""
     wide_vectors()
     width = tile_width(scores)
     for r in range(n):
-        at = np.uintp(r * width)
+        at = np.uintp(start + r * width)
         for c in range(width):
-            p = exp(scores[at + np.uintp(c)] - level[c])            # (5)
-            scores[at + np.uintp(c)] = p
-            dscores[at + np.uintp(c)] = p * (dscores[at + np.uintp(c)] - delta[c])
+            here = at + np.uintp(c)
+            p = exp(scores[here] - level[np.uintp(first + c)])                                      # (5)
+            scores[here] = p
+            dscores[here] = p * (dscores[here] - delta[np.uintp(first + c)])
 
 
 @kernel
@@ -278,7 +296,7 @@ def _scale_rows(outputs, E, factor):
 
 
 @kernel
-def _drop_block(scores, n, first_row, S, j, key, threshold, keep):
+def _drop_block(scores, start, n, first_row, S, j, key, threshold, keep):
     """Scores times z, for the key j + r and the query whose row of all scores is first_row + c."""
     width, zero = tile_width(scores), scores.dtype.type(0)
     for r in range(n):
@@ -288,7 +306,7 @@ def _drop_block(scores, n, first_row, S, j, key, threshold, keep):
             s = (s ^ (s >> S30)) * MIX_1
             s = (s ^ (s >> S27)) * MIX_2
             s = s ^ (s >> S31)
-            at = np.uintp(r * width + c)
+            at = np.uintp(start + r * width + c)
             scores[at] = scores[at] * keep if (s >> S32) >= np.uint64(threshold) else zero
 
 
@@ -343,8 +361,8 @@ def _levels(y, at, stride, dy, rows, E, lse, i, mean, level, delta, means):
 
 
 def dot_scores(q, k, s):
-    B, T, H, D = q.shape
-    share(_some_dot_scores, threads_for(s.size * D, PARALLEL_FROM), (product_address(column_product, q.dtype), q, k), (s,))
+    share(_some_dot_scores, threads_for(s.size * q.shape[3], PARALLEL_FROM),
+          (product_address(column_product, q.dtype), q, k), (s,))
 
 
 @kernel

@@ -203,7 +203,8 @@ def _delta(dy, y, delta):
 
 
 @cuda.jit
-def _queries_backward(dy, q, k, v, lse, delta, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep, dq):
+def _queries_backward(dy, q, k, v, lse, delta, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep,
+                      dq):
     left = cuda.shared.array((TILE, PADDED), q.dtype)
     right = cuda.shared.array((TILE, PADDED), q.dtype)
     weights = cuda.shared.array((TILE, PADDED), q.dtype)
@@ -418,8 +419,8 @@ SIGNATURES = {
     "_masked_softmax": (_masked_softmax, f"void({_HEADS}, {_MASKS}, {_HEADS}, boolean[:,:,:])"),
     "_masked_softmax_backward": (_masked_softmax_backward, f"void({_HEADS}, {_HEADS}, boolean[:,:,:], {_HEADS})"),
     "_additive_scores": (_additive_scores, f"void({_MATRICES}, {_MATRICES}, float32[:], float32, {_MATRICES})"),
-    "_additive_queries_backward": (_additive_queries_backward, f"void({_MATRICES}, {_MATRICES}, {_MATRICES}, float32[:], float32, "
-                                                               f"{_MATRICES}, float32[:], float32[:])"),
-    "_additive_keys_backward": (_additive_keys_backward, f"void({_MATRICES}, {_MATRICES}, {_MATRICES}, float32[:], float32, "
-                                                         f"{_MATRICES})"),
+    "_additive_queries_backward": (_additive_queries_backward, f"void({_MATRICES}, {_MATRICES}, {_MATRICES}, float32[:], "
+                                                               f"float32, {_MATRICES}, float32[:], float32[:])"),
+    "_additive_keys_backward": (_additive_keys_backward, f"void({_MATRICES}, {_MATRICES}, {_MATRICES}, float32[:], "
+                                                         f"float32, {_MATRICES})"),
 }

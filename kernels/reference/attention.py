@@ -4,9 +4,9 @@ One query block (batch and head left out; h of the equations is one of H heads o
 
     s_{ij} = c \sum_d q_{id} k_{jd}                                                         (1)     001.13.Attention
     s_{ij} = \sum_d w_d \tanh(a (q_{id} + k_{jd}))                                          (2)     001.13.AdditiveAttention
-    p_{ij} = m_{ij} e^{s_{ij}} / \sum_{j'} m_{ij'} e^{s_{ij'}}                              (3)     softmax, m is 0 where masked
+    p_{ij} = m_{ij} e^{s_{ij}} / \sum_{j'} m_{ij'} e^{s_{ij'}}                              (3)     m is 0 where masked
     y_{ie} = \sum_j z_{ij} p_{ij} v_{je}                                                    (4)     z is 1 without dropout
-    L_i    = \log \sum_j m_{ij} e^{s_{ij}}                                                  (5)     so p_{ij} = m_{ij} e^{s_{ij} - L_i}
+    L_i    = \log \sum_j m_{ij} e^{s_{ij}}                                              (5)     p_{ij} = m_{ij} e^{s_{ij} - L_i}
     D_i    = \sum_j p_{ij} \, \partial L / \partial p_{ij} = \sum_e y_{ie} \, dy_{ie}       (6)
 
 `attention` keeps no p: L_i is all that its backward needs to draw p again, block by block (Dao et al. 2022, "FlashAttention").
@@ -15,8 +15,8 @@ The functions after it are the same in parts, for those who want to see p or hav
 What the arguments are in all of them:
 
     q (B, T, H, D), k (B, S, G, D), v (B, S, G, E)      G divides H: head h reads k and v of head h G / H
-    query_mask (B, T), key_mask (B, S), mask            bool, m is their product; one of size 0 is all True. `mask` has four axes
-        (B, H, T, S), each of that size or 1
+    query_mask (B, T), key_mask (B, S), mask            bool, m is their product; one of size 0 is all True. `mask` has four
+        axes (B, H, T, S), each of that size or 1
     before, after           query i sees the keys from i - before to i + after: after = 0 is causal
     scale                   c
     mean                    what a query without a single key gets: the mean of all values where True, else 0
@@ -57,20 +57,20 @@ def attention_block(q, k, v, m, scale, z, mean):
     """q (R, D), k (S, D), v (S, E), m (R, S) bool, z (R, S) -> y (R, E), L (R,): queries that look at all keys."""
     s = scale * (q @ k.T)                                           # (1)
     top = np.max(np.where(m, s, -np.inf), axis=1, keepdims=True)
-    top = np.where(top > -np.inf, top, 0)                           # a query without a key
+    top = np.where(np.isinf(top), 0, top)                           # a query without a key
     weight = np.where(m, np.exp(np.where(m, s - top, 0)), 0)
     total = np.sum(weight, axis=1, keepdims=True)
     p = weight / np.where(total != 0, total, 1)                      # (3)
     y = (z * p) @ v                                                 # (4)
-    L = np.where(total != 0, top + np.log(np.where(total != 0, total, 1)), np.inf)[:, 0]              # (5)
+    L = np.where(total != 0, top + np.log(np.where(total != 0, total, 1)), np.inf)[:, 0]             # (5)
     if mean:
-        y = np.where(L[:, None] < np.inf, y, v.mean(axis=0))
+        y = np.where(np.isinf(L)[:, None], v.mean(axis=0), y)
     return y, L
 
 
 def attention_block_backward(dy, q, k, v, y, L, m, scale, z, mean):
     """dy, y (R, E), L (R,) and the block's inputs -> dq (R, D), dk (S, D), dv (S, E)."""
-    seen = L < np.inf
+    seen = ~np.isinf(L)
     s = scale * (q @ k.T)                                           # (1)
     p = np.where(m & seen[:, None], np.exp(np.minimum(s - np.where(seen, L, 0)[:, None], 0)), 0)    # (5)
     D = np.sum(dy * y, axis=1, keepdims=True)                       # (6)
@@ -121,13 +121,13 @@ def additive_scores_backward(ds, q, k, w, a, dq, dk, dw, da):
 
 
 def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p, seen):
-    """s (B, H, T, S) -> p like s, the softmax of c s, and seen (B, H, T): whether a query has a key; if not, p is 1 / S or 0."""
+    """s (B, H, T, S) -> p like s, the softmax of c s, and seen (B, H, T): whether a query has a key; else p is 1 / S or 0."""
     B, H, T, S = s.shape
     for b in range(B):
         for h in range(H):
             m = allowed(query_mask, key_mask, mask, before, after, b, h, slice(0, T), S)
             top = np.max(np.where(m, scale * s[b, h], -np.inf), axis=1, keepdims=True)
-            weight = np.where(m, np.exp(np.where(m, scale * s[b, h] - np.where(top > -np.inf, top, 0), 0)), 0)
+            weight = np.where(m, np.exp(np.where(m, scale * s[b, h] - np.where(np.isinf(top), 0, top), 0)), 0)
             total = np.sum(weight, axis=1, keepdims=True)
             p[b, h] = np.where(total != 0, weight / np.where(total != 0, total, 1), 1 / S if mean else 0)     # (3)
             seen[b, h] = total[:, 0] > 0

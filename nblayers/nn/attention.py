@@ -21,13 +21,13 @@ class MultiheadAttention(Layer):
         h_i = \sum_j p_{ij} v_j                                                 (3)
         y_i = h_i W_o^T + b_o                                                   (4)    over all heads
 
-    `forward(query, key, value)` takes (T, batch, embed_dim), (S, batch, kdim) and (S, batch, vdim), with `batch_first` the batch
-    before the time, or all three without a batch. It returns [output, weights]: output like the query, weights (batch, T, S), the
-    mean over the heads, or None without `need_weights`: then the scores are never held as a whole. `backward` takes gradients of
-    both (None for weights that were not used) and gives those of query, key and value.
+    `forward(query, key, value)` takes (T, batch, embed_dim), (S, batch, kdim) and (S, batch, vdim), with `batch_first` the
+    batch before the time, or all three without a batch. It returns [output, weights]: output like the query, weights
+    (batch, T, S), the mean over the heads, or None without `need_weights`: then the scores are never held as a whole.
+    `backward` takes gradients of both (None for weights that were not used) and gives those of query, key and value.
 
-    Weights as in PyTorch: in_proj_weight (3 embed_dim, embed_dim), or q_proj_weight, k_proj_weight and v_proj_weight where kdim or
-    vdim differ; in_proj_bias (3 embed_dim,); out_proj_weight (embed_dim, embed_dim) and out_proj_bias (embed_dim,).
+    Weights as in PyTorch: in_proj_weight (3 embed_dim, embed_dim), or q_proj_weight, k_proj_weight and v_proj_weight where
+    kdim or vdim differ; in_proj_bias (3 embed_dim,); out_proj_weight (embed_dim, embed_dim), out_proj_bias (embed_dim,).
 
     Arguments:
         embed_dim: the length of a query and of an output.
@@ -38,12 +38,13 @@ class MultiheadAttention(Layer):
         kdim, vdim: the length of a key and of a value; embed_dim by default.
         batch_first: whether the batch axis comes first.
 
-    `forward` also takes key_padding_mask (batch, S), attn_mask (T, S) or (batch · heads, T, S), and is_causal. In PyTorch's masks
-    True stands for what must *not* be seen; one of floats holds 0 and -inf. A query that may see no key gets 0 in (3) (PyTorch: NaN).
+    `forward` also takes key_padding_mask (batch, S), attn_mask (T, S) or (batch · heads, T, S), and is_causal. In PyTorch's
+    masks True stands for what must *not* be seen; one of floats holds 0 and -inf. A query that may see no key gets 0 in (3)
+    (PyTorch: NaN).
 
     Raises:
-        ValueError: sizes that are not positive integers or do not divide; add_bias_kv or add_zero_attn; inputs that do not fit, a
-            mask of another shape, or of floats other than 0 and -inf.
+        ValueError: sizes that are not positive integers or do not divide; add_bias_kv or add_zero_attn; inputs that do not
+            fit, a mask of another shape, or of floats other than 0 and -inf.
 
     Source: torch.nn.MultiheadAttention; Vaswani et al. 2017, "Attention is all you need".
     """
@@ -137,10 +138,11 @@ class MultiheadAttention(Layer):
         self._matmul(rows, c.h.reshape(-1, E), self.out_proj_weight.grad, transpose_a=True, add=True)               # from (4)
         dh = self._matmul(rows, self.out_proj_weight.value).reshape(N, T, self.num_heads, -1)                       # from (4)
         if isinstance(c.attended, product.Fused):
-            gradients = product.attend_backward(self, c.attended, dh)                                               # from (2), (3)
+            gradients = product.attend_backward(self, c.attended, dh)                                           # from (2), (3)
         else:
             ds, dv = product.weigh_backward(self, c.attended, dh, dzp=self._of_every_head(dweights, c))             # from (3)
-            gradients = (*product.scores_backward(self, ds, *c.heads[:2], self._scale()), dv)                       # from (2)
+            q, k, _ = c.heads
+            gradients = (*product.scores_backward(self, ds, q, k, self._scale()), dv)                       # from (2)
         return [self._as_given(self._project_backward(n, d.reshape(-1, E), x), c.batched)
                 for n, (d, x) in enumerate(zip(gradients, c.inputs, strict=True))]
 
@@ -161,14 +163,14 @@ class MultiheadAttention(Layer):
 
     def _part(self, n: int, what: str) -> Any:
         """The value or the gradient of the weight for query, key or value."""
-        E = self.embed_dim
-        if self.in_proj_weight is not None:
-            return getattr(self.in_proj_weight, what)[n * E:(n + 1) * E]
-        return getattr((self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[n], what)
+        apart = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[n]
+        return self._third(self.in_proj_weight, n, what) if apart is None else getattr(apart, what)
 
     def _bias(self, n: int, what: str) -> Any:
-        E = self.embed_dim
-        return None if self.in_proj_bias is None else getattr(self.in_proj_bias, what)[n * E:(n + 1) * E]
+        return None if self.in_proj_bias is None else self._third(self.in_proj_bias, n, what)
+
+    def _third(self, parameter: Any, n: int, what: str) -> Any:
+        return getattr(parameter, what)[n * self.embed_dim:(n + 1) * self.embed_dim]
 
     def _scale(self) -> float:
         return 1 / math.sqrt(self.embed_dim // self.num_heads)
@@ -217,10 +219,12 @@ class MultiheadAttention(Layer):
         if pair is not None and pair.shape not in ((T, S), (N * self.num_heads, T, S)):
             raise ValueError(f"{self.described}: expected attn_mask of shape {(T, S)} or {(N * self.num_heads, T, S)}, "
                              f"got {pair.shape}")
+        xp = self.xp
+        padding = no_mask(self, 2) if padding is None else xp.ascontiguousarray(~padding).reshape(N, S)
         if pair is not None:
-            pair = self.xp.ascontiguousarray(~pair).reshape(*((1, 1) if pair.ndim == 2 else (N, self.num_heads)), T, S)
-        return Masks(no_mask(self, 2), no_mask(self, 2) if padding is None else self.xp.ascontiguousarray(~padding).reshape(N, S),
-                     no_mask(self, 4) if pair is None else pair, *band(T, S, flag(self.described, "is_causal", is_causal), None))
+            pair = xp.ascontiguousarray(~pair).reshape(*((1, 1) if pair.ndim == 2 else (N, self.num_heads)), T, S)
+        return Masks(no_mask(self, 2), padding, no_mask(self, 4) if pair is None else pair,
+                     *band(T, S, flag(self.described, "is_causal", is_causal), None))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

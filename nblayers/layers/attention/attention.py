@@ -17,12 +17,12 @@ class Attention(Layer):
         p_{ij} = \text{softmax}_j (s_{ij})                      (3)    of the keys that i may see
         y_i = \sum_j p_{ij} v_j                                 (4)
 
-    The document divides s by the root of the queries' length; Keras does not. In mode "dot", where the scores are not asked for,
-    they are never held as a whole (Dao et al. 2022).
+    The document divides s by the root of the queries' length; Keras does not. In mode "dot", where the scores are not asked
+    for, they are never held as a whole (Dao et al. 2022).
 
-    Input [query (batch, …, T, D), value (batch, …, S, E), key (batch, …, S, D)]; the key is the value where none is given. Output
-    (batch, …, T, E), and with `return_attention_scores` p (batch, …, T, S), after dropout. `backward` gives a list like the input.
-    Weights: scale c (), with `use_scale`; concat_score_weight w (), in mode "concat".
+    Input [query (batch, …, T, D), value (batch, …, S, E), key (batch, …, S, D)]; the key is the value where none is given.
+    Output (batch, …, T, E), and with `return_attention_scores` p (batch, …, T, S), after dropout. `backward` gives a list
+    like the input. Weights: scale c (), with `use_scale`; concat_score_weight w (), in mode "concat".
 
     Arguments:
         use_scale: whether c is learned; it starts at 1.
@@ -30,9 +30,9 @@ class Attention(Layer):
         dropout: the part of p that is dropped in training.
         seed: an integer fixes the sequence of dropout's masks.
 
-    `forward` also takes mask, [query_mask (batch, T), value_mask (batch, S)], either one None, and use_causal_mask: no key after
-    the query (j <= i). Where query_mask is False the output is 0. A query that may see no key gets the mean of all values: Keras
-    subtracts 1e9 from each score, which in float32 leaves nothing of them.
+    `forward` also takes mask, [query_mask (batch, T), value_mask (batch, S)], either one None, and use_causal_mask: no key
+    after the query (j <= i). Where query_mask is False the output is 0. A query that may see no key gets the mean of all
+    values: Keras subtracts 1e9 from each score, which in float32 leaves nothing of them.
 
     Raises:
         ValueError: dropout outside [0, 1], an unknown score_mode, a seed that is no integer; an input that is no list of two or
@@ -218,7 +218,8 @@ class AdditiveAttention(Attention):
         use_scale: whether w is learned.
         dropout: the part of p that is dropped in training.
 
-    Source: 001.13.AdditiveAttention; Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and translate".
+    Source: 001.13.AdditiveAttention; Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and
+    translate".
     """
 
     def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any) -> None:

@@ -1,13 +1,14 @@
-"""GroupedQueryAttention: several heads of queries share a head of keys and values."""
+"""GroupQueryAttention: several heads of queries share a head of keys and values."""
 from typing import Any
 
 from nblayers import regularizers
 from nblayers.arguments import integer
 from nblayers.layers.attention.heads import Heads
+from nblayers.layers.base import auto_name
 from nblayers.layers.fixed import fixed
 
 
-class GroupedQueryAttention(Heads):
+class GroupQueryAttention(Heads):
     r"""Multi-head attention in which groups of query heads share keys and values: less to keep while a text is generated.
 
         q = x_q W^Q + b^Q,   k = x_k W^K + b^K,   v = x_v W^V + b^V         (1)    H heads of q, G of k and v
@@ -15,8 +16,8 @@ class GroupedQueryAttention(Heads):
         h_i = \sum_j p_{ij} v_j                                             (3)
         y_i = h_i W^O + b^O                                                 (4)    over all heads
 
-    With G = 1 it is multi-query attention, with G = H multi-head attention. Keras' name for it in `keras.layers` is
-    GroupQueryAttention. Calls, masks and gradients are as in MultiHeadAttention, for inputs (batch, steps, features).
+    With G = 1 it is multi-query attention, with G = H multi-head attention. Calls, masks and gradients are as in
+    MultiHeadAttention, for inputs (batch, steps, features).
 
     Arguments:
         head_dim: D, the length of a head's queries, keys and values.
@@ -44,6 +45,8 @@ class GroupedQueryAttention(Heads):
                  kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
                  bias_regularizer: Any = None, activity_regularizer: Any = None, kernel_constraint: Any = None,
                  bias_constraint: Any = None, use_gate: bool = False, seed: int | None = None, **kwargs: Any) -> None:
+        if kwargs.get("name") is None:
+            kwargs["name"] = auto_name("GroupedQueryAttention")                     # as Keras calls it inside
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.head_dim = integer(self.described, "head_dim", head_dim, 1)
         self.num_query_heads = integer(self.described, "num_query_heads", num_query_heads, 1)
@@ -63,15 +66,15 @@ class GroupedQueryAttention(Heads):
     def sizes(self) -> tuple[int, int]:                     # type: ignore[override]
         return self.head_dim, self.head_dim
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:     # type: ignore[override]
         key_shape = value_shape if key_shape is None else key_shape
         if not 3 == len(query_shape) == len(value_shape or ()) == len(key_shape):
-            raise ValueError(f"{self.described}: expected query, value and key of 3 axes, got shapes {query_shape}, {value_shape} "
-                             f"and {key_shape}")
+            raise ValueError(f"{self.described}: expected query, value and key of 3 axes, got shapes {query_shape}, "
+                             f"{value_shape} and {key_shape}")
         self._check_shapes(query_shape, value_shape, key_shape)
         self._make_projections(query_shape, value_shape, key_shape, query_shape[-1:], self.activity_regularizer)
 
-    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,
+    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,       # type: ignore[override]
                              return_attention_scores: bool = False) -> Any:
         """The query's shape, and the scores' where they are asked for."""
         out = tuple(query_shape)
@@ -84,6 +87,4 @@ class GroupedQueryAttention(Heads):
             "activity_regularizer": regularizers.serialize(self.activity_regularizer)}
 
 
-GroupQueryAttention = GroupedQueryAttention
-
-__all__ = ["GroupQueryAttention", "GroupedQueryAttention"]
+__all__ = ["GroupQueryAttention"]

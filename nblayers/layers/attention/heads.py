@@ -1,4 +1,4 @@
-"""What MultiHeadAttention and GroupedQueryAttention share: projections around attention over heads."""
+"""What MultiHeadAttention and GroupQueryAttention share: projections around attention over heads."""
 import math
 from typing import Any
 
@@ -142,9 +142,10 @@ class Heads(Layer):
             ds, dv = product.weigh_backward(self, c.attended, dheads, dp.reshape(c.attended.p.shape))       # from (3)
             dq, dk = product.scores_backward(self, ds, c.q, c.k, 1 / math.sqrt(self.sizes[0]))              # from (2)
         of_key = (*c.of_value[:-1], self.sizes[0])
-        gradients = [backward_of(layer, c.calls[name], self._from_flat(d, shape, c.order), needed) for layer, name, d, shape in (
-            (self.query_dense, "query", dq, c.of_query), (self.value_dense, "value", dv, c.of_value),
-            (self.key_dense, "key", dk, of_key))]                                                           # from (1)
+        parts = ((self.query_dense, "query", dq, c.of_query), (self.value_dense, "value", dv, c.of_value),
+                 (self.key_dense, "key", dk, of_key))
+        gradients = [backward_of(layer, c.calls[name], self._from_flat(d, shape, c.order), needed)
+                     for layer, name, d, shape in parts]                                                    # from (1)
         if not needed:
             return [None] * (2 + c.has_key)
         if dquery is not None:
@@ -173,7 +174,8 @@ class Heads(Layer):
                              f"{value} and {key}")
         axes = [n for n in range(len(query) - 1) if n not in self.attention_axes]
         if any(query[n] != value[n] and None not in (query[n], value[n]) for n in axes):
-            raise ValueError(f"{self.described}: expected query and value to agree in axes {axes}, got shapes {query} and {value}")
+            raise ValueError(f"{self.described}: expected query and value to agree in axes {axes}, got shapes {query} and "
+                             f"{value}")
         if any(size == 0 for shape in (query, value) for size in shape):
             raise ValueError(f"{self.described}: expected no axis of size 0, got shapes {query} and {value}")
 

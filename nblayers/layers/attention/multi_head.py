@@ -19,9 +19,10 @@ class MultiHeadAttention(Heads):
     length, not with its square.
 
     `forward(query, value, key=None)` takes query (batch, T, …) and value and key (batch, S, …), the key being the value where
-    none is given; further axes are batches too, unless `attention_axes` says otherwise. Output (batch, T, features of the query),
-    and with `return_attention_scores` p (batch, H, T, S). `backward` gives the gradients of query, value and, where it was given,
-    key. Weights: kernel and bias of query (features, H, D), (H, D), key, (gate), value, and attention_output (H, E, features).
+    none is given. Of more axes than three all but the first and the last are attended along, unless `attention_axes` says
+    otherwise. Output (batch, T, features of the query), and with `return_attention_scores` p (batch, H, T, S). `backward` gives
+    the gradients of query, value and, where it was given, key. Weights: kernel and bias of query (features, H, D) and (H, D),
+    of key, of the gate if there is one, of value, and of attention_output (H, E, features).
 
     Arguments:
         num_heads: H.
@@ -42,13 +43,13 @@ class MultiHeadAttention(Heads):
 
     `forward` also takes query_mask (batch, T), value_mask and key_mask (batch, S), attention_mask (batch, T, S), (T, S) or
     (batch, H, T, S), True where a query may see a key, and use_causal_mask: no key after the query (j <= i, also where T and S
-    differ). A query that may see no key gets in (3) the mean of all values, as in Keras, and 0 where `dropout` is not 0, scores
-    are asked for or the input has more than three axes, as in Keras. (Keras ignores a query_mask that is given as an argument and
-    takes only one that comes with the query.)
+    differ). As in Keras a query that may see no key gets in (3) the mean of all values, but 0 where `dropout` is not 0, scores
+    are asked for or the input has more than three axes. (Keras ignores a query_mask that is given as an argument and takes
+    only one that comes with the query.)
 
     Raises:
-        ValueError: a size that is not a positive integer, axes that do not exist, flash_attention with dropout or scores; inputs
-            that do not fit each other or what the layer was built for, a mask of another shape.
+        ValueError: a size that is not a positive integer, axes that do not exist, flash_attention with dropout or scores;
+            inputs that do not fit each other or what the layer was built for, a mask of another shape.
 
     Source: 001.13.MultiHeadAttention; Vaswani et al. 2017, "Attention is all you need".
     """
@@ -59,10 +60,10 @@ class MultiHeadAttention(Heads):
 
     def __init__(self, num_heads: int, key_dim: int, value_dim: int | None = None, dropout: float = 0.0, use_bias: bool = True,
                  output_shape: Any = None, attention_axes: Any = None, sliding_window: int | None = None,
-                 flash_attention: bool | None = None, kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
-                 kernel_regularizer: Any = None, bias_regularizer: Any = None, activity_regularizer: Any = None,
-                 kernel_constraint: Any = None, bias_constraint: Any = None, use_gate: bool = False, seed: int | None = None,
-                 **kwargs: Any) -> None:
+                 flash_attention: bool | None = None, kernel_initializer: Any = "glorot_uniform",
+                 bias_initializer: Any = "zeros", kernel_regularizer: Any = None, bias_regularizer: Any = None,
+                 activity_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None,
+                 use_gate: bool = False, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = integer(self.described, "num_heads", num_heads, 1)
         self.key_dim = integer(self.described, "key_dim", key_dim, 1)
@@ -82,7 +83,7 @@ class MultiHeadAttention(Heads):
     def sizes(self) -> tuple[int, int]:                     # type: ignore[override]
         return self.key_dim, self.value_dim
 
-    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:
+    def build(self, query_shape: Any, value_shape: Any, key_shape: Any = None) -> None:     # type: ignore[override]
         key_shape = value_shape if key_shape is None else key_shape
         rank = len(query_shape)
         if rank < 3 or not rank == len(value_shape or ()) == len(key_shape):
@@ -97,7 +98,7 @@ class MultiHeadAttention(Heads):
         self._check_shapes(query_shape, value_shape, key_shape)
         self._make_projections(query_shape, value_shape, key_shape, self._output_shape or query_shape[-1:], self._penalty)
 
-    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,
+    def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,       # type: ignore[override]
                              return_attention_scores: bool = False) -> Any:
         """The output's shape, and the scores' where they are asked for."""
         out = (*query_shape[:-1], *(self._output_shape or query_shape[-1:]))

@@ -13,7 +13,7 @@ class Projection(Layer):
         z = x W + b             (1)    the product over all axes of the inputs
         y = f(z)                (2)
 
-    Input (…, *inputs), output (…, *outputs). Weights: kernel W (*inputs, *outputs), bias b (*outputs), as of Keras' EinsumDense.
+    Input (…, *inputs), output (…, *outputs). Weights: kernel W (*inputs, *outputs), bias b (*outputs), as of EinsumDense.
 
     Arguments:
         inputs, outputs: the sizes of these axes.
@@ -57,7 +57,7 @@ class Projection(Layer):
         D, U = x.shape[1], y.shape[1]
         dz = activations.differentiate(self.activation, z, y, dy.reshape(-1, U), self.device)       # from (2)
         if self.bias is not None:
-            self.kernels.core.bias_backward(dz, self.bias.grad.reshape(U))                          # from (1): b is in every row
+            self.kernels.core.bias_backward(dz, self.bias.grad.reshape(U))                          # from (1)
         self._matmul(x, dz, self.kernel.grad.reshape(D, U), transpose_a=True, add=True)             # from (1): dW += x^T dz
         if not self.input_gradient:
             return None
