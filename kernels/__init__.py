@@ -11,7 +11,7 @@ from types import ModuleType
 from .interrupts import held_back
 
 ROOMS = ("reference", "cpu", "cuda")
-TOPICS = ("activation", "conv_lstm", "convolution", "core", "matmul", "normalization", "optimizers", "pooling", "recurrent",
+TOPICS = ("activation", "attention", "conv_lstm", "convolution", "core", "matmul", "normalization", "optimizers", "pooling", "recurrent",
           "regularization")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 

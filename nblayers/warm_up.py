@@ -15,8 +15,9 @@ import kernels
 import nblayers
 from nblayers import activations, layers, optimizers
 from nblayers.layers import Layer
+from nblayers.structures import map_structure
 
-Examples = Iterator[tuple[Layer, np.ndarray]]
+Examples = Iterator[tuple[Any, ...]]      # a layer, its input (a tuple for several), and perhaps settings of the call
 
 
 class UnknownLayer(ValueError):
@@ -55,8 +56,10 @@ def run(job: str) -> tuple[int, float]:
         if job == "optimizers":
             _run_optimizers()
         else:
-            for layer, x in _EXAMPLES[job]():
-                layer.backward(np.zeros_like(layer(x, training=True)))
+            for layer, x, *settings in _EXAMPLES[job]():
+                inputs = x if isinstance(x, tuple) else (x,)
+                y = layer(*inputs, training=True, **(settings[0] if settings else {}))
+                layer.backward(map_structure(np.zeros_like, y))
     return len(compiled), time.perf_counter() - start
 
 
@@ -133,6 +136,17 @@ def _embeddings() -> Examples:
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
 
 
+def _attention(make: Callable[..., Layer], inputs: Callable[..., Any]) -> Callable[[], Examples]:
+    """Small and large, without scores and with them."""
+    return lambda: ((make(), inputs(_zeros(*shape)), {"return_attention_scores": scores})
+                    for shape in ((2, 4, 6), (16, 128, 64)) for scores in (False, True))
+
+
+def _pair(x: Any) -> Any:
+    """Query and value as one list."""
+    return ([x, x],)
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
@@ -160,6 +174,9 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Bidirectional": _sequences(lambda units: layers.Bidirectional(layers.LSTM(units))),
     "TimeDistributed": _each(lambda units: layers.TimeDistributed(layers.Dense(units)),
                              ((3,), (2, 4, 6)), ((512,), (16, 16, 512))),
+    "Heads": _attention(lambda: layers.MultiHeadAttention(2, 16), lambda x: (x, x)),
+    "Attention": _attention(layers.Attention, _pair),
+    "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
     "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
     "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
     "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),

@@ -189,7 +189,8 @@ def test_configuration_holds_all_arguments(cls):
              "function": nblayers.activations.relu, "activation": "relu", "in_features": 3, "out_features": 2,
              "in_channels": 2, "out_channels": 4, "shape": (3,), "input_size": 3, "hidden_size": 4, "layer": layers.LSTM(3),
              "cell": layers.LSTMCell(3), "cells": [layers.LSTMCell(3)], "seed": 5, "dropout": 0.25,
-             "recurrent_dropout": 0.25, "num_layers": 2}
+             "recurrent_dropout": 0.25, "num_layers": 2, "num_heads": 2, "key_dim": 3, "embed_dim": 4, "head_dim": 3,
+             "num_query_heads": 4, "num_key_value_heads": 2}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dropout", "recurrent_dropout", "num_layers"))}
@@ -199,7 +200,7 @@ def test_configuration_holds_all_arguments(cls):
     config = layer.get_config()
     not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
                 "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
-                "autocast", "gradient", "mask", "output_shape", "legacy"}
+                "autocast", "gradient", "mask", "output_shape", "legacy", "flash_attention"}
     assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
     for name in ("seed", "dropout", "recurrent_dropout"):
         assert name not in chosen or config[name] == chosen[name]

@@ -1,4 +1,7 @@
 from .activation import Activation as Activation
+from .attention.attention import AdditiveAttention as AdditiveAttention, Attention as Attention
+from .attention.grouped_query import GroupQueryAttention as GroupQueryAttention
+from .attention.multi_head import MultiHeadAttention as MultiHeadAttention
 from .base import Layer as Layer
 from .convolution.conv import (
     Conv1D as Conv1D,

@@ -1,5 +1,6 @@
 from . import utils as utils
 from .activation import ReLU as ReLU, Sigmoid as Sigmoid, Tanh as Tanh
+from .attention import MultiheadAttention as MultiheadAttention
 from .convolution import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,
