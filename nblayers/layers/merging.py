@@ -220,7 +220,7 @@ class Folding(Elementwise):
 
     def backward(self, dy: np.ndarray) -> list[np.ndarray | None]:
         cache = self.cache
-        dz, dx = dy, [None] * len(cache.x)
+        dz, dx = dy, list[Any]([None] * len(cache.x))
         for k in reversed(range(1, len(cache.x))):
             da, db = self._separated(dz, k)
             dx[k] = self._gathered(db, k)

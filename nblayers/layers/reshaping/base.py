@@ -61,15 +61,16 @@ def pairs(layer: Any, name: str, value: Any, rank: int) -> Pairs:
     Raises:
         ValueError: anything else, or a negative number.
     """
-    if rank == 1:
-        return (_pair(value),) if _pair(value) else _refuse(layer, name, value, rank)
-    given = (value,) * rank if _is_size(value) else value if isinstance(value, (list, tuple, np.ndarray)) else ()
-    found = tuple(_pair(one) for one in given)
-    return found if len(found) == rank and all(found) else _refuse(layer, name, value, rank)    # type: ignore[return-value]
+    given = (value,) if rank == 1 else (value,) * rank if _is_size(value) else value
+    found = [_pair(one) for one in given] if isinstance(given, (list, tuple, np.ndarray)) else []
+    if len(found) != rank or not all(found):
+        kinds = "a pair of them" if rank == 1 else f"{rank} of them or {rank} pairs"
+        raise ValueError(f"{layer.described}: expected {name} as an integer that is not negative, {kinds}, got {value!r}")
+    return tuple(pair for pair in found if pair)
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
 
 def _pair(value: Any) -> tuple[int, int] | None:
@@ -78,8 +79,3 @@ def _pair(value: Any) -> tuple[int, int] | None:
     if isinstance(value, (list, tuple, np.ndarray)) and len(value) == 2 and all(_is_size(size) for size in value):
         return int(value[0]), int(value[1])
     return None
-
-
-def _refuse(layer: Any, name: str, value: Any, rank: int) -> Any:
-    kinds = "a pair of them" if rank == 1 else f"{rank} of them or {rank} pairs"
-    raise ValueError(f"{layer.described}: expected {name} as an integer that is not negative, {kinds}, got {value!r}")

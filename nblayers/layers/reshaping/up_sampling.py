@@ -93,8 +93,7 @@ class UpSampling2D(UpSampling):
         y_{ij} = \sum_k \sum_l u_{ik} v_{jl}\, x_{a_i + k,\, b_j + l}       (2)    001.14.UpSampling2D with an interpolation
 
     u are the weights of the rows from a_i on, v those of the cells of a row from b_j on: see `reshaping.interpolation`. Rows are
-    put together first and stretched then. Backward, dy goes back along the same weights. An image of integers becomes one of
-    floating numbers where it is interpolated.
+    put together first and stretched then. Backward, dy goes back along the same weights. Integers are rounded, half to even.
 
     Input (batch, height, width, channels), output likewise, height and width `size` times as large.
 
@@ -125,7 +124,7 @@ class UpSampling2D(UpSampling):
         x = inputs.astype(self.dtype, copy=False)
         y = self.xp.empty(self.compute_output_shape(x.shape), self.dtype)
         self.kernels.reshaping.interpolate(self._images(x), *self._weights(x.shape), self._images(y))               # (2)
-        return y
+        return y if self.cache.is_float else self._rounded(y, inputs.dtype)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         if self.interpolation == "nearest" or not self.cache.is_float:
@@ -133,6 +132,11 @@ class UpSampling2D(UpSampling):
         dx = self.xp.empty(self.cache.shape, self.dtype)
         self.kernels.reshaping.interpolate_backward(self._images(dy), *self._weights(dx.shape), self._images(dx))   # from (2)
         return dx
+
+    def _rounded(self, y: Any, dtype: Any) -> Any:
+        """Integers of this dtype, half to even as in Keras; beyond its bounds the bound."""
+        bounds = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo("uint8")
+        return self.xp.rint(y).clip(bounds.min, bounds.max).astype(dtype)
 
     def _images(self, x: Any) -> Any:
         """(N, H, W, C), the channels where they lie."""
