@@ -137,7 +137,7 @@ def test_one_input(name, rng):
     agrees_with_keras(getattr(layers, name)(), getattr(keras.layers, name)(), [x])
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE + ["Concatenate", "Dot"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate", "Dot"])
 def test_in_every_room(name, device, rng):
     x = arrays(rng, [(2, 3, 4), (2, 3, 4) if name in ("Concatenate", "Dot") else (2, 1, 4)], "float64")
     ours, reference = (getattr(layers, name)(**options_of(name), dtype="float64").to(d) for d in (device, "reference"))
@@ -248,7 +248,7 @@ def test_masks_meet_in_a_model(rng):
     outputs = layers.LSTM(3)(layers.average([table(a), table(b)]))
     model = Model([a, b], outputs)
     ids = [np.array([[1, 2, 0, 0]]), np.array([[1, 2, 3, 0]])]
-    np.testing.assert_allclose(model(ids), model([one[:, :3] for one in ids]), rtol=1e-6)       # the last step is masked in both
+    np.testing.assert_allclose(model(ids), model([one[:, :3] for one in ids]), rtol=1e-6)       # masked in both: the last step
 
 
 # concatenate, dot
@@ -285,7 +285,7 @@ def test_dot_of_a_vector_of_zeros():
 
 # dtypes, views, functions, configuration
 
-@pytest.mark.parametrize("name", ELEMENTWISE + ["Concatenate", "Dot"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate", "Dot"])
 def test_dtypes(name, rng):
     """Integers are numbers of the layer's dtype and have no gradient; all floating types become the layer's."""
     x = [rng.integers(0, 5, (2, 3)), rng.normal(size=(2, 3)).astype("float16")]
@@ -298,7 +298,7 @@ def test_dtypes(name, rng):
     assert layer([x[0], x[0]]).dtype.kind == ("i" if name == "Concatenate" else "f")
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE + ["Concatenate", "Dot"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate", "Dot"])
 def test_views_batch_of_one_and_inputs_left_alone(name, rng):
     x = arrays(rng, [(2, 6, 8)] * 2, "float64")
     views = [one[1:, ::2, ::-2] for one in x]
@@ -313,7 +313,7 @@ def test_views_batch_of_one_and_inputs_left_alone(name, rng):
     np.testing.assert_array_equal(dy, dy_kept)
 
 
-@pytest.mark.parametrize("name", ELEMENTWISE + ["Concatenate", "Dot"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, "Concatenate", "Dot"])
 def test_functions(name, rng):
     x = arrays(rng, [(2, 3), (2, 3)])
     function = getattr(layers, name.lower())
@@ -441,7 +441,7 @@ def test_programs_of_document_001(name, argument, shape, rng):
     (Dot(2, name="m"), [(2, 3), (2, 3)], "expected axes behind the batch axis, got axes=2"),
     (Dot(1, name="m"), [(2,), (2,)], "expected axes behind the batch axis, got axes=1 for inputs of shapes (2,), (2,)"),
     (Dot(1, name="m"), [(2, 3), (3, 3)], "expected inputs of one batch size"),
-    (Concatenate(name="m"), [(2, 3), (2, 3, 4)], "Concatenate 'm': expected inputs of the same sizes but on axis -1, got shapes"),
+    (Concatenate(name="m"), [(2, 3), (2, 3, 4)], "Concatenate 'm': expected inputs of the same sizes but on axis -1"),
     (Concatenate(1, name="m"), [(2, 3, 4), (2, 3, 5)], "expected inputs of the same sizes but on axis 1"),
     (Concatenate(3, name="m"), [(2, 3), (2, 3)], "expected inputs with an axis 3, got shapes (2, 3), (2, 3)"),
 ])
@@ -473,12 +473,12 @@ def test_other_errors():
         Minimum(name="m")(x, mask=[np.ones((2, 2), bool), None])
     with pytest.raises(ValueError, match="'m': expected a list of 2 masks"):
         Add(name="m").compute_mask(x, np.ones((2, 3), bool))
-    with pytest.raises(TypeError, match="Dot 'm': expected an integer or two of them as axes, got 'a'"):
+    with pytest.raises(TypeError, match=r"Dot 'm': expected an integer or two of them as axes"):
         Dot("a", name="m")
     for axes in ((1,), (1, 2, 3), (1, 1.5), True):
         with pytest.raises(ValueError, match="Dot 'm': expected"):
             Dot(axes, name="m")
-    with pytest.raises(ValueError, match="Concatenate 'm': expected axis to be an integer, got 1.5"):
+    with pytest.raises(ValueError, match="Concatenate 'm': expected axis to be an integer"):
         Concatenate(1.5, name="m")
     with pytest.raises(RuntimeError, match="backward needs a forward first"):
         Multiply().backward(np.ones((1, 2)))

@@ -1,7 +1,7 @@
 """Merging, compiled for the CPU. Formulas and shapes: kernels/reference/merging.py.
 
-Memory decides the speed of all but (7): arrays are walked through once, in the order in which the output lies, a piece of a line
-at a time. Where a number is spread along the line, a small array is filled with it first, so that there is one loop for all.
+Memory decides the speed of all but (7): arrays are walked through once, in the order in which the output lies, a piece of a
+line at a time. Where a number is spread along the line, a small array is filled with it first: so one loop does for all.
 """
 import math
 

@@ -40,7 +40,8 @@ def minimum(a, b, y):
 
 def extremum_backward(dy, a, b, y, da, db):
     a, b, *places = laid_out(y, a, b)
-    _extremum_backward[blocks_for(y.size), THREADS](dy.reshape(-1), a, b, *places, y.reshape(-1), da.reshape(-1), db.reshape(-1))
+    dy, y, da, db = (array.reshape(-1) for array in (dy, y, da, db))
+    _extremum_backward[blocks_for(y.size), THREADS](dy, a, b, *places, y, da, db)
 
 
 def scale(x, factor, y):

@@ -41,7 +41,7 @@ def _pad(x, before, y):
     for m in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         n, d, h, w, c = _unravel(m, y.shape)
         i, j, k = d - before[0], h - before[1], w - before[2]
-        inside = 0 <= i and i < D and 0 <= j and j < H and 0 <= k and k < W
+        inside = i >= 0 and i < D and j >= 0 and j < H and k >= 0 and k < W
         y[n, d, h, w, c] = x[n, i, j, k, c] if inside else y.dtype.type(0)              # (1)
 
 

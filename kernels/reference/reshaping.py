@@ -1,8 +1,8 @@
 r"""Reshaping: the same numbers with zeros around them, each several times, or with new numbers between them.
 
-    y_i = x_{i - b} \text{ where } 0 \le i - b < \text{the image's size, else } 0       (1)    b cells of zeros in front
+    y_i = x_{i - b} \text{ where } 0 \le i - b < \text{the image's size, else } 0       (1)    b zeros in front
     y_i = x_{\lfloor i / f \rfloor}                                                     (2)    f is the factor of an axis
-    y_{ij} = \sum_k \sum_l u_{ik} v_{jl}\, x_{a_i + k,\, b_j + l}                       (3)    u, v weights; a, b where they begin
+    y_{ij} = \sum_k \sum_l u_{ik} v_{jl}\, x_{a_i + k,\, b_j + l}       (3)    u, v weights; a, b where they begin
 
 In (1) and (2) i, b and f have three parts: depth, height, width. (3) is separable: the rows of x first become rows of y, by u,
 and then each row is stretched, by v. Images have shape (N, D, H, W, C), in (3) (N, H, W, C). Channels that come before the

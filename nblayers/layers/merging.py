@@ -314,7 +314,7 @@ class Maximum(Extremum):
 
         z_k = \max(z_{k-1}, x_k),    z_1 = x_1,    y = z_n                              (1)
         x_k \leftarrow m_k x_k + (1 - m_k) z_{k-1}                                      (2)    with masks, before (1)
-        z_{k-1} \leftarrow m'_{k-1} z_{k-1} + (1 - m'_{k-1}) x_k                        (3)    m' is where any of the masks was True
+        z_{k-1} \leftarrow m'_{k-1} z_{k-1} + (1 - m'_{k-1}) x_k                        (3)    m' is where any mask was True
 
     Backward, the larger of z_{k-1} and x_k gets dz_k. **A tie is shared:** each of the two gets half, as in Keras on JAX (so of
     three equal inputs the third gets a half, the others a quarter). That too is a gradient of a maximum, and no input is
@@ -518,8 +518,8 @@ class Dot(Merge):
         axes = self.axes if isinstance(self.axes, (list, tuple)) else (self.axes,) * 2
         found = [axis + len(shape) if axis < 0 else axis for axis, shape in zip(axes, shapes, strict=True)]
         if not all(0 < axis < len(shape) for axis, shape in zip(found, shapes, strict=True)):
-            raise ValueError(f"{self.described}: expected axes behind the batch axis, got axes={self.axes} for inputs of shapes "
-                             f"{_listed(shapes)}")
+            raise ValueError(f"{self.described}: expected axes behind the batch axis, got axes={self.axes} for inputs of "
+                             f"shapes {_listed(shapes)}")
         return found
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -598,5 +598,5 @@ def dot(inputs: Sequence[Any], axes: Any = -1, **kwargs: Any) -> Any:
     return Dot(axes=axes, **kwargs)(inputs)
 
 
-__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average", "concatenate",
-           "dot", "maximum", "minimum", "multiply", "subtract"]
+__all__ = ["Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add", "average",
+           "concatenate", "dot", "maximum", "minimum", "multiply", "subtract"]

@@ -35,7 +35,8 @@ class Unflatten(Layer):
         unflattened_size: the sizes that it is laid out as; one -1 stands for the size that is left.
 
     Raises:
-        ValueError: dim is not an integer or 0, no sizes, more than one -1; an input without that axis, or of another size on it.
+        ValueError: dim is not an integer or 0, no sizes, more than one -1; an input without that axis, or of another
+            size on it.
     """
 
     integer_inputs = True
@@ -53,7 +54,8 @@ class Unflatten(Layer):
         given = unflattened_size if isinstance(unflattened_size, (list, tuple)) else (unflattened_size,)
         sizes = tuple(integer(self.described, "each of unflattened_size", size, -1) for size in given)
         if not sizes or sizes.count(-1) > 1:
-            raise ValueError(f"{self.described}: expected sizes with at most one -1 as unflattened_size, got {unflattened_size!r}")
+            raise ValueError(f"{self.described}: expected sizes with at most one -1 as unflattened_size, "
+                             f"got {unflattened_size!r}")
         self.unflattened_size = sizes
         self.built = True
 
@@ -72,7 +74,8 @@ class Unflatten(Layer):
                              f"{tuple(input_shape)}")
         size, known = input_shape[axis], math.prod(n for n in self.unflattened_size if n != -1)
         if size is not None and (size % known if -1 in self.unflattened_size and known else size != known):
-            raise ValueError(f"{self.described}: expected a size that {self.unflattened_size} holds on axis {self.dim}, got {size}")
+            raise ValueError(f"{self.described}: expected a size that {self.unflattened_size} holds on axis {self.dim}, "
+                             f"got {size}")
         left = None if size is None else size // max(known, 1)
         return (*input_shape[:axis], *(left if n == -1 else n for n in self.unflattened_size), *input_shape[axis + 1:])
 
@@ -147,7 +150,8 @@ class Upsample(Layer):
         recompute_scale_factor: changes nothing for whole numbers.
 
     Raises:
-        ValueError: a size, no whole number as scale_factor, another mode, align_corners=True; an input of another number of axes.
+        ValueError: a size, no whole number as scale_factor, another mode, align_corners=True; an input of another number
+            of axes.
     """
 
     scale_factor: Any = fixed()

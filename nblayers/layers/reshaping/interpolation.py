@@ -1,6 +1,6 @@
 r"""The weights with which a stretched axis is interpolated, as `jax.image.resize` has them.
 
-    p_i = (i + 1/2) / f - 1/2                                       (1)    where cell i of n f lies between the n: half-pixel centres
+    p_i = (i + 1/2) / f - 1/2                             (1)    where cell i of n f lies between the n: half-pixel centres
     u_{ik} = \frac{h(|p_i - a_i - k|)}{\sum_l h(|p_i - a_i - l|)}   (2)    over the cells that there are, from a_i on
 
     bilinear    h(d) = \max(0, 1 - d)                                                           (3)

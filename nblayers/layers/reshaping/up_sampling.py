@@ -92,8 +92,9 @@ class UpSampling2D(UpSampling):
 
         y_{ij} = \sum_k \sum_l u_{ik} v_{jl}\, x_{a_i + k,\, b_j + l}       (2)    001.14.UpSampling2D with an interpolation
 
-    u are the weights of the rows from a_i on, v those of the cells of a row from b_j on: see `reshaping.interpolation`. Rows are
-    put together first and stretched then. Backward, dy goes back along the same weights. Integers are rounded, half to even.
+    u are the weights of the rows from a_i on, v those of the cells of a row from b_j on: see `reshaping.interpolation`. Rows
+    are put together first and stretched then. Backward, dy goes back along the same weights. Integers are
+    rounded, half to even.
 
     Input (batch, height, width, channels), output likewise, height and width `size` times as large.
 
