@@ -208,7 +208,7 @@ class Upsample(Layer):
             sizes = windows.three(places, 1)
             settings = [self.xp.asarray(part) for n, factor in zip(sizes[1:], factors[1:], strict=True)
                         for part in axis_weights(n, factor, "bilinear", self.dtype)]
-        volumes = [x.reshape(-1, *windows.three(x.shape[2:], 1), 1) for x in (source, target)]
+        volumes = [x.reshape(x.shape[0] * x.shape[1], *windows.three(x.shape[2:], 1), 1) for x in (source, target)]
         source, target = volumes if self.mode == "nearest" else [volume[:, 0] for volume in volumes]
         getattr(self.kernels.reshaping, kernel)(source, *settings, target)
 
