@@ -40,7 +40,7 @@ def jobs(names: Sequence[str] = ()) -> dict[str, str]:
 def _kinds(name: str) -> list[str]:
     """The kind of a layer, of which there are examples: its class or the next that it is made from; none without kernels."""
     found = getattr(layers, name, None)
-    if not isinstance(found, type) and name not in ("Input", "InputLayer", "InputSpec"):
+    if not callable(found):
         spelled = {known.lower(): known for known in dir(layers)}
         near = [spelled[match] for match in difflib.get_close_matches(name.lower(), spelled, 1)]
         raise UnknownLayer(f"there is no layer {name!r}" + (f": did you mean {near[0]}?" if near else ""))
@@ -147,6 +147,19 @@ def _pair(x: Any) -> Any:
     return ([x, x],)
 
 
+def _up_sampling() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 16)):
+            yield layers.UpSampling2D(2, interpolation=interpolation), _zeros(*shape)
+
+
+def _merging() -> Examples:
+    for make in (layers.Average, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum):
+        for batch, channels in ((2, 3), (64, 256)):
+            yield make(), [_zeros(batch, 16, channels)] * 2
+            yield make(), [_zeros(batch, 16, channels), _zeros(batch, channels)]
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
@@ -166,8 +179,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,
     "SeparableConv": _separable,
-    "Maximum": _each(layers.MaxPooling2D, *_IMAGES),
-    "Average": _each(layers.AveragePooling2D, *_IMAGES),
+    "Pooling": lambda: chain(_each(layers.MaxPooling2D, *_IMAGES)(), _each(layers.AveragePooling2D, *_IMAGES)()),
     "DenseCell": _CELLS,
     "StackedRNNCells": _CELLS,
     "RNN": _CELLS,
@@ -184,4 +196,10 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
     "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
+    "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "UpSampling": _up_sampling,
+    "Elementwise": _merging,
+    "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
+                    for shape in ((2, 4, 6), (16, 128, 128))),
 }

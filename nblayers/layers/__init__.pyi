@@ -29,6 +29,24 @@ from .convolution.transposed import (
 from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, Lambda as Lambda, Masking as Masking
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec
+from .merging import (
+    Add as Add,
+    Average as Average,
+    Concatenate as Concatenate,
+    Dot as Dot,
+    Maximum as Maximum,
+    Minimum as Minimum,
+    Multiply as Multiply,
+    Subtract as Subtract,
+    add as add,
+    average as average,
+    concatenate as concatenate,
+    dot as dot,
+    maximum as maximum,
+    minimum as minimum,
+    multiply as multiply,
+    subtract as subtract,
+)
 from .normalization.batch import BatchNormalization as BatchNormalization
 from .normalization.group import GroupNormalization as GroupNormalization
 from .normalization.layer import LayerNormalization as LayerNormalization
@@ -72,4 +90,8 @@ from .recurrent.simple_rnn import SimpleRNN as SimpleRNN, SimpleRNNCell as Simpl
 from .recurrent.stacked import StackedRNNCells as StackedRNNCells
 from .recurrent.time_distributed import TimeDistributed as TimeDistributed
 from .regularization import Dropout as Dropout
-from .reshaping import Flatten as Flatten
+from .reshaping.cropping import Cropping1D as Cropping1D, Cropping2D as Cropping2D, Cropping3D as Cropping3D
+from .reshaping.flatten import Flatten as Flatten
+from .reshaping.padding import ZeroPadding1D as ZeroPadding1D, ZeroPadding2D as ZeroPadding2D, ZeroPadding3D as ZeroPadding3D
+from .reshaping.reshape import Permute as Permute, RepeatVector as RepeatVector, Reshape as Reshape
+from .reshaping.up_sampling import UpSampling1D as UpSampling1D, UpSampling2D as UpSampling2D, UpSampling3D as UpSampling3D

@@ -27,4 +27,11 @@ from .pooling import (
 )
 from .recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
 from .regularization import Dropout as Dropout
-from .reshaping import Flatten as Flatten
+from .reshaping import (
+    Flatten as Flatten,
+    Unflatten as Unflatten,
+    Upsample as Upsample,
+    ZeroPad1d as ZeroPad1d,
+    ZeroPad2d as ZeroPad2d,
+    ZeroPad3d as ZeroPad3d,
+)
