@@ -1,13 +1,20 @@
 """Activation functions, compiled for the CPU. Formulas and shapes: kernels/reference/activation.py."""
 import math
 
-from ._elementwise import elementwise
+import numpy as np
+
+from ._elementwise import SHARE, elementwise
+from ._flat import add_to
 from ._jit import kernel
 from ._math import exp, expm1, maximum, normal_cdf, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
+from ._team import range_of, share, sum_of_shares
+from ._threads import threads_for
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
+SHARE_OF_ROWS = 1 << 15     # numbers for each thread, where each costs an e^x
+ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 
 
 @elementwise
@@ -262,10 +269,87 @@ def mish_backward(dy, x, y, dx):
         dx[n] = dy[n] * (t + x[n] * (one - t * t) * _sigmoid(x[n]))         # from (16)
 
 
+@elementwise
+def clip(x, low, high, y):
+    bottom, top = x.dtype.type(low), x.dtype.type(high)
+    for n in range(x.size):
+        above = bottom if x[n] < bottom else x[n]
+        y[n] = top if above > top else above                                # (19)
+
+
+@elementwise
+def clip_backward(dy, x, y, low, high, dx):
+    zero, bottom, top = x.dtype.type(0), x.dtype.type(low), x.dtype.type(high)
+    for n in range(x.size):
+        dx[n] = dy[n] if x[n] > bottom and x[n] < top else zero             # from (19)
+
+
+@elementwise
+def threshold(x, theta, value, y):
+    bound, below = x.dtype.type(theta), x.dtype.type(value)
+    for n in range(x.size):
+        y[n] = below if x[n] <= bound else x[n]                             # (20)
+
+
+@elementwise
+def threshold_backward(dy, x, y, theta, value, dx):
+    zero, bound = x.dtype.type(0), x.dtype.type(theta)
+    for n in range(x.size):
+        dx[n] = dy[n] if x[n] > bound else zero                             # from (20)
+
+
+def prelu(x, alpha, y):
+    share(_some_prelu, threads_for(x.size, SHARE), (x, alpha), (y,))
+
+
+def prelu_backward(dy, x, alpha, dx, dalpha):
+    sum_of_shares(_some_prelu_backward, threads_for(x.size, SHARE), (dy, x, alpha, dx), dalpha)
+
+
 @kernel
+def _some_prelu(x, alpha, s, threads, y):
+    first, last = range_of(len(x), s, threads)
+    zero = x.dtype.type(0)
+    for b in range(first, last):
+        for n in range(alpha.size):
+            y[b, n] = x[b, n] if x[b, n] > zero else alpha[n] * x[b, n]     # (21)
+
+
+@kernel
+def _some_prelu_backward(dy, x, alpha, dx, s, threads, dalpha):
+    first, last = range_of(len(x), s, threads)
+    zero = x.dtype.type(0)
+    part = np.empty(alpha.size, alpha.dtype)
+    for top in range(first, last, ROWS):
+        part[:] = 0
+        for b in range(top, min(top + ROWS, last)):
+            for n in range(alpha.size):
+                below = alpha[n] * dy[b, n] if x[b, n] < zero else zero
+                dx[b, n] = dy[b, n] if x[b, n] > zero else below            # from (21)
+                part[n] += dy[b, n] * x[b, n] if x[b, n] < zero else zero   # from (21)
+        add_to(dalpha, part)
+
+
 def softmax(x, y):
-    rows, N = x.shape
-    for i in range(rows):
+    share(_some_softmax, threads_for(x.size, SHARE_OF_ROWS), (x,), (y,))
+
+
+def softmax_backward(dy, x, y, dx):
+    share(_some_softmax_backward, threads_for(x.size, SHARE), (dy, y), (dx,))
+
+
+def log_softmax(x, y):
+    share(_some_log_softmax, threads_for(x.size, SHARE_OF_ROWS), (x,), (y,))
+
+
+def log_softmax_backward(dy, x, y, dx):
+    share(_some_log_softmax_backward, threads_for(x.size, SHARE_OF_ROWS), (dy, y), (dx,))
+
+
+@kernel
+def _some_softmax(x, s, threads, y):
+    N = x.shape[1]
+    for i in range(*range_of(len(x), s, threads)):
         highest = x[i, 0]
         for n in range(1, N):
             highest = maximum(highest, x[i, n])
@@ -278,10 +362,10 @@ def softmax(x, y):
 
 
 @kernel
-def softmax_backward(dy, x, y, dx):
-    rows, N = x.shape
-    for i in range(rows):
-        total = x.dtype.type(0)
+def _some_softmax_backward(dy, y, s, threads, dx):
+    N = y.shape[1]
+    for i in range(*range_of(len(y), s, threads)):
+        total = y.dtype.type(0)
         for n in range(N):
             total += dy[i, n] * y[i, n]
         for n in range(N):
@@ -289,9 +373,9 @@ def softmax_backward(dy, x, y, dx):
 
 
 @kernel
-def log_softmax(x, y):
-    rows, N = x.shape
-    for i in range(rows):
+def _some_log_softmax(x, s, threads, y):
+    N = x.shape[1]
+    for i in range(*range_of(len(x), s, threads)):
         highest = x[i, 0]
         for n in range(1, N):
             highest = maximum(highest, x[i, n])
@@ -305,10 +389,10 @@ def log_softmax(x, y):
 
 
 @kernel
-def log_softmax_backward(dy, x, y, dx):
-    rows, N = x.shape
-    for i in range(rows):
-        total = x.dtype.type(0)
+def _some_log_softmax_backward(dy, y, s, threads, dx):
+    N = y.shape[1]
+    for i in range(*range_of(len(y), s, threads)):
+        total = y.dtype.type(0)
         for n in range(N):
             total += dy[i, n]
         for n in range(N):
