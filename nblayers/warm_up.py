@@ -56,7 +56,7 @@ def run(job: str) -> tuple[int, float]:
             _run_optimizers()
         else:
             for layer, x in _EXAMPLES[job]():
-                layer.backward(np.zeros_like(layer(x, **({"training": True} if isinstance(layer, layers.Dropout) else {}))))
+                layer.backward(np.zeros_like(layer(x, training=True)))
     return len(compiled), time.perf_counter() - start
 
 
@@ -134,6 +134,7 @@ def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
 
 
 _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
+_LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
@@ -144,6 +145,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "SimpleRNN": _sequences(layers.SimpleRNN),
     "Activation": _activations,
     "Dense": _with_usual_activations(_each(layers.Dense, *_DENSE)),
+    "EinsumDense": _each(lambda units: layers.EinsumDense("ab,bc->ac", units, bias_axes="c"), *_DENSE),
     "Linear": _each(lambda units: layers.Linear(6 if units == 3 else 512, units), *_DENSE),
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,
@@ -156,6 +158,13 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Bidirectional": _sequences(lambda units: layers.Bidirectional(layers.LSTM(units))),
     "TimeDistributed": _each(lambda units: layers.TimeDistributed(layers.Dense(units)),
                              ((3,), (2, 4, 6)), ((512,), (16, 16, 512))),
-    "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
+    "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
+    "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
+    "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
+    "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
+    "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
+    "ELU": _each(layers.ELU, *_LARGE_AND_SMALL),
+    "PReLU": _each(layers.PReLU, *_LARGE_AND_SMALL),
+    "Softmax": _each(layers.Softmax, *_LARGE_AND_SMALL),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
 }

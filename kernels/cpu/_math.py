@@ -1,4 +1,5 @@
-r"""Functions of one number for use inside CPU kernels: `exp`, `expm1`, `tanh`, `sigmoid`, `softplus`, `normal_cdf`; `maximum`.
+r"""Functions of one number for use inside CPU kernels: `exp`, `expm1`, `tanh`, `sigmoid`, `softplus`, `normal_cdf` (alone or with
+e^{-x^2/2}); `maximum`.
 
 `math.exp` in a compiled loop is one call of the C library for each element. The float32 versions here have no branches and
 no calls, so that LLVM computes 8 or 16 elements at once, ten times as fast. They are within 3 units in the last place of the
@@ -9,7 +10,7 @@ exact value (softplus 4, normal_cdf 80 far below zero), but results under 2e-38 
     tanh x = h / (h + 1)                 h = (e^{2x} - 1) / 2; taken at -|x|                                            (3)
     sigmoid x = 1 / (1 + e^{-x})         = e^x / (1 + e^x) where x < 0                                                  (4)
     softplus x = max(x, 0) + log(1 + e^{-|x|})           log(1 + u) = 2 atanh(s),  s = u / (2 + u)                      (5)
-    Phi(x) = erfc(-x / sqrt 2) / 2       erfc z = e^{-z^2} p(t) / (1 + 2z),  t = (z - 3) / (z + 3),  p a polynomial     (6)
+    Phi(-x) = e^{-x^2/2} p(t) / (x + 4)  for x >= 0,  t = (x - 4) / (x + 4),  p a polynomial;  Phi(x) = 1 - Phi(-x)      (6)
 
 The polynomials are minimax fits to the interval, their coefficients rounded to float32.
 """
@@ -26,16 +27,15 @@ from numba.extending import intrinsic, overload, register_jitable
 _OPTIONS = {"fastmath": {"contract"}, "forceinline": True, "error_model": "numpy"}
 
 _f32 = np.float32
-_ZERO, _HALF, _ONE, _TWO, _THREE, _FOUR = _f32(0), _f32(0.5), _f32(1), _f32(2), _f32(3), _f32(4)
+_ZERO, _HALF, _ONE, _TWO, _FOUR = _f32(0), _f32(0.5), _f32(1), _f32(2), _f32(4)
 _LOWEST, _HIGHEST = _f32(-87.3), _f32(89)               # n = -126, which gives 0, and n = 128, which gives inf
 _ROUNDER = _f32(1.5 * 2**23)                            # added to a small number, it leaves no room for a fraction
 _LOG2_E = _f32(1.44269504)
 _LN2_HIGH, _LN2_LOW = _f32(0.693359375), _f32(-2.12194440e-4)       # the first has 10 bits: n times it is exact
 _E = tuple(map(_f32, (0.5, 0.166665420, 0.0416662805, 8.36665928e-3, 1.39465800e-3)))
 _A = tuple(map(_f32, (0.333332062, 0.200108498, 0.139995709, 0.140122294)))
-_C = tuple(map(_f32, (1.25300813, -0.135621518, -0.0475689992, 0.129653692, -0.119180150, 0.0682996735, -0.0242116731,
-                      2.25483812e-3, 2.53931689e-3)))
-_ROOT_HALF = _f32(math.sqrt(0.5))
+_C = tuple(map(_f32, (0.755285144, -0.607896745, 0.387134075, -0.186518356, 0.0604391396, -7.54971150e-3, -3.66539648e-3,
+                      1.55985367e-3, 4.01927682e-4)))
 _FAR = _f32(14)                                         # Phi is 0 or 1 beyond
 
 
@@ -62,6 +62,11 @@ def softplus(x):
 def normal_cdf(x):
     """P(X <= x) for a standard normal X."""
     return 0.5 * math.erfc(-x * math.sqrt(0.5))
+
+
+def normal_cdf_and_bell(x):
+    """The same, and e^{-x^2/2}, which it needs."""
+    return normal_cdf(x), np.exp(-0.5 * x * x)
 
 
 def maximum(a, b):
@@ -176,14 +181,26 @@ def _normal_cdf(x):
         return lambda x: 0.5 * math.erfc(-x * math.sqrt(0.5))
 
     def normal_cdf32(x):
-        size = abs(x)
-        size = _FAR if size > _FAR else size
-        z = size * _ROOT_HALF
-        t = (z - _THREE) / (z + _THREE)
-        t2 = t * t
-        low = (_C[0] + t * _C[1]) + t2 * (_C[2] + t * _C[3])
-        high = (_C[4] + t * _C[5]) + t2 * ((_C[6] + t * _C[7]) + t2 * _C[8])
-        p = low + t2 * t2 * high
-        tail = exp(-_HALF * size * size) * p / (_TWO + _FOUR * z)                       # (6)
-        return tail if x < _ZERO else _ONE - tail
+        return _cdf_and_bell(x)[0]
     return normal_cdf32
+
+
+@overload(normal_cdf_and_bell, jit_options=_OPTIONS)
+def _normal_cdf_and_bell(x):
+    if x != types.float32:
+        return lambda x: (0.5 * math.erfc(-x * math.sqrt(0.5)), math.exp(-0.5 * x * x))
+    return lambda x: _cdf_and_bell(x)
+
+
+@register_jitable(**_OPTIONS)
+def _cdf_and_bell(x):
+    size = abs(x)
+    size = _FAR if size > _FAR else size
+    r = _ONE / (size + _FOUR)
+    t = (size - _FOUR) * r
+    t2 = t * t
+    low = (_C[0] + t * _C[1]) + t2 * (_C[2] + t * _C[3])
+    high = (_C[4] + t * _C[5]) + t2 * ((_C[6] + t * _C[7]) + t2 * _C[8])
+    bell = exp(-_HALF * size * size)
+    tail = bell * ((low + t2 * t2 * high) * r)                                          # (6)
+    return (tail if x < _ZERO else _ONE - tail), bell

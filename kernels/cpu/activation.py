@@ -6,7 +6,16 @@ import numpy as np
 from ._elementwise import SHARE, elementwise
 from ._flat import add_to
 from ._jit import kernel
-from ._math import exp, expm1, maximum, normal_cdf, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
+from ._math import (
+    exp,
+    expm1,
+    maximum,
+    normal_cdf,
+    normal_cdf_and_bell,
+    sigmoid as _sigmoid,
+    softplus as _softplus,
+    tanh as _tanh,
+)
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 
@@ -251,8 +260,8 @@ def gelu_backward(dy, x, y, approximate, dx):
             dx[n] = dy[n] * half * (one + t + x[n] * dt)                    # from (15)
     else:
         for n in range(x.size):
-            density = density_factor * exp(-half * x[n] * x[n])
-            dx[n] = dy[n] * (normal_cdf(x[n]) + x[n] * density)             # from (14)
+            below, bell = normal_cdf_and_bell(x[n])
+            dx[n] = dy[n] * (below + x[n] * density_factor * bell)          # from (14)
 
 
 @elementwise

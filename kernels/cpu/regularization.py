@@ -39,25 +39,26 @@ def alpha_dropout_apply(x, mask, scale, shift, dropped, y):
 @kernel
 def _some_mask(key, threshold, s, threads, mask):
     first, last = range_of(mask.size, s, threads)
-    for n in range(first, last):
-        mask[n] = (_mixed(key, n) >> S32) >= threshold      # (2), (3)
+    mask = mask[first:last]
+    for n in range(mask.size):
+        mask[n] = (_mixed(key, first + n) >> S32) >= threshold      # (2), (3)
 
 
 @kernel
 def _some_dropout(x, mask, scale, s, threads, y):
     first, last = range_of(x.size, s, threads)
-    zero = x.dtype.type(0)
-    for n in range(first, last):
+    x, mask, y, zero = x[first:last], mask[first:last], y[first:last], x.dtype.type(0)
+    for n in range(x.size):
         y[n] = x[n] * scale if mask[n] else zero            # (4)
 
 
 @kernel
 def _some_noise(key, deviation, s, threads, noise):
     first, last = range_of(noise.size, s, threads)
-    number = noise.dtype.type
+    noise, number = noise[first:last], noise.dtype.type
     unit, half, one, two, turn = number(2**-32), number(0.5), number(1), number(2), number(2 * math.pi)
-    for n in range(first, last):
-        r = _mixed(key, n)
+    for n in range(noise.size):
+        r = _mixed(key, first + n)
         u, v = (number(r >> S32) + half) * unit, number(r & LOW) * unit
         noise[n] = one + deviation * math.sqrt(-two * math.log(u)) * math.cos(turn * v)         # (5)
 
@@ -65,14 +66,16 @@ def _some_noise(key, deviation, s, threads, noise):
 @kernel
 def _some_product(x, noise, s, threads, y):
     first, last = range_of(x.size, s, threads)
-    for n in range(first, last):
+    x, noise, y = x[first:last], noise[first:last], y[first:last]
+    for n in range(x.size):
         y[n] = x[n] * noise[n]                              # (6)
 
 
 @kernel
 def _some_alpha_dropout(x, mask, scale, shift, dropped, s, threads, y):
     first, last = range_of(x.size, s, threads)
-    for n in range(first, last):
+    x, mask, y = x[first:last], mask[first:last], y[first:last]
+    for n in range(x.size):
         y[n] = scale * x[n] + shift if mask[n] else dropped         # (7)
 
 

@@ -269,7 +269,7 @@ class PReLU(Layer):
         """alpha for each place of a period (n,)."""
         period = self._period(x)
         alpha = self.alpha.value.reshape(self.alpha.shape[len(self.alpha.shape) - len(period):])
-        return self.xp.ascontiguousarray(self.xp.broadcast_to(alpha, period)).reshape(-1)
+        return (alpha if alpha.shape == period else self.xp.ascontiguousarray(self.xp.broadcast_to(alpha, period))).reshape(-1)
 
     def _gather(self, x: Any, dalpha: Any) -> None:
         """Add the sums over shared axes to the gradient of alpha."""

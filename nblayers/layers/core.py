@@ -382,8 +382,9 @@ class Lambda(Layer):
         x, options = self.cache.x, self.cache.options
         if self.gradient is None:
             raise NotImplementedError(f"{self.described}: no gradient: pass the derivative of the function as "
-                                      "Lambda(function, gradient=g), where g(x, dy) returns dL/dx; gradient='numeric' measures it, slowly")
-        if self.gradient == "numeric":
+                                      "Lambda(function, gradient=g), where g(x, dy) returns dL/dx, or have it measured, "
+                                      "slowly: gradient='numeric'")
+        if isinstance(self.gradient, str):
             return self._checked(x, _measured(lambda at: self._called(at, options), x, dy))         # (3)
         known = {name: value for name, value in options.items() if name in self._known}
         dx = self.gradient(copied(x), copied(dy), **known)                          # (2)
@@ -467,7 +468,9 @@ def _measured(f: Callable[[Any], Any], x: Any, dy: Any) -> Any:
                    for d, each in zip(upstream, y if isinstance(y, (list, tuple)) else [y], strict=True))
 
     for a, slope in zip(exact, slopes, strict=True):
-        for n in np.ndindex(a.shape) if slope is not None else ():
+        if slope is None:
+            continue
+        for n in np.ndindex(a.shape):
             kept = float(a[n])
             h = STEP * max(1.0, abs(kept))
             a[n] = kept + h

@@ -33,12 +33,12 @@ class EinsumDense(Layer):
 
     Groups that lie side by side already, in either order, are not copied.
 
-    Input (batch, …) as the equation's first part says, output as its last. Weights: kernel W, in the order of its letters; bias b
-    over `bias_axes` and the axes behind them, with 1 where there is no bias.
+    Input (batch, …) as the equation's first part says, output as its last. Weights: kernel W, in the order of its letters;
+    bias b over `bias_axes` and the axes behind them, with 1 where there is no bias.
 
     Arguments:
         equation: "x,W->y", each a letter an axis; or "...x,W->...y" or "x...,W->y...", where the dots stand for any axes.
-        output_shape: the sizes of y without the batch axis and without the axes of the dots; None for those that are the input's.
+        output_shape: the sizes of y without the batch axis and the axes of the dots; None for those that are the input's.
         activation: f, a name or an activation function; none is f(z) = z.
         bias_axes: the letters of y that have a bias, "d"; None for no bias.
         kernel_initializer, bias_initializer: what W and b start from.
@@ -46,10 +46,10 @@ class EinsumDense(Layer):
         kernel_constraint, bias_constraint: applied to W and b after each optimizer step.
 
     Raises:
-        ValueError: an equation of another form, that names an axis of an operand twice, has a letter in W that stands neither in
-            x nor in y, or one in y that stands in neither; bias_axes that y has not; an output_shape of another length or of
-            other sizes than the input has; a size that nobody gives; low-rank adaptation or quantization; an input of another
-            number of axes.
+        ValueError: an equation of another form, that names an axis of an operand twice, has a letter in W that stands neither
+            in x nor in y, or one in y that stands in neither; bias_axes that y has not; an output_shape of another length or
+            of other sizes than the input has; a size that nobody gives; low-rank adaptation or quantization; an input of
+            another number of axes.
 
     Source: 001.06.EinsumDense.
     """
@@ -100,7 +100,7 @@ class EinsumDense(Layer):
         size = self._size(x)
         X, W = axes.input.matrices(self.xp, self._summed(x)), axes.kernel.matrices(self.xp, self.kernel.value)
         Z = axes.output.empty(self.xp, size, self.dtype)
-        if self._bias_is_by_column(Z) and not X.turned:
+        if self.bias is not None and self._is_by_column(self.bias, Z) and not X.turned:
             self.kernels.matmul.affine(X.array[0], W.array[0], W.turned, self.bias.value.reshape(-1), Z.array[0])       # (1)
             z = axes.output.array(self.xp, Z, size)
         else:
@@ -144,10 +144,10 @@ class EinsumDense(Layer):
             self._multiply(X.transposed, dZ, dW)
             grad += kernel.array(self.xp, dW, size)
 
-    def _bias_is_by_column(self, Z: "Matrices") -> bool:
+    def _is_by_column(self, bias: Parameter, Z: "Matrices") -> bool:
         """Whether each column of one product has its own bias."""
-        return (self.bias is not None and len(Z.array) == 1 and not Z.turned and self._axes.output.as_it_lies
-                and self.bias.value.size == Z.array.shape[2] and len(self.bias.shape) == len(self._axes.columns))
+        return (len(Z.array) == 1 and not Z.turned and self._axes.output.as_it_lies
+                and bias.value.size == Z.array.shape[2] and len(bias.shape) == len(self._axes.columns))
 
     def _bias_backward(self, dz: Any, grad: Any) -> None:
         rows = dz.reshape(-1, math.prod(dz.shape[dz.ndim - grad.ndim:]))
@@ -168,12 +168,11 @@ class EinsumDense(Layer):
 
     def _parsed(self, ndim: int) -> "Axes":
         """The equation for an input of so many axes."""
-        for side, form in _FORMS.items():
-            if match := re.fullmatch(form, self.equation):
-                break
-        else:
+        matches = [(side, match) for side, form in _FORMS.items() if (match := re.fullmatch(form, self.equation))]
+        if not matches:
             raise ValueError(f"{self.described}: expected an equation of the form '[x],[W]->[y]', '...[x],[W]->...[y]' or "
                              f"'[x]...,[W]->[y]...', got {self.equation!r}")
+        [(side, match)] = matches
         x, w, y = map(tuple, match.groups())
         dots: Labels = tuple(range(ndim - len(x)))
         if ndim < len(x) or (dots and side == "none"):
@@ -203,8 +202,8 @@ class EinsumDense(Layer):
         size = dict(zip(axes.y, given, strict=True))
         for label, length in zip(axes.x, input_shape, strict=True):
             if size.get(label) not in (None, length):
-                raise ValueError(f"{self.described}: expected input and output of one size on axis {label!r}, got {length} from "
-                                 f"the input of shape {tuple(input_shape)} and {size[label]} from output_shape")
+                raise ValueError(f"{self.described}: expected input and output of one size on axis {label!r}, got {length} "
+                                 f"from the input of shape {tuple(input_shape)} and {size[label]} from output_shape")
             size[label] = length
         return size
 
