@@ -6,16 +6,7 @@ import numpy as np
 from ._elementwise import SHARE, elementwise
 from ._flat import add_to
 from ._jit import kernel
-from ._math import (
-    exp,
-    expm1,
-    maximum,
-    normal_cdf,
-    normal_cdf_and_bell,
-    sigmoid as _sigmoid,
-    softplus as _softplus,
-    tanh as _tanh,
-)
+from ._math import exp, expm1, maximum, normal_tail, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 
@@ -238,20 +229,21 @@ def hard_silu_backward(dy, x, y, dx):
 @elementwise
 def gelu(x, approximate, y):
     number = x.dtype.type
-    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    zero, one, half, factor, cubic = number(0), number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
     if approximate:
         for n in range(x.size):
             t = _tanh(factor * (x[n] + cubic * x[n] * x[n] * x[n]))
             y[n] = half * x[n] * (one + t)                                  # (15)
     else:
         for n in range(x.size):
-            y[n] = x[n] * normal_cdf(x[n])                                  # (14)
+            size, tail, _ = normal_tail(x[n])
+            y[n] = (x[n] if x[n] > zero else zero) - size * tail            # (14): below zero -|x| tail, above x (1 - tail)
 
 
 @elementwise
 def gelu_backward(dy, x, y, approximate, dx):
     number = x.dtype.type
-    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    zero, one, half, factor, cubic = number(0), number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
     three_cubic, density_factor = number(3 * GELU_CUBIC), number(DENSITY_FACTOR)
     if approximate:
         for n in range(x.size):
@@ -260,8 +252,9 @@ def gelu_backward(dy, x, y, approximate, dx):
             dx[n] = dy[n] * half * (one + t + x[n] * dt)                    # from (15)
     else:
         for n in range(x.size):
-            below, bell = normal_cdf_and_bell(x[n])
-            dx[n] = dy[n] * (below + x[n] * density_factor * bell)          # from (14)
+            size, tail, bell = normal_tail(x[n])
+            above = tail - density_factor * size * bell                     # from (14), as if x were -|x|
+            dx[n] = dy[n] * (one - above if x[n] > zero else above)         # and one minus that for |x|
 
 
 @elementwise
