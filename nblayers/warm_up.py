@@ -165,6 +165,7 @@ def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
 
 
 _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
+_LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
@@ -175,6 +176,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "SimpleRNN": _sequences(layers.SimpleRNN),
     "Activation": _activations,
     "Dense": _with_usual_activations(_each(layers.Dense, *_DENSE)),
+    "EinsumDense": _each(lambda units: layers.EinsumDense("ab,bc->ac", units, bias_axes="c"), *_DENSE),
     "Linear": _each(lambda units: layers.Linear(6 if units == 3 else 512, units), *_DENSE),
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,
@@ -189,12 +191,19 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Heads": _attention(lambda: layers.MultiHeadAttention(2, 16), lambda x: (x, x)),
     "Attention": _attention(layers.Attention, _pair),
     "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
-    "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
     "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
     "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
     "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
     "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
     "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
+    "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
+    "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
+    "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
+    "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
+    "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
+    "ELU": _each(layers.ELU, *_LARGE_AND_SMALL),
+    "PReLU": _each(layers.PReLU, *_LARGE_AND_SMALL),
+    "Softmax": _each(layers.Softmax, *_LARGE_AND_SMALL),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
     "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
