@@ -1,5 +1,7 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -213,6 +215,27 @@ def with_capitals(given: np.ndarray, told: np.ndarray, vowel: np.ndarray) -> lis
     """Lines of `missing_vowels` with the vowels that a network has told, wrong ones as capitals."""
     answers = np.array(list(VOWELS + VOWELS.upper()))[told + 5 * (told != vowel)]
     return ["".join(line) for line in np.where(given == 27, answers, np.array(list(LETTERS))[given])]
+
+# lesson 12
+def words_and_neighbours(size: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Gaps in Python's own help: which word stands between two words and two others?
+
+    Arguments:
+        size: how many ids there are: 0 for any rare word, then the most frequent words, the first of them the most frequent.
+
+    Returns:
+        vocabulary: the word of each id.
+        around: the ids of the two words before and the two behind each gap, (gaps, 4).
+        missing: the id of the word in the gap, never 0, (gaps,).
+    """
+    words = re.findall("[a-z_]+", read_text([]))
+    counts = Counter(words)
+    vocabulary = ["(rare)", *sorted(counts, key=lambda word: (-counts[word], word))[:size - 1]]
+    number = {word: i for i, word in enumerate(vocabulary)}
+    ids = np.array([number.get(word, 0) for word in words])
+    around = np.stack([ids[:-4], ids[1:-3], ids[3:-1], ids[4:]], axis=1)
+    asked = ids[2:-2] > 0
+    return vocabulary, around[asked], ids[2:-2][asked]
 
 
 # lesson 14

@@ -588,6 +588,45 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
     axes[0].legend(loc="lower right")
     return figure
 
+# lesson 12
+def draw_rows_moved(moved: np.ndarray) -> Any:
+    """In how many of 100 batches each row (words by their rank) got a gradient; moved (words,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+    ranks = np.arange(len(moved))
+    ax.bar(ranks, moved, width=1.0, color="C0")
+    ax.set(xlabel="row of the table (0: any rare word; then words, the most frequent first)", ylabel="batches of 100",
+           title="in how many batches a row gets a gradient", xlim=(-1, len(moved)), ylim=(0, 105))
+    middle = np.median(moved)
+    ax.axhline(middle, linestyle="--", color="0.4")
+    ax.text(len(moved) - 5, middle + 2, f"half of the rows: at most {middle:.0f}", ha="right", color="0.3")
+    return figure
+
+
+WORD_KINDS = {"can, must, will, …": "can may must should will cannot would",
+              "is, are, be, …": "is are be was were has have been",
+              "the, a, this, …": "the a an this any all each its other same no",
+              "in, of, to, …": "in of to by for from with on at as",
+              "and, or, if, …": "and or if when that which but"}
+
+
+def draw_words(points: np.ndarray, words: Sequence[str]) -> Any:
+    """Words at their places (words, 2), some kinds of words in colours."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(9, 7), layout="constrained")
+    kinds = {word: f"C{i}" for i, group in enumerate(WORD_KINDS.values()) for word in group.split()}
+    for (x, y), word in zip(points, words, strict=True):
+        ax.text(x, y, word, color=kinds.get(word, "0.6"), ha="center", va="center", size=10 if word in kinds else 8,
+                weight="bold" if word in kinds else "normal", zorder=2 + (word in kinds))
+    for i, name in enumerate(WORD_KINDS):
+        ax.plot([], [], "s", color=f"C{i}", label=name)
+    ax.plot([], [], "s", color="0.6", label="other words")
+    low, high = points.min(axis=0) - 0.05, points.max(axis=0) + 0.05
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="first direction", ylabel="second direction",
+           title="70 words by their rows: nobody told the network their kinds")
+    ax.legend()
+    return figure
+
 
 # lesson 13
 def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
