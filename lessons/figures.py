@@ -808,6 +808,53 @@ def draw_rings(history: Mapping[str, Sequence[float]], wrong: np.ndarray, as_now
                      yticklabels=["truth", "answer"], title="of the new films, the one with the most wrong points")
     return figure
 
+# lesson 21
+def draw_through_time(lengths: Mapping[str, Sequence[float]]) -> Any:
+    """The length of a gradient by the steps that it has gone back; lengths: name -> (steps + 1,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+    for (name, values), style in zip(lengths.items(), ("-", "-", "-", "--"), strict=True):
+        ax.semilogy(values, style, label=name, linewidth=3 if name == "Orthogonal" else 1.8)
+    ax.set(xlabel="steps back", ylabel="length of the gradient", title="100 times the same matrix", xlim=(0, 100))
+    ax.legend()
+    return figure
+
+
+def draw_depth(sizes: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Any:
+    """Mean squares by the layer; sizes: name -> those of h forward and of dh backward, from the input to the last layer."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+    for name, (forward, backward) in sizes.items():
+        left.semilogy(forward, label=name)
+        right.semilogy(backward, label=name)
+    left.set(title="forward: h  (read from left to right)", xlabel="layer", ylabel="mean square", xlim=(0, 30))
+    right.set(title="backward: dh  (read from right to left)", xlabel="layer", xlim=(0, 30))
+    for ax in (left, right):
+        ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    left.legend(loc="lower left")
+    return figure
+
+
+def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, float],
+                     confusions: Mapping[str, np.ndarray]) -> Any:
+    """Losses by epoch, with the share of right answers; confusions: name -> (10, 10), how often each was taken for what."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 1 + len(confusions), figsize=(14, 4), layout="constrained",
+                                width_ratios=[1.7] + [1] * len(confusions))
+    for i, (name, history) in enumerate(losses.items()):
+        style = {"color": f"C{i}" if i else "0.3", "linestyle": (":", "-", "--")[min(i, 2)]}
+        axes[0].plot(np.arange(1, len(history) + 1), history, **style,
+                     label=f"{name}: {right[name]:.0%} right")
+    axes[0].set(title="loss", xlabel="epoch", ylim=(0, 2.6), xlim=(1, None), xticks=range(5, len(history) + 1, 5))
+    axes[0].legend(loc="upper right", bbox_to_anchor=(1, 0.85), fontsize=8)
+    for ax, (name, counts) in zip(axes[1:], confusions.items(), strict=True):
+        ax.imshow(counts, cmap="Blues", vmin=0, vmax=60)
+        for row, column in np.argwhere(counts):
+            ax.text(column, row, counts[row, column], ha="center", va="center", fontsize=7,
+                    color="white" if counts[row, column] > 35 else "black")
+        ax.set(title=name, xlabel="was told", ylabel="digit", xticks=range(10), yticks=range(10))
+    return figure
+
 
 # lesson 24
 def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[float, Any]], ridge: float) -> Any:
