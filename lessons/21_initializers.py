@@ -85,6 +85,8 @@ print("h =", h.round(3).tolist())
 assert np.array_equal(h[:, 0], h[:, 1])
 
 # %% [markdown]
+# ## Symmetry
+#
 # Both units compute the same. Do they also learn the same? Go back, by lessons 02 and
 # 03. The loss is half the squared distance to the target.
 
@@ -133,7 +135,7 @@ assert not W_zero.any() and not v_zero.any()
 # With zeros it is even worse. $h = 0$, so $dv = 0$. And $v = 0$, so $dh = 0$ and
 # $dW = 0$. Nothing moves at all.
 #
-# For other weights equal numbers are right. A bias may begin with 0: the units differ
+# For some weights equal numbers are right. A bias may begin with 0: the units differ
 # by their $W$ already. A factor, as in normalisation, begins with 1. An LSTM's forget
 # gate begins with the bias 1.
 #
@@ -542,6 +544,8 @@ def examine(initializer, hidden=20):
 
 
 # %% [markdown]
+# ## The contest
+#
 # An orthogonal matrix keeps lengths, and then ReLU takes half of the squares. So for
 # ReLU multiply it by $\sqrt{2}$: its `gain`.
 

@@ -842,7 +842,7 @@ def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, 
     figure, axes = plt.subplots(1, 1 + len(confusions), figsize=(14, 4), layout="constrained",
                                 width_ratios=[1.7] + [1] * len(confusions))
     for i, (name, history) in enumerate(losses.items()):
-        style = {"color": f"C{i}" if i else "0.3", "linestyle": (":", "-", "--")[min(i, 2)]}
+        style = {"color": f"C{i}" if i else "0.3", "linestyle": "--" if i == 2 else "-" if i else ":"}
         axes[0].plot(np.arange(1, len(history) + 1), history, **style,
                      label=f"{name}: {right[name]:.0%} right")
     axes[0].set(title="loss", xlabel="epoch", ylim=(0, 2.6), xlim=(1, None), xticks=range(5, len(history) + 1, 5))
