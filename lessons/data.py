@@ -216,6 +216,7 @@ def with_capitals(given: np.ndarray, told: np.ndarray, vowel: np.ndarray) -> lis
     answers = np.array(list(VOWELS + VOWELS.upper()))[told + 5 * (told != vowel)]
     return ["".join(line) for line in np.where(given == 27, answers, np.array(list(LETTERS))[given])]
 
+
 # lesson 12
 def words_and_neighbours(size: int) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Gaps in Python's own help: which word stands between two words and two others?
@@ -295,6 +296,27 @@ def bouncing_rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np
         films[n, t, row:row + 3, column:column + 3, 0] += [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
     turned = np.diff(at, 2, axis=2).any(axis=(1, 3))
     return films.clip(0, 1), turned
+
+
+# lesson 18
+def digits_with_wrong_labels(count: int, part: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Few digits to learn from, some with a wrong label, and all others for the examination.
+
+    Arguments:
+        count: how many to learn from.
+        part: the probability that a label is wrong.
+
+    Returns:
+        known, labels, wrong: images (count, 64) float32 from 0 to 1, the labels given to them, whether these are wrong.
+        new, truth: the other images and their right labels.
+    """
+    rng = np.random.default_rng(0)
+    images, truth = digits()
+    mixed = rng.permutation(len(images))
+    points, truth = (images[mixed].reshape(-1, 64) / 16).astype(np.float32), truth[mixed]
+    wrong = rng.random(count) < part
+    labels = truth[:count] + wrong * rng.integers(1, 10, count)
+    return points[:count], labels % 10, wrong, points[count:], truth[count:]
 
 
 # lesson 24

@@ -588,6 +588,7 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
     axes[0].legend(loc="lower right")
     return figure
 
+
 # lesson 12
 def draw_rows_moved(moved: np.ndarray) -> Any:
     """In how many of 100 batches each row (words by their rank) got a gradient; moved (words,)."""
@@ -807,6 +808,52 @@ def draw_rings(history: Mapping[str, Sequence[float]], wrong: np.ndarray, as_now
     axes["film"].set(xticks=6.5 + 14 * np.arange(9), xticklabels=range(2, 11), xlabel="frame", yticks=[6.5, 20.5],
                      yticklabels=["truth", "answer"], title="of the new films, the one with the most wrong points")
     return figure
+
+
+# lesson 18
+def draw_noise(drops: np.ndarray, gauss: np.ndarray, dropped: Mapping[str, np.ndarray]) -> Any:
+    """Factors of dropout and Gaussian dropout (draws, 50), alone and in sums; outputs behind a SELU: name -> (draws,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    values, counts = np.unique(drops, return_counts=True)
+    left.hist(gauss.ravel(), bins=np.linspace(-3, 5, 81), density=True, color="C1", alpha=0.6, label="Gaussian dropout")
+    left.vlines(values, 0, counts / counts.sum(), color="C0", linewidth=5, label="dropout: two values")
+    for factors, colour, name in ((drops, "C0", "dropout"), (gauss, "C1", "Gaussian dropout")):
+        middle.hist(factors.sum(axis=1), bins=np.arange(19, 82, 2), density=True, color=colour, alpha=0.6, label=name)
+    left.set(title="a number 1", xlabel="value", ylabel="how often", ylim=(0, 0.7), xlim=(-3, 5))
+    middle.set(title="the sum of 50 of them", xlabel="sum")
+    for (name, values), colour, line in zip(dropped.items(), ("0.4", "C0", "C2"), ("-", "--", "-"), strict=True):
+        label = f"{name}: mean {values.mean():.2f}, variance {values.var():.2f}".replace("-0.00", "0.00")
+        right.hist(values, bins=np.linspace(-3, 4, 57), density=True, histtype="step", color=colour, linestyle=line,
+                   linewidth=1.6, label=label)
+    right.set(title="outputs of a SELU", xlabel="value", xlim=(-3, 4), ylim=(0, 2.2))
+    for ax in (left, middle, right):
+        ax.legend(loc="upper right", fontsize=8)
+    return figure
+
+
+def draw_by_heart(by_heart: Mapping[str, float], right: Mapping[str, float], images: np.ndarray, truth: np.ndarray,
+                  told: np.ndarray) -> Any:
+    """For each cure the share of wrong labels learnt and of new digits right; some digits (N, 64) that the best got wrong."""
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(12, 4.6), layout="constrained")
+    chart, pictures = figure.subfigures(1, 2, width_ratios=[1.5, 1])
+    ax = chart.subplots()
+    places = np.arange(len(right))[::-1]
+    for shift, values, colour, label in ((0.2, by_heart, "C3", "wrong labels learnt by heart"),
+                                         (-0.2, right, "C0", "new digits right")):
+        bars = ax.barh(places + shift, list(values.values()), 0.38, color=colour, label=label)
+        ax.bar_label(bars, [f"{value:.0%}" for value in values.values()], padding=2, fontsize=8)
+    ax.set(yticks=places, yticklabels=list(right), xlim=(0, 1.1), xticks=np.linspace(0, 1, 6))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=9, frameon=False)
+    for ax, image, digit, answer in zip(pictures.subplots(3, 4).flat, images, truth, told, strict=False):
+        ax.imshow(image.reshape(8, 8), cmap="gray_r")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{digit}, told {answer}", fontsize=9)
+    pictures.suptitle("what the best one got wrong")
+    return figure
+
 
 # lesson 21
 def draw_through_time(lengths: Mapping[str, Sequence[float]]) -> Any:

@@ -145,6 +145,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("14_pooling", "fixed_max_backward", "more goes out than came in"),
     ("15_depthwise_separable_transposed", "fixed_depthwise_backward", "side by side"),
     ("16_conv_lstm", "fixed_recurrent_gradient", "state that step t has made"),
+    ("18_regularization", "fixed_max_norm", "the weights of a unit are a column"),
     ("21_initializers", "fixed_he_normal", "where NumPy wants the standard deviation"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
