@@ -525,7 +525,8 @@ assert sizes["ReLU, Glorot"][0][-1] < 1e-6 < 1e-3 < sizes["tanh, Glorot"][0][-1]
 # Digits of 8 × 8 points, 1200 to learn and 597 for the examination. The network has 20
 # hidden ReLU layers of 64 units. Only the initialiser changes. The **baseline** is the
 # last layer alone, a straight separation. For so easy a task 20 layers are too many:
-# what they must do is not to be in the way.
+# what they must do is not to be in the way. (Gradients are clipped, lesson 07, so that
+# no single step spoils the comparison.)
 
 # %%
 images, labels = digits()
@@ -538,7 +539,7 @@ def examine(initializer, hidden=20):
     set_random_seed(0)
     layers = [Dense(64, "relu", kernel_initializer=initializer) for _ in range(hidden)]
     model = Sequential([*layers, Dense(10)])
-    model.compile(SGD(0.01), SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(SGD(0.03, global_clipnorm=1.0), SparseCategoricalCrossentropy(from_logits=True))
     fitted = model.fit(points[:1200], labels[:1200], epochs=20, verbose=0)
     return fitted.history["loss"], model.predict(points[1200:], verbose=0).argmax(1)
 
@@ -561,12 +562,13 @@ right = {name: (told == truth).mean() for name, (_, told) in contest.items()}
 for name, share in right.items():
     print(f"{name:20} {share:.0%} right, loss at the end {contest[name][0][-1]:.2f}")
 assert max(right["zeros"], right["RandomNormal(0.05)"]) < 0.2
-assert right["Glorot"] + 0.4 < min(right["He"], right["Orthogonal(√2)"])
+assert right["Glorot"] + 0.3 < min(right["He"], right["Orthogonal(√2)"])
 
 # %% [markdown]
 # Zeros never move, and small weights hardly do. All that these two can learn is the
-# bias of the last layer: they say the same digit always. He and Orthogonal learn. Which
-# digits do the networks take for which?
+# bias of the last layer: they say the same digit always. He and Orthogonal learn. (The
+# single layer is better still: depth has to be worth its trouble.) Which digits do the
+# networks take for which?
 
 # %%
 confusions = {}

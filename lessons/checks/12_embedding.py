@@ -232,6 +232,7 @@ def _texts(N: int, T: int, V: int, D: int, C: int) -> tuple[np.ndarray, ...]:
 def exercise_3(answer: Answer) -> None:
     """The line that forgets
 
+    The function embedding_backward at the end of the lesson has a bug. Write it right as
     fixed_embedding_backward(ids, dy, V): dE (V, D), for ids of any shape, also where an id occurs several times.
     """
     rng = np.random.default_rng(3)

@@ -305,6 +305,7 @@ def _network(N: int, inputs: int, H: int, outputs: int) -> tuple:
 def exercise_3(answer: Answer) -> None:
     """The wrong lengths
 
+    The function max_norm at the end of the lesson has a bug. Write it right as
     fixed_max_norm(W, most): W (in, out), no column longer than `most`; a column of zeros stays as it is.
     """
     function = answer.function("fixed_max_norm")

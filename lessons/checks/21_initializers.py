@@ -256,6 +256,7 @@ def _changed(right: Known, values: Known) -> Known:
 def exercise_3(answer: Answer) -> None:
     """The silent network
 
+    The function he_normal at the end of the lesson has a bug. Write it right as
     fixed_he_normal(rng, n_in, n_out): weights (n_in, n_out) of a normal distribution with He's variance.
     """
     function = answer.function("fixed_he_normal")
