@@ -539,7 +539,8 @@ def examine(initializer, hidden=20):
     set_random_seed(0)
     layers = [Dense(64, "relu", kernel_initializer=initializer) for _ in range(hidden)]
     model = Sequential([*layers, Dense(10)])
-    model.compile(SGD(0.03, global_clipnorm=1.0), SparseCategoricalCrossentropy(from_logits=True))
+    optimizer = SGD(0.03, global_clipnorm=1.0)
+    model.compile(optimizer, SparseCategoricalCrossentropy(from_logits=True))
     fitted = model.fit(points[:1200], labels[:1200], epochs=20, verbose=0)
     return fitted.history["loss"], model.predict(points[1200:], verbose=0).argmax(1)
 
