@@ -217,9 +217,15 @@ assert np.sqrt(np.mean(deep ** 2)) < 1e-5
 #
 # ## The variance of the gradient
 #
-# Now the way back. The gradient of an input:
+# Now the way back. We take our small network once more, with other weights. The
+# gradient of an input:
 
 # %%
+W = np.array([[0.1, 0.2],
+              [-0.3, 0.1]])             # (in, H)
+h = np.tanh(x @ W)                      # (N, H)
+dh = (h @ v - target) @ v.T             # (N, H)
+da = dh * (1 - h ** 2)                  # (N, H)
 # ? dx, from da and W
 dx = da @ W.T                           # (N, in)
 
@@ -459,7 +465,7 @@ for room in ("reference", "cpu"):
     layer.set_weights([W])
     assert np.allclose(layer.forward(x), h, rtol=1e-15)
     assert np.allclose(layer.backward(dh), dx, rtol=1e-14)
-    assert np.allclose(layer.kernel.grad, dW, rtol=1e-14)
+    assert np.allclose(layer.kernel.grad, x.T @ da, rtol=1e-14)
 
 # %% [markdown]
 # And the variances of all of them, for a matrix (40, 360). What is expected, and what
