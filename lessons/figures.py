@@ -893,7 +893,7 @@ def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, 
         axes[0].plot(np.arange(1, len(history) + 1), history, **style,
                      label=f"{name}: {right[name]:.0%} right")
     axes[0].set(title="loss", xlabel="epoch", ylim=(0, 2.6), xlim=(1, None), xticks=range(5, len(history) + 1, 5))
-    axes[0].legend(loc="upper right", bbox_to_anchor=(1, 0.85), fontsize=8)
+    axes[0].legend(loc="upper right", bbox_to_anchor=(1, 0.64), fontsize=8)
     for ax, (name, counts) in zip(axes[1:], confusions.items(), strict=True):
         ax.imshow(counts, cmap="Blues", vmin=0, vmax=60)
         for row, column in np.argwhere(counts):
