@@ -256,12 +256,17 @@ def _softmax_step(scores, n, top, total, factor):
     for c in range(width):
         factor[c] = exp(factor[c] - top[c])
         total[c] *= factor[c]
-    for r in range(n):
+    for r in range(0, n, 4):
         at = np.uintp(r * width)
         for c in range(width):
-            p = exp(scores[at + np.uintp(c)] - top[c])
-            scores[at + np.uintp(c)] = p
-            total[c] += p
+            here, highest = at + np.uintp(c), top[c]
+            a, b, d, e = _four(scores, here, np.uintp(width))
+            a, b, d, e = exp(a - highest), exp(b - highest), exp(d - highest), exp(e - highest)
+            scores[here] = a
+            scores[here + np.uintp(width)] = b
+            scores[here + np.uintp(2 * width)] = d
+            scores[here + np.uintp(3 * width)] = e
+            total[c] += (a + b) + (d + e)
 
 
 @kernel
