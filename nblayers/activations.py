@@ -124,13 +124,13 @@ def _rowwise(signature: Callable[..., Any]) -> Any:
     @functools.wraps(signature)
     def activation(x: Any, axis: int | Sequence[int] = -1) -> Any:
         x, device = _to_array(x, name)
-        to_rows, from_rows = _row_layout(x, axis, name)
+        to_rows, from_rows = row_layout(x, axis, name)
         return from_rows(_forward(name, (), to_rows(x), device))
 
     def gradient(x: Any, dy: Any, y: Any = None, axis: int | Sequence[int] = -1) -> Any:
         """dL/dx, given dy = dL/dy; y = f(x) saves computing it again."""
         x, device = _to_array(x, name)
-        to_rows, from_rows = _row_layout(x, axis, name)
+        to_rows, from_rows = row_layout(x, axis, name)
         rows, dy = to_rows(x), to_rows(_like(x, dy, name, device))
         y = _forward(name, (), rows, device) if y is None else to_rows(_like(x, y, name, device))
         return from_rows(_backward(name, (), rows, y, dy, device))
@@ -143,7 +143,12 @@ def _with(function: Callable[..., Any], **attributes: Any) -> Any:
     return function
 
 
-def _row_layout(x: Any, axis: int | Sequence[int], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+def row_layout(x: Any, axis: int | Sequence[int], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """How arrays of the shape of x become rows along `axis`, and come back.
+
+    Raises:
+        ValueError: x has no such axis, or an axis is named twice; `name` stands before it.
+    """
     axes = list(np.atleast_1d(axis))
     whole = all(isinstance(a, (int, np.integer)) for a in axes)
     if not axes or not whole or any(not -x.ndim <= a < x.ndim for a in axes) or len({a % x.ndim for a in axes}) < len(axes):

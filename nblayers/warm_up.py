@@ -40,7 +40,7 @@ def jobs(names: Sequence[str] = ()) -> dict[str, str]:
 def _kinds(name: str) -> list[str]:
     """The kind of a layer, of which there are examples: its class or the next that it is made from; none without kernels."""
     found = getattr(layers, name, None)
-    if not isinstance(found, type) and name not in ("Input", "InputLayer", "InputSpec"):
+    if not callable(found):
         spelled = {known.lower(): known for known in dir(layers)}
         near = [spelled[match] for match in difflib.get_close_matches(name.lower(), spelled, 1)]
         raise UnknownLayer(f"there is no layer {name!r}" + (f": did you mean {near[0]}?" if near else ""))
@@ -57,8 +57,8 @@ def run(job: str) -> tuple[int, float]:
             _run_optimizers()
         else:
             for layer, x, *settings in _EXAMPLES[job]():
-                given = settings[0] if settings else {"training": True} if isinstance(layer, layers.Dropout) else {}
-                y = layer(*(x if isinstance(x, tuple) else (x,)), **given)
+                inputs = x if isinstance(x, tuple) else (x,)
+                y = layer(*inputs, training=True, **(settings[0] if settings else {}))
                 layer.backward(map_structure(np.zeros_like, y))
     return len(compiled), time.perf_counter() - start
 
@@ -127,6 +127,10 @@ def _with_usual_activations(examples: Callable[[], Examples]) -> Callable[[], Ex
     return lambda: chain(examples(), _activations(("relu", "sigmoid", "softmax", "tanh")))
 
 
+def _normalized(make: Callable[[int], Layer]) -> Callable[[], Examples]:
+    return lambda: ((make(axis), _zeros(*shape)) for axis in (-1, 1) for shape in ((4, 6, 8), (16, 64, 64)))
+
+
 def _embeddings() -> Examples:
     for dtype in ("int32", "int64"):
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
@@ -143,11 +147,25 @@ def _pair(x: Any) -> Any:
     return ([x, x],)
 
 
+def _up_sampling() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 16)):
+            yield layers.UpSampling2D(2, interpolation=interpolation), _zeros(*shape)
+
+
+def _merging() -> Examples:
+    for make in (layers.Average, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum):
+        for batch, channels in ((2, 3), (64, 256)):
+            yield make(), [_zeros(batch, 16, channels)] * 2
+            yield make(), [_zeros(batch, 16, channels), _zeros(batch, channels)]
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
 
 _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
+_LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
@@ -158,12 +176,12 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "SimpleRNN": _sequences(layers.SimpleRNN),
     "Activation": _activations,
     "Dense": _with_usual_activations(_each(layers.Dense, *_DENSE)),
+    "EinsumDense": _each(lambda units: layers.EinsumDense("ab,bc->ac", units, bias_axes="c"), *_DENSE),
     "Linear": _each(lambda units: layers.Linear(6 if units == 3 else 512, units), *_DENSE),
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,
     "SeparableConv": _separable,
-    "Maximum": _each(layers.MaxPooling2D, *_IMAGES),
-    "Average": _each(layers.AveragePooling2D, *_IMAGES),
+    "Pooling": lambda: chain(_each(layers.MaxPooling2D, *_IMAGES)(), _each(layers.AveragePooling2D, *_IMAGES)()),
     "DenseCell": _CELLS,
     "StackedRNNCells": _CELLS,
     "RNN": _CELLS,
@@ -173,6 +191,24 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Heads": _attention(lambda: layers.MultiHeadAttention(2, 16), lambda x: (x, x)),
     "Attention": _attention(layers.Attention, _pair),
     "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
-    "Dropout": _each(lambda: layers.Dropout(0.5), ((), (4, 6)), ((), (256, 512))),
+    "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
+    "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
+    "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
+    "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
+    "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
+    "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
+    "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
+    "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
+    "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
+    "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
+    "ELU": _each(layers.ELU, *_LARGE_AND_SMALL),
+    "PReLU": _each(layers.PReLU, *_LARGE_AND_SMALL),
+    "Softmax": _each(layers.Softmax, *_LARGE_AND_SMALL),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
+    "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "UpSampling": _up_sampling,
+    "Elementwise": _merging,
+    "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
+                    for shape in ((2, 4, 6), (16, 128, 128))),
 }

@@ -1,4 +1,4 @@
-"""Dense, Linear, Embedding, Masking, Lambda and Identity: kernels, values, gradients, options, configuration, errors."""
+"""Dense, EinsumDense, Linear, Embedding, Masking, Lambda, Identity: kernels, values, gradients, options, settings, errors."""
 import functools
 
 import keras
@@ -10,7 +10,7 @@ from helpers import agrees_with_keras, copy_weights, keras_vjp, rooms_agree
 import nblayers
 from nblayers import initializers, nn, regularizers
 from nblayers.devices import to_numpy
-from nblayers.layers import Dense, Embedding, Identity, Lambda, Linear, Masking
+from nblayers.layers import Dense, EinsumDense, Embedding, Identity, Lambda, Linear, Masking
 from nblayers.serialization import register_keras_serializable
 
 
@@ -177,7 +177,8 @@ def test_dense_errors(rng):
 
 
 @pytest.mark.parametrize("option", [dict(lora_rank=2), dict(lora_alpha=1.0), dict(quantization_config={})])
-@pytest.mark.parametrize("make", [functools.partial(Dense, 3), functools.partial(Embedding, 3, 2)])
+@pytest.mark.parametrize("make", [functools.partial(Dense, 3), functools.partial(Embedding, 3, 2),
+                                  functools.partial(EinsumDense, "ab,bc->ac", 3)])
 def test_lora_and_quantization_are_refused(make, option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}: low-rank adaptation and quantization are not supported"):
         make(**option)
@@ -505,6 +506,40 @@ def test_lambda_without_a_gradient(rng):
         layer.backward(np.ones((2, 3)))
 
 
+@pytest.mark.parametrize("function, derivative", [
+    (lambda x: np.tanh(x) ** 2, lambda x: 2 * np.tanh(x) * (1 - np.tanh(x) ** 2)),
+    (lambda x: x[:, :1] * x.sum(axis=1, keepdims=True), None), (lambda x: np.exp(3 * x), lambda x: 3 * np.exp(3 * x))])
+def test_lambda_with_a_measured_gradient(function, derivative, device, rng):
+    layer = Lambda(function, gradient="numeric").to(device)
+    x = rng.normal(size=(2, 3))
+    assert nblayers.gradcheck(layer, x)
+    if derivative is not None:
+        for dtype, rtol in (("float32", 1e-6), ("float64", 1e-8)):
+            layer = Lambda(function, gradient="numeric", dtype=dtype).to(device)
+            y = layer(x)
+            dy = rng.normal(size=y.shape).astype(dtype)
+            dx = layer.backward(dy)
+            assert dx.dtype == dtype
+            np.testing.assert_allclose(to_numpy(dx), dy * derivative(x.astype(dtype).astype(float)), rtol=rtol, atol=1e-9)
+
+
+def test_lambda_measures_several_inputs_outputs_and_options(rng):
+    def both(x, power, mask=None, training=False):
+        kept = x[0] * mask[..., None] if mask is not None else x[0]
+        return [kept ** power, x[1] * x[0][:, :1] * (2 if training else 1)]
+
+    layer = Lambda(both, arguments={"power": 3}, gradient="numeric")
+    a, b, mask = rng.normal(size=(2, 3)), rng.normal(size=(2, 2)), np.array([True, False])
+    assert nblayers.gradcheck(layer, [a, b], mask=mask, training=True)
+    kept, layer = a.copy(), Lambda(lambda x: x[0] * x[1], gradient="numeric", dtype="float64")
+    layer([a, np.array([[2], [3]])])
+    da, nothing = layer.backward(np.ones((2, 3)))
+    np.testing.assert_allclose(da, [[2] * 3, [3] * 3])
+    assert nothing is None
+    np.testing.assert_array_equal(a, kept)
+    assert Lambda.from_config(Lambda(square, gradient="numeric").get_config(), {"square": square}).gradient == "numeric"
+
+
 def test_lambda_dtypes():
     image = np.array([[0, 255]], np.uint8)
     y = Lambda(lambda x: x / 255.0)(image)              # document 000
@@ -533,7 +568,7 @@ def test_lambda_gradient_is_checked():
 def test_lambda_needs_functions():
     with pytest.raises(TypeError, match="Lambda 'l': expected a function as function, got 3"):
         Lambda(3, name="l")
-    with pytest.raises(TypeError, match="Lambda 'l': expected a function as gradient, got 3"):
+    with pytest.raises(TypeError, match="Lambda 'l': expected a function as gradient, or 'numeric', got 3"):
         Lambda(square, gradient=3, name="l")
 
 
@@ -562,7 +597,100 @@ def test_lambda_input_shape_of_the_document():
     assert Lambda(lambda x: x / 255.0, input_shape=(28, 28, 1)).declared_input_shape == (None, 28, 28, 1)
 
 
+# EinsumDense: equation, output_shape, bias_axes, input; all ways to lie in memory, batches of products, sums over an axis
+
+EINSUMS = [
+    ("ab,bc->ac", 5, "c", (2, 3)), ("abc,cd->abd", (None, 4), "d", (2, 3, 5)), ("...x,xy->...y", 4, "y", (2, 3, 5)),
+    ("...x,xy->...y", 4, None, (1, 3)), ("abc,cde->abde", (3, 4, 2), "de", (2, 3, 5)),
+    ("abcd,cde->abe", (3, 4), "e", (2, 3, 4, 5)), ("abc,bcd->abd", (3, 4), "b", (2, 3, 5)),
+    ("ab...,bc->ac...", 6, "c", (2, 3, 4, 5)),
+    ("abc,dc->abd", (3, 4), None, (2, 3, 5)),
+    ("abc,dcb->acd", (5, 4), "c", (2, 3, 5)), ("abc,cd->adb", (4, 3), "db", (2, 3, 5)), ("abc,bd->adc", (4, 5), "d", (2, 3, 5)),
+    ("abc,cd->ad", 4, "d", (2, 3, 5)), ("...ab,bc->...ac", (3, 4), "a", (2, 6, 3, 5)), ("abc,bd->acd", (5, 4), "cd", (2, 3, 5)),
+    ("ab,b->ab", 3, "b", (2, 3)), ("ab,cd->abcd", (3, 4, 5), "bd", (2, 3)),
+]
+
+
+@pytest.mark.parametrize("equation, output_shape, bias_axes, shape", EINSUMS)
+def test_einsum_dense(equation, output_shape, bias_axes, shape, rng):
+    arguments = dict(equation=equation, output_shape=output_shape, activation="tanh", bias_axes=bias_axes)
+    ours, theirs = EinsumDense(**arguments, bias_initializer="random_normal"), keras.layers.EinsumDense(**arguments)
+    x = rng.normal(size=shape)
+    agrees_with_keras(ours, theirs, x.astype("float32"))
+    assert ours.compute_output_shape(shape) == ours(x).shape
+    for unknown, length in zip(theirs.compute_output_shape((None, *shape[1:])), (None, *ours(x).shape[1:]), strict=True):
+        assert unknown in (None, length)
+    layer = EinsumDense(**arguments, bias_initializer="random_normal")
+    assert nblayers.gradcheck(layer, x)
+    layer.input_gradient = False
+    layer(x)
+    assert layer.backward(rng.normal(size=ours(x).shape)) is None
+
+
+@pytest.mark.parametrize("equation, output_shape, bias_axes, shape", [EINSUMS[4], EINSUMS[6], EINSUMS[9]])
+def test_einsum_dense_in_every_room(equation, output_shape, bias_axes, shape, device, rng):
+    layer = EinsumDense(equation, output_shape, bias_axes=bias_axes, dtype="float64")
+    reference = EinsumDense(equation, output_shape, bias_axes=bias_axes, dtype="float64").to("reference")
+    x = rng.normal(size=(*shape[:-1], 2 * shape[-1]))[..., ::2]
+    y = reference(x)
+    layer.build(shape)
+    layer.set_weights(reference.get_weights())
+    layer.to(device)
+    dy = rng.normal(size=y.shape)
+    np.testing.assert_allclose(to_numpy(layer(x)), y, rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(layer.backward(dy)), reference.backward(dy), rtol=1e-12)
+    for own, other in zip(layer.weights, reference.weights, strict=True):
+        np.testing.assert_allclose(to_numpy(own.grad), other.grad, rtol=1e-12)
+
+
+@pytest.mark.parametrize("equation, output_shape, bias_axes, shape, message", [
+    ("ab,bc", 4, None, (2, 3), "expected an equation of the form"),
+    ("ab, bc->ac", 4, None, (2, 3), "expected an equation of the"),
+    ("ab,bc->ac...", 4, None, (2, 3), "expected an equation of the form"),
+    ("abc,cd->abd", (3, 4), None, (2, 5), "expected an input of 3 axes for 'abc,cd->abd', got 2"),
+    ("...bc,cd->...bd", (3, 4), None, (2,), "expected an input of at least 2 axes"),
+    ("aab,bc->ac", 4, None, (2, 2, 3), "expected each letter once in 'aab'"),
+    ("ab,bcz->ac", 4, None, (2, 3), "expected every letter of the kernel elsewhere in 'ab,bcz->ac', got 'z'"),
+    ("ab,bc->acz", (4, 5), None, (2, 3), "expected every letter of the output elsewhere in 'ab,bc->acz', got 'z'"),
+    ("abc,cd->abd", (7, 4), None, (2, 3, 5), "expected input and output of one size on axis 'b', got 3 .* 7 from output_shape"),
+    ("ab,bc->ac", (4, 5), None, (2, 3), r"expected output_shape of 1 sizes .* got \(4, 5\)"),
+    ("ab,bc->ac", None, None, (2, 3), "expected a size above 0 for axis 'c' of the kernel"),
+    ("ab,bc->ac", 4, "z", (2, 3), "expected bias_axes among the letters of the output of 'ab,bc->ac', got 'z'"),
+    ("ab,bc->ac", 4, "", (2, 3), "expected bias_axes among the letters"),
+    ("abc,cd->abd", (None, 4), "b", (2, None, 5), "expected a size above 0 for axis 'b' of the bias")])
+def test_einsum_dense_errors(equation, output_shape, bias_axes, shape, message):
+    with pytest.raises(ValueError, match=f"EinsumDense 'e': {message}"):
+        EinsumDense(equation, output_shape, bias_axes=bias_axes, name="e").build(shape)
+
+
+def test_einsum_dense_the_rest(rng):
+    layer = EinsumDense("abc,cd->abd", (None, 4), name="e")
+    x = rng.normal(size=(2, 3, 5))
+    assert layer(x).shape == (2, 3, 4) and layer(x[:1, :2]).shape == (1, 2, 4)
+    with pytest.raises(ValueError, match="EinsumDense 'e': expected size 5 on axis 2 of the input, got 4"):
+        layer(x[..., :4])
+    with pytest.raises(ValueError, match="EinsumDense 'e': expected an input of 3 axes, got 2"):
+        layer(x[0])
+    with pytest.raises(ValueError, match="expected output_shape as sizes and None, got 'a'"):
+        EinsumDense("ab,bc->ac", "a")
+    limit = np.sqrt(6 / (400 + 6))                      # the kernel's axes c and d are its inputs, e its outputs
+    layer = EinsumDense("abcd,cde->abe", (None, 6))
+    layer.build((None, 2, 20, 20))
+    assert 0.95 * limit < np.abs(layer.kernel.value).max() <= limit
+    model = nblayers.Sequential([nblayers.Input((3, 5)), EinsumDense("abc,cd->abd", (None, 4), bias_axes="d"),
+                                 nblayers.layers.Flatten(), Dense(1)])
+    assert model.output_shape == (None, 1) and model.layers[0].compute_output_shape((None, 3, 5)) == (None, 3, 4)
+    model.compile("sgd", "mse")
+    losses = [model.train_on_batch(x, np.ones((2, 1))) for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
 CONFIGURED = [
+    ("EinsumDense", dict(equation="ab,bc->ac", output_shape=4, name="e")),
+    ("EinsumDense", dict(equation="abc,cd->abd", output_shape=(None, 4), bias_axes="d", activation="relu", name="e",
+                         kernel_initializer="he_normal", bias_initializer="ones", kernel_regularizer="l1",
+                         bias_regularizer="l2", activity_regularizer="l2", kernel_constraint="max_norm",
+                         bias_constraint="non_neg")),
     ("Dense", dict(units=3, name="d")),
     ("Dense", dict(units=3, activation="relu", use_bias=False, kernel_initializer="he_normal", bias_initializer="ones",
                    kernel_regularizer="l1", bias_regularizer="l2", activity_regularizer="l2", kernel_constraint="max_norm",

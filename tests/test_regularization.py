@@ -1,13 +1,24 @@
-"""Dropout: its kernels, what it computes, its masks."""
+"""Dropout and its relatives: kernels, what they compute, their masks."""
+import math
+
 import keras
 import numpy as np
 import pytest
 import torch
-from helpers import rooms_agree, run_kernel
+from helpers import agrees_with_keras, rooms_agree, run_kernel
 
 import nblayers
+from nblayers import nn
 from nblayers.devices import to_numpy
-from nblayers.layers import Dropout
+from nblayers.layers import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
+)
 from nblayers.random import set_seed
 
 # the simulator's integers are NumPy's, which say so when they wrap around
@@ -178,3 +189,192 @@ def test_config_both_ways(arguments):
     assert ours.get_config() == theirs.get_config()
     assert Dropout.from_config(theirs.get_config()).get_config() == theirs.get_config()
     assert keras.layers.Dropout.from_config(ours.get_config()).get_config() == theirs.get_config()
+
+
+# Dropout's relatives
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [1, 7, 65])
+def test_rooms_agree_on_the_others(size, dtype, rng):
+    number = np.dtype(dtype).type
+    x, mask = rng.normal(size=size).astype(dtype), rng.random(size) < 0.5
+    rooms_agree("regularization", "normal_noise", [np.uint64(12345), number(0.7)], [np.full(size, np.nan, dtype)])
+    rooms_agree("regularization", "noise_apply", [x, x[::-1].copy()], [(size,)])
+    rooms_agree("regularization", "alpha_dropout_apply", [x, mask, number(0.9), number(0.3), number(-1.5)], [(size,)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_noise_is_normal(dtype):
+    for key in (1, 2**63 + 5):
+        [g] = run_kernel("cpu", "regularization", "normal_noise", [np.uint64(key), np.dtype(dtype).type(2)],
+                         [np.empty(200_000, dtype)])
+        z = (g.astype(float) - 1) / 2
+        moments = [(z ** k).mean() for k in (1, 2, 3, 4)]               # 0, 1, 0, 3; five standard deviations
+        np.testing.assert_allclose(moments, [0, 1, 0, 3], atol=[0.012, 0.016, 0.05, 0.12][-1])
+        np.testing.assert_allclose(moments[:2], [0, 1], atol=0.016)
+        assert np.corrcoef(z[1:], z[:-1])[0, 1] == pytest.approx(0, abs=0.012)
+        for place in (-2, -1, 0.5, 1.5):
+            assert (z < place).mean() == pytest.approx(0.5 * math.erfc(-place / math.sqrt(2)), abs=0.006)
+
+
+SPATIAL = [(SpatialDropout1D, {}, (20, 6, 30), (1,)), (SpatialDropout2D, {}, (20, 3, 4, 30), (1, 2)),
+           (SpatialDropout2D, {"data_format": "channels_first"}, (20, 30, 3, 4), (2, 3)),
+           (SpatialDropout3D, {}, (20, 2, 3, 2, 30), (1, 2, 3)),
+           (SpatialDropout3D, {"data_format": "channels_first"}, (20, 30, 2, 3, 2), (2, 3, 4))]
+
+
+@pytest.mark.parametrize("cls, options, shape, places", SPATIAL)
+def test_spatial_dropout_drops_whole_features(cls, options, shape, places, rng):
+    layer = cls(0.4, seed=1, **options)
+    x = rng.normal(size=shape).astype("float32")
+    y = layer(x, training=True)
+    kept = y != 0
+    by_feature = kept.all(axis=places)
+    np.testing.assert_array_equal(by_feature, kept.any(axis=places))
+    assert by_feature.mean() == pytest.approx(0.6, abs=0.12)
+    np.testing.assert_allclose(y[kept], (x / 0.6)[kept], rtol=1e-6)
+    np.testing.assert_allclose(layer.backward(x), y, rtol=1e-6)
+    np.testing.assert_array_equal(layer(x), x)
+    small = tuple(min(n, 3) for n in shape)
+    assert nblayers.gradcheck(cls(0.4, seed=2, **options), rng.normal(size=small), training=True)
+    with pytest.raises(ValueError, match=f"expected an input of {len(shape)} axes, got 2"):
+        layer(x.reshape(20, -1))
+
+
+def test_spatial_dropout_formats():
+    with pytest.raises(ValueError, match="SpatialDropout2D 's': expected data_format"):
+        SpatialDropout2D(0.5, "last", name="s")
+    nblayers.config.set_image_data_format("channels_first")
+    assert SpatialDropout2D(0.5).data_format == "channels_first" and SpatialDropout1D(0.5).noise_shape == (None, 1, None)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_gaussian_dropout(rate, rng):
+    layer = GaussianDropout(rate, seed=3)
+    y = layer(np.ones((300, 400), "float32"), training=True)
+    assert y.dtype == np.float32 and y.mean() == pytest.approx(1, abs=0.04)
+    assert y.std() == pytest.approx(math.sqrt(rate / (1 - rate)), rel=0.02)
+    theirs = np.asarray(keras.layers.GaussianDropout(rate, seed=1)(np.ones((300, 400), "float32"), training=True))
+    assert y.std() == pytest.approx(theirs.std(), rel=0.03)
+    x = rng.normal(size=(300, 400)).astype("float32")
+    np.testing.assert_allclose(layer.backward(x), x * y, rtol=1e-6)             # g is y where x was 1
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer.backward(x), x)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_alpha_dropout_keeps_mean_and_variance(rate, rng):
+    x = rng.normal(size=(500, 600)).astype("float32")
+    layer = AlphaDropout(rate, seed=3)
+    y = layer(x, training=True)
+    assert y.mean() == pytest.approx(0, abs=0.02) and y.std() == pytest.approx(1, abs=0.02)
+    dropped = np.isclose(y, y.min()) if rate == 0.9 else y == np.unique(y)[np.argmax(np.unique(y, return_counts=True)[1])]
+    assert rate == 0.9 or dropped.mean() == pytest.approx(rate, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+def test_alpha_dropout_values_are_those_of_keras_and_torch(rate):
+    x = np.full((60, 60), 0.7, "float32")
+    values = [np.unique(np.asarray(y)) for y in (
+        AlphaDropout(rate)(x, training=True), keras.layers.AlphaDropout(rate)(x, training=True),
+        torch.nn.AlphaDropout(rate)(torch.tensor(x)))]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-5)
+    np.testing.assert_allclose(values[0], values[2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda: GaussianDropout(0.4, seed=2), lambda: AlphaDropout(0.4, seed=2),
+                                  lambda: AlphaDropout(0.4, (None, 1, None), seed=2)])
+@pytest.mark.parametrize("training", [False, True])
+def test_gradients_of_the_others(make, training, rng):
+    for shape in ((2, 3, 4), (1, 2, 2)):
+        assert nblayers.gradcheck(make(), rng.normal(size=shape), training=training)
+
+
+@pytest.mark.parametrize("make", [lambda: GaussianDropout(0.4, seed=2), lambda: AlphaDropout(0.4, seed=2),
+                                  lambda: SpatialDropout1D(0.4, seed=2)])
+def test_the_others_in_every_room(make, device, rng):
+    x, dy = rng.normal(size=(2, 2, 3, 4))
+    layer, reference = make().astype("float64").to(device), make().astype("float64").to("reference")
+    for _ in range(2):
+        np.testing.assert_allclose(to_numpy(layer(x, training=True)), reference(x, training=True), rtol=1e-12)
+        np.testing.assert_allclose(to_numpy(layer.backward(dy)), reference.backward(dy), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [GaussianDropout, AlphaDropout])
+def test_rates_of_the_others(cls):
+    for rate in (1, 1.0, -0.1, None, "a"):
+        with pytest.raises(ValueError, match=f"{cls.__name__} 'd': expected a rate from 0 to below 1, got"):
+            cls(rate, name="d")
+    with pytest.raises(ValueError, match="expected an integer as seed"):
+        cls(0.5, seed=1.5)
+    x = np.ones((2, 3), "float32")
+    np.testing.assert_array_equal(cls(0)(x, training=True), x)
+
+
+@pytest.mark.parametrize("l1, l2", [(0.1, 0.0), (0.0, 0.2), (0.1, 0.2)])
+def test_activity_regularization(l1, l2, device, rng):
+    x = rng.normal(size=(4, 3)).astype("float32")
+    layer, theirs = ActivityRegularization(l1, l2).to(device), keras.layers.ActivityRegularization(l1, l2)
+    agrees_with_keras(ActivityRegularization(), keras.layers.ActivityRegularization(), x)
+    theirs(x)
+    np.testing.assert_array_equal(to_numpy(layer(x)), x)
+    assert layer.losses == [pytest.approx(float(theirs.losses[0]), rel=1e-5)]
+    np.testing.assert_allclose(to_numpy(layer.backward(x)), x + (l1 * np.sign(x) + 2 * l2 * x) / 4, rtol=1e-5)
+    assert nblayers.gradcheck(ActivityRegularization(l1, l2), x)
+
+
+def test_activity_regularization_the_rest():
+    with pytest.raises(ValueError, match="ActivityRegularization 'a': expected l1"):
+        ActivityRegularization(-1, name="a")
+    mask = np.ones((2, 3), bool)
+    assert ActivityRegularization().compute_mask(None, mask) is mask
+
+
+@pytest.mark.parametrize("cls, arguments", [
+    (SpatialDropout1D, dict(rate=0.5, seed=3)), (SpatialDropout2D, dict(rate=0.5, data_format="channels_first")),
+    (SpatialDropout3D, dict(rate=0.5, dtype="float64")), (GaussianDropout, dict(rate=0.5, seed=3)),
+    (AlphaDropout, dict(rate=0.5)), (AlphaDropout, dict(rate=0.5, noise_shape=(None, 1), seed=2, trainable=False)),
+    (ActivityRegularization, dict(l1=0.1)), (ActivityRegularization, dict(l1=0.1, l2=0.2, dtype="float64"))])
+def test_configurations_of_the_others(cls, arguments):
+    ours, theirs = cls(**arguments, name="d"), getattr(keras.layers, cls.__name__)(**arguments, name="d")
+    assert ours.get_config() == theirs.get_config()
+    assert cls.from_config(theirs.get_config()).get_config() == theirs.get_config()
+    assert type(theirs).from_config(ours.get_config()).get_config() == theirs.get_config()
+
+
+def test_programs_of_section_12():
+    """As in the document, but for the import, the size of the input and some layers around."""
+    from nblayers.layers import LSTM, Conv1D, Conv2D, Conv3D, Dense, Flatten, MaxPooling2D, MaxPooling3D
+    from nblayers.models import Sequential
+    head = Dense(10, activation="softmax")
+    models = [
+        (Sequential([Dense(64, activation="relu"), Dropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
+        (Sequential([Conv1D(6, 3, activation="relu"), SpatialDropout1D(0.5), LSTM(5), head]), (4, 8, 3)),
+        (Sequential([Conv2D(6, (3, 3), activation="relu"), SpatialDropout2D(0.5), MaxPooling2D(), Flatten(),
+                     Dense(10, activation="softmax")]), (4, 8, 8, 1)),
+        (Sequential([Conv3D(4, (3, 3, 3), activation="relu"), SpatialDropout3D(0.5), MaxPooling3D(), Flatten(),
+                     Dense(10, activation="softmax")]), (4, 6, 6, 6, 1)),
+        (Sequential([Dense(64, activation="relu"), GaussianDropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
+        (Sequential([Dense(64, activation="selu"), AlphaDropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
+        (Sequential([Dense(64, activation="relu"), ActivityRegularization(l1=0.01, l2=0.01), Dense(10, activation="softmax")]),
+         (4, 8))]
+    for model, shape in models:
+        model.compile("adam", "sparse_categorical_crossentropy")
+        history = model.fit(np.random.default_rng(0).normal(size=shape).astype("float32"), np.arange(4), epochs=2, verbose=0)
+        assert np.isfinite(history.history["loss"]).all()
+
+
+@pytest.mark.parametrize("name, shape, kept_along", [("Dropout1d", (5, 6, 7), (2,)), ("Dropout2d", (5, 6, 2, 3), (2, 3)),
+                                                     ("Dropout3d", (5, 6, 2, 2, 2), (2, 3, 4)), ("AlphaDropout", (5, 6), ())])
+def test_torchs_dropouts(name, shape, kept_along, rng):
+    layer = getattr(nn, name)(p=0.4)
+    x = np.abs(rng.normal(size=shape)) + 1
+    y = layer(x, training=True)
+    if kept_along:
+        np.testing.assert_array_equal((y != 0).all(axis=kept_along), (y != 0).any(axis=kept_along))
+        np.testing.assert_allclose(y[y != 0], (x / 0.6)[y != 0], rtol=1e-5)
+    np.testing.assert_array_equal(layer(x), x.astype("float32"))
+    with pytest.raises(ValueError, match=f"{name}: inplace is not supported"):
+        getattr(nn, name)(inplace=True)
+    with pytest.raises(ValueError, match=f"{name}: expected p"):
+        getattr(nn, name)(1.5)

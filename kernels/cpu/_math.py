@@ -1,15 +1,16 @@
-r"""Functions of one number for use inside CPU kernels: `exp`, `expm1`, `tanh`, `sigmoid`, `softplus`, `normal_cdf`; `maximum`.
+r"""Functions of one number for use inside CPU kernels: `exp`, `expm1`, `tanh`, `sigmoid`, `softplus`, `normal_tail`; `maximum`.
 
 `math.exp` in a compiled loop is one call of the C library for each element. The float32 versions here have no branches and
 no calls, so that LLVM computes 8 or 16 elements at once, ten times as fast. They are within 3 units in the last place of the
-exact value (softplus 4, normal_cdf 80 far below zero), but results under 2e-38 may be 0. In float64 they are the C library's.
+exact value (softplus 4, normal_tail 200 far from zero), but results under 2e-38 may be 0. In float64 they are the C library's.
 
     e^x = 2^n (1 + q)                    n = rint(x / ln 2),  r = x - n ln 2,  q = e^r - 1, a polynomial in r           (1)
     (e^x - 1) / 2 = 2^{n-1} q + (2^{n-1} - 1/2)                                                                         (2)
     tanh x = h / (h + 1)                 h = (e^{2x} - 1) / 2; taken at -|x|                                            (3)
     sigmoid x = 1 / (1 + e^{-x})         = e^x / (1 + e^x) where x < 0                                                  (4)
     softplus x = max(x, 0) + log(1 + e^{-|x|})           log(1 + u) = 2 atanh(s),  s = u / (2 + u)                      (5)
-    Phi(x) = erfc(-x / sqrt 2) / 2       erfc z = e^{-z^2} p(t) / (1 + 2z),  t = (z - 3) / (z + 3),  p a polynomial     (6)
+    Phi(-x) = e^{-x^2/2} p(t) / (x + a)  for x >= 0,  t = (x - a) / (x + a),  a = 4.25,  p a polynomial                  (6)
+    e^{-x^2/2} = 2^n (1 + f p(f))        n = rint(y),  f = y - n,  y = -x^2 / (2 ln 2),  p a polynomial                  (7)
 
 The polynomials are minimax fits to the interval, their coefficients rounded to float32.
 """
@@ -26,17 +27,19 @@ from numba.extending import intrinsic, overload, register_jitable
 _OPTIONS = {"fastmath": {"contract"}, "forceinline": True, "error_model": "numpy"}
 
 _f32 = np.float32
-_ZERO, _HALF, _ONE, _TWO, _THREE, _FOUR = _f32(0), _f32(0.5), _f32(1), _f32(2), _f32(3), _f32(4)
+_ZERO, _HALF, _ONE, _TWO = _f32(0), _f32(0.5), _f32(1), _f32(2)
 _LOWEST, _HIGHEST = _f32(-87.3), _f32(89)               # n = -126, which gives 0, and n = 128, which gives inf
 _ROUNDER = _f32(1.5 * 2**23)                            # added to a small number, it leaves no room for a fraction
 _LOG2_E = _f32(1.44269504)
 _LN2_HIGH, _LN2_LOW = _f32(0.693359375), _f32(-2.12194440e-4)       # the first has 10 bits: n times it is exact
 _E = tuple(map(_f32, (0.5, 0.166665420, 0.0416662805, 8.36665928e-3, 1.39465800e-3)))
 _A = tuple(map(_f32, (0.333332062, 0.200108498, 0.139995709, 0.140122294)))
-_C = tuple(map(_f32, (1.25300813, -0.135621518, -0.0475689992, 0.129653692, -0.119180150, 0.0682996735, -0.0242116731,
-                      2.25483812e-3, 2.53931689e-3)))
-_ROOT_HALF = _f32(math.sqrt(0.5))
-_FAR = _f32(14)                                         # Phi is 0 or 1 beyond
+_C = tuple(map(_f32, (0.759554327, -0.625129998, 0.418221027, -0.220509291, 0.0853471756, -0.0193845276, -1.04089896e-3,
+                      2.10568914e-3)))
+_D = tuple(map(_f32, (0.693147004, 0.240222424, 0.0555073358, 9.67151299e-3, 1.32647273e-3)))
+_MIDDLE = _f32(4.25)                                    # a of (6)
+_FAR = _f32(13.217)                                     # here n = -126, and (7) gives 0
+_HALF_LOG2_E = _f32(0.5 / math.log(2))
 
 
 def exp(x):
@@ -59,9 +62,10 @@ def softplus(x):
     return np.logaddexp(0, x)
 
 
-def normal_cdf(x):
-    """P(X <= x) for a standard normal X."""
-    return 0.5 * math.erfc(-x * math.sqrt(0.5))
+def normal_tail(x):
+    """|x|, but not so large that its square overflows; P(X > |x|) for a standard normal X; e^{-x^2/2}, which that needs."""
+    size = np.minimum(np.abs(x), 40)
+    return size, 0.5 * math.erfc(size * math.sqrt(0.5)), np.exp(-0.5 * size * size)
 
 
 def maximum(a, b):
@@ -170,20 +174,28 @@ def _softplus(x):
     return softplus32
 
 
-@overload(normal_cdf, jit_options=_OPTIONS)
-def _normal_cdf(x):
+@overload(normal_tail, jit_options=_OPTIONS)
+def _normal_tail(x):
     if x != types.float32:
-        return lambda x: 0.5 * math.erfc(-x * math.sqrt(0.5))
+        def tail64(x):
+            size = 40.0 if abs(x) > 40 else abs(x)
+            return size, 0.5 * math.erfc(size * math.sqrt(0.5)), math.exp(-0.5 * size * size)
+        return tail64
 
-    def normal_cdf32(x):
+    def tail32(x):
         size = abs(x)
         size = _FAR if size > _FAR else size
-        z = size * _ROOT_HALF
-        t = (z - _THREE) / (z + _THREE)
+        r = _ONE / (size + _MIDDLE)
+        t = (size - _MIDDLE) * r
         t2 = t * t
         low = (_C[0] + t * _C[1]) + t2 * (_C[2] + t * _C[3])
-        high = (_C[4] + t * _C[5]) + t2 * ((_C[6] + t * _C[7]) + t2 * _C[8])
-        p = low + t2 * t2 * high
-        tail = exp(-_HALF * size * size) * p / (_TWO + _FOUR * z)                       # (6)
-        return tail if x < _ZERO else _ONE - tail
-    return normal_cdf32
+        high = (_C[4] + t * _C[5]) + t2 * (_C[6] + t * _C[7])
+        y = -_HALF_LOG2_E * size * size
+        rounded = y + _ROUNDER
+        f = y - (rounded - _ROUNDER)
+        f2 = f * f
+        q = f * (_D[0] + f * _D[1]) + f * f2 * ((_D[2] + f * _D[3]) + f2 * _D[4])
+        half_power = _half_power_of_two(rounded)
+        bell = _TWO * (half_power + half_power * q)                                     # (7)
+        return size, bell * ((low + t2 * t2 * high) * r), bell                          # (6)
+    return tail32

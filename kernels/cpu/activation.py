@@ -1,13 +1,20 @@
 """Activation functions, compiled for the CPU. Formulas and shapes: kernels/reference/activation.py."""
 import math
 
-from ._elementwise import elementwise
+import numpy as np
+
+from ._elementwise import SHARE, elementwise
+from ._flat import add_to
 from ._jit import kernel
-from ._math import exp, expm1, maximum, normal_cdf, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
+from ._math import exp, expm1, maximum, normal_tail, sigmoid as _sigmoid, softplus as _softplus, tanh as _tanh
+from ._team import range_of, share, sum_of_shares
+from ._threads import threads_for
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
 DENSITY_FACTOR = 1 / math.sqrt(2 * math.pi)
+SHARE_OF_ROWS = 1 << 15     # numbers for each thread, where each costs an e^x
+ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 
 
 @elementwise
@@ -222,20 +229,21 @@ def hard_silu_backward(dy, x, y, dx):
 @elementwise
 def gelu(x, approximate, y):
     number = x.dtype.type
-    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    zero, one, half, factor, cubic = number(0), number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
     if approximate:
         for n in range(x.size):
             t = _tanh(factor * (x[n] + cubic * x[n] * x[n] * x[n]))
             y[n] = half * x[n] * (one + t)                                  # (15)
     else:
         for n in range(x.size):
-            y[n] = x[n] * normal_cdf(x[n])                                  # (14)
+            size, tail, _ = normal_tail(x[n])
+            y[n] = (x[n] if x[n] > zero else zero) - size * tail            # (14): below zero -|x| tail, above x (1 - tail)
 
 
 @elementwise
 def gelu_backward(dy, x, y, approximate, dx):
     number = x.dtype.type
-    one, half, factor, cubic = number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
+    zero, one, half, factor, cubic = number(0), number(1), number(0.5), number(GELU_FACTOR), number(GELU_CUBIC)
     three_cubic, density_factor = number(3 * GELU_CUBIC), number(DENSITY_FACTOR)
     if approximate:
         for n in range(x.size):
@@ -244,8 +252,9 @@ def gelu_backward(dy, x, y, approximate, dx):
             dx[n] = dy[n] * half * (one + t + x[n] * dt)                    # from (15)
     else:
         for n in range(x.size):
-            density = density_factor * exp(-half * x[n] * x[n])
-            dx[n] = dy[n] * (normal_cdf(x[n]) + x[n] * density)             # from (14)
+            size, tail, bell = normal_tail(x[n])
+            above = tail - density_factor * size * bell                     # from (14), as if x were -|x|
+            dx[n] = dy[n] * (one - above if x[n] > zero else above)         # and one minus that for |x|
 
 
 @elementwise
@@ -262,10 +271,87 @@ def mish_backward(dy, x, y, dx):
         dx[n] = dy[n] * (t + x[n] * (one - t * t) * _sigmoid(x[n]))         # from (16)
 
 
+@elementwise
+def clip(x, low, high, y):
+    bottom, top = x.dtype.type(low), x.dtype.type(high)
+    for n in range(x.size):
+        above = bottom if x[n] < bottom else x[n]
+        y[n] = top if above > top else above                                # (19)
+
+
+@elementwise
+def clip_backward(dy, x, y, low, high, dx):
+    zero, bottom, top = x.dtype.type(0), x.dtype.type(low), x.dtype.type(high)
+    for n in range(x.size):
+        dx[n] = dy[n] if x[n] > bottom and x[n] < top else zero             # from (19)
+
+
+@elementwise
+def threshold(x, theta, value, y):
+    bound, below = x.dtype.type(theta), x.dtype.type(value)
+    for n in range(x.size):
+        y[n] = below if x[n] <= bound else x[n]                             # (20)
+
+
+@elementwise
+def threshold_backward(dy, x, y, theta, value, dx):
+    zero, bound = x.dtype.type(0), x.dtype.type(theta)
+    for n in range(x.size):
+        dx[n] = dy[n] if x[n] > bound else zero                             # from (20)
+
+
+def prelu(x, alpha, y):
+    share(_some_prelu, threads_for(x.size, SHARE), (x, alpha), (y,))
+
+
+def prelu_backward(dy, x, alpha, dx, dalpha):
+    sum_of_shares(_some_prelu_backward, threads_for(x.size, SHARE), (dy, x, alpha, dx), dalpha)
+
+
 @kernel
+def _some_prelu(x, alpha, s, threads, y):
+    first, last = range_of(len(x), s, threads)
+    zero = x.dtype.type(0)
+    for b in range(first, last):
+        for n in range(alpha.size):
+            y[b, n] = x[b, n] if x[b, n] > zero else alpha[n] * x[b, n]     # (21)
+
+
+@kernel
+def _some_prelu_backward(dy, x, alpha, dx, s, threads, dalpha):
+    first, last = range_of(len(x), s, threads)
+    zero = x.dtype.type(0)
+    part = np.empty(alpha.size, alpha.dtype)
+    for top in range(first, last, ROWS):
+        part[:] = 0
+        for b in range(top, min(top + ROWS, last)):
+            for n in range(alpha.size):
+                below = alpha[n] * dy[b, n] if x[b, n] < zero else zero
+                dx[b, n] = dy[b, n] if x[b, n] > zero else below            # from (21)
+                part[n] += dy[b, n] * x[b, n] if x[b, n] < zero else zero   # from (21)
+        add_to(dalpha, part)
+
+
 def softmax(x, y):
-    rows, N = x.shape
-    for i in range(rows):
+    share(_some_softmax, threads_for(x.size, SHARE_OF_ROWS), (x,), (y,))
+
+
+def softmax_backward(dy, x, y, dx):
+    share(_some_softmax_backward, threads_for(x.size, SHARE), (dy, y), (dx,))
+
+
+def log_softmax(x, y):
+    share(_some_log_softmax, threads_for(x.size, SHARE_OF_ROWS), (x,), (y,))
+
+
+def log_softmax_backward(dy, x, y, dx):
+    share(_some_log_softmax_backward, threads_for(x.size, SHARE_OF_ROWS), (dy, y), (dx,))
+
+
+@kernel
+def _some_softmax(x, s, threads, y):
+    N = x.shape[1]
+    for i in range(*range_of(len(x), s, threads)):
         highest = x[i, 0]
         for n in range(1, N):
             highest = maximum(highest, x[i, n])
@@ -278,10 +364,10 @@ def softmax(x, y):
 
 
 @kernel
-def softmax_backward(dy, x, y, dx):
-    rows, N = x.shape
-    for i in range(rows):
-        total = x.dtype.type(0)
+def _some_softmax_backward(dy, y, s, threads, dx):
+    N = y.shape[1]
+    for i in range(*range_of(len(y), s, threads)):
+        total = y.dtype.type(0)
         for n in range(N):
             total += dy[i, n] * y[i, n]
         for n in range(N):
@@ -289,9 +375,9 @@ def softmax_backward(dy, x, y, dx):
 
 
 @kernel
-def log_softmax(x, y):
-    rows, N = x.shape
-    for i in range(rows):
+def _some_log_softmax(x, s, threads, y):
+    N = x.shape[1]
+    for i in range(*range_of(len(x), s, threads)):
         highest = x[i, 0]
         for n in range(1, N):
             highest = maximum(highest, x[i, n])
@@ -305,10 +391,10 @@ def log_softmax(x, y):
 
 
 @kernel
-def log_softmax_backward(dy, x, y, dx):
-    rows, N = x.shape
-    for i in range(rows):
-        total = x.dtype.type(0)
+def _some_log_softmax_backward(dy, y, s, threads, dx):
+    N = y.shape[1]
+    for i in range(*range_of(len(y), s, threads)):
+        total = y.dtype.type(0)
         for n in range(N):
             total += dy[i, n]
         for n in range(N):

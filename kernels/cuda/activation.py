@@ -134,6 +134,33 @@ def mish_backward(dy, x, y, dx):
     _mish_backward[blocks_for(x.size), THREADS](dy, x, dx)
 
 
+def clip(x, low, high, y):
+    number = x.dtype.type
+    _clip[blocks_for(x.size), THREADS](x, number(low), number(high), y)
+
+
+def clip_backward(dy, x, y, low, high, dx):
+    number = x.dtype.type
+    _clip_backward[blocks_for(x.size), THREADS](dy, x, number(low), number(high), dx)
+
+
+def threshold(x, theta, value, y):
+    number = x.dtype.type
+    _threshold[blocks_for(x.size), THREADS](x, number(theta), number(value), y)
+
+
+def threshold_backward(dy, x, y, theta, value, dx):
+    _threshold_backward[blocks_for(x.size), THREADS](dy, x, x.dtype.type(theta), dx)
+
+
+def prelu(x, alpha, y):
+    _prelu[blocks_for(x.size), THREADS](x, alpha, y)
+
+
+def prelu_backward(dy, x, alpha, dx, dalpha):
+    _prelu_backward[blocks_for(alpha.size), THREADS](dy, x, alpha, dx, dalpha)
+
+
 def softmax(x, y):
     _softmax[min(len(x), 4096), THREADS](x, y)
 
@@ -414,6 +441,53 @@ def _mish_backward(dy, x, dx):
         dx[n] = dy[n] * (t + x[n] * (one - t * t) * _logistic(x[n], zero, one))     # from (16)
 
 
+@cuda.jit
+def _clip(x, low, high, y):
+    for n in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        above = low if x[n] < low else x[n]
+        y[n] = high if above > high else above                              # (19)
+
+
+@cuda.jit
+def _clip_backward(dy, x, low, high, dx):
+    zero = x.dtype.type(0)
+    for n in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        dx[n] = dy[n] if x[n] > low and x[n] < high else zero               # from (19)
+
+
+@cuda.jit
+def _threshold(x, theta, value, y):
+    for n in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        y[n] = value if x[n] <= theta else x[n]                             # (20)
+
+
+@cuda.jit
+def _threshold_backward(dy, x, theta, dx):
+    zero = x.dtype.type(0)
+    for n in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        dx[n] = dy[n] if x[n] > theta else zero                             # from (20)
+
+
+@cuda.jit
+def _prelu(x, alpha, y):
+    zero, N = x.dtype.type(0), x.shape[1]
+    for k in range(cuda.grid(1), x.size, cuda.gridsize(1)):
+        b, n = k // N, k % N
+        y[b, n] = x[b, n] if x[b, n] > zero else alpha[n] * x[b, n]         # (21)
+
+
+@cuda.jit
+def _prelu_backward(dy, x, alpha, dx, dalpha):
+    zero = x.dtype.type(0)
+    for n in range(cuda.grid(1), x.shape[1], cuda.gridsize(1)):             # neighbouring threads read neighbouring columns
+        total = dalpha[n]
+        for b in range(x.shape[0]):
+            below = alpha[n] * dy[b, n] if x[b, n] < zero else zero
+            dx[b, n] = dy[b, n] if x[b, n] > zero else below                # from (21)
+            total += dy[b, n] * x[b, n] if x[b, n] < zero else zero         # from (21)
+        dalpha[n] = total
+
+
 @cuda.jit(device=True)
 def _block_sum(value, shared):
     """The sum of what all threads of the block bring, halving their number at each step."""
@@ -527,6 +601,12 @@ SIGNATURES = {
     "_gelu_approximate": (_gelu_approximate, _ONE_IN),
     "_gelu_approximate_backward": (_gelu_approximate_backward, _TWO_IN),
     "_mish": (_mish, _ONE_IN), "_mish_backward": (_mish_backward, _TWO_IN),
+    "_clip": (_clip, "void(float32[:], float32, float32, float32[:])"),
+    "_clip_backward": (_clip_backward, "void(float32[:], float32[:], float32, float32, float32[:])"),
+    "_threshold": (_threshold, "void(float32[:], float32, float32, float32[:])"),
+    "_threshold_backward": (_threshold_backward, "void(float32[:], float32[:], float32, float32[:])"),
+    "_prelu": (_prelu, "void(float32[:,:], float32[:], float32[:,:])"),
+    "_prelu_backward": (_prelu_backward, "void(float32[:,:], float32[:,:], float32[:], float32[:,:], float32[:])"),
     "_softmax": (_softmax, _ROWS), "_softmax_backward": (_softmax_backward, _ROWS_BACKWARD),
     "_log_softmax": (_log_softmax, _ROWS), "_log_softmax_backward": (_log_softmax_backward, _ROWS_BACKWARD),
 }

@@ -18,11 +18,15 @@ r"""Activation functions and their derivatives, element by element; softmax and 
     mish           y = x t,   t = tanh(log(1 + e^x))                                                     (16)
     softmax        y_i = e^{x_i} / \sum_j e^{x_j}                                                        (17)
     log_softmax    y_i = x_i - log \sum_j e^{x_j}                                                        (18)
+    clip           y = min(max(x, low), high)                                                            (19)
+    threshold      y = x  where x > theta,   value  below                                                (20)
+    prelu          y = x  where x > 0,   alpha x  below; alpha has a number for each column              (21)
 
 At a kink the derivative is the one that JAX gives to Keras: 0 for relu and relu6, the right one for leaky_relu, alpha for elu,
-1/2 where relu meets a max_value other than 6. Backward is given dy = dL/dy and writes dx = dL/dx.
+1/2 where relu meets a max_value other than 6, 0 for prelu; for (19) and (20) PyTorch's: 0. Backward is given dy = dL/dy and
+writes dx = dL/dx.
 
-Source: document 001, section 2. It gives hard_sigmoid as 0.2x + 0.5 (Keras 2) and gelu as (15).
+Source: document 001, sections 2 and 16; torch.nn. Document 001 gives hard_sigmoid as 0.2x + 0.5 (Keras 2) and gelu as (15).
 """
 import math
 
@@ -209,6 +213,37 @@ def mish_backward(dy, x, y, dx):
     softplus(x, t)
     t[...] = np.tanh(t)
     dx[...] = dy * (t + x * (1 - t * t) * s)                                # from (16), (log(1 + e^x))' = s
+
+
+def clip(x, low, high, y):
+    """x (N,) -> y (N,)."""
+    y[...] = np.clip(x, low, high)                                          # (19)
+
+
+def clip_backward(dy, x, y, low, high, dx):
+    """dy, x, y (N,) -> dx (N,)."""
+    dx[...] = dy * ((x > low) & (x < high))                                 # from (19)
+
+
+def threshold(x, theta, value, y):
+    """x (N,) -> y (N,)."""
+    y[...] = np.where(x <= theta, value, x)                                 # (20)
+
+
+def threshold_backward(dy, x, y, theta, value, dx):
+    """dy, x, y (N,) -> dx (N,)."""
+    dx[...] = dy * (x > theta)                                              # from (20)
+
+
+def prelu(x, alpha, y):
+    """x (rows, n), alpha (n,) -> y (rows, n)."""
+    y[...] = np.where(x > 0, x, alpha * x)                                  # (21)
+
+
+def prelu_backward(dy, x, alpha, dx, dalpha):
+    """dy, x (rows, n), alpha (n,) -> dx (rows, n); added to dalpha (n,)."""
+    dx[...] = dy * np.where(x > 0, 1, np.where(x < 0, alpha, 0))            # from (21)
+    dalpha += np.where(x < 0, dy * x, 0).sum(axis=0)                        # from (21)
 
 
 def softmax(x, y):

@@ -1,4 +1,11 @@
-from .activation import Activation as Activation
+from .activation import (
+    ELU as ELU,
+    Activation as Activation,
+    LeakyReLU as LeakyReLU,
+    PReLU as PReLU,
+    ReLU as ReLU,
+    Softmax as Softmax,
+)
 from .attention.attention import AdditiveAttention as AdditiveAttention, Attention as Attention
 from .attention.grouped_query import GroupQueryAttention as GroupQueryAttention
 from .attention.multi_head import MultiHeadAttention as MultiHeadAttention
@@ -27,8 +34,32 @@ from .convolution.transposed import (
     Convolution3DTranspose as Convolution3DTranspose,
 )
 from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, Lambda as Lambda, Masking as Masking
+from .einsum_dense import EinsumDense as EinsumDense
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec
+from .merging import (
+    Add as Add,
+    Average as Average,
+    Concatenate as Concatenate,
+    Dot as Dot,
+    Maximum as Maximum,
+    Minimum as Minimum,
+    Multiply as Multiply,
+    Subtract as Subtract,
+    add as add,
+    average as average,
+    concatenate as concatenate,
+    dot as dot,
+    maximum as maximum,
+    minimum as minimum,
+    multiply as multiply,
+    subtract as subtract,
+)
+from .normalization.batch import BatchNormalization as BatchNormalization
+from .normalization.group import GroupNormalization as GroupNormalization
+from .normalization.layer import LayerNormalization as LayerNormalization
+from .normalization.spectral import SpectralNormalization as SpectralNormalization
+from .normalization.unit import UnitNormalization as UnitNormalization
 from .pooling.average import (
     AveragePooling1D as AveragePooling1D,
     AveragePooling2D as AveragePooling2D,
@@ -66,5 +97,17 @@ from .recurrent.rnn import RNN as RNN
 from .recurrent.simple_rnn import SimpleRNN as SimpleRNN, SimpleRNNCell as SimpleRNNCell
 from .recurrent.stacked import StackedRNNCells as StackedRNNCells
 from .recurrent.time_distributed import TimeDistributed as TimeDistributed
-from .regularization import Dropout as Dropout
-from .reshaping import Flatten as Flatten
+from .regularization import (
+    ActivityRegularization as ActivityRegularization,
+    AlphaDropout as AlphaDropout,
+    Dropout as Dropout,
+    GaussianDropout as GaussianDropout,
+    SpatialDropout1D as SpatialDropout1D,
+    SpatialDropout2D as SpatialDropout2D,
+    SpatialDropout3D as SpatialDropout3D,
+)
+from .reshaping.cropping import Cropping1D as Cropping1D, Cropping2D as Cropping2D, Cropping3D as Cropping3D
+from .reshaping.flatten import Flatten as Flatten
+from .reshaping.padding import ZeroPadding1D as ZeroPadding1D, ZeroPadding2D as ZeroPadding2D, ZeroPadding3D as ZeroPadding3D
+from .reshaping.reshape import Permute as Permute, RepeatVector as RepeatVector, Reshape as Reshape
+from .reshaping.up_sampling import UpSampling1D as UpSampling1D, UpSampling2D as UpSampling2D, UpSampling3D as UpSampling3D

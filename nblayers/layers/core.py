@@ -313,6 +313,11 @@ class Lambda(Layer):
 
         square = Lambda(lambda x: x ** 2, gradient=lambda x, dy: 2 * x * dy)
 
+    For learning, gradient="numeric" measures it, in float64, one number of x after the other: f runs twice for each of them,
+    so this is slow, and meant for a few hundred numbers.
+
+        dx_n \approx \langle dy, f(x + h e_n) - f(x - h e_n) \rangle / 2h        (3)
+
     Arguments:
         function: f(x, **arguments). x is an array, or a list of arrays; `mask` and `training` are handed over too if f has
             parameters of these names. A floating result becomes one of the layer's dtype. Both f and g are given copies: they
@@ -322,7 +327,7 @@ class Lambda(Layer):
         mask: what `compute_mask` gives: a mask, or a function (inputs, mask) -> mask.
         arguments: further keyword arguments of f.
         gradient: g(x, dy) -> dL/dx, in the structure of x. Of `arguments`, mask and training it is given those that it has
-            parameters for.
+            parameters for. Or "numeric": (3); f must give the same for the same x, so it may not draw random numbers.
 
     Raises:
         NotImplementedError: `backward` without `gradient`.
@@ -340,11 +345,13 @@ class Lambda(Layer):
         options: dict[str, Any]         # what may be handed to g by name
 
     def __init__(self, function: Callable[..., Any], output_shape: Any = None, mask: Any = None,
-                 arguments: dict[str, Any] | None = None, *, gradient: Callable[..., Any] | None = None, **kwargs: Any) -> None:
+                 arguments: dict[str, Any] | None = None, *, gradient: Callable[..., Any] | str | None = None,
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for name, value in (("function", function), ("gradient", gradient)):
-            if not callable(value) and not (name == "gradient" and value is None):
-                raise TypeError(f"{self.described}: expected a function as {name}, got {value!r}")
+        if not callable(function):
+            raise TypeError(f"{self.described}: expected a function as function, got {function!r}")
+        if not (callable(gradient) or gradient is None or gradient == "numeric"):
+            raise TypeError(f"{self.described}: expected a function as gradient, or 'numeric', got {gradient!r}")
         if not isinstance(arguments, (dict, type(None))):
             raise TypeError(f"{self.described}: expected a dictionary as arguments, got {arguments!r}")
         if not isinstance(output_shape, (list, tuple, type(None))) and not callable(output_shape):
@@ -356,22 +363,29 @@ class Lambda(Layer):
         self.supports_masking = mask is not None
         self._output_shape = output_shape
         self._passed = _parameters(function) & {"mask", "training"}
-        self._known = _parameters(gradient) if gradient is not None else set()
+        self._known = _parameters(gradient) if callable(gradient) else set()
         self.built = True
 
     def forward(self, inputs: Any, mask: Any = None, training: bool = False) -> Any:
         options = {**self.arguments, "mask": mask, "training": training}
-        given = {name: copied(value) if name == "mask" else value for name, value in options.items()
-                 if name in self.arguments or name in self._passed}
-        outputs = self.function(copied(inputs), **given)                            # (1)
+        outputs = self._called(inputs, options)                                     # (1)
         self.cache = self.Cache(inputs, options)
         return self._to_array(outputs)
+
+    def _called(self, x: Any, options: dict[str, Any]) -> Any:
+        """f of a copy of x."""
+        given = {name: copied(value) if name == "mask" else value for name, value in options.items()
+                 if name in self.arguments or name in self._passed}
+        return self.function(copied(x), **given)
 
     def backward(self, dy: Any) -> Any:
         x, options = self.cache.x, self.cache.options
         if self.gradient is None:
             raise NotImplementedError(f"{self.described}: no gradient: pass the derivative of the function as "
-                                      "Lambda(function, gradient=g), where g(x, dy) returns dL/dx")
+                                      "Lambda(function, gradient=g), where g(x, dy) returns dL/dx, or have it measured, "
+                                      "slowly: gradient='numeric'")
+        if isinstance(self.gradient, str):
+            return self._checked(x, _measured(lambda at: self._called(at, options), x, dy))         # (3)
         known = {name: value for name, value in options.items() if name in self._known}
         dx = self.gradient(copied(x), copied(dy), **known)                          # (2)
         return self._checked(x, dx)
@@ -440,6 +454,38 @@ class Lambda(Layer):
                 made[key] = _read_function(config[key], custom_objects or {}, safe_mode)
         made["arguments"] = deserialize_keras_object(config.get("arguments"), custom_objects)
         return cls(**made)
+
+
+def _measured(f: Callable[[Any], Any], x: Any, dy: Any) -> Any:
+    """dL/dx by central differences (3), None for integers; x an array or a list of arrays, dy in the structure of f(x)."""
+    exact = [a.astype(np.float64) if _differentiable(a) else a for a in (x if isinstance(x, list) else [x])]
+    slopes = [np.empty(a.shape) if _differentiable(a) else None for a in exact]
+    upstream = [to_numpy(d).astype(np.float64) for d in (dy if isinstance(dy, list) else [dy])]
+
+    def loss() -> float:
+        y = f(exact if isinstance(x, list) else exact[0])
+        return sum(float((d * to_numpy(each)).sum())
+                   for d, each in zip(upstream, y if isinstance(y, (list, tuple)) else [y], strict=True))
+
+    for a, slope in zip(exact, slopes, strict=True):
+        if slope is None:
+            continue
+        for n in np.ndindex(a.shape):
+            kept = float(a[n])
+            h = STEP * max(1.0, abs(kept))
+            a[n] = kept + h
+            above = loss()
+            a[n] = kept - h
+            slope[n] = (above - loss()) / (2 * h)                                   # (3)
+            a[n] = kept
+    return slopes if isinstance(x, list) else slopes[0]
+
+
+STEP = 6e-6                             # the third root of float64's precision: smaller, and rounding outweighs what is gained
+
+
+def _differentiable(x: Any) -> bool:
+    return x is not None and x.dtype.kind == "f"
 
 
 def _read_function(written: dict[str, Any], custom_objects: dict[str, Any], safe_mode: bool) -> Any:

@@ -1,5 +1,27 @@
 from . import utils as utils
-from .activation import ReLU as ReLU, Sigmoid as Sigmoid, Tanh as Tanh
+from .activation import (
+    CELU as CELU,
+    ELU as ELU,
+    GELU as GELU,
+    SELU as SELU,
+    Hardsigmoid as Hardsigmoid,
+    Hardswish as Hardswish,
+    Hardtanh as Hardtanh,
+    LeakyReLU as LeakyReLU,
+    LogSigmoid as LogSigmoid,
+    LogSoftmax as LogSoftmax,
+    Mish as Mish,
+    PReLU as PReLU,
+    ReLU as ReLU,
+    ReLU6 as ReLU6,
+    Sigmoid as Sigmoid,
+    SiLU as SiLU,
+    Softmax as Softmax,
+    Softplus as Softplus,
+    Softsign as Softsign,
+    Tanh as Tanh,
+    Threshold as Threshold,
+)
 from .attention import MultiheadAttention as MultiheadAttention
 from .convolution import (
     Conv1d as Conv1d,
@@ -10,6 +32,13 @@ from .convolution import (
     ConvTranspose3d as ConvTranspose3d,
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear, Module as Module
+from .normalization import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    LayerNorm as LayerNorm,
+)
 from .pooling import (
     AvgPool1d as AvgPool1d,
     AvgPool2d as AvgPool2d,
@@ -19,5 +48,18 @@ from .pooling import (
     MaxPool3d as MaxPool3d,
 )
 from .recurrent import GRU as GRU, LSTM as LSTM, RNN as RNN
-from .regularization import Dropout as Dropout
-from .reshaping import Flatten as Flatten
+from .regularization import (
+    AlphaDropout as AlphaDropout,
+    Dropout as Dropout,
+    Dropout1d as Dropout1d,
+    Dropout2d as Dropout2d,
+    Dropout3d as Dropout3d,
+)
+from .reshaping import (
+    Flatten as Flatten,
+    Unflatten as Unflatten,
+    Upsample as Upsample,
+    ZeroPad1d as ZeroPad1d,
+    ZeroPad2d as ZeroPad2d,
+    ZeroPad3d as ZeroPad3d,
+)

@@ -1,17 +1,405 @@
-"""Activation functions as PyTorch writes them."""
-from nblayers.layers import Activation, Layer
+"""Activation functions as PyTorch writes them: its names, arguments and defaults.
+
+`inplace` must be False everywhere: no layer here changes its input.
+"""
+from typing import Any
+
+import numpy as np
+
+from nblayers import activations, initializers, layers
+from nblayers.arguments import choice, flag, integer, number
+from nblayers.layers.activation import Elementwise
+from nblayers.layers.base import Layer, Parameter, Record, positive
+from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
 
 
-def ReLU() -> Layer:
+def refuse_inplace(name: str, inplace: bool) -> None:
+    """Raise a ValueError if `inplace` is asked for."""
+    if flag(name, "inplace", inplace):
+        raise ValueError(f"{name}: inplace is not supported: no layer here changes its input")
+
+
+def _activation(name: str, function: str, inplace: bool = False) -> Layer:
+    refuse_inplace(name, inplace)
+    return layers.Activation(function)
+
+
+def ReLU(inplace: bool = False) -> Layer:
     """`layers.Activation("relu")`."""
-    return Activation("relu")
+    return _activation("ReLU", "relu", inplace)
+
+
+def ReLU6(inplace: bool = False) -> Layer:
+    """`layers.Activation("relu6")`."""
+    return _activation("ReLU6", "relu6", inplace)
+
+
+def LeakyReLU(negative_slope: float = 0.01, inplace: bool = False) -> Layer:
+    """`layers.LeakyReLU`; the slope is 0.01, Keras' layer has 0.3."""
+    refuse_inplace("LeakyReLU", inplace)
+    return layers.LeakyReLU(negative_slope)
+
+
+def ELU(alpha: float = 1.0, inplace: bool = False) -> Layer:
+    """`layers.ELU`."""
+    refuse_inplace("ELU", inplace)
+    return layers.ELU(alpha)
+
+
+def SELU(inplace: bool = False) -> Layer:
+    """`layers.Activation("selu")`."""
+    return _activation("SELU", "selu", inplace)
+
+
+def SiLU(inplace: bool = False) -> Layer:
+    """`layers.Activation("silu")`."""
+    return _activation("SiLU", "silu", inplace)
+
+
+def Mish(inplace: bool = False) -> Layer:
+    """`layers.Activation("mish")`."""
+    return _activation("Mish", "mish", inplace)
 
 
 def Sigmoid() -> Layer:
     """`layers.Activation("sigmoid")`."""
-    return Activation("sigmoid")
+    return layers.Activation("sigmoid")
 
 
 def Tanh() -> Layer:
     """`layers.Activation("tanh")`."""
-    return Activation("tanh")
+    return layers.Activation("tanh")
+
+
+def Softsign() -> Layer:
+    """`layers.Activation("softsign")`."""
+    return layers.Activation("softsign")
+
+
+def Hardsigmoid(inplace: bool = False) -> Layer:
+    """`layers.Activation("hard_sigmoid")`."""
+    return _activation("Hardsigmoid", "hard_sigmoid", inplace)
+
+
+def Hardswish(inplace: bool = False) -> Layer:
+    """`layers.Activation("hard_silu")`."""
+    return _activation("Hardswish", "hard_silu", inplace)
+
+
+def Softmax(dim: int | None = None) -> Layer:
+    """`layers.Softmax` along dim, which must be said: PyTorch warns where it has to guess.
+
+    Raises:
+        ValueError: dim is not an integer.
+    """
+    return layers.Softmax(integer("Softmax", "dim", dim))
+
+
+class LogSoftmax(Layer):
+    r"""The logarithm of softmax, exact where softmax itself would be 0.
+
+        y_i = x_i - \log \sum_j e^{x_j}    (1)    along dim
+
+    Arguments:
+        dim: the axis, which must be said: PyTorch warns where it has to guess.
+
+    Raises:
+        ValueError: dim is not an integer, or the input has no such axis.
+
+    Source: torch.nn.LogSoftmax.
+    """
+
+    supports_masking = True
+
+    class Cache(Record):
+        x: np.ndarray           # any shape
+        y: np.ndarray           # the same
+
+    def __init__(self, dim: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dim = integer(self.described, "dim", dim)
+        self.built = True
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        rows, back = self._layout(inputs)
+        y = back(activations.evaluate(activations.log_softmax, rows(inputs), self.device))                          # (1)
+        self.cache = self.Cache(inputs, y)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x, y = self.cache.x, self.cache.y
+        rows, back = self._layout(x)
+        return back(activations.differentiate(activations.log_softmax, rows(x), rows(y), rows(dy), self.device))    # from (1)
+
+    def _layout(self, x: Any) -> Any:
+        rows, back = activations.row_layout(x, self.dim, self.described)
+        return rows, lambda array: self.xp.ascontiguousarray(back(array))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"dim": self.dim}
+
+
+class GELU(Elementwise):
+    r"""x times the share of normal numbers that lie below x.
+
+        y = x \Phi(x)                                                   (1)    \Phi the normal distribution function
+        y = x (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3))) / 2          (2)    with approximate="tanh"
+
+    Arguments:
+        approximate: "none" or "tanh".
+
+    Raises:
+        ValueError: another word.
+
+    Source: torch.nn.GELU; Hendrycks and Gimpel, 2016.
+    """
+
+    kernel_name = "gelu"
+
+    def __init__(self, approximate: str = "none", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.approximate = choice(self.described, "approximate", approximate, ["none", "tanh"])
+
+    @property
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        return (self.approximate == "tanh",)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"approximate": self.approximate}
+
+
+class Hardtanh(Elementwise):
+    r"""Three straight lines near tanh.
+
+        y = \min(\max(x, \text{min\_val}), \text{max\_val})     (1)    at both kinks dx = 0
+
+    Arguments:
+        min_val, max_val: the smallest and the largest output.
+
+    Raises:
+        ValueError: one is no number, or min_val is not below max_val; `inplace`.
+
+    Source: torch.nn.Hardtanh.
+    """
+
+    kernel_name = "clip"
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_inplace(self.described, inplace)
+        self.min_val = number(self.described, "min_val", min_val)
+        self.max_val = number(self.described, "max_val", max_val, self.min_val, open="(")
+
+    @property
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        return self.min_val, self.max_val
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"min_val": self.min_val, "max_val": self.max_val}
+
+
+class Threshold(Elementwise):
+    r"""Replaces what is not above a threshold.
+
+        y = x       where x > threshold        (1)
+        y = value   where x \le threshold      (2)
+
+    Arguments:
+        threshold: what x must be above.
+        value: what takes its place.
+
+    Raises:
+        ValueError: one is no number; `inplace`.
+
+    Source: torch.nn.Threshold.
+    """
+
+    kernel_name = "threshold"
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_inplace(self.described, inplace)
+        self.threshold = number(self.described, "threshold", threshold)
+        self.value = number(self.described, "value", value)
+
+    @property
+    def kernel_arguments(self) -> tuple[Any, ...]:
+        return self.threshold, self.value
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"threshold": self.threshold, "value": self.value}
+
+
+class _Scaled(Layer):
+    r"""The base of activation functions that are another one on another scale.
+
+        y = s f(x / s)      (1)
+
+    A subclass names f and s.
+    """
+
+    supports_masking = True
+    function: Any
+    scale: float
+
+    class Cache(Record):
+        z: np.ndarray           # x / s
+        f: np.ndarray           # f(z)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.built = True
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        s = inputs.dtype.type(self.scale)
+        z = inputs / s
+        f = activations.evaluate(self.function, z, self.device)
+        self.cache = self.Cache(z, f)
+        return s * f                                                                    # (1)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        z, f = self.cache.z, self.cache.f
+        return activations.differentiate(self.function, z, f, dy, self.device)          # from (1): s and 1/s cancel
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+class CELU(_Scaled):
+    r"""An ELU whose slope is 1 at zero for every alpha.
+
+        y = x                               where x > 0        (1)
+        y = \alpha (e^{x/\alpha} - 1)       where x \le 0      (2)
+
+    Arguments:
+        alpha: minus the limit far below zero; not 0.
+
+    Raises:
+        ValueError: alpha is no positive number; `inplace`.
+
+    Source: torch.nn.CELU.
+    """
+
+    function = staticmethod(activations.elu)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse_inplace(self.described, inplace)
+        self.alpha = self.scale = number(self.described, "alpha", alpha, 0, open="(")
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"alpha": self.alpha}
+
+
+class Softplus(_Scaled):
+    r"""A smooth ReLU, the sharper the larger beta is.
+
+        y = \log(1 + e^{\beta x}) / \beta    where \beta x \le threshold     (1)
+        y = x                               above it                          (2)
+
+    Arguments:
+        beta: how sharp.
+        threshold: from where on y is x, to which (1) comes so near that at 20 no float32 number tells the difference.
+
+    Raises:
+        ValueError: beta is no positive number, threshold is none.
+
+    Source: torch.nn.Softplus.
+    """
+
+    function = staticmethod(activations.softplus)
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.beta = number(self.described, "beta", beta, 0, open="(")
+        self.threshold = number(self.described, "threshold", threshold)
+        self.scale = 1 / self.beta
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        y = super().forward(inputs)                                                     # (1)
+        return self.xp.where(self.cache.z > self.threshold, inputs, y)                  # (2)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dx = super().backward(dy)                                                       # from (1)
+        return self.xp.where(self.cache.z > self.threshold, dy, dx)                     # from (2)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"beta": self.beta, "threshold": self.threshold}
+
+
+class LogSigmoid(_Scaled):
+    r"""The logarithm of the sigmoid.
+
+        y = -\log(1 + e^{-x})      (1)    softplus on the scale -1
+
+    Source: torch.nn.LogSigmoid.
+    """
+
+    function = staticmethod(activations.softplus)
+    scale = -1.0
+
+
+class PReLU(Layer):
+    r"""A LeakyReLU whose slope is learned: `layers.PReLU` with a slope for each channel, or one for all.
+
+        y = x           where x > 0        (1)
+        y = a_c x       where x \le 0      (2)    c is the channel, on axis 1
+
+    Input and output (batch, channels, …), or any shape with one slope. Weight: weight a (num_parameters,), so that
+    `set_weights` takes PyTorch's. At x = 0 dx is 0; PyTorch has a.
+
+    Arguments:
+        num_parameters: 1, or the number of channels.
+        init: what a starts from.
+
+    Raises:
+        ValueError: num_parameters is not a positive integer, init no number; an input of another number of channels.
+
+    Source: torch.nn.PReLU.
+    """
+
+    supports_masking = True
+    num_parameters: int = fixed()
+    weight: Parameter = fixed()
+
+    class Cache(Record):
+        x: np.ndarray           # (batch, channels, …)
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_parameters = positive(self, "num_parameters", num_parameters)
+        self.init = number(self.described, "init", init)
+        self.weight = self.add_weight((self.num_parameters,), initializers.Constant(self.init), name="weight")
+        if self.num_parameters > 1:
+            self.input_spec = InputSpec(min_ndim=2, axes={1: self.num_parameters})
+        self.built = True
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        x = inputs
+        y, a = self.xp.empty_like(x), self._spread(x)
+        rows = (len(x), a.size)
+        self.kernels.activation.prelu(x.reshape(rows), a, y.reshape(rows))                                  # (1), (2)
+        self.cache = self.Cache(x)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x = self.cache.x
+        dx, a = self.xp.empty_like(x), self._spread(x)
+        rows, da = (len(x), a.size), self.xp.zeros_like(a)
+        self.kernels.activation.prelu_backward(dy.reshape(rows), x.reshape(rows), a, dx.reshape(rows), da)  # from (1), (2)
+        self.weight.grad += da.reshape(self.num_parameters, -1).sum(axis=1)                                 # from (2)
+        return dx
+
+    def _spread(self, x: Any) -> Any:
+        """a for each place of a sample (n,)."""
+        return self.xp.repeat(self.weight.value, x.size // len(x) // self.num_parameters)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"num_parameters": self.num_parameters, "init": self.init}

@@ -1,0 +1,325 @@
+"""EinsumDense (document 001, section 6): a dense layer over whichever axes an equation names."""
+import math
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nblayers import activations, constraints, initializers, regularizers
+from nblayers.arguments import found, sizes, text
+from nblayers.layers.base import Layer, Parameter, Record, refuse
+from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
+
+Labels = tuple[Any, ...]                # of axes: a letter for each axis, or a number where the ellipsis stands for it
+_FORMS = {"none": r"([a-zA-Z]+),([a-zA-Z]+)->([a-zA-Z]+)",
+          "left": r"\.\.\.([a-zA-Z]+),([a-zA-Z]+)->\.\.\.([a-zA-Z]+)",
+          "right": r"([a-zA-Z]{2,})\.\.\.,([a-zA-Z]+)->([a-zA-Z]+)\.\.\."}
+
+
+class EinsumDense(Layer):
+    r"""A dense layer that says by an equation which axes it joins.
+
+        z = \sum_k x_{\ldots k \ldots} W_{\ldots k \ldots} + b      (1)    k: the letters that the output does not have
+        y = f(z)                                                    (2)
+
+    "abc,cd->abd" is a Dense layer on sequences. In "abc,cde->abde" a weight matrix makes several vectors of each step, as for
+    the heads of attention. A letter that stands in x, W and y counts the matrices of a batch of products: "abc,bcd->abd" has a
+    matrix for each step. The document's formula leaves out the kernel.
+
+    Each equation is brought to one matrix product (or one for each matrix of a batch): the axes of x, W and z in the groups
+
+        Z_{gmn} = \sum_k X_{gmk} W_{gkn}                            (3)    g in x, W and y; m in x and y; n in W and y
+
+    Groups that lie side by side already, in either order, are not copied.
+
+    Input (batch, …) as the equation's first part says, output as its last. Weights: kernel W, in the order of its letters;
+    bias b over `bias_axes` and the axes behind them, with 1 where there is no bias.
+
+    Arguments:
+        equation: "x,W->y", each a letter an axis; or "...x,W->...y" or "x...,W->y...", where the dots stand for any axes.
+        output_shape: the sizes of y without the batch axis and the axes of the dots; None for those that are the input's.
+        activation: f, a name or an activation function; none is f(z) = z.
+        bias_axes: the letters of y that have a bias, "d"; None for no bias.
+        kernel_initializer, bias_initializer: what W and b start from.
+        kernel_regularizer, bias_regularizer: penalties on W and b.
+        kernel_constraint, bias_constraint: applied to W and b after each optimizer step.
+
+    Raises:
+        ValueError: an equation of another form, that names an axis of an operand twice, has a letter in W that stands neither
+            in x nor in y, or one in y that stands in neither; bias_axes that y has not; an output_shape of another length or
+            of other sizes than the input has; a size that nobody gives; low-rank adaptation or quantization; an input of
+            another number of axes.
+
+    Source: 001.06.EinsumDense.
+    """
+
+    equation: str = fixed()
+    partial_output_shape: tuple[int | None, ...] = fixed()
+    bias_axes: str | None = fixed()
+    kernel: Parameter = fixed()
+    bias: Parameter | None = fixed()
+
+    class Cache(Record):
+        x: np.ndarray       # as the equation's first part says
+        z: np.ndarray       # as its last part says
+        y: np.ndarray       # the same
+
+    def __init__(self, equation: str, output_shape: Any, activation: Any = None, bias_axes: str | None = None,
+                 kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
+                 bias_regularizer: Any = None, kernel_constraint: Any = None, bias_constraint: Any = None,
+                 lora_rank: int | None = None, lora_alpha: float | None = None, gptq_unpacked_column_size: int | None = None,
+                 quantization_config: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        refuse(self, lora_rank=lora_rank, lora_alpha=lora_alpha, gptq_unpacked_column_size=gptq_unpacked_column_size,
+               quantization_config=quantization_config)
+        self.equation = text(self.described, "equation", equation)
+        self.partial_output_shape = sizes(self.described, "output_shape", output_shape)
+        self.bias_axes = None if bias_axes is None else text(self.described, "bias_axes", bias_axes)
+        self.activation = found(self.described, "activation", activations.get, activation)
+        self.kernel_initializer = found(self.described, "kernel_initializer", initializers.get, kernel_initializer)
+        self.bias_initializer = found(self.described, "bias_initializer", initializers.get, bias_initializer)
+        self.kernel_regularizer = found(self.described, "kernel_regularizer", regularizers.get, kernel_regularizer)
+        self.bias_regularizer = found(self.described, "bias_regularizer", regularizers.get, bias_regularizer)
+        self.kernel_constraint = found(self.described, "kernel_constraint", constraints.get, kernel_constraint)
+        self.bias_constraint = found(self.described, "bias_constraint", constraints.get, bias_constraint)
+
+    def build(self, input_shape: Any) -> None:
+        self._axes = axes = self._parsed(len(input_shape))
+        size = self._sizes(axes, input_shape)
+        self.kernel = self.add_weight(self._known(size, axes.w, "kernel"), _with_axes(self.kernel_initializer, axes),
+                                      regularizer=self.kernel_regularizer, constraint=self.kernel_constraint, name="kernel")
+        self.bias = None if self.bias_axes is None else self.add_weight(
+            self._bias_shape(axes, size), self.bias_initializer, regularizer=self.bias_regularizer,
+            constraint=self.bias_constraint, name="bias")
+        own = {n: size[label] for n, label in enumerate(axes.x) if label in axes.w}
+        self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        x, axes = inputs, self._axes
+        size = self._size(x)
+        X, W = axes.input.matrices(self.xp, self._summed(x)), axes.kernel.matrices(self.xp, self.kernel.value)
+        Z = axes.output.empty(self.xp, size, self.dtype)
+        if self.bias is not None and self._is_by_column(self.bias, Z) and not X.turned:
+            self.kernels.matmul.affine(X.array[0], W.array[0], W.turned, self.bias.value.reshape(-1), Z.array[0])       # (1)
+            z = axes.output.array(self.xp, Z, size)
+        else:
+            self._multiply(X, W, Z)                                                     # (3)
+            z = axes.output.array(self.xp, Z, size)
+            if self.bias is not None:
+                z += self.bias.value                                                    # (1)
+        y = activations.evaluate(self.activation, z, self.device)                       # (2)
+        self.cache = self.Cache(x, z, y)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        cache, axes = self.cache, self._axes
+        x, z, y = cache.x, cache.z, cache.y
+        size = self._size(x)
+        dz = activations.differentiate(self.activation, z, y, dy, self.device)          # from (2)
+        if self.bias is not None:
+            self._bias_backward(dz, self.bias.grad)                                     # from (1)
+        X, dZ = axes.input.matrices(self.xp, self._summed(x)), axes.output.matrices(self.xp, dz)
+        self._kernel_backward(X, dZ, size)                                              # from (3)
+        if not self.input_gradient:
+            return None
+        W, dX = axes.kernel.matrices(self.xp, self.kernel.value), axes.input.empty(self.xp, size, self.dtype)
+        self._multiply(dZ, W.transposed, dX)                                            # from (3): dX = dZ W^T
+        return self._spread(axes.input.array(self.xp, dX, size), x.shape)
+
+    def _multiply(self, a: "Matrices", b: "Matrices", out: "Matrices", add: bool = False) -> None:
+        """out = a b, or out += a b, matrix by matrix; one that lies turned is computed as out^T = b^T a^T."""
+        if out.turned:
+            a, b = b.transposed, a.transposed
+        for first, second, product in zip(a.array, b.array, out.array, strict=True):
+            self._matmul(first, second, product, transpose_a=a.turned, transpose_b=b.turned, add=add)
+
+    def _kernel_backward(self, X: "Matrices", dZ: "Matrices", size: dict[Any, int]) -> None:
+        """Add dW = X^T dZ to the kernel's gradient."""
+        kernel, grad = self._axes.kernel, self.kernel.grad
+        if kernel.as_it_lies:
+            self._multiply(X.transposed, dZ, kernel.matrices(self.xp, grad), add=True)
+        else:
+            dW = kernel.empty(self.xp, size, self.dtype)
+            self._multiply(X.transposed, dZ, dW)
+            grad += kernel.array(self.xp, dW, size)
+
+    def _is_by_column(self, bias: Parameter, Z: "Matrices") -> bool:
+        """Whether each column of one product has its own bias."""
+        return (len(Z.array) == 1 and not Z.turned and self._axes.output.as_it_lies
+                and bias.value.size == Z.array.shape[2] and len(bias.shape) == len(self._axes.columns))
+
+    def _bias_backward(self, dz: Any, grad: Any) -> None:
+        rows = dz.reshape(-1, math.prod(dz.shape[dz.ndim - grad.ndim:]))
+        total = self.xp.zeros(rows.shape[1], self.dtype)
+        self.kernels.core.bias_backward(rows, total)
+        shared = tuple(n for n, length in enumerate(grad.shape) if length == 1)
+        grad += total.reshape(dz.shape[dz.ndim - grad.ndim:]).sum(axis=shared).reshape(grad.shape)
+
+    def _summed(self, x: Any) -> Any:
+        """x without the axes that neither W nor y has: along them it is summed."""
+        return x.sum(axis=self._axes.summed) if self._axes.summed else x
+
+    def _spread(self, dx: Any, shape: tuple[int, ...]) -> Any:
+        """The way back: all places along these axes have the same gradient."""
+        if not self._axes.summed:
+            return dx
+        return self.xp.ascontiguousarray(self.xp.broadcast_to(self.xp.expand_dims(dx, self._axes.summed), shape))
+
+    def _parsed(self, ndim: int) -> "Axes":
+        """The equation for an input of so many axes."""
+        matches = [(side, match) for side, form in _FORMS.items() if (match := re.fullmatch(form, self.equation))]
+        if not matches:
+            raise ValueError(f"{self.described}: expected an equation of the form '[x],[W]->[y]', '...[x],[W]->...[y]' or "
+                             f"'[x]...,[W]->[y]...', got {self.equation!r}")
+        [(side, match)] = matches
+        x, w, y = map(tuple, match.groups())
+        dots: Labels = tuple(range(ndim - len(x)))
+        if ndim < len(x) or (dots and side == "none"):
+            raise ValueError(f"{self.described}: expected an input of {'' if side == 'none' else 'at least '}{len(x)} axes for "
+                             f"{self.equation!r}, got {ndim}")
+        for part in (x, w, y):
+            if len(set(part)) < len(part):
+                raise ValueError(f"{self.described}: expected each letter once in {''.join(part)!r} of {self.equation!r}")
+        for known, part, where in ((x + w, y, "output"), (x + y, w, "kernel")):
+            if missing := [label for label in part if label not in known]:
+                raise ValueError(f"{self.described}: expected every letter of the {where} elsewhere in {self.equation!r}, "
+                                 f"got {missing[0]!r}")
+        if side == "left":
+            return Axes(dots + x, w, dots + y, side, len(dots))
+        return Axes(x + dots, w, y + dots, side, len(dots))
+
+    def _sizes(self, axes: "Axes", input_shape: Any) -> dict[Any, Any]:
+        """The size of each axis, None where unknown."""
+        if axes.side == "left" and axes.elided:
+            given = [*input_shape[:axes.elided], *self.partial_output_shape]
+        else:
+            given = [input_shape[0], *self.partial_output_shape, *input_shape[len(input_shape) - axes.elided:]]
+        if len(given) != len(axes.y):
+            wanted = len(self.partial_output_shape) + len(axes.y) - len(given)
+            raise ValueError(f"{self.described}: expected output_shape of {wanted} sizes for {self.equation!r} and an input of "
+                             f"shape {tuple(input_shape)}, got {self.partial_output_shape}")
+        size = dict(zip(axes.y, given, strict=True))
+        for label, length in zip(axes.x, input_shape, strict=True):
+            if size.get(label) not in (None, length):
+                raise ValueError(f"{self.described}: expected input and output of one size on axis {label!r}, got {length} "
+                                 f"from the input of shape {tuple(input_shape)} and {size[label]} from output_shape")
+            size[label] = length
+        return size
+
+    def _known(self, size: dict[Any, Any], labels: Labels, weight: str) -> list[int]:
+        """The sizes of these axes of a weight."""
+        if unknown := [label for label in labels if not size[label]]:
+            raise ValueError(f"{self.described}: expected a size above 0 for axis {unknown[0]!r} of the {weight}, from "
+                             f"output_shape or the input, got {size[unknown[0]]}")
+        return [size[label] for label in labels]
+
+    def _bias_shape(self, axes: "Axes", size: dict[Any, Any]) -> list[int]:
+        wrong = [label for label in self.bias_axes or "" if label not in axes.y]
+        if wrong or not self.bias_axes:
+            raise ValueError(f"{self.described}: expected bias_axes among the letters of the output of {self.equation!r}, "
+                             f"got {self.bias_axes!r}")
+        first = min(axes.y.index(label) for label in self.bias_axes)
+        self._known(size, tuple(self.bias_axes), "bias")
+        return [size[label] if label in tuple(self.bias_axes) else 1 for label in axes.y[first:]]
+
+    def _size(self, x: Any) -> dict[Any, int]:
+        """The size of each axis in this call."""
+        return dict(zip((*self._axes.x, *self._axes.w), (*x.shape, *self.kernel.shape), strict=True))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        axes = self._parsed(len(input_shape))
+        size = self._sizes(axes, input_shape)
+        return tuple(size[label] for label in axes.y)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "output_shape": self.partial_output_shape, "equation": self.equation,
+            "activation": activations.serialize(self.activation), "bias_axes": self.bias_axes,
+            "kernel_initializer": initializers.serialize(self.kernel_initializer),
+            "bias_initializer": initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint), "quantization_config": None}
+
+
+class Matrices(NamedTuple):
+    """Matrices of one size (g, rows, columns); `turned`: they lie as (g, columns, rows)."""
+
+    array: Any
+    turned: bool
+
+    @property
+    def transposed(self) -> "Matrices":
+        return Matrices(self.array, not self.turned)
+
+
+class Layout(NamedTuple):
+    """How an array with these axes is seen as matrices: three groups of axes, in the order in which they lie in memory."""
+
+    labels: Labels
+    groups: tuple[Labels, Labels, Labels]
+    turned: bool
+
+    @property
+    def order(self) -> Labels:
+        return sum(self.groups, ())
+
+    @property
+    def as_it_lies(self) -> bool:
+        """Whether the array need not be copied."""
+        return self.order == self.labels
+
+    def matrices(self, xp: Any, array: Any) -> Matrices:
+        size = dict(zip(self.labels, array.shape, strict=True))
+        if not self.as_it_lies:
+            array = xp.ascontiguousarray(array.transpose([self.labels.index(label) for label in self.order]))
+        return Matrices(array.reshape(self._shape(size)), self.turned)
+
+    def empty(self, xp: Any, size: dict[Any, int], dtype: Any) -> Matrices:
+        return Matrices(xp.empty(self._shape(size), dtype), self.turned)
+
+    def array(self, xp: Any, matrices: Matrices, size: dict[Any, int]) -> Any:
+        """The array that these matrices are."""
+        array = matrices.array.reshape([size[label] for label in self.order])
+        return array if self.as_it_lies else xp.ascontiguousarray(array.transpose(list(map(self.order.index, self.labels))))
+
+    def _shape(self, size: dict[Any, int]) -> list[int]:
+        return [math.prod(size[label] for label in group) for group in self.groups]
+
+
+def layout(labels: Labels, shared: Labels, rows: Labels, columns: Labels) -> Layout:
+    """Turned if the columns lie before the rows."""
+    turned = labels != shared + rows + columns and labels == shared + columns + rows
+    return Layout(labels, (shared, columns, rows) if turned else (shared, rows, columns), turned)
+
+
+class Axes:
+    """The axes of x, W and y, and what becomes of each in (3)."""
+
+    def __init__(self, x: Labels, w: Labels, y: Labels, side: str, elided: int) -> None:
+        self.x, self.w, self.y, self.side, self.elided = x, w, y, side, elided
+        shared = tuple(label for label in y if label in x and label in w)
+        rows = tuple(label for label in y if label not in w)
+        joined = tuple(label for label in x if label in w and label not in y)
+        self.columns = tuple(label for label in y if label not in x)
+        self.summed = tuple(n for n, label in enumerate(x) if label not in w and label not in y)
+        left = tuple(label for label in x if label in w or label in y)
+        self.input = layout(left, shared, rows, joined)
+        self.kernel = layout(w, shared, joined, self.columns)
+        self.output = layout(y, shared, rows, self.columns)
+
+
+def _with_axes(initializer: Any, axes: Axes) -> Any:
+    """The initializer, told which of the kernel's axes are inputs of a unit and which outputs."""
+    scales = isinstance(initializer, initializers.VarianceScaling)
+    if not scales or None not in (initializer.input_axes, initializer.output_axes):
+        return initializer
+    return type(initializer).from_config(initializer.get_config() | {
+        "input_axes": [n for n, label in enumerate(axes.w) if label not in axes.y],
+        "output_axes": [n for n, label in enumerate(axes.w) if label in axes.y]})
+
+
+__all__ = ["EinsumDense"]
