@@ -127,6 +127,7 @@ def _with_usual_activations(examples: Callable[[], Examples]) -> Callable[[], Ex
 def _embeddings() -> Examples:
     for dtype in ("int32", "int64"):
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
+    yield layers.Embedding(5, 64), np.zeros((64, 64), "int32")
 
 
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
