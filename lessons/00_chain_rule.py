@@ -7,9 +7,11 @@
 # does.
 #
 # In every lesson some lines are missing. It is **your turn** to write them. Your line
-# is compared with the right one at once, and you are told what is wrong with it. Press
-# Enter twice to see the line. Where a question asks for a guess, guess: the lesson
-# comes back to it.
+# is compared with the right one at once, and you are told what is wrong with it: at
+# your first try in short, at the next in more words. Press Enter twice to see the line.
+# Where a question asks for a guess, guess: the lesson comes back to it. (A line that
+# begins with `assert` is a promise. If what stands behind it were not true, the lesson
+# would stop there.)
 #
 # ## A question first
 #
@@ -53,7 +55,9 @@ t = 5.0
 # t ───────────────────────────────────┘
 # ```
 #
-# The first two nodes are a Dense layer with one input and one output:
+# A **layer** is a part of a network that one can take as a whole: numbers go in,
+# numbers come out. The first two nodes are a layer that is called **Dense**, here with
+# one input and one output:
 #
 # $$a = x w \qquad y = a + b \tag{001.06.Dense}$$
 #
@@ -89,6 +93,9 @@ assert (e, L) == (-3, 9)
 #
 # $$de = \frac{\partial L}{\partial e} \qquad dw = \frac{\partial L}{\partial w}$$
 #
+# (The sign $\partial$ is the $d$ of a derivative by one of several variables. The
+# others hold still meanwhile.)
+#
 # Begin at the end: $L$ grows as fast as itself, so $dL = 1$. Then walk back, node by
 # node. No node has to know the whole graph. It knows its **local slope**: how fast its
 # output grows with its input. That is all it needs:
@@ -105,8 +112,9 @@ de = dL * 2 * e
 check_derivative("de", de, lambda e: e ** 2, e)
 
 # %% [markdown]
-# That `check_derivative` moves the number a little and looks how much $L$ moves. It is
-# the witness in all lessons. Lesson 01 shows how it works.
+# That `check_derivative` moves the number a little and looks how much $L$ moves. So it
+# knows the slope without any rule, and can tell whether yours is right: it is the
+# witness in all lessons. Lesson 01 shows how it works.
 #
 # Next, $e = y - t$. If $y$ grows by a little, $e$ grows by as much: the slope is 1. If
 # $t$ grows, $e$ falls: the slope is $-1$.
@@ -182,8 +190,9 @@ check_derivative("du", du, lambda u: u * u + u, u)
 assert du == slope_at_4
 
 # %% [markdown]
-# You will meet this sum everywhere: over the samples of a batch (lesson 02), over the
-# steps of a sequence (lesson 06), over the places of an image (lesson 13).
+# You will meet this sum everywhere: over the samples of a **batch**, some examples that
+# go through a network together (lesson 02), over the steps of a sequence (lesson 06),
+# over the places of an image (lesson 13).
 #
 # ## A longer chain: the sigmoid
 #
@@ -314,7 +323,9 @@ assert walk_back(twice)[at_u] == slope_at_4
 # ## The same in the library
 #
 # `Dense(1)` is our first two nodes. `forward` computes $y$. `backward` takes $dy$,
-# gives $dx$, and leaves $dw$ and $db$ in `grad`.
+# gives $dx$, and leaves $dw$ and $db$ in `grad`. It calls $dy$ the *upstream* gradient:
+# what comes from above. And $w$ is its **kernel**, which is another word for weights.
+# With `float64` numbers have 16 digits, with `float32`, which is usual, 7.
 
 # %%
 dense = Dense(1, dtype="float64")
@@ -339,9 +350,12 @@ save_figure(draw_graph(nodes), "00_graph")
 # Handwritten digits of 8 × 8 points, zeros and ones only. Of each picture we take two
 # numbers: how much ink is in its middle, and how much at its left and right. One node
 # more than before, a sigmoid, turns their weighted sum into an answer between 0 and 1.
-# Your walk gives the gradients. After each picture the weights take a small step:
+# Your walk gives the gradients. After each picture the weights take a small step. How
+# small is said by $\eta$ (eta), here 0.5:
 #
 # $$w \gets w - \eta \, dw \tag{002.Update}$$
+#
+# Once through all pictures is called an **epoch**.
 
 # %%
 def neuron(inputs, weights, target):
@@ -369,7 +383,8 @@ for epoch in range(5):
 # %% [markdown]
 # ## New digits
 #
-# The baseline gives the same answer to every picture. Half of them are ones.
+# A **baseline** is what one reaches without any learning. Here it gives the same answer
+# to every picture. Half of them are ones.
 
 # %%
 new, truth = inputs[200:], labels[200:]

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 03 · Activations and their slopes
 #
-# *About 35 minutes.* Two Dense layers in a row are one Dense layer: a weighted sum of
-# weighted sums is a weighted sum. So a network bends its numbers between the layers.
-# The function that bends them is called an **activation**. Its slope decides how much
-# of the gradient comes through. You derive each slope, and you see what a slope near 0
-# does to a deep network.
+# *About 35 minutes, without the exercises.* Two Dense layers in a row are one Dense
+# layer: a weighted sum of weighted sums is a weighted sum. So a network bends its
+# numbers between the layers. The function that bends them is called an **activation**.
+# Its slope decides how much of the gradient comes through. You derive each slope, and
+# you see what a slope near 0 does to a deep network.
 #
 # ## A question first
 #
@@ -394,6 +394,8 @@ save_figure(draw_through_layers(through), "03_through_layers")
 # Two half circles of points, one hooked into the other, with noise. Three networks of
 # ten layers with 16 units each, by activation; then the **baseline**, one Dense layer,
 # which can only draw a straight line. What is right is counted on 600 new points.
+# (Weights begin with numbers drawn by chance. A **seed**, in `set_random_seed`, makes
+# the chance the same each time.)
 
 # %%
 points, kind = two_moons(1200, 0.2, np.random.default_rng(3))

@@ -244,8 +244,9 @@ check_derivative("dz", dz_cold, lambda z: -(t * log_softmax(z / T)).sum(), z)
 # %% [markdown]
 # ## The same in the library
 #
-# The softmax layer gives our numbers, in the reference and in the compiled kernels. The
-# loss does, if it is told that it gets **logits**.
+# The softmax layer gives our numbers, in two **rooms**. A room is a place where a layer
+# can compute: "reference" has code to read, "cpu" the same compiled, and fast. The loss
+# gives our numbers too, if it is told that it gets **logits**.
 
 # %%
 for room in ("reference", "cpu"):

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 05 · Loss, optimiser, and a training loop by hand
 #
-# *About 40 minutes.* You can compute gradients now. Here you use them. A **loss** says
-# in one number how wrong a network is. An **optimiser** is the rule that turns a
-# gradient into a step. You write four such rules: plain gradient descent, momentum,
-# RMSprop and Adam. Then you train a small network with nothing but NumPy.
+# *About 45 minutes, without the exercises.* You can compute gradients now. Here you use
+# them. A **loss** says in one number how wrong a network is. An **optimiser** is the
+# rule that turns a gradient into a step. You write four such rules: plain gradient
+# descent, momentum, RMSprop and Adam. Then you train a small network with nothing but
+# NumPy.
 #
 # ## A question first
 #

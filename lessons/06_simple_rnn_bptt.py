@@ -158,8 +158,6 @@ assert paths_of_U == 3 + 2 + 1
 #                                              ▼
 # h_start ───── h_0  ───────   h_1  ───────   h_2
 # ```
-#
-# $$dh_2 = \frac{\partial L}{\partial h_2} = dy_2 \tag{002.BPTT.dh\_T}$$
 
 # %%
 # ? dh_2, all that arrives at the last state; dy[:, t] is dy of step t
@@ -167,11 +165,13 @@ dh_2 = dy[:, 2]                                 # (N, H)
 check_derivative("dh_2", dh_2, lambda h_t: loss_from(2, h_t), h[:, 2])
 
 # %% [markdown]
+# $$dh_2 = \frac{\partial L}{\partial h_2} = dy_2 \tag{002.BPTT.dh\_T}$$
+#
 # Now through the $\tanh$, from $h_2 = \tanh(a_2)$ to $a_2$. The slope of $\tanh$ is
 # $1 - \tanh^2(a)$. And $\tanh(a_2)$ is there already: it is $h_2$.
 
 # %%
-# ? da_2: dh_2 times the slope of tanh, written with h_2, which is h[:, 2]
+# ? da_2, through h_2 = tanh(a_2); write it with h[:, 2], which is h_2
 da_2 = dh_2 * (1 - h[:, 2] ** 2)                # (N, H)
 a_2 = x[:, 2] @ W + h[:, 1] @ U + b
 check_derivative("da_2", da_2, lambda a: np.sum(dh_2 * np.tanh(a)), a_2)
@@ -192,7 +192,6 @@ check_derivative("da_2", da_2, lambda a: np.sum(dh_2 * np.tanh(a)), a_2)
 # %%
 # ? dh_next: what da_2 sends back into h_1
 dh_next = da_2 @ U.T                            # (N, H)
-print("dh_next =", dh_next.round(3).tolist())
 
 # %% [markdown]
 # The state $h_1$ is used **twice**: by its own loss, and by step 2. A value that is
@@ -232,12 +231,9 @@ assert not np.allclose(dy[:, 1], dh_1)
 # ## Backward: the walk
 #
 # What arrives at $h_1$ holds the losses 1 **and** 2. So one product with $U^\top$ takes
-# both on to $h_0$. This is all of backpropagation through time (BPTT):
-#
-# $$dh_t = dy_t + da_{t+1} U^\top \qquad da_t = dh_t \odot (1 - h_t^2)$$
-#
-# The sign $\odot$ is a product number by number, `*` in NumPy. After the last step
-# comes nothing, so there $dh_{\text{next}} = 0$.
+# both on to $h_0$. The same three lines for each step, from the last to the first: that
+# is all of **backpropagation through time** (BPTT). After the last step comes nothing,
+# so there $dh_{\text{next}} = 0$.
 
 # %%
 dh = np.zeros_like(h)                           # (N, T, H)
@@ -252,6 +248,10 @@ for t in range(3):
     check_derivative(f"dh_{t}", dh[:, t], lambda h_t, t=t: loss_from(t, h_t), h[:, t])
 
 # %% [markdown]
+# As formulas. The sign $\odot$ is a product number by number, `*` in NumPy.
+#
+# $$dh_t = dy_t + da_{t+1} U^\top \qquad da_t = dh_t \odot (1 - h_t^2)$$
+#
 # ## Backward: what goes in
 #
 # To judge the gradients of the weights we run the whole forward with one thing changed.
@@ -274,7 +274,7 @@ def loss(x=x, h_start=h_start, W=W, U=U, b=b):
 # ? dh_start: what comes back into the state before the first step
 dh_start = da[:, 0] @ U.T                       # (N, H)
 check_derivative("dh_start", dh_start, lambda v: loss(h_start=v), h_start)
-# ? dx, for all steps at once: x_t stands in a_t only, there times W
+# ? dx, for all steps at once: x_t stands in a_t, and nowhere else
 dx = da @ W.T                                   # (N, T, in)
 check_derivative("dx", dx, lambda v: loss(x=v), x)
 
@@ -282,11 +282,7 @@ check_derivative("dx", dx, lambda v: loss(x=v), x)
 # ## Backward: the weights
 #
 # The weights stand in **every** step, so their gradients are sums over time. In each
-# step they are what lesson 02 found: the input of the product, transposed, times $da$.
-# That product sums over the batch.
-#
-# $$dW = \sum_t x_t^\top da_t \qquad dU = \sum_t h_{t-1}^\top da_t
-#   \qquad db = \sum_t \sum_n da_{tn}$$
+# step they are what lesson 02 found for a Dense layer, a sum over the batch.
 #
 # What $U$ multiplies is the state **before**. For step 0 that is `h_start`. So we put
 # the states before each step into one array.
@@ -306,7 +302,6 @@ dU = np.zeros_like(U)                           # (H, H)
 # ? [dU] the same for U, with h_before
 for t in range(3):
     dU += h_before[:, t].T @ da[:, t]
-print("dU =", dU.round(3).tolist())
 check_derivative("dU", dU, lambda v: loss(U=v), U)
 
 # ? db: b is added in every step of every sample
@@ -314,6 +309,9 @@ db = da.sum(axis=(0, 1))                        # (H,)
 check_derivative("db", db, lambda v: loss(b=v), b)
 
 # %% [markdown]
+# $$dW = \sum_t x_t^\top da_t \qquad dU = \sum_t h_{t-1}^\top da_t
+#   \qquad db = \sum_t \sum_n da_{tn}$$
+#
 # ## The same in the library
 #
 # `SimpleRNN` is the layer in Keras, and here. With `return_sequences=True` it gives the
@@ -469,7 +467,7 @@ assert min(by_age["term missing"][2:]) > 0.4
 #    Set `dh` (3 numbers) and `du`.
 # 2. The whole backward: `rnn_backward(x, h_start, h, W, U, dy)`, with the shapes of
 #    this lesson and any N, T, H. Return `dx, dh_start, dW, dU, db`.
-# 3. A bug: the walk below passes every test with $T = 1$. Write it right as
+# 3. A bug: `walk` below passes every test with $T = 1$. Write it right as
 #    `fixed_walk(h, U, dy)`, which returns `da`.
 # 4. An experiment: a `SimpleRNN(1, activation="linear")` with recurrent weight $u$
 #    reads 50 steps. How large must $u$ be for a hundredth of the gradient at the last

@@ -99,8 +99,6 @@ def loss_from(h_t, t, U=U):
 #
 # No other loss comes in. So what arrives at a state is what the step after sends back:
 # first the slope of $\tanh$, then $U^\top$. We call that one **link**.
-#
-# $$dh_{t-1} = (dh_t \odot (1 - h_t^2)) \, U^\top$$
 
 # %%
 # ? dh_1, one link back from dh_2
@@ -108,6 +106,8 @@ dh_1 = (dh_2 * (1 - h[:, 2] ** 2)) @ U.T        # (N, H)
 check_derivative("dh_1", dh_1, lambda h_t: loss_from(h_t, 1), h[:, 1])
 
 # %% [markdown]
+# $$dh_{t-1} = (dh_t \odot (1 - h_t^2)) \, U^\top$$
+#
 # All links together are the chain of lesson 06:
 #
 # $$\frac{\partial L}{\partial h_2} \frac{\partial h_2}{\partial h_1}
@@ -130,8 +130,7 @@ assert lengths[0] < 0.2 * lengths[2]
 # The gradient of $U$ is a sum over the steps. Does it vanish too? Look at the **part**
 # of each step alone. It is what changing $U$ *in that step only* would do.
 #
-# $$dU = \sum_t \text{part}_t \qquad \text{part}_t = h_{t-1}^\top da_t
-#   \qquad da_t = dh_t \odot (1 - h_t^2)$$
+# $$dU = \sum_t \text{part}_t$$
 
 # %%
 da = dh * (1 - h ** 2)                          # (N, T, H)
@@ -154,6 +153,8 @@ print("lengths of the parts of step 0, 1 and 2:", said.round(3))
 assert said[0] < said[1] < said[2]
 
 # %% [markdown]
+# $$\text{part}_t = h_{t-1}^\top da_t \qquad da_t = dh_t \odot (1 - h_t^2)$$
+#
 # The sum does not vanish. But the last steps make most of it: what was long ago has
 # almost no say in what is learnt. **That** is what is meant by vanishing gradients.
 #

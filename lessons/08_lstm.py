@@ -43,13 +43,14 @@ bias_for_a_hundredth = 2.34
 #
 # An LSTM computes four things from $x_t$ and $h_{t-1}$, so it has four matrices $W$ and
 # four $U$. Their columns lie side by side, in Keras' order: $i$, $f$, $\tilde{C}$, $o$.
-# As in Keras, the bias of $f$ begins with 1.
+# (You read $\tilde{C}$ as "C tilde". In code it is `C_tilde`.) As in Keras, the bias of
+# $f$ begins with 1.
 
 # %%
 N, T, H = 2, 3, 2
 x = np.array([[[1.0], [0.0], [-1.0]],
               [[0.0], [1.0], [1.0]]])           # (N, T, in)
-#              i           f          C~           o
+#              i           f         C_tilde       o
 W = np.array([[0.5, 0.0, 0.0, -0.5, 1.0, -0.5, 0.0, 0.5]])      # (in, 4H)
 U = np.array([[0.0, 0.5, 0.5, 0.0, 0.5, 1.0, -0.5, 0.0],
               [0.5, 0.0, 0.0, 0.5, -1.0, 0.5, 0.0, -0.5]])      # (H, 4H)
@@ -62,7 +63,7 @@ C_start = np.array([[1.0, -1.0], [0.0, 2.0]])   # (N, H), before the first step
 #
 # Two things come from the step before: $h_{t-1}$ and $C_{t-1}$. Two go on to the step
 # after. The upper line is the cell. It runs through: a product and a sum, nothing else.
-# In code the step before is `h_prev` and `C_prev`, and $\tilde{C}$ is `C_tilde`.
+# In code the step before is `h_prev` and `C_prev`.
 
 # %%
 show_graph(cell("lstm"))
@@ -81,14 +82,13 @@ h_prev = h_start
 C_prev = C_start
 # ? a, the pre-activations of the first step, x[:, 0], of both samples
 a = x[:, 0] @ W + h_prev @ U + b                # (N, 4H)
-print(a)
 a_i, a_f, a_C, a_o = np.split(a, 4, axis=1)     # (N, H) each
 
 # %% [markdown]
-# ## Forward: three gates and a candidate
+# ## Forward: three gates, and what may be added
 #
-# Each gate is a sigmoid. The **candidate** $\tilde{C}_t$ is what may be added to the
-# cell. It is a tanh, so it may be negative.
+# Each gate is a sigmoid. $\tilde{C}_t$ is what may be added to the cell. It is a tanh,
+# so it may be negative. (Many texts call it the *candidate*.)
 #
 # $$i_t = \sigma(W_i \cdot [h_{t-1}, x_t] + b_i) \tag{004.LSTM.i}$$
 # $$f_t = \sigma(W_f \cdot [h_{t-1}, x_t] + b_f) \tag{004.LSTM.f}$$
@@ -105,14 +105,14 @@ print("i, the input gate:", i.round(3).tolist())
 f = sigmoid(a_f)                                # (004.LSTM.f)
 print("f, the forget gate:", f.round(3).tolist())
 C_tilde = np.tanh(a_C)                          # (004.LSTM.C~)
-print("C~, the candidate:", C_tilde.round(3).tolist())
+print("C_tilde:", C_tilde.round(3).tolist())
 o = sigmoid(a_o)                                # (004.LSTM.o)
 print("o, the output gate:", o.round(3).tolist())
 
 # %% [markdown]
 # ## Forward: the cell and the state
 #
-# The cell keeps $f$ of what it was. It takes in $i$ of the candidate. ($\odot$ is the
+# The cell keeps $f$ of what it was. It takes in $i$ of $\tilde{C}$. ($\odot$ is the
 # product of elements, `*` in NumPy.)
 #
 # $$C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t \tag{004.LSTM.C}$$
@@ -175,9 +175,12 @@ assert np.array_equal(steps[0][-1], h)
 # ## Backward: what arrives at h
 #
 # The layers above tell each step $t$ how the loss grows with $h_t$. We call that
-# $dy_t$. So for us the loss is a sum of products:
+# $dy_t$. And suppose that our three steps are the first part of a long text. The part
+# that follows sends something back too: `dh_later` to the last $h$, `dC_later` to the
+# last $C$. (Where nothing follows, both are 0.)
 #
-# $$L = \sum_t \sum_n \sum_j dy_{tnj} \, h_{tnj}$$
+# So for us the loss is a sum of products: each $h_t$ with its $dy_t$, the last $h$ with
+# `dh_later`, the last $C$ with `dC_later`.
 #
 # `loss_from(t, h_prev, C_prev)` is the loss of step $t$ and all later ones. It runs
 # forward again from these two states. The numerical derivative needs it.
@@ -185,41 +188,40 @@ assert np.array_equal(steps[0][-1], h)
 # %%
 dy = np.array([[[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]],
                [[0.5, -1.0], [2.0, 0.0], [-1.0, 1.0]]])         # (N, T, H)
+dh_later = np.array([[0.5, -1.0], [1.0, 0.5]])  # (N, H)
+dC_later = np.array([[-0.5, 1.0], [0.5, -2.0]])                 # (N, H)
 
 
 def loss(x, W, U, b, h_prev, C_prev, dy, mask):
     steps = forward(x, W, U, b, h_prev, C_prev, mask)
-    return sum(np.sum(dy[:, t] * steps[t][-1]) for t in range(len(steps)))
+    *_, C_last, h_last = steps[-1]
+    later = np.sum(dh_later * h_last) + np.sum(dC_later * C_last)
+    return later + sum(np.sum(dy[:, t] * steps[t][-1]) for t in range(len(steps)))
 
 
 def loss_from(t, h_prev, C_prev, b=b):
     return loss(x[:, t:], W, U, b, h_prev, C_prev, dy[:, t:], all_real[:, t:])
 
 
-print("L =", loss_from(0, h_start, C_start))
-
 # %% [markdown]
-# We begin at the last step, $t = 2$. Two things come back to a step from the step
-# after it: `dh_next` for $h_t$, and `dC_next` for $C_t$. After the last step there is
-# none, so both are 0. What arrives at $h_t$ is added up:
-#
-# $$dh_t = dy_t + dh_{next}$$
+# We begin at the last step, $t = 2$. Two things come back to a step from what follows:
+# `dh_next` for $h_t$, and `dC_next` for $C_t$. The state $h_t$ is used twice: by its
+# own loss, and by what follows. A value that is used twice gets the sum (lesson 00).
 
 # %%
 h_prev, C_prev, i, f, C_tilde, o, C, h = steps[2]               # the last step
-dh_next = np.zeros((N, H))
-dC_next = np.zeros((N, H))
+dh_next = dh_later
+dC_next = dC_later
 # ? dh, all that arrives at h of the last step
 dh = dy[:, 2] + dh_next                         # (N, H)
-print("dh =", dh.tolist())
 
 # %% [markdown]
+# $$dh_t = dy_t + dh_{next}$$
+#
 # ## Backward: what h is made of
 #
 # $h = o \odot \tanh(C)$ is a product. **Each factor is given $dh$ times the other
-# factor.** So $o$ is given:
-#
-# $$do_t = dh_t \odot \tanh(C_t)$$
+# factor.**
 
 # %%
 show_graph(cell("lstm"), lit="dh -> do")
@@ -228,21 +230,22 @@ do = dh * np.tanh(C)                            # (N, H)
 check_derivative("do", do, lambda o: np.sum(dh * (o * np.tanh(C))), o)
 
 # %% [markdown]
+# $$do_t = dh_t \odot \tanh(C_t)$$
+#
 # $C$ stands inside the tanh, whose slope is $\tanh' = 1 - \tanh^2$. And $C$ goes two
 # ways: to $h$, and to the next step. What comes back on the second way is `dC_next`.
-# The chain rule adds the two:
-#
-# $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
-#
-# At the last step `dC_next` is 0. Write it all the same.
+# The chain rule adds the two.
 
 # %%
 show_graph(cell("lstm"), lit=["dC_next -> dC", "dh -> dC"])
 # ? dC, all that arrives at C: from the next step, and through h = o tanh(C)
 dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)   # (N, H)
-check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
+check_derivative("dC", dC,
+                 lambda C: np.sum(dh * (o * np.tanh(C))) + np.sum(dC_next * C), C)
 
 # %% [markdown]
+# $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
+#
 # ## Backward: what C is made of
 #
 # $C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$ is a sum of two products. Four
@@ -254,8 +257,8 @@ show_graph(cell("lstm"),
            lit=["dC -> df", "dC -> di", "dC -> dC_tilde", "dC -> dC_prev"])
 
 
-def loss_by_C(C):
-    return np.sum(dh * (o * np.tanh(C)))        # of the last step
+def loss_by_C(C):                               # of the last step
+    return np.sum(dh * (o * np.tanh(C))) + np.sum(dC_next * C)
 
 
 # ? df, from C = f C_prev + i C_tilde
@@ -266,7 +269,7 @@ di = dC * C_tilde
 check_derivative("di", di, lambda i: loss_by_C(f * C_prev + i * C_tilde), i)
 # ? dC_tilde, from C = f C_prev + i C_tilde
 dC_tilde = dC * i
-check_derivative("dC~", dC_tilde, lambda c: loss_by_C(f * C_prev + i * c), C_tilde)
+check_derivative("dC_tilde", dC_tilde, lambda c: loss_by_C(f * C_prev + i * c), C_tilde)
 # ? dC_prev, from C = f C_prev + i C_tilde
 dC_prev = dC * f
 check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
@@ -286,13 +289,13 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 # $$\sigma(a) = \frac{1}{1 + e^{-a}} \qquad
 #   \sigma'(a) = \frac{e^{-a}}{(1 + e^{-a})^2} = \sigma(a) \, (1 - \sigma(a))$$
 #
-# For $1 - \sigma(a) = e^{-a} / (1 + e^{-a})$. So the input gate has
-# $da_i = di \odot i \odot (1 - i)$. The other three are yours. One is no sigmoid.
+# For $1 - \sigma(a) = e^{-a} / (1 + e^{-a})$. Write all four. One is no sigmoid.
 
 # %%
 show_graph(cell("lstm"), lit=["df -> da", "di -> da", "dC_tilde -> da", "do -> da"])
 a = x[:, 2] @ W + h_prev @ U + b                # of the last step
 a_i, a_f, a_C, a_o = np.split(a, 4, axis=1)
+# ? da_i, through i = sigmoid(a_i)
 da_i = di * i * (1 - i)
 check_derivative("da_i", da_i, lambda a: np.sum(di * sigmoid(a)), a_i)
 # ? da_f, through f = sigmoid(a_f)
@@ -311,7 +314,8 @@ check_derivative("da_o", da_o, lambda a: np.sum(do * sigmoid(a)), a_o)
 
 # %%
 def loss_by_a(a):
-    return np.sum(dh * lstm_step(a, C_prev)[-1])
+    *_, C, h = lstm_step(a, C_prev)
+    return np.sum(dh * h) + np.sum(dC_next * C)
 
 
 da_last = np.concatenate([da_i, da_f, da_C, da_o], axis=1)      # (N, 4H)
@@ -320,12 +324,9 @@ check_derivative("da", da_last, loss_by_a, a)
 # %% [markdown]
 # ## Backward: the state before
 #
-# $h_{t-1}$ stands in $a = x W + h_{t-1} U + b$. All four gates read it, so it is given
-# four products, added up. As the gates lie side by side, that is one product with the
-# transpose of $U$:
-#
-# $$dh_{t-1} = da_i U_i^\top + da_f U_f^\top + da_C U_C^\top + da_o U_o^\top
-#   = da \, U^\top$$
+# $h_{t-1}$ stands in $a = x W + h_{t-1} U + b$, as an input of a Dense layer does
+# (lesson 02). All four parts of $a$ read it, so four things come back and are added up.
+# As they lie side by side in `da_last` and in $U$, that is one product.
 
 # %%
 show_graph(cell("lstm"), lit="da -> dh_prev")
@@ -334,7 +335,10 @@ dh_prev = da_last @ U.T                         # (N, H)
 check_derivative("dh_prev", dh_prev, lambda h: loss_from(2, h, C_prev), h_prev)
 
 # %% [markdown]
-# ## Backward: a step with a next one
+# $$dh_{t-1} = da_i U_i^\top + da_f U_f^\top + da_C U_C^\top + da_o U_o^\top
+#   = da \, U^\top$$
+#
+# ## Backward: the step before
 #
 # One step back, to $t = 1$. What the last step calls `dh_prev`, this one calls
 # `dh_next`. It is the same array, seen from the other side. So with `dC_prev`.
@@ -353,8 +357,8 @@ check_derivative("dC of step 1", dC,
                  lambda C: np.sum(dh * (o * np.tanh(C))) + np.sum(dC_next * C), C)
 
 # %% [markdown]
-# A test with one step only cannot see whether you add `dh_next` and `dC_next`: there
-# they are 0. Many wrong LSTMs have passed such a test.
+# A test with one step only, and nothing after it, cannot see whether you add `dh_next`
+# and `dC_next`: there they are 0. Many wrong LSTMs have passed such a test.
 #
 # The whole of **backpropagation through time** (BPTT) is in two formulas. One for each
 # state, and each adds what comes from later to what comes from here:
@@ -364,11 +368,12 @@ check_derivative("dC of step 1", dC,
 #
 # ## Backward: one step as a function
 #
-# You have written every line of it. Now put them together.
+# You have written all its lines but one: the `concatenate` was given. Now put them
+# together.
 
 # %%
 # ? [lstm_step_backward] one step back: def lstm_step_backward(dh, dC_next, i, f,
-# ? C_tilde, o, C, C_prev). Return da (N, 4H), in the order i, f, C~, o, and dC_prev
+# ? C_tilde, o, C, C_prev). Return da, (N, 4H) in the order of the gates, and dC_prev
 def lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev):
     do = dh * np.tanh(C)
     dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)
@@ -398,8 +403,8 @@ check_derivative("dh_prev", da_1 @ U.T, lambda h: loss_from(1, h, C_prev), h_pre
 
 # %%
 da = np.zeros((N, T, 4 * H))
-dh_next = np.zeros((N, H))
-dC_next = np.zeros((N, H))
+dh_next = dh_later
+dC_next = dC_later
 # ? [da, dh_next, dC_next] the walk back: for t in reversed(range(T)). Fill da[:, t]
 for t in reversed(range(T)):
     h_prev, C_prev, i, f, C_tilde, o, C, h = steps[t]
@@ -417,10 +422,7 @@ assert np.allclose(da[:, 2], da_last)
 # ## Backward: the weights
 #
 # Every step uses the same $W$, $U$ and $b$. So their gradients are sums over the steps,
-# and over the samples, as in lesson 02:
-#
-# $$dW = \sum_t x_t^\top da_t \qquad dU = \sum_t h_{t-1}^\top da_t
-#   \qquad db = \sum_t \sum_n da_{tn}$$
+# and over the samples, as in lesson 02.
 
 # %%
 dh_start = dh_next
@@ -446,6 +448,9 @@ dx = da @ W.T
 check_derivative("dx", dx, lambda x: whole_loss(x=x), x)
 
 # %% [markdown]
+# $$dW = \sum_t x_t^\top da_t \qquad dU = \sum_t h_{t-1}^\top da_t
+#   \qquad db = \sum_t \sum_n da_{tn}$$
+#
 # ## Masks: a step that is not there
 #
 # Sequences of a batch differ in length. The short ones are filled up, and a **mask**
@@ -460,8 +465,8 @@ mask = np.array([[True, True, True],
                  [True, False, True]])          # (N, T)
 masked = forward(x, W, U, b, h_start, C_start, mask)
 h_prev, C_prev, i, f, C_tilde, o, C, h = masked[2]
-zero = np.zeros((N, H))
-da_2, dC_next = lstm_step_backward(dy[:, 2], zero, i, f, C_tilde, o, C, C_prev)
+dh = dy[:, 2] + dh_later
+da_2, dC_next = lstm_step_backward(dh, dC_later, i, f, C_tilde, o, C, C_prev)
 dh_next = da_2 @ U.T
 
 # %% [markdown]
@@ -494,19 +499,23 @@ check_derivative("dh_prev", dh_prev, lambda h: masked_loss(h, C_prev), h_prev)
 #
 # ## The same in the library
 #
-# The layer on the same numbers, and its backward. All seven results are ours.
+# The layer on the same numbers, and its backward. With `return_state` it gives its last
+# $h$ and $C$ too, and takes their gradients. All that it gives is ours.
 
 # %%
-lstm = LSTM(H, return_sequences=True, dtype="float64").to("reference")
+lstm = LSTM(H, return_sequences=True, return_state=True, dtype="float64")
+lstm.to("reference")
 lstm.build(x.shape)
 assert np.array_equal(lstm.get_weights()[2], b)      # it begins with our b
 lstm.set_weights([W, U, b])
-y = lstm.forward(x, initial_state=[h_start, C_start])
-theirs = [*lstm.backward(dy), *(weight.grad for weight in lstm.trainable_weights)]
+y, *last = lstm.forward(x, initial_state=[h_start, C_start])
+theirs = [*lstm.backward([dy, dh_later, dC_later]),
+          *(weight.grad for weight in lstm.trainable_weights)]
 ours = [dx, dh_start, dC_start, dW, dU, db]
 for got, expected in zip(theirs, ours, strict=True):
     assert np.allclose(got, expected, rtol=0, atol=1e-14)
 assert np.allclose(y[:, 2], steps[2][-1], rtol=0, atol=1e-15)
+assert np.allclose(last, [steps[2][-1], steps[2][-2]], rtol=0, atol=1e-15)
 
 # %% [markdown]
 # In the library's room for reading, one step back is a function too. Compare it with
@@ -536,7 +545,7 @@ show_source("kernels.reference.recurrent:lstm_backward",
 inputs = numbers_and_marks()                    # (1, 50, 2)
 latch = LSTM(1, return_sequences=True).to("reference")
 latch.build(inputs.shape)
-#                   i      f     C~    o
+#                   i      f  C_tilde  o
 latch.set_weights([[[0.0, 0.0, 3.0, 0.0],       # from the number
                     [12.0, -12.0, 0.0, 0.0]],   # from the mark
                    np.zeros((1, 4)),            # from the state: nothing
@@ -644,8 +653,9 @@ for temperature, written in zip(temperatures, texts, strict=True):
 #    `lstm_backward(dy, x, mask, W, U, b, h_start, C_start)`. It runs forward first, to
 #    have the gates. `mask` is (N, T), True at real steps. Return
 #    `dx, dW, dU, db, dh_start, dC_start`.
-# 3. A bug: with the walk below an LSTM learns, but it remembers badly. Write it right
-#    as `fixed_cell_walk(dh, o, f, C)`. All four are (N, T, H). Return dC of all steps.
+# 3. A bug: with `cell_walk` below an LSTM learns, but it remembers badly. Write it
+#    right as `fixed_cell_walk(dh, o, f, C)`. All four are (N, T, H). Return dC of all
+#    steps.
 # 4. An experiment: with small inputs, which forget bias leaves a tenth of the gradient
 #    after 100 steps in the cell? Set `bias`.
 #

@@ -44,10 +44,10 @@ x = np.array([[[1.0], [0.0], [-1.0]],
               [[0.0], [1.0], [1.0]]])           # (N, T, in)
 #              z          r          h~
 W = np.array([[0.5, 0.0, 0.0, -0.5, 1.0, -0.5]])                # (in, 3H)
-U = np.array([[0.0, 0.5, 0.5, 0.0, 0.5, 1.0],
-              [0.5, 0.0, 0.0, 0.5, -1.0, 0.5]])                 # (H, 3H)
+U = np.array([[0.0, 0.5, 0.5, 1.0, 0.5, 1.0],
+              [-0.5, 0.0, 0.0, 0.5, -1.0, 0.5]])                # (H, 3H)
 b = np.array([[0.0, 0.5, 0.0, 0.0, 0.0, 0.0],
-              [0.0, 0.0, 0.5, 0.0, 1.0, -1.0]])                 # (2, 3H): b and b'
+              [0.5, -1.0, 0.5, 0.0, 1.0, -1.0]])                # (2, 3H): b and b'
 h_start = np.array([[1.0, -1.0], [0.0, 2.0]])   # (N, H), before the first step
 dy = np.array([[[1.0, 0.0], [0.0, -1.0], [1.0, 2.0]],
                [[0.5, -1.0], [2.0, 0.0], [-1.0, 1.0]]])         # (N, T, H)
@@ -313,10 +313,7 @@ dh_start = dh_next
 # ## Backward: the weights
 #
 # $W$ and $x$ are as in every layer. $U$ has three blocks. What was multiplied by them
-# is $h_{t-1}$, all three times. But what comes back to $U_h$ is $du$:
-#
-# $$dU_z = \sum_t h_{t-1}^\top da_z \qquad dU_r = \sum_t h_{t-1}^\top da_r
-#   \qquad dU_h = \sum_t h_{t-1}^\top du$$
+# is $h_{t-1}$, all three times. But what comes back to $U_h$ is $du$.
 
 # %%
 h_before = np.stack([step[0] for step in steps], axis=1)        # (N, T, H), each h_prev
@@ -334,7 +331,10 @@ check_derivative("db", db, lambda b: loss_from(0, h_start, b=b), b)
 print(db.round(3))
 
 # %% [markdown]
-# Look at the two rows. In $z$ and $r$ they are the same, and remain so for ever: there
+# $$dU_z = \sum_t h_{t-1}^\top da_z \qquad dU_r = \sum_t h_{t-1}^\top da_r
+#   \qquad dU_h = \sum_t h_{t-1}^\top du$$
+#
+# Look at the two rows of $db$. In $z$ and $r$ they are the same, and remain so: there
 # $b$ and $b'$ are simply added. Only $b'_h$ stands inside the reset, and differs. So of
 # the 96 biases, 32 can do something that the others cannot.
 

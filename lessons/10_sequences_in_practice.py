@@ -53,7 +53,7 @@ lengths = np.array([1, 3])                      # (N,)
 W = np.array([[1.0, 0.5]])                      # (in, H)
 U = np.array([[0.5, 1.0],
               [-1.0, 0.0]])                     # (H, H)
-b = np.zeros(2)                                 # (H,)
+b = np.array([0.5, -0.5])                       # (H,)
 h_start = np.array([[0.0, 0.0],
                     [-1.0, 1.0]])               # (N, H), before the first step
 
@@ -122,13 +122,13 @@ print("masked:      ", *h[0].round(2))
 zeros = np.where(mask[..., None], x, 0.0)
 heard = forward(zeros, W, U, b, h_start, np.ones((N, T), bool))
 print("zeros heard: ", *heard[0].round(2))
-assert np.array_equal(h[0, 2], np.tanh([2, 1]))
+assert np.array_equal(h[0, 2], np.tanh([2.5, 0.5]))
 changes = np.abs(np.diff(heard[0], axis=0)).max(axis=1)
 assert np.sum(changes > 0.1) == zeros_heard
 
 # %% [markdown]
-# Zero is not nothing. The state goes on through $U$ and the tanh without any input, so
-# each of the two zeros has changed it.
+# Zero is not nothing. The state goes on through $U$, $b$ and the tanh, without input.
+# So each of the two zeros has changed it.
 #
 # ## Backward: the last step
 #

@@ -177,8 +177,6 @@ assert np.allclose(o[0, 1], h[0, 1, 0] - h[0, 1, 1] + 0.5)
 #
 # $W_{out}$ stands in every step, as it stands in every sample. So its gradient is a sum
 # over both. For this layer, $T$ steps of $N$ sequences *are* a batch of $N T$ samples.
-#
-# $$dW_{out} = \sum_t h_t^\top do_t \qquad db_{out} = \sum_t \sum_n do_{tn}$$
 
 # %%
 do = np.array([[[1.0], [-1.0], [2.0]],
@@ -193,6 +191,8 @@ db_out = do.sum(axis=(0, 1))                    # (1,)
 check_derivative("db_out", db_out, lambda b: np.sum(do * (h @ W_out + b)), b_out)
 
 # %% [markdown]
+# $$dW_{out} = \sum_t h_t^\top do_t \qquad db_{out} = \sum_t \sum_n do_{tn}$$
+#
 # What the Dense sends down to the state of its step, we call `dh_above`: it comes from
 # above. All steps at once, for each is on its own here.
 
@@ -205,9 +205,7 @@ check_derivative("dh_above", dh_above, lambda h: np.sum(do * (h @ W_out + b_out)
 # ## Backward: from above and from later
 #
 # Layers and steps are a grid. A state is used in two places: by the layer above, and by
-# the step after. Its gradient is the sum of what comes back from both:
-#
-# $$dh^k_t = da^{k+1}_t (W^{k+1})^\top + da^k_{t+1} (U^k)^\top$$
+# the step after. Its gradient is the sum of what comes back from both.
 #
 # ```
 #          o_0          o_1          o_2
@@ -216,7 +214,7 @@ check_derivative("dh_above", dh_above, lambda h: np.sum(do * (h @ W_out + b_out)
 # up       h_0 ──────── h_1 ◀════════ h_2
 # ```
 #
-# The first term is `dh_above`. The second is `dh_next`, as in lesson 06. One step back
+# From above comes `dh_above`, from later `dh_next`, as in lesson 06. One step back
 # knows nothing of layers: it is the same function for each.
 
 # %%
@@ -239,6 +237,10 @@ def loss_from_1(h_1):
 check_derivative("dh_1", dh_1, loss_from_1, h[:, 1])
 
 # %% [markdown]
+# For layer $k$, with $k + 1$ above it, that is
+#
+# $$dh^k_t = da^{k+1}_t (W^{k+1})^\top + da^k_{t+1} (U^k)^\top$$
+#
 # Now the whole walk of the upper layer, as a function: all layers will need it. It is
 # given what comes from above at each step, the states, and `U`. It returns da of all
 # steps, (N, T, H).

@@ -50,7 +50,7 @@ reached_by_corner = 4
 # %%
 x = np.array([[1.0, 2.0, 0.0, -1.0, 3.0],
               [0.0, 1.0, -2.0, 2.0, 1.0]])      # (N, T): T = 5 places
-W = np.array([1.0, 2.0, -1.0])                  # (K,): K = 3 taps
+W = np.array([3.0, 2.0, -1.0])                  # (K,): K = 3 taps
 b = 1.0
 
 # %% [markdown]
@@ -91,7 +91,7 @@ for i in range(3):
 # ? y_0: output 0 of both samples, (N,); the window lies on x[:, 0:3]
 y_0 = x[:, 0:3] @ W + b
 print("y_0 =", y_0.tolist())
-assert y_0[0] == 1 * 1 + 2 * 2 + 0 * -1 + 1
+assert y_0[0] == 1 * 3 + 2 * 2 + 0 * -1 + 1
 
 y = np.zeros((2, 3))                            # (N, places)
 # ? [y] all of them: for i in range(3), fill y[:, i]
@@ -221,9 +221,9 @@ for n in range(2):
 # is the same window, one place further down. Elsewhere it is 0.
 
 # %%
-A = np.array([[1.0, 0.0, 0.0],
-              [2.0, 1.0, 0.0],
-              [-1.0, 2.0, 1.0],
+A = np.array([[3.0, 0.0, 0.0],
+              [2.0, 3.0, 0.0],
+              [-1.0, 2.0, 3.0],
               [0.0, -1.0, 2.0],
               [0.0, 0.0, -1.0]])                # (T, places)
 assert np.array_equal(y, x @ A + b)

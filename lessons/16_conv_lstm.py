@@ -148,48 +148,55 @@ assert np.isclose(steps[0][-2][0, 0, 0], by_hand)
 # %% [markdown]
 # ## Backward: each place by itself
 #
-# The layers above tell each step how the loss grows with $h_t$. That is $dy_t$. For us
-# the loss is the sum of all $dy \odot h$. `loss_from(t, h_prev, C_prev)` is the loss of
-# step $t$ and all later ones.
+# The layers above tell each step how the loss grows with $h_t$. That is $dy_t$. And as
+# in lesson 08 something follows our three steps. It sends `dC_later` back to the last
+# $C$. So for us the loss is the sum of all $dy \odot h$ and of `dC_later` $\odot$ the
+# last $C$. `loss_from(t, h_prev, C_prev)` is the loss of step $t$ and all later ones.
 
 # %%
 dy = np.array([[[1, 0, 0, -1], [0, 1, 0, 0], [1, -1, 2, 0]],
                [[0, 2, -1, 0], [1, 0, 0, 1], [0, 1, 1, -2]]], float)
 dy = dy[..., None]                              # (N, T, P, F)
+dC_later = np.array([[1, 0, -1, 2], [0, -2, 1, 1]], float)[..., None]   # (N, P, F)
 
 
 def loss_from(t, h_prev, C_prev, x=x, W=W, U=U, b=b):
     later = forward(x[:, t:], h_prev, C_prev, W, U, b)
-    return sum(np.sum(dy[:, t + s] * later[s][-1]) for s in range(len(later)))
+    by_h = sum(np.sum(dy[:, t + s] * later[s][-1]) for s in range(len(later)))
+    return by_h + np.sum(dC_later * later[-1][-2])
 
 
 print("L =", loss_from(0, h_start, C_start))
 
 # %% [markdown]
-# We begin at the last step, $t = 2$. Nothing comes back from a later one, so `dh_next`
-# and `dC_next` are 0. The picture is that of one place.
+# We begin at the last step, $t = 2$. To its $C$ comes back `dC_later`, to its $h$
+# nothing. The picture is that of one place.
 #
 # $$do_t = dh_t \odot \tanh(C_t)$$
-# $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
 
 # %%
 show_graph(cell("lstm"), lit=["dC_next -> dC", "dh -> dC"])
 h_prev, C_prev, i, f, C_tilde, o, C, h = steps[2]               # the last step
-dC_next = np.zeros((N, P, F))
+dC_next = dC_later
 dh = dy[:, 2]                                   # and nothing from later
 do = dh * np.tanh(C)
 check_derivative("do", do, lambda o: np.sum(dh * (o * np.tanh(C))), o)
 # ? dC, all that arrives at C: from the next step, and through h = o tanh(C)
 dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)   # (N, P, F)
-check_derivative("dC", dC, lambda C: np.sum(dh * (o * np.tanh(C))), C)
+check_derivative("dC", dC,
+                 lambda C: np.sum(dh * (o * np.tanh(C))) + np.sum(dC_next * C), C)
 
 # %% [markdown]
+# $$dC_t = dC_{next} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
+#
+# ## Backward: what C is made of
+#
 # $C_t = f_t \odot C_{t-1} + i_t \odot \tilde{C}_t$ is made of two products. Each factor
 # is given $dC$ times the other factor.
 
 # %%
-def loss_by_C(C):
-    return np.sum(dh * (o * np.tanh(C)))        # of the last step
+def loss_by_C(C):                               # of the last step
+    return np.sum(dh * (o * np.tanh(C))) + np.sum(dC_next * C)
 
 
 di = dC * C_tilde
@@ -232,7 +239,14 @@ def lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev):
 
 a = convolve(x[:, 2], W) + convolve(h_prev, U, 1) + b           # of the last step
 da_last, dC_prev = lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev)
-check_derivative("da", da_last, lambda a: np.sum(dh * lstm_step(a, C_prev)[-1]), a)
+
+
+def loss_by_a(a):
+    *_, C, h = lstm_step(a, C_prev)
+    return np.sum(dh * h) + np.sum(dC_next * C)
+
+
+check_derivative("da", da_last, loss_by_a, a)
 
 # %% [markdown]
 # ## Backward: what arrives at one place
@@ -334,7 +348,7 @@ check_derivative("dh of step 1", dh,
 # %%
 da = np.zeros((N, T, P, 4 * F))
 dh_next = np.zeros((N, P, F))
-dC_next = np.zeros((N, P, F))
+dC_next = dC_later
 # ? [da, dh_next, dC_next] the walk back: for t in reversed(range(T)). Fill da[:, t]
 for t in reversed(range(T)):
     h_prev, C_prev, i, f, C_tilde, o, C, h = steps[t]
@@ -380,15 +394,18 @@ check_derivative("dx", dx, lambda x: whole_loss(x=x), x)
 # %% [markdown]
 # ## The same in the library
 #
-# The layer on the same numbers, and its backward. All seven results are ours.
+# The layer on the same numbers, and its backward. With `return_state` it takes the
+# gradients of its last $h$ and $C$ too. All that it gives is ours.
 
 # %%
-layer = ConvLSTM1D(F, K, return_sequences=True, dtype="float64").to("reference")
+layer = ConvLSTM1D(F, K, return_sequences=True, return_state=True, dtype="float64")
+layer.to("reference")
 layer.build(x.shape)
 assert np.array_equal(layer.get_weights()[2], b)     # the bias of f begins with 1
 layer.set_weights([W, U, b])
-y = layer.forward(x, initial_state=[h_start, C_start])
-theirs = [*layer.backward(dy), *(weight.grad for weight in layer.trainable_weights)]
+y, *_ = layer.forward(x, initial_state=[h_start, C_start])
+theirs = [*layer.backward([dy, 0 * dC_later, dC_later]),
+          *(weight.grad for weight in layer.trainable_weights)]
 ours = [dx, dh_start, dC_start, dW, dU, db]
 for got, expected in zip(theirs, ours, strict=True):
     assert np.allclose(got, expected, rtol=0, atol=1e-14)

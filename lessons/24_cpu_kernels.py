@@ -88,8 +88,9 @@ print(f"{operations / 1e9:.3f} · 10⁹ operations")
 # Other programs run on your machine, too. Then all is slower, and a measured speed says
 # little. So **beside each step we measure the limit**: a small kernel that keeps all it
 # needs in registers, the fastest that this core can do now. `speed` runs the two in
-# turns and tells what *part* of the limit the step reaches. If the limit itself was not
-# steady, it says so: then the machine is too busy, and you should measure again.
+# turns and tells what *part* of the limit the step reaches. The limit is measured early
+# and late. If the two differ by more than a tenth, the machine is too busy, and `speed`
+# says so: measure again.
 #
 # Python gets a small corner of the numbers. It looks up types in each turn, makes
 # objects and throws them away.

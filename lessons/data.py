@@ -282,8 +282,8 @@ class Measured:
     Attributes:
         rate: Gflop/s of the fastest run.
         limit: Gflop/s of the fastest run of the kernel that never leaves its registers.
-        steady: whether the middle one of that kernel's runs came near its fastest, and all cores near one; if not, the
-            machine is too busy.
+        steady: whether that kernel was as fast in the first half of the runs as in the second, whether the middle run of
+            each of the two came near its fastest, and all cores near one; if not, the machine is too busy.
     """
 
     rate: float
@@ -336,8 +336,22 @@ class Speed:
             function()                          # the first time compiles
         turns = [(_seconds(self._one), _seconds(limit), _seconds(run)) for _ in range(times)]
         one, limits, runs = zip(*turns, strict=True)
-        steady = np.median(limits) < 1.25 * min(limits) and min(limits) < 2.5 * min(one)
-        return Measured(operations / min(runs) / 1e9, cores * self._operations / min(limits) / 1e9, bool(steady))
+        steady = is_steady(limits, runs) and min(limits) < 2.5 * min(one)
+        return Measured(operations / min(runs) / 1e9, cores * self._operations / min(limits) / 1e9, steady)
+
+
+def is_steady(limits: Sequence[float], runs: Sequence[float], share: float = 0.1) -> bool:
+    """Whether seconds measured in turns agree so well that their best tells something.
+
+    Arguments:
+        limits: those of the kernel that never leaves its registers.
+        runs: those of what is measured.
+        share: by how much the best of the first half of `limits` and of the second may differ.
+    """
+    half = len(limits) // 2
+    first, second = min(limits[:half]), min(limits[half:])
+    agree = max(first, second) <= (1 + share) * min(first, second)
+    return bool(agree and np.median(limits) < 1.25 * min(limits) and np.median(runs) < 1.5 * min(runs))
 
 
 def _seconds(run: Callable[[], Any]) -> float:

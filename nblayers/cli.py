@@ -106,8 +106,10 @@ def _add_workshop(commands: Any) -> None:
     train = add("train", "train a layer of yours beside the library's", _train)
     train.add_argument("file", type=Path, metavar="my_NAME.py")
     train.add_argument("--steps", type=int, metavar="N", help="batches to train on")
-    plant = add("break", "plant a bug into a layer, for you to find", _break)
+    plant = add("break", "write a new file with a layer that has a bug, for you to find", _break)
     add_output(plant, "broken_NAME.py")
+    plant.add_argument("file", nargs="?", type=Path, metavar="my_NAME.py",
+                       help="a right layer of yours: the bug goes into a copy of it; by default into the workshop's layer")
     plant.add_argument("--bug", type=int, metavar="N", help="which one; by default any")
     plant.add_argument("--look", type=Path, metavar="FILE", help="instead: show how large the gradients of this file are")
     plant.add_argument("--answer", type=Path, metavar="FILE", help="instead: tell which bug this file has")
@@ -240,7 +242,7 @@ def _check_layer(piece: Any, given: argparse.Namespace) -> int:
         lesson = _find(given.name)
         if lesson is None or lesson.stem != piece.lesson:
             return _fail(f"{given.answer} defines {piece.class_name}: nblayers check {piece.name} {given.answer}")
-    return commands.check(piece, given.answer)
+    return commands.check(piece, given.answer, given.hint)
 
 
 def _start(given: argparse.Namespace, rest: list[str]) -> int:
@@ -264,7 +266,7 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _break(given: argparse.Namespace, rest: list[str]) -> int:
-    file = given.look or given.answer
+    file = given.look or given.answer or given.file
     piece = _piece(given.name, file)
     if piece is None:
         return 2
@@ -273,7 +275,7 @@ def _break(given: argparse.Namespace, rest: list[str]) -> int:
         return commands.look(piece, file)
     if given.answer is not None:
         return commands.answer(piece, file, given.yes)
-    return commands.plant(piece, given.output or Path(f"broken_{piece.name}.py"), given.force, given.bug)
+    return commands.plant(piece, given.output or Path(f"broken_{piece.name}.py"), given.force, given.bug, given.file)
 
 
 def _piece(name: str, file: Path | None = None) -> Any:
@@ -310,9 +312,9 @@ def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
     from nblayers.learn import formulas, terminal
     found = formulas.matching(given.word)
     if not found:
-        return _fail(f"no formula has {given.word!r} in its identifier, name or text")
+        return _fail(f"no formula has {given.word!r} in its identifier, name, text, layers or lessons")
     console = terminal.new_console()
-    console.print(formulas.table(found))
+    console.print(formulas.table(found, console.width))
     console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
     return 0
 
@@ -329,7 +331,8 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
         output.write_text(script.notebook_text(script.read(path)), encoding="utf-8")
     except OSError as error:
         return _fail(f"cannot write {output}: {error.strerror}")
-    print(f"wrote {output}")
+    print(f"wrote {output}\n"
+          f"Open it: jupyter lab {output}    (pip install jupyterlab, into the same Python as nblayers), or with VS Code")
     return 0
 
 
@@ -377,7 +380,12 @@ def _find(name: str) -> Path | None:
 
 
 def _fail(message: str) -> int:
-    print(f"nblayers: {message}", file=sys.stderr)
+    """Say it on stderr, on a terminal broken between words; returns the exit code."""
+    import shutil
+    import textwrap
+    wide = shutil.get_terminal_size().columns if sys.stderr.isatty() else 100_000
+    for line in f"nblayers: {message}".split("\n"):
+        print(textwrap.fill(line, wide, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
     return 2
 
 

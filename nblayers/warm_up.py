@@ -15,8 +15,9 @@ import kernels
 import nblayers
 from nblayers import activations, layers, optimizers
 from nblayers.layers import Layer
+from nblayers.structures import map_structure
 
-Examples = Iterator[tuple[Layer, np.ndarray]]
+Examples = Iterator[tuple[Any, ...]]      # a layer, its input (a tuple for several), and perhaps settings of the call
 
 
 class UnknownLayer(ValueError):
@@ -39,7 +40,7 @@ def jobs(names: Sequence[str] = ()) -> dict[str, str]:
 def _kinds(name: str) -> list[str]:
     """The kind of a layer, of which there are examples: its class or the next that it is made from; none without kernels."""
     found = getattr(layers, name, None)
-    if not isinstance(found, type) and name not in ("Input", "InputLayer", "InputSpec"):
+    if not callable(found):
         spelled = {known.lower(): known for known in dir(layers)}
         near = [spelled[match] for match in difflib.get_close_matches(name.lower(), spelled, 1)]
         raise UnknownLayer(f"there is no layer {name!r}" + (f": did you mean {near[0]}?" if near else ""))
@@ -55,8 +56,10 @@ def run(job: str) -> tuple[int, float]:
         if job == "optimizers":
             _run_optimizers()
         else:
-            for layer, x in _EXAMPLES[job]():
-                layer.backward(np.zeros_like(layer(x, training=True)))
+            for layer, x, *settings in _EXAMPLES[job]():
+                inputs = x if isinstance(x, tuple) else (x,)
+                y = layer(*inputs, training=True, **(settings[0] if settings else {}))
+                layer.backward(map_structure(np.zeros_like, y))
     return len(compiled), time.perf_counter() - start
 
 
@@ -124,10 +127,38 @@ def _with_usual_activations(examples: Callable[[], Examples]) -> Callable[[], Ex
     return lambda: chain(examples(), _activations(("relu", "sigmoid", "softmax", "tanh")))
 
 
+def _normalized(make: Callable[[int], Layer]) -> Callable[[], Examples]:
+    return lambda: ((make(axis), _zeros(*shape)) for axis in (-1, 1) for shape in ((4, 6, 8), (16, 64, 64)))
+
+
 def _embeddings() -> Examples:
     for dtype in ("int32", "int64"):
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
     yield layers.Embedding(5, 64), np.zeros((64, 64), "int32")
+
+
+def _attention(make: Callable[..., Layer], inputs: Callable[..., Any]) -> Callable[[], Examples]:
+    """Small and large, without scores and with them."""
+    return lambda: ((make(), inputs(_zeros(*shape)), {"return_attention_scores": scores})
+                    for shape in ((2, 4, 6), (16, 128, 64)) for scores in (False, True))
+
+
+def _pair(x: Any) -> Any:
+    """Query and value as one list."""
+    return ([x, x],)
+
+
+def _up_sampling() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 16)):
+            yield layers.UpSampling2D(2, interpolation=interpolation), _zeros(*shape)
+
+
+def _merging() -> Examples:
+    for make in (layers.Average, layers.Subtract, layers.Multiply, layers.Maximum, layers.Minimum):
+        for batch, channels in ((2, 3), (64, 256)):
+            yield make(), [_zeros(batch, 16, channels)] * 2
+            yield make(), [_zeros(batch, 16, channels), _zeros(batch, channels)]
 
 
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
@@ -151,14 +182,21 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Embedding": _embeddings,
     "DepthwiseConv": _depthwise,
     "SeparableConv": _separable,
-    "Maximum": _each(layers.MaxPooling2D, *_IMAGES),
-    "Average": _each(layers.AveragePooling2D, *_IMAGES),
+    "Pooling": lambda: chain(_each(layers.MaxPooling2D, *_IMAGES)(), _each(layers.AveragePooling2D, *_IMAGES)()),
     "DenseCell": _CELLS,
     "StackedRNNCells": _CELLS,
     "RNN": _CELLS,
     "Bidirectional": _sequences(lambda units: layers.Bidirectional(layers.LSTM(units))),
     "TimeDistributed": _each(lambda units: layers.TimeDistributed(layers.Dense(units)),
                              ((3,), (2, 4, 6)), ((512,), (16, 16, 512))),
+    "Heads": _attention(lambda: layers.MultiHeadAttention(2, 16), lambda x: (x, x)),
+    "Attention": _attention(layers.Attention, _pair),
+    "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
+    "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
+    "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
+    "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
+    "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
+    "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
     "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
     "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
     "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
@@ -168,4 +206,10 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "PReLU": _each(layers.PReLU, *_LARGE_AND_SMALL),
     "Softmax": _each(layers.Softmax, *_LARGE_AND_SMALL),
     "Masking": _each(layers.Masking, ((), (2, 4, 6)), ((), (16, 16, 512))),
+    "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
+    "UpSampling": _up_sampling,
+    "Elementwise": _merging,
+    "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
+                    for shape in ((2, 4, 6), (16, 128, 128))),
 }

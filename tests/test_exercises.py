@@ -25,8 +25,8 @@ def numbers(*sizes, seed=0):
     return [rng.normal(size=size) for size in sizes]
 
 
-def rnn_states(x, h_0, W, U, mask=None):
-    h, states = h_0, []
+def rnn_states(x, h_start, W, U, mask=None):
+    h, states = h_start, []
     for t in range(x.shape[1]):
         new = np.tanh(x[:, t] @ W + h @ U)
         h = new if mask is None else np.where(mask[:, t, None], new, h)
@@ -34,9 +34,9 @@ def rnn_states(x, h_0, W, U, mask=None):
     return np.stack(states, axis=1)
 
 
-def lstm_states(x, h_0, C_0, W, U, mask=None):
+def lstm_states(x, h_start, C_start, W, U, mask=None):
     """i, f, C_tilde, o, C, h."""
-    h, C, records = h_0, C_0, []
+    h, C, records = h_start, C_start, []
     for t in range(x.shape[1]):
         i, f, C_tilde, o = np.split(x[:, t] @ W + h @ U, 4, axis=1)
         i, f, C_tilde, o = sigmoid(i), sigmoid(f), np.tanh(C_tilde), sigmoid(o)
@@ -47,9 +47,9 @@ def lstm_states(x, h_0, C_0, W, U, mask=None):
     return [np.stack(kind, axis=1) for kind in zip(*records, strict=True)]
 
 
-def gru_states(x, h_0, W, U, b, after, mask=None):
+def gru_states(x, h_start, W, U, b, after, mask=None):
     """z, r, u, h_tilde, h."""
-    h, records, H = h_0, [], h_0.shape[1]
+    h, records, H = h_start, [], h_start.shape[1]
     for t in range(x.shape[1]):
         a, rec = x[:, t] @ W + b[0], h @ U[:, :2 * H] + after * b[1, :2 * H]
         z, r = sigmoid(a[:, :H] + rec[:, :H]), sigmoid(a[:, H:2 * H] + rec[:, H:])
@@ -63,26 +63,29 @@ def gru_states(x, h_0, W, U, b, after, mask=None):
 
 def rnn_case(mask=None):
     """right and wrong gradients, L as a function of the values, the values by name of their gradient."""
-    x, h_0, W, U, dy = numbers((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
-    right, wrong = mistakes.simple_rnn_backward(x, h_0, rnn_states(x, h_0, W, U, mask), W, U, dy, mask)
-    values = {"dx": x, "dh_0": h_0, "dW": W, "dU": U}
-    return right, wrong, lambda dx, dh_0, dW, dU: np.sum(dy * rnn_states(dx, dh_0, dW, dU, mask)), values
+    x, h_start, W, U, dy = numbers((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
+    right, wrong = mistakes.simple_rnn_backward(x, h_start, rnn_states(x, h_start, W, U, mask), W, U, dy, mask)
+    values = {"dx": x, "dh_start": h_start, "dW": W, "dU": U}
+    return right, wrong, lambda dx, dh_start, dW, dU: np.sum(dy * rnn_states(dx, dh_start, dW, dU, mask)), values
 
 
 def lstm_case(mask=None):
-    x, h_0, C_0, W, U, dy = numbers((N, T, I), (N, H), (N, H), (I, 4 * H), (H, 4 * H), (N, T, H))
-    i, f, C_tilde, o, C, h = lstm_states(x, h_0, C_0, W, U, mask)
-    right, wrong = mistakes.lstm_backward(x, h_0, C_0, i, f, C_tilde, o, C, h, W, U, dy, mask)
-    values = {"dx": x, "dh_0": h_0, "dC_0": C_0, "dW": W, "dU": U}
-    return right, wrong, lambda dx, dh_0, dC_0, dW, dU: np.sum(dy * lstm_states(dx, dh_0, dC_0, dW, dU, mask)[-1]), values
+    x, h_start, C_start, W, U, dy = numbers((N, T, I), (N, H), (N, H), (I, 4 * H), (H, 4 * H), (N, T, H))
+    i, f, C_tilde, o, C, h = lstm_states(x, h_start, C_start, W, U, mask)
+    right, wrong = mistakes.lstm_backward(x, h_start, C_start, i, f, C_tilde, o, C, h, W, U, dy, mask)
+    values = {"dx": x, "dh_start": h_start, "dC_start": C_start, "dW": W, "dU": U}
+
+    def loss(dx, dh_start, dC_start, dW, dU):
+        return np.sum(dy * lstm_states(dx, dh_start, dC_start, dW, dU, mask)[-1])
+    return right, wrong, loss, values
 
 
 def gru_case(after, mask=None):
-    x, h_0, W, U, b, dy = numbers((N, T, I), (N, H), (I, 3 * H), (H, 3 * H), (2, 3 * H), (N, T, H))
-    z, r, u, h_tilde, h = gru_states(x, h_0, W, U, b, after, mask)
-    right, wrong = mistakes.gru_backward(x, h_0, z, r, u, h_tilde, h, W, U, dy, after, mask)
-    values = {"dx": x, "dh_0": h_0, "dW": W, "dU": U}
-    return right, wrong, lambda dx, dh_0, dW, dU: np.sum(dy * gru_states(dx, dh_0, dW, dU, b, after, mask)[-1]), values
+    x, h_start, W, U, b, dy = numbers((N, T, I), (N, H), (I, 3 * H), (H, 3 * H), (2, 3 * H), (N, T, H))
+    z, r, u, h_tilde, h = gru_states(x, h_start, W, U, b, after, mask)
+    right, wrong = mistakes.gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after, mask)
+    values = {"dx": x, "dh_start": h_start, "dW": W, "dU": U}
+    return right, wrong, lambda dx, dh_start, dW, dU: np.sum(dy * gru_states(dx, dh_start, dW, dU, b, after, mask)[-1]), values
 
 
 def dense_case():
@@ -155,12 +158,12 @@ def test_every_mistake_can_be_told_from_the_others(case):
 
 RNN = """
 import numpy as np
-def rnn_backward(x, h_0, h, W, U, dy):
+def rnn_backward(x, h_start, h, W, U, dy):
     N, T, H = h.shape
     dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros(H)
     dh_next = np.zeros((N, H))
     for t in range(T - 1, -1, -1):
-        h_prev = h[:, t - 1] if t > 0 else h_0
+        h_prev = h[:, t - 1] if t > 0 else h_start
         dh = dy[:, t] + dh_next
         da = dh * (1 - h[:, t] ** 2)
         dx[:, t] = da @ W.T
@@ -172,12 +175,12 @@ def rnn_backward(x, h_0, h, W, U, dy):
 """
 LSTM = """
 import numpy as np
-def lstm_backward(x, h_0, C_0, i, f, C_tilde, o, C, h, W, U, dy):
+def lstm_backward(x, h_start, C_start, i, f, C_tilde, o, C, h, W, U, dy):
     N, T, H = h.shape
     dx, dW, dU, db = np.zeros_like(x), np.zeros_like(W), np.zeros_like(U), np.zeros(4 * H)
     dh_next, dC_next = np.zeros((N, H)), np.zeros((N, H))
     for t in range(T - 1, -1, -1):
-        h_prev, C_prev = (h[:, t - 1], C[:, t - 1]) if t > 0 else (h_0, C_0)
+        h_prev, C_prev = (h[:, t - 1], C[:, t - 1]) if t > 0 else (h_start, C_start)
         dh = dy[:, t] + dh_next
         do = dh * np.tanh(C[:, t])
         dC = dC_next + dh * o[:, t] * (1 - np.tanh(C[:, t]) ** 2)
@@ -211,19 +214,19 @@ def defined(source, *changes):
 
 
 def check_rnn(answer):
-    x, h_0, W, U, dy = numbers((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
-    h = rnn_states(x, h_0, W, U)
-    result = answer.function("rnn_backward")(x, h_0, h, W, U, dy)
-    exercises.expect_all(result, *mistakes.simple_rnn_backward(x, h_0, h, W, U, dy), ("dx", "dW", "dU", "db", "dh_0"),
+    x, h_start, W, U, dy = numbers((N, T, I), (N, H), (I, H), (H, H), (N, T, H))
+    h = rnn_states(x, h_start, W, U)
+    result = answer.function("rnn_backward")(x, h_start, h, W, U, dy)
+    exercises.expect_all(result, *mistakes.simple_rnn_backward(x, h_start, h, W, U, dy), ("dx", "dW", "dU", "db", "dh_start"),
                          "rnn_backward", {"dx": ("sample", "step", "input")})
 
 
 def check_lstm(answer):
-    x, h_0, C_0, W, U, dy = numbers((N, T, I), (N, H), (N, H), (I, 4 * H), (H, 4 * H), (N, T, H))
-    states = lstm_states(x, h_0, C_0, W, U)
-    result = answer.function("lstm_backward")(x, h_0, C_0, *states, W, U, dy)
-    exercises.expect_all(result, *mistakes.lstm_backward(x, h_0, C_0, *states, W, U, dy),
-                         ("dx", "dW", "dU", "db", "dh_0", "dC_0"), "lstm_backward", blocks=GATES)
+    x, h_start, C_start, W, U, dy = numbers((N, T, I), (N, H), (N, H), (I, 4 * H), (H, 4 * H), (N, T, H))
+    states = lstm_states(x, h_start, C_start, W, U)
+    result = answer.function("lstm_backward")(x, h_start, C_start, *states, W, U, dy)
+    exercises.expect_all(result, *mistakes.lstm_backward(x, h_start, C_start, *states, W, U, dy),
+                         ("dx", "dW", "dU", "db", "dh_start", "dC_start"), "lstm_backward", blocks=GATES)
 
 
 def test_the_right_backwards_pass():
@@ -232,22 +235,22 @@ def test_the_right_backwards_pass():
 
 
 @pytest.mark.parametrize("old, new, sentence", [
-    ("dh * (1 - h[:, t] ** 2)", "dh", "the slope of tanh, 1 - h², is missing"),
+    ("dh * (1 - h[:, t] ** 2)", "dh", "the slope of tanh is missing"),
     ("1 - h[:, t] ** 2", "1 - h_prev ** 2", "slope is that of the step before"),
     ("1 - h[:, t] ** 2", "1 - h[:, t - 1] ** 2", "slope is that of the step before"),
-    ("1 - h[:, t] ** 2", "1 - np.tanh(h[:, t]) ** 2", "not 1 - tanh(h)²"),
+    ("1 - h[:, t] ** 2", "1 - np.tanh(h[:, t]) ** 2", "the tanh is taken once more"),
     ("range(T - 1, -1, -1)", "range(T)", "the walk goes forwards"),
     ("range(T - 1, -1, -1)", "range(T - 1, 0, -1)", "ends before t = 0"),
     ("dh_next = da @", "dh_next += da @", "`+=`"),
     ("dh = dy[:, t] + dh_next", "dh = dy[:, t] + dh_next if t == T - 1 else dh_next", "the last step alone"),
     ("dh = dy[:, t] + dh_next", "dh = dy[:, t]", "nothing comes back from later steps"),
-    ("da @ U.T", "da @ U", "multiplies by the transpose, da Uᵀ"),
-    ("da @ U.T", "dh @ U.T", "dh_prev is dh Uᵀ"),
+    ("da @ U.T", "da @ U", "U is not transposed: da Uᵀ"),
+    ("da @ U.T", "dh @ U.T", "what goes back is made with dh"),
     ("da = dh * (1 - h[:, t] ** 2)", "da = dy[:, t] * (1 - h[:, t] ** 2) + dh_next", "dh_next is added after the slope"),
     ("dW += x", "dW = x", "dW: it holds one step only: is there a `=`"),
     ("dU += h_prev.T", "dU += h[:, t].T", "U is multiplied by the state before"),
-    ("if t > 0 else h_0", "", "h[:, t - 1] is h[:, -1] there"),
-    ("if t > 0 else h_0", "if t > 0 else 0 * h_0", "its h_0 is taken for 0"),
+    ("if t > 0 else h_start", "", "h[:, t - 1] is h[:, -1] there"),
+    ("if t > 0 else h_start", "if t > 0 else 0 * h_start", "its h_start is taken for 0"),
     ("da.sum(axis=0)", "da.mean(axis=0)", "divided by the number of samples"),
     ("dU, db, dh_next", "dU, db, da", "that is da of the first step"),
 ])
@@ -260,7 +263,7 @@ def test_mistakes_in_a_simple_rnn(old, new, sentence):
 @pytest.mark.parametrize("old, new, sentence", [
     ("dC_next + dh * o[:, t] * (1 -", "(dC_next + dh * o[:, t]) * (1 -", "dC_next stands inside the slope"),
     ("dh * o[:, t] * (1", "dh * (1", "o is forgotten"),
-    ("(1 - C_tilde[:, t] ** 2)", "(1 - C_tilde[:, t])", "1 - C̃², not 1 - C̃"),
+    ("(1 - C_tilde[:, t] ** 2)", "(1 - C_tilde[:, t])", "the slope of C̃ lacks its square"),
     ("di = dC * C_tilde[:, t]", "di = dC * C_tilde[:, t] * i[:, t]", "the gate is applied twice: di"),
     ("df = dC * C_prev", "df = dC * C_prev * f[:, t]", "the gate is applied twice: df"),
     ("do = dh * np.tanh(C[:, t])", "do = dh * o[:, t] * np.tanh(C[:, t])", "the gate is applied twice: do"),
@@ -269,16 +272,16 @@ def test_mistakes_in_a_simple_rnn(old, new, sentence):
      "di and df are swapped"),
     ("dC = dC_next + dh", "dC = dh", "what comes back from the cell of the step after"),
     ("dC_next + dh * o[:, t] * (1 - np.tanh(C[:, t]) ** 2)", "dC_next", "what comes through h_t"),
-    ("(1 - np.tanh(C[:, t]) ** 2)", "(1 - C[:, t] ** 2)", "not 1 - C²"),
-    ("(1 - C_tilde[:, t] ** 2)", "C_tilde[:, t] * (1 - C_tilde[:, t])", "not C̃ (1 - C̃)"),
+    ("(1 - np.tanh(C[:, t]) ** 2)", "(1 - C[:, t] ** 2)", "is made with C itself"),
+    ("(1 - C_tilde[:, t] ** 2)", "C_tilde[:, t] * (1 - C_tilde[:, t])", "that is the slope of a sigmoid"),
     ("[da_i, da_f,", "[da_f, da_i,", "f stands first"),
     ("dC_next = dC * f[:, t]", "dC_next = dC", "the forget gate is missing from dC_prev"),
     ("dC_next = dC * f[:, t]", "dC_next = dC * f[:, t - 1]", "that of the step before"),
     ("dC_next = dC * f[:, t]", "dC_next += dC * f[:, t]", "dC_next is added to the one before"),
-    ("dh_next = da @ U.T", "dh_next += da @ U.T", "dh_next is what step t + 1 alone sends"),
+    ("dh_next = da @ U.T", "dh_next += da @ U.T", "it is what step t + 1 alone sends"),
     ("range(T - 1, -1, -1)", "range(T)", "the walk goes forwards"),
     ("range(T - 1, -1, -1)", "range(T - 1, 0, -1)", "ends before t = 0"),
-    ("df = dC * C_prev", "df = dC * C[:, t]", "C_{t-1}, not C_t"),
+    ("df = dC * C_prev", "df = dC * C[:, t]", "made with the new cell"),
 ])
 def test_mistakes_in_an_lstm(old, new, sentence):
     with pytest.raises(exercises.Wrong, match=re.escape(sentence)):
@@ -562,7 +565,7 @@ def rnn_backward(x, h_start, h, W, U, dy):
 
 
 @pytest.mark.parametrize("old, new, sentence, steps", [
-    ("(1 - h[:, t] ** 2)", "1", "the slope of tanh, 1 - h², is missing", 1),
+    ("(1 - h[:, t] ** 2)", "1", "the slope of tanh is missing", 1),
     ("if t > 0 else h_start", "", "h[:, t - 1] is h[:, -1] there, but should be h_start", 1),
     ("dh_next = da @ W.T, da @ U.T", "dh_next = da @ W.T, dh_next + da @ U.T", "`+=`", 2),
     ("reversed(range(h.shape[1]))", "range(h.shape[1] - 1, 0, -1)", "ends before t = 0", 1),

@@ -371,7 +371,7 @@ def test_what_cannot_be_taken_back_is_named(tmp_path):
     (r"f_t = \sigma(W_x \cdot [h_{t-1}, x_t])", "fₜ = σ(Wₓ · [hₜ₋₁, xₜ])"),
     (r"\frac{a}{b + c}", "  a\n─────\nb + c"),
     (r"a = \frac{1}{2}\frac{x}{y} z", "    1 x\na = ─ ─ z\n    2 y"),
-    (r"W_f", "W\n f"),
+    (r"W_f", "W_f"), (r"d_{input} + b_{C}^2 - x_{t, i}", "d_input + b_C² − x_(t,i)"),
     (r"e^{x_i}", " xᵢ\ne"),
     (r"x^2 - -y^{-1}", "x² − −y⁻¹"),
     (r"\sum_{t=1}^{T} h_t", " T\n ∑  hₜ\nt=1"),
@@ -704,6 +704,11 @@ def test_check_derivative(capsys):
         tools.check_derivative("dx", [2, 4.001], lambda x: (x ** 2).sum(), x)
     with pytest.raises(AssertionError, match="shape"):
         tools.check_derivative("dx", 2.0, lambda x: (x ** 2).sum(), x)
+
+
+def test_a_single_number_has_no_index():
+    with pytest.raises(AssertionError, match=r"^db is -6, but its numerical derivative is 2"):
+        tools.check_derivative("db", -6.0, lambda b: 2 * b, 1.0)
 
 
 def test_show_source(capsys):

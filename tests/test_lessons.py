@@ -236,3 +236,24 @@ def test_training_can_be_undone_exactly(tmp_path, monkeypatch):
         run.next()
         assert all(np.array_equal(a, b) for a, b in zip(weights, model.get_weights(), strict=True))
         assert run.namespace["history"] == history
+
+
+@pytest.mark.parametrize("limits, runs, steady", [
+    ([1, 1, 1, 1, 1, 1, 1], [5, 5, 5, 5, 5, 5, 5], True),
+    ([1, 1.05, 3, 1, 1, 1.02, 1], [5, 5.2, 5, 9, 5, 5, 5], True),          # a busy moment in each
+    ([1.2, 1.2, 1.2, 1, 1, 1, 1], [5, 5, 5, 5, 5, 5, 5], False),           # the machine was busy for the first half
+    ([1, 1, 1, 1.2, 1.2, 1.2, 1.2], [5, 5, 5, 5, 5, 5, 5], False),
+    ([1, 2, 2, 2, 2, 1, 2], [5, 5, 5, 5, 5, 5, 5], False),
+    ([1, 1, 1, 1, 1, 1, 1], [5, 9, 9, 9, 9, 9, 9], False),                 # what is measured was disturbed
+])
+def test_a_busy_machine_is_told(limits, runs, steady):
+    from lessons.data import is_steady
+    assert is_steady(limits, runs) is steady
+
+
+@each
+def test_the_exercise_with_a_bug_names_what_to_mend(path):
+    """On the screen of `nblayers check NAME` there is no lesson to look at."""
+    name = re.findall(r"^# def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)[-1]
+    texts = [" ".join((function.__doc__ or "").split()) for function in exercises.checks(path).values()]
+    assert any(f"The function {name} at the end of the lesson has a bug. Write it right as fixed_" in text for text in texts)

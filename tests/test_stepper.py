@@ -185,7 +185,7 @@ def test_a_closure_made_in_a_function_stepped_into():
 def test_into_and_out_of_a_function_in_the_dialogue():
     shown, stepper = talk(CALLS, "go 7", "into", "by", "into", "out", "out", "")
     assert "into: scale()" in shown and "into scale, statement by statement" in shown and "turn 2 of 2" in shown
-    assert "scale returns" in shown and " in scale  Enter" in shown
+    assert "scale returns" in shown and "Enter: step 11 of 16 in scale ·" in shown
     assert stepper.session.namespace["y"].tolist() == [5, 10]
 
 
@@ -292,6 +292,90 @@ def test_go_runs_unseen(capsys):
     assert "line 5" not in capsys.readouterr().out
 
 
+def test_a_step_has_one_number_everywhere():
+    source = "# %% [markdown]\n# # One\n# %%\na = 1\nb = 2\n# %% [markdown]\n# # Two\n# %%\nc = 3\nd = 4\n"
+    shown, stepper = talk(source, "go 3", "b", "go 5", "steps")
+    assert "b = 2" in shown and "Back before line 5 (step 3)" in shown and "Enter: step 3 of 6 ·" in shown
+    assert "Enter: step 6 of 6 ·" in shown and "▸   4  Two" in shown and stepper.session.position == 5
+
+
+def test_an_experiment_is_told_when_a_later_line_fails():
+    source = "x = 1\ny = 2\nz = x + y\nassert z == 3\n"
+    shown, stepper = talk(source, "x = 7", "fresh = 1", "y", "", "", "")
+    assert "x changed: the lesson goes on with its new value. go 1 takes that back." in shown
+    assert "fresh changed" not in shown and "y changed" not in shown
+    assert "You have changed x since step 1 (with 'x = 7')" in " ".join(shown.split())
+    shown, stepper = talk(source, "x = 7", "", "", "", "go 1", "", "", "")
+    assert "Line 4 of the lesson stopped" in shown and stepper.session.upcoming is None and not stepper.session.experiments
+    shown, _ = talk(source.replace("== 3", "== 4"), "", "", "")
+    assert "Line 4 of the lesson stopped" in shown and "You have changed" not in shown
+
+
+@pytest.mark.parametrize("typed, names", [
+    ("x[0] = 5", ("x",)), ("sum = 3", ("sum",)), ("rng.normal()", ("rng",)), ("new = 1", None), ("x.sum()", None),
+    ("x = x", None),
+])
+def test_which_experiments_change_the_lesson(typed, names):
+    run = start("import numpy as np\nrng = np.random.default_rng(0)\nx = np.zeros(3)\n")
+    run.look(typed)
+    assert [experiment.names for experiment in run.experiments] == ([names] if names else [])
+    with run.as_main():
+        run.back(1)
+        assert run.experiments == []
+
+
+def test_an_experiment_that_fails_halfway_has_changed_something():
+    shown, stepper = talk("x = 1\ny = 2\n", "x = 7; 1 / 0")
+    assert [experiment.names for experiment in stepper.session.experiments] == [("x",)] and "x changed" in shown
+
+
+def test_an_experiment_may_be_a_block():
+    shown, stepper = talk("x = 1\ny = 2\n", "for i in range(3):", "    x = i", "", "print(x", ")", "def f(:", "x = x")
+    assert stepper.session.namespace["x"] == 2 and shown.count("... > ") == 2 and "... > )" not in shown
+    assert "SyntaxError: invalid syntax" in shown and "<typed" not in shown and "nothing has changed" in shown
+
+
+def test_comments_are_not_broken_in_their_brackets():
+    line = "some_long_name = np.zeros((2, 3, 4))       # (N, T, H)"
+    for width in range(40, len(line) + 8):
+        console = Console(record=True, file=io.StringIO(), width=width)
+        console.print(terminal.whole_code(script.parse(line).steps()[0]))
+        assert "# (N, T, H)" in console.export_text()
+    long = "x = 1  # " + 6 * "many words " + "(N, T, H) and more"
+    console = Console(record=True, file=io.StringIO(), width=60)
+    console.print(terminal.whole_code(script.parse(long).steps()[0]))
+    shown = console.export_text()
+    assert "(N, T, H)" in shown and max(len(line.rstrip()) for line in shown.split("\n")) <= 60
+
+
+@pytest.mark.parametrize("value, shown", [
+    (np.array([0.00034567, 0.1]), "[0.0003457 0.1      ]"), (np.array([0.01236, 1.0]), "0.01236"),
+    (np.array([1.0, 2.5]), "[1.  2.5]"),
+    (np.array([1e-7, 1.0]), "1.e-07"), (np.zeros(3), "[0. 0. 0.]"), (np.array([np.nan, 0.25]), "[ nan 0.25]"),
+    (np.array([1, 20]), "[ 1 20]"),
+])
+def test_small_numbers_keep_four_digits(value, shown):
+    assert shown in describe(value)[1]
+
+
+def test_what_was_quick_the_last_time_is_not_asked_about(tmp_path):
+    class Known(session.Session):
+        seconds = 0.2
+
+        def seconds_of(self, step):
+            return self.seconds
+    source = "for i in range(5000):\n    x = i\ny = 1\n"
+    run = terminal.Stepper(Known(script.parse(source)), Console(file=io.StringIO()), lambda _: "")
+    step, = script.parse("for i in range(5000):\n    x = i").steps()
+    assert not run.may_take_long(step)
+    Known.seconds = 31.0
+    assert run.may_take_long(step) and run.agrees(step) and "took 31 seconds the last time" in run.console.file.getvalue()
+    Known.seconds = None
+    assert run.may_take_long(step)
+    short, said = (script.parse(text).steps()[0] for text in ("for i in range(300):\n    x = i", "x = f()  # half a minute"))
+    assert not run.may_take_long(short) and run.may_take_long(said)
+
+
 def test_going_stops_at_an_error():
     shown, stepper = talk("a = 1\nb = 2\nc = 1 / 0\nd = 4\ne = 5\n", "go 5")
     assert "Line 3 of the lesson stopped with ZeroDivisionError" in shown and stepper.session.position == 2
@@ -320,6 +404,15 @@ def test_a_pager_stops_after_a_screenful():
     page = pager.Pager(out, 10, 40, ask)
     page.write("x" * 39 + "\n" + "\x1b[1m" + "y" * 40 + "\x1b[0m\n" + "z" * 200 + "\n")        # 1 + 1 + 5 lines
     assert page.shown == 7
+
+
+def test_a_formula_is_not_cut_between_two_pages():
+    out, seen = io.StringIO(), []
+    page = pager.Pager(out, 12, 40, lambda question: seen.append(out.getvalue()) or "")
+    box = ["+----+", "| dx |", "| -- |", "+----+"]
+    page.write("\n".join([*(f"line {i}\n" for i in range(4)), *box, "", "last", ""]))
+    assert len(seen) == 1 and seen[0].endswith("line 3\n\n")
+    assert "\n".join(box) in out.getvalue() and out.getvalue().endswith("last\n")
 
 
 @pytest.fixture
@@ -352,6 +445,19 @@ def test_long_output_is_paged_on_a_small_screen(at_terminal):
     assert "line 59" not in child.before
     child.sendline("i + y if 'y' in globals() else i")
     child.expect("59")
+
+
+def test_a_matrix_is_not_cut_between_two_pages(at_terminal):
+    child = at_terminal("import numpy as np\nx = 1\n\n"
+                        "for i in range(3):\n    print(np.full((9, 3), i))\ny = 2\n", rows=24)
+    child.sendline("")
+    child.expect("help > ")
+    child.sendline("")
+    child.expect("more: Enter")
+    assert child.before.count("[0 0 0]") == 9 and child.before.count("[1 1 1]") in (0, 9)
+    child.sendline("")
+    child.expect("help > |more: Enter")
+    assert child.before.count("[2 2 2]") in (0, 9)
 
 
 def test_source_is_no_wider_than_the_screen(at_terminal):

@@ -1,4 +1,5 @@
 """The learner's turns: questions in a lesson, answers judged, in the stepper and in a notebook."""
+import contextlib
 import io
 import re
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nblayers.learn import asking, catalogue, exercises, script, session, turns
+from nblayers.learn import asking, catalogue, exercises, script, session, tools, turns, variants
 from nblayers.notebook import in_notebook
 
 LESSON = '''
@@ -194,7 +195,9 @@ def test_right_answers(at, name, text):
     ("da", "dy[:, 0]", "da: the slope is forgotten"),
     ("da", "-dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da is not right: the sign is flipped."),
     ("da", "dy[:, 0] / 2 * (1 - np.tanh(h[:, 0] @ U) ** 2)", "half as large as it should be (1/2, the batch size: divided"),
-    ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"), ("da", "3", "but it is a single number"),
+    ("da", "dy * 0", "da should have shape (2, 2), but it has shape (2, 3, 2)"),
+    ("da", "[1, 2]", "da should have shape (2, 2), but it has shape (2,): its first axis is missing. Is that"),
+    ("da", "3", "but it is a single number"),
     ("da", "np.zeros((2, 2))", "all zeros"), ("da", "'x'", "should be numbers"), ("da", "np.full((2, 2), np.nan)", "NaN"),
     ("da", "'x' + ", "SyntaxError: invalid syntax"), ("da", "unknown * 2", "NameError: name 'unknown' is not defined"),
     ("da", "x = 1\nda = x / 0", "ZeroDivisionError in line 2, 'da = x / 0': division by zero"),
@@ -204,7 +207,7 @@ def test_right_answers(at, name, text):
     ("db", "da.mean(axis=0)", "it is a mean"), ("kept", "kept = dy * slope", "kept: nothing comes back"),
     ("kept", "kept[:] = 1\ndh_next = dh_next", "kept["), ("kept", "kept, dh_next = 1, 2, 3", "ValueError"),
     ("kept", "right = kept.copy()\ndel dh_next", "dh_next is not assigned yet"),
-    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = kept[:, t] @ U",
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = 2 * kept[:, t] @ U.T",
      "right at the last time step and wrong at all before it"),
     ("twice", "def twice(v):\n    return 3 * v", "twice(3) should be 6, but is 9"), ("twice", "3", "should be a function"),
     ("twice", "def twice(v):\n    return v.nothing", "twice raised AttributeError in line 2"),
@@ -221,6 +224,44 @@ def test_wrong_answers_are_told_and_leave_no_trace(at, name, text, message):
     assert turn.session.upcoming is turn.step
 
 
+@pytest.mark.parametrize("name, text, message", [
+    ("da", "dy[:, 0] * (1 - np.tanh(h[:, 0] @ U))", "da: a power is missing: np.tanh(h[:, 0] @ U) ** 2"),
+    ("da", "1 - np.tanh(h[:, 0] @ U) ** 2", "da: a factor is missing: dy[:, 0]"),
+    ("da", "dy[:, 0] * np.tanh(h[:, 0] @ U) ** 2", "da["),                        # no term is missing: its sign is turned too
+    ("da", "dy[:, 1] * (1 - np.tanh(h[:, 0] @ U) ** 2)", "da: an index is another one: dy[:, 0]"),
+    ("da", "dy[:, 0] * (1 + np.tanh(h[:, 0] @ U) ** 2)", "da: a sign is turned: 1 - np.tanh(h[:, 0] @ U) ** 2"),
+    ("dU", "h[:, 0] @ da", "dU: a transpose is missing: h[:, 0].T"),
+    ("dU", "dy[:, 0].T @ da", "dU: one array stands where another belongs: h, not dy"),
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = dy[:, t] * slope[:, t] + dh_next\n    dh_next = kept[:, t] @ U.T",
+     "kept is not right"),
+    ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = dy[:, t] @ U.T", "kept"),
+    ("total_2", "-5", "total is -5, but should be"),
+])
+def test_a_changed_line_is_known_by_its_numbers(at, name, text, message):
+    verdict = at(name).answer(text)
+    assert verdict.state == "wrong" and verdict.message.startswith(message)
+    assert message in verdict.first or verdict.first in f"{message.rpartition(': ')[0]}."
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("dU", "da @ h", "the shapes (2, 2) and (2, 3, 2) in da @ h do not fit: a product with @ needs as many columns at "
+                     "the left (2) as rows at the right (3)"),
+    ("dU", "dU = 0\ndU = (da * dy[0]) @ da", "in line 2, 'dU = (da * dy[0]) @ da': the shapes (2, 2) and (3, 2) in da *"),
+    ("dU", "np.ones((2, 8)) @ np.ones((3, 8))", "left (8) as rows at the right (3). Should one of the two be transposed?"),
+    ("dU", "h[:, 0].T @ 2", "a single number is multiplied with *"),
+    ("dU", "np.reshape(da, 3)", "ValueError: cannot reshape"),
+])
+def test_shapes_that_do_not_fit_are_told_in_words(at, name, text, message):
+    verdict = at(name).answer(text)
+    assert verdict.state == "error" and message in verdict.message and "gufunc" not in verdict.message
+
+
+def test_the_first_wrong_try_does_not_hand_over_the_answer(lesson):
+    shown, _ = talk(lesson, *until(lesson, "da"), "1 - np.tanh(h[:, 0] @ U) ** 2", "1 - np.tanh(h[:, 0] @ U) ** 2")
+    assert shown.count("da: a factor is missing.") == 1 and shown.count("da: a factor is missing: dy[:, 0]") == 1
+    assert shown.index("missing.") < shown.index("missing: dy")
+
+
 def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
     turn = at("da")
     turn.go_on(turn.answer("a = np.tanh(h[:, 0] @ U)\nh = h.copy()\nda = (dy[:, 0] * (1 - a * a)).astype('float32')"))
@@ -229,6 +270,21 @@ def test_what_goes_on_are_the_lessons_numbers_and_the_learners_names(at):
     assert not np.array_equal(space["da"], space["da"].astype("float32"))       # not rounded as the learner's
     turn.session.back()
     assert "a" not in space and "da" not in space and turn.session.upcoming is turn.step
+
+
+def test_what_a_walk_overwrites_is_not_at_hand(at):
+    turn = at("kept")
+    turn.session.look("dh = dy[:, 0]; t = 5")
+    assert {"dh", "t"}.isdisjoint(name for name, _ in turn.at_hand())
+
+
+@pytest.mark.parametrize("source, written", [
+    ("x = x + 1", set()), ("x += 1", set()), ("for t in r:\n    dh = y[t] + back\n    back = dh @ U", {"t", "dh"}),
+    ("a, b = b, 1", {"a"}), ("c = [i for i in a]", {"c", "i"}), ("x[0] = 1", set()),
+    ("def f(v):\n    return v + y\ny = f(1)", {"f"}),
+])
+def test_what_is_written_before_it_is_read(source, written):
+    assert script.names_written_first(script.ast.parse(source).body) == written
 
 
 def test_what_is_at_hand(at):
@@ -291,6 +347,42 @@ def test_a_right_answer_is_checked_by_the_derivative(lesson, capsys):
     assert "The lesson writes" in shown and "dU = h[:, 0].T @ da" in shown
 
 
+def test_a_question_is_asked_as_soon_as_it_comes(lesson):
+    """Whoever types at once has answered."""
+    position = int(until(lesson, "da")[0].split()[1])
+    shown, _ = talk(lesson, f"go {position - 1}", "", "", "dy[:, 0]", "dU = 3")
+    assert shown.count("da = ?") == 1 and "da: the slope is forgotten" in shown and f"step {position} of 22" in shown
+    shown, _ = talk(lesson, f"go {position - 1}", "7", "for t in (0, 1):", "    da = t", "")
+    assert "Kept: 7." in shown and "✗ da should have shape" in shown and "IndentationError" not in shown
+
+
+def test_lines_that_go_on_begin_below_the_first(lesson):
+    shown, _ = talk(lesson, *until(lesson, "kept"), "for t in (2, 1, 0):", "    pass", "")
+    first, second = (line for line in shown.split("\n") if "for t in (2" in line or "    pass" in line)
+    assert first.startswith("your turn > for") and second == "      ... >     pass"
+
+
+def test_going_over_turns_is_told(lesson):
+    shown, stepper = talk(lesson, *until(lesson, "db"))
+    [back] = until(lesson, "da")
+    assert f"That passed over 2 of your turns. {back} goes back to the first of them." in shown
+    shown, stepper = talk(lesson, *until(lesson, "db"), back)
+    assert stepper.is_open and stepper.turn.question.judged == ("da",)
+
+
+def test_all_judged_names_are_shown(lesson):
+    shown, _ = talk(lesson, *until(lesson, "kept"))
+    assert "kept = ?   dh_next = ?   (both are judged)" in shown
+
+
+def test_the_source_of_a_typed_function_is_shown(lesson, capsys):
+    lines = ["def twice(v):", "    return v + v  # mine", "", "def other(v):", "    return v", ""]
+    _, stepper = talk(lesson, *until(lesson, "twice"), *lines)
+    tools.show_source(stepper.session.namespace["twice"], stepper.session.namespace["other"])
+    shown = capsys.readouterr().out
+    assert "typed by you, line 1" in shown and "return v + v  # mine" in shown and "def other" in shown
+
+
 def test_looking_during_a_turn(lesson):
     lines = ["U", "da.shape", "p U + 100", "tanh = np.tanh(h)", "print(1)", "?", "into"]
     shown, stepper = talk(lesson, *until(lesson, "dU"), *lines)
@@ -307,7 +399,7 @@ def test_a_name_that_is_a_known_mistake_is_shown_and_told(lesson):
 def test_back_over_a_turn_asks_again(lesson):
     shown, stepper = talk(lesson, *until(lesson, "da"), "", "", "b", "")
     assert "Back before your turn" in shown and shown.count("da = ?") == 2 and stepper.is_open
-    shown, stepper = talk(lesson, *until(lesson, "dU"), "b", "", "", "", "")
+    shown, stepper = talk(lesson, *until(lesson, "dU"), "b", "", "")
     assert shown.count("dU = ?") == 2 and shown.count("da = ?") == 1 and stepper.is_open
 
 
@@ -329,6 +421,8 @@ def test_guesses_are_held_against_the_truth(lesson, capsys):
     assert "count = 12" not in before and "print(dy.size" in before and "You wrote 0 of 7." in after
     shown, stepper = talk(lesson, *until(lesson, "count"), "", "")
     assert stepper.session.upcoming.question.judged == ("da",) and "count = 12" not in shown
+    shown, _ = talk(lesson, *until(lesson, "count"), "", "", "c")
+    assert shown.count("count, of which you made no guess, is 12.") == 1
 
 
 def write_all(path, but):
@@ -483,6 +577,7 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
             verdict = turn.answer(step.source)
             assert verdict.state == "right", f"line {step.line}: {verdict.message}"
             told_every_mistake(turn)
+            nothing_is_superfluous(turn)
             turn.go_on(verdict)
     assert asked >= 6
 
@@ -496,6 +591,94 @@ def test_the_notebook_of_a_lesson(marked, tmp_path, monkeypatch):
     assert shown.count("not filled in yet") == sum(sources[i].startswith("check_turn(") for i in checks)
 
 
+def parts(value, path=()):
+    """What a function returned, and each part of it, with the way to it."""
+    yield path, value
+    if isinstance(value, (tuple, list)):
+        for i, part in enumerate(value):
+            yield from parts(part, (*path, i))
+
+
+def with_part(value, path, new):
+    """What a function returned, with another part."""
+    if not path:
+        return new
+    return type(value)(with_part(part, path[1:], new) if i == path[0] else part for i, part in enumerate(value))
+
+
+def listed_mistakes(name, turn, right):
+    """(call, way to the part of its result, sentence, wrong value) of all that a check compares with known mistakes."""
+    results, found = [], []
+
+    def recorded(*args, **kwargs):
+        results.append(right[name](*args, **kwargs))
+        return results[-1]
+
+    def place(got):
+        """Which call returned these numbers, and where in its result; and the shape that they had there, if it was another."""
+        for call, result in reversed([*enumerate(results)]):
+            for path, part in parts(result):
+                if part is got or (not isinstance(part, (tuple, list)) and np.array_equal(np.ravel(got), np.ravel(part))):
+                    return call, path, np.shape(part) if np.shape(part) != np.shape(got) else None
+        return None
+
+    def spy(got, want, label, mistakes=None, *args, **kwargs):
+        tolerance, at = kwargs.get("tolerance", 1e-6), place(got)
+        for sentence, wrong in (mistakes or {}).items() if at else ():
+            if np.shape(wrong) != np.shape(want) or not np.allclose(wrong, want, tolerance, tolerance):
+                found.append((*at[:2], sentence, np.reshape(wrong, at[2]) if at[2] else wrong))
+        return compare(got, want, label, mistakes, *args, **kwargs)
+
+    compare, module = exercises.expect_close, turns.checks_module(turn.session.script.path)
+    with turn.session.trial() as space, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "expect_close", spy)
+        patch.setattr(module, "expect_close", spy)
+        assert turns.judge_function(name, recorded, turns.variables(space, right), turn.check) == ""
+    return found
+
+
+def told_every_mistake_of(name, turn, right):
+    """A function that is right but for one known mistake in one part of one result is told so."""
+    listed = listed_mistakes(name, turn, right)
+    told = set()
+    for call, path, sentence, wrong in listed:
+        calls = iter(range(1000))
+
+        def mistaken(*args, call=call, path=path, wrong=wrong, calls=calls, **kwargs):
+            result = right[name](*args, **kwargs)
+            return with_part(result, path, wrong) if next(calls) == call else result
+        with turn.session.trial() as space:
+            message = turns.judge_function(name, mistaken, turns.variables(space, right), turn.check)
+        assert message, f"{name}: {sentence}"
+        told |= {sentence} if sentence in message else set()
+    missed = {sentence for _, _, sentence, _ in listed} - told
+    assert not missed, f"line {turn.step.line}, {name}: {missed}"
+
+
+# What may be left out of a right answer, by lesson, and why. Elsewhere an answer without it would be judged right by accident.
+SUPERFLUOUS = {
+    "00_chain_rule": {"dL", "ds", "dm", "dv", "1"},     # what comes from above is 1 there
+    "05_training_by_hand": {"rho * v_before", "beta1 * m_before", "beta2 * v_before", "rho", "beta1", "beta2",  # the first step
+                            "epsilon"},                 # is there for zeros only; adam_step is judged over several steps
+    "13_convolution": {"stride"},                       # a stride of 1
+}
+
+
+def nothing_is_superfluous(turn):
+    """No term, factor or transpose of the lesson's line can be left out of a right answer."""
+    right, lesson = turn.right(), turn.session.script.path.stem
+    if any(callable(value) for value in right.values()):
+        return                                          # its check has numbers of its own
+    for variant in variants.variants(turn.step.nodes, {}):
+        if variant.what not in (variants.TERM, variants.FACTOR, variants.TRANSPOSE):
+            continue
+        with contextlib.suppress(Exception), turn.session.trial() as space, np.errstate(all="ignore"):
+            turn.session.execute(variant.nodes)
+            is_right = all(turns.same(space[name], value) for name, value in right.items())
+            if is_right and variant.more not in SUPERFLUOUS.get(lesson, ()):
+                pytest.fail(f"line {turn.step.line}: the answer is right without {variant.more}")
+
+
 WRONG = {}                              # what a test's learner types
 
 
@@ -506,6 +689,8 @@ def told_every_mistake(turn):
     if functions:
         with pytest.raises(exercises.Wrong), turn.session.trial() as space:
             turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
+        for name in functions:
+            told_every_mistake_of(name, turn, right)
         return
     with turn.session.trial() as space:
         known = turn.check(turns.variables(space, right))
@@ -516,3 +701,23 @@ def told_every_mistake(turn):
             WRONG.update(right | {name: wrong})
             verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
             assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"
+
+
+@pytest.mark.parametrize("stem, name, text, message", [
+    ("05", "dy", "y - t", "dy: it is twice as large as it should be: the square brings a 2, the mean divides by all"),
+    ("06", "dh", "for t in (2, 1, 0):\n    dh[:, t] = dy[:, t] + dh_next\n    da[:, t] = dh[:, t] * (1 - h[:, t])\n"
+     "    dh_next = da[:, t] @ U.T", "dh: the slope of tanh lacks its square: it is 1 - h_t²"),
+    ("08", "dh", "dy[:, 2]", "dh: what comes back from what follows is missing: add dh_next"),
+    ("08", "dC", "dh * o * (1 - np.tanh(C) ** 2)", "dC: what comes back from the cell of the step after is missing from dC"),
+    ("08", "di", "dC * i", "di: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "dC_tilde", "dC * C_tilde", "dC_tilde: di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i"),
+    ("08", "da_o", "do * o", "da_o: the second factor of a gate's slope is missing: σ (1 - σ)"),
+    ("08", "dh_prev", "da_last @ U", "the shapes (2, 8) and (2, 8) in da_last @ U do not fit: a product with @ needs as"),
+])
+def test_what_newcomers_wrote(stem, name, text, message):
+    run = session.Session(script.read(catalogue.find(stem)))
+    with run.as_main(), contextlib.redirect_stdout(io.StringIO()):
+        while not (run.upcoming.question and name in run.upcoming.question.judged):
+            run.next()
+        verdict = turns.Turn(run).answer(text)
+    assert verdict.message.startswith(message)

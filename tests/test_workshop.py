@@ -67,6 +67,48 @@ def test_the_template_has_hints_and_no_answer(name, folder):
     assert verdict.state == "missing" and f"{piece.class_name}: its backward is not written yet" in verdict.sentence
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_hints_come_one_after_the_other(name, folder, capsys):
+    """In the file questions, then the equations, then the lines."""
+    piece = workshop.find(name)
+    hints = piece.hints()
+    template, code = piece.template(), [line for _, lines in hints for line in lines]
+    numbers = [equation.split(".")[0] for equation, _ in hints]
+    assert numbers == [str(k + 1) for k in range(len(hints))] and all(f"#   {number}. " in template for number in numbers)
+    assert "?" in template.split("def backward")[1] and hints[-1][1]
+    assert not any(equation.partition(" ")[2] in template for equation, _ in hints)
+    assert all(line in piece.solution() for line in code) and code[-1].lstrip().startswith("return")
+    path = written(folder, template)
+    said = []
+    for times in range(3):
+        cli.main(["check", name, path, *["--hint"] * times])
+        said.append(" ".join(capsys.readouterr().out.split()))
+    equations = [equation[:30] for equation, _ in hints]
+    assert said[0].endswith("--hint") and not any(equation in said[0] for equation in equations)
+    assert all(equation in said[1] for equation in equations) and code[-1].strip() not in said[1]
+    assert all(equation in said[2] for equation in equations) and all(" ".join(line.split()) in said[2] for line in code)
+
+
+def test_a_bug_goes_into_a_copy_of_ones_own_file(folder, capsys):
+    piece = workshop.find("lstm")
+    own = piece.solution().replace("class MyLSTM", "MINE = True\n\n\nclass MyLSTM")
+    path = written(folder, own, "my_lstm.py")
+    assert cli.main(["break", "lstm", path, "--bug", "2"]) == 0
+    broken = Path("broken_lstm.py").read_text(encoding="utf-8")
+    assert "MINE = True" in broken and piece.planted(broken) == 2 and Path(path).read_text(encoding="utf-8") == own
+    assert "a copy of" in (said := capsys.readouterr().out) and "bug 2 of 10; the same number gives the same bug" in said
+    assert cli.main(["break", "lstm", path, "-o", path, "--force"]) == 2 and "stays as it is" in capsys.readouterr().err
+    other = written(folder, own.replace("dC_t", "dcell").replace("da", "delta"), "my_lstm.py")
+    assert piece.bugs_for(Path(other).read_text(encoding="utf-8")) == [8]
+    assert cli.main(["break", "lstm", other, "--bug", "2", "--force"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "in another way" in said and "a new file" in said and "No file of yours has changed" in said
+    assert "MINE" not in Path("broken_lstm.py").read_text(encoding="utf-8")
+    assert cli.main(["break", "lstm", other, "--force"]) == 0
+    assert piece.planted(Path("broken_lstm.py").read_text(encoding="utf-8")) == 8
+    assert cli.main(["break", "lstm", "nothing.py"]) == 2
+
+
 @pytest.mark.parametrize("name, number", BUGS)
 def test_each_bug_runs_and_is_found(name, number, folder):
     piece = workshop.find(name)
@@ -90,7 +132,7 @@ def test_bugs_are_different():
 def test_the_same_file_gets_the_same_report(folder, capsys):
     assert cli.main(["break", "simple_rnn", "--bug", "1"]) == 0
     said = []
-    for arguments in (["simple_rnn", "broken_simple_rnn.py"], ["--hint", "simple_rnn", "broken_simple_rnn.py"]):
+    for arguments in (["simple_rnn", "broken_simple_rnn.py"], ["--inputs", "simple_rnn", "broken_simple_rnn.py"]):
         capsys.readouterr()
         assert cli.main(["check", *arguments]) == 1
         said.append(capsys.readouterr().out)
@@ -243,7 +285,8 @@ def test_as_a_learner(folder):
     assert "✓ one step, three samples" in said and "✗ two steps, one sample: wrong is the gradient of x" in said
     assert "gradient checker's words" in said
     said = run("break", "lstm", "--look", "broken_lstm.py")
-    assert "dx, step 1 " in said and "<-" in said and Path("lessons/out/broken_lstm_norms.png").is_file()
+    assert "dx, step 1 " in said and "<-" in said and "is no bug" in said
+    assert Path("lessons/out/broken_lstm_norms.png").is_file()
     assert "then dropped" in run("break", "lstm", "--answer", "broken_lstm.py", answer="y")
     text = Path("broken_lstm.py").read_text(encoding="utf-8")
     Path("broken_lstm.py").write_text(text.replace("dC_t = dh * o", "dC_t = dC + dh * o"), encoding="utf-8")

@@ -258,6 +258,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug in the walk
 
+    The function walk_back at the end of the lesson has a bug. Write it right as
     fixed_walk_back(graph): returns a list, the gradient of each node.
     """
     _check_walk(answer.function("fixed_walk_back"))

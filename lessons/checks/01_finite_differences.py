@@ -108,6 +108,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """Half of every slope
 
+    The function derivative at the end of the lesson has a bug. Write it right as
     fixed_derivative(f, x, h): the central differences of f for each element of x; x is left as it was.
     """
     derivative = answer.function("fixed_derivative")

@@ -101,6 +101,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug that square weights hide
 
+    The function linear_backward at the end of the lesson has a bug. Write it right as
     fixed_linear_backward(x, W, dy): returns dx, dW, db for a *Linear* layer, W (out, in).
     """
     backward = answer.function("fixed_linear_backward")

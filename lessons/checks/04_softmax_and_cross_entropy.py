@@ -157,6 +157,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """Softmax is no sigmoid
 
+    The function softmax_backward at the end of the lesson has a bug. Write it right as
     fixed_softmax_backward(p, dp): dx for rows of probabilities p (N, K) and their gradients dp.
     """
     rng = np.random.default_rng(5)

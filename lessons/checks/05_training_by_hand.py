@@ -12,8 +12,8 @@ W, G1, G2, G3 = RANDOM.normal(size=(4, 3))
 
 def turn_mse(lesson) -> Mistakes:
     return {"that is the sum of the squares; a mean divides it by all N D = 4 numbers": np.array(9.0),
-            "it is divided by the number of samples only; the mean is over all N D = 4 numbers": np.array(4.5),
-            "that is the loss of lesson 02, half the sum": np.array(4.5 / 4),
+            "that is half of the sum: a mean divides it by all N D = 4 numbers": np.array(4.5),
+            "it is half as large as it should be: no half stands in this loss": np.array(4.5 / 4),
             "that is the mean of the errors' sizes; here they are squared": np.array(1.25)}
 
 
@@ -21,7 +21,7 @@ def turn_dy(lesson) -> Mistakes:
     error = lesson.y - lesson.t
     return {"that is the gradient of the sum; the mean divides by N D = 4": 2 * error,
             "the 2 of the square is missing": error / 4,
-            "that divides by N alone; the mean is over all N D = 4 numbers": error,
+            "it is twice as large as it should be: the square brings a 2, the mean divides by all N D = 4 numbers": error,
             "the sign is turned: the loss grows where y is above t": -error / 2,
             "that is the square, not its derivative": error ** 2 / 4}
 
@@ -138,6 +138,12 @@ def turn_adam_step(lesson, given: Callable) -> None:
         return places
 
     _judge_adam(run, given, lesson.adam_step)
+    m, v = G2, G3 ** 2 + 1
+    for name, ours, theirs, old in zip("mv", given(W.copy(), G1.copy(), m.copy(), v.copy(), 3, 0.1)[1:],
+                                       lesson.adam_step(W, G1, m, v, 3, 0.1)[1:], (m, v), strict=True):
+        share = theirs - old * (0.9 if name == "m" else 0.999)
+        known = {"all of the old one is kept: only a part beta of it should be": old + share}
+        expect_close(ours, theirs, f"the new {name}", known, tolerance=1e-6)
 
 
 def _judge_adam(run: Callable, given: Callable, right: Callable) -> None:
@@ -311,6 +317,7 @@ def _network(x, t, W1, b1, W2, b2, slope=lambda h: 1 - h ** 2):
 def exercise_3(answer: Answer) -> None:
     """An Adam that slows down
 
+    The function adam at the end of the lesson has a bug. Write it right as
     fixed_adam(w, g, m, v, k, eta): the new w, m, v after step k.
     """
     fixed = answer.function("fixed_adam")

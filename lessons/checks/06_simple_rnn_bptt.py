@@ -1,6 +1,5 @@
 """Checks of lesson 06: its turns and its exercises."""
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -54,7 +53,7 @@ def turn_dy(lesson: SimpleNamespace) -> Known:
             "a factor of 2 is too much: the loss is half the square": 2 * (h - target),
             "that is h; the target has to be taken off": h,
             "that is the loss of each number; its derivative is asked for": (h - target) ** 2 / 2,
-            "the loss is a sum over the samples, not a mean": (h - target) / len(h),
+            "it is half as large as it should be: the half cancels the 2 of the square, and no mean is taken": (h - target) / 2,
             "the loss is a sum over all numbers, not a mean": (h - target) / h.size,
             "the slope of tanh comes later: dy is the derivative by h, not by a": (h - target) * (1 - h ** 2)}
 
@@ -91,10 +90,14 @@ WALK = {
     "dropped": "nothing comes back from the step after; dh_t is dy_t plus dh_next",
     "after": "dh_next is added after the slope; it arrives at h_t, as dy_t does, and goes through the slope with it",
     "no slope": "the slope of tanh is missing: da_t is dh_t times 1 - h_t²",
+    "1 - h": "the slope of tanh lacks its square: it is 1 - h_t²",
+    "h": "h² is no slope of tanh: that is 1 - h²",
+    "sigmoid": "h (1 - h) is the slope of a sigmoid; that of tanh is 1 - h²",
     "slope before": "the slope is that of the step before; at step t it is 1 - h_t²",
-    "tanh twice": "the slope is 1 - h², not 1 - tanh(h)²: h is tanh(a) already",
-    "untransposed": "going back multiplies by the transpose, da_t Uᵀ",
-    "dh back": "dh_next is dh_t Uᵀ, but it should be da_t Uᵀ: after the slope",
+    "tanh twice": "the tanh is taken once more: h is tanh(a) already, so the slope is 1 - h²",
+    "untransposed": "going back, U is not transposed: da_t Uᵀ",
+    "dh back": "what goes back is made with dh_t; it should be da_t Uᵀ, after the slope",
+    "no U": "what goes back is da_t itself; on the way to the step before stands U: da_t Uᵀ",
     "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with the last step",
     "stops": "the walk ends before t = 0; `reversed(range(T))` goes over T - 1 to 0",
     "adds": "dh_next is added to the one before (`+=`), so what comes back is counted twice; it should be replaced (`=`)",
@@ -109,7 +112,7 @@ def turn_dh(lesson: SimpleNamespace) -> dict[str, Known]:
 
 
 def turn_dh_start(lesson: SimpleNamespace) -> Known:
-    return _whole(lesson, "dh_0") | {
+    return _whole(lesson, "dh_start") | {
         "that is what step 1 sends back, into h_0; h_start stands in a_0, so it is da of step 0": lesson.da[:, 1] @ lesson.U.T,
         "that is dh of step 0; between h_0 and h_start lie the slope and Uᵀ": lesson.dh[:, 0]}
 
@@ -146,19 +149,14 @@ def _step(lesson: SimpleNamespace, name: str) -> Known:
     """The mistakes in step 2: those in da, or those on the way from da to dh_prev."""
     right, wrong = mistakes.simple_rnn_step_backward(lesson.dh_2, lesson.h[:, 2], lesson.h[:, 1], lesson.U)
     here = {sentence: values for sentence, values in wrong.items() if name == "da" or mistakes.same(values["da"], right["da"])}
-    return _named(mistakes.known(right, here, name))
+    return mistakes.known(right, here, name)
 
 
 def _whole(lesson: SimpleNamespace, name: str) -> Known:
     """The mistakes in the sums; those of the walk are not made any more when it is done."""
     right, wrong = mistakes.simple_rnn_backward(lesson.x, lesson.h_start, lesson.h, lesson.W, lesson.U, lesson.dy)
     walked = [sentence for sentence, values in wrong.items() if "da" in values and len(values) > 1]
-    return _named({sentence: value for sentence, value in mistakes.known(right, wrong, name).items() if sentence not in walked})
-
-
-def _named(known: dict[str, Any]) -> dict[str, Any]:
-    """The lesson's names in the sentences: there h_0 is the state that step 0 leaves."""
-    return {sentence.replace("h_0", "h_start").replace("dh_prev", "dh_next"): value for sentence, value in known.items()}
+    return {sentence: value for sentence, value in mistakes.known(right, wrong, name).items() if sentence not in walked}
 
 
 def _sum(a: np.ndarray, d: np.ndarray) -> np.ndarray:
@@ -173,10 +171,11 @@ def _walk(dy: np.ndarray, h: np.ndarray, U: np.ndarray, mistake: str = "") -> tu
             break
         own = 0 * dy[:, t] if mistake == "last loss" and t < steps[-1] else dy[:, t]
         dh[:, t] = own if mistake in ("dropped", "after") else own + dh_next
-        slope = {"no slope": 1 + 0 * dh[:, t], "tanh twice": 1 - np.tanh(h[:, t]) ** 2,
+        slope = {"no slope": 1 + 0 * dh[:, t], "1 - h": 1 - h[:, t], "h": h[:, t] ** 2, "sigmoid": h[:, t] * (1 - h[:, t]),
+                 "tanh twice": 1 - np.tanh(h[:, t]) ** 2,
                  "slope before": 1 - h[:, t - 1] ** 2}.get(mistake, 1 - h[:, t] ** 2)
         da[:, t] = dh[:, t] * slope + (dh_next if mistake == "after" else 0)
-        back = {"untransposed": da[:, t] @ U, "dh back": dh[:, t] @ U.T}.get(mistake, da[:, t] @ U.T)
+        back = {"untransposed": da[:, t] @ U, "dh back": dh[:, t] @ U.T, "no U": da[:, t]}.get(mistake, da[:, t] @ U.T)
         dh_next = dh_next + back if mistake == "adds" else back
     return dh, da
 
@@ -216,20 +215,16 @@ def exercise_2(answer: Answer) -> None:
         dx, dh_start, dW, dU, db = returned(answer.function("rnn_backward")(*numbers), "rnn_backward",
                                             "dx", "dh_start", "dW", "dU", "db")
         right, wrong = mistakes.simple_rnn_backward(*numbers)
-        expect_all((dx, db, dh_start, dW, dU), _renamed(right),
-                   {sentence: _renamed(values) for sentence, values in _named(wrong).items()},
+        expect_all((dx, db, dh_start, dW, dU), right, wrong,
                    ("dx", "db", "dh_start", "dW", "dU"), "rnn_backward", {"dx": ("sample", "step", "input")})
 
     for_each_size(answer, compare, [(1, 1, 1, 1), (1, 2, 1, 1), (2, 2, 1, 1), (3, 4, 2, 5)])
 
 
-def _renamed(values: Known) -> Known:
-    return {name.replace("h_0", "h_start"): value for name, value in values.items()}
-
-
 def exercise_3(answer: Answer) -> None:
     """The bug in the walk
 
+    The function walk at the end of the lesson has a bug. Write it right as
     fixed_walk(h, U, dy): returns da, (N, T, H).
     """
     _, _, h, _, U, dy = _numbers()

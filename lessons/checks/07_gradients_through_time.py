@@ -14,10 +14,9 @@ def turn_dh_1(lesson: SimpleNamespace) -> Known:
     h, U, dh_2 = lesson.h, lesson.U, lesson.dh_2
     right, wrong = mistakes.simple_rnn_step_backward(dh_2, h[:, 2], h[:, 1], U)
     once = {sentence: values for sentence, values in wrong.items()
-            if not sentence.startswith("dh_prev is dh") and not mistakes.same(values["dh_prev"], right["da"])}
-    known = {sentence.replace("dh_prev", "dh_1"): value for sentence, value in
-             mistakes.known(right, once, "dh_prev").items()}
-    return known | {"that is da_2; one more product, with Uᵀ, leads to h_1": right["da"],
+            if not sentence.startswith("what goes back is made with dh") and not mistakes.same(values["dh_prev"], right["da"])}
+    return mistakes.known(right, once, "dh_prev") | {
+        "that is da_2; one more product, with Uᵀ, leads to h_1": right["da"],
                     "the slope comes first on the way back, then the product with Uᵀ":
                         (dh_2 @ U.T) * (1 - h[:, 2] ** 2)}
 
@@ -209,6 +208,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug in the clip
 
+    The function clip at the end of the lesson has a bug. Write it right as
     fixed_clip(gradients, bound): returns a list of arrays, all shortened by one factor if together they are longer than bound.
     """
     clip = answer.function("fixed_clip")

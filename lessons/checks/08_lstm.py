@@ -65,12 +65,15 @@ def _step(lesson: SimpleNamespace, name: str, *given: str) -> Known:
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
     dy, o, h = lesson.dy, lesson.o, lesson.h
-    return {"those are all steps; only the dy of the last step arrives at its h": dy.sum(axis=1),
-            "that is step 0; the last step is dy[:, 2]": dy[:, 0],
-            "that is step 1; the last step is dy[:, 2]": dy[:, 1],
-            "nothing comes from later, but the step has a dy of its own": np.zeros_like(h),
-            "that is how the loss grows with tanh(C) already; at h itself dy arrives as it is": dy[:, 2] * o,
-            "h is no part of its own gradient: dL/dh is dy": dy[:, 2] * h}
+    return {"those are all steps; only the dy of the last step arrives at its h": dy.sum(axis=1) + lesson.dh_next,
+            "that is with dy of step 0; the last step has dy[:, 2]": dy[:, 0] + lesson.dh_next,
+            "that is with dy of step 1; the last step has dy[:, 2]": dy[:, 1] + lesson.dh_next,
+            "what the step's own loss says is missing: add its dy": lesson.dh_next,
+            "what comes back from what follows is missing: add dh_next": dy[:, 2],
+            "that goes to the cell; to h comes dh_next": dy[:, 2] + lesson.dC_next,
+            "what comes back is added, not taken off": dy[:, 2] - lesson.dh_next,
+            "that is how the loss grows with tanh(C) already; at h itself all arrives as it is": lesson.dh * o,
+            "h is no part of its own gradient; it is a sum of two": lesson.dh * h}
 
 
 def turn_do(lesson: SimpleNamespace) -> Known:
@@ -103,6 +106,12 @@ def turn_dC_tilde(lesson: SimpleNamespace) -> Known:
 
 def turn_dC_prev(lesson: SimpleNamespace) -> Known:
     return _step(lesson, "dC_prev", "dC")
+
+
+def turn_da_i(lesson: SimpleNamespace) -> Known:
+    return _step(lesson, "da_i", "di") | {
+        "the slope is that of i's own value, i (1 - i), not of f": lesson.di * lesson.f * (1 - lesson.f),
+        "i is sigmoid(a_i) already; do not take the sigmoid again": lesson.di * _sigmoid(lesson.i) * (1 - _sigmoid(lesson.i))}
 
 
 def turn_da_f(lesson: SimpleNamespace) -> Known:
@@ -170,21 +179,17 @@ def turn_lstm_step_backward(lesson: SimpleNamespace, given: Callable[..., Any]) 
 
 # Backward: the walk, and the weights
 
+WITHOUT_LATER = "it begins with zeros; here something follows the last step: begin with dh_later and dC_later"
+
+
 def _walk(lesson: SimpleNamespace) -> tuple[mistakes.Values, mistakes.Mistakes]:
     i, f, C_tilde, o, C, h = (np.stack([step[k] for step in lesson.steps], axis=1) for k in range(2, 8))
     right, wrong = mistakes.lstm_backward(lesson.x, lesson.h_start, lesson.C_start, i, f, C_tilde, o, C, h, lesson.W, lesson.U,
-                                          lesson.dy)
-    return _named(right, wrong)
-
-
-def _named(right: mistakes.Values, wrong: mistakes.Mistakes) -> tuple[mistakes.Values, mistakes.Mistakes]:
-    """With this lesson's names of the first states."""
-    names = {"dh_0": "dh_start", "dC_0": "dC_start"}
-
-    def renamed(values: mistakes.Values) -> mistakes.Values:
-        return {names.get(name, name): value for name, value in values.items()}
-    return renamed(right), {sentence.replace("h_0", "h_start").replace("C_0", "C_start"): renamed(values)
-                            for sentence, values in wrong.items()}
+                                          lesson.dy, later=(lesson.dh_later, lesson.dC_later))
+    missing = (0 * lesson.dh_later, 0 * lesson.dC_later)
+    wrong[WITHOUT_LATER], _ = mistakes.lstm_backward(lesson.x, lesson.h_start, lesson.C_start, i, f, C_tilde, o, C, h, lesson.W,
+                                                     lesson.U, lesson.dy, later=missing)
+    return right, wrong
 
 
 def turn_da(lesson: SimpleNamespace) -> dict[str, Known]:
@@ -287,7 +292,7 @@ def exercise_2(answer: Answer) -> None:
         if masks:
             mask[1, 1] = mask[0, T - 1] = mask[N - 1, T - 2:] = False
         values = _forward(x, mask, W, U, b, h_start, C_start)
-        right, wrong = _named(*mistakes.lstm_backward(x, h_start, C_start, *values, W, U, dy, mask))
+        right, wrong = mistakes.lstm_backward(x, h_start, C_start, *values, W, U, dy, mask)
         if masks:
             wrong |= {sentence: _masked_backward(mistake, dy, x, mask, W, U, b, h_start, C_start)
                       for mistake, sentence in MASKS.items()}
@@ -343,6 +348,7 @@ def _masked_backward(mistake: str, dy: np.ndarray, x: np.ndarray, mask: np.ndarr
 def exercise_3(answer: Answer) -> None:
     """The bug that forgets
 
+    The function cell_walk at the end of the lesson has a bug. Write it right as
     fixed_cell_walk(dh, o, f, C): returns dC of all steps, (N, T, H), for the dh of all steps.
     """
     rng = np.random.default_rng(9)

@@ -173,14 +173,7 @@ def turn_gru_step_backward(lesson: SimpleNamespace, given: Callable[..., Any]) -
 
 def _walk(lesson: SimpleNamespace) -> tuple[mistakes.Values, mistakes.Mistakes]:
     z, r, h_tilde, u, h = (np.stack([step[k] for step in lesson.steps], axis=1) for k in range(1, 6))
-    return _named(*mistakes.gru_backward(lesson.x, lesson.h_start, z, r, u, h_tilde, h, lesson.W, lesson.U, lesson.dy, True))
-
-
-def _named(right: mistakes.Values, wrong: mistakes.Mistakes) -> tuple[mistakes.Values, mistakes.Mistakes]:
-    """With this lesson's name of the first state."""
-    def renamed(values: mistakes.Values) -> mistakes.Values:
-        return {"dh_start" if name == "dh_0" else name: value for name, value in values.items()}
-    return renamed(right), {sentence.replace("h_0", "h_start"): renamed(values) for sentence, values in wrong.items()}
+    return mistakes.gru_backward(lesson.x, lesson.h_start, z, r, u, h_tilde, h, lesson.W, lesson.U, lesson.dy, True)
 
 
 def turn_da_all(lesson: SimpleNamespace) -> dict[str, Known]:
@@ -336,7 +329,7 @@ def exercise_2(answer: Answer) -> None:
         W, h_start = rng.normal(size=(inputs, 3 * H)), rng.normal(size=(N, H))
         b = rng.normal(size=(2, 3 * H) if after else 3 * H)
         z, r, u, h_tilde, h = _forward(x, W, U, b, h_start, after)
-        right, wrong = _named(*mistakes.gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after))
+        right, wrong = mistakes.gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after)
         result = answer.function("gru_backward")(dy, x, W, U, b, h_start, after)
         expect_all(result, right, wrong, names, "gru_backward", axes, GATES,
                    " (reset after)" if after else " (reset before)", ("db", "dW", "dU", "dx", "dh_start"))
@@ -362,6 +355,7 @@ def _forward(x: np.ndarray, W: np.ndarray, U: np.ndarray, b: np.ndarray, h: np.n
 def exercise_3(answer: Answer) -> None:
     """The bug that leaves dx right
 
+    The function weight_gradients at the end of the lesson has a bug. Write it right as
     fixed_weight_gradients(da_h, r, u, h_prev): returns dU_h (H, H) and, of both biases in h~, db_h and db_after (H,), for a
     reset after. The arguments are (N, T, H).
     """

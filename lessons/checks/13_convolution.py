@@ -260,6 +260,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug that symmetric windows hide
 
+    The function input_gradient at the end of the lesson has a bug. Write it right as
     fixed_input_gradient(dy, W): returns dx (N, P + K - 1, Q + K - 1, C) for dy (N, P, Q, F) and W (K, K, C, F); stride 1, no
     padding.
     """

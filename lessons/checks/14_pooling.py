@@ -314,6 +314,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug that random numbers hide
 
+    The function max_backward at the end of the lesson has a bug. Write it right as
     fixed_max_backward(x, y, dy, p): returns dx (N, T) for x (N, T), its maxima y (N, T / p) and dy (N, T / p); windows side
     by side.
     """

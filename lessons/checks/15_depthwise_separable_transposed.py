@@ -256,7 +256,7 @@ def turn_on_points(lesson: SimpleNamespace) -> Known:
 
 
 def turn_overlap(lesson: SimpleNamespace, given: Callable) -> None:
-    found, truth = np.random.default_rng(17).random((2, 3, 5, 5)) < np.array([0.6, 0.4])[:, None, None, None]
+    found, truth = np.random.default_rng(17).random((2, 3, 5, 5)) < np.array([0.6, 0.3])[:, None, None, None]
     both = (found & truth).sum()
     expect_close(given(found.copy(), truth.copy()), lesson.overlap(found, truth), "overlap", {
         "that is the part of the true disc that was found; wrongly found points should count against it": both / truth.sum(),
@@ -350,6 +350,7 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The bug that a depth multiplier of 1 hides
 
+    The function depthwise_backward at the end of the lesson has a bug. Write it right as
     fixed_depthwise_backward(x, W, dh): returns dx, dW for x (N, T, C), W (K, C, M), dh (N, places, C M); stride 1, no padding.
     """
     rng = np.random.default_rng(16)

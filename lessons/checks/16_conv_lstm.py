@@ -196,13 +196,15 @@ WALK = {
 }
 
 
-def _walk(mistake: str, dy: np.ndarray, steps: list[Any], U: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _walk(mistake: str, dy: np.ndarray, steps: list[Any], U: np.ndarray,
+          dC_later: np.ndarray | float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """da of all steps (N, T, P, 4F), dh_start, dC_start; `mistake` is a key of WALK or a sentence about one step.
 
-    Each of `steps` holds h_prev, C_prev, i, f, C~, o, C.
+    Each of `steps` holds h_prev, C_prev, i, f, C~, o, C. `dC_later` comes back to the last C.
     """
     T, F, p = len(steps), U.shape[1], len(U) // 2
-    dh_next = dC_next = np.zeros_like(dy[:, 0])
+    dh_next = np.zeros_like(dy[:, 0])
+    dC_next = dh_next + dC_later
     da = np.zeros((*dy.shape[:-1], 4 * F))
     for t in range(T) if mistake == "forwards" else reversed(range(T)):
         _, C_prev, i, f, C_tilde, o, C = steps[t][:7]
@@ -237,7 +239,7 @@ def _back(mistake: str, da: np.ndarray, U: np.ndarray) -> np.ndarray:
 def turn_da(lesson: SimpleNamespace) -> dict[str, Known]:
     names = ("da", "dh_next", "dC_next")
     right = {name: getattr(lesson, name) for name in names}
-    wrong = {sentence: dict(zip(names, _walk(mistake, lesson.dy, lesson.steps, lesson.U), strict=True))
+    wrong = {sentence: dict(zip(names, _walk(mistake, lesson.dy, lesson.steps, lesson.U, lesson.dC_later), strict=True))
              for mistake, sentence in WALK.items()}
     return {name: mistakes.distinct(mistakes.known(right, wrong, name)) for name in names}
 
@@ -406,6 +408,7 @@ def _backward(dy: np.ndarray, x: np.ndarray, W: np.ndarray, U: np.ndarray, b: np
 def exercise_3(answer: Answer) -> None:
     """A film a step too late
 
+    The function recurrent_gradient at the end of the lesson has a bug. Write it right as
     fixed_recurrent_gradient(h_start, h, da, K): returns dU (K, F, 4F) for h_start (N, P, F), h (N, T, P, F), da (N, T, P, 4F).
     """
     rng = np.random.default_rng(17)

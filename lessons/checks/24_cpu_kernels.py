@@ -98,12 +98,13 @@ def turn_two_points(lesson: SimpleNamespace, given: Callable[..., Any]) -> None:
     x, w, shape = _numbers((2, 4, 5, 2), (3, 3, 2, 4))
     watched = w.view(_Counted)
     watched.taken = [0]
-    first, second = returned(given(x, watched, 1, 0, 1), "two_points", "y[n, i, j]", "y[n, i, j + 1]")
+    first, second = returned(given(x, watched, 1, 1, 1), "two_points", "y[n, i, j]", "y[n, i, j + 1]")
     right = _convolution(x, w, shape)
-    others = {"that is the point after; its window begins at j + 1": right[1, 0, 2],
-              "that is the sum for the point j; the second one's window begins at j + 1": right[1, 0, 1]}
-    expect_close(first, right[1, 0, 1], "y[n, i, j]", others)
-    expect_close(second, right[1, 0, 2], "y[n, i, j + 1]", others)
+    others = {"that is the point after; its window begins at j + 1": right[1, 1, 2],
+              "that is the line before: its window begins at i": right[1, 0, 1],
+              "that is the sum for the point j; the second one's window begins at j + 1": right[1, 1, 1]}
+    expect_close(first, right[1, 1, 1], "y[n, i, j]", others)
+    expect_close(second, right[1, 1, 2], "y[n, i, j + 1]", others)
     if watched.taken[0] > w.size:
         raise Wrong(f"{watched.taken[0]} numbers of w are read, but w has {w.size}: read w[k, l, c] once, into a variable")
 
@@ -312,6 +313,7 @@ def exercise_3(answer: Answer) -> None:
 def exercise_4(answer: Answer) -> None:
     """The bug that needs three threads
 
+    The function threads_and_tiles at the end of the lesson has a bug. Write it right as
     fixed_threads(x, w, threads, rows): returns all of y (W - K + 1, F) for x (W, C) and w (K, C, F).
     """
     rng = np.random.default_rng(25)

@@ -63,19 +63,22 @@ class MyConv2D(Layer):
         _, P, Q, F = dy.shape  # given
         k, s = self.k, self.strides  # given
         # > forward has added one product for each place u, v of the window. So, in this order:
-        # >   1. self.b.grad (F,): b stands in every sample and at every place of the image (+=).
-        # >   2. dx_padded, zeros in the shape of cache.x.
-        # >   3. For each u and v, with the same slices as in forward:
-        # >        self.W.grad[u, v] (D, F): a sum over samples and places (reshape(-1, …) makes rows of them).
-        # >        dx_padded: what this place has seen gets its share. Windows overlap: add.
-        # >   4. dx: dx_padded without the zeros that were put around the image.
+        # >   1. self.b.grad (F,): where does b stand? Add to it, with +=.
+        # >   2. dx_padded: which shape has it, and what does it hold before any window has been seen?
+        # >   3. For each u and v, with the same slices as in forward: self.W.grad[u, v] (D, F), and the share of dx_padded.
+        # >      Windows overlap: what does that ask of dx_padded?
+        # >   4. dx: which part of dx_padded belongs to the image itself?
+        # >> 1. db is the sum of dy over samples and places
         self.b.grad += dy.sum(axis=(0, 1, 2))
+        # >> 2. zeros, in the shape of the padded x
         dx_padded = np.zeros_like(cache.x)
+        # >> 3. what u, v has seen is x_uv: dW[u, v] = x_uvᵀ dy, with a row for each sample and place; x_uv is given dy W[u, v]ᵀ
         for u in range(k):
             for v in range(k):
                 seen = cache.x[:, u:u + s * P:s, v:v + s * Q:s]
                 self.W.grad[u, v] += seen.reshape(-1, seen.shape[-1]).T @ dy.reshape(-1, F)
                 dx_padded[:, u:u + s * P:s, v:v + s * Q:s] += dy @ self.W.value[u, v].T
+        # >> 4. dx_padded without the zeros that were put above, below, left and right
         above, left = cache.before
         _, height, width, _ = cache.shape
         return dx_padded[:, above:above + height, left:left + width]

@@ -41,14 +41,18 @@ class MyDense(Layer):
         cache = self.cache  # given
         D, H = self.W.shape  # given
         # > In this order:
-        # >   1. da, of the pre-activation: dy itself, or where self.relu only what has passed. dy must stay as it is.
-        # >   2. da and x with one row for each sample (and each place of the axes between): reshape(-1, H), reshape(-1, D).
-        # >   3. Every row adds its share to self.W.grad (D, H) and self.b.grad (H,), with +=.
-        # >   4. dx, in the shape of x.
+        # >   1. da, of the pre-activation: what does relu let back, and what not? dy must stay as it is.
+        # >   2. x and da may have axes between the first and the last. Which reshape leaves a row for each sample and place?
+        # >   3. self.W.grad (D, H) and self.b.grad (H,): which rows have met these weights? Add to them, with +=.
+        # >   4. dx, in the shape of x: through what does x reach y?
+        # >> 1. da = dy where a is positive or where there is no relu, else 0; y tells: it is 0 where a is not positive
         da = dy * (cache.y > 0) if self.relu else dy
+        # >> 2. x becomes (rows, D), da becomes (rows, H): NumPy counts the rows for -1
         rows, da_rows = cache.x.reshape(-1, D), da.reshape(-1, H)
+        # >> 3. dW = xᵀ da, and db is the sum of da over the rows
         self.W.grad += rows.T @ da_rows
         self.b.grad += da_rows.sum(axis=0)
+        # >> 4. dx = da Wᵀ
         return da @ self.W.value.T
 
 

@@ -79,16 +79,15 @@ class MyGRU(Layer):
         cache = self.cache  # given
         N, T, H = cache.h.shape  # given
         dy = dy if self.return_sequences else at_each_step(dy, T)  # given
-        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H); the last step
-        # > gets zeros. At each step, in this order:
-        # >   1. dh, of h_t: what comes back, and what dy asks of this step.
-        # >   2. dz, dh_tilde, and a first share of dh_prev, from h = z h_prev + (1 - z) h_tilde.
-        # >   3. da_h, of what stands in the tanh; from it dr and du, from x_h + r u.
-        # >   4. da_z and da_r: each gradient times its slope.
-        # >   5. Two gradients (N, 3 H) side by side: da_x, of x W + b, and da_U, of h_prev U + b_U. They differ in one third.
-        # >   6. Every sample and every step adds its share to self.W.grad, self.U.grad and both rows of self.bias.grad (+=).
-        # >      And dx[:, t].
-        # >   7. dh of the step before: the first share, and what comes through U.
+        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H). What comes back to
+        # > the last step? At each step, in this order:
+        # >   1. dh, of h_t: who has read h_t?
+        # >   2. dz and dh_tilde, from forward's last equation. Which way from h_t to h_prev does it show?
+        # >   3. da_h, of what stands in the tanh; from it dr and du.
+        # >   4. da_z and da_r: which slope do both have?
+        # >   5. Two gradients (N, 3 H) side by side: da_x, of x W + b, and da_U, of h_prev U + b_U. Where do they differ?
+        # >   6. self.W.grad, self.U.grad, both rows of self.bias.grad: which of the two belongs to which? And dx[:, t].
+        # >   7. dh of the step before: how many ways lead to it?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh] if cache.given.
         dx = np.empty_like(cache.x)
@@ -97,21 +96,28 @@ class MyGRU(Layer):
             z, r, u, h_tilde = cache.z[:, t], cache.r[:, t], cache.u[:, t], cache.h_tilde[:, t]
             h_prev = cache.h_prev[:, t]
             real = cache.mask[:, t, None]
+            # >> 1. dh_t = dy_t + what comes back; before the last step that is 0
             dh = dh + dy[:, t]
+            # >> 2. h = z h_prev + (1 − z) h̃: dz = dh (h_prev − h̃), dh̃ = dh (1 − z), and dh z goes straight back
             dz = dh * (h_prev - h_tilde)
             dh_tilde = dh * (1 - z)
+            # >> 3. da_h = dh̃ (1 − h̃²); a_h = x_h + r u: dr = da_h u, du = da_h r
             da_h = dh_tilde * (1 - h_tilde ** 2)
             dr = da_h * u
             du = da_h * r
+            # >> 4. σ' = σ (1 − σ)
             da_z = dz * z * (1 - z)
             da_r = dr * r * (1 - r)
+            # >> 5. da_x = da_z, da_r, da_h; da_U = da_z, da_r, du: r stands before the candidate's third of h_prev U
             da_x = np.where(real, np.concatenate([da_z, da_r, da_h], axis=1), 0)
             da_U = np.where(real, np.concatenate([da_z, da_r, du], axis=1), 0)
+            # >> 6. dW = Σ x_tᵀ da_x, dU = Σ h_{t−1}ᵀ da_U, the rows of the bias: Σ da_x and Σ da_U; dx_t = da_x Wᵀ
             self.W.grad += cache.x[:, t].T @ da_x
             self.U.grad += h_prev.T @ da_U
             self.bias.grad[0] += da_x.sum(axis=0)
             self.bias.grad[1] += da_U.sum(axis=0)
             dx[:, t] = da_x @ self.W.value.T
+            # >> 7. back to step t − 1: dh z + da_U Uᵀ; past a masked step dh goes as it came
             dh = np.where(real, dh * z + da_U @ self.U.value.T, dh)
         return [dx, dh] if cache.given else dx
 

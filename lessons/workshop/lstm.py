@@ -82,14 +82,14 @@ class MyLSTM(Layer):
         cache = self.cache  # given
         N, T, H = cache.h.shape  # given
         dy = dy if self.return_sequences else at_each_step(dy, T)  # given
-        # > Walk back through time, t = T - 1, …, 0. Two gradients come back from the step after, dh and dC, (N, H) each;
-        # > the last step gets zeros. At each step, in this order:
-        # >   1. dh, of h_t: what comes back, and what dy asks of this step.
-        # >   2. do and dC, from h = o tanh(C). dC has what comes back, too.
-        # >   3. df, di, dC_tilde, and dC of the step before, from C = f C_prev + i C_tilde.
-        # >   4. da (N, 4 H), of the four pre-activations: each gradient times its slope, side by side: i, f, C~, o.
-        # >   5. Every sample and every step adds its share to self.W.grad, self.U.grad, self.b.grad (+=). And dx[:, t].
-        # >   6. dh of the step before: all four gates have read h_prev.
+        # > Walk back through time, t = T - 1, …, 0. Two gradients come back from the step after, dh and dC, (N, H) each. What
+        # > comes back to the last step? At each step, in this order:
+        # >   1. dh, of h_t: who has read h_t?
+        # >   2. do and dC, from the second equation of (004.LSTM.o): in how many ways does C_t reach the loss?
+        # >   3. df, di, dC_tilde, and what goes back to the cell of the step before, from (004.LSTM.C).
+        # >   4. da (N, 4 H), of the four pre-activations: which slope belongs to which gate? The order is i, f, C~, o.
+        # >   5. self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
+        # >   6. dh of the step before: how many gates have read it?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh, dC] if cache.given.
         dx = np.empty_like(cache.x)
@@ -97,22 +97,28 @@ class MyLSTM(Layer):
         for t in reversed(range(T)):
             i, f, C_tilde, o = cache.i[:, t], cache.f[:, t], cache.C_tilde[:, t], cache.o[:, t]
             tanh_C = np.tanh(cache.C[:, t])
+            # >> 1. dh_t = dy_t + what comes back; before the last step that is 0
             dh = dh + dy[:, t]
+            # >> 2. do = dh tanh(C); dC_t = what comes back + dh o (1 − tanh²(C))
             do = dh * tanh_C
             dC_t = dC + dh * o * (1 - tanh_C ** 2)
+            # >> 3. df = dC C_{t−1}, di = dC C̃, dC̃ = dC i
             df = dC_t * cache.C_prev[:, t]
             di = dC_t * C_tilde
             dC_tilde = dC_t * i
+            # >> 4. σ' = σ (1 − σ) for i, f and o; tanh' = 1 − tanh² for C̃; all are 0 where the step is masked
             da_i = di * i * (1 - i)
             da_f = df * f * (1 - f)
             da_C = dC_tilde * (1 - C_tilde ** 2)
             da_o = do * o * (1 - o)
             real = cache.mask[:, t, None]
             da = np.where(real, np.concatenate([da_i, da_f, da_C, da_o], axis=1), 0)
+            # >> 5. dW = Σ x_tᵀ da_t, dU = Σ h_{t−1}ᵀ da_t, db = Σ da_t, over steps and samples; dx_t = da_t Wᵀ
             self.W.grad += cache.x[:, t].T @ da
             self.U.grad += cache.h_prev[:, t].T @ da
             self.b.grad += da.sum(axis=0)
             dx[:, t] = da @ self.W.value.T
+            # >> 6. back to step t − 1: da_t Uᵀ for h, dC_t f_t for the cell; past a masked step both go as they came
             dh = np.where(real, da @ self.U.value.T, dh)
             dC = np.where(real, dC_t * f, dC)
         return [dx, dh, dC] if cache.given else dx

@@ -63,24 +63,28 @@ class MySimpleRNN(Layer):
         cache = self.cache  # given
         N, T, H = cache.h.shape  # given
         dy = dy if self.return_sequences else at_each_step(dy, T)  # given
-        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H); the last step
-        # > gets zeros. At each step, in this order:
-        # >   1. dh, of h_t: what comes back, and what dy asks of this step.
-        # >   2. da, of the pre-activation: dh times the slope of tanh, which h_t itself tells.
-        # >   3. Every sample and every step adds its share to self.W.grad, self.U.grad, self.b.grad (+=). And dx[:, t].
-        # >   4. dh of the step before, through U.
+        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H). What comes back to
+        # > the last step? At each step, in this order:
+        # >   1. dh, of h_t: who has read h_t?
+        # >   2. da, of the pre-activation, from (001.09.SimpleRNN): which number of the cache tells the slope?
+        # >   3. self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
+        # >   4. dh of the step before: through what has it been read?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh] if cache.given.
         dx = np.empty_like(cache.x)
         dh = np.zeros((N, H), dy.dtype)
         for t in reversed(range(T)):
             real = cache.mask[:, t, None]
+            # >> 1. dh_t = dy_t + what comes back; before the last step that is 0
             dh = dh + dy[:, t]
+            # >> 2. da_t = dh_t (1 − h_t²), and 0 where the step is masked
             da = np.where(real, dh * (1 - cache.h[:, t] ** 2), 0)
+            # >> 3. dW = Σ x_tᵀ da_t, dU = Σ h_{t−1}ᵀ da_t, db = Σ da_t, over steps and samples; dx_t = da_t Wᵀ
             self.W.grad += cache.x[:, t].T @ da
             self.U.grad += cache.h_prev[:, t].T @ da
             self.b.grad += da.sum(axis=0)
             dx[:, t] = da @ self.W.value.T
+            # >> 4. what comes back to step t − 1 is da_t Uᵀ; past a masked step dh goes as it came
             dh = np.where(real, da @ self.U.value.T, dh)
         return [dx, dh] if cache.given else dx
 

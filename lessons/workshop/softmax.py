@@ -30,11 +30,13 @@ class MySoftmax(Layer):
     def backward(self, dy):
         """dy, of the shape of y -> dx, of the same shape."""
         y = self.cache.y  # given
-        # > Each x_k moves every y_j of its row: y_k by y_k (1 - y_k), the others by -y_j y_k.
-        # >   1. Write down dx_k as a sum over j, and take out what does not depend on j.
-        # >   2. What is left is one number for each row: a sum over the last axis (keepdims=True keeps it there).
+        # >   1. Each x_k moves every y_j of its row. How far does y_k, how far the others? Write dx_k as a sum over j.
+        # >   2. Which part of that sum is the same for all k? It is one number for each row.
         # >   3. dx in one line, from y, dy and that number. dy must stay as it is.
+        # >> 1. dy_k/dx_k = y_k (1 − y_k), dy_j/dx_k = −y_j y_k; so dx_k = dy_k y_k − y_k (the sum over j of dy_j y_j)
+        # >> 2. the sum over j of dy_j y_j; with keepdims=True it keeps its axis
         mean = (dy * y).sum(axis=-1, keepdims=True)
+        # >> 3. dx = y (dy − that sum)
         return y * (dy - mean)
 
 

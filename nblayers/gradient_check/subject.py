@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.layers.base import Layer, _flatten, _shapes
+from nblayers.layers.base import Layer, _flatten, built_from
 from nblayers.parameter import Parameter
 from nblayers.structures import copied
 
@@ -98,8 +98,9 @@ class Subject:
 
     def _build(self) -> None:
         """Make the weights, by a forward only if `build` is not enough: what a forward leaves behind may hide a mistake."""
-        first = next(iter((*self.args, *self.kwargs.values())), None)
-        self.layer.build(_shapes(_filled(first, self.leaves)))
+        arguments = dict(zip(_argument_names(self.layer, len(self.args)), self.args, strict=True)) | self.kwargs
+        shaped = {name: _filled(value, self.leaves) for name, value in arguments.items()}
+        self.layer.build(*built_from(type(self.layer), shaped, next(iter(shaped.values()), None)))
         self.layer.built = True
         if not all(layer.built for layer in _flatten(self.layer)):
             self.forward(self.other)

@@ -6,6 +6,9 @@ from .activation import (
     ReLU as ReLU,
     Softmax as Softmax,
 )
+from .attention.attention import AdditiveAttention as AdditiveAttention, Attention as Attention
+from .attention.grouped_query import GroupQueryAttention as GroupQueryAttention
+from .attention.multi_head import MultiHeadAttention as MultiHeadAttention
 from .base import Layer as Layer
 from .convolution.conv import (
     Conv1D as Conv1D,
@@ -34,6 +37,29 @@ from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, 
 from .einsum_dense import EinsumDense as EinsumDense
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec
+from .merging import (
+    Add as Add,
+    Average as Average,
+    Concatenate as Concatenate,
+    Dot as Dot,
+    Maximum as Maximum,
+    Minimum as Minimum,
+    Multiply as Multiply,
+    Subtract as Subtract,
+    add as add,
+    average as average,
+    concatenate as concatenate,
+    dot as dot,
+    maximum as maximum,
+    minimum as minimum,
+    multiply as multiply,
+    subtract as subtract,
+)
+from .normalization.batch import BatchNormalization as BatchNormalization
+from .normalization.group import GroupNormalization as GroupNormalization
+from .normalization.layer import LayerNormalization as LayerNormalization
+from .normalization.spectral import SpectralNormalization as SpectralNormalization
+from .normalization.unit import UnitNormalization as UnitNormalization
 from .pooling.average import (
     AveragePooling1D as AveragePooling1D,
     AveragePooling2D as AveragePooling2D,
@@ -80,4 +106,8 @@ from .regularization import (
     SpatialDropout2D as SpatialDropout2D,
     SpatialDropout3D as SpatialDropout3D,
 )
-from .reshaping import Flatten as Flatten
+from .reshaping.cropping import Cropping1D as Cropping1D, Cropping2D as Cropping2D, Cropping3D as Cropping3D
+from .reshaping.flatten import Flatten as Flatten
+from .reshaping.padding import ZeroPadding1D as ZeroPadding1D, ZeroPadding2D as ZeroPadding2D, ZeroPadding3D as ZeroPadding3D
+from .reshaping.reshape import Permute as Permute, RepeatVector as RepeatVector, Reshape as Reshape
+from .reshaping.up_sampling import UpSampling1D as UpSampling1D, UpSampling2D as UpSampling2D, UpSampling3D as UpSampling3D

@@ -168,14 +168,17 @@ class Layer(NamesItself):
         return f"{type(self).__name__} {self.name!r}"
 
     def build(self, input_shape: Any) -> None:
-        """Make the weights for inputs of `input_shape` (batch axis included, None where unknown)."""
+        """Make the weights for inputs of `input_shape` (batch axis included, None where unknown).
 
-    def _ensure_built(self, input_shape: Any) -> None:
+        A layer of several inputs may take a shape for each, named after forward's argument: build(query_shape, value_shape).
+        """
+
+    def _ensure_built(self, *shapes: Any) -> None:
         """Build the layer if nobody has yet; of several threads one does, and the others wait."""
         if not self.built:
             with _building:
                 if not self.built:
-                    self.build(input_shape)
+                    self.build(*shapes)
                     self.built = True
 
     def add_weight(self, shape: Sequence[int] | int | None = None, initializer: Any = None, dtype: Any = None,
@@ -537,7 +540,8 @@ class Layer(NamesItself):
                 got = f"{len(dy)}" if isinstance(dy, (list, tuple)) else "one array"
                 raise ValueError(f"{self.described}: backward expected a list of {len(shapes)} gradients, as forward gave "
                                  f"{len(shapes)} outputs, got {got}")
-            return [self._to_gradient(d, shape) for d, shape in zip(dy, shapes, strict=True)]
+            return [None if d is None and shape is None else self._to_gradient(d, shape)      # an output that was not asked for
+                    for d, shape in zip(dy, shapes, strict=True)]
         if shapes is None and isinstance(dy, (list, tuple)) and any(hasattr(d, "shape") for d in dy):
             return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
@@ -554,16 +558,16 @@ class Layer(NamesItself):
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     """Around a layer's build: once only, and `built` afterwards."""
     @functools.wraps(build)
-    def guarded(self: Layer, input_shape: Any) -> None:
+    def guarded(self: Layer, *args: Any, **kwargs: Any) -> None:
         state = self._threads.state
         if state.building:                                  # a subclass' build calling its parent's
-            return build(self, input_shape)
+            return build(self, *args, **kwargs)
         with _building:
             if self.built and self._parameters:
                 raise ValueError(f"{self.described}: is built already; build made its weights once and for all")
             state.building = True
             try:
-                build(self, input_shape)
+                build(self, *args, **kwargs)
             finally:
                 state.building = False
             self.built = True
@@ -576,6 +580,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
+    names = list(parameters)[1:]
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
@@ -594,7 +599,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         if inputs is not None:
             self._check_inputs(inputs)
             if not self.built:
-                self._ensure_built(_shapes(inputs))
+                self._ensure_built(*built_from(type(self), dict(zip(names, arrays, strict=False)) | kwargs, inputs))
         elif self.input_spec is not None and (arrays or first in kwargs):
             raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
@@ -645,6 +650,17 @@ def _add_penalty(dy: Any, y: Any, regularizer: Any) -> Any:
     if isinstance(dy, list):
         return [_add_penalty(d, output, regularizer) for d, output in zip(dy, y, strict=True)]
     return dy + regularizer.gradient(y) / len(y)
+
+
+def built_from(cls: type[Layer], arguments: dict[str, Any], first: Any) -> list[Any]:
+    """The shapes that a layer's build takes: of the first argument, or of those that its build names."""
+    names = _named_in_build(cls.build)
+    return [_shapes(arguments.get(name)) for name in names] if len(names) > 1 else [_shapes(first)]
+
+
+@functools.cache
+def _named_in_build(build: Callable[..., None]) -> list[str]:
+    return [name.removesuffix("_shape") for name in inspect.signature(build).parameters if name.endswith("_shape")]
 
 
 def _shapes(values: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.layers.base import Layer
+from nblayers.layers.base import Layer, built_from
 from nblayers.layers.shapes import merged
 from nblayers.structures import Shape, flatten, map_shapes, map_structure
 
@@ -85,7 +85,7 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named = tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
-    layer._ensure_built(_shapes(first))
+    layer._ensure_built(*built_from(type(layer), named, first))
     return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.dtype).structure
 
 
@@ -107,7 +107,8 @@ def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     accepted = inspect.signature(layer.compute_output_shape).parameters
     (_, first), *others = named.items()
     keywords = {f"{name}_shape": _shapes(value) for name, value in others if f"{name}_shape" in accepted}
-    return layer.compute_output_shape(_shapes(first), **keywords)
+    settings = {name: value for name, value in kwargs.items() if name in accepted}
+    return layer.compute_output_shape(_shapes(first), **keywords, **settings)
 
 
 def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

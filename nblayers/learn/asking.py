@@ -13,19 +13,20 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
-from nblayers.learn import terminal, turns
+from nblayers.learn import progress, terminal, turns
 from nblayers.learn.script import Step
 from nblayers.learn.session import LessonError, Session
 from nblayers.learn.turns import Turn, Typed, Verdict
 
 HELP = """\
 It is your turn: type the value (an expression), the assignment, or several lines.
-A block of lines ends with an empty one. A wrong answer changes nothing; try again.
+A line begins right after the "> ", also after "... >": indent a block yourself, with
+four spaces. It ends with an empty line. A wrong answer changes nothing; try again.
 
 EXPRESSION    your answer, where one name is asked for
 NAME          look at it: dh, C.shape; p EXPRESSION looks at any expression
 NAME = …      a helper of your own: it stays at hand
-Enter twice   show the lesson's line and go on
+Enter twice   show the lesson's line and go on; skip does the same
 
 """
 LOOKS = {"print", "help", "dir", "type", "check_derivative", "show_source"}     # calls that answer no question
@@ -48,34 +49,58 @@ class AskingStepper(terminal.Stepper):
         """Whether a question waits for its answer."""
         return self.turn is not None and self.session.upcoming is self.turn.step
 
+    def run(self) -> None:
+        self.remember_guesses()
+        super().run()
+
+    def remember_guesses(self) -> None:
+        """Take up the guesses of an earlier run whose lines have been run again."""
+        session = self.session
+        if not isinstance(session, progress.Followed):
+            return
+        for name, (guess, told) in progress.read(session.script.path).guesses.items():
+            if name in self.asked_guesses():
+                self.guesses[name] = guess
+                self.told |= {name: told} if told else {}
+
+    def keep_guess(self, name: str) -> None:
+        """Write a guess down, and when it was told."""
+        if isinstance(self.session, progress.Followed):
+            progress.guess_kept(self.session.script.path, name, self.guesses[name], self.told.get(name, 0))
+
     def prompt(self) -> str:
-        step = self.session.upcoming
-        if step is not None and step.question is not None and not self.is_open:
-            return f"{self.session.position}/{len(self.session.steps)}  Enter: your turn · b: back · ?: help > "
         if not self.is_open or self.turn is None:
             return super().prompt()
-        what = "your guess" if self.turn.question.is_guess else "your turn"
-        return f"{self.session.position}/{len(self.session.steps)}  {what} > "
+        return "your guess > " if self.turn.question.is_guess else "your turn > "
+
+    def ready(self) -> None:
+        """Ask the question of the step that comes next."""
+        step = self.session.upcoming
+        if step is not None and step.question is not None and not self.is_open and not self.over:
+            self.open()
 
     def next(self) -> None:
-        step = self.session.upcoming
-        if step is None or step.question is None or self.is_open:
-            super().next()
-        else:
-            self.open()
+        with self.paged():
+            if self.session.upcoming is None or self.session.upcoming.question is None or self.is_open:
+                super().next()
+            self.ready()
 
     def open(self) -> None:
         """Ask the upcoming question."""
         self.turn, self.about_to_show, self.was_asked = Turn(self.session), False, True
         question = self.turn.question
-        self.console.print(Rule("a guess" if question.is_guess else "your turn", align="left", style="magenta"))
+        what, count = "a guess" if question.is_guess else "your turn", len(self.session.steps)
+        self.console.print(Rule(f"{what} · step {self.session.position + 1} of {count}", align="left", style="magenta"))
         self.console.print(Text(question.text, style="bold"))
         if not question.is_guess:
             if found := self.turn.at_hand():
                 at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(found)])
                 self.console.print(Padding(at_hand, (0, 0, 0, 2)))
-            asked = "   ".join(f"{name} = ?" for name in question.judged)
-            self.console.print(Padding(Text(asked, style="green"), (0, 0, 0, 2)))
+            asked = Text("   ".join(f"{name} = ?" for name in question.judged), style="green")
+            if len(question.judged) > 1:
+                which = "both" if len(question.judged) == 2 else f"all {len(question.judged)}"
+                asked.append(f"   ({which} are judged)", "dim")
+            self.console.print(Padding(asked, (0, 0, 0, 2)))
         enter = "go on without" if question.is_guess else "see the lesson's line"
         self.console.print(f"[dim]Enter twice: {enter} · b: back · ?: help[/]\n")
 
@@ -120,15 +145,10 @@ class AskingStepper(terminal.Stepper):
 
     def read_on(self, first: str) -> str:
         """The lines that belong together: to the end of a block, or until all that is asked for is assigned."""
-        assert self.turn is not None
-        lines = [first]
-        while not is_complete("\n".join(lines), self.turn):
-            try:
-                lines.append(self.ask("...    ").rstrip())
-            except (EOFError, KeyboardInterrupt):
-                self.console.print()
-                return ""
-        return "\n".join(lines).rstrip()
+        turn = self.turn
+        if turn is None or not self.is_open:
+            return super().read_on(first)
+        return self.read_until(first, lambda text: is_complete(text, turn))
 
     def take(self, text: str) -> None:
         """Look at what was typed, or judge it."""
@@ -159,7 +179,9 @@ class AskingStepper(terminal.Stepper):
                 self.console.print(Text(f"(As an answer it is wrong. {verdict.message})", style="yellow"))
         else:
             style = "red" if verdict.state == "error" else "yellow"
-            self.console.print(Text.assemble(("✗ ", "bold " + style), (verdict.message, style)))
+            message = verdict.message if self.turn.was_wrong else verdict.first
+            self.turn.was_wrong |= verdict.state == "wrong"
+            self.console.print(Text.assemble(("✗ ", "bold " + style), (message, style)))
 
     def accept(self, text: str, verdict: Verdict) -> None:
         """Go on with the learner's values; show the lesson's line where it is another one, and check the derivative."""
@@ -204,6 +226,7 @@ class AskingStepper(terminal.Stepper):
         self.guesses.update(verdict.own)
         for name in verdict.own:
             self.told.pop(name, None)
+            self.keep_guess(name)
         kept = ", ".join(map(str, verdict.own.values()))
         self.console.print(Text(f"Kept: {kept}. The lesson comes back to it.", style="dim"))
         self.go_on_silently()
@@ -223,17 +246,29 @@ class AskingStepper(terminal.Stepper):
         return done
 
     def after(self, step: Step) -> None:
-        """Hold guesses against the truth once a step mentions them."""
+        """Hold guesses against the truth once a step mentions them; tell the truth where none was made."""
         names = {part.id for node in step.nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
+        if step.question is not None and step.question.is_guess:
+            names -= {*step.question.judged}
         at = self.session.position
-        for name in sorted(names & self.guesses.keys()):
-            is_its_own = step.question is not None and step.question.is_guess and name in step.question.judged
-            if not is_its_own and self.told.get(name, at) >= at and name in self.session.namespace:
-                truth = self.session.namespace[name]
+        for name in sorted(names & self.asked_guesses() & self.session.namespace.keys()):
+            if self.told.get(name, at) >= at:
                 self.told[name] = at
-                found = turns.held_against(self.guesses[name], truth)
-                self.console.print(Text.assemble(("Your guess ", "magenta"), (f"for {name}: {self.guesses[name]}. ", ""),
-                                                 f"It is {_number(truth)}: ", (found, "bold"), "."))
+                self.tell(name, self.session.namespace[name])
+
+    def asked_guesses(self) -> set[str]:
+        """The names of all guesses that were asked for so far."""
+        asked = (step.question for step in self.session.steps[:self.session.position])
+        return {question.judged[0] for question in asked if question is not None and question.is_guess}
+
+    def tell(self, name: str, truth: Any) -> None:
+        if name not in self.guesses:
+            self.console.print(Text.assemble((f"{name}, ", "magenta"), f"of which you made no guess, is {_number(truth)}."))
+            return
+        self.keep_guess(name)
+        found = turns.held_against(self.guesses[name], truth)
+        self.console.print(Text.assemble(("Your guess ", "magenta"), (f"for {name}: {self.guesses[name]}. ", ""),
+                                         f"It is {_number(truth)}: ", (found, "bold"), "."))
 
     def sum_up(self) -> None:
         """At the end of the lesson: how many of its turns the learner wrote."""
@@ -249,14 +284,25 @@ class AskingStepper(terminal.Stepper):
             super().where(lost)
             return
         what = "the guess" if step.question.is_guess else "your turn"
-        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}). Enter asks again:")
-        self.console.print(Text("  " + step.question.text, style="dim"))
+        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}):")
         if lost:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 
     def go_to(self, position: int) -> None:
         self.turn = None
         super().go_to(position)
+
+    def run_unseen(self, position: int) -> bool:
+        """As in a stepper without turns; say which turns were passed over, and how to go back to them."""
+        start = self.session.position
+        done = super().run_unseen(position)
+        passed = [i + 1 for i, step in enumerate(self.session.steps[:self.session.position])
+                  if i >= start and step.question is not None and not step.question.is_guess]
+        if passed:
+            how_many, them = ("one of your turns", "it") if len(passed) == 1 else (
+                f"{len(passed)} of your turns", "the first of them")
+            self.console.print(f"[yellow]That passed over {how_many}.[/] go {passed[0]} goes back to {them}.\n")
+        return done
 
     def help(self) -> None:
         if self.is_open:

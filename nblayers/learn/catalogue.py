@@ -5,6 +5,15 @@ from pathlib import Path
 import nblayers
 
 HOME = Path(nblayers.__file__).resolve().parents[1] / "lessons"
+COURSE = (                              # at most 38 letters each: they stand in one line with what is done
+    "The chain rule on a graph", "Finite differences: checking gradients", "Linear and Dense",
+    "Activations and their slopes", "Softmax and cross-entropy", "Loss, optimiser, training by hand",
+    "SimpleRNN: back through time", "How gradients vanish and explode", "LSTM", "GRU, and the contest of the cells",
+    "Sequences: masks, packing, states", "Bidirectional, stacked, distributed", "Embedding",
+    "Convolution in 1, 2 and 3 dimensions", "Pooling, and what a tie does", "Depthwise, separable, transposed", "ConvLSTM",
+    "Normalisation", "Dropout, regularisers, constraints", "Attention", "Reshaping and merging", "Initialisers",
+    "Preprocessing", "Your own layer, and checking it", "CPU kernels: loops at full speed", "CUDA kernels: the same on a GPU",
+    "Programs: text, translation, music")
 
 
 class UnknownLesson(LookupError):
@@ -34,7 +43,8 @@ def find(name: str) -> Path:
         return Path(name)
     files = lessons()
     wanted = name.strip().lower().removesuffix(".py").replace("-", "_").replace(" ", "_")
-    if wanted.isdigit():
+    if wanted.isdecimal():
+        wanted = str(int(wanted))
         found = [path for path in files if int(path.stem[:2]) == int(wanted)]
     else:
         found = ([path for path in files if wanted in (path.stem.lower(), name_of(path).lower())]
@@ -43,6 +53,11 @@ def find(name: str) -> Path:
         return found[0]
     if found:
         raise UnknownLesson(f"more than one lesson is meant by {name!r}: {', '.join(path.stem for path in found)}")
+    numbers = {int(path.stem[:2]) for path in files}
+    for number, title in enumerate(COURSE):
+        named = wanted == str(number) or (len(wanted) > 3 and wanted in title.lower().replace(" ", "_"))
+        if named and number not in numbers:
+            raise UnknownLesson(f"lesson {number:02d} is to come: {title}")
     close = difflib.get_close_matches(wanted, [name_of(path) for path in files], 1, 0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
     raise UnknownLesson(f"there is no lesson {name!r}{hint}\nThere are: {', '.join(path.stem for path in files)}")

@@ -11,19 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nblayers.learn import catalogue, latex, progress, script
+from nblayers.learn.catalogue import COURSE
 from nblayers.learn.session import LessonError
 from nblayers.learn.terminal import LessonText, Stepper
 
 LONG = 5.0                              # seconds: before a longer wait the learner is asked
-COURSE = (                              # at most 38 letters each: they stand in one line with what is done
-    "The chain rule on a graph", "Finite differences: checking gradients", "Linear and Dense",
-    "Activations and their slopes", "Softmax and cross-entropy", "Loss, optimiser, training by hand",
-    "SimpleRNN: back through time", "How gradients vanish and explode", "LSTM", "GRU, and the contest of the cells",
-    "Sequences: masks, packing, states", "Bidirectional, stacked, distributed", "Embedding",
-    "Convolution in 1, 2 and 3 dimensions", "Pooling, and what a tie does", "Depthwise, separable, transposed", "ConvLSTM",
-    "Normalisation", "Dropout, regularisers, constraints", "Attention", "Reshaping and merging", "Initialisers",
-    "Preprocessing", "Your own layer, and checking it", "CPU kernels: loops at full speed", "CUDA kernels: the same on a GPU",
-    "Programs: text, translation, music")
 
 
 @dataclass(frozen=True)
@@ -138,10 +130,6 @@ def _choose(entry: Entry | None, console: Console, ask: Callable[[str], str]) ->
             return None
         if not answer and entry is not None:
             return entry.path
-        if re.fullmatch(r"\d+", answer) and int(answer) < len(COURSE) and not any(
-                int(path.stem[:2]) == int(answer) for path in catalogue.lessons()):
-            console.print(f"[yellow]lesson {int(answer):02d} is to come[/]")
-            continue
         try:
             if answer:
                 return catalogue.find(answer)

@@ -33,12 +33,23 @@ def difference(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | Non
         if _close(array, np.asarray(wrong, dtype=np.float64), tolerance, floor):
             return f"{name}: {sentence}"
     if array.shape != right.shape:
-        hint = diagnosis.of_shape(array.shape, right.shape)
+        hint = _of_shape(array.shape, right.shape)
         shapes = f"{name} should {_shape(right, 'be', 'have')}, but it {_shape(array, 'is', 'has')}"
         return f"{shapes}: {hint}" if hint else shapes
     if not np.isfinite(array).all():
         return f"{name} holds NaN or infinity"
     return _numbers(array, right, name, tolerance, floor, dict(sizes or {}), place)
+
+
+def _of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    """What may have led to another shape. Shapes alone prove nothing, so mostly it is a question."""
+    if shape == expected[::-1]:
+        return "transposed"
+    if shape and shape == expected[1:]:
+        return f"its first axis is missing. Is that one of {expected[0]} alone, or a sum over all of them?"
+    if shape and shape[1:] == expected:
+        return "it has one axis more in front. Is a sum over it missing?"
+    return ""
 
 
 def _numbers(got: np.ndarray, want: np.ndarray, name: str, tolerance: float, floor: float, sizes: dict[str, int],

@@ -24,7 +24,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nblayers.learn import sandbox
+from nblayers.learn import sandbox, shapes
 from nblayers.learn.differences import difference
 from nblayers.learn.mistakes import Mistakes, Values, known
 
@@ -512,4 +512,5 @@ def described(error: BaseException, path: str) -> str:
     if isinstance(error, SyntaxError):
         return f"SyntaxError in line {error.lineno}: {error.msg}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
-    return f"{type(error).__name__}{f' in line {lines[-1]}' if lines else ''}: {error}"
+    in_words = shapes.in_words(error, path, Path(path).read_text(encoding="utf-8")) if lines and Path(path).is_file() else ""
+    return f"{type(error).__name__}{f' in line {lines[-1]}' if lines else ''}: {in_words or error}"

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.syntax import Syntax
@@ -27,6 +28,7 @@ ROOMS = ("reference", "cpu", "cuda")
 IDENTIFIER = re.compile(r"\d{3}\.\w+(?:\.\w+)*~?")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 NUMBER = re.compile(r"\((\d+'?)\)")
+COLUMNS = re.compile(r"W(_\w|_\{\w+\})? *(\\cdot *)?(x_t|h_t|h_\{t|\[h|\\text\{input)")        # a matrix times a column
 MOST = 10                               # lines shown of a room
 APART = "001.02."                       # activations: a kernel's function has the name of the formula
 
@@ -40,12 +42,22 @@ class UnknownFormula(LookupError):
 
 @dataclass(frozen=True)
 class Formula:
-    """An entry of the index; `text` is Markdown with maths, or None where there is no formula."""
+    """An entry of the index.
+
+    Attributes:
+        id, name: as in a tag, and in words.
+        keras: the path of the same thing in Keras.
+        text: Markdown with maths, or None where there is no formula.
+        note: what Keras 3 does, where the formula does not say so.
+        words: others by which it is found.
+    """
 
     id: str
     name: str
     keras: str | None
     text: str | None
+    note: str = ""
+    words: str = ""
 
     @property
     def line(self) -> str:
@@ -70,7 +82,8 @@ class Line:
 def index() -> dict[str, Formula]:
     """All formulas by their identifiers, in the index's order."""
     entries = json.loads((catalogue.HOME / "catalogue.json").read_text(encoding="utf-8"))
-    return {entry["id"]: Formula(entry["id"], entry["name"], entry["keras"], entry["formula"]) for entry in entries}
+    return {entry["id"]: Formula(entry["id"], entry["name"], entry["keras"], entry["formula"], entry.get("note", ""),
+                                 entry.get("words", "")) for entry in entries}
 
 
 def find(identifier: str) -> Formula:
@@ -93,10 +106,26 @@ def find(identifier: str) -> Formula:
 
 
 def matching(word: str = "") -> list[Formula]:
-    """The formulas with this word in their identifier, name or formula, large and small letters alike."""
-    word = word.lower()
-    return [formula for formula in index().values()
-            if word in formula.id.lower() or word in formula.name.lower() or word in f"{formula.text} {formula.line}".lower()]
+    """The formulas with this word in their identifier, name, formula or note, in the layers that compute them, in the
+    headings of the lessons that show them, or among their other words; large and small letters alike."""
+    word, titles = word.lower(), _titles()
+    found = []
+    for formula in index().values():
+        parts = [formula.id, formula.name, formula.keras, formula.text, formula.line, formula.note, formula.words,
+                 *titles.get(formula.id, ())]
+        if word in " ".join(part for part in parts if part).lower() or any(word in line.lower() for line in layers(formula)):
+            found.append(formula)
+    return found
+
+
+@functools.cache
+def _titles() -> dict[str, list[str]]:
+    """By identifier, the headings of the lessons' sections that show it."""
+    found: dict[str, list[str]] = {}
+    for path in catalogue.lessons():
+        for tag, heading in tags(script.read(path)):
+            found.setdefault(tag, []).append(heading)
+    return found
 
 
 def tags(lesson: script.Script) -> Iterator[tuple[str, str]]:
@@ -211,6 +240,10 @@ def page(formula: Formula) -> RenderableType:
         text = f"{before}$${maths} \\tag{{{formula.id}}}$${after}"
     parts: list[RenderableType] = [Text.assemble((formula.id, "bold"), "  ", formula.name), ""]
     parts += [LessonText(text) if text else Text("(no formula: an idea, or a program)\n", "dim")]
+    if COLUMNS.search(formula.text or ""):
+        parts.append(Text("In the lessons, and in Keras, samples are rows: x W + h U + b instead of W x + U h + b.", "italic"))
+    if formula.note:
+        parts.append(LessonText(f"**In Keras 3:** {formula.note}"))
     parts += _block("lessons", [_heading(path, heading) for path, heading in lessons(formula.id)], "none shows it yet")
     parts += _block("layers", [Text(line) for line in layers(formula)], "none computes it yet")
     if formula.keras:
@@ -250,12 +283,14 @@ def _room(room: str, found: list[Line]) -> list[RenderableType]:
     return [Text(f"room {room}", "bold cyan"), Padding(grid, (0, 0, 0, 2))]
 
 
-def table(found: list[Formula]) -> RenderableType:
-    """Identifiers, names and formulas, one in a line."""
+def table(found: list[Formula], wide: int) -> RenderableType:
+    """Identifiers, names and formulas, one in a line of `wide` columns; identifiers are never cut."""
+    first = max(len(formula.id) for formula in found)
+    second = min(max(cell_len(formula.name) for formula in found), 30, max(wide - first - 4, 2) // 2)
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(max_width=30, no_wrap=True)
-    grid.add_column(style="cyan", no_wrap=True)
+    grid.add_column(style="bold", no_wrap=True, min_width=first)
+    grid.add_column(width=second, no_wrap=True)
+    grid.add_column(style="cyan", no_wrap=True, width=max(wide - first - second - 6, 1))
     for formula in found:
         grid.add_row(formula.id, Text(formula.name), Text(formula.line))
     return grid

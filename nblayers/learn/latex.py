@@ -40,6 +40,7 @@ BLACKBOARD = dict(zip("CEHNPQRZ1", "ℂ𝔼ℍℕℙℚℝℤ𝟙", strict=True)
 SUBSCRIPTS = dict(zip("0123456789+-−=()aehijklmnoprstuvxβγρφχ", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ", strict=True))
 SUPERSCRIPTS = dict(zip("0123456789+-−=()abcdefghijklmnoprstuvwxyzTW⊤′∗*", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀᵂᵀ′**",
                         strict=True))
+LONG_WORD = 4                           # letters of a subscript that is easier to read as `d_input`
 FENCES = {"(": "(⎛⎜⎜⎝", ")": ")⎞⎟⎟⎠", "[": "[⎡⎢⎢⎣", "]": "]⎤⎥⎥⎦", "{": "{⎧⎪⎨⎩", "}": "}⎫⎪⎬⎭", "|": "|││││", "‖": "‖‖‖‖‖",
           "⌊": "⌊⎢⎢⎢⎣", "⌋": "⌋⎥⎥⎥⎦", "⌈": "⌈⎡⎢⎢⎢", "⌉": "⌉⎤⎥⎥⎥", "⟨": "⟨╱╱⟨╲", "⟩": "⟩╲╲⟩╱"}
 MATRICES = {"matrix": "..", "smallmatrix": "..", "array": "..", "pmatrix": "()", "bmatrix": "[]", "Bmatrix": "{}",
@@ -255,10 +256,14 @@ class _Reader:
 
     def attached(self, base: Box, sub: Box | None, sup: Box | None) -> Box:
         low, high = _translate(sub, SUBSCRIPTS), _translate(sup, SUPERSCRIPTS)
+        if sub is not None and low and sub.rows[0].isalpha() and len(sub.rows[0]) >= LONG_WORD:
+            low = None
         if self.flat:
             low = low if low is not None else "_" + _parenthesised(sub)
             high = high if high is not None else "^" + _parenthesised(sup)
             return beside([base, Box((low + high,))])
+        if low is None and sub is not None and len(base.rows) == len(sub.rows) == 1:
+            low = "_" + _parenthesised(sub)             # no small letters for it: on the line, as one types it
         if low is not None and high is not None and len(base.rows) == 1:
             return beside([base, Box((low + high,))])
         if len(base.rows) == 1 and low:                     # the plain one stays on the line, the other is raised

@@ -1,5 +1,8 @@
 """The mistakes that learners make in a backward, and the numbers that each of them gives.
 
+A sentence says first what is wrong; behind its first colon or semicolon stands what would be right. The stepper shows the
+first part alone at the first wrong try.
+
 Every function takes numbers (float64) as the lessons name and shape them, and returns `(right, mistakes)`:
 
     right       {"dC": array, …}: all gradients by name
@@ -21,10 +24,10 @@ One step, arrays (N, H):
         u is h_prev U_h + b' for a reset after the product, and r h_prev for one before it (`after` says which)
 
 A whole walk; states and gates (N, T, H), first states (N, H):
-    simple_rnn_backward(x, h_0, h, W, U, dy, mask=None)                     da, dx, dW, dU, db, dh_0
-    lstm_backward(x, h_0, C_0, i, f, C_tilde, o, C, h, W, U, dy, mask=None)
-                                                                            da, dx, dW, dU, db, dh_0, dC_0
-    gru_backward(x, h_0, z, r, u, h_tilde, h, W, U, dy, after, mask=None)   da, dx, dW, dU, db, dh_0
+    simple_rnn_backward(x, h_start, h, W, U, dy, mask=None)                     da, dx, dW, dU, db, dh_start
+    lstm_backward(x, h_start, C_start, i, f, C_tilde, o, C, h, W, U, dy, mask=None)
+                                                                            da, dx, dW, dU, db, dh_start, dC_start
+    gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after, mask=None)   da, dx, dW, dU, db, dh_start
         db is (2, 3H) for a reset after: of x W + b, and of h_prev U + b'
 
 Others:
@@ -71,11 +74,11 @@ def _all(compute: Callable[[str], Values], sentences: dict[str, str]) -> tuple[V
 # recurrent networks: what all walks back have in common
 
 _WALK = {
-    "dropped": "nothing comes back from later steps: dh is dy_t plus dh_next, which step t + 1 sends",
-    "last loss": "the loss of the last step alone is heard; each step has a dy_t of its own",
+    "dropped": "nothing comes back from later steps: what step t + 1 sends, dh_next, has to be added",
+    "last loss": "the loss of the last step alone is heard; each step has a loss of its own",
     "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with the last step",
     "stops": "the walk ends before t = 0; the first step is missing (`range(T - 1, -1, -1)` or `reversed(range(T))`)",
-    "adds": "the carry is added to the one before (`+=`); dh_next is what step t + 1 alone sends: replace it",
+    "adds": "dh_next is added to the one before (`+=`); it is what step t + 1 alone sends: replace it",
 }
 _MASKS = {
     "mask ignored": "the mask is not used",
@@ -86,11 +89,15 @@ _MASKS = {
 Step = Callable[[int, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def _walk(step: Step, dy: np.ndarray, mask: np.ndarray | None, mistake: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """da of all steps (N, T, …), dh_0, dC_0. `step(t, dh, dC_next)` returns da, dh_prev, dC_prev; no cell: dC stays 0."""
+def _walk(step: Step, dy: np.ndarray, mask: np.ndarray | None, mistake: str,
+          later: tuple[np.ndarray, ...] = ()) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """da of all steps (N, T, …), dh_start, dC_start. `step(t, dh, dC_next)` returns da, dh_prev, dC_prev.
+
+    Without a cell dC stays 0. `later` is what comes back to the last states.
+    """
     N, T, H = dy.shape
     mask = np.ones((N, T), bool) if mask is None or mistake == "mask ignored" else mask.astype(bool)
-    dh_next = dC_next = np.zeros((N, H))
+    dh_next, dC_next = later or (np.zeros((N, H)), np.zeros((N, H)))
     da: list[np.ndarray] = [np.zeros(0)] * T
     for t in range(T) if mistake == "forwards" else reversed(range(T)):
         own = 0 * dy[:, t] if mistake == "last loss" and t < T - 1 else dy[:, t]
@@ -123,10 +130,11 @@ def _product(a: np.ndarray, d: np.ndarray) -> np.ndarray:
     return np.einsum("nti,ntg->ig", a, d)
 
 
-def _wrong_sums(x: np.ndarray, W: np.ndarray, da: np.ndarray, d_rec: np.ndarray, h_0: np.ndarray, h: np.ndarray) -> Mistakes:
+def _wrong_sums(x: np.ndarray, W: np.ndarray, da: np.ndarray, d_rec: np.ndarray, h_start: np.ndarray,
+                h: np.ndarray) -> Mistakes:
     """Mistakes in the sums over samples and steps; `d_rec` is what belongs to the product with U."""
     N, T = da.shape[:2]
-    h_prev = before(h_0, h)
+    h_prev = before(h_start, h)
     right = {"dW": _product(x, da), "dU": _product(h_prev, d_rec), "db": da.sum(axis=(0, 1))}
 
     def at(t: slice) -> Values:
@@ -147,26 +155,26 @@ def _wrong_sums(x: np.ndarray, W: np.ndarray, da: np.ndarray, d_rec: np.ndarray,
         "the sum over the steps is missing": {"db": da.sum(axis=0)},
         "the sum over samples and steps is missing": {"db": da},
         "it is made with h_t; U is multiplied by the state before, h_{t-1}": {"dU": _product(h, d_rec)},
-        "the first step is left out, or its h_0 is taken for 0": {"dU": _product(h_prev[:, 1:], d_rec[:, 1:])},
-        "the first step is made with the last state: h[:, t - 1] is h[:, -1] there, but should be h_0":
+        "the first step is left out, or its h_start is taken for 0": {"dU": _product(h_prev[:, 1:], d_rec[:, 1:])},
+        "the first step is made with the last state: h[:, t - 1] is h[:, -1] there, but should be h_start":
             {"dU": _product(np.roll(h, 1, axis=1), d_rec)},
         "it is made with x; W is multiplied by x, U by h_{t-1}": {"dU": _product(x, d_rec)},
-        "going down to x multiplies by the transpose, da Wᵀ": {"dx": da @ W} if W.shape[0] == W.shape[1] else {},
+        "going down to x, W is not transposed: da Wᵀ": {"dx": da @ W} if W.shape[0] == W.shape[1] else {},
     }
 
 
 # SimpleRNN
 
 _RNN_STEP = {
-    "no slope": "the slope of tanh, 1 - h², is missing: da = dh (1 - h²)",
+    "no slope": "the slope of tanh is missing: da = dh (1 - h²)",
     "slope before": "the slope is that of the step before; at step t it is 1 - h_t²",
-    "tanh twice": "the slope is 1 - h², not 1 - tanh(h)²: h is tanh(a) already",
-    "1 - h": "the slope of tanh is 1 - h², not 1 - h",
-    "h": "the slope of tanh is 1 - h², not h²",
+    "tanh twice": "the tanh is taken once more: h is tanh(a) already, so the slope is 1 - h²",
+    "1 - h": "the slope of tanh lacks its square: it is 1 - h²",
+    "h": "h² is no slope of tanh: that is 1 - h²",
     "sigmoid": "h (1 - h) is the slope of a sigmoid; that of tanh is 1 - h²",
-    "untransposed": "going back multiplies by the transpose, da Uᵀ",
-    "carry dh": "dh_prev is dh Uᵀ, but it should be da Uᵀ: after the slope",
-    "no U": "the carry is da itself; on the way to h_{t-1} stands U: da Uᵀ",
+    "untransposed": "going back, U is not transposed: da Uᵀ",
+    "carry dh": "what goes back is made with dh; it should be da Uᵀ, after the slope",
+    "no U": "what goes back is da itself; on the way to h_{t-1} stands U: da Uᵀ",
 }
 
 
@@ -183,10 +191,10 @@ def simple_rnn_step_backward(dh: np.ndarray, h: np.ndarray, h_prev: np.ndarray, 
     return _all(lambda mistake: _rnn_step(mistake, dh, h, h_prev, U), _RNN_STEP)
 
 
-def simple_rnn_backward(x: np.ndarray, h_0: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray, dy: np.ndarray,
+def simple_rnn_backward(x: np.ndarray, h_start: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray, dy: np.ndarray,
                         mask: np.ndarray | None = None) -> tuple[Values, Mistakes]:
-    """The whole walk back of a SimpleRNN: da (N, T, H), dx, dW, dU, db, dh_0."""
-    h_prev = before(h_0, h)
+    """The whole walk back of a SimpleRNN: da (N, T, H), dx, dW, dU, db, dh_start."""
+    h_prev = before(h_start, h)
 
     def compute(mistake: str) -> Values:
         def step(t: int, dh: np.ndarray, dC: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -196,53 +204,55 @@ def simple_rnn_backward(x: np.ndarray, h_0: np.ndarray, h: np.ndarray, W: np.nda
                 made["da"] = dy[:, t] * (1 - h[:, t] ** 2) + dh - dy[:, t]
                 made["dh_prev"] = made["da"] @ U.T
             return made["da"], made["dh_prev"], dC
-        da, dh_0, _ = _walk(step, dy, mask, mistake)
-        return {"da": da, **_sums(x, W, da), "dU": _product(h_prev, da), "dh_0": dh_0}
+        da, dh_start, _ = _walk(step, dy, mask, mistake)
+        return {"da": da, **_sums(x, W, da), "dU": _product(h_prev, da), "dh_start": dh_start}
 
     more = {"slope rolled": _RNN_STEP["slope before"] + " (at t = 0, h[:, t - 1] is the last one)",
-            "after": "dh_next is added after the slope; it arrives at h_t, as dy_t does, and goes through the slope with it"}
+            "after": "dh_next is added after the slope; it arrives at h_t with all else, and goes through the slope too"}
     right, mistakes = _all(compute, _RNN_STEP | more | _WALK | ({} if mask is None else _MASKS))
-    mistakes |= _wrong_sums(x, W, right["da"], right["da"], h_0, h)
+    mistakes |= _wrong_sums(x, W, right["da"], right["da"], h_start, h)
     mistakes |= _wrong_first(right["da"][:, 0], "da")
     return right, mistakes
 
 
 def _wrong_first(at_0: np.ndarray, name: str) -> Mistakes:
-    return {f"that is {name} of the first step; one more product, with Uᵀ, leads to h_0": {"dh_0": at_0},
-            "nothing arrives at h_0; it is what the first step sends back": {"dh_0": np.zeros_like(at_0)}}
+    return {f"that is {name} of the first step; one more product, with Uᵀ, leads to h_start": {"dh_start": at_0},
+            "nothing arrives at h_start; it is what the first step sends back": {"dh_start": np.zeros_like(at_0)}}
 
 
 # LSTM
 
 _LSTM_STEP = {
-    "carry dropped": "what comes back from the cell of the step after, dC_next, is missing from dC",
-    "carry alone": "dC is dC_next alone; what comes through h_t, dh o (1 - tanh² C), is missing",
+    "carry dropped": "what comes back from the cell of the step after is missing from dC: add dC_next",
+    "carry alone": "what comes through h_t is missing from dC: dh o (1 - tanh² C)",
     "carry inside": "dC_next stands inside the slope of tanh; it arrives at C itself: only dh o has the slope before it",
     "o forgotten": "o is forgotten: h = o tanh(C), so dC gets dh o (1 - tanh² C)",
-    "no slope of C": "the slope of tanh(C), 1 - tanh² C, is missing from dC",
-    "C for tanh C": "the slope of tanh(C) is 1 - tanh² C, not 1 - C²",
-    "1 - tanh C": "the slope of tanh(C) is 1 - tanh² C, not 1 - tanh C",
-    "dC is do": "dC gets dh o (1 - tanh² C); tanh(C) itself belongs to do",
-    "do by C": "do is dh tanh(C), not dh C",
-    "do by slope": "do is dh tanh(C); the slope of tanh(C) belongs to dC",
-    "do by dC": "o does not come into C: do is dh tanh(C), not dC tanh(C)",
-    "df by C": "df is dC times C_{t-1}, not C_t",
+    "no slope of C": "the slope of tanh(C) is missing from dC: 1 - tanh² C",
+    "C for tanh C": "the slope of tanh(C) is made with C itself: it is 1 - tanh² C",
+    "1 - tanh C": "the slope of tanh(C) lacks its square: it is 1 - tanh² C",
+    "dC is do": "tanh(C) stands where its slope belongs: dC gets dh o (1 - tanh² C)",
+    "do by C": "do is made with C itself: it is dh tanh(C)",
+    "do by slope": "the slope of tanh(C) belongs to dC, not to do: do is dh tanh(C)",
+    "do by dC": "do is made with dC, but o does not come into C: it is dh tanh(C)",
+    "df by C": "df is made with the new cell: it is dC C_{t-1}",
     "swapped": "di and df are swapped: i is multiplied by C̃, f by C_{t-1}",
-    "dh for dC": "i, f and C̃ come into C, not into h: it is dC, not dh, that they get",
+    "swapped i": "di and dC̃ are swapped: i is multiplied by C̃, and C̃ by i",
+    "dh for dC": "that is made with dh, but i, f and C̃ come into C: they get dC",
     "twice all": "the gate is applied twice: di is dC C̃, without a further i; so for f, o and C̃",
     "twice i": "the gate is applied twice: di is dC C̃, without a further i",
     "twice f": "the gate is applied twice: df is dC C_{t-1}, without a further f",
     "twice o": "the gate is applied twice: do is dh tanh(C), without a further o",
     "twice C": "the gate is applied twice: dC̃ is dC i, with one i",
-    "1 - C_tilde": "the slope of C̃ is 1 - C̃², not 1 - C̃",
-    "C_tilde as gate": "C̃ is a tanh: its slope is 1 - C̃², not C̃ (1 - C̃)",
-    "no slope C_tilde": "the slope of C̃, 1 - C̃², is missing",
-    "gates as tanh": "the gates are sigmoids: their slope is σ (1 - σ), not 1 - σ²",
-    "no slope i": "the slope i (1 - i) is missing",
-    "no slope f": "the slope f (1 - f) is missing",
-    "no slope o": "the slope o (1 - o) is missing",
+    "1 - C_tilde": "the slope of C̃ lacks its square: it is 1 - C̃²",
+    "C_tilde as gate": "that is the slope of a sigmoid, but C̃ is a tanh: 1 - C̃²",
+    "no slope C_tilde": "the slope of C̃ is missing: 1 - C̃²",
+    "gates as tanh": "that is the slope of a tanh, but the gates are sigmoids: σ (1 - σ)",
+    "no slope i": "the slope of i is missing: i (1 - i)",
+    "no slope f": "the slope of f is missing: f (1 - f)",
+    "no slope o": "the slope of o is missing: o (1 - o)",
     "no slopes": "that is di, df, dC̃ and do, without the slopes",
-    "half slopes": "the slope of a gate is σ (1 - σ); its factor σ is missing",
+    "half slopes": "the first factor of a gate's slope is missing: σ (1 - σ)",
+    "other half": "the second factor of a gate's slope is missing: σ (1 - σ)",
     "order f": "f stands first; the order is i, f, C̃, o",
     "order o": "C̃ and o have changed places; the order is i, f, C̃, o",
     "keeps all": "the forget gate is missing from dC_prev: dC_prev = dC f",
@@ -250,7 +260,7 @@ _LSTM_STEP = {
     "keeps the carry": "only dC_next goes on to C_{t-1}; it should be all of dC, what comes through h_t too",
     "keeps through": "dC_next does not go on to C_{t-1}; it should be all of dC",
     "keeps twice": "the forget gate is applied twice: dC_prev = dC f",
-    "untransposed": "going back multiplies by the transpose, da Uᵀ",
+    "untransposed": "going back, U is not transposed: da Uᵀ",
 }
 
 
@@ -268,9 +278,9 @@ def _lstm_step(mistake: str, dh: np.ndarray, dC_next: np.ndarray, i: np.ndarray,
     do = dC * tanh_C if mistake == "do by dC" else do
     to_cell = dh if mistake == "dh for dC" else dC
     di, df, dC_tilde = to_cell * C_tilde, to_cell * C_prev, to_cell * i
-    di = {"swapped": df, "twice i": di * i, "twice all": di * i}.get(mistake, di)
+    di = {"swapped": df, "swapped i": dC_tilde, "twice i": di * i, "twice all": di * i}.get(mistake, di)
     df = {"swapped": to_cell * C_tilde, "df by C": to_cell * C, "twice f": df * f, "twice all": df * f}.get(mistake, df)
-    dC_tilde = dC_tilde * i if mistake in ("twice C", "twice all") else dC_tilde
+    dC_tilde = {"twice C": dC_tilde * i, "twice all": dC_tilde * i, "swapped i": to_cell * C_tilde}.get(mistake, dC_tilde)
     da_i, da_f, da_o = (d * _gate_slope(mistake, gate, name) for d, gate, name in ((di, i, "i"), (df, f, "f"), (do, o, "o")))
     da_C_tilde = dC_tilde * {"1 - C_tilde": 1 - C_tilde, "C_tilde as gate": C_tilde * (1 - C_tilde),
                              "no slope C_tilde": np.ones_like(C), "no slopes": np.ones_like(C)}.get(mistake, 1 - C_tilde ** 2)
@@ -287,7 +297,7 @@ def _lstm_step(mistake: str, dh: np.ndarray, dC_next: np.ndarray, i: np.ndarray,
 def _gate_slope(mistake: str, gate: np.ndarray, name: str) -> np.ndarray:
     if mistake in ("no slopes", f"no slope {name}"):
         return np.ones_like(gate)
-    return {"gates as tanh": 1 - gate ** 2, "half slopes": 1 - gate}.get(mistake, gate * (1 - gate))
+    return {"gates as tanh": 1 - gate ** 2, "half slopes": 1 - gate, "other half": gate}.get(mistake, gate * (1 - gate))
 
 
 def lstm_step_backward(dh: np.ndarray, dC_next: np.ndarray, i: np.ndarray, f: np.ndarray, C_tilde: np.ndarray, o: np.ndarray,
@@ -296,11 +306,14 @@ def lstm_step_backward(dh: np.ndarray, dC_next: np.ndarray, i: np.ndarray, f: np
     return _all(lambda mistake: _lstm_step(mistake, dh, dC_next, i, f, C_tilde, o, C, C_prev, U), _LSTM_STEP)
 
 
-def lstm_backward(x: np.ndarray, h_0: np.ndarray, C_0: np.ndarray, i: np.ndarray, f: np.ndarray, C_tilde: np.ndarray,
+def lstm_backward(x: np.ndarray, h_start: np.ndarray, C_start: np.ndarray, i: np.ndarray, f: np.ndarray, C_tilde: np.ndarray,
                   o: np.ndarray, C: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray, dy: np.ndarray,
-                  mask: np.ndarray | None = None) -> tuple[Values, Mistakes]:
-    """The whole walk back of an LSTM: da (N, T, 4H), dx, dW, dU, db, dh_0, dC_0."""
-    h_prev, C_prev = before(h_0, h), before(C_0, C)
+                  mask: np.ndarray | None = None, later: tuple[np.ndarray, ...] = ()) -> tuple[Values, Mistakes]:
+    """The whole walk back of an LSTM: da (N, T, 4H), dx, dW, dU, db, dh_start, dC_start.
+
+    `later` is what comes back to the last h and C from a part that follows.
+    """
+    h_prev, C_prev = before(h_start, h), before(C_start, C)
 
     def compute(mistake: str) -> Values:
         keeps = {"f after": np.roll(f, -1, axis=1), "f before": np.roll(f, 1, axis=1)}.get(mistake)
@@ -311,20 +324,20 @@ def lstm_backward(x: np.ndarray, h_0: np.ndarray, C_0: np.ndarray, i: np.ndarray
             made = _lstm_step(mistake, dh, dC_next, i[:, t], f[:, t], C_tilde[:, t], o[:, t], C[:, t], states[:, t], U)
             dC_prev = made["dC_prev"] if keeps is None else made["dC"] * keeps[:, t]
             return made["da"], made["dh_prev"], dC_prev
-        da, dh_0, dC_0 = _walk(step, dy, mask, mistake)
-        return {"da": da, **_sums(x, W, da), "dU": _product(h_prev, da), "dh_0": dh_0, "dC_0": dC_0}
+        da, dh_start, dC_start = _walk(step, dy, mask, mistake, later)
+        return {"da": da, **_sums(x, W, da), "dU": _product(h_prev, da), "dh_start": dh_start, "dC_start": dC_start}
 
     more = {
         "cell dropped": _LSTM_STEP["carry dropped"],
         "adds C": "dC_next is added to the one before (`+=`); it is what step t + 1 alone sends: replace it",
         "f after": "the forget gate is that of the step after; on the way from C_t to C_{t-1} stands f_t",
         "f before": "the forget gate is that of the step before; on the way from C_t to C_{t-1} stands f_t",
-        "C rolled": "at t = 0, C[:, t - 1] is the last C; the cell before the first step is C_0",
+        "C rolled": "at t = 0, C[:, t - 1] is the last C; the cell before the first step is C_start",
     }
     of_one_step = ("carry dropped", "keeps the carry")  # in a walk both mean that nothing comes back by the cell
     steps = {mistake: sentence for mistake, sentence in _LSTM_STEP.items() if mistake not in of_one_step}
     right, mistakes = _all(compute, steps | more | _WALK | ({} if mask is None else _MASKS))
-    mistakes |= _wrong_sums(x, W, right["da"], right["da"], h_0, h)
+    mistakes |= _wrong_sums(x, W, right["da"], right["da"], h_start, h)
     return right, mistakes
 
 
@@ -332,15 +345,15 @@ def lstm_backward(x: np.ndarray, h_0: np.ndarray, C_0: np.ndarray, i: np.ndarray
 
 _GRU_STEP = {
     "z turned": "h = (1 - z) h_{t-1} + z h̃ is another convention; in Keras z is the part of h_{t-1}",
-    "h̃ by z": "dh̃ is dh times 1 - z, not z",
-    "h̃ whole": "dh̃ is dh times 1 - z; 1 - z is missing",
+    "h̃ by z": "dh̃ is made with z: it is dh times 1 - z",
+    "h̃ whole": "a factor is missing from dh̃: it is dh times 1 - z",
     "dz sign": "dz has the wrong sign: h = z h_{t-1} + (1 - z) h̃, so dz is dh (h_{t-1} - h̃)",
-    "dz half": "dz is dh times h_{t-1} - h̃, not h_{t-1} alone",
-    "no slope h̃": "the slope of h̃, 1 - h̃², is missing",
-    "1 - h̃": "the slope of h̃ is 1 - h̃², not 1 - h̃",
-    "gates as tanh": "the gates are sigmoids: their slope is σ (1 - σ), not 1 - σ²",
-    "no slope z": "the slope z (1 - z) is missing",
-    "no slope r": "the slope r (1 - r) is missing",
+    "dz half": "z stands in h twice, and one half is missing from dz: it is dh times h_{t-1} - h̃",
+    "no slope h̃": "the slope of h̃ is missing: 1 - h̃²",
+    "1 - h̃": "the slope of h̃ lacks its square: it is 1 - h̃²",
+    "gates as tanh": "that is the slope of a tanh, but the gates are sigmoids: σ (1 - σ)",
+    "no slope z": "the slope of z is missing: z (1 - z)",
+    "no slope r": "the slope of r is missing: r (1 - r)",
     "no slopes": "those are dz, dr and dh̃, without the slopes",
     "other reset": "dr is that of the other way to reset (after the product, or before it)",
     "r by u": "before the product, r is multiplied by h_{t-1}, not by u, which is r h_{t-1} already",
@@ -349,8 +362,8 @@ _GRU_STEP = {
     "straight dropped": "the straight way to h_{t-1} is missing: dh z",
     "straight turned": "the straight way to h_{t-1} is dh z, not dh (1 - z)",
     "straight whole": "the straight way to h_{t-1} is dh z, not all of dh",
-    "no way by z": "the way to h_{t-1} by z is missing, da_z U_zᵀ",
-    "no way by r": "the way to h_{t-1} by r is missing, da_r U_rᵀ",
+    "no way by z": "the way to h_{t-1} by z is missing: da_z U_zᵀ",
+    "no way by r": "the way to h_{t-1} by r is missing: da_r U_rᵀ",
     "no way by u": "the way to h_{t-1} by h̃ is missing",
     "u without r": "r is missing on the way by h̃",
     "u other": "the way by h̃ is that of the other way to reset (after the product, or before it)",
@@ -392,11 +405,11 @@ def gru_step_backward(dh: np.ndarray, z: np.ndarray, r: np.ndarray, u: np.ndarra
     return _all(lambda mistake: _gru_step(mistake, dh, z, r, u, h_tilde, h_prev, U, after), _GRU_STEP)
 
 
-def gru_backward(x: np.ndarray, h_0: np.ndarray, z: np.ndarray, r: np.ndarray, u: np.ndarray, h_tilde: np.ndarray,
+def gru_backward(x: np.ndarray, h_start: np.ndarray, z: np.ndarray, r: np.ndarray, u: np.ndarray, h_tilde: np.ndarray,
                  h: np.ndarray, W: np.ndarray, U: np.ndarray, dy: np.ndarray, after: bool,
                  mask: np.ndarray | None = None) -> tuple[Values, Mistakes]:
-    """The whole walk back of a GRU: da (N, T, 3H), dx, dW, dU, db, dh_0."""
-    h_prev, H = before(h_0, h), h.shape[-1]
+    """The whole walk back of a GRU: da (N, T, 3H), dx, dW, dU, db, dh_start."""
+    h_prev, H = before(h_start, h), h.shape[-1]
 
     def sums(da: np.ndarray, with_r: bool = True) -> Values:
         a_h, gates = da[..., 2 * H:], da[..., :2 * H]
@@ -410,12 +423,12 @@ def gru_backward(x: np.ndarray, h_0: np.ndarray, z: np.ndarray, r: np.ndarray, u
         def step(t: int, dh: np.ndarray, dC: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             made = _gru_step(mistake, dh, z[:, t], r[:, t], u[:, t], h_tilde[:, t], h_prev[:, t], U, after)
             return made["da"], made["dh_prev"], dC
-        da, dh_0, _ = _walk(step, dy, mask, mistake)
-        return {"da": da, **_sums(x, W, da), **sums(da), "dh_0": dh_0}
+        da, dh_start, _ = _walk(step, dy, mask, mistake)
+        return {"da": da, **_sums(x, W, da), **sums(da), "dh_start": dh_start}
 
     right, mistakes = _all(compute, _GRU_STEP | _WALK | ({} if mask is None else _MASKS))
     d_rec = np.concatenate([right["da"][..., :2 * H], right["da"][..., 2 * H:] * (r if after else 1)], axis=-1)
-    mistakes |= _wrong_sums(x, W, right["da"], d_rec, h_0, h)
+    mistakes |= _wrong_sums(x, W, right["da"], d_rec, h_start, h)
     mistakes["r is missing where h̃ hears the state before: after the product du = da_h r, before it r h_{t-1}"] = sums(
         right["da"], with_r=False)
     return right, mistakes

@@ -30,27 +30,35 @@ class Pager:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write `text`, with stops."""
-        for line in re.findall(r"[^\n]*\n|[^\n]+", text):
-            if self.dropped:
-                break
-            tall = self._lines(line)
-            if self.shown and self.shown + tall > self.most:
+        """Write `text`, with stops. A matrix, a paragraph, a formula is not cut if it fits on a screen."""
+        whole = sum(map(self._lines, text.split("\n")[:-1])) <= self.most
+        for part in [text] if whole else _paragraphs(text):
+            tall = sum(map(self._lines, part.split("\n")[:-1]))
+            if self.shown and tall <= self.most < self.shown + tall:
                 self._stop()
-                if self.dropped:
-                    break
-            self.stream.write(line)
-            if line.endswith("\n"):
-                self.shown, self.column = self.shown + tall, 0
-            else:
-                self.column = cell_len(ESCAPE.sub("", (line.rpartition("\r")[2])))
+            for line in re.findall(r"[^\n]*\n|[^\n]+", part):
+                self._write_line(line)
         return len(text)
+
+    def _write_line(self, line: str) -> None:
+        tall = self._lines(line)
+        if self.shown and self.shown + tall > self.most:
+            self._stop()
+        if self.dropped:
+            return
+        self.stream.write(line)
+        if line.endswith("\n"):
+            self.shown, self.column = self.shown + tall, 0
+        else:
+            self.column = cell_len(ESCAPE.sub("", (line.rpartition("\r")[2])))
 
     def _lines(self, line: str) -> int:
         """How many lines of the screen it takes."""
         return max(1, -(-(self.column + cell_len(ESCAPE.sub("", line.rstrip("\n")))) // self.width))
 
     def _stop(self) -> None:
+        if self.dropped:
+            return
         self.stream.flush()
         try:
             answer = self.ask(QUESTION)
@@ -59,6 +67,16 @@ class Pager:
         self.dropped = answer.strip().lower().startswith("q")
         self.stream.write("\x1b[1A\x1b[2K" if not self.dropped else "")
         self.shown = 0
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The text cut behind its empty lines."""
+    parts = [""]
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
+        parts[-1] += line
+        if not ESCAPE.sub("", line).strip():
+            parts.append("")
+    return [part for part in parts if part]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Nothing here ever stops a lesson. A folder that cannot be written, or a file tha
         "furthest": [40, "Backward", 2],
         "done": false, "slow": {"12": 31.5},        seconds of each step that took more than one
         "turns": ["Backward: dC"], "turn_count": 9, written by the learner, and how many there are
+        "guesses": {"lost": [12, 0]},               each guess, and after how many steps it was held against the truth
         "exercises": ["1 · On paper"], "exercise_count": 4}}}
 """
 import contextlib
@@ -54,6 +55,7 @@ class Lesson:
     turn_count: int = 0
     exercises: list[str] = field(default_factory=list)
     exercise_count: int = 0
+    guesses: dict[str, tuple[Any, int]] = field(default_factory=dict)
 
     @property
     def begun(self) -> bool:
@@ -98,6 +100,14 @@ def turn_written(path: Path, name: str, count: int = 0) -> None:
         lesson.turns = sorted({*lesson.turns, name})
         lesson.turn_count = count or lesson.turn_count
     _update(path, add)
+
+
+def guess_kept(path: Path, name: str, guess: Any, told: int = 0) -> None:
+    """Remember what the learner guessed for `name`; `told` steps had been run when it was held against the truth, or 0."""
+    plain = guess.tolist() if hasattr(guess, "tolist") else guess
+    if not isinstance(plain, (bool, int, float, str)):
+        plain = str(plain)
+    _update(path, lambda lesson: lesson.guesses.update({name: (plain, told)}))
 
 
 def exercises_right(path: Path, right: Iterable[str], count: int) -> None:
@@ -169,6 +179,13 @@ class Followed(Session):
         lost = super().back(position)
         self.keep()
         return lost
+
+    def seconds_of(self, step: Step) -> float | None:
+        number = self._number.get(id(step))
+        known = read(self.script.path)
+        if number is None or known.digest != self._digest:
+            return None
+        return known.slow.get(number, 0.0 if number < known.furthest.position else None)
 
     def own_position(self) -> int:
         """How many of the lesson's own steps have been run; a loop that was stepped into counts when it is over."""
@@ -261,7 +278,8 @@ def _lesson(entry: dict[str, Any]) -> Lesson:
                   _place(entry.get("furthest", [0, "", 0])), bool(entry.get("done", False)),
                   {int(step): float(seconds) for step, seconds in entry.get("slow", {}).items()},
                   [str(name) for name in entry.get("turns", [])], int(entry.get("turn_count", 0)),
-                  [str(title) for title in entry.get("exercises", [])], int(entry.get("exercise_count", 0)))
+                  [str(title) for title in entry.get("exercises", [])], int(entry.get("exercise_count", 0)),
+                  {str(name): (guess, int(told)) for name, (guess, told) in entry.get("guesses", {}).items()})
 
 
 def _place(values: list[Any]) -> Place:
@@ -275,7 +293,8 @@ def _entry(lesson: Lesson) -> dict[str, Any]:
             "furthest": [lesson.furthest.position, lesson.furthest.section, lesson.furthest.offset],
             "done": lesson.done, "slow": {str(step): round(seconds, 1) for step, seconds in lesson.slow.items()},
             "turns": lesson.turns, "turn_count": lesson.turn_count,
-            "exercises": lesson.exercises, "exercise_count": lesson.exercise_count}
+            "exercises": lesson.exercises, "exercise_count": lesson.exercise_count,
+            "guesses": {name: list(kept) for name, kept in lesson.guesses.items()}}
 
 
 def _say(what: str) -> None:

@@ -3,7 +3,7 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -229,6 +229,43 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
         found |= {part.target.id for part in ast.walk(node)
                   if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)} - own
     return found
+
+
+def names_written_first(nodes: Iterable[ast.AST]) -> set[str]:
+    """The variables that statements bind before they read them: what these held before does not matter."""
+    written: set[str] = set()
+    read: set[str] = set()
+
+    def follow(node: ast.AST) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            read.update(names_read([node]) - written)
+            written.update({node.name} - read if not isinstance(node, ast.Lambda) else ())
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Load):
+                read.update({node.id} - written)
+            else:
+                written.update({node.id} - read)
+        else:
+            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                read.update({node.target.id} - written)
+            for part in sorted(ast.iter_child_nodes(node), key=_turn_of(node)):
+                follow(part)
+
+    for node in nodes:
+        follow(node)
+    return written
+
+
+def _turn_of(node: ast.AST) -> Callable[[ast.AST], int]:
+    """The order in which Python takes the parts of `node`: values, then what they are bound to, then a body."""
+    first = [getattr(node, name, None) for name in ("value", "iter", "generators")]
+    flat = [part for item in first for part in (item if isinstance(item, list) else [item])]
+    body = [part for name in ("body", "orelse") for part in _as_list(getattr(node, name, None))]
+    return lambda part: 0 if part in flat else 2 if part in body else 1
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def check_names(script: Script) -> dict[int, str]:

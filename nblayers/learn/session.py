@@ -2,10 +2,12 @@
 import __future__
 
 import ast
+import builtins
 import contextlib
 import dataclasses
 import inspect
 import itertools
+import linecache
 import sys
 import traceback
 import types
@@ -41,6 +43,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """What the learner typed after `position` steps, and which of the lesson's variables it changed."""
+
+    position: int
+    text: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Moment:
     """What `back` needs of the time before a step."""
 
@@ -59,6 +70,7 @@ class Session:
         frames: the functions that were stepped into and have not returned.
         changed: what the last step changed.
         value: the value of the last step if it was a bare expression, else None.
+        experiments: what the learner has changed of the lesson's variables, and has not taken back.
     """
 
     def __init__(self, script: Script, arguments: Sequence[str] = ()) -> None:
@@ -74,6 +86,7 @@ class Session:
         self.frames: tuple[Frame, ...] = ()
         self.returned: str = ""                         # the function that the last step came back from
         self.left_out: dict[int, list[ast.stmt]] = {}   # what was skipped, by position
+        self.experiments: list[Experiment] = []
         self._past: list[_Moment] = []
         self._now: memory.Snapshot | None = None        # the state as it is, while nothing has run since
         self._latest: memory.Snapshot | None = None     # the last that was taken; the next shares with it what is equal
@@ -162,6 +175,10 @@ class Session:
         self.here[frame.result] = self.value
         self._now = None
 
+    def seconds_of(self, step: Step) -> float | None:
+        """How long a step took the last time; None if that is not known."""
+        return None
+
     def skip(self) -> Step | None:
         """Leave out the upcoming step and return it; None at the end. Of imports, only those are left out that fail."""
         step = self.upcoming
@@ -212,6 +229,7 @@ class Session:
         self._now = self._latest = snapshot
         self._before_entering.clear()
         self.left_out = {at: nodes for at, nodes in self.left_out.items() if at < position}
+        self.experiments = [experiment for experiment in self.experiments if experiment.position <= position]
         self.changed, self.value, self.returned = [], None, ""
         return self._not_restored(undone)
 
@@ -293,15 +311,20 @@ class Session:
         Raises:
             whatever the text raises.
         """
-        before = self._snapshot()
+        before, known = self._snapshot(), {*self.here, *vars(builtins)}
         self._now = None
+        name = typed_file(text)
         try:
-            code = compile(text, "<typed>", "eval", self._flags, True)
+            code = compile(text, name, "eval", self._flags, True)
         except SyntaxError:
-            code = compile(text, "<typed>", "exec", self._flags, True)
-        value = eval(code, self.here)
-        self.changed = self._changes(before, self.here)
-        return value
+            code = compile(text, name, "exec", self._flags, True)
+        try:
+            return eval(code, self.here)
+        finally:                                        # what raises an error may have changed something before
+            self.changed = self._changes(before, self.here)
+            names = tuple(change.name for change in self.changed if change.name in known)
+            if names:
+                self.experiments.append(Experiment(self.position, text, names))
 
     @contextlib.contextmanager
     def trial(self) -> Iterator[dict[str, Any]]:
@@ -398,6 +421,16 @@ def _future_flags(script: Script) -> int:
     imports = [node for cell in script.cells for node in cell.nodes
                if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     return sum({getattr(__future__, alias.name).compiler_flag for node in imports for alias in node.names})
+
+
+def typed_file(text: str) -> str:
+    """A file name for code that was typed, under which `inspect` finds its source."""
+    name = f"<typed {next(_typed)}>"
+    linecache.cache[name] = (len(text), None, [f"{line}\n" for line in text.split("\n")], name)
+    return name
+
+
+_typed = itertools.count(1)
 
 
 def _names_made(node: ast.stmt) -> set[str]:

@@ -1,11 +1,12 @@
 """Lessons in a terminal, on rich: one step at a time (`Stepper`), or straight through (`run_through`)."""
 import ast
+import codeop
 import contextlib
 import io
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,26 +28,33 @@ from nblayers.learn.training import trains
 from nblayers.learn.values import describe, is_parameter, is_shortened
 
 MOST_SET_UP = 3                         # lines of imports that are shown as they are
+LONG = 5.0                              # seconds: before a step that took longer the learner is asked
 WIDEST_TEXT = 96                        # columns: longer lines of prose are hard to read
-GLUE = "\ue000"                         # stands for a space inside a formula, at which no line may break
+GLUE = "\ue000"                         # stands for a space inside a formula or a comment, at which no line may break
+MOST_GLUED = 40                         # columns of a comment that is kept in one piece
+MOST_INDENT = 12                        # columns before a line that goes on
+MOST_NAMED = 4                          # names that are told in one sentence
 BEGIN, END = "\u2061", "\u2062"         # around a formula in a sentence; they take no column
 MATHS = Style(color="cyan")
 HELP = """\
 Enter         run the next step
 b             go back one step, exactly
 EXPRESSION    look at it: x, dW - dW_numeric, layer.cache, x.shape
-STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too
+STATEMENT     an experiment: x[0] = 5 and then Enter; b takes it back too. The
+              lesson goes on with what you changed
 p EXPRESSION  look at a variable whose name is a command: p b
 all NAME      show an array or a table whole
 list          show the code of the last step again; of imports, all of it
 into          step into the `for` loop that comes next, or into a function of
               the lesson that the next step calls
 out           run to the end of that loop or function
-go N          to step N, without showing those before it; or to the section
-              with this word in its heading
+go N          to step N, back or on, without showing those before it; your turns
+              among them are passed over. Or to the section with this word in
+              its heading
 steps         list the sections
 c             run on to the end; asks before a training
-skip          leave out a step that fails
+skip          leave out a step that fails: it is not run. At a turn of yours:
+              show the lesson's line, run it and go on, as Enter twice does
 q             quit (also Ctrl-D)
 """
 
@@ -156,8 +164,27 @@ def is_folded(step: Step) -> bool:
 
 
 def whole_code(step: Step) -> RenderableType:
-    return Syntax(step.source, "python", line_numbers=True, start_line=step.line, theme="ansi_dark", word_wrap=True,
-                  background_color="default")
+    return Code(step.source, step.line)
+
+
+class Code:
+    """Python with its line numbers. A line that is too long is not broken inside a comment, or inside its brackets."""
+
+    def __init__(self, source: str, line: int) -> None:
+        self.source, self.line = source, line
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        source = re.sub(r"#.*", lambda found: _glued(found[0]), self.source)
+        for segment in console.render(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
+                                             word_wrap=True, background_color="default"), options):
+            yield Segment(segment.text.replace(GLUE, " "), segment.style, segment.control)
+
+
+def _glued(comment: str) -> str:
+    """A comment at whose spaces no line may break: at none of them in a short one, at those in brackets in a long one."""
+    if len(comment) <= MOST_GLUED:
+        return comment.replace(" ", GLUE)
+    return re.sub(r"\([^()]*\)", lambda found: found[0].replace(" ", GLUE), comment)
 
 
 def values(changes: list[Change], wide: int) -> RenderableType | None:
@@ -228,6 +255,7 @@ class Stepper:
                                "? shows what else there is.\n")
             self.next()
             while not self.over:
+                self.ready()
                 try:
                     line = self.ask(self.prompt()).strip()
                 except (EOFError, KeyboardInterrupt):
@@ -239,13 +267,16 @@ class Stepper:
                     self.wipe_prompt()
                 self.obey(line)
 
+    def ready(self) -> None:
+        """Called before each prompt."""
+
     def prompt(self) -> str:
-        step = self.session.upcoming
-        entry = self.session.entry
+        """What Enter does. The step that comes next has the number that `go` takes, and that the path shows."""
+        entry, count = self.session.entry, len(self.session.steps)
         into = f" · into: {entry}" if entry else ""
-        enter = "next" if step is not None else "leave"
         inside = f" in {self.session.frames[-1].name}" if self.session.frames else ""
-        return f"{self.session.position}/{len(self.session.steps)}{inside}  Enter: {enter} · b: back{into} · ?: help > "
+        enter = f"step {self.session.position + 1} of {count}{inside}" if self.session.upcoming is not None else "leave"
+        return f"Enter: {enter} · b: back{into} · ?: help > "
 
     def wipe_prompt(self) -> None:
         """Take the answered prompt off the screen, so that the steps read as one page."""
@@ -268,7 +299,22 @@ class Stepper:
                 self.console.print(f"[dim]({line} is also a variable of the lesson: [/]p {line}[dim] looks at it)[/]")
                 self.warned = True
         else:
-            self.look(line)
+            self.look(self.read_on(line))
+
+    def read_on(self, first: str) -> str:
+        """What was typed, with the lines that follow if it begins a block; an empty line ends that."""
+        return self.read_until(first, is_whole)
+
+    def read_until(self, first: str, is_complete: Callable[[str], bool]) -> str:
+        """Ask for more lines until they are complete; nothing if the learner gives up."""
+        lines = [first]
+        while not is_complete("\n".join(lines)):
+            try:
+                lines.append(self.ask(f"{'... > ':>{min(len(self.prompt()), MOST_INDENT)}}").rstrip())
+            except (EOFError, KeyboardInterrupt):
+                self.console.print()
+                return ""
+        return "\n".join(lines).rstrip()
 
     def next(self) -> None:
         """Show the upcoming step, run it, show what it did."""
@@ -345,6 +391,7 @@ class Stepper:
         self.console.print(Text.assemble((f"Line {error.line} of the lesson stopped with ", "red"),
                                          (f"{type(found).__name__}: {found}", "bold red")))
         self.tell_what_was_left_out(found)
+        self.tell_experiments()
         self.console.print("[dim]The state is the one before this step. Look at anything; Enter tries it again, "
                            "skip leaves it out, b goes back.[/]")
 
@@ -355,6 +402,18 @@ class Stepper:
         if missing is not None:
             line = ast.unparse(missing).split("\n")[0]
             self.console.print(Text(f"{name} is made by line {missing.lineno}, which was left out: {line}", style="yellow"))
+
+    def tell_experiments(self) -> None:
+        """Say which of the lesson's variables the learner has changed, and how to take that back."""
+        made = self.session.experiments
+        if not made:
+            return
+        names = _named(dict.fromkeys(name for experiment in made for name in experiment.names))
+        first = made[0]
+        line = first.text.partition("\n")[0]
+        self.console.print(Text(f"You have changed {names} since step {first.position} (with {line!r}): that may be why. "
+                                f"go {first.position} goes back to that step, and the lesson has its own numbers again.",
+                                style="yellow"))
 
     def back(self) -> None:
         try:
@@ -376,10 +435,12 @@ class Stepper:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 
     def look(self, text: str, whole: bool = False) -> None:
-        with self.paged():
-            self._look(text, whole)
+        if text:
+            with self.paged():
+                self._look(text, whole)
 
     def _look(self, text: str, whole: bool) -> None:
+        before = len(self.session.experiments)
         try:
             value = self.session.look(text)
         except KeyboardInterrupt:
@@ -389,14 +450,26 @@ class Stepper:
             self.quit()
             return
         except BaseException as error:
-            self.console.print(Text(f"{type(error).__name__}: {error}", style="red"))
+            what = error.msg if isinstance(error, SyntaxError) else error       # without the name of no file
+            self.console.print(Text(f"{type(error).__name__}: {what}", style="red"))
             self.tell_what_was_left_out(error)
+            if len(self.session.experiments) > before:
+                self.tell_experiment()
             return
         if value is not None:
             self.show(value, whole)
         elif not self.session.changed:
-            self.console.print("[dim]None[/]")
+            self.console.print("[dim]None[/]" if _is_expression(text) else "[dim]nothing has changed[/]")
         self.show_changes()
+        if len(self.session.experiments) > before:
+            self.tell_experiment()
+
+    def tell_experiment(self) -> None:
+        """Say that what was typed has changed the lesson's variables."""
+        experiment = self.session.experiments[-1]
+        its = "its" if len(experiment.names) == 1 else "their"
+        self.console.print(Text(f"     {_named(experiment.names)} changed: the lesson goes on with {its} new value. "
+                                f"go {experiment.position} takes that back.", style="dim"))
 
     def show(self, value: Any, whole: bool = False) -> None:
         kind, content = describe(value, self.wide - 8, whole)
@@ -409,7 +482,7 @@ class Stepper:
         """Run all that is left, or up to a step that fails, or to a training that is not wanted."""
         asked = False
         while (step := self.session.upcoming) is not None:
-            if not asked and trains(step, self.session.here):
+            if not asked and self.may_take_long(step):
                 if not self.agrees(step):
                     return
                 asked = True
@@ -417,9 +490,16 @@ class Stepper:
                 return
         self.console.print("[bold]The end of the lesson.[/] Look at anything, b goes back, Enter leaves.")
 
+    def may_take_long(self, step: Step) -> bool:
+        """Whether to ask before a step: it took long the last time, or it was never run and trains a model."""
+        seconds = self.session.seconds_of(step)
+        return seconds >= LONG if seconds is not None else trains(step, self.session.here)
+
     def agrees(self, step: Step) -> bool:
         """Whether the learner wants to run a step that may take long."""
-        self.console.print(f"[yellow]Line {step.line} trains, or runs a long loop: this may take a while.[/] Ctrl-C stops it.")
+        seconds = self.session.seconds_of(step)
+        what = "trains, or runs a long loop" if seconds is None else f"took {seconds:.0f} seconds the last time"
+        self.console.print(f"[yellow]Line {step.line} {what}.[/] Ctrl-C stops it.")
         try:
             answer = self.ask("Enter: run it, and all later ones · any word: stop here > ")
         except (EOFError, KeyboardInterrupt):
@@ -461,7 +541,7 @@ class Stepper:
         """Run steps without showing anything until `position` have been run; False if one fails or is not wanted."""
         start, asked = self.session.position, False
         while self.session.position < position and (step := self.session.upcoming) is not None:
-            if not asked and trains(step, self.session.here):
+            if not asked and self.may_take_long(step):
                 if not self.agrees(step):
                     return False
                 asked = True
@@ -538,10 +618,12 @@ class Stepper:
 
     def list_sections(self) -> None:
         section = None
+        starts = [i for i, step in enumerate(self.session.steps[:self.session.position]) if step.kind == "text"]
+        here = self.session.steps[starts[-1]].section if starts else None
         for i, step in enumerate(self.session.steps):
             if step.kind == "text" and step.section != section:
                 section = step.section
-                mark = "▸" if i + 1 == self.session.position else " "
+                mark = "▸" if section == here else " "
                 heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), section)
                 self.console.print(Text(f"{mark}{i + 1:4d}  {heading}"))
 
@@ -550,6 +632,30 @@ class Stepper:
 
     def quit(self) -> None:
         self.over = True
+
+
+def _named(names: Iterable[str]) -> str:
+    """Some names in a sentence: "x", "x and y", "a, b, c, d and 2 more"."""
+    known = list(names)
+    if len(known) > MOST_NAMED:
+        known = [*known[:MOST_NAMED], f"{len(known) - MOST_NAMED} more"]
+    return " and ".join([", ".join(known[:-1]), known[-1]] if len(known) > 1 else known)
+
+
+def is_whole(text: str) -> bool:
+    """Whether no more lines are waited for: none that a block or a bracket needs, until an empty one."""
+    try:
+        return codeop.compile_command(text + "\n" * text.endswith("\n"), "<typed>", "exec") is not None
+    except (SyntaxError, ValueError, OverflowError):
+        return True
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def run_through(script: Script, arguments: list[str], console: Console | None = None) -> None:

@@ -48,7 +48,8 @@ def check_derivative(name: str, analytic: Any, f: Callable[[Any], Any], x: Any, 
     difference = np.abs(analytic - numeric)
     worst = np.unravel_index(np.argmax(difference), difference.shape)
     assert difference[worst] <= tolerance * max(1.0, np.abs(numeric).max()), (
-        f"{name}{list(map(int, worst))} is {analytic[worst]:.6g}, but its numerical derivative is {numeric[worst]:.6g}")
+        f"{name}{list(map(int, worst)) if worst else ''} is {analytic[worst]:.6g}, "
+        f"but its numerical derivative is {numeric[worst]:.6g}")
     print(f"{name} agrees with the numerical derivative; largest difference {difference[worst]:.0e}")
 
 
@@ -102,7 +103,8 @@ def _print_coloured(title: str, source: str) -> None:
 def _inspect(item: Any) -> tuple[str, int, str]:
     item = inspect.unwrap(getattr(item, "py_func", item))
     lines, start = inspect.getsourcelines(item)
-    return _short(inspect.getsourcefile(item) or "?"), start, "".join(lines)
+    path = inspect.getsourcefile(item) or "?"
+    return "typed by you" if path.startswith("<typed") else _short(path), start, "".join(lines)
 
 
 def _find_in_file(address: str) -> tuple[str, int, str]:

@@ -1,6 +1,7 @@
-"""Which steps of a lesson may take long: the stepper asks before it runs through them."""
+"""Which steps of a lesson train: the stepper asks before it runs through them for the first time."""
 import ast
 import inspect
+import re
 import textwrap
 import types
 from collections.abc import Mapping
@@ -9,12 +10,16 @@ from typing import Any
 from nblayers.learn.script import Step
 
 METHODS = {"fit", "train_on_batch"}
-MANY_TURNS = 200                        # of a loop, written as a number
+MANY_TURNS = 1000                       # of a loop, written as a number
+TIME = re.compile(r"#.*\b(seconds|minutes?)\b")         # the lesson's own line says how long it takes
 
 
 def trains(step: Step, namespace: Mapping[str, Any]) -> bool:
-    """Whether a step trains a model, or runs a long loop: itself, or in a function of the lesson that it calls."""
-    return any(_trains(node, namespace, set()) for node in step.nodes)
+    """Whether a step trains a model, or runs a long loop: itself, or in a function of the lesson that it calls.
+
+    A comment that tells how many seconds or minutes it takes says so too.
+    """
+    return bool(TIME.search(step.source)) or any(_trains(node, namespace, set()) for node in step.nodes)
 
 
 def _trains(tree: ast.AST, namespace: Mapping[str, Any], seen: set[str]) -> bool:

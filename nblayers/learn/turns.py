@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.learn import exercises
+from nblayers.learn import exercises, shapes, variants
 from nblayers.learn.differences import difference
-from nblayers.learn.script import Script, Step, check_names, names_read
-from nblayers.learn.session import Session
+from nblayers.learn.script import Script, Step, check_names, names_read, names_written_first
+from nblayers.learn.session import Session, typed_file
 
 TYPED = "<typed>"
 BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.FunctionDef, ast.ClassDef)
@@ -42,6 +42,7 @@ class Verdict:
     Attributes:
         state: "right", "wrong", "error" (the learner's code raised one) or "guess" (kept for later).
         message: the sentence for a wrong one, the error in a line.
+        first: the part of it for the first wrong try, which says what is wrong and does not hand over what is right.
         own: by name, where the answer is right, the learner's functions and what they made on the way; numbers are equal but
             for rounding, and the lesson's own go on. A guess.
     """
@@ -49,6 +50,11 @@ class Verdict:
     state: str
     message: str = ""
     own: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first(self) -> str:
+        known = re.match(r"(\w+: .*?)(?:[:;] )", self.message) if self.state == "wrong" else None
+        return f"{known[1]}." if known else self.message
 
 
 class Typed:
@@ -129,10 +135,16 @@ class Turn:
         assert step is not None and step.question is not None
         self.session, self.step, self.question = session, step, step.question
         self.check = find_check(session.script, step)
+        self.was_wrong = False                          # after the first wrong try more is said
 
     def at_hand(self) -> list[tuple[str, Any]]:
-        """The variables that the lesson's line reads, and those in its check, by name."""
-        names = names_read([*self.step.nodes, *(node for step in self.checks() for node in step.nodes)])
+        """The variables that the lesson's line reads, and those in its check, by name.
+
+        What a name holds that the lines give a value first, as a walk's `dh`, is left over from another step: it is left out.
+        """
+        overwritten = names_written_first(self.step.nodes)
+        names = (names_read(self.step.nodes) | (
+            names_read(node for step in self.checks() for node in step.nodes) - {*self.question.judged})) - overwritten
         space = self.session.namespace
         return [(name, space[name]) for name in sorted(names, key=str.lower)
                 if name in space and not isinstance(space[name], types.ModuleType) and not _is_library(space[name])]
@@ -156,7 +168,7 @@ class Turn:
         try:
             typed = Typed(text)
         except SyntaxError as error:
-            return Verdict("error", _told(error, text))
+            return Verdict("error", _told(error, text, TYPED))
         except ValueError as error:                     # a null byte
             return Verdict("error", str(error))
         right = self.right()
@@ -182,13 +194,14 @@ class Turn:
                 raise self.session.failed(self.step, error) from error
 
     def _judge(self, nodes: list[ast.stmt], text: str, right: dict[str, Any]) -> Verdict:
+        file = typed_file(text.strip("\n"))
         with self.session.trial() as space:
             before = dict(space)
             old = {name: copied(space[name]) for name in right if name in space}
             try:
-                self.session.run_typed(nodes, TYPED)
+                self.session.run_typed(nodes, file)
             except Exception as error:
-                return Verdict("error", _told(error, text))
+                return Verdict("error", _told(error, text, file))
             missing = [name for name in right if name not in space]
             if missing:
                 return Verdict("wrong", f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not assigned yet")
@@ -200,9 +213,26 @@ class Turn:
         for name in untouched:
             if len(right) > 1 and re.match(rf"{name}\b", sentence):
                 sentence = f"{name} is not assigned yet"
+        if sentence and not untouched and not sentence.startswith(tuple(f"{name}: " for name in right)):
+            sentence = self._explained(got, right) or sentence
         if sentence:
             return Verdict("wrong", sentence)
         return Verdict("right", own=new | {name: value for name, value in got.items() if callable(value)})
+
+    def _explained(self, got: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+        """What change of the lesson's line gives the learner's numbers; empty if none is known."""
+        wrong = next((name for name in right if not same(got[name], right[name])), None)
+        if wrong is None or any(callable(value) for value in right.values()) or not _tells(got[wrong]):
+            return ""
+
+        def is_got(nodes: list[ast.stmt]) -> bool:
+            with self.session.trial() as space:
+                self.session.execute(nodes)
+                return all(same(space[name], got[name]) for name in right)
+
+        arrays = {name: value for name, value in self.session.namespace.items() if isinstance(value, np.ndarray)}
+        sentence = variants.explained(self.step.nodes, is_got, arrays)
+        return f"{wrong}: {sentence}" if sentence else ""
 
     def guess(self, text: str) -> Verdict:
         """Take a guess; words need no quotes."""
@@ -215,7 +245,7 @@ class Turn:
             if "\n" in value or value.endswith(":") or "=" in value:
                 return Verdict("error", "a guess is a number or a word")
         except Exception as error:
-            return Verdict("error", _told(error, text))
+            return Verdict("error", _told(error, text, TYPED))
         return Verdict("guess", own={self.question.judged[0]: value})
 
     def go_on(self, verdict: Verdict | None = None) -> Step | None:
@@ -266,7 +296,8 @@ def judge_function(name: str, given: Any, lesson: types.SimpleNamespace, check: 
     if check is None:
         return ""
     try:
-        function = exercises.Answer({name: given}, TYPED).function(name)
+        code = getattr(given, "__code__", None)
+        function = exercises.Answer({name: given}, code.co_filename if code else TYPED).function(name)
         check(lesson, function)
     except exercises.Wrong as sentence:
         return str(sentence)
@@ -329,6 +360,11 @@ def _is_numbers(value: Any) -> bool:
         return False
     return isinstance(value, (bool, int, float, np.number, np.bool_)) or (
         isinstance(value, np.ndarray) and value.dtype.kind in "biuf")
+
+
+def _tells(value: Any) -> bool:
+    """Whether equal numbers are more than chance: those that are not all the same."""
+    return _is_numbers(value) and np.size(value) > 1 and len(np.unique(np.round(np.asarray(value, float), 9))) > 1
 
 
 def sizes(space: Mapping[str, Any]) -> dict[str, int]:
@@ -401,13 +437,16 @@ def _numbers_apart(guess: float, truth: float) -> str:
     return f"off by {abs(guess - truth):.3g}"
 
 
-def _told(error: BaseException, text: str) -> str:
-    """The error in one line, with the line of what was typed if there is more than one."""
-    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == TYPED]
+def _told(error: BaseException, text: str, file: str) -> str:
+    """The error in one line, with the line of what was typed, which runs as `file`, if there is more than one."""
+    frames = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     line = error.lineno if isinstance(error, SyntaxError) else frames[-1] if frames else None
     lines = text.strip("\n").split("\n")
     what = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, SyntaxError) and error.text is None and line is None:
         return f"SyntaxError: {what}"
+    in_words = shapes.in_words(error, TYPED, text.strip("\n"))
     where = f" in line {line}, {lines[line - 1].strip()!r}" if line and len(lines) > 1 and line <= len(lines) else ""
+    if in_words:
+        return f"{where[1:]}: {in_words}" if where else in_words
     return f"{type(error).__name__}{where}: {what}"

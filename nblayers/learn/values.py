@@ -1,5 +1,6 @@
 """How a value is told in a few lines: what it is, its shape, its numbers."""
 import inspect
+import math
 import re
 import types
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 MOST_SHOWN = 80                         # elements of an array that are printed in full
 MOST_LINES = 8
 NUMBER = re.compile(r"(-?[\d.]+(e[+-]?\d+)?|nan|-?inf|⋮|)$")
+SIGNIFICANT = 4                         # digits of the smallest number of an array
 SMALL = 4                               # elements of an array that fit into a cell of a table
 
 
@@ -106,8 +108,16 @@ def _array(value: np.ndarray, wide: int, most: int = MOST_LINES) -> str:
 def _numbers(value: np.ndarray, wide: int, threshold: int, edge: int) -> str:
     options: dict[str, Any] = {"max_line_width": wide, "threshold": threshold, "edgeitems": edge}
     if np.get_printoptions()["precision"] == 8:             # the lesson has not chosen its own
-        options["precision"] = 4
+        options["precision"] = _digits(value)
     return np.array2string(value, **options)
+
+
+def _digits(value: np.ndarray) -> int:
+    """Digits after the point, so that the smallest number shows four of its own; NumPy takes powers of ten below 1e-4."""
+    sizes = np.abs(value[np.isfinite(value) & (value != 0)], dtype=np.float64) if value.dtype.kind == "f" else np.empty(0)
+    if not sizes.size or sizes.min() < 1e-4:
+        return SIGNIFICANT
+    return max(SIGNIFICANT, SIGNIFICANT - 1 - math.floor(math.log10(sizes.min())))
 
 
 def _about(value: np.ndarray) -> str:

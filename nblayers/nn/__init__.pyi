@@ -22,6 +22,7 @@ from .activation import (
     Tanh as Tanh,
     Threshold as Threshold,
 )
+from .attention import MultiheadAttention as MultiheadAttention
 from .convolution import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,
@@ -31,6 +32,13 @@ from .convolution import (
     ConvTranspose3d as ConvTranspose3d,
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear, Module as Module
+from .normalization import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+    BatchNorm3d as BatchNorm3d,
+    GroupNorm as GroupNorm,
+    LayerNorm as LayerNorm,
+)
 from .pooling import (
     AvgPool1d as AvgPool1d,
     AvgPool2d as AvgPool2d,
@@ -47,4 +55,11 @@ from .regularization import (
     Dropout2d as Dropout2d,
     Dropout3d as Dropout3d,
 )
-from .reshaping import Flatten as Flatten
+from .reshaping import (
+    Flatten as Flatten,
+    Unflatten as Unflatten,
+    Upsample as Upsample,
+    ZeroPad1d as ZeroPad1d,
+    ZeroPad2d as ZeroPad2d,
+    ZeroPad3d as ZeroPad3d,
+)

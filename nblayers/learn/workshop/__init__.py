@@ -2,7 +2,9 @@
 
 lessons/workshop/NAME.py holds all there is to one of them. Up to the line `# %% the workshop` it is the learner's file, its
 backward written. What begins with `# > ` in there are the hints that the learner is given in the place of the lines around
-them; lines that end in `# given` are given. Below that line stands what the workshop needs to know:
+them: questions, and numbers of equations; lines that end in `# given` are given. What begins with `# >> ` are the equations of
+the lines below it: `check --hint` tells them, and `check --hint --hint` the lines too. Below that line stands what the workshop
+needs to know:
 
     LESSON      the stem of the lesson that teaches it
     LAYER       the class
@@ -86,7 +88,7 @@ class Piece:
     def solution(self) -> str:
         """The learner's file with its backward written."""
         lines = _learners_part(self.path).split("\n")
-        return "\n".join(line.removesuffix(_GIVEN) for line in lines if not line.lstrip().startswith("# > "))
+        return "\n".join(line.removesuffix(_GIVEN) for line in lines if not line.lstrip().startswith(("# > ", "# >> ")))
 
     def template(self) -> str:
         """The learner's file with hints in the place of its backward."""
@@ -97,9 +99,29 @@ class Piece:
         missing = f'        raise NotImplementedError("{self.class_name}: its backward is not written yet")'
         return before + start + "\n".join([signature, *kept, *hints, missing]) + "\n"
 
-    def broken(self, number: int) -> str:
-        """The solution with bug `number`, counted from 1, and a mark in the last line that tells which one it is."""
-        return self.bugs[number - 1].planted(self.solution()) + f"\n# planted: {_mark(self.name, number)}\n"
+    def hints(self) -> list[tuple[str, list[str]]]:
+        """The equations of backward, one by one, each with the lines that compute it."""
+        body = _learners_part(self.path).partition("    def backward(self, dy):\n")[2].rstrip("\n").split("\n")
+        found: list[tuple[str, list[str]]] = []
+        for line in body:
+            if line.lstrip().startswith("# >> "):
+                found.append((line.lstrip().removeprefix("# >> "), []))
+            elif found:
+                found[-1][1].append(line)
+        return found
+
+    def broken(self, number: int, source: str | None = None) -> str:
+        """A source, by default the solution, with bug `number`, from 1, and a mark in the last line that tells which one it is.
+
+        Raises:
+            ValueError: the source has other lines than those that the bug changes.
+        """
+        source = self.solution() if source is None else re.sub(r"\n*^# planted: \w+\n", "\n", source, flags=re.MULTILINE)
+        return self.bugs[number - 1].planted(source) + f"\n# planted: {_mark(self.name, number)}\n"
+
+    def bugs_for(self, source: str) -> list[int]:
+        """The numbers of the bugs whose lines stand in a source."""
+        return [k + 1 for k, bug in enumerate(self.bugs) if all(source.count(old) == 1 for old, _ in bug.edits)]
 
     def planted(self, text: str) -> int | None:
         """Which bug was planted into a file; None if none was."""
@@ -140,9 +162,9 @@ def made_here(text: str) -> Piece | None:
     return next((piece for piece in map(find, names()) if piece.class_name in classes), None) if classes else None
 
 
-def any_bug(piece: Piece) -> int:
-    """The number of one of the bugs, by chance."""
-    return random.SystemRandom().randrange(len(piece.bugs)) + 1
+def any_bug(piece: Piece, among: Sequence[int] = ()) -> int:
+    """The number of one of the bugs, by chance; of those in `among` if there are some."""
+    return random.SystemRandom().choice(list(among) or range(1, len(piece.bugs) + 1))
 
 
 def _learners_part(path: Path) -> str:

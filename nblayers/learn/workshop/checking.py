@@ -180,4 +180,5 @@ def _difference(what: str, mine: Any, theirs: Any, tolerance: float) -> str:
     worst = np.unravel_index(np.argmax(difference), difference.shape)
     if difference[worst] <= tolerance * max(1.0, float(np.abs(theirs).max())):
         return ""
-    return f"{what} is {mine[worst]:.6g} at {list(map(int, worst))}, in the library {theirs[worst]:.6g}"
+    where = f" at {list(map(int, worst))}" if worst else ""
+    return f"{what} is {mine[worst]:.6g}{where}, in the library {theirs[worst]:.6g}"

@@ -21,14 +21,16 @@ def start(piece: Piece, output: Path, force: bool) -> int:
     return 0
 
 
-def check(piece: Piece, path: Path) -> int:
-    """Check a file, and print the report of the first case that fails."""
+def check(piece: Piece, path: Path, hints: int = 0) -> int:
+    """Check a file, and print the report of the first case that fails; with hints the equations, then the lines too."""
     from nblayers.learn.workshop import checking
     verdicts = []
     for verdict in checking.check(piece, path):
         verdicts.append(verdict)
         if verdict.state == "missing":
-            return _not_written(piece, path, verdict.sentence)
+            _not_written(piece, path, verdict.sentence)
+            _hint(piece, path, hints)
+            return 1
         mark = "✓" if verdict.state == "right" else "✗"
         _say(f"{mark} {verdict.title}" + (f": {verdict.sentence}" if verdict.sentence else ""))
         if verdict.prints and len(verdicts) == 1:
@@ -39,6 +41,8 @@ def check(piece: Piece, path: Path) -> int:
         if wrong[0].report:
             _say(f"The first that is wrong, {wrong[0].title}, in the gradient checker's words:", "",
                  *("    " + line for line in wrong[0].report.split("\n")))
+        if piece.planted(path.read_text(encoding="utf-8")) is None:
+            _hint(piece, path, hints)
         return 1
     _say("", f"All {len(verdicts)} right: this backward is the gradient of its forward, and the library's layer agrees.")
     if piece.planted(path.read_text(encoding="utf-8")) is not None:
@@ -46,6 +50,21 @@ def check(piece: Piece, path: Path) -> int:
     else:
         _say(f"Now let it learn: nblayers train {piece.name} {path}", f"The workshop's own lines: {piece.path}")
     return 0
+
+
+def _hint(piece: Piece, path: Path, hints: int) -> None:
+    """The equations of backward, or their lines too; and how to get more."""
+    command = f"nblayers check {piece.name} {path} --hint"
+    if not hints:
+        _say("", f"The equations, if you are stuck: {command}")
+        return
+    _say("", "The equations:" if hints == 1 else "The equations, and the workshop's lines:")
+    for equation, lines in piece.hints():
+        _say("  " + equation)
+        if hints > 1:
+            print("\n".join(lines))
+    if hints == 1:
+        _say("", f"The lines too: {command} --hint")
 
 
 def train(piece: Piece, path: Path, steps: int | None) -> int:
@@ -82,15 +101,29 @@ def train(piece: Piece, path: Path, steps: int | None) -> int:
     return 0
 
 
-def plant(piece: Piece, output: Path, force: bool, number: int | None) -> int:
-    """Write a layer with one bug in it."""
+def plant(piece: Piece, output: Path, force: bool, number: int | None, own: Path | None = None) -> int:
+    """Write a layer with one bug in it: a copy of the file `own`, or the workshop's layer."""
     count = len(piece.bugs)
     if number is not None and not 1 <= number <= count:
         return _fail(f"--bug: expected a number from 1 to {count}, got {number}")
-    if not _write(output, piece.broken(number or workshop.any_bug(piece)), force):
+    if own is not None and own.resolve() == output.resolve():
+        return _fail(f"{own} stays as it is: name another file with -o for the copy with the bug")
+    source = own.read_text(encoding="utf-8") if own is not None else None
+    fitting = piece.bugs_for(source) if source is not None else []
+    fits = number in fitting if number is not None else bool(fitting)
+    chosen = number or workshop.any_bug(piece, fitting)
+    if not _write(output, piece.broken(chosen, source if fits else None), force):
         return 2
-    _say(f"wrote {output}: {piece.class_name} with its whole backward and one bug, as real repositories have had it.",
-         "It runs. Find the bug by",
+    if fits:
+        _say(f"wrote {output}: a copy of {own} with one bug, as real repositories have had it. {own} stays as it is.")
+    else:
+        if own is not None:
+            _say(f"{own} writes its lines in another way than the bug changes: it is planted into the workshop's layer.")
+        _say(f"wrote {output}, a new file: the workshop's {piece.class_name} with its whole backward and one bug, as real "
+             "repositories have had it. No file of yours has changed.")
+    if number is not None:
+        _say(f"It is bug {number} of {count}; the same number gives the same bug again. Without --bug it is any of them.")
+    _say("It runs. Find the bug by",
          f"    nblayers check {piece.name} {output}           what the gradient checker says",
          f"    nblayers break {piece.name} --look {output}    how large its gradients are, beside the library's",
          f"    nblayers train {piece.name} {output}           whether it learns all the same",
@@ -112,6 +145,8 @@ def look(piece: Piece, path: Path) -> int:
         _say("", "Of x, step by step; only the last step has a loss, all before it came back through time:", "")
         for t in sorted({*range(len(mine) - 1, -1, -4), len(mine) - 2, 0}, reverse=True):
             _say(_row(f"dx, step {t + 1}", mine[t], theirs[t]))
+        _say("", "That the library's norms fall, too, is no bug: at each step back a gradient is multiplied by slopes and "
+             "gates below 1 (lesson 07). A bug shows where the columns part: <-")
     _say("")
     looking.draw_norms(piece, mine, theirs, f"{path.stem}_norms")
     return 0

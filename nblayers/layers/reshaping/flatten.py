@@ -1,4 +1,4 @@
-"""The layers of document 001, section 14: the same numbers in another shape."""
+"""All axes of a sample in one."""
 import math
 from typing import Any
 

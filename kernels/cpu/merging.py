@@ -1,0 +1,231 @@
+"""Merging, compiled for the CPU. Formulas and shapes: kernels/reference/merging.py.
+
+Memory decides the speed of all but (7): arrays are walked through once, in the order in which the output lies, a piece of a
+line at a time. Where a number is spread along the line, a small array is filled with it first: so one loop does for all.
+"""
+import math
+
+import numpy as np
+
+from ..spreading import laid_out, layout
+from ._jit import kernel
+from ._team import range_of, share
+from ._threads import threads_for
+from .matmul import _product, _tile_of
+
+PARALLEL_FROM = 1 << 16     # numbers of the output for each thread that pay for waking it
+PIECE = 1 << 10             # numbers of a line for which a number is spread in memory
+MULTIPLY_FROM = 1 << 20     # multiply-adds for each thread that pay for waking it
+ADD, SUBTRACT, MULTIPLY, MAXIMUM, MINIMUM = range(5)
+
+
+def add(a, b, scale, y):
+    _merge(ADD, a, b, y.dtype.type(scale), y)
+
+
+def subtract(a, b, y):
+    _merge(SUBTRACT, a, b, y.dtype.type(1), y)
+
+
+def multiply(a, b, y):
+    _merge(MULTIPLY, a, b, y.dtype.type(1), y)
+
+
+def maximum(a, b, y):
+    _merge(MAXIMUM, a, b, y.dtype.type(1), y)
+
+
+def minimum(a, b, y):
+    _merge(MINIMUM, a, b, y.dtype.type(1), y)
+
+
+def extremum_backward(dy, a, b, y, da, db):
+    a, b, *places = laid_out(y, a, b)
+    share(_some_extremum_backward, threads_for(y.size, PARALLEL_FROM // 2), (dy.reshape(-1), a, b, *places, y.reshape(-1)),
+          (da.reshape(-1), db.reshape(-1)))
+
+
+def scale(x, factor, y):
+    share(_some_scaled, threads_for(x.size, PARALLEL_FROM), (x, x.dtype.type(factor)), (y,))
+
+
+def sum_spread(dy, dx):
+    found = layout(dy.shape, dx.shape)
+    if found is None:
+        spread = tuple(axis for axis, size in enumerate(dx.shape) if size != dy.shape[axis])
+        dx[...] = dy.sum(axis=spread, keepdims=True)
+        return
+    sizes, to = found
+    threads = min(sizes[0], threads_for(dy.size, PARALLEL_FROM)) if to[0] else 1    # each thread sums its own samples
+    share(_some_summed, max(1, threads), (dy.reshape(-1), sizes, to), (dx.reshape(-1),))
+
+
+def batch_dot(a, b, transpose_a, transpose_b, y):
+    tile, _ = _tile_of(y.dtype)
+    threads = min(len(y), threads_for(a.size * y.shape[2], MULTIPLY_FROM))
+    share(_some_products, max(1, threads), (tile, a, b, transpose_a, transpose_b), (y,))
+
+
+def unit_rows(x, epsilon, r, y):
+    share(_some_unit_rows, threads_for(x.size, PARALLEL_FROM), (x, x.dtype.type(1 / epsilon), r), (y,))
+
+
+def unit_rows_backward(dy, epsilon, r, y, dx):
+    share(_some_unit_rows_backward, threads_for(dy.size, PARALLEL_FROM), (dy, dy.dtype.type(1 / epsilon), r, y), (dx,))
+
+
+def _merge(operation, a, b, factor, y):
+    a, b, *places = laid_out(y, a, b)
+    share(_some_merged, threads_for(y.size, PARALLEL_FROM), (operation, factor, a, b, *places), (y.reshape(-1),))
+
+
+@kernel
+def _place(line, sizes, strides):
+    """Where the line of this number begins in an array that is spread over those of these sizes."""
+    return (line // (sizes[1] * sizes[2]) * strides[0] + line // sizes[2] % sizes[1] * strides[1]
+            + line % sizes[2] * strides[2])
+
+
+@kernel
+def _along(x, at, stride, count, room):
+    """So many numbers of x, side by side; of an x that is spread along the line, its number so many times."""
+    if stride == 1:
+        return x[at:at + count]
+    value = x[at]
+    for k in range(count):
+        room[k] = value
+    return room[:count]
+
+
+@kernel
+def _piece(n, stop, long, stride_a, stride_b):
+    """How many numbers from n on are worked on together: to the end of the line, at most."""
+    count = min(long - n % long, stop - n)
+    return count if stride_a == 1 and stride_b == 1 else min(count, PIECE)
+
+
+@kernel
+def _some_merged(operation, factor, a, b, sizes, to_a, to_b, s, threads, y):
+    long = sizes[3]
+    room_a, room_b = np.empty(min(PIECE, long), y.dtype), np.empty(min(PIECE, long), y.dtype)
+    n, stop = range_of(y.size, s, threads)
+    while n < stop:
+        line, k = n // long, n % long
+        count = _piece(n, stop, long, to_a[3], to_b[3])
+        u = _along(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room_a)
+        v = _along(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room_b)
+        _merged(operation, factor, u, v, y[n:n + count])
+        n += count
+
+
+@kernel
+def _merged(operation, factor, a, b, y):
+    if operation == ADD:
+        for n in range(y.size):
+            y[n] = factor * (a[n] + b[n])                               # (1)
+    elif operation == SUBTRACT:
+        for n in range(y.size):
+            y[n] = a[n] - b[n]                                          # (2)
+    elif operation == MULTIPLY:
+        for n in range(y.size):
+            y[n] = a[n] * b[n]                                          # (3)
+    elif operation == MAXIMUM:
+        for n in range(y.size):
+            y[n] = a[n] if a[n] > b[n] or a[n] != a[n] else b[n]        # (4)
+    else:
+        for n in range(y.size):
+            y[n] = a[n] if a[n] < b[n] or a[n] != a[n] else b[n]        # (5)
+
+
+@kernel
+def _some_extremum_backward(dy, a, b, sizes, to_a, to_b, y, s, threads, da, db):
+    long = sizes[3]
+    room_a, room_b = np.empty(min(PIECE, long), y.dtype), np.empty(min(PIECE, long), y.dtype)
+    n, stop = range_of(y.size, s, threads)
+    while n < stop:
+        line, k = n // long, n % long
+        count = _piece(n, stop, long, to_a[3], to_b[3])
+        u = _along(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room_a)
+        v = _along(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room_b)
+        _shared(dy[n:n + count], u, v, y[n:n + count], da[n:n + count], db[n:n + count])
+        n += count
+
+
+@kernel
+def _shared(dy, a, b, y, da, db):
+    zero, half = dy.dtype.type(0), dy.dtype.type(0.5)
+    for n in range(y.size):
+        won = dy[n] * half if a[n] == b[n] else dy[n]
+        da[n] = won if a[n] == y[n] else zero                           # (6)
+        db[n] = won if b[n] == y[n] else zero                           # (6)
+
+
+@kernel
+def _some_scaled(x, factor, s, threads, y):
+    first, stop = range_of(x.size, s, threads)
+    for n in range(first, stop):
+        y[n] = factor * x[n]
+
+
+@kernel
+def _some_summed(dy, sizes, to, s, threads, dx):
+    lines, long = sizes[1] * sizes[2], sizes[3]
+    first, stop = range_of(sizes[0], s, threads)
+    start, end = (first * to[0], stop * to[0]) if to[0] else (0, dx.size)
+    for n in range(start, end):
+        dx[n] = 0
+    for line in range(first * lines, stop * lines):
+        _summed(dy[line * long:(line + 1) * long], dx, _place(line, sizes, to), to[3])
+
+
+@kernel
+def _summed(dy, dx, at, stride):
+    if stride == 1:
+        for k in range(dy.size):
+            dx[np.uintp(at + k)] += dy[k]
+    else:
+        total = dy.dtype.type(0)
+        for k in range(dy.size):
+            total += dy[k]
+        dx[at] += total
+
+
+@kernel
+def _some_products(tile, a, b, transpose_a, transpose_b, s, threads, y):
+    (I, J), K = y.shape[1:], a.shape[1] if transpose_a else a.shape[2]
+    a_row, a_k = (1, I) if transpose_a else (K, 1)
+    b_k, b_n = (1, K) if transpose_b and J > 1 else (J, 1)              # a single column lies as its transpose does
+    a1, b1, y1 = a.reshape(-1), b.reshape(-1), y.reshape(-1)
+    first, stop = range_of(y.shape[0], s, threads)
+    for n in range(first, stop):
+        if K and I and J:
+            at = n * I * J
+            _product(tile, a1, n * I * K, a_row, a_k, b1, n * K * J, b_k, b_n, I, J, K, False, y1, at, J, y1, at, J)    # (7)
+        else:
+            y[n] = 0
+
+
+@kernel
+def _some_unit_rows(x, bound, r, s, threads, y):
+    first, stop = range_of(x.shape[0], s, threads)
+    one, zero = x.dtype.type(1), x.dtype.type(0)
+    for n in range(first, stop):
+        total = zero
+        for k in range(x.shape[1]):
+            total += x[n, k] * x[n, k]
+        factor = one / math.sqrt(total) if total * bound > one / bound else bound       # no root of 0: it is approximated
+        r[n] = factor
+        for k in range(x.shape[1]):
+            y[n, k] = x[n, k] * factor                                  # (8)
+
+
+@kernel
+def _some_unit_rows_backward(dy, bound, r, y, s, threads, dx):
+    first, stop = range_of(dy.shape[0], s, threads)
+    for n in range(first, stop):
+        along = dy.dtype.type(0)
+        if r[n] < bound:
+            for k in range(dy.shape[1]):
+                along += dy[n, k] * y[n, k]
+        for k in range(dy.shape[1]):
+            dx[n, k] = r[n] * (dy[n, k] - y[n, k] * along)              # from (8)

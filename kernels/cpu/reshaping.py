@@ -1,0 +1,208 @@
+"""Padding and up-sampling, compiled for the CPU. Formulas and shapes: kernels/reference/reshaping.py.
+
+Memory decides the speed: an array is read and written once, row by row, in the order in which it lies. Threads share the rows
+of the output; in the gradient of an interpolation, whose rows overlap, they share the samples.
+"""
+import numpy as np
+
+from ._jit import kernel
+from ._team import range_of, share
+from ._threads import threads_for
+
+PARALLEL_FROM = 1 << 16     # numbers read and written by each thread that pay for waking it
+MANY = 8                    # channels from which on a loop over them is worth its vectors
+
+
+def pad(x, before, y):
+    share(_pad_rows, threads_for(x.size + y.size, PARALLEL_FROM), (x, before), (y,))
+
+
+def repeat(x, factors, y):
+    share(_repeat_rows, threads_for(x.size + y.size, PARALLEL_FROM), (x, factors), (y,))
+
+
+def repeat_backward(dy, factors, dx):
+    share(_collect_rows, threads_for(dx.size + dy.size, PARALLEL_FROM), (dy, factors), (dx,))
+
+
+def interpolate(x, a, u, b, v, y):
+    share(_interpolate_rows, threads_for(x.size + 2 * y.size, PARALLEL_FROM), (x, a, u, b, v), (y,))
+
+
+def interpolate_backward(dy, a, u, b, v, dx):
+    threads = min(len(dx), threads_for(dx.size + 2 * dy.size, PARALLEL_FROM))
+    share(_interpolate_backward_samples, max(1, threads), (dy, a, u, b, v), (dx,))
+
+
+@kernel
+def _copy(x, at, count, y, to):
+    for n in range(count):
+        y[np.uintp(to + n)] = x[np.uintp(at + n)]
+
+
+@kernel
+def _clear(y, start, stop):
+    for n in range(start, stop):
+        y[np.uintp(n)] = 0
+
+
+@kernel
+def _pad_rows(x, before, s, threads, y):
+    D, H = x.shape[1:3]
+    whole, long = x.shape[3] * x.shape[4], y.shape[3] * y.shape[4]
+    left = before[2] * x.shape[4]
+    x1, y1 = x.reshape(-1), y.reshape(-1)
+    first, stop = range_of(y.shape[0] * y.shape[1] * y.shape[2], s, threads)
+    for row in range(first, stop):
+        to, h = row * long, row % y.shape[2] - before[1]
+        n, d = row // (y.shape[1] * y.shape[2]), row // y.shape[2] % y.shape[1] - before[0]
+        if 0 <= d < D and 0 <= h < H:
+            _clear(y1, to, to + left)
+            _copy(x1, ((n * D + d) * H + h) * whole, whole, y1, to + left)              # (1)
+            _clear(y1, to + left + whole, to + long)
+        else:
+            _clear(y1, to, to + long)
+
+
+@kernel
+def _repeat_rows(x, factors, s, threads, y):
+    H, W, C = x.shape[2:]
+    deep, high, wide = factors
+    long = W * wide * C
+    x1, y1 = x.reshape(-1), y.reshape(-1)
+    first, stop = range_of(x.shape[0] * x.shape[1] * H, s, threads)
+    for row in range(first, stop):
+        plane, h = row // H, row % H
+        top = (plane * deep * H + h) * high * long          # the first of the rows of y that this one becomes
+        if C == 1:
+            _stretch(x1, row * W, W, wide, y1, top)
+        else:
+            for w in range(W):
+                for k in range(wide):
+                    _copy(x1, (row * W + w) * C, C, y1, top + (w * wide + k) * C)       # (2)
+        for i in range(deep):
+            for j in range(high):
+                if i + j:
+                    _copy(y1, top, long, y1, top + (i * H * high + j) * long)           # (2)
+
+
+@kernel
+def _stretch(x, at, W, wide, y, to):
+    """Rows of one channel."""
+    if wide == 2:
+        for w in range(W):
+            value = x[np.uintp(at + w)]
+            y[np.uintp(to + 2 * w)] = value
+            y[np.uintp(to + 2 * w + 1)] = value
+    else:
+        for w in range(W):
+            for k in range(wide):
+                y[np.uintp(to + w * wide + k)] = x[np.uintp(at + w)]
+
+
+@kernel
+def _collect_rows(dy, factors, s, threads, dx):
+    H, W, C = dx.shape[2:]
+    deep, high, wide = factors
+    long = W * wide * C
+    dy1, dx1, row_sum = dy.reshape(-1), dx.reshape(-1), np.empty(long, dx.dtype)
+    first, stop = range_of(dx.shape[0] * dx.shape[1] * H, s, threads)
+    for row in range(first, stop):
+        plane, h = row // H, row % H
+        top = (plane * deep * H + h) * high * long
+        _copy(dy1, top, long, row_sum, 0)
+        for i in range(deep):
+            for j in range(high):
+                if i + j:
+                    _add(dy1, top + (i * H * high + j) * long, long, row_sum, 0)        # from (2)
+        if C == 1:
+            _shrink(row_sum, W, wide, dx1, row * W)
+        else:
+            for w in range(W):
+                _copy(row_sum, w * wide * C, C, dx1, (row * W + w) * C)
+                for k in range(1, wide):
+                    _add(row_sum, (w * wide + k) * C, C, dx1, (row * W + w) * C)        # from (2)
+
+
+@kernel
+def _shrink(row, W, wide, dx, to):
+    """Rows of one channel."""
+    if wide == 2:
+        for w in range(W):
+            dx[np.uintp(to + w)] = row[np.uintp(2 * w)] + row[np.uintp(2 * w + 1)]
+    else:
+        for w in range(W):
+            total = row[np.uintp(w * wide)]
+            for k in range(1, wide):
+                total += row[np.uintp(w * wide + k)]
+            dx[np.uintp(to + w)] = total
+
+
+@kernel
+def _add(x, at, count, y, to):
+    for n in range(count):
+        y[np.uintp(to + n)] += x[np.uintp(at + n)]
+
+
+@kernel
+def _add_weighted(weight, x, at, count, y, to):
+    for n in range(count):
+        y[np.uintp(to + n)] += weight * x[np.uintp(at + n)]
+
+
+@kernel
+def _interpolate_rows(x, a, u, b, v, s, threads, y):
+    H, W, C = x.shape[1:]
+    high, wide = y.shape[1:3]
+    x1, y1, row = x.reshape(-1), y.reshape(-1), np.empty(W * C, x.dtype)
+    first, stop = range_of(y.shape[0] * high, s, threads)
+    for place in range(first, stop):
+        n, i = place // high, place % high
+        _clear(row, 0, W * C)
+        for k in range(u.shape[1]):
+            _add_weighted(u[i, k], x1, (n * H + a[i] + k) * W * C, W * C, row, 0)       # (3): a row of y, not yet stretched
+        to = place * wide * C
+        if C < MANY:
+            _stretch_by_cell(row, b, v, C, y1, to)
+        else:
+            for j in range(wide):
+                _weighted_cell(row, b[j] * C, v, j, C, y1, to + j * C)                  # (3)
+
+
+@kernel
+def _stretch_by_cell(row, b, v, C, y, to):
+    for j in range(b.size):
+        for c in range(C):
+            total = row.dtype.type(0)
+            for l in range(v.shape[1]):
+                total += v[j, l] * row[np.uintp((b[j] + l) * C + c)]
+            y[np.uintp(to + j * C + c)] = total
+
+
+@kernel
+def _weighted_cell(row, at, v, j, C, y, to):
+    if v.shape[1] == 2:                                     # most are: one pass
+        left, right = v[j, 0], v[j, 1]
+        for c in range(C):
+            y[np.uintp(to + c)] = left * row[np.uintp(at + c)] + right * row[np.uintp(at + C + c)]
+    else:
+        _clear(y, to, to + C)
+        for l in range(v.shape[1]):
+            _add_weighted(v[j, l], row, at + l * C, C, y, to)
+
+
+@kernel
+def _interpolate_backward_samples(dy, a, u, b, v, s, threads, dx):
+    H, W, C = dx.shape[1:]
+    high, wide = dy.shape[1:3]
+    dy1, dx1, drow = dy.reshape(-1), dx.reshape(-1), np.empty(W * C, dx.dtype)
+    first, stop = range_of(dx.shape[0], s, threads)
+    _clear(dx1, first * H * W * C, stop * H * W * C)
+    for n in range(first, stop):
+        for i in range(high):
+            _clear(drow, 0, W * C)
+            for j in range(wide):
+                for l in range(v.shape[1]):
+                    _add_weighted(v[j, l], dy1, ((n * high + i) * wide + j) * C, C, drow, (b[j] + l) * C)   # from (3)
+            for k in range(u.shape[1]):
+                _add_weighted(u[i, k], drow, 0, W * C, dx1, (n * H + a[i] + k) * W * C)                     # from (3)

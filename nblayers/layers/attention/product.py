@@ -1,0 +1,133 @@
+"""Attention over heads in a layer's room: forward with what backward needs, with the scores or without."""
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nblayers.layers.attention.masks import Masks
+from nblayers.layers.base import Layer
+from nblayers.random import SeedGenerator
+
+
+@dataclass(eq=False)
+class Drop:
+    """The dropout of one call: its key, the rate as a threshold of 32 bits (0 for none), and 1 / (1 - rate)."""
+
+    key: Any
+    threshold: Any
+    keep: Any
+
+
+def draw(layer: Layer, rate: float, generator: SeedGenerator | None) -> Drop:
+    """The dropout of this call; without a generator there is none."""
+    if not rate or generator is None:
+        return Drop(np.uint64(0), np.uint64(0), np.dtype(layer.dtype).type(1))
+    key = np.uint64(generator.generator.bit_generator.random_raw())
+    return Drop(key, np.uint64(round(rate * 2**32)), np.dtype(layer.dtype).type(0 if rate == 1 else 1 / (1 - rate)))
+
+
+@dataclass(eq=False)
+class Fused:
+    """A call that keeps no scores: softmax and its product with v in one kernel.
+
+    Attributes:
+        q, k, v: (B, T, H, D), (B, S, G, D), (B, S, G, E).
+        y: (B, T, H, E).
+        L: (B, H, T), the logarithm of each softmax' denominator.
+        settings: the masks and numbers that the kernels take.
+    """
+
+    q: Any
+    k: Any
+    v: Any
+    y: Any
+    L: Any
+    settings: tuple[Any, ...]
+
+
+def attend(layer: Layer, q: Any, k: Any, v: Any, masks: Masks, scale: float, mean: bool, drop: Drop) -> Fused:
+    """Attention of heads; a query without a key gets the mean of the values where `mean`, else 0."""
+    B, T, H, _ = q.shape
+    y, L = layer.xp.empty((B, T, H, v.shape[3]), q.dtype), layer.xp.empty((B, H, T), q.dtype)
+    settings = (*masks, q.dtype.type(scale), mean, drop.key, drop.threshold, drop.keep)
+    layer.kernels.attention.attention(q, k, v, *settings, y, L)
+    return Fused(q, k, v, y, L, settings)
+
+
+def attend_backward(layer: Layer, c: Fused, dy: Any) -> tuple[Any, Any, Any]:
+    """dy like y -> dq, dk, dv."""
+    dq, dk, dv = (layer.xp.empty_like(each) for each in (c.q, c.k, c.v))
+    layer.kernels.attention.attention_backward(dy, c.q, c.k, c.v, c.y, c.L, *c.settings, dq, dk, dv)
+    return dq, dk, dv
+
+
+@dataclass(eq=False)
+class Weighed:
+    """A call whose scores are wanted, or are not a product of q and k.
+
+    Attributes:
+        v: (B, S, G, E).
+        p: (B, H, T, S), the weights.
+        seen: (B, H, T), False for a query without a key.
+        z: like p, False where dropped; None without dropout.
+        zp: like p, the weights after dropout.
+        y: (B, T, H, E).
+        drop: as drawn.
+    """
+
+    v: Any
+    p: Any
+    seen: Any
+    z: Any
+    zp: Any
+    y: Any
+    drop: Drop
+
+
+def weigh(layer: Layer, s: Any, v: Any, masks: Masks, scale: float, mean: bool, drop: Drop) -> Weighed:
+    """The values' means weighted by the softmax of scale s, s (B, H, T, S)."""
+    B, H, T, _ = s.shape
+    xp, kernels = layer.xp, layer.kernels
+    p, seen, y = xp.empty_like(s), xp.empty((B, H, T), bool), xp.empty((B, T, H, v.shape[3]), s.dtype)
+    kernels.attention.masked_softmax(s, *masks, s.dtype.type(scale), mean, p, seen)
+    z, zp = None, p
+    if drop.threshold:
+        z = xp.empty(p.shape, bool)
+        kernels.regularization.dropout_mask(drop.key, drop.threshold, z.reshape(-1))
+        zp = _dropped(layer, p, z, drop)
+    kernels.attention.weighted_sum(zp, v, y)
+    return Weighed(v, p, seen, z, zp, y, drop)
+
+
+def weigh_backward(layer: Layer, c: Weighed, dy: Any, dp: Any = None, dzp: Any = None) -> tuple[Any, Any]:
+    """dy like y, and the gradients of p and zp where they were returned -> the gradient of scale s, dv."""
+    from_y, dv = layer.xp.empty_like(c.p), layer.xp.empty_like(c.v)
+    layer.kernels.attention.weighted_sum_backward(dy, c.zp, c.v, from_y, dv)
+    dweights = from_y if dzp is None else from_y + dzp
+    if c.z is not None:
+        dweights = _dropped(layer, dweights, c.z, c.drop)
+    if dp is not None:
+        dweights = dweights + dp
+    ds = layer.xp.empty_like(c.p)
+    layer.kernels.attention.masked_softmax_backward(dweights, c.p, c.seen, ds)
+    return ds, dv
+
+
+def scores(layer: Layer, q: Any, k: Any) -> Any:
+    """The products of q and k, (B, H, T, S)."""
+    s = layer.xp.empty((len(q), q.shape[2], q.shape[1], k.shape[1]), q.dtype)
+    layer.kernels.attention.dot_scores(q, k, s)
+    return s
+
+
+def scores_backward(layer: Layer, ds: Any, q: Any, k: Any, scale: float) -> tuple[Any, Any]:
+    """The gradient of scale s -> dq, dk."""
+    dq, dk = layer.xp.empty_like(q), layer.xp.empty_like(k)
+    layer.kernels.attention.dot_scores_backward(ds, q, k, q.dtype.type(scale), dq, dk)
+    return dq, dk
+
+
+def _dropped(layer: Layer, x: Any, z: Any, drop: Drop) -> Any:
+    y = layer.xp.empty_like(x)
+    layer.kernels.regularization.dropout_apply(x.reshape(-1), z.reshape(-1), drop.keep, y.reshape(-1))
+    return y
