@@ -151,10 +151,7 @@ check_derivative("dx_hat", dx_hat,
 # ## Backward: the variance
 #
 # $\hat{x} = (x - \mu) (\sigma^2 + \epsilon)^{-1/2}$. The derivative of $s^{-1/2}$ is
-# $-\frac{1}{2} s^{-3/2}$. And one variance serves all samples, so it collects from all:
-#
-# $$d\sigma^2 = \sum_n d\hat{x}_n (x_n - \mu) \cdot
-#   \left( -\frac{1}{2} \right) (\sigma^2 + \epsilon)^{-3/2}$$
+# $-\frac{1}{2} s^{-3/2}$. And one variance serves all samples, so it collects from all.
 
 # %%
 show_graph(computation("batch_norm"), lit="dx_hat -> dvar")
@@ -164,16 +161,15 @@ check_derivative("dvar", dvar,
                  lambda var: np.sum(dx_hat * centred / np.sqrt(var + eps)), var)
 
 # %% [markdown]
+# $$d\sigma^2 = \sum_n d\hat{x}_n (x_n - \mu) \cdot
+#   \left( -\frac{1}{2} \right) (\sigma^2 + \epsilon)^{-3/2}$$
+#
 # ## Backward: the mean
 #
 # $\mu$ is taken off in $x - \mu$, in every sample. From there it goes two ways: into
-# $\hat{x}$, and into the variance.
-#
-# $$d\mu = -\sum_n \frac{d\hat{x}_n}{\sqrt{\sigma^2 + \epsilon}}
-#   - d\sigma^2 \cdot \frac{2}{N} \sum_n (x_n - \mu)$$
-#
-# What is the second sum? The differences from a mean add up to 0. So the second way
-# brings nothing. Leave it out.
+# $\hat{x}$, and into the variance. The second way has the factor
+# $\frac{2}{N} \sum_n (x_n - \mu)$. But differences from a mean add up to 0. So the
+# second way brings nothing. Leave it out.
 
 # %%
 show_graph(computation("batch_norm"), lit=["dcentred -> dmean", "dx_hat -> dcentred"])
@@ -191,6 +187,8 @@ def loss_by_mean(mean):
 check_derivative("dmean", dmean, loss_by_mean, mean)
 
 # %% [markdown]
+# $$d\mu = -\sum_n \frac{d\hat{x}_n}{\sqrt{\sigma^2 + \epsilon}}$$
+#
 # ## Backward: the inputs
 #
 # A number $x_n$ goes three ways. Straight into $\hat{x}_n$, with the factor
@@ -223,14 +221,8 @@ assert np.allclose(grown, times * x_hat, atol=1e-3)
 #
 # Put $d\sigma^2$ and $d\mu$ into the sum of three, and use
 # $x - \mu = \hat{x} \sqrt{\sigma^2 + \epsilon}$. In the middle term the powers of
-# $\sigma^2 + \epsilon$ come to $-1/2$, as in the others:
-#
-# $$dx = \frac{1}{\sqrt{\sigma^2 + \epsilon}} \left( d\hat{x}
-#   - \frac{1}{N} \sum_n d\hat{x}_n
-#   - \hat{x} \, \frac{1}{N} \sum_n d\hat{x}_n \hat{x}_n \right)$$
-#
-# Read it so. Of what arrives, take off **its mean**. Then take off its part **along
-# $\hat{x}$**. Divide by the spread.
+# $\sigma^2 + \epsilon$ come to $-1/2$, as in the others. So all three are divided by
+# `std`, and two of them are means over the samples. Work it out on paper.
 
 # %%
 # ? dx_short, the one line: from dx_hat, x_hat and std
@@ -240,6 +232,13 @@ check_derivative("dx", dx_short, lambda x: loss(x), x)
 assert np.allclose(dx_short, dx)
 
 # %% [markdown]
+# $$dx = \frac{1}{\sqrt{\sigma^2 + \epsilon}} \left( d\hat{x}
+#   - \frac{1}{N} \sum_n d\hat{x}_n
+#   - \hat{x} \, \frac{1}{N} \sum_n d\hat{x}_n \hat{x}_n \right)$$
+#
+# Read it so. Of what arrives, take off **its mean**. Then take off its part **along
+# $\hat{x}$**. Divide by the spread.
+#
 # ## Training and inference
 #
 # In use there is no batch: one sample may come alone. In training it would be its own
@@ -254,12 +253,13 @@ assert np.array_equal(batch_norm(x[:1], 1, 0), [[alone, alone]])
 #
 # $$\mu_{moving} \leftarrow m \, \mu_{moving} + (1 - m) \, \mu$$
 #
-# They begin with 0 and 1. No gradient goes through them.
+# They begin with 0 and 1. Here they have seen some batches. No gradient goes through
+# them.
 
 # %%
 momentum = 0.99
-moving_mean = np.zeros(C)
-moving_var = np.ones(C)
+moving_mean = np.array([3.0, 1.0])              # (C,), so far
+moving_var = np.array([2.0, 3.0])               # (C,), so far
 moving_var = momentum * moving_var + (1 - momentum) * var
 # ? moving_mean, after this batch
 moving_mean = momentum * moving_mean + (1 - momentum) * mean
@@ -445,9 +445,6 @@ assert np.isclose(sigma, np.linalg.svd(W)[1].max())
 # one. In the backward $v$ and $u$ count as constants. Then $\sigma$ is a sum of
 # products, and the factor beside $W_{ij}$ is $v_i u_j$. Let $\bar{W} = W / \sigma$, and
 # $d\bar{W}$ what arrives there. $W$ goes two ways: straight, and through $\sigma$.
-#
-# $$d\sigma = -\frac{1}{\sigma} \sum_{ij} d\bar{W}_{ij} \bar{W}_{ij} \qquad
-#   dW = \frac{d\bar{W}}{\sigma} + d\sigma \, v u^\top$$
 
 # %%
 W_bar = W / sigma
@@ -460,6 +457,9 @@ dW = dW_bar / sigma + dsigma * np.outer(v, u)
 check_derivative("dW", dW, lambda W: np.sum(dW_bar * W / (v @ W @ u)), W)
 
 # %% [markdown]
+# $$d\sigma = -\frac{1}{\sigma} \sum_{ij} d\bar{W}_{ij} \bar{W}_{ij} \qquad
+#   dW = \frac{d\bar{W}}{\sigma} + d\sigma \, v u^\top$$
+#
 # (Constants or not, it makes no difference in the end: where $v$ and $u$ are best, a
 # small change of theirs does not change $\sigma$.)
 #

@@ -140,12 +140,8 @@ check_derivative("dp", dp, lambda p: np.sum(do * (p @ v)), p)
 # ## Backward: through the softmax
 #
 # Each row is a softmax of its own. What arrives is any $dp$, not that of a
-# cross-entropy, so nothing collapses. Lesson 04 has the line, without the matrix:
-#
-# $$ds_{ij} = p_{ij} \left( dp_{ij} - \sum_j dp_{ij} \, p_{ij} \right)$$
-#
-# The sum is a mean: what the answers are worth, as they are weighted now. A score is
-# raised if its answer is worth more than that.
+# cross-entropy, so nothing collapses. It is the line that lesson 04 calls "without the
+# matrix". Do you remember it? A score moves its own weight, and all others of its row.
 
 # %%
 show_graph(computation("attention"), lit="dp -> ds")
@@ -155,6 +151,11 @@ check_derivative("ds", ds, lambda s: np.sum(do * (softmax(s) @ v)), s)
 assert np.allclose(ds.sum(axis=-1), 0)
 
 # %% [markdown]
+# $$ds_{ij} = p_{ij} \left( dp_{ij} - \sum_j dp_{ij} \, p_{ij} \right)$$
+#
+# The sum is a mean: what the answers are worth, as they are weighted now. A score is
+# raised if its answer is worth more than that.
+#
 # ## Backward: queries and keys
 #
 # $s = q k^\top / \sqrt{D}$ is a product again, with a factor in front.
@@ -220,7 +221,7 @@ open_scores = rng.normal(size=(steps, steps))
 masked_p = softmax(np.where(causal, open_scores, -1e9))
 print(masked_p.round(2))
 assert masked_p[0, 0] == first_weight and np.all(masked_p[~causal] == 0)
-assert 40 * 40 == weights_of_text
+assert weights_of_text == 40 * 40
 
 # %% [markdown]
 # A mask for padding says which **keys** are real, `real` (N, S). It is the same for all

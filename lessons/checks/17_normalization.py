@@ -309,7 +309,8 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """Right as long as gamma is 1
 
-    fixed_layer_norm_backward(dy, x, gamma, eps): dx (N, C).
+    The function layer_norm_backward at the end of the lesson has a bug. Write it right as
+    fixed_layer_norm_backward(dy, x, gamma, eps): it returns dx (N, C).
     """
     rng = np.random.default_rng(6)
     dy, x, gamma = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.normal(size=5)

@@ -295,7 +295,8 @@ def _heard(values: mistakes.Values) -> mistakes.Values:
 def exercise_3(answer: Answer) -> None:
     """A softmax along the wrong axis
 
-    fixed_score_gradient(p, dp): ds (N, T, S), for weights p and what arrives at them.
+    The function score_gradient at the end of the lesson has a bug. Write it right as fixed_score_gradient(p, dp): it returns
+    ds (N, T, S), for weights p and what arrives at them.
     """
     rng = np.random.default_rng(3)
     p, dp = _softmax(rng.normal(size=(2, 3, 3))), rng.normal(size=(2, 3, 3))

@@ -221,7 +221,8 @@ def exercise_2(answer: Answer) -> None:
 def exercise_3(answer: Answer) -> None:
     """The way back of a permutation
 
-    fixed_permute_backward(dy, dims): dx, for an x whose axes were put in the order (0, *dims).
+    The function permute_backward at the end of the lesson has a bug. Write it right as fixed_permute_backward(dy, dims): it
+    returns dx, for an x whose axes were put in the order (0, *dims).
     """
     function = answer.function("fixed_permute_backward")
     for dims in ((2, 1), (2, 3, 1), (3, 1, 2), (4, 1, 3, 2)):

@@ -60,20 +60,24 @@ class MyAttention(Layer):
         """dy (N, T, C) -> dx (N, T, C)."""
         x, q, k, v, p, o = (getattr(self.cache, name) for name in ("x", "q", "k", "v", "p", "o"))  # given
         # > Read forward from its last line to its first. (A @ B works on the last two axes; or write einsum.)
-        # >   1. self.W_o.grad (H, D, C), and do (N, H, T, D): from the last einsum. The letters tell what is summed.
-        # >   2. dv and dp: from o = p v.
-        # >   3. ds: each row of p is a softmax. Where nobody may look p is 0, so the mask needs no line of its own.
-        # >   4. dq and dk (N, H, T, D): from s = q k^T / sqrt(D).
-        # >   5. self.W_q.grad, self.W_k.grad, self.W_v.grad (C, H, D): x met all three (+=).
-        # >   6. dx: x was used three times. Add.
+        # >   1. self.W_o.grad (H, D, C), and do (N, H, T, D): which letters of forward's last einsum are summed now?
+        # >   2. dv and dp: o = p v is a product. Which transposes does it take?
+        # >   3. ds: each row of p is a softmax of its own. What does the mask change? (Look at p where nobody may look.)
+        # >   4. dq and dk (N, H, T, D): what stands beside each of them in s, and with which factor?
+        # >   5. self.W_q.grad, self.W_k.grad, self.W_v.grad (C, H, D), with +=; and dx: how often was x used?
+        # >> 1. dW_o[h, d, c] is the sum of o[n, h, t, d] dy[n, t, c] over n and t; do[n, h, t, d] that of dy W_o over c
         self.W_o.grad += np.einsum("nhtd,ntc->hdc", o, dy)
         do = np.einsum("ntc,hdc->nhtd", dy, self.W_o.value)
+        # >> 2. dv = pᵀ do, dp = do vᵀ, for each sample and head
         dv = p.swapaxes(2, 3) @ do
         dp = do @ v.swapaxes(2, 3)
+        # >> 3. ds = p (dp − the sum of dp p along the row); where the mask is False p is 0, and so is ds
         ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+        # >> 4. dq = ds k / sqrt(D), dk = dsᵀ q / sqrt(D)
         scale = np.sqrt(self.size).astype(x.dtype)
         dq = ds @ k / scale
         dk = ds.swapaxes(2, 3) @ q / scale
+        # >> 5. dW_q[c, h, d] is the sum of x dq over n and t, so for k and v; dx is the sum of three ways, dq W_qᵀ and so on
         dx = np.zeros_like(x)
         for W, d in ((self.W_q, dq), (self.W_k, dk), (self.W_v, dv)):
             W.grad += np.einsum("ntc,nhtd->chd", x, d)

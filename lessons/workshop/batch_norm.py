@@ -54,16 +54,19 @@ class MyBatchNorm(Layer):
         x_hat, std = self.cache.x_hat, self.cache.std  # given
         axes = tuple(range(dy.ndim - 1))  # given
         # > Read forward from its last line to its first:
-        # >   1. self.beta.grad and self.gamma.grad (C,): both stand in every sample and at every place (+=).
-        # >   2. dx_hat, of the shape of x, from y = gamma x_hat + beta.
-        # >   3. In use (cache.training is False) mean and std are constants: what is dx then? Return it.
-        # >   4. In training both depend on x. Of dx_hat take off its mean, and x_hat times the mean of
-        # >      dx_hat x_hat (means over `axes`, for each feature), and divide by std.
+        # >   1. self.beta.grad and self.gamma.grad (C,): in which samples and places do they stand? Add to them, with +=.
+        # >   2. dx_hat, of the shape of x: with which factor does it stand in y?
+        # >   3. In use (self.cache.training is False) mean and std are constants. What is dx then? Return it.
+        # >   4. In training x reaches x_hat by two more ways. What has to be taken off dx_hat, before it is divided?
+        # >> 1. dbeta is the sum of dy over `axes`, dgamma that of dy x_hat
         self.beta.grad += dy.sum(axis=axes)
         self.gamma.grad += (dy * x_hat).sum(axis=axes)
+        # >> 2. dx_hat = dy gamma
         dx_hat = dy * self.gamma.value
+        # >> 3. in use dx = dx_hat / std
         if not self.cache.training:
             return dx_hat / std
+        # >> 4. dx = (dx_hat − its mean over `axes` − x_hat times the mean of dx_hat x_hat) / std, in training
         shift = dx_hat.mean(axis=axes)
         along = (dx_hat * x_hat).mean(axis=axes)
         return (dx_hat - shift - x_hat * along) / std
