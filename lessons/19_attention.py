@@ -560,6 +560,7 @@ maps = np.asarray(maps)[0]                      # (heads, 40, 40)
 for head, weights in enumerate(maps):
     back = (weights * (np.arange(40)[:, None] - np.arange(40))).sum(axis=1)[1:].mean()
     print(f"head {head} looks back by {back:.1f} characters on average")
+    assert back < 10
 assert np.allclose(maps.sum(axis=-1), 1, atol=1e-5) and not maps[:, 0, 1:].any()
 save_figure(draw_attention_maps(maps, "".join(chars[piece])), "19_maps")
 
