@@ -1,5 +1,7 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -215,6 +217,28 @@ def with_capitals(given: np.ndarray, told: np.ndarray, vowel: np.ndarray) -> lis
     return ["".join(line) for line in np.where(given == 27, answers, np.array(list(LETTERS))[given])]
 
 
+# lesson 12
+def words_and_neighbours(size: int) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Gaps in Python's own help: which word stands between two words and two others?
+
+    Arguments:
+        size: how many ids there are: 0 for any rare word, then the most frequent words, the first of them the most frequent.
+
+    Returns:
+        vocabulary: the word of each id.
+        around: the ids of the two words before and the two behind each gap, (gaps, 4).
+        missing: the id of the word in the gap, never 0, (gaps,).
+    """
+    words = re.findall("[a-z_]+", read_text([]))
+    counts = Counter(words)
+    vocabulary = ["(rare)", *sorted(counts, key=lambda word: (-counts[word], word))[:size - 1]]
+    number = {word: i for i, word in enumerate(vocabulary)}
+    ids = np.array([number.get(word, 0) for word in words])
+    around = np.stack([ids[:-4], ids[1:-3], ids[3:-1], ids[4:]], axis=1)
+    asked = ids[2:-2] > 0
+    return vocabulary, around[asked], ids[2:-2][asked]
+
+
 # lesson 14
 def chirps(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Signals of a hundred steps of noise, each with a tone of 16 steps somewhere in it that rises or falls.
@@ -272,6 +296,27 @@ def bouncing_rings(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np
         films[n, t, row:row + 3, column:column + 3, 0] += [[1, 1, 1], [1, 0, 1], [1, 1, 1]]
     turned = np.diff(at, 2, axis=2).any(axis=(1, 3))
     return films.clip(0, 1), turned
+
+
+# lesson 18
+def digits_with_wrong_labels(count: int, part: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Few digits to learn from, some with a wrong label, and all others for the examination.
+
+    Arguments:
+        count: how many to learn from.
+        part: the probability that a label is wrong.
+
+    Returns:
+        known, labels, wrong: images (count, 64) float32 from 0 to 1, the labels given to them, whether these are wrong.
+        new, truth: the other images and their right labels.
+    """
+    rng = np.random.default_rng(0)
+    images, truth = digits()
+    mixed = rng.permutation(len(images))
+    points, truth = (images[mixed].reshape(-1, 64) / 16).astype(np.float32), truth[mixed]
+    wrong = rng.random(count) < part
+    labels = truth[:count] + wrong * rng.integers(1, 10, count)
+    return points[:count], labels % 10, wrong, points[count:], truth[count:]
 
 
 # lesson 24

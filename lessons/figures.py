@@ -589,6 +589,46 @@ def draw_vowels(curves: Mapping[str, Sequence[float]], right: Mapping[str, float
     return figure
 
 
+# lesson 12
+def draw_rows_moved(moved: np.ndarray) -> Any:
+    """In how many of 100 batches each row (words by their rank) got a gradient; moved (words,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+    ranks = np.arange(len(moved))
+    ax.bar(ranks, moved, width=1.0, color="C0")
+    ax.set(xlabel="row of the table (0: any rare word; then words, the most frequent first)", ylabel="batches of 100",
+           title="in how many batches a row gets a gradient", xlim=(-1, len(moved)), ylim=(0, 105))
+    middle = np.median(moved)
+    ax.axhline(middle, linestyle="--", color="0.4")
+    ax.text(len(moved) - 5, middle + 2, f"half of the rows: at most {middle:.0f}", ha="right", color="0.3")
+    return figure
+
+
+WORD_KINDS = {"can, must, will, …": "can may must should will cannot would",
+              "is, are, be, …": "is are be was were has have been",
+              "the, a, this, …": "the a an this any all each its other same no",
+              "in, of, to, …": "in of to by for from with on at as",
+              "and, or, if, …": "and or if when that which but"}
+
+
+def draw_words(points: np.ndarray, words: Sequence[str]) -> Any:
+    """Words at their places (words, 2), some kinds of words in colours."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(9, 7), layout="constrained")
+    kinds = {word: f"C{i}" for i, group in enumerate(WORD_KINDS.values()) for word in group.split()}
+    for (x, y), word in zip(points, words, strict=True):
+        ax.text(x, y, word, color=kinds.get(word, "0.6"), ha="center", va="center", size=10 if word in kinds else 8,
+                weight="bold" if word in kinds else "normal", zorder=2 + (word in kinds))
+    for i, name in enumerate(WORD_KINDS):
+        ax.plot([], [], "s", color=f"C{i}", label=name)
+    ax.plot([], [], "s", color="0.6", label="other words")
+    low, high = points.min(axis=0) - 0.05, points.max(axis=0) + 0.05
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="first direction", ylabel="second direction",
+           title="70 words by their rows: nobody told the network their kinds")
+    ax.legend()
+    return figure
+
+
 # lesson 13
 def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
     """For each stack of layers, by how many paths one output sees each point of the input; 0 stays white."""
@@ -809,6 +849,51 @@ def draw_starts(spreads: Sequence[float], right: Mapping[str, Sequence[float]]) 
     return figure
 
 
+# lesson 18
+def draw_noise(drops: np.ndarray, gauss: np.ndarray, dropped: Mapping[str, np.ndarray]) -> Any:
+    """Factors of dropout and Gaussian dropout (draws, 50), alone and in sums; outputs behind a SELU: name -> (draws,)."""
+    import matplotlib.pyplot as plt
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    values, counts = np.unique(drops, return_counts=True)
+    left.hist(gauss.ravel(), bins=np.linspace(-3, 5, 81), density=True, color="C1", alpha=0.6, label="Gaussian dropout")
+    left.vlines(values, 0, counts / counts.sum(), color="C0", linewidth=5, label="dropout: two values")
+    for factors, colour, name in ((drops, "C0", "dropout"), (gauss, "C1", "Gaussian dropout")):
+        middle.hist(factors.sum(axis=1), bins=np.arange(19, 82, 2), density=True, color=colour, alpha=0.6, label=name)
+    left.set(title="a number 1", xlabel="value", ylabel="how often", ylim=(0, 0.7), xlim=(-3, 5))
+    middle.set(title="the sum of 50 of them", xlabel="sum")
+    for (name, values), colour, line in zip(dropped.items(), ("0.4", "C0", "C2"), ("-", "--", "-"), strict=True):
+        label = f"{name}: mean {values.mean():.2f}, variance {values.var():.2f}".replace("-0.00", "0.00")
+        right.hist(values, bins=np.linspace(-3, 4, 57), density=True, histtype="step", color=colour, linestyle=line,
+                   linewidth=1.6, label=label)
+    right.set(title="outputs of a SELU", xlabel="value", xlim=(-3, 4), ylim=(0, 2.2))
+    for ax in (left, middle, right):
+        ax.legend(loc="upper right", fontsize=8)
+    return figure
+
+
+def draw_by_heart(by_heart: Mapping[str, float], right: Mapping[str, float], images: np.ndarray, truth: np.ndarray,
+                  told: np.ndarray) -> Any:
+    """For each cure the share of wrong labels learnt and of new digits right; some digits (N, 64) that the best got wrong."""
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(12, 4.6), layout="constrained")
+    chart, pictures = figure.subfigures(1, 2, width_ratios=[1.5, 1])
+    ax = chart.subplots()
+    places = np.arange(len(right))[::-1]
+    for shift, values, colour, label in ((0.2, by_heart, "C3", "wrong labels learnt by heart"),
+                                         (-0.2, right, "C0", "new digits right")):
+        bars = ax.barh(places + shift, list(values.values()), 0.38, color=colour, label=label)
+        ax.bar_label(bars, [f"{value:.0%}" for value in values.values()], padding=2, fontsize=8)
+    ax.set(yticks=places, yticklabels=list(right), xlim=(0, 1.1), xticks=np.linspace(0, 1, 6))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=2, fontsize=9, frameon=False)
+    for ax, image, digit, answer in zip(pictures.subplots(3, 4).flat, images, truth, told, strict=False):
+        ax.imshow(image.reshape(8, 8), cmap="gray_r")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{digit}, told {answer}", fontsize=9)
+    pictures.suptitle("what the best one got wrong")
+    return figure
+
+
 # lesson 19
 def draw_by_place(bits: Mapping[str, Sequence[float]], by_place: Mapping[str, np.ndarray]) -> Any:
     """Bits a character on unread text, by epoch and, after the last one, by the place in the window."""
@@ -872,7 +957,53 @@ def draw_shortcuts(sizes: Mapping[str, np.ndarray]) -> Any:
         ax.semilogy(range(1, len(size) + 1), size, style, label=name)
     ax.axhline(1, color="0.7", lw=0.8)
     ax.set(xlabel="layer; the gradient comes in at the right", ylabel="what arrives of the gradient")
+
+
+# lesson 21
+def draw_through_time(lengths: Mapping[str, Sequence[float]]) -> Any:
+    """The length of a gradient by the steps that it has gone back; lengths: name -> (steps + 1,)."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 4.4), layout="constrained")
+    for (name, values), style in zip(lengths.items(), ("-", "-", "-", "--"), strict=True):
+        ax.semilogy(values, style, label=name, linewidth=3 if name == "Orthogonal" else 1.8)
+    ax.set(xlabel="steps back", ylabel="length of the gradient", title="100 times the same matrix", xlim=(0, 100))
     ax.legend()
+    return figure
+
+
+def draw_depth(sizes: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> Any:
+    """Mean squares by the layer; sizes: name -> those of h forward and of dh backward, from the input to the last layer."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", sharey=True)
+    for name, (forward, backward) in sizes.items():
+        left.semilogy(forward, label=name)
+        right.semilogy(backward, label=name)
+    left.set(title="forward: h  (read from left to right)", xlabel="layer", ylabel="mean square", xlim=(0, 30))
+    right.set(title="backward: dh  (read from right to left)", xlabel="layer", xlim=(0, 30))
+    for ax in (left, right):
+        ax.axhline(1, color="0.7", linewidth=0.8, zorder=0)
+    left.legend(loc="lower left")
+    return figure
+
+
+def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, float],
+                     confusions: Mapping[str, np.ndarray]) -> Any:
+    """Losses by epoch, with the share of right answers; confusions: name -> (10, 10), how often each was taken for what."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 1 + len(confusions), figsize=(14, 4), layout="constrained",
+                                width_ratios=[1.7] + [1] * len(confusions))
+    for i, (name, history) in enumerate(losses.items()):
+        style = {"color": f"C{i}" if i else "0.3", "linestyle": "--" if i == 2 else "-" if i else ":"}
+        axes[0].plot(np.arange(1, len(history) + 1), history, **style,
+                     label=f"{name}: {right[name]:.0%} right")
+    axes[0].set(title="loss", xlabel="epoch", ylim=(0, 2.6), xlim=(1, None), xticks=range(5, len(history) + 1, 5))
+    axes[0].legend(loc="upper right", bbox_to_anchor=(1, 0.64), fontsize=8)
+    for ax, (name, counts) in zip(axes[1:], confusions.items(), strict=True):
+        ax.imshow(counts, cmap="Blues", vmin=0, vmax=60)
+        for row, column in np.argwhere(counts):
+            ax.text(column, row, counts[row, column], ha="center", va="center", fontsize=7,
+                    color="white" if counts[row, column] > 35 else "black")
+        ax.set(title=name, xlabel="was told", ylabel="digit", xticks=range(10), yticks=range(10))
     return figure
 
 

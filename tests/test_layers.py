@@ -29,6 +29,14 @@ LAYERS = {
     "AveragePooling1D": (lambda: layers.AveragePooling1D(2), (2, 4, 2)),
     "GlobalMaxPooling2D": (lambda: layers.GlobalMaxPooling2D(), (2, 4, 4, 2)),
     "GlobalAveragePooling1D": (lambda: layers.GlobalAveragePooling1D(), (2, 4, 2)),
+    "BatchNormalization": (lambda: layers.BatchNormalization(), (2, 4, 5)),
+    "LayerNormalization": (lambda: layers.LayerNormalization(axis=[1, 2]), (2, 4, 5)),
+    "GroupNormalization": (lambda: layers.GroupNormalization(2), (2, 5, 4)),
+    "UnitNormalization": (lambda: layers.UnitNormalization(), (2, 4)),
+    "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(3)), (2, 4)),
+    "nn.BatchNorm1d": (lambda: nn.BatchNorm1d(4), (2, 4, 5)),
+    "nn.LayerNorm": (lambda: nn.LayerNorm(5), (2, 4, 5)),
+    "nn.GroupNorm": (lambda: nn.GroupNorm(2, 4), (2, 4, 5)),
     "nn.MaxPool2d": (lambda: nn.MaxPool2d(2), (2, 2, 4, 4)),
     "nn.AvgPool1d": (lambda: nn.AvgPool1d(2, padding=1), (2, 2, 4)),
     "nn.Conv2d": (lambda: nn.Conv2d(2, 4, 2, groups=2), (2, 2, 4, 4)),
@@ -89,6 +97,11 @@ FIXED = [
     ("DepthwiseConv2D", "depth_multiplier kernel_size kernel"),
     ("SeparableConv1D", "filters depth_multiplier depthwise_kernel pointwise_kernel"),
     ("MaxPooling2D", "pool_size strides padding data_format"), ("GlobalMaxPooling2D", "data_format"),
+    ("BatchNormalization", "axis center scale gamma beta moving_mean moving_variance"),
+    ("LayerNormalization", "axis rms_scaling gamma beta"), ("GroupNormalization", "groups axis gamma beta"),
+    ("UnitNormalization", "axis"), ("SpectralNormalization", "power_iterations kernel vector_u layer.kernel"),
+    ("nn.BatchNorm1d", "num_features affine track_running_stats weight bias running_mean running_var"),
+    ("nn.LayerNorm", "normalized_shape weight bias"), ("nn.GroupNorm", "groups num_channels weight bias"),
     ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
     ("Reshape", "target_shape"), ("RepeatVector", "n"), ("Permute", "dims"), ("Cropping2D", "cropping data_format"),
     ("ZeroPadding2D", "padding"), ("UpSampling2D", "size data_format interpolation"), ("nn.Upsample", "scale_factor mode"),
@@ -222,10 +235,11 @@ def test_configuration_holds_all_arguments(cls):
              "function": nblayers.activations.relu, "activation": "relu", "in_features": 3, "out_features": 2,
              "in_channels": 2, "out_channels": 4, "shape": (3,), "input_size": 3, "hidden_size": 4, "layer": layers.LSTM(3),
              "cell": layers.LSTMCell(3), "cells": [layers.LSTMCell(3)], "seed": 5, "dropout": 0.25,
-              "recurrent_dropout": 0.25, "num_layers": 2, "num_heads": 2, "key_dim": 3, "embed_dim": 4, "head_dim": 3,
-              "num_query_heads": 4, "num_key_value_heads": 2, "target_shape": (3, -1), "n": 2, "dims": (2, 1), "axes": 1,
-              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
-              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0}
+             "recurrent_dropout": 0.25, "num_layers": 2, "num_heads": 2, "key_dim": 3, "embed_dim": 4, "head_dim": 3,
+             "num_query_heads": 4, "num_key_value_heads": 2, "target_shape": (3, -1), "n": 2, "dims": (2, 1), "axes": 1,
+             "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
+             "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
+             "num_channels": 4, "normalized_shape": (3,)}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor"))}

@@ -140,13 +140,16 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("10_sequences_in_practice", "fixed_walk", "still ends at padding"),
     ("09_gru", "fixed_weight_gradients", "r is missing"),
     ("11_bidirectional_stacked_time_distributed", "fixed_bidirectional_backward", "in the order of its walk; turn it round"),
+    ("12_embedding", "fixed_embedding_backward", "should get their sum"),
     ("13_convolution", "fixed_input_gradient", "taps count backwards"),
     ("14_pooling", "fixed_max_backward", "more goes out than came in"),
     ("15_depthwise_separable_transposed", "fixed_depthwise_backward", "side by side"),
     ("16_conv_lstm", "fixed_recurrent_gradient", "state that step t has made"),
     ("17_normalization", "fixed_layer_norm_backward", "gamma still comes after the means"),
+    ("18_regularization", "fixed_max_norm", "the weights of a unit are a column"),
     ("19_attention", "fixed_score_gradient", "the sum still runs over the queries"),
     ("20_branches", "fixed_permute_backward", "the way back is its inverse"),
+    ("21_initializers", "fixed_he_normal", "where NumPy wants the standard deviation"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):

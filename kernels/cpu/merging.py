@@ -87,14 +87,11 @@ def _place(line, sizes, strides):
 
 
 @kernel
-def _along(x, at, stride, count, room):
-    """So many numbers of x, side by side; of an x that is spread along the line, its number so many times."""
-    if stride == 1:
-        return x[at:at + count]
+def _fill(x, at, count, room):
+    """Of an x that is spread along the line, its number so many times."""
     value = x[at]
     for k in range(count):
         room[k] = value
-    return room[:count]
 
 
 @kernel
@@ -107,57 +104,84 @@ def _piece(n, stop, long, stride_a, stride_b):
 @kernel
 def _some_merged(operation, factor, a, b, sizes, to_a, to_b, s, threads, y):
     long = sizes[3]
-    room_a, room_b = np.empty(min(PIECE, long), y.dtype), np.empty(min(PIECE, long), y.dtype)
+    room = np.empty(min(PIECE, long), y.dtype)
     n, stop = range_of(y.size, s, threads)
     while n < stop:
         line, k = n // long, n % long
         count = _piece(n, stop, long, to_a[3], to_b[3])
-        u = _along(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room_a)
-        v = _along(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room_b)
-        _merged(operation, factor, u, v, y[n:n + count])
+        i = _place(line, sizes, to_a) + k * to_a[3]
+        j = _place(line, sizes, to_b) + k * to_b[3]
+        if (to_a[3] == 1 and to_b[3] == 1) or long == 1:
+            _merged(operation, factor, a, i, b, j, y, n, count)
+        elif to_a[3] == 1:
+            _fill(b, j, count, room)
+            _merged(operation, factor, a, i, room, 0, y, n, count)
+        else:
+            _fill(a, i, count, room)
+            _merged(operation, factor, room, 0, b, j, y, n, count)
         n += count
 
 
 @kernel
-def _merged(operation, factor, a, b, y):
+def _merged(operation, factor, a, i, b, j, y, n, count):
     if operation == ADD:
-        for n in range(y.size):
-            y[n] = factor * (a[n] + b[n])                               # (1)
+        for k in range(count):
+            y[np.uintp(n + k)] = factor * (a[np.uintp(i + k)] + b[np.uintp(j + k)])       # (1)
     elif operation == SUBTRACT:
-        for n in range(y.size):
-            y[n] = a[n] - b[n]                                          # (2)
+        for k in range(count):
+            y[np.uintp(n + k)] = a[np.uintp(i + k)] - b[np.uintp(j + k)]       # (2)
     elif operation == MULTIPLY:
-        for n in range(y.size):
-            y[n] = a[n] * b[n]                                          # (3)
+        for k in range(count):
+            y[np.uintp(n + k)] = a[np.uintp(i + k)] * b[np.uintp(j + k)]       # (3)
     elif operation == MAXIMUM:
-        for n in range(y.size):
-            y[n] = a[n] if a[n] > b[n] or a[n] != a[n] else b[n]        # (4)
+        for k in range(count):
+            y[np.uintp(n + k)] = _larger(a[np.uintp(i + k)], b[np.uintp(j + k)])       # (4)
     else:
-        for n in range(y.size):
-            y[n] = a[n] if a[n] < b[n] or a[n] != a[n] else b[n]        # (5)
+        for k in range(count):
+            y[np.uintp(n + k)] = _smaller(a[np.uintp(i + k)], b[np.uintp(j + k)])       # (5)
+
+
+@kernel
+def _larger(a, b):
+    return a if a > b or a != a else b
+
+
+@kernel
+def _smaller(a, b):
+    return a if a < b or a != a else b
 
 
 @kernel
 def _some_extremum_backward(dy, a, b, sizes, to_a, to_b, y, s, threads, da, db):
     long = sizes[3]
-    room_a, room_b = np.empty(min(PIECE, long), y.dtype), np.empty(min(PIECE, long), y.dtype)
+    room = np.empty(min(PIECE, long), y.dtype)
     n, stop = range_of(y.size, s, threads)
     while n < stop:
         line, k = n // long, n % long
         count = _piece(n, stop, long, to_a[3], to_b[3])
-        u = _along(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room_a)
-        v = _along(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room_b)
-        _shared(dy[n:n + count], u, v, y[n:n + count], da[n:n + count], db[n:n + count])
+        i = _place(line, sizes, to_a) + k * to_a[3]
+        j = _place(line, sizes, to_b) + k * to_b[3]
+        if (to_a[3] == 1 and to_b[3] == 1) or long == 1:
+            _shared(dy, a, i, b, j, y, n, count, da, db)
+        elif to_a[3] == 1:
+            _fill(b, j, count, room)
+            _shared(dy, a, i, room, 0, y, n, count, da, db)
+        else:
+            _fill(a, i, count, room)
+            _shared(dy, room, 0, b, j, y, n, count, da, db)
         n += count
 
 
 @kernel
-def _shared(dy, a, b, y, da, db):
+def _shared(dy, a, i, b, j, y, n, count, da, db):
     zero, half = dy.dtype.type(0), dy.dtype.type(0.5)
-    for n in range(y.size):
-        won = dy[n] * half if a[n] == b[n] else dy[n]
-        da[n] = won if a[n] == y[n] else zero                           # (6)
-        db[n] = won if b[n] == y[n] else zero                           # (6)
+    for k in range(count):
+        u, v, best = a[np.uintp(i + k)], b[np.uintp(j + k)], y[np.uintp(n + k)]
+        won = dy[np.uintp(n + k)]
+        if u == v:
+            won *= half
+        da[np.uintp(n + k)] = won if u == best else zero        # (6)
+        db[np.uintp(n + k)] = won if v == best else zero        # (6)
 
 
 @kernel
@@ -175,18 +199,18 @@ def _some_summed(dy, sizes, to, s, threads, dx):
     for n in range(start, end):
         dx[n] = 0
     for line in range(first * lines, stop * lines):
-        _summed(dy[line * long:(line + 1) * long], dx, _place(line, sizes, to), to[3])
+        _summed(dy, line * long, long, dx, _place(line, sizes, to), to[3])
 
 
 @kernel
-def _summed(dy, dx, at, stride):
+def _summed(dy, n, count, dx, at, stride):
     if stride == 1:
-        for k in range(dy.size):
-            dx[np.uintp(at + k)] += dy[k]
+        for k in range(count):
+            dx[np.uintp(at + k)] += dy[np.uintp(n + k)]
     else:
         total = dy.dtype.type(0)
-        for k in range(dy.size):
-            total += dy[k]
+        for k in range(count):
+            total += dy[np.uintp(n + k)]
         dx[at] += total
 
 

@@ -158,21 +158,24 @@ def _interpolate_rows(x, a, u, b, v, s, threads, y):
     first, stop = range_of(y.shape[0] * high, s, threads)
     for place in range(first, stop):
         n, i = place // high, place % high
-        _clear(row, 0, W * C)
-        for k in range(u.shape[1]):
-            _add_weighted(u[i, k], x1, (n * H + a[i] + k) * W * C, W * C, row, 0)       # (3): a row of y, not yet stretched
+        _weighted_sum(x1, (n * H + a[i]) * W * C, u, i, W * C, row, 0)                 # (3): a row of y, not yet stretched
         to = place * wide * C
         if C < MANY:
             _stretch_by_cell(row, b, v, C, y1, to)
         else:
             for j in range(wide):
-                _weighted_cell(row, b[j] * C, v, j, C, y1, to + j * C)                  # (3)
+                _weighted_sum(row, b[j] * C, v, j, C, y1, to + j * C)                  # (3)
 
 
 @kernel
 def _stretch_by_cell(row, b, v, C, y, to):
+    two = v.shape[1] == 2
     for j in range(b.size):
         for c in range(C):
+            if two:
+                here = b[j] * C + c
+                y[np.uintp(to + j * C + c)] = v[j, 0] * row[np.uintp(here)] + v[j, 1] * row[np.uintp(here + C)]
+                continue
             total = row.dtype.type(0)
             for l in range(v.shape[1]):
                 total += v[j, l] * row[np.uintp((b[j] + l) * C + c)]
@@ -180,15 +183,38 @@ def _stretch_by_cell(row, b, v, C, y, to):
 
 
 @kernel
-def _weighted_cell(row, at, v, j, C, y, to):
+def _weighted_sum(x, at, v, j, C, y, to):
+    """C numbers, the sum of so many groups of C side by side in x with the weights v[j]."""
     if v.shape[1] == 2:                                     # most are: one pass
         left, right = v[j, 0], v[j, 1]
         for c in range(C):
-            y[np.uintp(to + c)] = left * row[np.uintp(at + c)] + right * row[np.uintp(at + C + c)]
+            y[np.uintp(to + c)] = left * x[np.uintp(at + c)] + right * x[np.uintp(at + C + c)]
     else:
         _clear(y, to, to + C)
         for l in range(v.shape[1]):
-            _add_weighted(v[j, l], row, at + l * C, C, y, to)
+            _add_weighted(v[j, l], x, at + l * C, C, y, to)
+
+
+@kernel
+def _shrink_by_cell(dy, at, b, v, C, drow):
+    for j in range(b.size):
+        for c in range(C):
+            value = dy[np.uintp(at + j * C + c)]
+            for l in range(v.shape[1]):
+                drow[np.uintp((b[j] + l) * C + c)] += v[j, l] * value
+
+
+@kernel
+def _spread_cell(dy, at, v, j, C, drow, to):
+    if v.shape[1] == 2:
+        left, right = v[j, 0], v[j, 1]
+        for c in range(C):
+            value = dy[np.uintp(at + c)]
+            drow[np.uintp(to + c)] += left * value
+            drow[np.uintp(to + C + c)] += right * value
+    else:
+        for l in range(v.shape[1]):
+            _add_weighted(v[j, l], dy, at, C, drow, to + l * C)
 
 
 @kernel
@@ -201,8 +227,11 @@ def _interpolate_backward_samples(dy, a, u, b, v, s, threads, dx):
     for n in range(first, stop):
         for i in range(high):
             _clear(drow, 0, W * C)
-            for j in range(wide):
-                for l in range(v.shape[1]):
-                    _add_weighted(v[j, l], dy1, ((n * high + i) * wide + j) * C, C, drow, (b[j] + l) * C)   # from (3)
+            at = (n * high + i) * wide * C
+            if C < MANY:
+                _shrink_by_cell(dy1, at, b, v, C, drow)
+            else:
+                for j in range(wide):
+                    _spread_cell(dy1, at + j * C, v, j, C, drow, b[j] * C)                                  # from (3)
             for k in range(u.shape[1]):
                 _add_weighted(u[i, k], drow, 0, W * C, dx1, (n * H + a[i] + k) * W * C)                     # from (3)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
@@ -90,19 +90,21 @@ class AskingStepper(terminal.Stepper):
         self.turn, self.about_to_show, self.was_asked = Turn(self.session), False, True
         question = self.turn.question
         what, count = "a guess" if question.is_guess else "your turn", len(self.session.steps)
-        self.console.print(Rule(f"{what} · step {self.session.position + 1} of {count}", align="left", style="magenta"))
-        self.console.print(Text(question.text, style="bold"))
+        parts: list[RenderableType] = [
+            Rule(f"{what} · step {self.session.position + 1} of {count}", align="left", style="magenta"),
+            Text(question.text, style="bold")]
         if not question.is_guess:
             if found := self.turn.at_hand():
                 at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(found)])
-                self.console.print(Padding(at_hand, (0, 0, 0, 2)))
+                parts.append(Padding(at_hand, (0, 0, 0, 2)))
             asked = Text("   ".join(f"{name} = ?" for name in question.judged), style="green")
             if len(question.judged) > 1:
                 which = "both" if len(question.judged) == 2 else f"all {len(question.judged)}"
                 asked.append(f"   ({which} are judged)", "dim")
-            self.console.print(Padding(asked, (0, 0, 0, 2)))
+            parts.append(Padding(asked, (0, 0, 0, 2)))
         enter = "go on without" if question.is_guess else "see the lesson's line"
-        self.console.print(f"[dim]Enter twice: {enter} · b: back · ?: help[/]\n")
+        parts.append(Text(f"Enter twice: {enter} · b: back · ?: help\n", "dim"))
+        self.console.print(Group(*parts))               # at once, so that a page does not cut it
 
     def obey(self, line: str) -> None:
         if not self.is_open:

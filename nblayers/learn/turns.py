@@ -445,7 +445,7 @@ def _told(error: BaseException, text: str, file: str) -> str:
     what = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, SyntaxError) and error.text is None and line is None:
         return f"SyntaxError: {what}"
-    in_words = shapes.in_words(error, TYPED, text.strip("\n"))
+    in_words = shapes.in_words(error, file, text.strip("\n"))
     where = f" in line {line}, {lines[line - 1].strip()!r}" if line and len(lines) > 1 and line <= len(lines) else ""
     if in_words:
         return f"{where[1:]}: {in_words}" if where else in_words

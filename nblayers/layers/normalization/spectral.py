@@ -25,7 +25,8 @@ class SpectralNormalization(Layer):
 
     As in Keras a call in training sets the kernel to W-hat and the weight vector_u to u, and at other times the layer is as it
     is; a kernel of zeros stays. (When Keras runs `fit` on JAX, what its call sets is lost, and the kernel is not normalized
-    afterwards.) The gradient is that for the kernel before the call. The document's argument axis does not exist.
+    afterwards.) The gradient is that for the kernel before the call. Keras casts the output to the input's dtype, which makes
+    zeros of an Embedding of integers; here it stays. The document's argument axis does not exist.
 
     Input and output are the layer's. Weights: kernel, vector_u (1, columns), then the layer's others.
 
