@@ -957,6 +957,8 @@ def draw_shortcuts(sizes: Mapping[str, np.ndarray]) -> Any:
         ax.semilogy(range(1, len(size) + 1), size, style, label=name)
     ax.axhline(1, color="0.7", lw=0.8)
     ax.set(xlabel="layer; the gradient comes in at the right", ylabel="what arrives of the gradient")
+    ax.legend()
+    return figure
 
 
 # lesson 21

@@ -16,8 +16,9 @@ def norms(piece: workshop.Piece, layer_class: Any) -> tuple[dict[str, tuple[floa
     A recurrent layer hears something at its last step alone; all that is left of it further back came through time.
     """
     rng = np.random.default_rng(4)
+    how: dict[str, Any] = {}
     if piece.is_recurrent:
-        options, x, how = {"units": 8}, rng.normal(size=(16, STEPS, 4)), {}
+        options, x = {"units": 8}, rng.normal(size=(16, STEPS, 4))
     else:
         options, (arrays, how) = piece.cases[-1].options, piece.cases[-1].inputs(rng)
         x = arrays[0]
