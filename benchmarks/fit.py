@@ -119,7 +119,38 @@ def segmentation(models, layers):
     return lambda: model.fit(x, y, epochs=1, batch_size=16, verbose=0)
 
 
+def dense(models, layers):
+    """Three Dense layers on 2,048 rows of 64 features."""
+    model = models.Sequential([
+        layers.Input((64,)),
+        layers.Dense(128, activation="relu"),
+        layers.Dense(64, activation="relu"),
+        layers.Dense(10, activation="softmax"),
+    ])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    rng = np.random.default_rng(0)
+    x, y = rng.random((2048, 64), "f4"), rng.integers(10, size=2048)
+    return lambda: model.fit(x, y, epochs=2, batch_size=32, verbose=0)
+
+
+def transformer(models, layers):
+    """One block of a Transformer's encoder on 512 sequences of 64 tokens, 4 heads of 16."""
+    tokens = layers.Input((64,), dtype="int32")
+    x = layers.Embedding(1000, 64)(tokens)
+    attended = layers.MultiHeadAttention(num_heads=4, key_dim=16)(x, x)
+    x = layers.LayerNormalization()(layers.Add()([x, attended]))
+    wide = layers.Dense(128, activation="relu")(x)
+    x = layers.LayerNormalization()(layers.Add()([x, layers.Dense(64)(wide)]))
+    y = layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(x))
+    model = models.Model(tokens, y)
+    model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(1000, size=(512, 64)), rng.integers(2, size=(512, 1))
+    return lambda: model.fit(x, y, epochs=1, batch_size=32, verbose=0)
+
+
 PROGRAMS = {
+    "three Dense, 2 epochs": dense, "Transformer encoder": transformer,
     "SimpleRNN(32), 10 epochs": recurrent("SimpleRNN", "relu"), "LSTM(32), 10 epochs": recurrent("LSTM", "tanh"),
     "GRU(32), 10 epochs": recurrent("GRU", "tanh"), "TimeDistributed and LSTM(32), 10 epochs": time_distributed,
     "two LSTM(50), 60 steps": forecasting, "LSTM(128), LSTM(64)": classification, "two LSTM(128), text": text,

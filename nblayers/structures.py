@@ -43,6 +43,11 @@ def is_shape(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
 
 
+def shapes_fit(a: Any, b: Any) -> bool:
+    """Whether two shapes, or parts of them, may be the same: None fits every size."""
+    return len(a) == len(b) and all(m == n or None in (m, n) for m, n in zip(a, b, strict=True))
+
+
 def map_shapes(function: Callable[[Shape], Any], shapes: Any) -> Any:
     """`map_structure` where the leaves are shapes."""
     if is_shape(shapes):

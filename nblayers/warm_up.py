@@ -208,7 +208,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "UpSampling": _up_sampling,
-    "Elementwise": _merging,
+    "ElementwiseMerge": _merging,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),
 }

@@ -467,10 +467,14 @@ def pack_rows(a, a_at, a_row, a_k, rows, length, packed):
     while r < rows:
         height = WIDE_FIRST[min(rows - r, MOST)]
         at = r * length
-        if a_row == 1:
+        if a_row == 1 and VECTOR == 64:
             for k in range(length):
                 for i in range(0, height, tile_width(a)):
                     copy_columns(a, a_at + r + i + k * a_k, min(tile_width(a), height - i), packed, at + k * height + i)
+        elif a_row == 1:                                        # a masked store takes long without AVX-512
+            for k in range(length):
+                for i in range(height):
+                    packed[np.uintp(at + k * height + i)] = a[np.uintp(a_at + r + i + k * a_k)]
         else:
             for i in range(height):
                 start = a_at + (r + i) * a_row

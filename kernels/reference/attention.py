@@ -34,8 +34,8 @@ BLOCK = 64                  # queries that are looked at together
 def attention(q, k, v, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep, y, lse):
     """q, k, v, masks and settings as above -> y (B, T, H, E), lse L (B, H, T), inf for a query without a key."""
     for b, h, g, rows in _blocks(q, k):
-        m = allowed(query_mask, key_mask, mask, before, after, b, h, rows, k.shape[1])
-        z = dropped(key, threshold, keep, (b * q.shape[2] + h) * q.shape[1], rows, k.shape[1])
+        m = _allowed(query_mask, key_mask, mask, before, after, b, h, rows, k.shape[1])
+        z = _dropped(key, threshold, keep, (b * q.shape[2] + h) * q.shape[1], rows, k.shape[1])
         y[b, rows, h], lse[b, h, rows] = attention_block(q[b, rows, h], k[b, :, g], v[b, :, g], m, scale, z, mean)
 
 
@@ -45,8 +45,8 @@ def attention_backward(dy, q, k, v, y, lse, query_mask, key_mask, mask, before, 
     dk[...] = 0
     dv[...] = 0
     for b, h, g, rows in _blocks(q, k):
-        m = allowed(query_mask, key_mask, mask, before, after, b, h, rows, k.shape[1])
-        z = dropped(key, threshold, keep, (b * q.shape[2] + h) * q.shape[1], rows, k.shape[1])
+        m = _allowed(query_mask, key_mask, mask, before, after, b, h, rows, k.shape[1])
+        z = _dropped(key, threshold, keep, (b * q.shape[2] + h) * q.shape[1], rows, k.shape[1])
         dq[b, rows, h], dk_part, dv_part = attention_block_backward(
             dy[b, rows, h], q[b, rows, h], k[b, :, g], v[b, :, g], y[b, rows, h], lse[b, h, rows], m, scale, z, mean)
         dk[b, :, g] += dk_part
@@ -125,7 +125,7 @@ def masked_softmax(s, query_mask, key_mask, mask, before, after, scale, mean, p,
     B, H, T, S = s.shape
     for b in range(B):
         for h in range(H):
-            m = allowed(query_mask, key_mask, mask, before, after, b, h, slice(0, T), S)
+            m = _allowed(query_mask, key_mask, mask, before, after, b, h, slice(0, T), S)
             top = np.max(np.where(m, scale * s[b, h], -np.inf), axis=1, keepdims=True)
             weight = np.where(m, np.exp(np.where(m, scale * s[b, h] - np.where(np.isinf(top), 0, top), 0)), 0)
             total = np.sum(weight, axis=1, keepdims=True)
@@ -156,7 +156,7 @@ def weighted_sum_backward(dy, p, v, dp, dv):
             dv[b, :, h * G // H] += p[b, h].T @ dy[b, :, h]         # from (4)
 
 
-def allowed(query_mask, key_mask, mask, before, after, b, h, rows, S):
+def _allowed(query_mask, key_mask, mask, before, after, b, h, rows, S):
     """m of batch b and head h for a slice of the queries: (R, S) bool."""
     i, j = np.arange(rows.start, rows.stop)[:, None], np.arange(S)
     m = (j >= i - before) & (j <= i + after)
@@ -170,7 +170,7 @@ def allowed(query_mask, key_mask, mask, before, after, b, h, rows, S):
     return m
 
 
-def dropped(key, threshold, keep, first, rows, S):
+def _dropped(key, threshold, keep, first, rows, S):
     """z for a slice of the queries: (R, S), or 1 without dropout; row `first` of all rows is the head's query 0."""
     if not threshold:
         return 1

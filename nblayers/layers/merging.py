@@ -75,7 +75,7 @@ class Merge(Layer):
         return found
 
 
-class Elementwise(Merge):
+class ElementwiseMerge(Merge):
     r"""A layer that merges number by number.
 
         y = (\dots((x_1 \circ x_2) \circ x_3) \dots) \circ x_n          (1)
@@ -136,14 +136,14 @@ class Elementwise(Merge):
         return None if None in sizes else known.pop() if known else 1
 
 
-class Add(Elementwise):
+class Add(ElementwiseMerge):
     r"""The sum of its inputs: a residual connection, y = x + f(x).
 
         y = x_1 + x_2 + \dots + x_n             (1)
 
     Backward, each input gets dy itself: why gradients reach the first layers of a residual network unhindered.
 
-    Inputs, output, raises: `Elementwise`. Source: 001.15.Add.
+    Inputs, output, raises: `ElementwiseMerge`. Source: 001.15.Add.
     """
 
     def forward(self, inputs: list[np.ndarray]) -> np.ndarray:
@@ -178,7 +178,7 @@ class Average(Add):
 
     Backward, each input gets dy / n.
 
-    Inputs, output, raises: `Elementwise`. Source: 001.15.Average.
+    Inputs, output, raises: `ElementwiseMerge`. Source: 001.15.Average.
     """
 
     def _factor(self, number: int) -> float:
@@ -192,7 +192,7 @@ class Subtract(Add):
 
     Backward, dx_1 is dy and dx_2 is -dy.
 
-    Inputs, output, raises: `Elementwise`. Source: 001.15.Subtract.
+    Inputs, output, raises: `ElementwiseMerge`. Source: 001.15.Subtract.
     """
 
     number = 2
@@ -207,10 +207,10 @@ class Subtract(Add):
         return [self._gathered(dy, 0), None if dx2 is None else self._scaled(dx2, -1.0)]    # from (1)
 
 
-class Folding(Elementwise):
+class Folding(ElementwiseMerge):
     """Inputs are merged two at a time, and backward goes the same way back: z_k is what the first k of them make."""
 
-    class Cache(Elementwise.Cache):
+    class Cache(ElementwiseMerge.Cache):
         x: list[np.ndarray]                 # the inputs, with as many axes
         z: list[np.ndarray]                 # z_1 = x_1, …, z_n = y
         m: list[np.ndarray | None]          # Maximum, Minimum: their masks, with as many axes
@@ -251,7 +251,7 @@ class Multiply(Folding):
 
     Backward: dz_{k-1} = dz_k x_k and dx_k = dz_k z_{k-1}.
 
-    Inputs, output, raises: `Elementwise`. Source: 001.15.Multiply.
+    Inputs, output, raises: `ElementwiseMerge`. Source: 001.15.Multiply.
     """
 
     def _combined(self, k: int) -> Any:
@@ -323,7 +323,7 @@ class Maximum(Extremum):
     An input's mask (batch, time) tells which of its steps count: at the others the other input's number is taken. An input that
     is given axes loses its mask, as in Keras.
 
-    Inputs, output, raises: `Elementwise`; ValueError: no mask or None for each input, or a mask of another shape.
+    Inputs, output, raises: `ElementwiseMerge`; ValueError: no mask or None for each input, or a mask of another shape.
 
     Source: 001.15.Maximum.
     """

@@ -185,7 +185,7 @@ class MultiheadAttention(Layer):
 
     def _check(self, query: Any, key: Any, value: Any) -> bool:
         """Whether the inputs have a batch axis."""
-        shapes = [getattr(x, "shape", None) for x in (query, key, value)]
+        shapes: list[Any] = [getattr(x, "shape", None) for x in (query, key, value)]
         time, batch = (1, 0) if self.batch_first else (0, 1)
         rank = len(shapes[0] or ())
         sizes = (self.embed_dim, self.kdim, self.vdim)

@@ -7,6 +7,7 @@ from nblayers.layers.attention.masks import Masks, band, no_mask, steps_mask
 from nblayers.layers.base import Layer, Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
+from nblayers.structures import shapes_fit
 
 
 class Attention(Layer):
@@ -128,10 +129,8 @@ class Attention(Layer):
     def _factors(self, q: Any) -> tuple[Any, Any]:
         """w for every feature, and c, of (2)."""
         assert self.concat_score_weight is not None
-        return self.xp.full(q.shape[-1], self.concat_score_weight.value, self.dtype), self._scale()
-
-    def _scale(self) -> Any:
-        return self.xp.ones((), self.dtype)[()] if self.scale is None else self.scale.value[()]
+        c = 1 if self.scale is None else float(self.scale.value)
+        return self.xp.full(q.shape[-1], float(self.concat_score_weight.value), self.dtype), c
 
     def _scaled(self, q: Any) -> Any:
         return q if self.scale is None else q * self.scale.value
@@ -173,7 +172,7 @@ class Attention(Layer):
         if not 3 <= len(query) == len(value) == len(key):
             raise ValueError(f"{self.described}: expected query, value and key of one number of axes, at least 3, got shapes "
                              f"{query}, {value} and {key}")
-        if not (_fit(query[:-2], value[:-2]) and _fit(value[:-1], key[:-1]) and _fit(query[-1:], key[-1:])):
+        if not (shapes_fit(query[:-2], value[:-2]) and shapes_fit(value[:-1], key[:-1]) and shapes_fit(query[-1:], key[-1:])):
             raise ValueError(f"{self.described}: expected query (batch, T, D), value (batch, S, E) and key (batch, S, D), got "
                              f"shapes {query}, {value} and {key}")
         if 0 in (*query, *value):
@@ -257,10 +256,6 @@ class AdditiveAttention(Attention):
 def _one_head(x: Any) -> Any:
     """(N, steps, size) -> (N, steps, 1, size)."""
     return x[:, :, None]
-
-
-def _fit(a: Any, b: Any) -> bool:
-    return len(a) == len(b) and all(m == n or None in (m, n) for m, n in zip(a, b, strict=True))
 
 
 __all__ = ["AdditiveAttention", "Attention"]

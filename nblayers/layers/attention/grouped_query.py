@@ -71,7 +71,7 @@ class GroupQueryAttention(Heads):
         if not 3 == len(query_shape) == len(value_shape or ()) == len(key_shape):
             raise ValueError(f"{self.described}: expected query, value and key of 3 axes, got shapes {query_shape}, "
                              f"{value_shape} and {key_shape}")
-        self._check_shapes(query_shape, value_shape, key_shape)
+        self._check_shapes(tuple(query_shape), tuple(value_shape), tuple(key_shape))
         self._make_projections(query_shape, value_shape, key_shape, query_shape[-1:], self.activity_regularizer)
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,       # type: ignore[override]

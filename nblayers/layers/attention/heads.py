@@ -11,6 +11,7 @@ from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
+from nblayers.structures import shapes_fit
 
 OPTIONS = (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints))
 
@@ -151,7 +152,7 @@ class Heads(Layer):
         if dquery is not None:
             gradients[0] = gradients[0] + dquery
         if not c.has_key:
-            gradients[1:] = [gradients[1] + gradients[2]]                   # the keys are made of the values
+            gradients[1] += gradients.pop()                                 # the keys are made of the values
         return gradients
 
     def _check_arrays(self, **arrays: Any) -> None:
@@ -169,14 +170,16 @@ class Heads(Layer):
 
     def _check_shapes(self, query: Any, value: Any, key: Any) -> None:
         """Value and key must agree in all but the last axis, and with the query in the axes that are not attended to."""
-        if tuple(value[1:-1]) != tuple(key[1:-1]) or value[0] != key[0]:
+        if not shapes_fit(value[:-1], key[:-1]):
             raise ValueError(f"{self.described}: expected value and key to differ in the last axis only, got shapes "
                              f"{value} and {key}")
         axes = [n for n in range(len(query) - 1) if n not in self.attention_axes]
-        if any(query[n] != value[n] and None not in (query[n], value[n]) for n in axes):
+        if not shapes_fit([query[n] for n in axes], [value[n] for n in axes]):
             raise ValueError(f"{self.described}: expected query and value to agree in axes {axes}, got shapes {query} and "
                              f"{value}")
-        if any(size == 0 for shape in (query, value) for size in shape):
+        if None in (query[-1], value[-1], key[-1]):
+            raise ValueError(f"{self.described}: expected a known size on the last axis, got shapes {query}, {value} and {key}")
+        if 0 in (*query, *value, *key):
             raise ValueError(f"{self.described}: expected no axis of size 0, got shapes {query} and {value}")
 
     def _order(self, rank: int) -> tuple[int, ...]:

@@ -95,7 +95,7 @@ class MultiHeadAttention(Heads):
             raise ValueError(f"{self.described}: expected attention_axes between the first and the last of {rank} axes, each "
                              f"once, got {given}")
         self.attention_axes = along
-        self._check_shapes(query_shape, value_shape, key_shape)
+        self._check_shapes(tuple(query_shape), tuple(value_shape), tuple(key_shape))
         self._make_projections(query_shape, value_shape, key_shape, self._output_shape or query_shape[-1:], self._penalty)
 
     def compute_output_shape(self, query_shape: Any, value_shape: Any, key_shape: Any = None,       # type: ignore[override]

@@ -95,6 +95,8 @@ def weigh(layer: Layer, s: Any, v: Any, masks: Masks, scale: float, mean: bool, 
         z = xp.empty(p.shape, bool)
         kernels.regularization.dropout_mask(drop.key, drop.threshold, z.reshape(-1))
         zp = _dropped(layer, p, z, drop)
+        if mean:                                            # of the mean nothing is dropped
+            zp = xp.where(seen[..., None], zp, p)
     kernels.attention.weighted_sum(zp, v, y)
     return Weighed(v, p, seen, z, zp, y, drop)
 
