@@ -268,9 +268,9 @@ assert np.allclose(E_sparse, E - eta * dE)
 
 # %% [markdown]
 # With plain gradient descent nothing is lost by that. With **momentum** it is
-# different. There a row goes on moving after its word has gone:
+# different. There a row has a velocity $u$, and goes on moving after its word has gone:
 #
-# $$v \gets 0.9 \, v + dE \qquad E \gets E - \eta \, v$$
+# $$u \gets 0.9 \, u + dE \qquad E \gets E - \eta \, u$$
 
 # %%
 # ? guess: word 1 occurs in the first of three batches only. With momentum, in how many

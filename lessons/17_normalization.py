@@ -10,7 +10,7 @@
 #
 # ## A question first
 #
-# A batch normalisation stands in training. Its gradient by the inputs is $dx$.
+# A batch normalisation layer is in training. Its gradient by the inputs is $dx$.
 
 # %%
 import numpy as np
@@ -44,8 +44,8 @@ alone = 0.0
 # %% [markdown]
 # ## Numbers for paper
 #
-# Four samples ($N = 4$) of two features ($C = 2$). Two samples are too few here: the
-# one is always above the mean, the other as far below, so they become $1$ and $-1$
+# Four samples ($N = 4$) of two features ($C = 2$). Two samples are too few here: one
+# is always above the mean, the other as far below. So they become $1$ and $-1$,
 # whatever they were.
 
 # %%
@@ -150,8 +150,8 @@ check_derivative("dx_hat", dx_hat,
 # %% [markdown]
 # ## Backward: the variance
 #
-# $\hat{x} = (x - \mu) (\sigma^2 + \epsilon)^{-1/2}$. The derivative of $s^{-1/2}$ is
-# $-\frac{1}{2} s^{-3/2}$. And one variance serves all samples, so it collects from all.
+# $\hat{x} = (x - \mu) (\sigma^2 + \epsilon)^{-1/2}$. The derivative of $z^{-1/2}$ is
+# $-\frac{1}{2} z^{-3/2}$. And one variance serves all samples, so it collects from all.
 
 # %%
 show_graph(computation("batch_norm"), lit="dx_hat -> dvar")
@@ -204,6 +204,9 @@ print("dx =", dx.round(4).tolist())
 check_derivative("dx", dx, lambda x: loss(x), x)
 
 # %% [markdown]
+# $$dx_n = \frac{d\hat{x}_n}{\sqrt{\sigma^2 + \epsilon}}
+#   + d\sigma^2 \, \frac{2 (x_n - \mu)}{N} + \frac{d\mu}{N}$$
+#
 # And now two of the questions:
 
 # %%
@@ -213,16 +216,17 @@ grown = (1000 * centred) / np.sqrt(1e6 * var + eps)
 assert np.allclose(grown, times * x_hat, atol=1e-3)
 
 # %% [markdown]
-# If all inputs rise by 1, nothing changes: the mean takes it off. So the gradients add
-# up to 0. If all are stretched, nothing changes either: $\sum_n dx_n (x_n - \mu)$ is 0
-# too, but for $\epsilon$.
+# If all inputs of a feature rise by 1, nothing changes: the mean takes it off. So the
+# gradients add up to 0. If all are stretched, nothing changes either:
+# $\sum_n dx_n (x_n - \mu)$ is 0 too, but for $\epsilon$.
 #
 # ## Collapsed
 #
-# Put $d\sigma^2$ and $d\mu$ into the sum of three, and use
-# $x - \mu = \hat{x} \sqrt{\sigma^2 + \epsilon}$. In the middle term the powers of
-# $\sigma^2 + \epsilon$ come to $-1/2$, as in the others. So all three are divided by
-# `std`, and two of them are means over the samples. Work it out on paper.
+# The formula of $dx$ has three terms. Put the formulas of $d\sigma^2$ and $d\mu$ into
+# it, and use $x - \mu = \hat{x} \sqrt{\sigma^2 + \epsilon}$. In the middle term the
+# powers of $\sigma^2 + \epsilon$ come to $-1/2$, as in the others. So all three are
+# divided by `std`, and in two of them a mean over the samples stands. Work it out on
+# paper.
 
 # %%
 # ? dx_short, the one line: from dx_hat, x_hat and std
@@ -236,13 +240,14 @@ assert np.allclose(dx_short, dx)
 #   - \frac{1}{N} \sum_n d\hat{x}_n
 #   - \hat{x} \, \frac{1}{N} \sum_n d\hat{x}_n \hat{x}_n \right)$$
 #
-# Read it so. Of what arrives, take off **its mean**. Then take off its part **along
-# $\hat{x}$**. Divide by the spread.
+# Read it like this. Of what arrives, take off **its mean**. Then take off its part
+# **along $\hat{x}$**. Divide by the spread.
 #
 # ## Training and inference
 #
-# In use there is no batch: one sample may come alone. In training it would be its own
-# mean, and nothing would be left of it:
+# When training is over, the network is used. That is called **inference**. There one
+# sample may come alone, without a batch. In training it would be its own mean, and
+# nothing would be left of it:
 
 # %%
 assert np.array_equal(batch_norm(x[:1], 1, 0), [[alone, alone]])
@@ -253,8 +258,8 @@ assert np.array_equal(batch_norm(x[:1], 1, 0), [[alone, alone]])
 #
 # $$\mu_{moving} \leftarrow m \, \mu_{moving} + (1 - m) \, \mu$$
 #
-# They begin with 0 and 1. Here they have seen some batches. No gradient goes through
-# them.
+# The moving mean begins with 0, the moving variance with 1. Here they have seen some
+# batches. No gradient goes through them.
 
 # %%
 momentum = 0.99
@@ -266,8 +271,8 @@ moving_mean = momentum * moving_mean + (1 - momentum) * mean
 print("moving mean:", moving_mean.tolist(), " moving variance:", moving_var.tolist())
 
 # %% [markdown]
-# For **inference** these two stand in the place of $\mu$ and $\sigma^2$. Then they are
-# constants. Only the straight way is left. A layer that is frozen
+# In inference these two stand in the place of $\mu$ and $\sigma^2$. They are constants
+# there. So only the straight way is left. A layer that is frozen
 # (`layer.trainable = False`) works like that too, also inside `fit`.
 
 # %%
@@ -353,7 +358,7 @@ x_grouped = x.reshape(N, groups, C // groups)   # (2, 2, 2)
 x_hat, std = normalized(x_grouped, axis=2)
 print("x_hat =", x_hat.round(3).tolist())
 dx_hat = (dy * gamma).reshape(x_grouped.shape)
-# ? dx_group, of the shape of x: call normalized_backward, then shape it back
+# ? dx_group, of the shape of x: call normalized_backward, then reshape
 dx_group = normalized_backward(dx_hat, x_hat, std, 2).reshape(x.shape)
 
 
@@ -365,13 +370,13 @@ def group_loss(x):
 check_derivative("dx of group norm", dx_group, group_loss, x)
 
 # %% [markdown]
-# Two features in a group: it is the two samples of the beginning again. All $\hat{x}$
-# are 1 or −1, but for $\epsilon$, and next to nothing comes back.
+# Two features in a group are too few, as two samples were at the beginning. All
+# $\hat{x}$ are 1 or −1, but for $\epsilon$, and next to nothing comes back.
 #
 # ## Unit norm and RMS: without the mean
 #
 # Some take no mean off, so one term of the backward falls away. The **root mean
-# square** is $rms = \sqrt{mean(x^2) + \epsilon}$. A large language model normalises so:
+# square** is $rms = \sqrt{mean(x^2) + \epsilon}$. Most large language models take it:
 # $\hat{x} = x / rms$.
 
 # %%
@@ -409,21 +414,22 @@ check_derivative("dx of unit norm", dx_unit, unit_loss, x)
 assert np.allclose((dx_unit * y).sum(axis=1), 0)
 
 # %% [markdown]
-# The last line says: the gradient stands upright on $y$. Along $y$ nothing can be
+# The last line says: the gradient is at a right angle to $y$. Along $y$ nothing can be
 # gained, since the length is thrown away.
 #
 # ## Spectral norm: it is the weights that are normalised
 #
-# How much longer can a matrix make a vector? At most by its largest **singular value**
-# $\sigma$. Divide $W$ by it, and the layer stretches nothing.
+# How many times as long can a matrix make a vector? At most as many as its largest
+# **singular value** says. Divide $W$ by it, and the layer makes no vector longer.
 #
 # $$SpectralNorm = \frac{W}{\sigma(W)} \tag{001.10.SpectralNormalization}$$
 #
-# **Power iteration** finds it. Begin with any $u$ (one number for each output). Go
+# Many texts call it $\sigma(W)$. Here $\sigma^2$ is the variance already, so we call it
+# $s$. **Power iteration** finds it. Begin with any $u$ (one number for each output). Go
 # through $W$ and back, and make it length 1 each time. What is stretched most wins.
 #
 # $$v = \frac{W u}{\|W u\|} \qquad u = \frac{W^\top v}{\|W^\top v\|}
-#   \qquad \sigma = v^\top W u$$
+#   \qquad s = v^\top W u$$
 
 # %%
 W = np.array([[1.0, 2.0],
@@ -435,33 +441,33 @@ for _ in range(20):
     v = v / np.linalg.norm(v)                   # (in,)
     u = W.T @ v
     u = u / np.linalg.norm(u)                   # (out,)
-# ? sigma, one number, from v, W and u
-sigma = v @ W @ u
-print("sigma =", sigma)
-assert np.isclose(sigma, np.linalg.svd(W)[1].max())
+# ? s, one number, from v, W and u
+s = v @ W @ u
+print("s =", s)
+assert np.isclose(s, np.linalg.svd(W)[1].max())
 
 # %% [markdown]
 # Keras does one iteration a step (`power_iterations=1`), and keeps $u$ for the next
-# one. In the backward $v$ and $u$ count as constants. Then $\sigma$ is a sum of
-# products, and the factor beside $W_{ij}$ is $v_i u_j$. Let $\bar{W} = W / \sigma$, and
-# $d\bar{W}$ what arrives there. $W$ goes two ways: straight, and through $\sigma$.
+# one. In the backward $v$ and $u$ count as constants. Then $s$ is a sum of products,
+# and the factor beside $W_{ij}$ is $v_i u_j$. Let $\bar{W} = W / s$, and $d\bar{W}$
+# what arrives there. $W$ goes two ways: straight, and through $s$.
 
 # %%
-W_bar = W / sigma
+W_bar = W / s
 dW_bar = np.array([[1.0, 0.0], [2.0, -1.0], [0.0, 1.0]])
-# ? dsigma, one number, from W_bar = W / sigma
-dsigma = -np.sum(dW_bar * W_bar) / sigma
-check_derivative("dsigma", dsigma, lambda s: np.sum(dW_bar * W / s), sigma)
+# ? ds, one number, from W_bar = W / s
+ds = -np.sum(dW_bar * W_bar) / s
+check_derivative("ds", ds, lambda s: np.sum(dW_bar * W / s), s)
 # ? dW, by both ways (np.outer helps)
-dW = dW_bar / sigma + dsigma * np.outer(v, u)
+dW = dW_bar / s + ds * np.outer(v, u)
 check_derivative("dW", dW, lambda W: np.sum(dW_bar * W / (v @ W @ u)), W)
 
 # %% [markdown]
-# $$d\sigma = -\frac{1}{\sigma} \sum_{ij} d\bar{W}_{ij} \bar{W}_{ij} \qquad
-#   dW = \frac{d\bar{W}}{\sigma} + d\sigma \, v u^\top$$
+# $$ds = -\frac{1}{s} \sum_{ij} d\bar{W}_{ij} \bar{W}_{ij} \qquad
+#   dW = \frac{d\bar{W}}{s} + ds \, v u^\top$$
 #
 # (Constants or not, it makes no difference in the end: where $v$ and $u$ are best, a
-# small change of theirs does not change $\sigma$.)
+# small change of theirs does not change $s$.)
 #
 # ## The same in the library
 #
@@ -551,9 +557,9 @@ save_figure(draw_who_hears_whom(heard), "17_who_hears_whom")
 # ## A real task: six layers, badly begun
 #
 # 1,797 digits of 8 × 8 points. We hold back 497 of them. The network has six hidden
-# layers of 32 units, with relu. Its first weights are drawn by lot. Their spread is
-# right (1), or up to ten times too small or too large. How it should be chosen is
-# lesson 21. Here it is chosen badly, on purpose. The **baseline** is the network
+# layers of 32 units, with relu. Its first weights are drawn at random. Their spread is
+# right (1), or up to ten times too small or too large. Lesson 21 says how to choose it.
+# Here it is chosen badly, on purpose. The **baseline** is the network
 # without normalisation.
 
 # %%

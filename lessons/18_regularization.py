@@ -518,7 +518,8 @@ assert min(right[name] for name in cures) > right["nothing"] + 0.04
 
 # %% [markdown]
 # Without a cure nearly every wrong label is learnt, and the new digits pay for it. What
-# is still wrong with the best one? Look at some digits, and at what was told.
+# is still wrong with the best one? Look at some digits, and at what they were taken
+# for.
 
 # %%
 best = max(cures, key=right.get)

@@ -2,8 +2,8 @@
 # # 19 · Attention: who looks at whom
 #
 # *About 45 minutes.* A recurrent network passes on what it read from step to step, and
-# much is lost on the way. **Attention** looks back directly: each step asks all the
-# others, and takes a mean of their answers, weighted by how well they fit. It is three
+# much is lost on the way. **Attention** looks directly: each step asks all the others,
+# and takes a mean of their answers, weighted by how well they fit. It is three
 # products and a softmax. You write its backward, with masks and with several heads.
 # Then a small Transformer learns to write, and we look at what it looks at.
 #
@@ -97,6 +97,8 @@ assert np.isclose(s[0, 1, 2], (0 * 1 + 2 * 1) / np.sqrt(2))
 #
 # $$Attention(Q, K, V) = softmax \left( \frac{Q K^\top}{\sqrt{d_k}} \right) V
 #   \tag{001.13.Attention}$$
+#
+# Its $d_k$ is our $D$.
 
 # %%
 def softmax(s):
@@ -176,6 +178,9 @@ dk = ds.swapaxes(1, 2) @ q / np.sqrt(D)
 check_derivative("dk", dk, lambda k: loss(q, k, v), k)
 
 # %% [markdown]
+# $$dv = p^\top do \qquad dp = do \, v^\top \qquad
+#   dq = \frac{ds \, k}{\sqrt{D}} \qquad dk = \frac{ds^\top q}{\sqrt{D}}$$
+#
 # ## Why the root of D
 #
 # The product of two random vectors is a sum of $D$ products, each with variance 1. So
@@ -204,8 +209,8 @@ for name, scores in (("as it is", products), ("divided by 8", products / 8)):
 #
 # Not every key may be looked at. There are two reasons. **Padding**: the sample is
 # shorter, and there is nothing at that step. **Causal**: the step lies in the future,
-# and who learns to foretell must not see it. A mask (…, T, S) is True where a query
-# may look. Elsewhere the score becomes $-10^9$, so the weight becomes 0.
+# and a network that learns to predict must not see it. A mask (…, T, S) is True where a
+# query may look. Elsewhere the score becomes $-10^9$, so the weight becomes 0.
 #
 # For a causal mask the texts that ask and answer are the same. Query $i$ may look at
 # the keys $j \le i$.
@@ -265,8 +270,9 @@ assert not dk[1, 2].any() and not dv[1, 2].any()
 # %% [markdown]
 # ## Additive attention
 #
-# The first attention (of 2014, for translation) made its scores otherwise: a small
-# network with one tanh asks each pair. The printed formula hides it in $W_a [Q; K]$:
+# The first attention (of 2014, for translation) made its scores in another way: a small
+# network with one tanh gives each pair its score. The printed formula hides it in
+# $W_a [Q; K]$:
 #
 # $$AdditiveAttention(Q, K, V) = softmax(W_a [Q; K]) V \tag{001.13.AdditiveAttention}$$
 #
@@ -306,9 +312,9 @@ check_derivative("dq", dq_additive, lambda q: np.sum(ds * additive_scores(q, k, 
 # ## Several heads: forward
 #
 # One softmax finds one thing. A step may need two: the last verb, and the last comma.
-# So the vectors are cut into $H$ **heads**, and each attends on its own. Before that,
-# three Dense layers make queries, keys and values of the inputs. After it, a fourth one
-# mixes the heads.
+# So the vectors are cut into $H$ **heads**, and each has an attention of its own.
+# Before that, three Dense layers make queries, keys and values of the inputs. After it,
+# a fourth one mixes the heads.
 #
 # $$MultiHeadAttention(Q, K, V) = Concat(head_1, \ldots, head_h) W^O
 #   \tag{001.13.MultiHeadAttention}$$
@@ -379,12 +385,15 @@ dx = merge(dq) @ W_q.T + merge(dk) @ W_k.T + merge(dv) @ W_v.T
 check_derivative("dx", dx, lambda x: np.sum(dy * multi_head(x)), x)
 
 # %% [markdown]
+# $$dx = dq \, W_q^\top + dk \, W_k^\top + dv \, W_v^\top
+#   \quad \text{(heads merged)}$$
+#
 # ## Grouped-query attention
 #
-# Who writes with a large model keeps the keys and values of all steps so far. That
-# fills the memory. **Grouped-query attention** has fewer heads of keys and values than
-# of queries: several heads of queries share one. It is a standard by now, and Keras
-# has it.
+# A large model that writes keeps the keys and values of all steps so far. That fills
+# the memory. **Grouped-query attention** has fewer heads of keys and values than of
+# queries: several heads of queries share one. It is a standard by now, and Keras has
+# it.
 #
 # $$Attention_{grouped} = softmax \left( \frac{Q K^\top}{\sqrt{d_k}} \right) V
 #   \tag{001.13.GroupQueryAttention}$$
@@ -541,7 +550,7 @@ def bits_by_place(model):
 
 by_place = {"one character": bits_by_place(baseline), "attention": bits_by_place(model)}
 gained = by_place["one character"] - by_place["attention"]
-print("gained at places 0, 1, 5, 39:", gained[[0, 1, 5, 39]].round(2).tolist())
+print("gained at places 0, 1, 5, 39:", gained[[0, 1, 5, 39]].round(2))
 assert gained[0] < 0.1 and gained[5:].mean() > gained[1] > gained[0]
 save_figure(draw_by_place(bits, by_place), "19_learning")
 

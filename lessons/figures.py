@@ -616,9 +616,9 @@ def draw_words(points: np.ndarray, words: Sequence[str]) -> Any:
     import matplotlib.pyplot as plt
     figure, ax = plt.subplots(figsize=(9, 7), layout="constrained")
     kinds = {word: f"C{i}" for i, group in enumerate(WORD_KINDS.values()) for word in group.split()}
-    for (x, y), word in zip(points, words, strict=True):
-        ax.text(x, y, word, color=kinds.get(word, "0.6"), ha="center", va="center", size=10 if word in kinds else 8,
-                weight="bold" if word in kinds else "normal", zorder=2 + (word in kinds))
+    labels = [ax.text(x, y, word, color=kinds.get(word, "0.6"), ha="center", va="center", size=10 if word in kinds else 8,
+                      weight="bold" if word in kinds else "normal", zorder=2 + (word in kinds))
+              for (x, y), word in zip(points, words, strict=True)]
     for i, name in enumerate(WORD_KINDS):
         ax.plot([], [], "s", color=f"C{i}", label=name)
     ax.plot([], [], "s", color="0.6", label="other words")
@@ -626,7 +626,24 @@ def draw_words(points: np.ndarray, words: Sequence[str]) -> Any:
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel="first direction", ylabel="second direction",
            title="70 words by their rows: nobody told the network their kinds")
     ax.legend()
+    _push_apart(figure, labels)
     return figure
+
+
+def _push_apart(figure: Any, labels: Sequence[Any], rounds: int = 50) -> None:
+    """Move labels that overlap up and down, a little at a time, until none do."""
+    figure.draw_without_rendering()                             # lays the axes out
+    to_data = labels[0].axes.transData.inverted()
+    for _ in range(rounds):
+        boxes = [label.get_window_extent() for label in labels]
+        pairs = [(a, b) for a in range(len(labels)) for b in range(a) if boxes[a].overlaps(boxes[b])]
+        if not pairs:
+            return
+        for a, b in pairs:
+            upper, lower = (a, b) if boxes[a].y0 + boxes[a].y1 > boxes[b].y0 + boxes[b].y1 else (b, a)
+            for which, way in ((upper, 1), (lower, -1)):
+                place = labels[which].get_transform().transform(labels[which].get_position())
+                labels[which].set_position(to_data.transform(place + (0, way)))
 
 
 # lesson 13
@@ -889,7 +906,7 @@ def draw_by_heart(by_heart: Mapping[str, float], right: Mapping[str, float], ima
     for ax, image, digit, answer in zip(pictures.subplots(3, 4).flat, images, truth, told, strict=False):
         ax.imshow(image.reshape(8, 8), cmap="gray_r")
         ax.set(xticks=[], yticks=[])
-        ax.set_title(f"{digit}, told {answer}", fontsize=9)
+        ax.set_title(f"{digit}, taken for {answer}", fontsize=8)
     pictures.suptitle("what the best one got wrong")
     return figure
 
@@ -903,7 +920,8 @@ def draw_by_place(bits: Mapping[str, Sequence[float]], by_place: Mapping[str, np
         left.plot(range(1, len(curve) + 1), curve, style, label=name)
         right.plot(by_place[name], style, label=name)
     left.set(xlabel="epoch", ylabel="bits a character, unread text", title="while learning")
-    right.set(xlabel="place in the window: so many characters lie before it", title="where it foretells well")
+    right.set(xlabel="place in the window: so many characters lie before it", title="where it predicts well")
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.legend()
     return figure
 
@@ -1005,7 +1023,7 @@ def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, 
         for row, column in np.argwhere(counts):
             ax.text(column, row, counts[row, column], ha="center", va="center", fontsize=7,
                     color="white" if counts[row, column] > 35 else "black")
-        ax.set(title=name, xlabel="was told", ylabel="digit", xticks=range(10), yticks=range(10))
+        ax.set(title=name, xlabel="the answer", ylabel="digit", xticks=range(10), yticks=range(10))
     return figure
 
 

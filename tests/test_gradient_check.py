@@ -6,6 +6,8 @@ import pytest
 
 from nblayers import gradcheck, layers, models
 from nblayers.gradient_check import GradientCheckError, gradcheck_function
+from nblayers.gradient_check.check import NO_PATTERN
+from nblayers.gradient_check.subject import FunctionPair
 from nblayers.layers import Layer
 
 B, T, D, H = 3, 4, 5, 5
@@ -355,6 +357,13 @@ def test_the_gradient_takes_no_account_of_the_input(x):
     assert "the same for other inputs" in of(findings(planted(dW=lambda g: np.arange(25.0).reshape(5, 5)), x), "W").problem
 
 
+@pytest.mark.parametrize("change, words", [(0.3, ""), (-0.3, ""), (0.5, "half as large"), (-1, "the sign is flipped")])
+def test_a_single_number_is_no_pattern(change, words):
+    layer = FunctionPair(lambda x: x ** 2, lambda x, dy: change * 2 * x * dy)
+    problem = of(findings(layer, np.array([[1.5]])), "x").problem
+    assert "times what" not in problem and (words in problem if words else problem == NO_PATTERN)
+
+
 def test_a_dropped_carry(sequence):
     layer = Recurrent()
     layer.carry = 0.0
@@ -362,6 +371,7 @@ def test_a_dropped_carry(sequence):
     assert "right at the last time step and wrong at all before it" in of(report, "x").problem
     assert not of(report, "U").passed
     assert "with the first time step alone every gradient is right" in report.notes[0] and report.notes[0] in str(report)
+    assert "in a recurrent layer: in what a step hands to the next one" in report.notes[0]
 
 
 def test_a_mistake_that_time_has_spread(sequence):

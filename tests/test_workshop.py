@@ -53,6 +53,14 @@ def test_the_solution_passes(name, folder):
     assert states(piece, written(folder, text)) == ["right"] * (len(piece.cases) + 1)
 
 
+def test_float64_is_explained(folder):
+    piece = workshop.find("attention")
+    wide = piece.solution().replace("scale = self.size ** 0.5", "scale = np.sqrt(self.size)").replace("dx += ", "dx = dx + ")
+    checking._load_once.cache_clear()
+    state, sentence, _ = checking.try_case(len(piece.cases), piece.name, written(folder, wide))
+    assert state == "wrong" and "as np.sqrt(2) is; a number of Python's, as 2 ** 0.5, keeps float32" in sentence
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_template_has_hints_and_no_answer(name, folder):
     piece = workshop.find(name)

@@ -37,6 +37,8 @@ def _wrong_line(dx_hat: np.ndarray, x_hat: np.ndarray, std: np.ndarray, axis: Ax
             "it is not divided by std": _one_line(dx_hat, x_hat, std, axis, without="std"),
             "those are sums; both have to be means": _one_line(dx_hat, x_hat, std, axis, sums=True),
             "the mean of dx_hat · x_hat still has to be multiplied by x_hat": (dx_hat - shift - along) / std,
+            "in the part along x_hat the mean is missing: one variance serves them all": (
+                dx_hat - shift - x_hat * dx_hat * x_hat) / std,
             "the part along x_hat is added; it is taken off": (dx_hat - shift + x_hat * along) / std,
             "the mean is added; it is taken off": (dx_hat + shift - x_hat * along) / std}
 
@@ -209,7 +211,7 @@ def turn_dx_unit(lesson: SimpleNamespace) -> Known:
             "that is with x in the place of y": (dy - lesson.x * along) / length}
 
 
-def turn_sigma(lesson: SimpleNamespace) -> Known:
+def turn_s(lesson: SimpleNamespace) -> Known:
     W, u, v = lesson.W, lesson.u, lesson.v
     return {"that is its square": (v @ W @ u) ** 2,
             "that is the length of the whole matrix, not of what it makes of u": np.linalg.norm(W),
@@ -217,20 +219,20 @@ def turn_sigma(lesson: SimpleNamespace) -> Known:
             "that is the smallest singular value": np.linalg.svd(W)[1].min()}
 
 
-def turn_dsigma(lesson: SimpleNamespace) -> Known:
-    d, W_bar, sigma = lesson.dW_bar, lesson.W_bar, lesson.sigma
-    return {"the sign is wrong: a larger sigma makes W_bar smaller": -lesson.dsigma,
-            "a sigma is missing: the derivative of W / sigma is -W / sigma², which is -W_bar / sigma": -np.sum(d * W_bar),
-            "the sum is missing: one sigma serves all elements": -d * W_bar / sigma}
+def turn_ds(lesson: SimpleNamespace) -> Known:
+    d, W_bar, s = lesson.dW_bar, lesson.W_bar, lesson.s
+    return {"the sign is wrong: a larger s makes W_bar smaller": -lesson.ds,
+            "an s is missing: the derivative of W / s is -W / s², which is -W_bar / s": -np.sum(d * W_bar),
+            "the sum is missing: one s serves all elements": -d * W_bar / s}
 
 
 def turn_dW(lesson: SimpleNamespace) -> Known:
-    d, sigma, dsigma, v, u = lesson.dW_bar, lesson.sigma, lesson.dsigma, lesson.v, lesson.u
-    return {"that is as if sigma were a constant; W goes through it too": d / sigma,
-            "the straight way is missing": dsigma * np.outer(v, u),
-            "the straight way is divided by sigma": d + dsigma * np.outer(v, u),
-            "dsigma has its sign already; add": d / sigma - dsigma * np.outer(v, u),
-            "u and v have changed places; W is (in, out), v belongs to in": d.T / sigma + dsigma * np.outer(u, v)}
+    d, s, ds, v, u = lesson.dW_bar, lesson.s, lesson.ds, lesson.v, lesson.u
+    return {"that is as if s were a constant; W goes through it too": d / s,
+            "the straight way is missing": ds * np.outer(v, u),
+            "the straight way is divided by s": d + ds * np.outer(v, u),
+            "ds has its sign already; add": d / s - ds * np.outer(v, u),
+            "u and v have changed places; W is (in, out), v belongs to in": d.T / s + ds * np.outer(u, v)}
 
 
 # Exercises

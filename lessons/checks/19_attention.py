@@ -46,9 +46,7 @@ def turn_o(lesson: SimpleNamespace) -> Known:
 
 def turn_dv(lesson: SimpleNamespace) -> Known:
     p, do = lesson.p, lesson.do
-    return {"that is p, not its transpose, summed over the keys; value j collects from all queries, with p_ij":
-            np.einsum("nts,nte->nse", p, np.roll(do, 1, axis=1)),
-            "that is with the scores; o = p v": _turned(lesson.s) @ do,
+    return {"that is with the scores; o = p v": _turned(lesson.s) @ do,
             "that is a mean over the queries; what arrives is added up": _turned(p) @ do / lesson.T,
             "the samples are added up; each has values of its own":
             np.broadcast_to((_turned(p) @ do).sum(axis=0), lesson.v.shape),
@@ -59,7 +57,6 @@ def turn_dp(lesson: SimpleNamespace) -> Known:
     do, v = lesson.do, lesson.v
     return {"that has the keys in the rows; p is (N, T, S)": v @ _turned(do),
             "that is with the keys; in o = p v stands v": do @ _turned(lesson.k),
-            "that is with o": do @ _turned(np.concatenate([lesson.o, lesson.o[:, :1]], axis=1)),
             "p is no part of its own gradient": lesson.p * (do @ _turned(v))}
 
 

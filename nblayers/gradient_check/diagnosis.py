@@ -1,5 +1,6 @@
 """What the difference between two gradients says about the mistake behind it."""
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from types import SimpleNamespace
@@ -147,8 +148,11 @@ def _ratio(evidence: Evidence) -> str:
     texts = ["the sign is flipped"] if ratio < 0 else []
     if abs(size - 1) > evidence.rtol / 2:
         named = {2.0: "twice as large as it should be", 0.5: "half as large as it should be"}
-        exact = next((text for value, text in named.items() if agree(size, value)), f"{size:.7g} times what it should be")
-        texts.append(exact + "".join(_origins(evidence, size)))
+        exact = next((text for value, text in named.items() if agree(size, value)), "")
+        origins = "".join(_origins(evidence, size))
+        if math.prod(evidence.shape) == 1 and not exact and not origins:
+            return ""                                   # any number is some number of times another one: that tells nothing
+        texts.append((exact or f"{size:.7g} times what it should be") + origins)
     return " and ".join(texts)
 
 

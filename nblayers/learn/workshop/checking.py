@@ -175,7 +175,9 @@ def _difference(what: str, mine: Any, theirs: Any, tolerance: float) -> str:
     if mine.shape != theirs.shape:
         return f"{what} has shape {mine.shape}, in the library {theirs.shape}"
     if mine.dtype != theirs.dtype:
-        return f"{what} is {mine.dtype}, in the library {theirs.dtype}"
+        why = (": some factor is a float64 of NumPy's, as np.sqrt(2) is; a number of Python's, as 2 ** 0.5, keeps float32"
+               if (mine.dtype, theirs.dtype) == (np.float64, np.float32) else "")
+        return f"{what} is {mine.dtype}, in the library {theirs.dtype}{why}"
     difference = np.abs(mine - theirs)
     worst = np.unravel_index(np.argmax(difference), difference.shape)
     if difference[worst] <= tolerance * max(1.0, float(np.abs(theirs).max())):
