@@ -546,6 +546,10 @@ assert gained[0] < 0.1 and gained[5:].mean() > gained[1] > gained[0]
 save_figure(draw_by_place(bits, by_place), "19_learning")
 
 # %% [markdown]
+# After the first few characters more of them help little. At the last places it is even
+# a little worse. Few have ever looked at them, so perhaps their vectors have learned
+# less than the others.
+#
 # ## What does it look at?
 #
 # Here are the weights of all four heads for a piece of unread text. A row is a

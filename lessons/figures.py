@@ -902,7 +902,7 @@ def draw_by_place(bits: Mapping[str, Sequence[float]], by_place: Mapping[str, np
     for (name, curve), style in zip(bits.items(), ("k--", "C0-"), strict=True):
         left.plot(range(1, len(curve) + 1), curve, style, label=name)
         right.plot(by_place[name], style, label=name)
-    left.set(xlabel="epoch", ylabel="bits a character, unread text", title="while learning")
+    left.set(xlabel="epoch", ylabel="bits a character, unread text", title="while learning", xticks=range(1, len(curve) + 1))
     right.set(xlabel="place in the window: so many characters lie before it", title="where it foretells well")
     left.legend()
     return figure
