@@ -536,7 +536,8 @@ assert bits["attention"][-1] < bits["one character"][-1] - 0.4
 
 # %% [markdown]
 # At which place is it good? The first character sees only itself. There it is no
-# better than the baseline. From the second one on it may look back.
+# better than the baseline. From the second one on it may look back. (The last places lag
+# behind a little. After more epochs they catch up.)
 
 # %%
 exam = read[-len(read) // 10:], asked[-len(read) // 10:]
@@ -555,6 +556,10 @@ assert gained[0] < 0.1 and gained[5:].mean() > gained[1] > gained[0]
 save_figure(draw_by_place(bits, by_place), "19_learning")
 
 # %% [markdown]
+# After the first few characters more of them help little. At the last places it is even
+# a little worse. Few have ever looked at them, so perhaps their vectors have learned
+# less than the others.
+#
 # ## What does it look at?
 #
 # Here are the weights of all four heads for a piece of unread text. A row is a

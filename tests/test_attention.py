@@ -624,3 +624,11 @@ def test_programs_of_the_document(name, arguments):
     given = {"Sequential": Sequential, "Dense": layers.Dense}
     exec(text, given)
     assert type(given["model"].layers[0]).__name__ == name
+
+
+def test_kernels_start_as_wide_as_in_keras():
+    """Fans are those of a dense layer from features to all heads, not of a convolution."""
+    layer = layers.MultiHeadAttention(8, 16, kernel_initializer="he_normal")
+    layer.build((1, 3, 64), (1, 3, 64))
+    for kernel, fan in ((layer.query_dense.kernel, 64), (layer.output_dense.kernel, 128)):
+        assert np.std(kernel.value) == pytest.approx(np.sqrt(2 / fan), rel=0.05)
