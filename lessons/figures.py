@@ -643,7 +643,7 @@ def _push_apart(figure: Any, labels: Sequence[Any], rounds: int = 50) -> None:
             upper, lower = (a, b) if boxes[a].y0 + boxes[a].y1 > boxes[b].y0 + boxes[b].y1 else (b, a)
             for which, way in ((upper, 1), (lower, -1)):
                 place = labels[which].get_transform().transform(labels[which].get_position())
-                labels[which].set_position(to_data.transform(place + (0, way)))
+                labels[which].set_position(to_data.transform(np.add(place, (0, way))))
 
 
 # lesson 13

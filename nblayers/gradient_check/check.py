@@ -212,8 +212,8 @@ class Check:
         except Exception:                               # a layer that cannot do with one step has nothing to tell here
             return
         if report:
-            self.report.notes.append("with the first time step alone every gradient is right: the mistake shows only where one "
-                                     "step acts on another (in a recurrent layer: in what a step hands to the next one, or gets "
+            self.report.notes.append("with the first time step alone every gradient is right: the mistake shows only where "
+                                     "one step acts on another (in a recurrent layer: in what a step hands to the next one, or gets "
                                      "back from it, a carry)")
         else:
             self.report.notes += [f"with the first time step alone, {tensor.name}: {tensor.problem}"
