@@ -213,8 +213,8 @@ class Check:
             return
         if report:
             self.report.notes.append("with the first time step alone every gradient is right: the mistake shows only where "
-                                     "one step acts on another (in a recurrent layer: in what a step hands to the next one, or gets "
-                                     "back from it, a carry)")
+                                     "one step acts on another (in a recurrent layer: in what a step hands to the next "
+                                     "one, or gets back from it, a carry)")
         else:
             self.report.notes += [f"with the first time step alone, {tensor.name}: {tensor.problem}"
                                   for tensor in report.tensors if tensor.problem not in ("", NO_PATTERN)]
