@@ -195,6 +195,32 @@ def test_empty_axes(name):
                 assert name in MAY_BE_EMPTY and (y.size == 0 or ("ZeroPad" in name and not y.any()))
 
 
+TAKE_LISTS = {"SimpleRNN", "LSTM", "GRU", "RNN", "ConvLSTM1D", "Bidirectional", "nn.LSTM", "Identity"}
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - TAKE_LISTS))
+def test_layers_of_one_array_take_no_list_and_no_none(name):
+    make, shape = LAYERS[name]
+    x = np.ones(shape, "f")
+    for given, got in (([x], "a list of 1"), ([x, x], "a list of 2"), (None, "None"), ([[x, x]], "a list of 1")):
+        for layer in (make(), built(name)[0]):
+            with pytest.raises(ValueError, match=rf"^\w+ '.+': expected (one array|one input|an array as \w+), got {got}$"):
+                layer(given)
+
+
+@pytest.mark.parametrize("mask", ["abc", [[True], [True, False]], object(), np.array([["a"] * 3] * 2)], ids=repr)
+@pytest.mark.parametrize("make", [
+    layers.BatchNormalization, layers.Softmax, lambda: layers.LSTM(2), layers.Attention, layers.Maximum,
+    lambda: layers.MultiHeadAttention(1, 2), lambda: nn.MultiheadAttention(4, 1)])
+def test_masks_that_are_no_truth_values(make, mask):
+    layer, x = make(), np.ones((2, 3, 4), "f")
+    arguments = {"MultiHeadAttention": ((x, x), {"attention_mask": mask}), "Maximum": (([x, x],), {"mask": [mask, mask]}),
+                 "MultiheadAttention": ((x, x, x), {"attn_mask": mask}), "Attention": (([x, x],), {"mask": [mask, None]})}
+    args, kwargs = arguments.get(type(layer).__name__, ((x,), {"mask": mask}))
+    with pytest.raises((ValueError, TypeError), match=r"^\w+ '\w+': expected "):
+        layer(*args, **kwargs)
+
+
 # arguments
 
 def own_arguments(cls):

@@ -516,10 +516,14 @@ class Layer(NamesItself):
     def _to_mask(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") or v is None for v in value):
             return [self._to_mask(v) for v in value]
-        return None if value is None else self.xp.ascontiguousarray(self.xp.asarray(value), dtype=bool)
+        if value is None:
+            return None
+        return self.xp.ascontiguousarray(self.xp.asarray(as_numbers(value, self, "a mask")), dtype=bool)
 
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]
+        if isinstance(inputs, list) and isinstance(self.input_spec, InputSpec):
+            raise ValueError(f"{self.described}: expected one array, got a list of {len(inputs)}")
         for array in arrays:
             if array is not None and (not (shape := array.shape) or shape[0] == 0):
                 raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {shape}")
@@ -531,6 +535,16 @@ class Layer(NamesItself):
         for spec, array in zip(specs, arrays, strict=True):
             if array is not None and (problem := spec.mismatch(array.shape, array.dtype)):
                 raise ValueError(f"{self.described}: {problem}")
+
+    def _one_shape(self, shape: Any) -> tuple[Any, ...]:
+        """The shape of one input, checked against the one `input_spec`."""
+        assert isinstance(self.input_spec, InputSpec)
+        whole = (int, np.integer, type(None))
+        if not isinstance(shape, (list, tuple)) or not all(isinstance(size, whole) for size in shape):
+            raise ValueError(f"{self.described}: expected the shape of one input, got {shape!r}")
+        if problem := self.input_spec.mismatch(tuple(shape), self.input_spec.dtype):
+            raise ValueError(f"{self.described}: {problem}")
+        return tuple(shape)
 
     def _to_gradient(self, dy: Any, shapes: Any) -> Any:
         """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
@@ -591,7 +605,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             kwargs.pop(name, None)
         arrays = [self._to_array(value) if not isinstance(value, bool) else value for value in args]
         for name, value in kwargs.items():
-            if name.endswith("mask"):
+            if name.endswith("mask") and name != "use_causal_mask":
                 kwargs[name] = self._to_mask(value)
             elif value is not None and not isinstance(value, (bool, str, int, float)):
                 kwargs[name] = self._to_array(value)
