@@ -644,23 +644,30 @@ def draw_receptive_fields(fields: Mapping[str, np.ndarray]) -> Any:
     return fig
 
 
-def draw_digit_task(curves: Mapping[str, Sequence[float]], images: np.ndarray, truth: np.ndarray, answers: np.ndarray) -> Any:
-    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for another."""
+def draw_digit_task(curves: Mapping[str, Sequence[float]], images: np.ndarray, truth: np.ndarray, answers: np.ndarray,
+                    whose: str = "the convolution", lowest: float = 0.8) -> Any:
+    """The share of new digits that is right, by epoch; and the first eight digits (N, 8, 8) that were taken for another.
+
+    Arguments:
+        whose: answers they are.
+        lowest: share that is shown.
+    """
     import matplotlib.pyplot as plt
     fig = plt.figure(figsize=(10, 3.4), layout="constrained")
     left, right = fig.subfigures(1, 2)
     ax = left.subplots()
     for name, curve in curves.items():
         ax.plot(range(1, len(curve) + 1), curve, label=name)
-    ax.set(xlabel="epoch", ylabel="share of new digits that is right", ylim=(0.8, 1), xticks=range(0, 21, 5))
-    ax.legend(loc="lower right")
+    ax.set(xlabel="epoch", ylabel="share of new digits that is right", ylim=(lowest, 1),
+           xticks=range(0, len(curve) + 1, 5 if len(curve) > 10 else 1))
+    ax.legend(loc="lower right" if lowest else "center right")
     axes = list(right.subplots(2, 4).flat)
     for ax in axes:
         ax.axis("off")
     for ax, n in zip(axes, np.flatnonzero(answers != truth), strict=False):
         ax.imshow(images[n], cmap="gray_r")
         ax.set_title(f"a {truth[n]}, taken for {answers[n]}", fontsize=8)
-    right.suptitle("what the convolution got wrong", fontsize=10)
+    right.suptitle(f"what {whose} got wrong", fontsize=10)
     return fig
 
 
@@ -810,6 +817,38 @@ def draw_rings(history: Mapping[str, Sequence[float]], wrong: np.ndarray, as_now
     return figure
 
 
+# lesson 17
+def draw_who_hears_whom(heard: Mapping[str, np.ndarray]) -> Any:
+    """For each layer, the size of one output's gradient by every input, (samples, places, features)."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(heard), figsize=(11, 5), layout="constrained", sharey=True)
+    for ax, (name, size) in zip(axes, heard.items(), strict=True):
+        samples, places, features = size.shape
+        shown = np.where(size > 0, size / size.max(), np.nan).reshape(-1, features)
+        image = ax.imshow(shown, cmap="YlOrRd", vmin=0, vmax=1, aspect="auto", extent=(-0.5, features - 0.5, samples, 0))
+        for sample in range(1, samples):
+            ax.axhline(sample, color="black", lw=0.8)
+        ax.set(title=name, xlabel="feature", xticks=range(features), yticks=np.arange(samples) + 0.5,
+               yticklabels=range(samples))
+    axes[0].set_ylabel(f"sample, with {places} places each")
+    figure.colorbar(image, ax=axes, label="size of the gradient, its largest 1; white: nothing")
+    return figure
+
+
+def draw_starts(spreads: Sequence[float], right: Mapping[str, Sequence[float]]) -> Any:
+    """The share of new digits that is right, by the spread of the first weights, for each kind of normalisation."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for (name, shares), style in zip(right.items(), ("ks--", "o-", "^-"), strict=True):
+        ax.semilogx(spreads, shares, style, label=name)
+    ax.axhline(0.1, color="0.6", linestyle=":", label="chance")
+    ax.set(xlabel="spread of the first weights (1 is right)", ylabel="share of new digits that is right", ylim=(0, 1.02),
+           xticks=spreads, xticklabels=[f"{spread:g}" for spread in spreads])
+    ax.minorticks_off()
+    ax.legend(loc="center right")
+    return figure
+
+
 # lesson 18
 def draw_noise(drops: np.ndarray, gauss: np.ndarray, dropped: Mapping[str, np.ndarray]) -> Any:
     """Factors of dropout and Gaussian dropout (draws, 50), alone and in sums; outputs behind a SELU: name -> (draws,)."""
@@ -852,6 +891,73 @@ def draw_by_heart(by_heart: Mapping[str, float], right: Mapping[str, float], ima
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"{digit}, told {answer}", fontsize=9)
     pictures.suptitle("what the best one got wrong")
+    return figure
+
+
+# lesson 19
+def draw_by_place(bits: Mapping[str, Sequence[float]], by_place: Mapping[str, np.ndarray]) -> Any:
+    """Bits a character on unread text, by epoch and, after the last one, by the place in the window."""
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
+    for (name, curve), style in zip(bits.items(), ("k--", "C0-"), strict=True):
+        left.plot(range(1, len(curve) + 1), curve, style, label=name)
+        right.plot(by_place[name], style, label=name)
+    left.set(xlabel="epoch", ylabel="bits a character, unread text", title="while learning", xticks=range(1, len(curve) + 1))
+    right.set(xlabel="place in the window: so many characters lie before it", title="where it foretells well")
+    left.legend()
+    return figure
+
+
+def draw_attention_maps(maps: np.ndarray, text: str) -> Any:
+    """The weights of each head (heads, T, T) for a text of T characters: rows ask, columns are looked at."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(2, 2, figsize=(11, 11.6), layout="constrained")
+    letters = list(text.replace(" ", "␣").replace("\n", "↵"))
+    for head, (ax, weights) in enumerate(zip(axes.flat, maps, strict=True)):
+        image = ax.imshow(weights, cmap="magma_r", vmin=0, vmax=1)
+        ax.set(title=f"head {head}", xticks=range(len(text)), yticks=range(len(text)))
+        ax.set_xticklabels(letters, fontsize=7, family="DejaVu Sans Mono")
+        ax.set_yticklabels(letters, fontsize=7, family="DejaVu Sans Mono")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("who asks")
+    for ax in axes[1]:
+        ax.set_xlabel("who is looked at")
+    figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
+    return figure
+
+
+# lesson 20
+def gradient_by_depth(spread: float, shortcut: bool, depth: int = 30, units: int = 32) -> np.ndarray:
+    """How much of a gradient that comes in at the top arrives at each of so many layers with relu, the first one first.
+
+    Arguments:
+        spread: of the weights; 1 is He's, with which a chain keeps what goes through it.
+        shortcut: whether each layer's input is added to its output.
+    """
+    rng = np.random.default_rng(0)
+    weights = spread * np.sqrt(2 / units) * rng.normal(size=(depth, units, units))
+    x, slopes = rng.normal(size=(64, units)), []
+    for W in weights:
+        a = x @ W
+        slopes.append(a > 0)
+        x = np.maximum(a, 0) + shortcut * x
+    dx, sizes = rng.normal(size=x.shape), []
+    start = np.linalg.norm(dx)
+    for W, slope in zip(weights[::-1], slopes[::-1], strict=True):
+        dx = (dx * slope) @ W.T + shortcut * dx
+        sizes.append(np.linalg.norm(dx) / start)
+    return np.array(sizes[::-1])
+
+
+def draw_shortcuts(sizes: Mapping[str, np.ndarray]) -> Any:
+    """How much of the gradient arrives at each layer, the last one at the right."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+    for (name, size), style in zip(sizes.items(), ("k-", "k:", "C1-", "C1:"), strict=True):
+        ax.semilogy(range(1, len(size) + 1), size, style, label=name)
+    ax.axhline(1, color="0.7", lw=0.8)
+    ax.set(xlabel="layer; the gradient comes in at the right", ylabel="what arrives of the gradient")
+    ax.legend()
     return figure
 
 

@@ -134,6 +134,7 @@ def _normalized(make: Callable[[int], Layer]) -> Callable[[], Examples]:
 def _embeddings() -> Examples:
     for dtype in ("int32", "int64"):
         yield layers.Embedding(5, 3), np.zeros((2, 4), dtype)
+    yield layers.Embedding(5, 64), np.zeros((64, 64), "int32")
 
 
 def _attention(make: Callable[..., Layer], inputs: Callable[..., Any]) -> Callable[[], Examples]:

@@ -186,6 +186,13 @@ def test_rows_longer_than_a_block_of_threads(name, rng):
     rooms_agree("activation", f"{name}_backward", [dy, x, y], [x.shape])
 
 
+@pytest.mark.parametrize("name", ROWWISE)
+def test_rows_are_shared_between_threads(name, rng):
+    x, dy = rng.normal(size=(2, 257, 600)).astype("float32")
+    [y] = rooms_agree("activation", name, [x], [x.shape], rooms=("reference", "cpu"))
+    rooms_agree("activation", f"{name}_backward", [dy, x, y], [x.shape], rooms=("reference", "cpu"))
+
+
 @every_case
 def test_values_and_gradients_are_keras(name, options, device):
     x, dy, expected, expected_dx = kerass(name, CASES.index((name, options)))
@@ -465,6 +472,14 @@ def test_prelu_rooms_agree(rows, n, dtype, rng):
     rooms_agree("activation", "prelu", [x, alpha], [x.shape])
     dx, _ = rooms_agree("activation", "prelu_backward", [dy, x, alpha], [x.shape, np.ones(n, dtype)])
     assert dx[0, 0] == 0
+
+
+def test_prelu_shares_large_work(rng):
+    x, dy = rng.normal(size=(2, 700, 300)).astype("float32")
+    alpha = rng.normal(size=300).astype("float32")
+    rooms_agree("activation", "prelu", [x, alpha], [x.shape], rooms=("reference", "cpu"))
+    rooms_agree("activation", "prelu_backward", [dy, x, alpha], [x.shape, np.ones(300, "float32")], rooms=("reference", "cpu"),
+                rtol=1e-4, atol=1e-4)
 
 
 LAYERS = [

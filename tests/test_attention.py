@@ -639,3 +639,11 @@ def test_causal_is_a_truth_value(make, causal):
 def test_shapes_of_attention_that_are_none(shapes):
     with pytest.raises(ValueError, match=r"^Attention 'a': expected shapes of \[query, value\]"):
         layers.Attention(name="a").compute_output_shape(shapes)
+
+
+def test_kernels_start_as_wide_as_in_keras():
+    """Fans are those of a dense layer from features to all heads, not of a convolution."""
+    layer = layers.MultiHeadAttention(8, 16, kernel_initializer="he_normal")
+    layer.build((1, 3, 64), (1, 3, 64))
+    for kernel, fan in ((layer.query_dense.kernel, 64), (layer.output_dense.kernel, 128)):
+        assert np.std(kernel.value) == pytest.approx(np.sqrt(2 / fan), rel=0.05)

@@ -35,6 +35,13 @@ def test_embedding_kernels(N, V, D, dtype, rng):
     np.testing.assert_allclose(added, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_embedding_kernels_share_large_work(rng):
+    ids, table = rng.integers(0, 7, 4000), rng.normal(size=(7, 40)).astype("float32")
+    dy = rng.normal(size=(4000, 40)).astype("float32")
+    rooms_agree("core", "embedding_forward", [ids, table], [(4000, 40)], rooms=("reference", "cpu"))
+    rooms_agree("core", "embedding_backward", [ids, dy], [table], rooms=("reference", "cpu"), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("N, V, D", SIZES)
 def test_masking_kernels(N, V, D, dtype, rng):

@@ -350,3 +350,18 @@ def test_what_the_cell_refuses_names_the_layer_that_made_it(make):
         make()
     with pytest.raises(ValueError, match=r"^LSTMCell 'own': expected dropout"):
         layers.LSTMCell(3, dropout=2, name="own")
+
+
+@pytest.mark.parametrize("mask", [[[1, 0, 1], [0, 1, 1]], np.array([[0.7, 0.0, 1.0], [0.0, 0.9, 1.0]]), np.eye(3)[:2] > 0], ids=str)
+@pytest.mark.parametrize("make, before", [(layers.Softmax, ()), (lambda: layers.LSTM(2), (None,)),
+                                          (layers.BatchNormalization, (True,))])
+def test_a_mask_in_its_place_is_one_by_its_name(make, before, mask, rng):
+    layer = make()
+    x = rng.normal(size=(2, 3) if isinstance(layer, layers.Softmax) else (2, 3, 4)).astype("f")
+    expected = layer(x, *before, mask=mask)
+    np.testing.assert_array_equal(layer(x, *before, mask), expected)
+
+
+def test_a_mask_of_numbers_in_its_place():
+    x = np.zeros((1, 3), "f")
+    np.testing.assert_allclose(layers.Softmax()(x, np.array([[0.4, 0.9, 1.0]])), [[0, 0.5, 0.5]], rtol=1e-6)

@@ -145,7 +145,10 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("14_pooling", "fixed_max_backward", "more goes out than came in"),
     ("15_depthwise_separable_transposed", "fixed_depthwise_backward", "side by side"),
     ("16_conv_lstm", "fixed_recurrent_gradient", "state that step t has made"),
+    ("17_normalization", "fixed_layer_norm_backward", "gamma still comes after the means"),
     ("18_regularization", "fixed_max_norm", "the weights of a unit are a column"),
+    ("19_attention", "fixed_score_gradient", "the sum still runs over the queries"),
+    ("20_branches", "fixed_permute_backward", "the way back is its inverse"),
     ("21_initializers", "fixed_he_normal", "where NumPy wants the standard deviation"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
@@ -221,6 +224,46 @@ def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_conv_lstm_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("16_conv_lstm", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dx_hat = (dy * gamma).reshape(split)", "dx_hat = dy.reshape(split)", "gamma is missing"),
+    ("shift = dx_hat.mean(axis=axes, keepdims=True)", "shift = 0", "the mean of dx_hat is not taken off"),
+    ("dx = (dx_hat - shift - x_hat * along)", "dx = (dx_hat - shift - along)", "still has to be multiplied by x_hat"),
+    ("dx = (dx_hat - shift - x_hat * along) / std", "dx = dx_hat - shift - x_hat * along", "it is not divided by std"),
+    ("axes = (1, 3) ", "axes = (3,) ", "each place is normalised alone"),
+    ("axes = (1, 3) ", "axes = (0, 1, 3) ", "the samples of a batch are put together"),
+    ("dgamma = (dy * x_hat.reshape(x.shape))", "dgamma = (dy * x)", "gamma is multiplied by x_hat"),
+    ("dbeta = dy.sum(axis=(0, 1))", "dbeta = dy.sum(axis=(0, 1)) / N", "it is a sum over them"),
+])
+def test_a_whole_group_norm_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("17_normalization", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dk.sum(axis=1), dv.sum(axis=1)", "dk[:, 0], dv[:, 0]", "one head alone is heard"),
+    ("dk.sum(axis=1), dv.sum(axis=1)", "dk.mean(axis=1), dv.mean(axis=1)", "it should be a sum"),
+    ("dk.sum(axis=1), dv.sum(axis=1)", "dk, dv", "is summed over the heads"),
+    ("dq = scale * ds @ k", "dq = ds @ k", "the factor 1 / sqrt(D) is missing"),
+    ("ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))", "ds = p * dp", "the sum in the softmax's backward is missing"),
+    ("ds = p * (dp - (dp * p).sum(axis=-1,", "ds = p * (dp - (dp * p).sum(axis=-2,", "it runs over the keys"),
+    ("np.where(mask[:, None], scale", "np.where(True, scale", "the mask is not used"),
+])
+def test_a_whole_attention_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("19_attention", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy * (1 - g) + da_g", "da_g", "the way through the shortcut, (1 - g) x is missing"),
+    ("dy * (1 - g) + da_g", "dy + da_g", "the shortcut has a gate too"),
+    ("dg = dy * (h - x)", "dg = dy * h", "the gate stands in (1 - g) x too"),
+    ("dh = dy * g", "dh = dy", "the gate is missing from dh"),
+    ("da_g = dg * g * (1 - g)", "da_g = dg", "the slope of the sigmoid"),
+    ("da_h = dh * (1 - h ** 2)", "da_h = dh * (1 - h)", "not 1 - h"),
+    (" + da_h @ W_h.T", "", "the way through the layer h is missing"),
+])
+def test_a_whole_highway_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("20_branches", line, instead, message, tmp_path)
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

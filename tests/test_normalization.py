@@ -331,7 +331,7 @@ def test_spectral_configuration():
     (lambda: nn.LayerNorm((3, 4)), (2, 4, 4), "expected size 3 on axis -2"),
     (lambda: nn.BatchNorm2d(3), (2, 3, 4), "at least 4 axes"),
     (lambda: nn.BatchNorm1d(3), (2, 4), "expected size 3 on axis 1"),
-], ids=str)
+], ids=lambda value: "" if callable(value) else str(value))
 def test_errors(make, shape, message):
     with pytest.raises(ValueError, match=rf"^\w+ '\w+': .*({message})"):
         layer = make()

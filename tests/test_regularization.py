@@ -203,6 +203,17 @@ def test_rooms_agree_on_the_others(size, dtype, rng):
     rooms_agree("regularization", "alpha_dropout_apply", [x, mask, number(0.9), number(0.3), number(-1.5)], [(size,)])
 
 
+def test_large_work_is_shared(rng):
+    rooms, size = ("reference", "cpu"), 300_001
+    x, one = rng.normal(size=size).astype("float32"), np.float32(0.7)
+    key = np.uint64(12345)
+    [mask] = rooms_agree("regularization", "dropout_mask", [key, np.uint64(2**31)], [np.zeros(size, bool)], rooms=rooms)
+    rooms_agree("regularization", "dropout_apply", [x, mask, one], [(size,)], rooms=rooms)
+    rooms_agree("regularization", "normal_noise", [key, one], [np.full(size, np.nan, "float32")], rooms=rooms)
+    rooms_agree("regularization", "noise_apply", [x, x], [(size,)], rooms=rooms)
+    rooms_agree("regularization", "alpha_dropout_apply", [x, mask, one, one, -one], [(size,)], rooms=rooms)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_noise_is_normal(dtype):
     for key in (1, 2**63 + 5):

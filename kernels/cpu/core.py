@@ -3,27 +3,40 @@ import numpy as np
 
 from ._flat import add_to
 from ._jit import kernel
-from ._team import range_of, sum_of_shares
+from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 SHARE = 1 << 16             # numbers for each thread that pay for waking it
+NARROWEST = 16              # columns of a table for each thread: a line of the cache
+
+
+def embedding_forward(ids, embeddings, y):
+    share(_some_rows, threads_for(y.size, SHARE), (ids, embeddings), (y,))
+
+
+def embedding_backward(ids, dy, dembeddings):
+    threads = min(threads_for(dy.size, SHARE), max(1, dy.shape[1] // NARROWEST))
+    share(_some_columns_backward, threads, (ids, dy), (dembeddings,))
 
 
 @kernel
-def embedding_forward(ids, embeddings, y):
-    for n in range(ids.shape[0]):
+def _some_rows(ids, embeddings, s, threads, y):
+    first, last = range_of(len(ids), s, threads)
+    for n in range(first, last):
         row = embeddings[ids[n]]
         for d in range(y.shape[1]):
             y[n, d] = row[d]                                # (1)
 
 
 @kernel
-def embedding_backward(ids, dy, dembeddings):
-    for n in range(ids.shape[0]):
-        row = dembeddings[ids[n]]
-        for d in range(dy.shape[1]):
-            row[d] += dy[n, d]                              # from (1)
+def _some_columns_backward(ids, dy, s, threads, dembeddings):
+    """Each thread has columns of its own: two that met in one row would lose what one of them adds."""
+    first, last = range_of(dy.shape[1], s, threads)
+    for n in range(len(ids)):
+        row, given = dembeddings[ids[n], first:last], dy[n, first:last]
+        for d in range(last - first):
+            row[d] += given[d]                              # from (1)
 
 
 @kernel

@@ -38,10 +38,10 @@ def alpha_dropout_apply(x, mask, scale, shift, dropped, y):
 
 @kernel
 def _some_mask(key, threshold, s, threads, mask):
-    first, last = range_of(mask.size, s, threads)
-    mask = mask[first:last]
+    first, last = range_of(mask.size, s, threads)           # in a team the key and the threshold come as signed integers
+    mask, bound = mask[first:last], np.uint64(threshold)
     for n in range(mask.size):
-        mask[n] = (_mixed(key, first + n) >> S32) >= threshold      # (2), (3)
+        mask[n] = (_mixed(np.uint64(key), first + n) >> S32) >= bound       # (2), (3)
 
 
 @kernel
@@ -58,7 +58,7 @@ def _some_noise(key, deviation, s, threads, noise):
     noise, number = noise[first:last], noise.dtype.type
     unit, half, one, two, turn = number(2**-32), number(0.5), number(1), number(2), number(2 * math.pi)
     for n in range(noise.size):
-        r = _mixed(key, first + n)
+        r = _mixed(np.uint64(key), first + n)
         u, v = (number(r >> S32) + half) * unit, number(r & LOW) * unit
         noise[n] = one + deviation * math.sqrt(-two * math.log(u)) * math.cos(turn * v)         # (5)
 

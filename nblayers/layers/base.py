@@ -588,6 +588,14 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+_FLAG = "use_causal_mask"               # for all its name no mask
+
+
+def _is_mask(name: str) -> bool:
+    """Whether an argument of forward is a mask, by its name."""
+    return name.endswith("mask") and name != _FLAG
+
+
 def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered."""
     parameters = inspect.signature(forward).parameters
@@ -595,6 +603,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
+    mask_places = {place for place, name in enumerate(names) if _is_mask(name)}
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
@@ -603,11 +612,12 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, *args, **kwargs)
         for name in optional:                               # every layer may be told; not every one needs to know
             kwargs.pop(name, None)
-        arrays = [self._to_array(value) if not isinstance(value, bool) else value for value in args]
+        arrays = [value if isinstance(value, bool) else self._to_mask(value) if place in mask_places else self._to_array(value)
+                  for place, value in enumerate(args)]
         for name, value in kwargs.items():
-            if name.endswith("mask") and name != "use_causal_mask":
+            if _is_mask(name):
                 kwargs[name] = self._to_mask(value)
-            elif value is not None and not isinstance(value, (bool, str, int, float)):
+            elif value is not None and name != _FLAG and not isinstance(value, (bool, str, int, float)):
                 kwargs[name] = self._to_array(value)
         inputs = arrays[0] if arrays else kwargs.get(first)
         if inputs is not None:

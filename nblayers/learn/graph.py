@@ -1,4 +1,4 @@
-"""Pictures of a computation: the cells of recurrent layers, and three steps unrolled, with the current edge lit.
+"""Pictures of a computation: layers, the cells of recurrent ones, and three steps unrolled, with the current edge lit.
 
 A graph is a small description: values at places, and edges that go from value to value along straight lines, through the signs
 of what is computed. `show_graph` prints it in box characters, 80 columns wide; `draw_graph` draws it with matplotlib.
@@ -15,7 +15,7 @@ Point = tuple[int, int]                 # column and row of the terminal, from 0
 NORTH, EAST, SOUTH, WEST = 1, 2, 4, 8
 LIGHT = " ╵╶└╷│┌├╴┘─┴┐┤┬┼"              # by the sum of the directions in which lines leave
 HEAVY = " ╹╺┗╻┃┏┣╸┛━┻┓┫┳╋"
-OPERATIONS = {"×", "+", "tanh"}          # signs before which an arrow has its head; the others only name a line
+OPERATIONS = {"×", "+", "−", "÷", "tanh"}    # signs before which an arrow has its head; the others only name a line
 HEADS = {(0, -1): "▲", (1, 0): "▶", (0, 1): "▼", (-1, 0): "◀"}
 
 
@@ -355,9 +355,20 @@ def unrolled(name: str, steps: int = 3) -> Graph:
     return _unrolled(_find(dict.fromkeys(CELLS, name), name), steps)
 
 
+def computation(name: str) -> Graph:
+    """What a layer without a state computes: "batch_norm", "attention", or "residual", a block with a shortcut.
+
+    Its values are called as in lessons 17, 19 and 20.
+
+    Raises:
+        ValueError: no such layer.
+    """
+    return _find(COMPUTATIONS, name)()
+
+
 def _find(known: dict[str, Any], name: str) -> Any:
     if name not in known:
-        raise ValueError(f"there is no graph of {name!r}; there are {', '.join(CELLS)}")
+        raise ValueError(f"there is no graph of {name!r}; there are {', '.join(known)}")
     return name if known[name] == name else known[name]
 
 
@@ -414,6 +425,45 @@ def _gru() -> Graph:
 
 
 CELLS: dict[str, Callable[[], Graph]] = {"simple_rnn": _simple_rnn, "lstm": _lstm, "gru": _gru}
+
+
+def _batch_norm() -> Graph:
+    nodes = [Node("x", (3, 1), "x", "$x$", "end"), Node("mean", (16, 5), "mean", r"$\mu$"),
+             Node("centred", (31, 1), "centred", r"$x - \mu$"), Node("var", (44, 5), "var", r"$\sigma^2$"),
+             Node("x_hat", (57, 1), "x_hat", r"$\hat{x}$", "state"), Node("y", (76, 1), "y", "$y$", "end"),
+             Node("gamma", (65, 5), "γ", r"$\gamma$", "end"), Node("beta", (70, 5), "β", r"$\beta$", "end")]
+    edges = [Edge("x", "centred", ((3, 1), (31, 1))), Edge("x", "mean", ((3, 1), (9, 1), (9, 5), (16, 5))),
+             Edge("mean", "centred", ((16, 5), (23, 5), (23, 1), (31, 1))), Edge("centred", "x_hat", ((31, 1), (57, 1))),
+             Edge("centred", "var", ((31, 1), (38, 1), (38, 5), (44, 5))),
+             Edge("var", "x_hat", ((44, 5), (50, 5), (50, 1), (57, 1))), Edge("x_hat", "y", ((57, 1), (76, 1))),
+             Edge("gamma", "y", ((65, 5), (65, 1), (76, 1))), Edge("beta", "y", ((70, 5), (70, 1), (76, 1)))]
+    signs = (((23, 1), "−"), ((50, 1), "÷"), ((50, 3), "√"), ((65, 1), "×"), ((70, 1), "+"))
+    return Graph("batch normalisation", tuple(nodes), tuple(edges), signs)
+
+
+def _attention() -> Graph:
+    nodes = [Node(name, (3, y), name, f"${name}$", "end") for name, y in (("q", 1), ("k", 4), ("v", 7))]
+    nodes += [Node("s", (26, 1), "s", "$s$"), Node("p", (48, 1), "p", "$p$", "gate"),
+              Node("o", (76, 1), "o", "$o$", "end")]
+    edges = [Edge("q", "s", ((3, 1), (26, 1))), Edge("k", "s", ((3, 4), (13, 4), (13, 1), (26, 1))),
+             Edge("s", "p", ((26, 1), (48, 1))), Edge("p", "o", ((48, 1), (76, 1))),
+             Edge("v", "o", ((3, 7), (62, 7), (62, 1), (76, 1)))]
+    signs = (((13, 1), "×"), ((37, 1), "softmax"), ((62, 1), "×"))
+    return Graph("attention", tuple(nodes), tuple(edges), signs)
+
+
+def _residual() -> Graph:
+    row, plus = 5, 63
+    nodes = [Node("x", (3, row), "x", "$x$", "end"), Node("a", (22, row), "a", "$a$"), Node("h", (38, row), "h", "$h$"),
+             Node("f", (54, row), "f", "$f$", "gate"), Node("y", (76, row), "y", "$y$", "end")]
+    edges = [Edge("x", "a", ((3, row), (22, row))), Edge("a", "h", ((22, row), (38, row))),
+             Edge("h", "f", ((38, row), (54, row))), Edge("f", "y", ((54, row), (76, row))),
+             Edge("x", "y", ((3, row), (9, row), (9, 1), (plus, 1), (plus, row), (76, row)))]
+    signs = (((15, row), "W"), ((30, row), "relu"), ((46, row), "V"), ((plus, row), "+"))
+    return Graph("a residual block", tuple(nodes), tuple(edges), signs)
+
+
+COMPUTATIONS: dict[str, Callable[[], Graph]] = {"batch_norm": _batch_norm, "attention": _attention, "residual": _residual}
 
 
 def _unrolled(name: str, steps: int) -> Graph:

@@ -2,5 +2,5 @@
 
 - `masks.py` puts together who may look at whom;
 - `product.py` runs attention over heads: in one kernel that keeps no scores, or in parts where scores are wanted;
-- `heads.py` is what MultiHeadAttention and GroupQueryAttention share, `projection.py` the dense layers inside them.
+- `heads.py` is what MultiHeadAttention and GroupQueryAttention share.
 """

@@ -6,14 +6,15 @@ from nblayers import constraints, initializers, regularizers
 from nblayers.arguments import flag, found, integer, number, optional
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, both, no_mask, steps_mask
-from nblayers.layers.attention.projection import Projection
 from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, record_of
+from nblayers.layers.einsum_dense import EinsumDense
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.random import SeedGenerator
 from nblayers.structures import shapes_fit
 
+LETTERS = "abcfgijklmnopqrstuvwxyz"           # for the axes of the output; d, h and e are taken
 OPTIONS = (("initializer", initializers), ("regularizer", regularizers), ("constraint", constraints))
 
 
@@ -31,11 +32,11 @@ class Heads(Layer):
     use_bias: bool = fixed()
     use_gate: bool = fixed()
     attention_axes: Any = fixed()
-    query_dense: Projection = fixed()
-    key_dense: Projection = fixed()
-    value_dense: Projection = fixed()
-    output_dense: Projection = fixed()
-    gate_dense: Projection | None = fixed()
+    query_dense: EinsumDense = fixed()
+    key_dense: EinsumDense = fixed()
+    value_dense: EinsumDense = fixed()
+    output_dense: EinsumDense = fixed()
+    gate_dense: EinsumDense | None = fixed()
     heads: tuple[int, int]
     sizes: tuple[int, int]
 
@@ -77,20 +78,23 @@ class Heads(Layer):
         """The dense layers in Keras' order; `penalty` is the activity regularizer of each."""
         (H, G), (D, E) = self.heads, self.sizes
 
-        def dense(name: str, inputs: tuple[int, ...], outputs: tuple[int, ...], activation: Any = None) -> Projection:
-            made = Projection(inputs, outputs, activation, self.use_bias, self.kernel_initializer, self.bias_initializer,
-                              self.kernel_regularizer, self.bias_regularizer, penalty, self.kernel_constraint,
-                              self.bias_constraint, name=name, dtype=self.dtype)
+        def dense(name: str, equation: str, input_shape: Any, sizes: Any, activation: Any = None) -> EinsumDense:
+            letters = equation.rpartition(".")[2]
+            made = EinsumDense(equation, sizes, activation, letters if self.use_bias else None, self.kernel_initializer,
+                               self.bias_initializer, self.kernel_regularizer, self.bias_regularizer, self.kernel_constraint,
+                               self.bias_constraint, activity_regularizer=penalty, name=name, dtype=self.dtype)
+            made.build(tuple(input_shape))
             for parameter in made.weights:
                 parameter.path = f"{self.name}/{parameter.path}"
             made.to(self.device)
             return made
 
-        self.query_dense = dense("query", query_shape[-1:], (H, D))
-        self.key_dense = dense("key", key_shape[-1:], (G, D))
-        self.gate_dense = dense("gate", query_shape[-1:], (H, E), "sigmoid") if self.use_gate else None
-        self.value_dense = dense("value", value_shape[-1:], (G, E))
-        self.output_dense = dense("attention_output", (H, E), output_shape)
+        apart, out = "...d,dhe->...he", LETTERS[:len(output_shape)]
+        self.query_dense = dense("query", apart, query_shape, (H, D))
+        self.key_dense = dense("key", apart, key_shape, (G, D))
+        self.gate_dense = dense("gate", apart, query_shape, (H, E), "sigmoid") if self.use_gate else None
+        self.value_dense = dense("value", apart, value_shape, (G, E))
+        self.output_dense = dense("attention_output", f"...he,he{out}->...{out}", (*query_shape[:-1], H, E), output_shape)
 
     def forward(self, query: Any, value: Any, key: Any = None, query_mask: Any = None, value_mask: Any = None,
                 key_mask: Any = None, attention_mask: Any = None, return_attention_scores: bool = False,
@@ -161,7 +165,7 @@ class Heads(Layer):
         query = arrays["query"]
         rank = query.ndim
         for name, x in arrays.items():
-            D = getattr(self, f"{name}_dense").inputs[0]
+            D = getattr(self, f"{name}_dense").kernel.shape[0]
             if not hasattr(x, "shape") or x.ndim != rank or x.shape[-1] != D:
                 raise ValueError(f"{self.described}: expected {name} of {rank} axes, the last of size {D}, "
                                  f"got {getattr(x, 'shape', type(x).__name__)}")

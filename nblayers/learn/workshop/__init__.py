@@ -14,6 +14,7 @@ needs to know:
     DONE        what the learner is told when that has worked
     BUGS        what `break` may plant
     library     the library's layer with the options of one of the learner's
+    random_weights      given a generator and a layer, numbers for its weights, where not any will do
 """
 import importlib.util
 import random
@@ -84,6 +85,16 @@ class Piece:
     @property
     def is_recurrent(self) -> bool:
         return hasattr(self.module, "at_each_step")
+
+    @property
+    def has_random_weights(self) -> bool:
+        return hasattr(self.module, "random_weights")
+
+    def weights(self, rng: Any, layer: Any) -> list[Any]:
+        """Numbers for all weights of a layer, to try it with."""
+        if self.has_random_weights:
+            return self.module.random_weights(rng, layer)
+        return [rng.normal(size=weight.shape) for weight in layer.weights]
 
     def solution(self) -> str:
         """The learner's file with its backward written."""

@@ -148,7 +148,7 @@ def compare(piece: workshop.Piece, layer_class: Any, case: Case, seed: int, dtyp
     if [w.shape for w in mine.weights] != [w.shape for w in theirs.weights]:
         return (f"the weights have shapes {[w.shape for w in mine.weights]}, "
                 f"in the library {[w.shape for w in theirs.weights]}")
-    values = [rng.normal(size=weight.shape) for weight in mine.weights]
+    values = piece.weights(rng, mine)
     mine.set_weights(values)
     theirs.set_weights(values)
     y, y_library = mine.forward(*args, **kwargs), theirs.forward(*args, **kwargs)

@@ -16,22 +16,26 @@ def norms(piece: workshop.Piece, layer_class: Any) -> tuple[dict[str, tuple[floa
     A recurrent layer hears something at its last step alone; all that is left of it further back came through time.
     """
     rng = np.random.default_rng(4)
+    how: dict[str, Any] = {}
     if piece.is_recurrent:
         options, x = {"units": 8}, rng.normal(size=(16, STEPS, 4))
     else:
-        options, (arrays, _) = piece.cases[-1].options, piece.cases[-1].inputs(rng)
+        options, (arrays, how) = piece.cases[-1].options, piece.cases[-1].inputs(rng)
         x = arrays[0]
     mine = layer_class(**options, name="my", dtype="float64")
     theirs = piece.library(piece.module.LAYER(**options)).astype("float64").to("reference")
     for layer in (mine, theirs):
         layer.build(x.shape)
-    values = [rng.normal(size=w.shape) * (0.6 / w.shape[0] ** 0.5 if len(w.shape) > 1 else 0) for w in mine.weights]
+    if piece.has_random_weights:
+        values = piece.weights(rng, mine)
+    else:
+        values = [rng.normal(size=w.shape) * (0.6 / w.shape[0] ** 0.5 if len(w.shape) > 1 else 0) for w in mine.weights]
     mine.set_weights(values)
     theirs.set_weights(values)
     sizes, along = [], []
-    dy = rng.normal(size=theirs.forward(x).shape)
+    dy = rng.normal(size=theirs.forward(x, **how).shape)
     for layer in (mine, theirs):
-        layer.forward(x)
+        layer.forward(x, **how)
         dx = np.asarray(layer.backward(dy))
         axis = 1 if piece.is_recurrent else 0
         along.append(np.sqrt((dx ** 2).sum(axis=tuple(k for k in range(dx.ndim) if k != axis))))

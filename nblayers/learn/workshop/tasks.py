@@ -75,11 +75,42 @@ class Text:
 
 
 @dataclass
+class Looking(Text):
+    """Which character comes next? With attention: Embedding, a vector for each place, the layer, Dense layers."""
+
+    heads: int = 4
+
+    def layers(self, make: Make) -> list[Any]:
+        from nblayers.layers import Dense, Embedding
+        count = len(self.coded[0])
+        return [Embedding(count, self.units), _place(), make(self.heads, self.units // self.heads, causal=True),
+                Dense(2 * self.units, activation="relu"), Dense(count, activation="softmax")]
+
+
+def _place() -> Any:
+    """A layer that adds a learned vector to each step: without it attention knows no order."""
+    from nblayers.layers import Layer
+
+    class Place(Layer):
+        def build(self, input_shape: Any) -> None:
+            self.vectors = self.add_weight(input_shape[1:], initializer="uniform", name="vectors")
+
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return x + self.vectors.value
+
+        def backward(self, dy: np.ndarray) -> np.ndarray:
+            self.vectors.grad += dy.sum(axis=0)
+            return dy
+
+    return Place()
+
+
+@dataclass
 class Digits:
     """Which digit is it? 8 × 8 points, 1,797 of them.
 
     Arguments:
-        plan: given `make`, the layers: the layer under test, and names of others: "relu", "flatten", "dense" (10 units).
+        plan: given `make`, the layers: the layer under test, others, and names of some: "relu", "flatten", "dense" (10 units).
         flat: whether the images come as 64 numbers.
         softmax: whether a softmax of the library comes last.
     """
