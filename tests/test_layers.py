@@ -352,7 +352,7 @@ def test_what_the_cell_refuses_names_the_layer_that_made_it(make):
         layers.LSTMCell(3, dropout=2, name="own")
 
 
-@pytest.mark.parametrize("mask", [[[1, 0, 1], [0, 1, 1]], np.array([[0.7, 0.0, 1.0], [0.0, 0.9, 1.0]]), np.eye(3)[:2] > 0], ids=str)
+@pytest.mark.parametrize("mask", [[[1, 0, 1], [0, 1, 1]], np.array([[0.7, 0, 1], [0, 0.9, 1]]), np.eye(3)[:2] > 0], ids=str)
 @pytest.mark.parametrize("make, before", [(layers.Softmax, ()), (lambda: layers.LSTM(2), (None,)),
                                           (layers.BatchNormalization, (True,))])
 def test_a_mask_in_its_place_is_one_by_its_name(make, before, mask, rng):
