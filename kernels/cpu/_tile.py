@@ -37,6 +37,7 @@ WIDE = 2                                # vectors side by side in a tile
 HEIGHTS = (14, 9, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16
 NARROW_HEIGHTS = (16, 14, 8, 4, 1) if VECTOR == 64 else (12, 8, 4, 2, 1)    # where one vector is wide enough
 CHANNEL_HEIGHTS = (8, 5, 3, 1) if VECTOR == 64 else (5, 3, 2, 1)    # the same by channel; the taps of a row are often 3 or 5
+ABREAST = 4                             # panels that are packed together
 DOT_ROWS = 8 if VECTOR == 64 else 3
 FEW = 4                                 # so few columns are better summed along k
 REACH = {1: (1, 1), 2: (1, 2), 3: (3, 1), 4: (1, 4), 5: (5, 1), 6: (3, 2)}      # rows from an address: odd strides, scale
@@ -316,12 +317,50 @@ def copy_columns(typingctx, source, source_at, columns, target, target_at):
     def codegen(context, builder, sig, args):
         vector = _Vector(context, builder, sig.args[0].dtype)
         source, target = vector.data(sig.args[0], args[0], args[1]), vector.data(sig.args[3], args[3], args[4])
-        for v, mask in enumerate(vector.masks(args[2], WIDE)):
-            start = ir.Constant(_I64, v * vector.lanes)
-            vector.store(vector.load(source, start, mask), target, start, mask)
+        all_columns = builder.icmp_signed("==", args[2], ir.Constant(_I64, WIDE * vector.lanes))
+        with builder.if_else(all_columns) as branches:          # a masked store takes long without AVX-512
+            for branch, whole in zip(branches, (True, False), strict=True):
+                with branch:
+                    for v, mask in enumerate(vector.masks(args[2], WIDE, whole)):
+                        start = ir.Constant(_I64, v * vector.lanes)
+                        vector.store(vector.load(source, start, mask), target, start, mask)
         return context.get_dummy_value()
 
     return types.void(source, n, n, target, n), codegen
+
+
+def _turn_block(source, source_at, source_row, target, target_at, target_row):
+    side = VECTOR // source.itemsize
+    r, n = np.arange(side)[:, None], np.arange(side)
+    target[target_at + n * target_row + r] = source[source_at + r * source_row + n]
+
+
+@intrinsic(_turn_block)
+def turn_block(typingctx, source, source_at, source_row, target, target_at, target_row):
+    """target[target_at + n target_row + r] = source[source_at + r source_row + n] for r, n < lanes of a vector."""
+    want_one_type(source.dtype, target.dtype)
+    n = types.intp
+
+    def codegen(context, builder, sig, args):
+        vector = _Vector(context, builder, sig.args[0].dtype)
+        source, target = vector.data(sig.args[0], args[0], args[1]), vector.data(sig.args[3], args[3], args[4])
+        lanes, zero = vector.lanes, ir.Constant(_I64, 0)
+        rows = [vector.load(source, builder.mul(args[2], ir.Constant(_I64, r)), None) for r in range(lanes)]
+        step = 1
+        while step < lanes:                                     # squares of 2, of 4, … change places across the diagonal
+            low = [n if not n & step else n - step + lanes for n in range(lanes)]
+            high = [n + step if not n & step else n + lanes for n in range(lanes)]
+            masks = [ir.Constant(ir.VectorType(_I32, lanes), places) for places in (low, high)]
+            for r in range(lanes):
+                if not r & step:
+                    pair = rows[r], rows[r + step]
+                    rows[r], rows[r + step] = (builder.shuffle_vector(*pair, mask) for mask in masks)
+            step *= 2
+        for r, row in enumerate(rows):
+            vector.store(row, builder.gep(target, [builder.mul(args[5], ir.Constant(_I64, r))]), zero, None)
+        return context.get_dummy_value()
+
+    return types.void(source, n, n, target, n, n), codegen
 
 
 @intrinsic(lambda: None)
@@ -453,11 +492,34 @@ def pack_columns(b, b_at, b_k, b_n, length, columns, panel, at, width):
     if b_n == 1:
         for k in range(length):
             copy_columns(b, b_at + k * b_k, columns, panel, at + k * width)
+    elif b_k == 1 and columns == width:
+        side = width // WIDE
+        whole = length // side * side
+        for n in range(0, columns, side):
+            for k in range(0, whole, side):
+                turn_block(b, b_at + n * b_n + k, b_n, panel, at + k * width + n, width)
+        _pack_one_by_one(b, b_at + whole, b_k, b_n, length - whole, columns, panel, at + whole * width, width)
     else:
-        for k in range(0, length, 8):                           # eight rows of the panel stay in the cache meanwhile
-            for n in range(columns):
-                for i in range(k, min(k + 8, length)):
-                    panel[np.uintp(at + i * width + n)] = b[np.uintp(b_at + n * b_n + i * b_k)]
+        _pack_one_by_one(b, b_at, b_k, b_n, length, columns, panel, at, width)
+
+
+@kernel
+def pack_panels(b, b_at, b_k, b_n, length, columns, panels, at, width):
+    """Several panels, one behind the other. Rows that lie side by side are read together: each is a short way in memory."""
+    whole = columns // width if b_n == 1 else 0
+    for k in range(length if whole else 0):
+        for p in range(whole):
+            copy_columns(b, b_at + k * b_k + p * width, width, panels, at + (p * length + k) * width)
+    for n in range(whole * width, columns, width):
+        pack_columns(b, b_at + n * b_n, b_k, b_n, length, min(width, columns - n), panels, at + n * length, width)
+
+
+@kernel
+def _pack_one_by_one(b, b_at, b_k, b_n, length, columns, panel, at, width):
+    for k in range(0, length, 8):                               # eight rows of the panel stay in the cache meanwhile
+        for n in range(columns):
+            for i in range(k, min(k + 8, length)):
+                panel[np.uintp(at + i * width + n)] = b[np.uintp(b_at + n * b_n + i * b_k)]
 
 
 @kernel

@@ -13,7 +13,7 @@ from ._flat import copy
 from ._jit import even, kernel
 from ._team import share
 from ._threads import threads_for
-from ._tile import column_product, pack_columns, pack_rows, product_address, tile_width
+from ._tile import ABREAST, column_product, pack_panels, pack_rows, product_address, tile_width
 
 CHUNK = 384                 # length of a chunk of k, at most
 BLOCK = 224                 # rows of a that are worked on together: with a chunk, a quarter of the second-level cache
@@ -93,9 +93,9 @@ def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns,
         bottom = min(top + depth, length)
         for k in range(top, bottom, chunk):
             part = min(chunk, bottom - k)
-            for p in range(panels):
-                pack_columns(b, b_at + k * b_k + p * width * b_n, b_k, b_n, part, min(width, columns - p * width),
-                             packed_b, ((k - top) * panels + p * part) * width, width)
+            for p in range(0, panels, ABREAST):
+                pack_panels(b, b_at + k * b_k + p * width * b_n, b_k, b_n, part, min(ABREAST * width, columns - p * width),
+                            packed_b, ((k - top) * panels + p * part) * width, width)
         for r in range(0, rows, BLOCK):
             height = min(BLOCK, rows - r)
             for k in range(top, bottom, chunk):
