@@ -626,6 +626,21 @@ def test_programs_of_the_document(name, arguments):
     assert type(given["model"].layers[0]).__name__ == name
 
 
+@pytest.mark.parametrize("causal", ["no", 2, np.ones((2, 5, 4), bool), [True], None], ids=repr)
+@pytest.mark.parametrize("make", [layers.Attention, layers.AdditiveAttention, lambda: layers.MultiHeadAttention(1, 2),
+                                  lambda: layers.GroupQueryAttention(2, 2, 1)])
+def test_causal_is_a_truth_value(make, causal):
+    layer, x = make(), np.ones((2, 3, 4), "f")
+    with pytest.raises(ValueError, match=r"^\w+ '\w+': expected use_causal_mask to be True or False, got "):
+        layer(*([[x, x]] if isinstance(layer, layers.Attention) else [x, x]), use_causal_mask=causal)
+
+
+@pytest.mark.parametrize("shapes", [None, 3, (), [(2, 3, 4)], (None, None), (2, 3, 4)], ids=str)
+def test_shapes_of_attention_that_are_none(shapes):
+    with pytest.raises(ValueError, match=r"^Attention 'a': expected shapes of \[query, value\]"):
+        layers.Attention(name="a").compute_output_shape(shapes)
+
+
 def test_kernels_start_as_wide_as_in_keras():
     """Fans are those of a dense layer from features to all heads, not of a convolution."""
     layer = layers.MultiHeadAttention(8, 16, kernel_initializer="he_normal")

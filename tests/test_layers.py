@@ -195,6 +195,32 @@ def test_empty_axes(name):
                 assert name in MAY_BE_EMPTY and (y.size == 0 or ("ZeroPad" in name and not y.any()))
 
 
+TAKE_LISTS = {"SimpleRNN", "LSTM", "GRU", "RNN", "ConvLSTM1D", "Bidirectional", "nn.LSTM", "Identity"}
+
+
+@pytest.mark.parametrize("name", sorted(set(LAYERS) - TAKE_LISTS))
+def test_layers_of_one_array_take_no_list_and_no_none(name):
+    make, shape = LAYERS[name]
+    x = np.ones(shape, "f")
+    for given, got in (([x], "a list of 1"), ([x, x], "a list of 2"), (None, "None"), ([[x, x]], "a list of 1")):
+        for layer in (make(), built(name)[0]):
+            with pytest.raises(ValueError, match=rf"^\w+ '.+': expected (one array|one input|an array as \w+), got {got}$"):
+                layer(given)
+
+
+@pytest.mark.parametrize("mask", ["abc", [[True], [True, False]], object(), np.array([["a"] * 3] * 2)], ids=repr)
+@pytest.mark.parametrize("make", [
+    layers.BatchNormalization, layers.Softmax, lambda: layers.LSTM(2), layers.Attention, layers.Maximum,
+    lambda: layers.MultiHeadAttention(1, 2), lambda: nn.MultiheadAttention(4, 1)])
+def test_masks_that_are_no_truth_values(make, mask):
+    layer, x = make(), np.ones((2, 3, 4), "f")
+    arguments = {"MultiHeadAttention": ((x, x), {"attention_mask": mask}), "Maximum": (([x, x],), {"mask": [mask, mask]}),
+                 "MultiheadAttention": ((x, x, x), {"attn_mask": mask}), "Attention": (([x, x],), {"mask": [mask, None]})}
+    args, kwargs = arguments.get(type(layer).__name__, ((x,), {"mask": mask}))
+    with pytest.raises((ValueError, TypeError), match=r"^\w+ '\w+': expected "):
+        layer(*args, **kwargs)
+
+
 # arguments
 
 def own_arguments(cls):
@@ -324,3 +350,18 @@ def test_what_the_cell_refuses_names_the_layer_that_made_it(make):
         make()
     with pytest.raises(ValueError, match=r"^LSTMCell 'own': expected dropout"):
         layers.LSTMCell(3, dropout=2, name="own")
+
+
+@pytest.mark.parametrize("mask", [[[1, 0, 1], [0, 1, 1]], np.array([[0.7, 0, 1], [0, 0.9, 1]]), np.eye(3)[:2] > 0], ids=str)
+@pytest.mark.parametrize("make, before", [(layers.Softmax, ()), (lambda: layers.LSTM(2), (None,)),
+                                          (layers.BatchNormalization, (True,))])
+def test_a_mask_in_its_place_is_one_by_its_name(make, before, mask, rng):
+    layer = make()
+    x = rng.normal(size=(2, 3) if isinstance(layer, layers.Softmax) else (2, 3, 4)).astype("f")
+    expected = layer(x, *before, mask=mask)
+    np.testing.assert_array_equal(layer(x, *before, mask), expected)
+
+
+def test_a_mask_of_numbers_in_its_place():
+    x = np.zeros((1, 3), "f")
+    np.testing.assert_allclose(layers.Softmax()(x, np.array([[0.4, 0.9, 1.0]])), [[0, 0.5, 0.5]], rtol=1e-6)

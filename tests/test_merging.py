@@ -465,6 +465,8 @@ def test_other_errors():
     x = [np.zeros((2, 3, 4), "f")] * 2
     with pytest.raises(ValueError, match="Add 'm': expected a list of arrays, got None among them"):
         Add(name="m")([x[0], None])
+    with pytest.raises(ValueError, match="Add 'm': expected a list of arrays, got a list among them"):
+        Add(name="m")([x, x])
     with pytest.raises(ValueError, match="expected a list of arrays"):
         Add(name="m")([])
     with pytest.raises(ValueError, match="Maximum 'm': expected a list of 2 masks, one or None for each input, got 1 of them"):

@@ -481,3 +481,13 @@ def test_backward_needs_a_forward_and_the_right_shape():
         layer(np.ones(shape))
         with pytest.raises(ValueError, match="backward expected dy of shape"):
             layer.backward(np.ones((1, 7, 1)))
+
+
+@pytest.mark.parametrize("shape", [None, 3, (), "abc", (None,), [(2, 3)], (2, 3, 4, 5, 6, 7)], ids=str)
+@pytest.mark.parametrize("make", [lambda: layers.RepeatVector(2), lambda: layers.Permute((2, 1)),
+                                  lambda: layers.Reshape((1, -1)), lambda: nn.Upsample(scale_factor=2)])
+def test_shapes_that_are_not_of_one_input(make, shape):
+    layer = make()
+    if not (isinstance(layer, layers.Reshape) and shape in ((None,), (2, 3, 4, 5, 6, 7))):
+        with pytest.raises(ValueError, match=rf"^\w+ '{layer.name}': expected "):
+            layer.compute_output_shape(shape)

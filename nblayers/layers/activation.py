@@ -5,6 +5,7 @@ import numpy as np
 
 from nblayers import activations, constraints, initializers, regularizers
 from nblayers.arguments import as_float, axes, found, integer, number
+from nblayers.arrays import as_array
 from nblayers.layers.base import Layer, Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -27,6 +28,7 @@ class Activation(Layer):
         y: np.ndarray           # the same
 
     supports_masking = True
+    input_spec = InputSpec()
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -56,6 +58,7 @@ class Elementwise(Layer):
         y: np.ndarray           # the same
 
     supports_masking = True
+    input_spec = InputSpec()
     kernel_name: str
 
     def __init__(self, **kwargs: Any) -> None:
@@ -214,6 +217,7 @@ class PReLU(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
     alpha: Parameter = fixed()
     shared_axes: list[int] | None = fixed()
 
@@ -309,6 +313,7 @@ class Softmax(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
 
     class Cache(Record):
         y: np.ndarray           # as x
@@ -341,8 +346,9 @@ class Softmax(Layer):
         return result
 
     def _to_mask(self, value: Any) -> Any:
-        if value is not None and self.xp.asarray(value).dtype.kind == "f":
-            value = self.xp.asarray(value) > 0.5
+        if value is not None:
+            value = as_array(value, self.described, "a mask")
+            value = value > 0.5 if value.dtype.kind == "f" else value
         return super()._to_mask(value)
 
     def _kept(self, mask: Any, x: Any) -> Any:

@@ -516,10 +516,14 @@ class Layer(NamesItself):
     def _to_mask(self, value: Any) -> Any:
         if isinstance(value, (list, tuple)) and any(hasattr(v, "shape") or v is None for v in value):
             return [self._to_mask(v) for v in value]
-        return None if value is None else self.xp.ascontiguousarray(self.xp.asarray(value), dtype=bool)
+        if value is None:
+            return None
+        return self.xp.ascontiguousarray(self.xp.asarray(as_numbers(value, self, "a mask")), dtype=bool)
 
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]
+        if isinstance(inputs, list) and isinstance(self.input_spec, InputSpec):
+            raise ValueError(f"{self.described}: expected one array, got a list of {len(inputs)}")
         for array in arrays:
             if array is not None and (not (shape := array.shape) or shape[0] == 0):
                 raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {shape}")
@@ -531,6 +535,16 @@ class Layer(NamesItself):
         for spec, array in zip(specs, arrays, strict=True):
             if array is not None and (problem := spec.mismatch(array.shape, array.dtype)):
                 raise ValueError(f"{self.described}: {problem}")
+
+    def _one_shape(self, shape: Any) -> tuple[Any, ...]:
+        """The shape of one input, checked against the one `input_spec`."""
+        assert isinstance(self.input_spec, InputSpec)
+        whole = (int, np.integer, type(None))
+        if not isinstance(shape, (list, tuple)) or not all(isinstance(size, whole) for size in shape):
+            raise ValueError(f"{self.described}: expected the shape of one input, got {shape!r}")
+        if problem := self.input_spec.mismatch(tuple(shape), self.input_spec.dtype):
+            raise ValueError(f"{self.described}: {problem}")
+        return tuple(shape)
 
     def _to_gradient(self, dy: Any, shapes: Any) -> Any:
         """dy as contiguous arrays in the structure and shapes of forward's output; None stands for zeros."""
@@ -574,6 +588,14 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
+_FLAG = "use_causal_mask"               # for all its name no mask
+
+
+def _is_mask(name: str) -> bool:
+    """Whether an argument of forward is a mask, by its name."""
+    return name.endswith("mask") and name != _FLAG
+
+
 def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered."""
     parameters = inspect.signature(forward).parameters
@@ -581,6 +603,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
+    mask_places = {place for place, name in enumerate(names) if _is_mask(name)}
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
@@ -589,11 +612,12 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, *args, **kwargs)
         for name in optional:                               # every layer may be told; not every one needs to know
             kwargs.pop(name, None)
-        arrays = [self._to_array(value) if not isinstance(value, bool) else value for value in args]
+        arrays = [value if isinstance(value, bool) else self._to_mask(value) if place in mask_places else self._to_array(value)
+                  for place, value in enumerate(args)]
         for name, value in kwargs.items():
-            if name.endswith("mask"):
+            if _is_mask(name):
                 kwargs[name] = self._to_mask(value)
-            elif value is not None and not isinstance(value, (bool, str, int, float)):
+            elif value is not None and name != _FLAG and not isinstance(value, (bool, str, int, float)):
                 kwargs[name] = self._to_array(value)
         inputs = arrays[0] if arrays else kwargs.get(first)
         if inputs is not None:

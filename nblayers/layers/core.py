@@ -141,6 +141,7 @@ class Embedding(Layer):
     """
 
     integer_inputs = True
+    input_spec = InputSpec()
     input_dim: int = fixed()
     output_dim: int = fixed()
     embeddings: Parameter = fixed()

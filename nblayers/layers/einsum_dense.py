@@ -54,6 +54,7 @@ class EinsumDense(Layer):
     Source: 001.06.EinsumDense.
     """
 
+    input_spec = InputSpec()
     equation: str = fixed()
     partial_output_shape: tuple[int | None, ...] = fixed()
     bias_axes: str | None = fixed()

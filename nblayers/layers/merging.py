@@ -26,8 +26,9 @@ class Merge(Layer):
         self.built = True
 
     def _check_inputs(self, inputs: Any) -> None:
-        if not isinstance(inputs, list) or any(x is None for x in inputs):
-            got = f"one of shape {inputs.shape}" if hasattr(inputs, "shape") else "None among them"
+        if not isinstance(inputs, list) or any(not hasattr(x, "shape") for x in inputs):
+            inside = "None" if isinstance(inputs, list) and any(x is None for x in inputs) else "a list"
+            got = f"one of shape {inputs.shape}" if hasattr(inputs, "shape") else f"{inside} among them"
             raise ValueError(f"{self.described}: expected a list of arrays, got {got}")
         super()._check_inputs(inputs)
         self.compute_output_shape([tuple(x.shape) for x in inputs])

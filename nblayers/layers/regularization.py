@@ -17,6 +17,7 @@ class Noise(Layer):
     """The base of layers that draw random numbers in training: their rate and their seed."""
 
     supports_masking = True
+    input_spec = InputSpec()
     highest = 1.0               # a rate above which there is nothing left
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
@@ -290,6 +291,7 @@ class ActivityRegularization(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
 
     class Cache(Record):
         x: np.ndarray           # any shape

@@ -111,6 +111,7 @@ class LogSoftmax(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
 
     class Cache(Record):
         x: np.ndarray           # any shape
@@ -243,6 +244,7 @@ class _Scaled(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
     function: Any
     scale: float
 
@@ -363,6 +365,7 @@ class PReLU(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
     num_parameters: int = fixed()
     weight: Parameter = fixed()
 

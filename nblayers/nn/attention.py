@@ -6,6 +6,7 @@ import numpy as np
 
 from nblayers import initializers
 from nblayers.arguments import flag, integer, number
+from nblayers.arrays import as_numbers
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, no_mask
 from nblayers.layers.base import Layer, Parameter, Record
@@ -205,7 +206,7 @@ class MultiheadAttention(Layer):
         """True for what must not be seen, of a mask of truth values or of floats."""
         if value is None:
             return None
-        mask = self.xp.asarray(value)
+        mask = self.xp.asarray(as_numbers(value, self.described, "a mask"))
         if mask.dtype == bool:
             return mask
         if not ((mask == 0) | (mask == 1)).all() and not ((mask == 0) | (mask == -np.inf)).all():

@@ -213,7 +213,7 @@ class Upsample(Layer):
         getattr(self.kernels.reshaping, kernel)(source, *settings, target)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, channels, *places = input_shape
+        batch, channels, *places = self._one_shape(input_shape)
         sizes = [None if n is None else n * factor for n, factor in zip(places, self._factors(len(places)), strict=True)]
         return (batch, channels, *sizes)
 

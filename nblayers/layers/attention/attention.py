@@ -78,7 +78,7 @@ class Attention(Layer):
         query_mask, key_mask = (steps_mask(self, name, each, batch, (length,)) for name, each, length in zip(
             ("query_mask", "value_mask"), self._masks(mask), (T, S), strict=False))
         masks = Masks(no_mask(self, 2), no_mask(self, 2) if key_mask is None else key_mask, no_mask(self, 4),
-                      *band(T, S, use_causal_mask, None))
+                      *band(T, S, flag(self.described, "use_causal_mask", use_causal_mask), None))
         drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
         attended: Any
         if self._is_product() and not return_attention_scores:
@@ -189,6 +189,7 @@ class Attention(Layer):
 
     def compute_output_shape(self, input_shape: Any, return_attention_scores: bool = False) -> Any:
         """The output's shape, and the scores' where they are asked for."""
+        self._check_shapes(input_shape)
         query, value, *_ = input_shape
         out = (*query[:-1], value[-1])
         return [out, (*query[:-1], value[-2])] if return_attention_scores else out

@@ -10,6 +10,7 @@ from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.einsum_dense import EinsumDense
 from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
 from nblayers.random import SeedGenerator
 from nblayers.structures import shapes_fit
 
@@ -26,6 +27,7 @@ class Heads(Layer):
     """
 
     supports_masking = True
+    input_spec = InputSpec()
     sliding_window: int | None = fixed()
     use_bias: bool = fixed()
     use_gate: bool = fixed()
@@ -209,6 +211,7 @@ class Heads(Layer):
                causal: bool) -> Masks:
         n = len(self.attention_axes)
         queries, keys = of_query[-2 - n:-2], of_value[-2 - n:-2]
+        causal = flag(self.described, "use_causal_mask", causal)
         if n != 1 and (causal or self.sliding_window is not None):
             raise ValueError(f"{self.described}: expected one attention axis with use_causal_mask or sliding_window, "
                              f"got attention_axes {self.attention_axes}")

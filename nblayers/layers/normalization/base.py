@@ -6,12 +6,14 @@ from nblayers import constraints, initializers, regularizers
 from nblayers.arguments import flag, found, number
 from nblayers.layers.base import Layer, Parameter
 from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
 
 
 class Normalizer(Layer):
     """A layer that brings sets of numbers to mean 0 and deviation 1; output and input have one shape."""
 
     supports_masking = True
+    input_spec = InputSpec()
     epsilon: float
 
     def _check_inputs(self, inputs: Any) -> None:

@@ -8,6 +8,7 @@ from nblayers.arguments import integer
 from nblayers.layers.base import Layer, Parameter, Record
 from nblayers.layers.calls import backward_of, build_inside, record_of
 from nblayers.layers.fixed import fixed
+from nblayers.layers.input_spec import InputSpec
 
 
 class SpectralNormalization(Layer):
@@ -40,6 +41,7 @@ class SpectralNormalization(Layer):
     Source: 001.10.SpectralNormalization; Miyato et al. 2018, "Spectral normalization for generative adversarial networks".
     """
 
+    input_spec = InputSpec()
     power_iterations: int = fixed()
     kernel: Parameter = fixed()
     vector_u: Parameter = fixed()

@@ -55,7 +55,7 @@ class Reshape(Layer):
         return dy.reshape(self.cache.shape) if self.cache.is_float else None        # from (1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        batch, *sizes = input_shape
+        batch, *sizes = self._one_shape(input_shape)
         known = math.prod(size for size in self.target_shape if size != -1)
         if None in sizes:
             return (batch, *(None if size == -1 else size for size in self.target_shape))
@@ -111,7 +111,8 @@ class RepeatVector(Layer):
         return dy.sum(axis=1) if self.cache.is_float else None                      # (2)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], self.n, input_shape[1])
+        batch, size = self._one_shape(input_shape)
+        return (batch, self.n, size)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"n": self.n}
@@ -162,7 +163,8 @@ class Permute(Layer):
         return dy.transpose(0, *back) if self.cache.is_float else None              # from (1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return (input_shape[0], *(input_shape[axis] for axis in self.dims))
+        shape = self._one_shape(input_shape)
+        return (shape[0], *(shape[axis] for axis in self.dims))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dims": self.dims}
