@@ -208,7 +208,8 @@ def test_layers_of_one_array_take_no_list_and_no_none(name):
                 layer(given)
 
 
-@pytest.mark.parametrize("mask", ["abc", [[True], [True, False]], object(), np.array([["a"] * 3] * 2)], ids=["text", "ragged", "object", "texts"])
+@pytest.mark.parametrize("mask", ["abc", [[True], [True, False]], object(), np.array([["a"] * 3] * 2)],
+                         ids=["text", "ragged", "object", "texts"])
 @pytest.mark.parametrize("make", [
     layers.BatchNormalization, layers.Softmax, lambda: layers.LSTM(2), layers.Attention, layers.Maximum,
     lambda: layers.MultiHeadAttention(1, 2), lambda: nn.MultiheadAttention(4, 1)])
