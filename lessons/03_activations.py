@@ -73,14 +73,8 @@ assert np.allclose(y, [[3 / 4, 1 / 3], [1 / 4, 2 / 3]])
 # $$\sigma' = -\frac{D'}{D^2} = \frac{e^{-a}}{D^2}
 #   = \frac{1}{D} \cdot \frac{e^{-a}}{D}$$
 #
-# The first factor is $\sigma$. In the second, $e^{-a}$ is $D - 1$:
-#
-# $$\frac{e^{-a}}{D} = \frac{D - 1}{D} = 1 - \frac{1}{D} = 1 - \sigma$$
-#
-# $$\sigma'(a) = \sigma(a) \, (1 - \sigma(a))$$
-#
-# So the slope is told by the **output alone**: who has kept $y$ does not need $a$.
-# That saves memory. Gates of an LSTM use this line too (lesson 08).
+# The first factor is $\sigma$. In the second, $e^{-a}$ is $D - 1$. So both can be said
+# with the output $y = \sigma(a)$ alone.
 
 # %%
 # ? the slope of the sigmoid, from y alone
@@ -90,6 +84,13 @@ print("slope =", slope_sigmoid.round(4).tolist())
 assert np.allclose(slope_sigmoid, [[3 / 16, 2 / 9], [3 / 16, 2 / 9]])
 
 # %% [markdown]
+# The second factor is $(D - 1)/D = 1 - 1/D = 1 - \sigma$, so together
+#
+# $$\sigma'(a) = \sigma(a) \, (1 - \sigma(a))$$
+#
+# The slope is told by the **output alone**: who has kept $y$ does not need $a$. That
+# saves memory. Gates of an LSTM use this line too (lesson 08).
+#
 # And the backward is one product. (The check below takes $L = \sum dy \cdot y$, as
 # lesson 01 did: then $L$ grows by $dy$ with each $y$.)
 
@@ -126,9 +127,9 @@ assert np.isclose(full * (1 - full), 4.5e-5, rtol=0.01)
 # The same S, from −1 to 1. Call the numerator $P$ and the denominator $Q$. Then
 # $P' = e^a + e^{-a} = Q$ and $Q' = e^a - e^{-a} = P$. The quotient rule:
 #
-# $$\tanh' = \frac{P' Q - P Q'}{Q^2} = \frac{Q^2 - P^2}{Q^2} = 1 - \tanh^2 a$$
+# $$\tanh' = \frac{P' Q - P Q'}{Q^2} = \frac{Q^2 - P^2}{Q^2}$$
 #
-# Again the output alone tells it.
+# And $P / Q$ is the output. So again the output alone tells it.
 
 # %%
 y_tanh = np.tanh(a)
@@ -141,6 +142,8 @@ check_derivative("slope", slope_tanh, lambda a: np.tanh(a).sum(), a)
 assert np.allclose(slope_tanh, [[0.36, 0.64], [0.36, 0.64]])
 
 # %% [markdown]
+# $$\tanh' a = 1 - \tanh^2 a$$
+#
 # At $a = 0$ the slope is 1, four times that of the sigmoid. In fact the two are one
 # curve: $\tanh a = 2 \sigma(2a) - 1$. Tanh is a sigmoid, twice as high and squeezed to
 # half the width. Twice and twice makes four.
@@ -210,7 +213,7 @@ assert np.allclose(da_leaky, [[16, 1.8], [3.2, -9]])
 #
 # $$f(a) = a \text{ if } a > 0 \text{ else } \alpha (e^a - 1) \tag{001.02.elu}$$
 #
-# On the left $f' = \alpha e^a$. That is $f + \alpha$: the output alone tells it again.
+# Take the slope of the left side. It too can be said with the output alone.
 
 # %%
 y_elu = np.where(a > 0, a, np.exp(a) - 1)
@@ -221,12 +224,14 @@ check_derivative("slope", slope_elu,
 assert np.allclose(slope_elu, [[1, 1 / 2], [1 / 3, 1]])
 
 # %% [markdown]
+# On the left $f' = \alpha e^a = f + \alpha$.
+#
 # ## Smooth ones: softplus, silu, gelu
 #
-# **Softplus** is a relu with a round corner. By the chain rule, outer slope $1/(1+e^a)$
-# times inner slope $e^a$:
+# **Softplus** is a relu with a round corner. Use the chain rule: the outer slope, that
+# of the logarithm, times the inner one.
 #
-# $$f(a) = \ln(1 + e^a) \qquad f'(a) = \frac{e^a}{1 + e^a} \tag{001.02.softplus}$$
+# $$f(a) = \ln(1 + e^a) \tag{001.02.softplus}$$
 
 # %%
 # ? the slope of softplus; multiply above and below by exp(-a), and you know it
@@ -235,8 +240,10 @@ check_derivative("slope", slope_softplus, lambda a: np.log1p(np.exp(a)).sum(), a
 assert np.allclose(slope_softplus, y)
 
 # %% [markdown]
+# $$f'(a) = \frac{e^a}{1 + e^a} = \sigma(a)$$
+#
 # **Silu**, also called **swish**, is the input times its own sigmoid. The input occurs
-# twice, so the product rule has two terms: $f' = 1 \cdot \sigma + a \cdot \sigma'$.
+# twice, so the product rule has two terms.
 #
 # $$f(a) = a \, \sigma(a) \tag{001.02.silu}$$
 
@@ -246,6 +253,8 @@ slope_silu = y + a * y * (1 - y)
 check_derivative("slope", slope_silu, lambda a: np.sum(a / (1 + np.exp(-a))), a)
 
 # %% [markdown]
+# $$f'(a) = \sigma(a) + a \, \sigma(a) \, (1 - \sigma(a))$$
+#
 # **Gelu** has $\Phi$ in place of $\sigma$: $\Phi(a)$ is the chance that a number drawn
 # from the normal distribution is below $a$. Its slope is the bell curve
 # $\varphi(a) = e^{-a^2 / 2} / \sqrt{2 \pi}$.

@@ -179,11 +179,10 @@ assert np.allclose(dz_first, [1 / 2, -3 / 4, 1 / 4])
 # $J$ has $K^2$ elements, for every sample. It need not be built. Put its formula into
 # the sum:
 #
-# $$dz_j = \sum_i dp_i \, p_i (\delta_{ij} - p_j)
-#   = p_j \left( dp_j - \sum_i dp_i \, p_i \right)$$
+# $$dz_j = \sum_i dp_i \, p_i (\delta_{ij} - p_j)$$
 #
-# One sum for each sample. This is the backward of a softmax whose $dp$ comes from
-# anywhere. Attention has one (lesson 19).
+# The $\delta_{ij}$ picks one term out of the sum. In the rest, $p_j$ does not depend on
+# $i$.
 
 # %%
 # ? dz of all samples, from p and dp, without J
@@ -192,6 +191,11 @@ check_derivative("dz", dz, lambda z: -(t * log_softmax(z)).sum(), z)
 assert np.allclose(dz[0], dz_first)
 
 # %% [markdown]
+# $$dz_j = p_j \left( dp_j - \sum_i dp_i \, p_i \right)$$
+#
+# One sum for each sample. This is the backward of a softmax whose $dp$ comes from
+# anywhere. Attention has one (lesson 19).
+#
 # ## Collapsed
 #
 # Where $dp$ does come from cross-entropy, $dp_i \, p_i = -t_i$: the probability
