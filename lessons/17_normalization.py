@@ -523,7 +523,7 @@ assert np.allclose(batch_layer.moving_mean.value, 0.01 * images.mean(axis=(0, 1,
 # `(x - mean) * rstd` is $\hat{x}$.
 
 # %%
-show_source("kernels.reference.normalization:normalized_backward")
+show_source("kernels.reference.normalization:normalize_row_backward")
 
 # %% [markdown]
 # (With `centred=False` it is what Keras calls `rms_scaling`. There no mean is taken off

@@ -27,10 +27,10 @@ def tree(path):
 
 
 def public_functions(room, topic):
-    """The kernels. Equations of one step (`lstm_step`), `_block` or `window` are for reading, in the reference room alone."""
+    """The kernels. Equations of one step, block, row or window (`lstm_step`) are for reading, in the reference room alone."""
     return {node.name: node for node in tree(HOUSE / room / f"{topic}.py").body
             if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
-            and not (room == "reference" and ("_step" in node.name or "_block" in node.name or node.name.startswith("window")))}
+            and not (room == "reference" and re.search("_(step|block|row)(_|$)|^window", node.name))}
 
 
 def run_python(code, *path, **environment):

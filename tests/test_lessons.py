@@ -185,7 +185,7 @@ def told_of_the_second_exercise(lesson, line, instead, message, tmp_path):
     ("reversed(range(x.shape[1]))", "range(x.shape[1])", "the walk goes forwards"),
     ("reversed(range(x.shape[1]))", "range(x.shape[1] - 1, 0, -1)", "the walk ends before t = 0"),
     ("dC = dC_next + dh * o", "dC = dC_next + dh", "o is forgotten"),
-    ("da_C = dC_tilde * (1 - C_tilde ** 2)", "da_C = dC_tilde * (1 - C_tilde)", "1 - C̃², not 1 - C̃"),
+    ("da_C = dC_tilde * (1 - C_tilde ** 2)", "da_C = dC_tilde * (1 - C_tilde)", "lacks its square"),
     ("di = dC * C_tilde", "di = dC * C_prev", "only the part of i is wrong"),
     ("db += da.sum(axis=0)", "db = da.sum(axis=0)", "one step only"),
 ])

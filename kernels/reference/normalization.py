@@ -66,13 +66,13 @@ def layer_norm(x, gamma, beta, epsilon, centred, y, mean, rstd):
     Without `centred` (Keras' rms_scaling) the mean is not subtracted in (4), though it is in (2).
     """
     for a, b in np.ndindex(mean.shape):
-        y[a, :, b], mean[a, b], rstd[a, b] = normalized(x[a, :, b], gamma, beta, epsilon, centred)
+        y[a, :, b], mean[a, b], rstd[a, b] = normalize_row(x[a, :, b], gamma, beta, epsilon, centred)
 
 
 def layer_norm_backward(dy, x, gamma, mean, rstd, centred, dgamma, dbeta, dx):
     """dy, x (A, K, B); gamma (K,); mean, rstd (A, B) -> added to dgamma, dbeta (K,); dx (A, K, B)."""
     for a, b in np.ndindex(mean.shape):
-        dx[a, :, b], dg, db = normalized_backward(dy[a, :, b], x[a, :, b], gamma, mean[a, b], rstd[a, b], centred)
+        dx[a, :, b], dg, db = normalize_row_backward(dy[a, :, b], x[a, :, b], gamma, mean[a, b], rstd[a, b], centred)
         dgamma += dg
         dbeta += db
 
@@ -81,13 +81,13 @@ def group_norm(x, gamma, beta, epsilon, y, mean, rstd):
     """x (N, P, G, K, Q): samples, places, groups, channels of a group, places; gamma, beta (G, K)
     -> y like x; mean, rstd (N, G)."""
     for n, g in np.ndindex(mean.shape):
-        y[n, :, g], mean[n, g], rstd[n, g] = normalized(x[n, :, g], gamma[g, :, None], beta[g, :, None], epsilon, True)
+        y[n, :, g], mean[n, g], rstd[n, g] = normalize_row(x[n, :, g], gamma[g, :, None], beta[g, :, None], epsilon, True)
 
 
 def group_norm_backward(dy, x, gamma, mean, rstd, dgamma, dbeta, dx):
     """dy, x (N, P, G, K, Q); gamma (G, K); mean, rstd (N, G) -> added to dgamma, dbeta (G, K); dx like x."""
     for n, g in np.ndindex(mean.shape):
-        dx[n, :, g], dg, db = normalized_backward(dy[n, :, g], x[n, :, g], gamma[g, :, None], mean[n, g], rstd[n, g], True)
+        dx[n, :, g], dg, db = normalize_row_backward(dy[n, :, g], x[n, :, g], gamma[g, :, None], mean[n, g], rstd[n, g], True)
         dgamma[g] += dg.sum(axis=(0, 2))
         dbeta[g] += db.sum(axis=(0, 2))
 
@@ -106,7 +106,7 @@ def unit_norm_backward(dy, x, limit, scale, dx):
     dx[...] = scale[:, None] * (dy - y * along[:, None])                                    # from (7), (6)
 
 
-def normalized(x, gamma, beta, epsilon, centred):
+def normalize_row(x, gamma, beta, epsilon, centred):
     """One set S: x (…), gamma and beta of a shape that fits -> y, mean, rstd."""
     mean = x.mean()                                                                         # (1)
     variance = np.square(x - mean).mean()                                                   # (2)
@@ -115,7 +115,7 @@ def normalized(x, gamma, beta, epsilon, centred):
     return gamma * normal + beta, mean, rstd                                                # (5)
 
 
-def normalized_backward(dy, x, gamma, mean, rstd, centred):
+def normalize_row_backward(dy, x, gamma, mean, rstd, centred):
     """One set S -> dx, and what each of its numbers adds to dgamma and dbeta."""
     normal = (x - mean if centred else x) * rstd                                            # (4)
     dnormal = gamma * dy                                                                    # from (5)

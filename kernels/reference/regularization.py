@@ -19,7 +19,7 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
-def mixed(key, count):
+def _mixed(key, count):
     """key k, uint64 -> mix(s_n) for n < count, uint64."""
     s = key + np.arange(1, count + 1, dtype=np.uint64) * GAMMA          # (1)
     s = (s ^ (s >> np.uint64(30))) * MIX_1
@@ -29,7 +29,7 @@ def mixed(key, count):
 
 def dropout_mask(key, threshold, mask):
     """key k and threshold r 2^32, both uint64 -> mask (N,), False where an element is dropped."""
-    mask[...] = (mixed(key, mask.size) >> np.uint64(32)) >= threshold   # (2), (3)
+    mask[...] = (_mixed(key, mask.size) >> np.uint64(32)) >= threshold   # (2), (3)
 
 
 def dropout_apply(x, mask, scale, y):
@@ -39,7 +39,7 @@ def dropout_apply(x, mask, scale, y):
 
 def normal_noise(key, deviation, noise):
     """key k, uint64, deviation sigma -> noise g (N,)."""
-    s, number = mixed(key, noise.size), noise.dtype.type
+    s, number = _mixed(key, noise.size), noise.dtype.type
     u = ((s >> np.uint64(32)).astype(noise.dtype) + number(0.5)) * number(2**-32)
     v = (s & np.uint64(0xFFFFFFFF)).astype(noise.dtype) * number(2**-32)
     noise[...] = 1 + deviation * np.sqrt(-2 * np.log(u)) * np.cos(number(2 * np.pi) * v)        # (5)
