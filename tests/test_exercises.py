@@ -318,7 +318,7 @@ def test_what_may_be_wrong_is_put_into_words():
     want = np.arange(1.0, 10).reshape(3, 3) ** 2
     assert "transposed" in message(want.T, want) and "transposed" in message(want[:2].T, want[:2])
     assert "the sign is flipped" in message(-want, want) and "half as large" in message(want / 2, want)
-    assert "all zeros" in message(0 * want, want) and "a sum over the batch is missing" in message(want, want.sum(axis=0))
+    assert "all zeros" in message(0 * want, want) and "Is a sum over it missing?" in message(want, want.sum(axis=0))
     assert message("no", want) == "da should be numbers, but it is 'no'"
     assert message(want * np.nan, want) == "da holds NaN or infinity"
     with pytest.raises(exercises.Wrong) as raised:
