@@ -65,8 +65,8 @@ def run(job: str) -> tuple[int, float]:
 
 def place() -> str | None:
     """The directory that compiled kernels are kept in; None where none can be written, or nothing is compiled."""
-    cache = getattr(kernels.get("cpu").activation.softmax, "_cache", None)
-    return None if cache is None else cache.cache_path
+    caches = (getattr(each, "_cache", None) for each in vars(kernels.get("cpu").core).values())
+    return next((cache.cache_path for cache in caches if cache is not None), None)
 
 
 def _run_optimizers() -> None:

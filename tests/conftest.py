@@ -15,6 +15,8 @@ os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if ON_GPU else "1"
 os.environ.pop("NBLAYERS_DEVICE", None)
 os.environ["KERAS_BACKEND"] = "jax"
 os.environ["JAX_PLATFORMS"] = "cpu"
+# JAX compiles each shape for one run: without optimising it takes two thirds of the time
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 os.environ["MPLBACKEND"] = "agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["NBLAYERS_STATE"] = os.path.join(tempfile.gettempdir(), f"nblayers-tests-{os.getpid()}")       # not the tester's own
