@@ -77,28 +77,30 @@ def test_threads_share_products(rng):
     a, b = arrays(rng, [(5, 130, 100), (5, 100, 90)])
     rooms_agree("merging", "batch_dot", [a, b, False, False], [(5, 130, 90)], rooms=("reference", "cpu"), atol=1e-4)
     x, dy = arrays(rng, [(400, 700)] * 2)
-    r, y = rooms_agree("merging", "unit_rows", [x, 1e-7], [(400,), x.shape], rooms=("reference", "cpu"))
-    rooms_agree("merging", "unit_rows_backward", [dy, 1e-7, r, y], [x.shape], rooms=("reference", "cpu"))
+    x, dy = x[..., None], dy[..., None]
+    _, r = rooms_agree("normalization", "unit_norm", [x, 1e7], [x.shape, (400, 1)], rooms=("reference", "cpu"))
+    rooms_agree("normalization", "unit_norm_backward", [dy, x, 1e7, r], [x.shape], rooms=("reference", "cpu"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rooms_agree_on_unit_vectors(dtype, rng):
-    x, dy = arrays(rng, [(3, 4)] * 2, dtype)
+    x, dy = arrays(rng, [(3, 4, 1)] * 2, dtype)
     x[1] = 0
-    r, y = rooms_agree("merging", "unit_rows", [x, 1e-7], [(3,), (3, 4)])
-    rooms_agree("merging", "unit_rows_backward", [dy, 1e-7, r, y], [(3, 4)])
+    y, r = rooms_agree("normalization", "unit_norm", [x, 1e7], [(3, 4, 1), (3, 1)])
+    rooms_agree("normalization", "unit_norm_backward", [dy, x, 1e7, r], [(3, 4, 1)])
     assert (y[1] == 0).all() and r[1] == np.float32(1e7)
 
 
-@pytest.mark.parametrize("kernel", ["unit_rows", "maximum", "minimum"])
+@pytest.mark.parametrize("kernel", ["unit_norm", "maximum", "minimum"])
 @pytest.mark.parametrize("room", ["reference", "cpu"])
 def test_gradients_of_the_kernels(kernel, room, rng):
     a, b, dy = arrays(rng, [(3, 4)] * 3, "float64")
     nothing = filled_with_nan(a.shape)
-    if kernel == "unit_rows":
-        r, y = run_kernel(room, "merging", kernel, [a, 1e-7], [filled_with_nan(3), nothing])
-        [da] = run_kernel(room, "merging", "unit_rows_backward", [dy, 1e-7, r, y], [nothing])
-        expected = numeric_gradient(lambda: run_kernel(room, "merging", kernel, [a, 1e-7], [r, nothing])[1], a, dy)
+    if kernel == "unit_norm":
+        a, dy, nothing = a[..., None], dy[..., None], nothing[..., None]
+        _, r = run_kernel(room, "normalization", kernel, [a, 1e7], [nothing, filled_with_nan((3, 1))])
+        [da] = run_kernel(room, "normalization", "unit_norm_backward", [dy, a, 1e7, r], [nothing])
+        expected = numeric_gradient(lambda: run_kernel(room, "normalization", kernel, [a, 1e7], [nothing, r])[0], a, dy)
     else:
         [y] = run_kernel(room, "merging", kernel, [a, b], [nothing])
         da, _ = run_kernel(room, "merging", "extremum_backward", [dy, a, b, y], [nothing, nothing])

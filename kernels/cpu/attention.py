@@ -16,7 +16,7 @@ from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 from ._tile import column_product, product_address, tile_width, wide_vectors
 from .matmul import _product
-from .regularization import GAMMA, MIX_1, MIX_2, S27, S30, S31, S32
+from .regularization import S32, _mixed
 
 KEYS = 128                  # keys in a block, at most: its scores stay in the first-level cache
 BACKWARD_KEYS, PANELS = 64, 4           # of backward's blocks, which have so many tiles' columns of queries
@@ -301,13 +301,9 @@ def _drop_block(scores, start, n, first_row, S, j, key, threshold, keep):
     width, zero = tile_width(scores), scores.dtype.type(0)
     for r in range(n):
         for c in range(width):
-            number = np.uint64((first_row + c) * S + j + r)
-            s = np.uint64(key) + (number + np.uint64(1)) * GAMMA
-            s = (s ^ (s >> S30)) * MIX_1
-            s = (s ^ (s >> S27)) * MIX_2
-            s = s ^ (s >> S31)
+            number = _mixed(np.uint64(key), (first_row + c) * S + j + r)
             at = np.uintp(start + r * width + c)
-            scores[at] = scores[at] * keep if (s >> S32) >= np.uint64(threshold) else zero
+            scores[at] = scores[at] * keep if (number >> S32) >= np.uint64(threshold) else zero
 
 
 @kernel

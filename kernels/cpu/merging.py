@@ -3,8 +3,6 @@
 Memory decides the speed of all but (7): arrays are walked through once, in the order in which the output lies, a piece of a
 line at a time. Where a number is spread along the line, a small array is filled with it first: so one loop does for all.
 """
-import math
-
 import numpy as np
 
 from ..spreading import laid_out, layout
@@ -66,14 +64,6 @@ def batch_dot(a, b, transpose_a, transpose_b, y):
     share(_some_products, max(1, threads), (tile, a, b, transpose_a, transpose_b), (y,))
 
 
-def unit_rows(x, epsilon, r, y):
-    share(_some_unit_rows, threads_for(x.size, PARALLEL_FROM), (x, x.dtype.type(1 / epsilon), r), (y,))
-
-
-def unit_rows_backward(dy, epsilon, r, y, dx):
-    share(_some_unit_rows_backward, threads_for(dy.size, PARALLEL_FROM), (dy, dy.dtype.type(1 / epsilon), r, y), (dx,))
-
-
 def _merge(operation, a, b, factor, y):
     a, b, *places = laid_out(y, a, b)
     share(_some_merged, threads_for(y.size, PARALLEL_FROM), (operation, factor, a, b, *places), (y.reshape(-1),))
@@ -87,11 +77,13 @@ def _place(line, sizes, strides):
 
 
 @kernel
-def _fill(x, at, count, room):
-    """Of an x that is spread along the line, its number so many times."""
-    value = x[at]
+def _in_line(x, at, stride, count, room):
+    """Where so many numbers of x lie side by side: in x itself, or in `room` if one number is spread along the line."""
+    if stride == 1 or count == 1:
+        return x, at
     for k in range(count):
-        room[k] = value
+        room[k] = x[at]
+    return room, 0
 
 
 @kernel
@@ -109,16 +101,9 @@ def _some_merged(operation, factor, a, b, sizes, to_a, to_b, s, threads, y):
     while n < stop:
         line, k = n // long, n % long
         count = _piece(n, stop, long, to_a[3], to_b[3])
-        i = _place(line, sizes, to_a) + k * to_a[3]
-        j = _place(line, sizes, to_b) + k * to_b[3]
-        if (to_a[3] == 1 and to_b[3] == 1) or long == 1:
-            _merged(operation, factor, a, i, b, j, y, n, count)
-        elif to_a[3] == 1:
-            _fill(b, j, count, room)
-            _merged(operation, factor, a, i, room, 0, y, n, count)
-        else:
-            _fill(a, i, count, room)
-            _merged(operation, factor, room, 0, b, j, y, n, count)
+        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room)
+        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room)
+        _merged(operation, factor, left, i, right, j, y, n, count)
         n += count
 
 
@@ -159,16 +144,9 @@ def _some_extremum_backward(dy, a, b, sizes, to_a, to_b, y, s, threads, da, db):
     while n < stop:
         line, k = n // long, n % long
         count = _piece(n, stop, long, to_a[3], to_b[3])
-        i = _place(line, sizes, to_a) + k * to_a[3]
-        j = _place(line, sizes, to_b) + k * to_b[3]
-        if (to_a[3] == 1 and to_b[3] == 1) or long == 1:
-            _shared(dy, a, i, b, j, y, n, count, da, db)
-        elif to_a[3] == 1:
-            _fill(b, j, count, room)
-            _shared(dy, a, i, room, 0, y, n, count, da, db)
-        else:
-            _fill(a, i, count, room)
-            _shared(dy, room, 0, b, j, y, n, count, da, db)
+        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room)
+        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room)
+        _shared(dy, left, i, right, j, y, n, count, da, db)
         n += count
 
 
@@ -227,29 +205,3 @@ def _some_products(tile, a, b, transpose_a, transpose_b, s, threads, y):
             _product(tile, a1, n * I * K, a_row, a_k, b1, n * K * J, b_k, b_n, I, J, K, False, y1, at, J, y1, at, J)    # (7)
         else:
             y[n] = 0
-
-
-@kernel
-def _some_unit_rows(x, bound, r, s, threads, y):
-    first, stop = range_of(x.shape[0], s, threads)
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    for n in range(first, stop):
-        total = zero
-        for k in range(x.shape[1]):
-            total += x[n, k] * x[n, k]
-        factor = one / math.sqrt(total) if total * bound > one / bound else bound       # no root of 0: it is approximated
-        r[n] = factor
-        for k in range(x.shape[1]):
-            y[n, k] = x[n, k] * factor                                  # (8)
-
-
-@kernel
-def _some_unit_rows_backward(dy, bound, r, y, s, threads, dx):
-    first, stop = range_of(dy.shape[0], s, threads)
-    for n in range(first, stop):
-        along = dy.dtype.type(0)
-        if r[n] < bound:
-            for k in range(dy.shape[1]):
-                along += dy[n, k] * y[n, k]
-        for k in range(dy.shape[1]):
-            dx[n, k] = r[n] * (dy[n, k] - y[n, k] * along)              # from (8)

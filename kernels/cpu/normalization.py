@@ -112,11 +112,20 @@ def group_norm_backward(dy, x, gamma, mean, rstd, dgamma, dbeta, dx):
 
 
 def unit_norm(x, limit, y, scale):
-    share(_unit_columns, threads_for(x.size, SHARE), (x, float(limit)), (y, scale))
+    A, K, B = x.shape
+    if B == 1:
+        share(_unit_rows, threads_for(x.size, SHARE), (x.reshape(A, K), float(limit)), (y.reshape(A, K), scale.reshape(A)))
+    else:
+        share(_unit_columns, threads_for(x.size, SHARE), (x, float(limit)), (y, scale))
 
 
 def unit_norm_backward(dy, x, limit, scale, dx):
-    share(_unit_columns_backward, threads_for(x.size, SHARE), (dy, x, float(limit), scale), (dx,))
+    A, K, B = x.shape
+    if B == 1:
+        rows = dy.reshape(A, K), x.reshape(A, K)
+        share(_unit_rows_backward, threads_for(x.size, SHARE), (*rows, float(limit), scale.reshape(A)), (dx.reshape(A, K),))
+    else:
+        share(_unit_columns_backward, threads_for(x.size, SHARE), (dy, x, float(limit), scale), (dx,))
 
 
 def _sample_threads(x):
@@ -663,21 +672,43 @@ def _group_runs_backward(dy, x, gamma, mean, rstd, dx, s, threads, totals):
 # unit norm
 
 @kernel
+def _unit_rows(x, limit, s, threads, y, scale):
+    number = x.dtype.type
+    first, last = range_of(len(x), s, threads)
+    for a in range(first, last):
+        r = number(min(1 / math.sqrt(_run_squares(x[a], number(0))), limit))    # (6)
+        for k in range(x.shape[1]):
+            y[a, k] = r * x[a, k]                                               # (7)
+        scale[a] = r
+
+
+@kernel
+def _unit_rows_backward(dy, x, limit, scale, s, threads, dx):
+    number = x.dtype.type
+    first, last = range_of(len(x), s, threads)
+    for a in range(first, last):
+        r, along = scale[a], number(0)
+        if r < number(limit):                                                   # from (6): a limit is a constant
+            for k in range(x.shape[1]):
+                along += dy[a, k] * x[a, k]
+            along *= r * r
+        for k in range(x.shape[1]):
+            dx[a, k] = r * (dy[a, k] - x[a, k] * along)                         # from (7), (6)
+
+
+@kernel
 def _unit_columns(x, limit, s, threads, y, scale):
     A, K, B = x.shape
     number = x.dtype.type
     first, last = range_of(A, s, threads)
     for a in range(first, last):
-        if B == 1:
-            scale[a, 0] = number(min(1 / math.sqrt(_run_squares(x[a].reshape(-1), number(0))), limit))      # (6)
-        else:
-            squares = scale[a]
-            squares[:] = 0
-            for k in range(K):
-                for b in range(B):
-                    squares[b] += x[a, k, b] * x[a, k, b]
+        squares = scale[a]
+        squares[:] = 0
+        for k in range(K):
             for b in range(B):
-                squares[b] = number(min(1 / math.sqrt(squares[b]), limit))      # (6)
+                squares[b] += x[a, k, b] * x[a, k, b]
+        for b in range(B):
+            squares[b] = number(min(1 / math.sqrt(squares[b]), limit))          # (6)
         for k in range(K):
             for b in range(B):
                 y[a, k, b] = scale[a, b] * x[a, k, b]                           # (7)

@@ -5,6 +5,7 @@ of the output; in the gradient of an interpolation, whose rows overlap, they sha
 """
 import numpy as np
 
+from ._flat import copy
 from ._jit import kernel
 from ._team import range_of, share
 from ._threads import threads_for
@@ -35,12 +36,6 @@ def interpolate_backward(dy, a, u, b, v, dx):
 
 
 @kernel
-def _copy(x, at, count, y, to):
-    for n in range(count):
-        y[np.uintp(to + n)] = x[np.uintp(at + n)]
-
-
-@kernel
 def _clear(y, start, stop):
     for n in range(start, stop):
         y[np.uintp(n)] = 0
@@ -58,7 +53,7 @@ def _pad_rows(x, before, s, threads, y):
         n, d = row // (y.shape[1] * y.shape[2]), row // y.shape[2] % y.shape[1] - before[0]
         if 0 <= d < D and 0 <= h < H:
             _clear(y1, to, to + left)
-            _copy(x1, ((n * D + d) * H + h) * whole, whole, y1, to + left)              # (1)
+            copy(x1, ((n * D + d) * H + h) * whole, whole, y1, to + left)              # (1)
             _clear(y1, to + left + whole, to + long)
         else:
             _clear(y1, to, to + long)
@@ -79,11 +74,11 @@ def _repeat_rows(x, factors, s, threads, y):
         else:
             for w in range(W):
                 for k in range(wide):
-                    _copy(x1, (row * W + w) * C, C, y1, top + (w * wide + k) * C)       # (2)
+                    copy(x1, (row * W + w) * C, C, y1, top + (w * wide + k) * C)       # (2)
         for i in range(deep):
             for j in range(high):
                 if i + j:
-                    _copy(y1, top, long, y1, top + (i * H * high + j) * long)           # (2)
+                    copy(y1, top, long, y1, top + (i * H * high + j) * long)           # (2)
 
 
 @kernel
@@ -110,7 +105,7 @@ def _collect_rows(dy, factors, s, threads, dx):
     for row in range(first, stop):
         plane, h = row // H, row % H
         top = (plane * deep * H + h) * high * long
-        _copy(dy1, top, long, row_sum, 0)
+        copy(dy1, top, long, row_sum, 0)
         for i in range(deep):
             for j in range(high):
                 if i + j:
@@ -119,7 +114,7 @@ def _collect_rows(dy, factors, s, threads, dx):
             _shrink(row_sum, W, wide, dx1, row * W)
         else:
             for w in range(W):
-                _copy(row_sum, w * wide * C, C, dx1, (row * W + w) * C)
+                copy(row_sum, w * wide * C, C, dx1, (row * W + w) * C)
                 for k in range(1, wide):
                     _add(row_sum, (w * wide + k) * C, C, dx1, (row * W + w) * C)        # from (2)
 

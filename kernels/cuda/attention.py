@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ._compat import SIMULATED, THREADS, blocks_for, cuda
-from .regularization import GAMMA, MIX_1, MIX_2, S27, S30, S31, S32
+from .regularization import S32, _mixed
 
 TILE = 4 if SIMULATED else 16
 PADDED = TILE + 1           # columns of a tile are read, too, and must not all lie in one bank of the memory
@@ -97,11 +97,7 @@ def _allowed(query_mask, key_mask, mask, before, after, b, h, i, j):
 @cuda.jit(device=True)
 def _kept(key, threshold, number):
     """Whether dropout leaves the weight of this number."""
-    s = key + np.uint64(number + 1) * GAMMA
-    s = (s ^ (s >> S30)) * MIX_1
-    s = (s ^ (s >> S27)) * MIX_2
-    s = s ^ (s >> S31)
-    return (s >> S32) >= threshold
+    return (_mixed(key, number) >> S32) >= threshold
 
 
 @cuda.jit(device=True)

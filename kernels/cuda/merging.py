@@ -64,14 +64,6 @@ def batch_dot(a, b, transpose_a, transpose_b, y):
         cupy.matmul(a.swapaxes(1, 2) if transpose_a else a, b.swapaxes(1, 2) if transpose_b else b, out=y)
 
 
-def unit_rows(x, epsilon, r, y):
-    _unit_rows[blocks_for(len(x)), THREADS](x, x.dtype.type(1 / epsilon), r, y)
-
-
-def unit_rows_backward(dy, epsilon, r, y, dx):
-    _unit_rows_backward[blocks_for(len(dy)), THREADS](dy, dy.dtype.type(1 / epsilon), r, y, dx)
-
-
 def _launch(kernel, a, b, y):
     a, b, *places = laid_out(y, a, b)
     kernel[blocks_for(y.size), THREADS](a, b, *places, y.reshape(-1))
@@ -177,33 +169,9 @@ def _batch_dot(a, b, transpose_a, transpose_b, y):
         y[n, i, j] = total
 
 
-@cuda.jit
-def _unit_rows(x, bound, r, y):
-    one, zero = x.dtype.type(1), x.dtype.type(0)
-    for n in range(cuda.grid(1), x.shape[0], cuda.gridsize(1)):
-        total = zero
-        for k in range(x.shape[1]):
-            total += x[n, k] * x[n, k]
-        factor = min(one / math.sqrt(total), bound) if total > zero else bound
-        r[n] = factor
-        for k in range(x.shape[1]):
-            y[n, k] = x[n, k] * factor                                                  # (8)
-
-
-@cuda.jit
-def _unit_rows_backward(dy, bound, r, y, dx):
-    for n in range(cuda.grid(1), dy.shape[0], cuda.gridsize(1)):
-        along = dy.dtype.type(0)
-        if r[n] < bound:
-            for k in range(dy.shape[1]):
-                along += dy[n, k] * y[n, k]
-        for k in range(dy.shape[1]):
-            dx[n, k] = r[n] * (dy[n, k] - y[n, k] * along)                              # from (8)
-
-
 _FLAT, _FOUR = "float32[:]", "UniTuple(int64, 4)"
 _TWO = f"{_FLAT}, {_FLAT}, {_FOUR}, {_FOUR}, {_FOUR}"
-_ROWS, _BATCH = "float32[:,:]", "float32[:,:,:]"
+_BATCH = "float32[:,:,:]"
 SIGNATURES = {
     "_add": (_add, f"void({_TWO}, float32, {_FLAT})"),
     "_subtract": (_subtract, f"void({_TWO}, {_FLAT})"),
@@ -214,6 +182,4 @@ SIGNATURES = {
     "_scale": (_scale, f"void({_FLAT}, float32, {_FLAT})"),
     "_sum_spread": (_sum_spread, f"void({_FLAT}, {_FOUR}, {_FOUR}, {_FLAT})"),
     "_batch_dot": (_batch_dot, f"void({_BATCH}, {_BATCH}, boolean, boolean, {_BATCH})"),
-    "_unit_rows": (_unit_rows, f"void({_ROWS}, float32, {_FLAT}, {_ROWS})"),
-    "_unit_rows_backward": (_unit_rows_backward, f"void({_ROWS}, float32, {_FLAT}, {_ROWS}, {_ROWS})"),
 }

@@ -7,7 +7,6 @@ r"""Merging: several arrays become one, number by number, or by sums of products
     y = \min(a, b)                                                              (5)    001.15.Minimum
     \partial y / \partial a = [a = y] / (1 + [b = y])                           (6)    of (4) and (5): a tie is shared
     y_{nij} = \sum_k a_{nik}\, b_{nkj}                                          (7)    001.15.Dot, sample by sample
-    y_{nk} = x_{nk}\, r_n,    r_n = \min((\sum_k x_{nk}^2)^{-1/2}, 1/\epsilon)  (8)    001.15.Dot with normalize
 
 a and b have as many axes as y; where one has size 1 and y more, it is spread. Three and more arrays are merged two at a time.
 A NaN is both the largest and the smallest number; (6) gives it no gradient.
@@ -61,16 +60,3 @@ def batch_dot(a, b, transpose_a, transpose_b, y):
     """a (N, I, K), b (N, K, J), each sample stored transposed where the flag says so -> y (N, I, J)."""
     for n in range(len(y)):
         y[n] = (a[n].T if transpose_a else a[n]) @ (b[n].T if transpose_b else b[n])    # (7)
-
-
-def unit_rows(x, epsilon, r, y):
-    """x (N, K), epsilon -> r (N,), y (N, K)."""
-    with np.errstate(divide="ignore"):
-        r[...] = np.minimum(1 / np.sqrt((x * x).sum(axis=1)), 1 / epsilon)
-    y[...] = x * r[:, None]                                             # (8)
-
-
-def unit_rows_backward(dy, epsilon, r, y, dx):
-    """dy, y (N, K), r (N,), epsilon -> dx (N, K). Where r is at its bound it does not depend on x."""
-    along = np.where(r < dy.dtype.type(1 / epsilon), (dy * y).sum(axis=1), 0)
-    dx[...] = r[:, None] * (dy - y * along[:, None])                    # from (8)

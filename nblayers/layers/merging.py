@@ -449,7 +449,7 @@ class Dot(Merge):
         is_float: list[bool]                # integers have no gradient
         s: list[np.ndarray]                 # both as (N, I, K) or (N, K, I), normalized if so asked
         first: list[bool]                   # whether K comes first in them
-        r: list[np.ndarray | None]          # (N I,), where normalized
+        norms: list[Any]                    # where normalized: x of (1) as (N I, K, 1), and r (N I, 1); else None
 
     def __init__(self, axes: Any, normalize: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -463,9 +463,9 @@ class Dot(Merge):
     def forward(self, inputs: list[np.ndarray]) -> np.ndarray:
         axes, last = self._places([x.shape for x in inputs]), self.normalize
         made = [self._matrices(self._numbers(x), axis, last) for x, axis in zip(inputs, axes, strict=True)]
-        (s1, first1, r1), (s2, first2, r2) = made                                           # (1), (2)
+        (s1, first1, norm1), (s2, first2, norm2) = made                                     # (1), (2)
         self.cache = self.Cache([x.shape for x in inputs], [x.dtype.kind == "f" for x in inputs], [s1, s2], [first1, first2],
-                                [r1, r2])
+                                [norm1, norm2])
         y = self._product(s1, s2, first1, not first2)                                       # (3)
         return y.reshape(self.compute_output_shape([x.shape for x in inputs]))
 
@@ -479,7 +479,7 @@ class Dot(Merge):
         return [self._gathered(ds, number, axis) for number, (ds, axis) in enumerate(zip((ds1, ds2), axes, strict=True))]
 
     def _matrices(self, x: Any, axis: int, last: bool) -> tuple[Any, bool, Any]:
-        """x as (N, I, K), or (N, K, I) where it lies so and K need not be `last`; whether it does; and r of (1)."""
+        """x as (N, I, K), or (N, K, I) where it lies so and K need not be `last`; whether it does; and x and r of (1)."""
         n, k = len(x), x.shape[axis]
         rest = math.prod(x.shape[1:axis]) * math.prod(x.shape[axis + 1:])
         if axis == 1 and x.ndim > 2 and not last:
@@ -487,25 +487,26 @@ class Dot(Merge):
         s = self.xp.ascontiguousarray(self.xp.moveaxis(x, axis, -1)).reshape(n, rest, k)
         if not self.normalize:
             return s, False, None
-        r, unit = self.xp.empty(n * rest, self.dtype), self.xp.empty(s.shape, self.dtype)
-        self.kernels.merging.unit_rows(s.reshape(n * rest, k), config.epsilon(), r, unit.reshape(n * rest, k))      # (1), (2)
-        return unit, False, r
+        rows, unit = (n * rest, k, 1), self.xp.empty(s.shape, self.dtype)
+        r = self.xp.empty((n * rest, 1), self.dtype)
+        self.kernels.normalization.unit_norm(s.reshape(rows), 1 / config.epsilon(), unit.reshape(rows), r)          # (1), (2)
+        return unit, False, (s.reshape(rows), r)
 
     def _gathered(self, ds: Any, number: int, axis: int) -> Any:
         """The gradient of input `number` in the shape that it came in; None for integers."""
         cache = self.cache
-        shape, r = cache.shapes[number], cache.r[number]
+        shape, norm = cache.shapes[number], cache.norms[number]
         if not cache.is_float[number]:
             return None
         if cache.first[number]:
             return ds.reshape(shape)
-        if r is not None:
-            ds = self._through_norm(ds, cache.s[number], r)                                 # from (2)
+        if norm is not None:
+            ds = self._through_norm(ds, *norm)                                              # from (2)
         return self.xp.moveaxis(ds.reshape(*shape[:axis], *shape[axis + 1:], shape[axis]), -1, axis)
 
-    def _through_norm(self, ds: Any, s: Any, r: Any) -> Any:
-        rows, dx = (r.size, s.shape[-1]), self.xp.empty(s.shape, self.dtype)
-        self.kernels.merging.unit_rows_backward(ds.reshape(rows), config.epsilon(), r, s.reshape(rows), dx.reshape(rows))
+    def _through_norm(self, ds: Any, x: Any, r: Any) -> Any:
+        dx = self.xp.empty_like(x)
+        self.kernels.normalization.unit_norm_backward(ds.reshape(x.shape), x, 1 / config.epsilon(), r, dx)
         return dx
 
     def _product(self, a: Any, b: Any, transpose_a: bool, transpose_b: bool) -> Any:
