@@ -127,11 +127,11 @@ def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
     names = max(len(catalogue.name_of(path)) for path, _ in found)
     wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for path, lesson in found:
-        title = "".join(latex.inline(part) if i % 2 else part for i, part in enumerate(lesson.title.split("$")))
         minutes = f"{lesson.minutes} min" if lesson.minutes else ""
         first = f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  "
         indent = " " * (len(first) if wide - len(first) >= 30 else 4)
-        print(textwrap.fill(first + title, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
+        line = first + latex.in_sentence(lesson.title)
+        print(textwrap.fill(line, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))
     print("\nnblayers learn NAME steps through one of them.")
     return 0
 

@@ -629,7 +629,7 @@ def listed_mistakes(name, turn, right):
                 found.append((*at[:2], sentence, np.reshape(wrong, at[2]) if at[2] else wrong))
         return compare(got, want, label, mistakes, *args, **kwargs)
 
-    compare, module = exercises.expect_close, turns.checks_module(turn.session.script.path)
+    compare, module = exercises.expect_close, exercises.checks_module(turn.session.script.path)
     with turn.session.trial() as space, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "expect_close", spy)
         patch.setattr(module, "expect_close", spy)

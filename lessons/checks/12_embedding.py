@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, expect_all, expect_close, for_each_size, returned
 
 Known = dict[str, np.ndarray]
@@ -188,8 +189,7 @@ def exercise_2(answer: Answer) -> None:
         numbers = _texts(N, T, V, D, C)
         dE, dW, db = returned(answer.function("text_backward")(*numbers), "text_backward", "dE", "dW", "db")
         right = _text_backward(*numbers)
-        wrong = {sentence: values for mistake, sentence in TEXT.items()
-                 if (values := _changed(right, _text_backward(*numbers, mistake)))}
+        wrong = mistakes.spoiled(right, lambda mistake: _text_backward(*numbers, mistake), TEXT)
         expect_all((db, dW, dE), right, wrong, names, "text_backward")
 
     for_each_size(answer, compare, [(1, 1, 2, 1, 1), (1, 3, 2, 1, 1), (2, 3, 4, 2, 1), (3, 5, 6, 2, 4)])
@@ -215,10 +215,6 @@ def _text_backward(ids: np.ndarray, E: np.ndarray, W: np.ndarray, dz: np.ndarray
     dE = (_trapped if mistake == "trap" else _gradient)(ids, dy, len(E))
     parts = {"dE": dE, "dW": s.T @ dz, "db": dz.sum(axis=0)}
     return {name: value / len(ids) for name, value in parts.items()} if mistake == "mean over the batch" else parts
-
-
-def _changed(right: dict[str, np.ndarray], values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: value for name, value in values.items() if not np.allclose(value, right[name])}
 
 
 def _texts(N: int, T: int, V: int, D: int, C: int) -> tuple[np.ndarray, ...]:

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, expect_all, expect_close, for_each_size, returned
 
 Known = dict[str, np.ndarray]
@@ -260,8 +261,7 @@ def exercise_2(answer: Answer) -> None:
         numbers = _network(N, inputs, H, outputs)
         dx, dW_1, dW_2 = returned(answer.function("network_backward")(*numbers), "network_backward", "dx", "dW_1", "dW_2")
         right = _network_backward(*numbers)
-        wrong = {sentence: changed for mistake, sentence in NETWORK.items()
-                 if (changed := _changed(right, _network_backward(*numbers, mistake)))}
+        wrong = mistakes.spoiled(right, lambda mistake: _network_backward(*numbers, mistake), NETWORK)
         expect_all((dW_2, dW_1, dx), right, wrong, names, "network_backward")
 
     for_each_size(answer, compare, [(1, 2, 3, 1), (2, 2, 3, 2), (4, 3, 5, 2)])
@@ -289,10 +289,6 @@ def _network_backward(x: np.ndarray, W_1: np.ndarray, W_2: np.ndarray, m: np.nda
     by = len(x) if mistake == "mean" else 1
     return {"dx": da @ W_1.T, "dW_1": x.T @ da / by + (0 if mistake == "one penalty" else price * W_1),
             "dW_2": y.T @ dz / by + price * W_2}
-
-
-def _changed(right: Known, values: Known) -> Known:
-    return {name: value for name, value in values.items() if not np.allclose(value, right[name])}
 
 
 def _network(N: int, inputs: int, H: int, outputs: int) -> tuple:

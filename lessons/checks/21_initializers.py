@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_all, for_each_size, returned
 
 Known = dict[str, np.ndarray]
@@ -221,8 +222,7 @@ def exercise_2(answer: Answer) -> None:
         dx, dW_1, dW_2, dW_3 = returned(answer.function("network_backward")(*numbers), "network_backward",
                                         "dx", "dW_1", "dW_2", "dW_3")
         right = _network_backward(*numbers)
-        wrong = {sentence: changed for mistake, sentence in NETWORK.items()
-                 if (changed := _changed(right, _network_backward(*numbers, mistake)))}
+        wrong = mistakes.spoiled(right, lambda mistake: _network_backward(*numbers, mistake), NETWORK)
         expect_all((dW_3, dW_2, dW_1, dx), right, wrong, names, "network_backward")
 
     for_each_size(answer, compare, [(1, (2, 3, 2, 1)), (2, (2, 3, 3, 2)), (4, (3, 5, 4, 2))])
@@ -247,10 +247,6 @@ def _network_backward(x: np.ndarray, W_1: np.ndarray, W_2: np.ndarray, W_3: np.n
     in_2, in_3 = (a_1, a_2) if mistake == "no relu" else (h_1, h_2)
     by = len(x) if mistake == "mean" else 1
     return {"dx": da_1 @ W_1.T, "dW_1": x.T @ da_1 / by, "dW_2": in_2.T @ da_2 / by, "dW_3": in_3.T @ dz / by}
-
-
-def _changed(right: Known, values: Known) -> Known:
-    return {name: value for name, value in values.items() if not np.allclose(value, right[name])}
 
 
 def exercise_3(answer: Answer) -> None:

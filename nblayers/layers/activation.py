@@ -328,7 +328,7 @@ class Softmax(Layer):
         to_rows, from_rows = activations.row_layout(x, self.axis, self.described)
         kept = None if mask is None else self._kept(mask, x)
         x = x if kept is None else self.xp.where(kept, x, x.dtype.type(-1e9))
-        y = self.xp.ascontiguousarray(from_rows(self._rowwise("softmax", to_rows(x))))                          # (1)
+        y = self.xp.ascontiguousarray(from_rows(activations.evaluate(activations.softmax, to_rows(x), self.device)))      # (1)
         y = y if kept is None else self.xp.where(kept, y, y.dtype.type(0))
         self.cache = self.Cache(y)
         return y
@@ -336,14 +336,9 @@ class Softmax(Layer):
     def backward(self, dy: np.ndarray) -> np.ndarray:
         y = self.cache.y
         to_rows, from_rows = activations.row_layout(y, self.axis, self.described)
-        rows = to_rows(y)
-        return self.xp.ascontiguousarray(from_rows(self._rowwise("softmax_backward", to_rows(dy), rows, rows)))  # from (1)
-
-    def _rowwise(self, name: str, *arrays: Any) -> Any:
-        result = self.xp.empty(arrays[0].shape, self.dtype)
-        if result.size:
-            getattr(self.kernels.activation, name)(*map(self.xp.ascontiguousarray, arrays), result)
-        return result
+        rows = to_rows(y)                                   # softmax' slope is told by y alone: it stands for x, too
+        dx = activations.differentiate(activations.softmax, rows, rows, to_rows(dy), self.device)               # from (1)
+        return self.xp.ascontiguousarray(from_rows(dx))
 
     def _to_mask(self, value: Any) -> Any:
         if value is not None:

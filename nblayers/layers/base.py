@@ -38,7 +38,7 @@ from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
 from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
-from nblayers.structures import Shape
+from nblayers.structures import Shape, is_shape
 
 
 @dataclass_transform(eq_default=False)
@@ -539,8 +539,7 @@ class Layer(NamesItself):
     def _one_shape(self, shape: Any) -> tuple[Any, ...]:
         """The shape of one input, checked against the one `input_spec`."""
         assert isinstance(self.input_spec, InputSpec)
-        whole = (int, np.integer, type(None))
-        if not isinstance(shape, (list, tuple)) or not all(isinstance(size, whole) for size in shape):
+        if not is_shape(shape):
             raise ValueError(f"{self.described}: expected the shape of one input, got {shape!r}")
         if problem := self.input_spec.mismatch(tuple(shape), self.input_spec.dtype):
             raise ValueError(f"{self.described}: {problem}")

@@ -9,6 +9,7 @@ from nblayers import config
 from nblayers.arguments import axes as checked_axes, flag, integer
 from nblayers.layers.base import Layer, Record
 from nblayers.layers.fixed import fixed
+from nblayers.structures import shapes_fit
 
 
 class Merge(Layer):
@@ -61,6 +62,10 @@ class Merge(Layer):
             merged = merged | _aligned(m, rank)
         return merged
 
+    def _facts(self, inputs: list[Any]) -> tuple[Any, Any]:
+        """The inputs' shapes, and which of them are floats: integers have no gradient."""
+        return [x.shape for x in inputs], [x.dtype.kind == "f" for x in inputs]
+
     def _masks(self, inputs: Any, masks: Any) -> list[Any]:
         """A mask or None for each input."""
         if masks is None:
@@ -97,9 +102,6 @@ class ElementwiseMerge(Merge):
         """The inputs as numbers of the layer's dtype, all with as many axes."""
         rank = max(x.ndim for x in inputs)
         return [_aligned(self._numbers(x), rank) for x in inputs]
-
-    def _facts(self, inputs: list[Any]) -> tuple[Any, Any]:
-        return [x.shape for x in inputs], [x.dtype.kind == "f" for x in inputs]
 
     def _merged(self, kernel: str, a: Any, b: Any, *settings: Any, y: Any = None) -> Any:
         """What a kernel makes of two arrays, in y if that is given and large enough."""
@@ -377,7 +379,7 @@ class Concatenate(Merge):
         self.axis = integer(self.described, "axis", axis)
 
     def forward(self, inputs: list[np.ndarray]) -> np.ndarray:
-        is_float = [x.dtype.kind == "f" for x in inputs]
+        _, is_float = self._facts(inputs)
         x = [self._numbers(array) for array in inputs] if any(is_float) else inputs
         self.cache = self.Cache(np.cumsum([array.shape[self.axis] for array in x]).tolist(), is_float)
         return self.xp.concatenate(x, axis=self.axis)                                       # (1)
@@ -394,8 +396,7 @@ class Concatenate(Merge):
             raise ValueError(f"{self.described}: expected inputs with an axis {self.axis}, got shapes {_listed(shapes)}")
         axis = self.axis % rank
         for shape in shapes:
-            if len(shape) != rank or any(place != axis and None not in (a, b) and a != b
-                                         for place, (a, b) in enumerate(zip(shape, first, strict=False))):
+            if len(shape) != rank or not shapes_fit(shape[:axis] + shape[axis + 1:], first[:axis] + first[axis + 1:]):
                 raise ValueError(f"{self.described}: expected inputs of the same sizes but on axis {self.axis}, got shapes "
                                  f"{_listed(shapes)}")
         lengths = [shape[axis] for shape in shapes]
@@ -464,8 +465,7 @@ class Dot(Merge):
         axes, last = self._places([x.shape for x in inputs]), self.normalize
         made = [self._matrices(self._numbers(x), axis, last) for x, axis in zip(inputs, axes, strict=True)]
         (s1, first1, norm1), (s2, first2, norm2) = made                                     # (1), (2)
-        self.cache = self.Cache([x.shape for x in inputs], [x.dtype.kind == "f" for x in inputs], [s1, s2], [first1, first2],
-                                [norm1, norm2])
+        self.cache = self.Cache(*self._facts(inputs), [s1, s2], [first1, first2], [norm1, norm2])
         y = self._product(s1, s2, first1, not first2)                                       # (3)
         return y.reshape(self.compute_output_shape([x.shape for x in inputs]))
 

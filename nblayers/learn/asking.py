@@ -189,9 +189,9 @@ class AskingStepper(terminal.Stepper):
         """Go on with the learner's values; show the lesson's line where it is another one, and check the derivative."""
         turn = self.turn
         assert turn is not None
-        checks = turn.checks()
-        self.console.print("[bold green]✓ Right.[/]" + ("" if is_same(text, turn.step) else " [dim]The lesson writes:[/]"))
-        if not is_same(text, turn.step):
+        checks, same = turn.checks(), is_same(text, turn.step)
+        self.console.print("[bold green]✓ Right.[/]" + ("" if same else " [dim]The lesson writes:[/]"))
+        if not same:
             self.console.print(terminal.source_code(turn.step))
         if not self.run_step(verdict):
             return

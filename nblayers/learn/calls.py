@@ -115,7 +115,7 @@ def with_value(statement: ast.stmt, call: ast.Call, name: str) -> ast.stmt:
 
 def without_return(definition: ast.FunctionDef) -> ast.FunctionDef:
     """A copy of a function in whose own body every `return` is a `raise`, so that its statements can stand alone."""
-    return _Raise(definition).visit(copy.deepcopy(definition))
+    return _Raise().visit(copy.deepcopy(definition))
 
 
 class _Replace(ast.NodeTransformer):
@@ -129,8 +129,7 @@ class _Replace(ast.NodeTransformer):
 
 
 class _Raise(ast.NodeTransformer):
-    def __init__(self, definition: ast.FunctionDef) -> None:
-        self.inside = False
+    inside = False
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         if self.inside:

@@ -1,7 +1,6 @@
 """The course: the path of lessons, what is done of it, and going on where one left off."""
 import contextlib
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +12,7 @@ from rich.text import Text
 from nblayers.learn import catalogue, latex, progress, script
 from nblayers.learn.catalogue import COURSE
 from nblayers.learn.session import LessonError
-from nblayers.learn.terminal import LessonText, Stepper
-
-LONG = 5.0                              # seconds: before a longer wait the learner is asked
+from nblayers.learn.terminal import LONG, LessonText, Stepper
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> bool:
     position = progress.position(lesson, done) if done.begun else 0
     if not position:
         return True
-    heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), done.at.section)
+    heading = latex.in_sentence(done.at.section)
     changed = "" if progress.digest(lesson) == done.digest else " It has been edited since."
     where = f"You left this lesson at step {position + 1} of {len(session.steps)}, in the section “{heading}”.{changed}"
     console.print(Text(where, "bold"))

@@ -10,6 +10,7 @@ The learner's file runs in a process of its own (`sandbox`): what does not end c
 """
 import contextlib
 import faulthandler
+import functools
 import importlib.util
 import inspect
 import os
@@ -17,6 +18,7 @@ import re
 import runpy
 import sys
 import traceback
+import types
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -262,14 +264,13 @@ def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[s
     done: list[str] = []
     for name in order or names:
         gates = blocks if name in ("da", "dW", "dU", "db") else ()
+        changed = known(right, mistakes, name)
         try:
-            expect_close(values[name], right[name], name + where, known(right, mistakes, name), axes=(axes or {}).get(name, ()),
-                         blocks=gates)
+            expect_close(values[name], right[name], name + where, changed, axes=(axes or {}).get(name, ()), blocks=gates)
         except Wrong as wrong:
             so_far = f" ({', '.join(done)} {'is' if len(done) == 1 else 'are'} right)" if done else ""
             raise Wrong(f"{wrong}{so_far}", recognised=wrong.recognised) from None
-        done.append(name)
-        changed = known(right, mistakes, name)          # as this name is right, no mistake was made that changes them all
+        done.append(name)                               # as this name is right, no mistake was made that changes them all
         mistakes = {sentence: wrong for sentence, wrong in mistakes.items()
                     if sentence not in changed or len(wrong) < len(right)}
 
@@ -366,20 +367,22 @@ class Result:
 
 def checks(lesson: Path) -> dict[str, Callable[[Answer], None]]:
     """The checks of a lesson by title; none if it has no exercises."""
-    found = sorted((int(match[1]), function) for name, function in _module(lesson).items()
+    module = checks_module(lesson)
+    found = sorted((int(match[1]), function) for name, function in (vars(module).items() if module else ())
                    if (match := re.fullmatch(r"exercise_(\d+)", name)))
     return {f"{number} · {(inspect.getdoc(function) or '').partition(chr(10))[0]}": function for number, function in found}
 
 
-def _module(lesson: Path) -> dict[str, Any]:
-    """What the lesson's file of checks defines."""
+@functools.cache
+def checks_module(lesson: Path) -> types.ModuleType | None:
+    """The file of checks beside a lesson; None if there is none."""
     path = lesson.parent / "checks" / lesson.name
     spec = importlib.util.spec_from_file_location(f"checks_{lesson.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
-        return {}
+        return None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return vars(module)
+    return module
 
 
 def solutions(lesson: Path) -> Path:
@@ -398,8 +401,9 @@ def check(lesson: Path, answer: Path, seconds: float | None = None) -> Iterator[
         DoesNotRun.
     """
     lesson, answer = lesson.resolve(), answer.resolve()
-    module = _module(lesson)
-    limits = (seconds or module.get("FILE_SECONDS", FILE_SECONDS), seconds or module.get("SECONDS", SECONDS))
+    module = checks_module(lesson)
+    allowed = vars(module) if module else {}
+    limits = (seconds or allowed.get("FILE_SECONDS", FILE_SECONDS), seconds or allowed.get("SECONDS", SECONDS))
     titles = list(checks(lesson))
     outcomes = sandbox.each_limited(_check_one, titles, str(lesson), str(answer), limits, seconds=sum(limits) + 60)
     with contextlib.closing(cast(Generator[sandbox.Outcome], outcomes)):

@@ -108,23 +108,22 @@ def find(identifier: str) -> Formula:
 def matching(word: str = "") -> list[Formula]:
     """The formulas with this word in their identifier, name, formula or note, in the layers that compute them, in the
     headings of the lessons that show them, or among their other words; large and small letters alike."""
-    word, titles = word.lower(), _titles()
-    found = []
+    word, found = word.lower(), []
     for formula in index().values():
         parts = [formula.id, formula.name, formula.keras, formula.text, formula.line, formula.note, formula.words,
-                 *titles.get(formula.id, ())]
+                 *(heading for _, heading in _shown().get(formula.id, ()))]
         if word in " ".join(part for part in parts if part).lower() or any(word in line.lower() for line in layers(formula)):
             found.append(formula)
     return found
 
 
 @functools.cache
-def _titles() -> dict[str, list[str]]:
-    """By identifier, the headings of the lessons' sections that show it."""
-    found: dict[str, list[str]] = {}
+def _shown() -> dict[str, list[tuple[Path, str]]]:
+    """By identifier, the lessons that show it, each with the heading of the section."""
+    found: dict[str, list[tuple[Path, str]]] = {}
     for path in catalogue.lessons():
         for tag, heading in tags(script.read(path)):
-            found.setdefault(tag, []).append(heading)
+            found.setdefault(tag, []).append((path, heading))
     return found
 
 
@@ -141,22 +140,28 @@ def tags(lesson: script.Script) -> Iterator[tuple[str, str]]:
 
 def lessons(identifier: str) -> list[tuple[Path, str]]:
     """The lessons that show a formula, each with the headings of the sections that do."""
-    found = [(path, heading) for path in catalogue.lessons() for tag, heading in tags(script.read(path)) if tag == identifier]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_shown().get(identifier, ())))
 
 
 def layers(formula: Formula) -> list[str]:
     """The import lines of what computes a formula: what names it in its docstring, and Keras' name for it."""
-    found = []
-    for path, tree in _modules():
-        for node in tree.body:
-            if (isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_")
-                    and formula.id in _identifiers(ast.get_docstring(node) or "")):
-                found += _import_line(path, node.name)
+    found = [*_named().get(formula.id, ())]
     if formula.keras:
         package, _, name = formula.keras.rpartition(".")
         found += _import_line(ROOT / package.replace("keras", "nblayers", 1).replace(".", "/") / "__init__.py", name)
     return sorted(set(found), key=lambda line: (len(line), line))       # LSTM before LSTMCell
+
+
+@functools.cache
+def _named() -> dict[str, list[str]]:
+    """By identifier, the import lines of what names it in its docstring."""
+    found: dict[str, list[str]] = {}
+    for path, tree in _modules():
+        for node in tree.body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+                for identifier in _identifiers(ast.get_docstring(node) or ""):
+                    found.setdefault(identifier, []).extend(_import_line(path, node.name))
+    return found
 
 
 def _import_line(path: Path, name: str) -> list[str]:
@@ -255,8 +260,7 @@ def page(formula: Formula) -> RenderableType:
 
 
 def _heading(path: Path, heading: str) -> Text:
-    shown = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), heading)
-    return Text.assemble(f"{path.stem}  ", (f"“{shown}”", "dim"))
+    return Text.assemble(f"{path.stem}  ", (f"“{latex.in_sentence(heading)}”", "dim"))
 
 
 def _block(title: str, content: list[Text], nothing: str) -> list[RenderableType]:

@@ -134,8 +134,8 @@ def graph_text(graph: Graph, lit: str | Sequence[str] = ()) -> list[list[tuple[s
     for edge in graph.edges:
         _draw_heads(graph, rows, edge.cells(), signs, "")
     for one in chosen:
-        cells = one.edge.cells()
-        _draw_lit(rows, cells)
+        for (x, y), bits in _directions(one.edge):
+            rows[y][x] = _Cell(HEAVY[bits], "lit")
     for one in chosen:
         cells = one.edge.cells()
         _draw_heads(graph, rows, cells[::-1] if one.backward else cells, signs, "lit")
@@ -181,12 +181,6 @@ def _draw_lines(graph: Graph, rows: list[list[_Cell]]) -> None:
             sums[cell] = sums.get(cell, 0) | bits
     for (x, y), bits in sums.items():
         rows[y][x] = _Cell(LIGHT[EAST | WEST if (x, y) in over else bits])
-
-
-def _draw_lit(rows: list[list[_Cell]], cells: list[Point]) -> None:
-    for i, (x, y) in enumerate(cells):
-        near = cells[max(i - 1, 0):i] + cells[i + 1:i + 2]
-        rows[y][x] = _Cell(HEAVY[sum({_direction((x, y), other) for other in near})], "lit")
 
 
 def _draw_heads(graph: Graph, rows: list[list[_Cell]], cells: list[Point], signs: set[Point], style: str) -> None:
@@ -369,7 +363,7 @@ def computation(name: str) -> Graph:
 def _find(known: dict[str, Any], name: str) -> Any:
     if name not in known:
         raise ValueError(f"there is no graph of {name!r}; there are {', '.join(known)}")
-    return name if known[name] == name else known[name]
+    return known[name]
 
 
 def _outputs(h: Point, next_h: Point, above: Point) -> tuple[list[Node], list[Edge]]:

@@ -521,6 +521,11 @@ def display(tex: str, wide: int | None = None) -> tuple[str, str | None]:
     return "\n".join(rows), reader.tag
 
 
+def in_sentence(text: str) -> str:
+    """A line of text with its formulas, `$…$`, as in `inline`."""
+    return re.sub(r"\$(.+?)\$", lambda found: inline(found[1]), text)
+
+
 def inline(tex: str) -> str:
     """A formula inside a sentence, on one line: fractions as a/b."""
     reader = _Reader(tex.strip(), flat=True)

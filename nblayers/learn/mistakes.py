@@ -37,7 +37,7 @@ Others:
     softmax_cross_entropy_backward(x, t, mean=True)                         dx; logits x and targets t (N, K)
     conv1d_backward(x, w, dy, stride=1)                                     dx, dw, db; x (N, T, C), w (K, C, F), dy (N, T', F)
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,18 @@ def known(right: Values, mistakes: Mistakes, name: str) -> dict[str, np.ndarray]
     """The wrong numbers of one name by sentence, without those that are right in spite of the mistake."""
     return {sentence: wrong[name] for sentence, wrong in mistakes.items()
             if name in wrong and not same(wrong[name], right[name])}
+
+
+def spoiled(right: Values, compute: Callable[[str], Values], sentences: Mapping[str, str]) -> Mistakes:
+    """What each mistake makes of the values, without those that it leaves right.
+
+    Arguments:
+        right: the right values by name.
+        compute: the values with a mistake, which its argument names.
+        sentences: by mistake, what to say of it.
+    """
+    return {sentence: wrong for mistake, sentence in sentences.items()
+            if (wrong := {name: value for name, value in compute(mistake).items() if not np.allclose(value, right[name])})}
 
 
 def distinct(known: dict[str, np.ndarray], *others: np.ndarray) -> dict[str, np.ndarray]:

@@ -624,8 +624,7 @@ class Stepper:
             if step.kind == "text" and step.section != section:
                 section = step.section
                 mark = "▸" if section == here else " "
-                heading = re.sub(r"\$(.+?)\$", lambda found: latex.inline(found[1]), section)
-                self.console.print(Text(f"{mark}{i + 1:4d}  {heading}"))
+                self.console.print(Text(f"{mark}{i + 1:4d}  {latex.in_sentence(section)}"))
 
     def help(self) -> None:
         self.console.print(Text(HELP.rstrip()))

@@ -12,8 +12,6 @@ which calls `given` and raises `Wrong`.
 import ast
 import contextlib
 import copy
-import functools
-import importlib.util
 import io
 import math
 import re
@@ -21,7 +19,6 @@ import traceback
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -398,20 +395,8 @@ def _is_library(value: Any) -> bool:
 def find_check(script: Script, step: Step) -> Callable[..., Any] | None:
     """The lesson's `turn_NAME` for this step, if it has one."""
     name = check_names(script).get(step.line)
-    module = checks_module(script.path)
+    module = exercises.checks_module(script.path)
     return getattr(module, f"turn_{name}", None) if module is not None else None
-
-
-@functools.cache
-def checks_module(lesson: Path) -> types.ModuleType | None:
-    """The file of checks beside a lesson; None if there is none."""
-    path = lesson.parent / "checks" / lesson.name
-    spec = importlib.util.spec_from_file_location(f"checks_{lesson.stem}", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        return None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def held_against(guess: Any, truth: Any) -> str:

@@ -8,7 +8,7 @@ from nblayers import initializers
 from nblayers.arguments import flag, integer, number
 from nblayers.arrays import as_numbers
 from nblayers.layers.attention import product
-from nblayers.layers.attention.masks import Masks, band, no_mask
+from nblayers.layers.attention.masks import Masks, band, masks_of
 from nblayers.layers.base import Layer, Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
@@ -133,27 +133,26 @@ class MultiheadAttention(Layer):
         dout, dweights = dy
         dout = self._batch_first(dout, c.batched)
         N, T, E = dout.shape
-        rows = dout.reshape(-1, E)
-        if self.out_proj_bias is not None:
-            self.kernels.core.bias_backward(rows, self.out_proj_bias.grad)                                          # from (4)
-        self._matmul(rows, c.h.reshape(-1, E), self.out_proj_weight.grad, transpose_a=True, add=True)               # from (4)
-        dh = self._matmul(rows, self.out_proj_weight.value).reshape(N, T, self.num_heads, -1)                       # from (4)
+        dbias = None if self.out_proj_bias is None else self.out_proj_bias.grad
+        dh = self._linear_backward(dout, c.h, self.out_proj_weight.value, self.out_proj_weight.grad, dbias)         # from (4)
+        dh = dh.reshape(N, T, self.num_heads, -1)
         if isinstance(c.attended, product.Fused):
             gradients = product.attend_backward(self, c.attended, dh)                                           # from (2), (3)
         else:
             ds, dv = product.weigh_backward(self, c.attended, dh, dzp=self._of_every_head(dweights, c))             # from (3)
             q, k, _ = c.heads
             gradients = (*product.scores_backward(self, ds, q, k, self._scale()), dv)                       # from (2)
-        return [self._as_given(self._project_backward(n, d.reshape(-1, E), x), c.batched)
-                for n, (d, x) in enumerate(zip(gradients, c.inputs, strict=True))]
+        return [self._as_given(self._linear_backward(
+                    d.reshape(N, -1, E), x, self._part(n, "value"), self._part(n, "grad"), self._bias(n, "grad")), c.batched)
+                for n, (d, x) in enumerate(zip(gradients, c.inputs, strict=True))]                                  # from (1)
 
-    def _project_backward(self, n: int, dz: Any, x: Any) -> Any:
-        dz = self.xp.ascontiguousarray(dz)
-        bias = self._bias(n, "grad")
-        if bias is not None:
-            self.kernels.core.bias_backward(dz, bias)                                                               # from (1)
-        self._matmul(dz, x.reshape(-1, x.shape[-1]), self._part(n, "grad"), transpose_a=True, add=True)             # from (1)
-        return self._matmul(dz, self._part(n, "value")).reshape(x.shape)                                            # from (1)
+    def _linear_backward(self, dz: Any, x: Any, weight: Any, dweight: Any, dbias: Any) -> Any:
+        """The way back of z = x W^T + b: adds to dW and, if there is one, to db; returns dx."""
+        rows = self.xp.ascontiguousarray(dz).reshape(-1, dz.shape[-1])
+        if dbias is not None:
+            self.kernels.core.bias_backward(rows, dbias)
+        self._matmul(rows, x.reshape(-1, x.shape[-1]), dweight, transpose_a=True, add=True)
+        return self._matmul(rows, weight).reshape(x.shape)
 
     def _of_every_head(self, dweights: Any, c: Any) -> Any:
         """The gradient of each head's weights, of which the output may be the mean."""
@@ -221,11 +220,10 @@ class MultiheadAttention(Layer):
             raise ValueError(f"{self.described}: expected attn_mask of shape {(T, S)} or {(N * self.num_heads, T, S)}, "
                              f"got {pair.shape}")
         xp = self.xp
-        padding = no_mask(self, 2) if padding is None else xp.ascontiguousarray(~padding).reshape(N, S)
+        padding = None if padding is None else xp.ascontiguousarray(~padding).reshape(N, S)
         if pair is not None:
             pair = xp.ascontiguousarray(~pair).reshape(*((1, 1) if pair.ndim == 2 else (N, self.num_heads)), T, S)
-        return Masks(no_mask(self, 2), padding, no_mask(self, 4) if pair is None else pair,
-                     *band(T, S, flag(self.described, "is_causal", is_causal), None))
+        return masks_of(self, None, padding, pair, *band(T, S, flag(self.described, "is_causal", is_causal), None))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -3,7 +3,7 @@ from typing import Any
 
 from nblayers.arguments import choice, flag, found, number
 from nblayers.layers.attention import product
-from nblayers.layers.attention.masks import Masks, band, no_mask, steps_mask
+from nblayers.layers.attention.masks import band, masks_of, steps_mask
 from nblayers.layers.base import Layer, Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
@@ -77,8 +77,8 @@ class Attention(Layer):
         (batch, T), S = (shapes[0][:-2], shapes[0][-2]), shapes[1][-2]
         query_mask, key_mask = (steps_mask(self, name, each, batch, (length,)) for name, each, length in zip(
             ("query_mask", "value_mask"), self._masks(mask), (T, S), strict=False))
-        masks = Masks(no_mask(self, 2), no_mask(self, 2) if key_mask is None else key_mask, no_mask(self, 4),
-                      *band(T, S, flag(self.described, "use_causal_mask", use_causal_mask), None))
+        causal = flag(self.described, "use_causal_mask", use_causal_mask)
+        masks = masks_of(self, None, key_mask, None, *band(T, S, causal, None))
         drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
         attended: Any
         if self._is_product() and not return_attention_scores:

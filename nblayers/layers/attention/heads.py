@@ -5,9 +5,9 @@ from typing import Any
 from nblayers import constraints, initializers, regularizers
 from nblayers.arguments import flag, found, integer, number, optional
 from nblayers.layers.attention import product
-from nblayers.layers.attention.masks import Masks, band, both, no_mask, steps_mask
+from nblayers.layers.attention.masks import Masks, band, both, masks_of, steps_mask
 from nblayers.layers.base import Layer, Record
-from nblayers.layers.calls import backward_of, record_of
+from nblayers.layers.calls import backward_of, build_inside, record_of
 from nblayers.layers.einsum_dense import EinsumDense
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -43,7 +43,6 @@ class Heads(Layer):
     class Cache(Record):
         q: Any              # (samples, T, H, D), the projected queries
         k: Any              # (samples, S, G, D)
-        v: Any              # (samples, S, G, E)
         y: Any              # (batch, …, H, E), what the heads give
         g: Any              # like y, the gate, or None
         attended: Any       # product.Fused, or product.Weighed where scores were wanted
@@ -83,9 +82,7 @@ class Heads(Layer):
             made = EinsumDense(equation, sizes, activation, letters if self.use_bias else None, self.kernel_initializer,
                                self.bias_initializer, self.kernel_regularizer, self.bias_regularizer, self.kernel_constraint,
                                self.bias_constraint, activity_regularizer=penalty, name=name, dtype=self.dtype)
-            made.build(tuple(input_shape))
-            for parameter in made.weights:
-                parameter.path = f"{self.name}/{parameter.path}"
+            build_inside(self, made, tuple(input_shape))
             made.to(self.device)
             return made
 
@@ -127,7 +124,7 @@ class Heads(Layer):
         layers["output"] = self.output_dense
         out = self.output_dense.forward(y if g is None else y * g)                                          # (4)
         calls = {name: record_of(layer) for name, layer in layers.items()}
-        self.cache = self.Cache(q, k, v, y, g, attended, calls, order, of_query, of_value, key is not None)
+        self.cache = self.Cache(q, k, y, g, attended, calls, order, of_query, of_value, key is not None)
         if not return_attention_scores:
             return out
         n = len(self.attention_axes)
@@ -216,14 +213,13 @@ class Heads(Layer):
             raise ValueError(f"{self.described}: expected one attention axis with use_causal_mask or sliding_window, "
                              f"got attention_axes {self.attention_axes}")
         query_mask = self._steps_mask("query_mask", query_mask, of_query)
-        return Masks(no_mask(self, 2) if query_mask is None else query_mask, no_mask(self, 2) if key_mask is None else key_mask,
-                     self._pair_mask(attention_mask, of_query[:-2 - n], queries, keys),
-                     *band(math.prod(queries), math.prod(keys), causal, self.sliding_window))
+        return masks_of(self, query_mask, key_mask, self._pair_mask(attention_mask, of_query[:-2 - n], queries, keys),
+                        *band(math.prod(queries), math.prod(keys), causal, self.sliding_window))
 
     def _pair_mask(self, mask: Any, batch: tuple[int, ...], queries: tuple[int, ...], keys: tuple[int, ...]) -> Any:
         """The attention mask with four axes, each of them whole or 1."""
         if mask is None:
-            return no_mask(self, 4)
+            return None
         mask, n = self._to_mask(mask), 2 * len(queries)
         groups = (batch, self.heads[:1], queries, keys)
         whole = [size for group in groups for size in group]

@@ -33,6 +33,13 @@ def no_mask(layer: Layer, axes: int) -> Any:
     return layer.xp.empty((0,) * axes, bool)
 
 
+def masks_of(layer: Layer, query: Any, key: Any, pair: Any, before: int, after: int) -> Masks:
+    """`Masks` for the kernels, None standing for a mask that is not there."""
+    given = ((query, 2), (key, 2), (pair, 4))
+    query, key, pair = (no_mask(layer, axes) if mask is None else mask for mask, axes in given)
+    return Masks(query, key, pair, before, after)
+
+
 def both(a: Any, b: Any) -> Any:
     """Two masks at once; None is no mask."""
     return b if a is None else a if b is None else a & b

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import initializers
-from nblayers.arguments import flag, found, integer, number
+from nblayers.arguments import flag, integer, number
 from nblayers.layers.base import Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -149,10 +149,8 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
         self.momentum = number(self.described, "momentum", momentum, 0, 1)
         self._keep(epsilon, center, scale, beta_initializer=beta_initializer, gamma_initializer=gamma_initializer,
                    beta_regularizer=beta_regularizer, gamma_regularizer=gamma_regularizer, beta_constraint=beta_constraint,
-                   gamma_constraint=gamma_constraint)
-        for name, value in (("mean", moving_mean_initializer), ("variance", moving_variance_initializer)):
-            name = f"moving_{name}_initializer"
-            setattr(self, name, found(self.described, name, initializers.get, value))
+                   gamma_constraint=gamma_constraint, moving_mean_initializer=moving_mean_initializer,
+                   moving_variance_initializer=moving_variance_initializer)
         self.renorm_clipping, self.renorm_momentum = renorm_clipping, renorm_momentum       # only for the configuration
 
     def build(self, input_shape: Any) -> None:
