@@ -129,16 +129,21 @@ def test_only_the_courses_lessons_are_kept(small, tmp_path):
     assert not progress.file().exists()
 
 
+def position_of(path):
+    lesson = script.read(path)
+    return progress.position(lesson, lesson.steps(), progress.read(path))
+
+
 def test_a_place_is_found_again_by_its_section(small):
     run = followed(small)
     with run.as_main():
         for _ in range(5):
             run.next()
-    assert progress.position(script.read(small), progress.read(small)) == 5
+    assert position_of(small) == 5
     small.write_text(SMALL.replace("x = 1\n", "x = 1\nw = 2\nv = 3\n"))
-    assert progress.position(script.read(small), progress.read(small)) == 5      # before the text of "Loop", moved by two
+    assert position_of(small) == 5      # before the text of "Loop", moved by two
     small.write_text(SMALL.replace("## Loop", "## Another"))
-    assert progress.position(script.read(small), progress.read(small)) == 0
+    assert position_of(small) == 0
 
 
 def test_turns_and_exercises_add_up(small):
