@@ -90,7 +90,7 @@ RIGHT = {
     "002.Loss": "y is what the model says here, and ŷ the truth. Mostly it is the other way round.",
     "002.BPTT.dh_T": "that is all at the last step only. Before it, what comes back from hₜ₊₁ is added.",
     "002.BPTT.chain": "that is the way of one loss. At each step its own loss and what comes back from later steps add up: "
-                      "∂L/∂hₜ = Wᵧᵀ ∂L/∂yₜ + (∂hₜ₊₁/∂hₜ)ᵀ ∂L/∂hₜ₊₁. The gradients of the weights are sums over t.",
+                      "∂L/∂hₜ = (∂yₜ/∂hₜ)ᵀ ∂L/∂yₜ + (∂hₜ₊₁/∂hₜ)ᵀ ∂L/∂hₜ₊₁. The gradients of the weights are sums over t.",
     "003.Params.GRU": "with one input and 32 units that is 3264 for one bias, and 3360 for two.",
     "004.Program.Classification": "`scaler.fit_transform(X_train[:, :, i])` scales each time step apart. For one scale a "
                                   "feature, as its comment says, put samples and steps into one axis first: "

@@ -314,7 +314,7 @@ def at_hand_texts(found: list[tuple[str, Any]]) -> list[Text]:
     """Each variable in words, its name in bold; no line breaks inside of one."""
     texts = []
     for name, value in found:
-        text = Text(turns.in_words(name, value).replace(" ", "\u00a0"), "bold" if callable(value) else "dim")
+        text = Text(turns.variable_in_words(name, value).replace(" ", "\u00a0"), "bold" if callable(value) else "dim")
         text.stylize("not dim bold", 0, len(name))
         texts.append(text.append("   "))
     return texts

@@ -106,7 +106,7 @@ def _tell_missing(lesson: str, name: str, space: dict[str, Any]) -> None:
         print(f"{missing} The notebook goes on with the lesson's line, which is folded below.")
         return
     found = turns.at_hand(step, turns.checks_after(step, source.steps()), space)
-    print(missing, "At hand:", ", ".join(turns.in_words(key, value) for key, value in found))
+    print(missing, "At hand:", ", ".join(turns.variable_in_words(key, value) for key, value in found))
     if stage > 2:
         _show_line(step)
 

@@ -258,7 +258,7 @@ def checks_after(step: Step, steps: Sequence[Step]) -> list[Step]:
     return [*itertools.takewhile(is_check, steps[steps.index(step) + 1:])]
 
 
-def in_words(name: str, value: Any) -> str:
+def variable_in_words(name: str, value: Any) -> str:
     """A variable with its shape, a number with its value, a function with its arguments."""
     if callable(value) and hasattr(value, "__name__"):
         return f"{name}{_signature(value)}"
