@@ -286,10 +286,7 @@ print("y_0 =", window(seen, W, b).tolist())
 # %% [markdown]
 # ## Backward: one window
 #
-# So backward is that of lesson 02 too, once for each tap:
-#
-# $$dW_k = x_{i+k}^\top \, dy_i \qquad dx_{i+k} = dy_i \, W_k^\top
-#   \qquad db = \sum_n dy_{ni}$$
+# So backward is that of lesson 02 too, once for each tap.
 
 # %%
 # ? [window_backward] def window_backward(seen, W, dy_i), with dy_i (N, F). Return
@@ -310,6 +307,9 @@ check_derivative("dW", dW, lambda W: np.sum(dy_i * window(seen, W, b)), W)
 check_derivative("db", db, lambda b: np.sum(dy_i * window(seen, W, b)), b)
 
 # %% [markdown]
+# $$dW_k = x_{i+k}^\top \, dy_i \qquad dx_{i+k} = dy_i \, W_k^\top
+#   \qquad db = \sum_n dy_{ni}$$
+#
 # ## Backward: all windows, with a stride
 #
 # The window may move on by more than one place. How far is its **stride** $s$. Window

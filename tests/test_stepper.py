@@ -320,6 +320,13 @@ def test_what_a_loop_is_stepped_into_has_the_number_of_the_loop():
     assert "go 2 takes that back." in shown and "this lesson has 7 steps" in shown
 
 
+def test_a_prompt_leaves_room_for_a_command():
+    for width in (60, 50):
+        shown, _ = talk(LOOPS, "go 2", "into", "", width=width)
+        prompts = re.findall("Enter: step .*?: help >", shown)
+        assert prompts[-1].startswith("Enter: step 3 of 7, turn 2 of 3 ·") and max(map(len, prompts)) < width - 6, width
+
+
 def test_an_experiment_is_told_when_a_later_line_fails():
     source = "x = 1\ny = 2\nz = x + y\nassert z == 3\n"
     shown, stepper = talk(source, "x = 7", "fresh = 1", "y", "", "", "")

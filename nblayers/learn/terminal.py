@@ -34,6 +34,7 @@ GLUE = "\ue000"                         # stands for a space inside a formula or
 MOST_GLUED = 40                         # columns of a comment that is kept in one piece
 MOST_INDENT = 12                        # columns before a line that goes on
 MOST_NAMED = 4                          # names that are told in one sentence
+TO_TYPE = 10                            # columns behind a prompt that are left free for a command
 BEGIN, END = "\u2061", "\u2062"         # around a formula in a sentence; they take no column
 MATHS = Style(color="cyan")
 HELP = """\
@@ -272,11 +273,13 @@ class Stepper:
         """Called before each prompt."""
 
     def prompt(self) -> str:
-        """What Enter does."""
+        """What Enter does, and as many other commands as fit into a line with what is typed."""
         entry = self.session.entry
-        into = f" · into: {entry}" if entry else ""
         enter = f"step {self.where_it_stands()}" if self.session.upcoming is not None else "leave"
-        return f"Enter: {enter} · b: back{into} · ?: help > "
+        others = ["b: back", *([f"into: {entry}"] if entry else []), "?: help"]
+        while len(others) > 1 and len(" · ".join([f"Enter: {enter}", *others])) > self.console.width - TO_TYPE:
+            del others[0]
+        return " · ".join([f"Enter: {enter}", *others]) + " > "
 
     def where_it_stands(self) -> str:
         """The number of the step that comes next, of how many: that which `go` takes, and which the path shows.
