@@ -225,12 +225,12 @@ def draw_training(curves, rates, reached, baseline):
         left.semilogy(range(1, len(history) + 1), history, label=name)
         right.semilogx(rates, reached[name], "o-")
     left.set(xlabel="epoch", ylabel="cross-entropy", title="each with a rate that suits it")
-    right.axhline(baseline, color="0.5", linestyle=":", label="baseline")
-    right.axhline(0.1, color="0.8", linestyle=":", label="chance")
-    right.set(xlabel="learning rate", ylabel="right of the new digits", ylim=(0, 1),
-              title="after 5 epochs")
+    for height, name in ((baseline, "baseline"), (0.1, "chance")):
+        right.axhline(height, color="0.5", linestyle=":")
+        right.text(rates[0], height, name, color="0.4", va="bottom")
+    right.set(xlabel="learning rate", ylabel="share of the new digits that is right",
+              ylim=(0, 1), title="after 5 epochs")
     left.legend()
-    right.legend(loc="center left")
     return fig
 
 

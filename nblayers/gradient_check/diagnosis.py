@@ -152,7 +152,8 @@ def _ratio(evidence: Evidence) -> str:
         origins = "".join(_origins(evidence, size))
         if math.prod(evidence.shape) == 1 and not exact and not origins:
             return ""                                   # any number is some number of times another one: that tells nothing
-        texts.append((exact or f"{size:.7g} times what it should be") + origins)
+        the_size = "the size is " if texts else ""
+        texts.append((exact or f"{the_size}{size:.7g} times what it should be") + origins)
     return " and ".join(texts)
 
 

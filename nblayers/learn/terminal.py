@@ -25,6 +25,7 @@ from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
 from nblayers.learn.training import trains
+from nblayers.learn.turns import BLOCKS
 from nblayers.learn.values import describe, is_parameter, is_shortened
 
 MOST_SET_UP = 3                         # lines of imports that are shown as they are
@@ -642,11 +643,14 @@ def _named(names: Iterable[str]) -> str:
 
 
 def is_whole(text: str) -> bool:
-    """Whether no more lines are waited for: none that a block or a bracket needs, until an empty one."""
+    """Whether no more lines are waited for: none that a bracket needs, and a block of several lines ends with an empty one."""
     try:
-        return codeop.compile_command(text + "\n" * text.endswith("\n"), "<typed>", "exec") is not None
+        if codeop.compile_command(text + "\n" * text.endswith("\n"), "<typed>", "exec") is None:
+            return False
+        nodes = ast.parse(text).body
     except (SyntaxError, ValueError, OverflowError):
         return True
+    return text.endswith("\n") or "\n" not in text or not isinstance(nodes[-1], BLOCKS)
 
 
 def _is_expression(text: str) -> bool:

@@ -60,6 +60,8 @@ def _content(value: Any, wide: int, most: int) -> str:
         return _arrays(enumerate(value), wide, most)
     if isinstance(value, dict) and any(isinstance(item, np.ndarray) for item in value.values()):
         return _arrays(value.items(), wide, most)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple)) and _holds_arrays(item) for item in value):
+        return _shortened(f"({', '.join(map(_kind, value))})", wide)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return _arrays(((name, getattr(value, name, None)) for name in value.__dataclass_fields__), wide, most)
     if isinstance(value, types.FunctionType):
@@ -197,6 +199,10 @@ def _arrays(items: Iterable[tuple[Any, Any]], wide: int, most: int) -> str:
             lines.append(f"… and {len(items) - len(lines)} more")
             break
     return "\n".join(_shortened(line, wide) for line in lines)
+
+
+def _holds_arrays(value: Iterable[Any]) -> bool:
+    return any(isinstance(item, np.ndarray) for item in value)
 
 
 def is_parameter(value: Any) -> bool:
