@@ -176,8 +176,18 @@ class Code:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         source = re.sub(r"#.*", lambda found: _glued(found[0]), self.source)
-        for segment in console.render(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
-                                             word_wrap=True, background_color="default"), options):
+        yield from Glued(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
+                                word_wrap=True, background_color="default")).__rich_console__(console, options)
+
+
+class Glued:
+    """Something in which no line breaks at a `GLUE`, which is shown as a space."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self.inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
             yield Segment(segment.text.replace(GLUE, " "), segment.style, segment.control)
 
 
@@ -628,7 +638,8 @@ class Stepper:
                 self.console.print(Text(f"{mark}{i + 1:4d}  {latex.in_sentence(section)}"))
 
     def help(self) -> None:
-        self.console.print(Text(HELP.rstrip()))
+        with self.paged():
+            self.console.print(Text(HELP.rstrip()))
 
     def quit(self) -> None:
         self.over = True
