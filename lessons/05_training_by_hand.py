@@ -219,8 +219,8 @@ assert np.allclose(m, [0.4, -0.05]) and np.allclose(v_adam, [0.016, 0.00025])
 
 # %% [markdown]
 # Both are too small, since they began at 0. How much too small? Each step keeps the
-# part $\beta_1$ of what was there. So after step $k$ the 0 of the beginning still has the
-# share $\beta_1^k$ in the mean, and all gradients together have the rest,
+# part $\beta_1$ of what was there. So after step $k$ the 0 of the beginning still has
+# the share $\beta_1^k$ in the mean. All gradients together have the rest,
 # $1 - \beta_1^k$. Adam divides by that share. This is the **bias correction**:
 #
 # $$\hat m = \frac{m}{1 - \beta_1^k} \qquad \hat v = \frac{v}{1 - \beta_2^k}$$
@@ -570,8 +570,8 @@ save_figure(draw_training(curves, rates, reached, baseline), "05_training")
 
 # %% [markdown]
 # With the right learning rate all four get there. RMSprop and Adam have an advantage:
-# they learn well with a small rate too. At 0.001 they are at work already, where SGD has
-# hardly begun.
+# they learn well with a small rate too. At 0.001 they are at work already, where SGD
+# has hardly begun.
 #
 # And what does the network get wrong?
 

@@ -219,8 +219,8 @@ check_derivative("dh_1", dh_1, lambda h_t: loss_from(1, h_t), h[:, 1])
 # $$\frac{\partial L_2}{\partial h_2} \frac{\partial h_2}{\partial h_1}
 #   \frac{\partial h_1}{\partial h_0} \tag{002.BPTT.chain}$$
 #
-# That is the way of *one* loss. Its part up to $h_1$ is our $dh_{\text{next}}$: what the
-# last loss alone sends there. The gradient is the sum over all losses.
+# That is the way of *one* loss. Its part up to $h_1$ is our $dh_{\text{next}}$: what
+# the last loss alone sends there. The gradient is the sum over all losses.
 
 # %%
 def last_loss_from_1(h_t):

@@ -110,8 +110,9 @@ WALK = {
 def turn_dh(lesson: SimpleNamespace) -> dict[str, Known]:
     walks = {sentence: _walk(lesson.dy, lesson.h, lesson.U, mistake) for mistake, sentence in WALK.items()}
     only_da = [WALK["after"], WALK["dh back"]]          # their dh are those of a missing dh_next, and of a missing slope
+    only_dh = [WALK["dy in da"]]                        # its da are those of a missing dh_next
     return {"dh": {sentence: wrong[0] for sentence, wrong in walks.items() if sentence not in only_da},
-            "da": {sentence: wrong[1] for sentence, wrong in walks.items()}}
+            "da": {sentence: wrong[1] for sentence, wrong in walks.items() if sentence not in only_dh}}
 
 
 def turn_dh_start(lesson: SimpleNamespace) -> Known:

@@ -384,9 +384,11 @@ class Stepper:
         if table is None:
             return
         self.console.print(table)
+        if self.told_of_all:
+            return
         long = next((change.name for change in changed if isinstance(change.value, np.ndarray)
                      and is_shortened(change.value, self.wide)), None)
-        if long and not self.told_of_all:
+        if long:
             self.console.print(f"[dim]     (all {long} shows it whole)[/]")
             self.told_of_all = True
 

@@ -4,13 +4,14 @@ import math
 import re
 import types
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 import numpy as np
 
 MOST_SHOWN = 80                         # elements of an array that are printed in full
 MOST_LINES = 8
+MANY = 1000                             # more elements than lines of text can hold
 NUMBER = re.compile(r"(-?[\d.]+(e[+-]?\d+)?|nan|-?inf|⋮|)$")
 SIGNIFICANT = 4                         # digits of the smallest number of an array
 SMALL = 4                               # elements of an array that fit into a cell of a table
@@ -29,6 +30,8 @@ def describe(value: Any, wide: int = 80, whole: bool = False) -> tuple[str, str]
 
 def is_shortened(value: Any, wide: int = 80) -> bool:
     """Whether `describe` leaves out some of the numbers or rows."""
+    if isinstance(value, np.ndarray) and value.size > MANY:
+        return True                                         # to write them all down would take seconds
     return describe(value, wide) != describe(value, wide, whole=True)
 
 
@@ -148,9 +151,18 @@ def _table(value: Any, wide: int, most: int) -> str:
     if isinstance(value, list) and len(value) > 1 and all(isinstance(row, tuple) for row in value):
         lengths = {len(row) for row in value}
         names = getattr(value[0], "_fields", ())
+        kinds = {" ".join(map(_kind, row)) for row in value}
+        if len(kinds) == 1 and _holds_arrays(value[0]):
+            return f"each a tuple of {len(value[0])}: " + _shortened(", ".join(_counted(map(_kind, value[0]))), wide - 20)
         if len(lengths) == 1 and lengths != {0}:
             return _table_of(list(names), [list(map(_cell, row)) for row in value], wide, most)
     return ""
+
+
+def _counted(words: Iterable[str]) -> list[str]:
+    """Equal words that follow each other as one, with their number."""
+    runs = [(word, len(list(run))) for word, run in groupby(words)]
+    return [f"{count} × {word}" if count > 1 else word for word, count in runs]
 
 
 def _is_column(value: Any) -> bool:
