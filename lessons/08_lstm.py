@@ -596,9 +596,9 @@ read = windows[:, :-1]                          # (windows, 40): what it reads
 asked = windows[:, 1:]                          # (windows, 40): each one's next
 
 # %% [markdown]
-# First a **baseline**, without reading. Suppose we only know how frequent each character
-# is: character $k$ has the share $p_k$ of the text. We always give it the probability
-# $p_k$. Then the cross-entropy is the **entropy** of the shares:
+# First a **baseline**, without reading. Suppose we only know how frequent each
+# character is: character $k$ has the share $p_k$ of the text. We always give it the
+# probability $p_k$. Then the cross-entropy is the **entropy** of the shares:
 #
 # $$-\sum_k p_k \log_2 p_k$$
 #
@@ -644,8 +644,9 @@ for temperature, written in zip(temperatures, texts, strict=True):
     print(f"\n----- temperature {temperature}\n{written}")
 
 # %% [markdown]
-# At a low temperature most words are right. The sentences are not: 40 characters are all
-# that it ever saw at once. Some names look like Python's, and Python has no such name.
+# At a low temperature most words are right. The sentences are not: 40 characters are
+# all that it ever saw at once. Some names look like Python's, and Python has no such
+# name.
 #
 # ## Exercises
 #
