@@ -318,6 +318,7 @@ def draw_clipping(losses: Mapping[str, Sequence[float]]) -> Any:
         ax.plot(range(1, len(loss) + 1), loss, ".-", label=key)
     ax.axhline(np.log(10), color="black", linestyle=":", label="chance")
     ax.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, 3), title="Gradient descent with a rate of 0.1")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return figure
 

@@ -158,7 +158,8 @@ def _ratio(evidence: Evidence) -> str:
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    for name, count in evidence.sizes.items():
+    names = {count: name for name, count in reversed(evidence.sizes.items())}       # one name for each size, the first
+    for count, name in names.items():
         if count > 1 and agree(size, count):
             yield f" ({count} is {name}: summed over it once too often?)"
         elif count > 1 and agree(size, 1 / count):

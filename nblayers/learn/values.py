@@ -205,7 +205,8 @@ def _arrays(items: Iterable[tuple[Any, Any]], wide: int, most: int) -> str:
     items = list(items)
     for name, item in items:
         kind, content = describe(item, wide)
-        content = " ".join(content.split())
+        is_table = isinstance(item, dict) and "\n" in content
+        content = f"({', '.join(map(str, item))})" if is_table else " ".join(content.split())
         lines.append(f"{name}: " + (kind if isinstance(item, np.ndarray) and item.size > 12 else f"{kind}  {content}"))
         if len(lines) == most - 1 and len(items) > most:
             lines.append(f"… and {len(items) - len(lines)} more")
