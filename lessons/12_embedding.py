@@ -27,8 +27,8 @@ from nblayers.utils import set_random_seed
 counted = 1
 
 # %% [markdown]
-# An id is a name, not an amount. Were the ids given to a Dense layer, word 4 would
-# push twice as hard as word 2. Between them would lie word 3. Nothing of that is meant.
+# An id is a name, not an amount. To a Dense layer it is an amount: word 4 would count
+# twice as much as word 2, and word 3 would lie between them. Ids do not mean that.
 #
 # ## Numbers for paper
 #
@@ -173,8 +173,6 @@ check_derivative("dy", dy, loss_of_words, y)
 # In $y = o E$ the table is the kernel of a Dense layer. Lesson 02 knows its gradient:
 # the input, transposed, times what comes back. That sums over all samples, and here
 # over all steps too. Put the two axes into one for that: (N T, V) and (N T, D).
-#
-# $$dE = \sum_n \sum_t o_{nt}^\top \, dy_{nt}$$
 
 # %%
 # ? dE_product, from onehot.reshape(-1, V) and dy.reshape(-1, D)
@@ -184,12 +182,12 @@ check_derivative("dE", dE_product, loss, E)
 assert np.allclose(dE_product[1], [2 / 3, 1]) and not dE_product[4].any()
 
 # %% [markdown]
+# $$dE = \sum_n \sum_t o_{nt}^\top \, dy_{nt}$$
+#
 # ## Backward: without the product
 #
 # Read the product as what it is. Row $v$ of $dE$ collects $dy$ from **each place where
-# word $v$ stands**:
-#
-# $$dE_v = \sum_{n, t : \, i_{nt} = v} dy_{nt}$$
+# word $v$ stands**.
 #
 # Word 1 stands at three places, twice in text 0 and once in text 1. So its row gets a
 # sum of three. This is again the rule of lesson 00: what is used in several places
@@ -207,6 +205,10 @@ assert np.allclose(dE, dE_product)
 assert np.count_nonzero(dE.any(axis=1)) == rows_with_gradient
 
 # %% [markdown]
+# $$dE_v = \sum_{n, t : \, i_{nt} = v} dy_{nt}$$
+#
+# The sum is over all places $(n, t)$ whose id is $v$.
+#
 # ## The trap
 #
 # Two loops are slow, so many write one line: `dE[ids] += dy`. It looks right. It runs.
@@ -405,7 +407,7 @@ for name, share in right.items():
 assert right["the network"] > right["pairs"] + 0.02 > right["the most frequent word"]
 
 # %% [markdown]
-# Most gaps it fills with another word than the author. Which word does it say too
+# Into most gaps it puts another word than the author. Which word does it say too
 # often, and which ones does it miss?
 
 # %%
@@ -426,8 +428,8 @@ assert found[0] > 2 * found[1]
 # ## What the rows have learnt
 #
 # Nobody told the network what a word means. But words that fit into the same gaps have
-# got like rows. The **cosine** says how far two vectors point in the same direction, 1
-# at most.
+# got similar rows. The **cosine** says how far two vectors point in the same direction,
+# 1 at most.
 
 # %%
 table = model.get_weights()[0]                          # (500, 16)

@@ -24,6 +24,7 @@ from nblayers.learn import latex, pager
 from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
+from nblayers.learn.tools import closer
 from nblayers.learn.training import trains
 from nblayers.learn.turns import BLOCKS
 from nblayers.learn.values import describe, is_parameter, is_shortened
@@ -175,7 +176,8 @@ class Code:
         self.source, self.line = source, line
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        source = re.sub(r"#.*", lambda found: _glued(found[0]), self.source)
+        source = closer(self.source, options.max_width - 6)
+        source = re.sub(r"#.*", lambda found: _glued(found[0]), source)
         yield from Glued(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
                                 word_wrap=True, background_color="default")).__rich_console__(console, options)
 

@@ -130,7 +130,8 @@ def _about(value: np.ndarray) -> str:
     if value.size <= MOST_SHOWN or value.dtype.kind not in "iuf":
         return ""
     finite = value[np.isfinite(value)]
-    text = f"from {finite.min():.4g} to {finite.max():.4g}, mean {finite.mean():.4g}" if finite.size else ""
+    digits = ".4g" if value.dtype.kind == "f" else ""
+    text = f"from {finite.min():{digits}} to {finite.max():{digits}}, mean {finite.mean():.4g}" if finite.size else ""
     strange = value.size - finite.size
     return (f"{text}, " if text and strange else text) + (f"{strange} not finite" if strange else "")
 
