@@ -94,14 +94,15 @@ def _array(value: np.ndarray, wide: int, most: int = MOST_LINES) -> str:
         return text
     about = _about(value)
     room = most - bool(about)
-    for edge in (3, 2, 1):
+    small = value.ndim > 2 and value.size <= MOST_SHOWN             # its first matrix tells more than the edges of all
+    for edge in () if small else (3, 2, 1):
         text = _numbers(value, wide, 0, edge)
         if text.count("\n") < room and (edge < 3 or value.ndim < 3):
             return f"{text}\n{about}".rstrip("\n")
     if value.ndim > 2:
         first = (0,) * (value.ndim - 2)
         name = f"[{', '.join(map(str, first))}]  "
-        inner = _array(value[first], wide - len(name), room).split("\n")
+        inner = _array(value[first], wide - len(name), room - (not about)).split("\n")
         lines = [line for line in inner if not line.startswith("from ")][:room - (not about)]
         more = int(np.prod(value.shape[:-2])) - 1
         rest = f"and {more} more such {'matrix' if more == 1 else 'matrices'}" + (f"; {about}" if about else "")
