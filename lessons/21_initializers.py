@@ -43,7 +43,7 @@ from nblayers.models import Sequential
 from nblayers.optimizers import SGD
 from nblayers.utils import set_random_seed
 
-# ? guess: after 1000 steps of training, how many different hidden units has it got?
+# ? guess: after 1000 steps of training, how many different hidden units are there?
 different_units = 1
 # ? guess: another network has 20 layers of 100 units and no activation. Its weights are
 # ? drawn from N(0, 1). By how many powers of ten do the numbers grow on their way?
@@ -66,7 +66,7 @@ powers_of_ten = 20
 #        dW                    dv
 # ```
 #
-# The plainest beginnings: all weights are the same number $c$.
+# The simplest beginnings: all weights are the same number $c$.
 #
 # $$W = 0 \tag{001.03.Zeros}$$
 # $$W = 1 \tag{001.03.Ones}$$
@@ -170,9 +170,8 @@ assert np.isclose(draws.var(), var, rtol=0.01)
 #
 # $$a_{nj} = \sum_i x_{ni} W_{ij}$$
 #
-# Variances of independent numbers add up. A factor comes out squared. So
-#
-# $$\text{Var}(a_{nj}) = \sum_i x_{ni}^2 \, \text{Var}(W)$$
+# Variances of independent numbers add up. And a factor comes out squared: for a fixed
+# number $c$, $\text{Var}(c W) = c^2 \, \text{Var}(W)$.
 
 # %%
 # ? var_a, a column (N, 1): the variance of the pre-activations of each sample
@@ -185,13 +184,15 @@ assert np.allclose(measured, var_a, rtol=0.02)
 assert np.allclose(var_a, [[1], [0.16]])
 
 # %% [markdown]
+# $$\text{Var}(a_{nj}) = \sum_i x_{ni}^2 \, \text{Var}(W)$$
+#
 # Write the sum as a mean: with $n_{in}$ inputs it is $n_{in}$ times the mean of $x^2$.
 #
 # $$\text{Var}(a) = n_{in} \, \text{Var}(W) \; \text{mean}(x^2)$$
 #
 # So **each layer multiplies the mean square by** $n_{in} \, \text{Var}(W)$. With 100
-# inputs and $\mathcal{N}(0, 1)$ that is 100. The size, its root, grows by 10. And that
-# in each of 20 layers.
+# inputs and $\mathcal{N}(0, 1)$ that is 100. The size, its root, becomes 10 times as
+# large, in each of 20 layers.
 
 # %%
 rng = np.random.default_rng(0)
@@ -239,8 +240,6 @@ check_derivative("dx", dx, loss_by_x, x)
 # %% [markdown]
 # Here the sum runs over the units, $dx_{ni} = \sum_j da_{nj} W_{ij}$. So the same
 # thought gives another number: the count of units, $n_{out}$.
-#
-# $$\text{Var}(dx) = n_{out} \, \text{Var}(W) \; \text{mean}(da^2)$$
 
 # %%
 wide = np.random.default_rng(1).normal(size=(500, 200))         # da of 200 units
@@ -252,17 +251,13 @@ print(f"var_dx = {var_dx:.2f}, measured {measured:.2f}")
 assert np.isclose(measured, var_dx, rtol=0.05)
 
 # %% [markdown]
+# $$\text{Var}(dx) = n_{out} \, \text{Var}(W) \; \text{mean}(da^2)$$
+#
 # ## Glorot: a compromise
 #
 # Forward asks for $\text{Var}(W) = 1 / n_{in}$, backward for $1 / n_{out}$. Both at
 # once is possible only if the layer is as wide as its input. Glorot and Bengio (2010)
-# put the mean of the two widths below:
-#
-# $$\text{Var}(W) = \frac{1}{(n_{in} + n_{out}) / 2} = \frac{2}{n_{in} + n_{out}}$$
-#
-# $$W \sim \mathcal{N}(0, \frac{2}{n_{in} + n_{out}}) \tag{001.03.GlorotNormal}$$
-# $$W \sim U(-l, l), \quad l = \sqrt{\frac{6}{n_{in} + n_{out}}}
-#   \tag{001.03.GlorotUniform}$$
+# divide by the mean of the two widths, $(n_{in} + n_{out}) / 2$.
 
 # %%
 n_in, n_out = 40, 360
@@ -275,6 +270,10 @@ print(f"forward times {n_in * var_glorot:.2g}, backward {n_out * var_glorot:.2g}
 assert np.allclose([n_in * var_glorot, n_out * var_glorot], [0.2, 1.8])
 
 # %% [markdown]
+# $$W \sim \mathcal{N}(0, \frac{2}{n_{in} + n_{out}}) \tag{001.03.GlorotNormal}$$
+# $$W \sim U(-l, l), \quad l = \sqrt{\frac{6}{n_{in} + n_{out}}}
+#   \tag{001.03.GlorotUniform}$$
+#
 # The uniform one is what Dense begins with in Keras and here. Near 0, tanh has slope 1
 # and changes little. So Glorot suits it. ReLU is another matter.
 #
@@ -283,8 +282,6 @@ assert np.allclose([n_in * var_glorot, n_out * var_glorot], [0.2, 1.8])
 # ReLU makes half of the numbers 0. If $a$ is as often negative as positive, half of the
 # squares are lost. (The mean of $h$ is not 0 any more. That is why we count with the
 # mean square and not with the variance.)
-#
-# $$\text{mean}(h^2) = \frac{1}{2} \text{Var}(a)$$
 
 # %%
 a_many = np.random.default_rng(0).normal(0, 3, 1_000_000)
@@ -298,6 +295,8 @@ var_he = 2 / n_in
 assert var_he == 0.05
 
 # %% [markdown]
+# $$\text{mean}(h^2) = \frac{1}{2} \text{Var}(a)$$
+#
 # $$W \sim \mathcal{N}(0, \frac{2}{n_{in}}) \tag{001.03.HeNormal}$$
 # $$W \sim U(-\sqrt{\frac{6}{n_{in}}}, \sqrt{\frac{6}{n_{in}}})
 #   \tag{001.03.HeUniform}$$
@@ -530,9 +529,9 @@ assert sizes["ReLU, Glorot"][0][-1] < 1e-6 < 1e-3 < sizes["tanh, Glorot"][0][-1]
 #
 # Digits of 8 × 8 points, 1200 to learn and 597 for the examination. The network has 20
 # hidden ReLU layers of 64 units. Only the initialiser changes. The **baseline** is the
-# last layer alone, a straight separation. For so easy a task 20 layers are too many:
-# what they must do is not to be in the way. (Gradients are clipped, lesson 07, so that
-# no single step spoils the comparison.)
+# last layer alone. For such an easy task 20 layers are too many. We only ask that they
+# do no harm. (Gradients are clipped, lesson 07, so that no single step spoils the
+# comparison.)
 
 # %%
 images, labels = digits()
@@ -574,8 +573,8 @@ assert right["Glorot"] + 0.3 < min(right["He"], right["Orthogonal(√2)"])
 # %% [markdown]
 # Zeros never move, and small weights hardly do. All that these two can learn is the
 # bias of the last layer: they say the same digit always. He and Orthogonal learn. (The
-# single layer is better still: depth has to be worth its trouble.) Which digits do the
-# networks take for which?
+# single layer is better still: more layers are not better by themselves.) Which digits
+# do the networks take for which?
 
 # %%
 confusions = {}
@@ -592,8 +591,8 @@ assert len(np.unique(contest["zeros"][1])) == 1
 
 # %% [markdown]
 # Glorot's network is not broken, only late: after 20 epochs its loss has begun to
-# fall. With more patience it would come. A bad beginning costs time, and in a
-# deep enough network it costs everything.
+# fall. With more epochs it would learn. A bad beginning costs time. In a network that
+# is deep enough, nothing is learnt at all.
 #
 # ## Exercises
 #
