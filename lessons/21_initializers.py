@@ -484,7 +484,7 @@ for initializer, variance in expected.items():
     print(f"{type(initializer).__name__:16} {variance:.5f}, measured {found:.5f}")
     assert np.isclose(found, variance, rtol=0.01)
 
-show_source("nblayers.initializers:VarianceScaling", "nblayers.initializers:Orthogonal")
+show_source(VarianceScaling.draw, Orthogonal.draw)
 
 # %% [markdown]
 # ## A picture: thirty layers there and back

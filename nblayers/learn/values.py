@@ -14,6 +14,7 @@ MOST_LINES = 8
 MANY = 1000                             # more elements than lines of text can hold
 NUMBER = re.compile(r"(-?[\d.]+(e[+-]?\d+)?|nan|-?inf|⋮|)$")
 SIGNIFICANT = 4                         # digits of the smallest number of an array
+LONG = 12                               # items of a list in a list that are not written down
 SMALL = 4                               # elements of an array that fit into a cell of a table
 
 
@@ -63,7 +64,8 @@ def _content(value: Any, wide: int, most: int) -> str:
         return _arrays(enumerate(value), wide, most)
     if isinstance(value, dict) and any(isinstance(item, np.ndarray) for item in value.values()):
         return _arrays(value.items(), wide, most)
-    if isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple)) and _holds_arrays(item) for item in value):
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple)) and (len(item) > LONG or _holds_arrays(item))
+                                                for item in value):
         return _shortened(f"({', '.join(map(_kind, value))})", wide)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return _arrays(((name, getattr(value, name, None)) for name in value.__dataclass_fields__), wide, most)
@@ -209,7 +211,7 @@ def _arrays(items: Iterable[tuple[Any, Any]], wide: int, most: int) -> str:
         kind, content = describe(item, wide)
         is_table = isinstance(item, dict) and "\n" in content
         content = f"({', '.join(map(str, item))})" if is_table else " ".join(content.split())
-        lines.append(f"{name}: " + (kind if isinstance(item, np.ndarray) and item.size > 12 else f"{kind}  {content}"))
+        lines.append(f"{name}: " + (kind if isinstance(item, np.ndarray) and item.size > LONG else f"{kind}  {content}"))
         if len(lines) == most - 1 and len(items) > most:
             lines.append(f"… and {len(items) - len(lines)} more")
             break
