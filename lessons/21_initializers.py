@@ -521,9 +521,9 @@ assert 0.1 < sizes["ReLU, He"][0][-1] < 10
 assert sizes["ReLU, Glorot"][0][-1] < 1e-6 < 1e-3 < sizes["tanh, Glorot"][0][-1]
 
 # %% [markdown]
-# On the logarithmic scale all are straight lines: a factor for each layer. For ReLU
-# only He keeps to the middle. Tanh loses a little, because large numbers are pressed
-# together.
+# On the logarithmic scale the lines are nearly straight: the same factor in each layer.
+# For ReLU only He stays near 1. Tanh loses a little, most of it in the first layers: it
+# presses large numbers together.
 #
 # ## A real task: twenty layers
 #
