@@ -171,7 +171,8 @@ assert np.isclose(draws.var(), var, rtol=0.01)
 # $$a_{nj} = \sum_i x_{ni} W_{ij}$$
 #
 # Variances of independent numbers add up. And a factor comes out squared: for a fixed
-# number $c$, $\text{Var}(c W) = c^2 \, \text{Var}(W)$.
+# number $c$, $\text{Var}(c W) = c^2 \, \text{Var}(W)$. Here the $W_{ij}$ are random,
+# and the $x_{ni}$ are factors.
 
 # %%
 # ? var_a, a column (N, 1): the variance of the pre-activations of each sample
@@ -238,8 +239,8 @@ def loss_by_x(x):
 check_derivative("dx", dx, loss_by_x, x)
 
 # %% [markdown]
-# Here the sum runs over the units, $dx_{ni} = \sum_j da_{nj} W_{ij}$. So the same
-# thought gives another number: the count of units, $n_{out}$.
+# Here the sum runs over the $n_{out}$ units, $dx_{ni} = \sum_j da_{nj} W_{ij}$. The
+# same thought once more, with another sum.
 
 # %%
 wide = np.random.default_rng(1).normal(size=(500, 200))         # da of 200 units
@@ -257,7 +258,7 @@ assert np.isclose(measured, var_dx, rtol=0.05)
 #
 # Forward asks for $\text{Var}(W) = 1 / n_{in}$, backward for $1 / n_{out}$. Both at
 # once is possible only if the layer is as wide as its input. Glorot and Bengio (2010)
-# divide by the mean of the two widths, $(n_{in} + n_{out}) / 2$.
+# divide 1 by the mean of the two widths. There is a normal and a uniform one.
 
 # %%
 n_in, n_out = 40, 360
