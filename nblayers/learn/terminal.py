@@ -52,9 +52,9 @@ into          step into the `for` loop that comes next, or into a function of
               the lesson that the next step calls
 out           run to the end of that loop or function
 go N          to step N of the lesson, back or on, without showing those before
-              it; your turns among them are passed over. (What a loop is stepped
-              into has the loop's number.) Or to the section with this word in
-              its heading
+              it; your turns among them are passed over. (All of a loop that was
+              stepped into has the loop's number.) Or to the section with this
+              word in its heading
 steps         list the sections
 c             run on to the end; asks before a training
 skip          leave out a step that fails: it is not run. At a turn of yours:
