@@ -63,8 +63,8 @@ class EinsumDense(Layer):
 
     class Cache(Record):
         x: np.ndarray       # as the equation's first part says
-        z: np.ndarray       # as its last part says
-        y: np.ndarray       # the same
+        z: np.ndarray       # as its last part says; y where f's slope is told by y, None where f is linear
+        y: np.ndarray       # the same, or None likewise
 
     def __init__(self, equation: str, output_shape: Any, activation: Any = None, bias_axes: str | None = None,
                  kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
@@ -110,7 +110,7 @@ class EinsumDense(Layer):
             if self.bias is not None:
                 z += self.bias.value                                                    # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
-        self.cache = self.Cache(x, z, y)
+        self.cache = self.Cache(x, *activations.needed(self.activation, z, y))
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
