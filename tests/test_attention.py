@@ -10,6 +10,7 @@ import nblayers
 from nblayers import Model, layers, nn
 from nblayers.devices import to_numpy
 from nblayers.layers.attention import product
+from nblayers.layers.dropping import Drop
 from nblayers.serialization import deserialize_keras_object, serialize
 
 # the simulator's integers are NumPy's, which say so when they wrap around
@@ -99,7 +100,7 @@ def test_the_kernel_without_scores_computes_what_the_parts_do(sizes, options, ro
     layer = nblayers.layers.Identity(dtype="float64").to(room)
     masks, scale, mean = given[:5], given[5], given[6]
     s = product.scores(layer, q, k)
-    weighed = product.weigh(layer, s, v, masks, scale, mean, product.Drop(*given[7:]))
+    weighed = product.weigh(layer, s, v, masks, scale, mean, Drop(*given[7:]))
     np.testing.assert_allclose(weighed.y, y, atol=1e-12)
     np.testing.assert_array_equal(weighed.seen, lse < np.inf)
     ds, dv_parts = product.weigh_backward(layer, weighed, dy)

@@ -393,7 +393,8 @@ class Layer(NamesItself):
             self.kernels.matmul.affine(as_rows(x), weight, transpose_b, bias, as_rows(z))
         return z
 
-    def _affine_backward(self, dz: Any, x: Any, W: Any, dW: Any, db: Any, transpose_b: bool = False, needed: bool = True) -> Any:
+    def _affine_backward(self, dz: Any, x: Any, W: Any, dW: Any, db: Any, transpose_b: bool = False,
+                         needed: bool = True) -> Any:
         """Given dz of z = x W + b, or of x W^T + b, add to dW and db; return dx, or None where it is not needed.
 
         db is an array, a weight or None, as b is for `_affine`.
@@ -543,8 +544,8 @@ class Layer(NamesItself):
         for array in inputs if isinstance(inputs, list) else [inputs]:
             dtype = getattr(array, "dtype", None)
             if not self.autocast and dtype is not None and dtype.kind == "f" and dtype != self.dtype:
-                raise TypeError(f"{self.described}: expected inputs of its dtype {self.dtype}, as autocast=False leaves them as "
-                                f"they are, got {dtype}") from error
+                raise TypeError(f"{self.described}: expected inputs of its dtype {self.dtype}, as autocast=False leaves them "
+                                f"as they are, got {dtype}") from error
 
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]

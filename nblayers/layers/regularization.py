@@ -8,6 +8,7 @@ from nblayers import regularizers
 from nblayers.arguments import number
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
+from nblayers.layers.dropping import draw, dropped, mask, scale_of
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.random import SeedGenerator
@@ -31,10 +32,6 @@ class Noise(Layer):
         self.seed = seed
         self.seed_generator = SeedGenerator(None if seed is None else int(seed) % 2**64)
         self.built = True
-
-    def _key(self) -> np.uint64:
-        """What fixes the numbers of one call."""
-        return np.uint64(self.seed_generator.generator.bit_generator.random_raw())
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -78,11 +75,11 @@ class Dropout(Noise):
             return inputs
         m = self._draw(inputs.shape)                        # (1)
         self.cache = self.Cache(m)
-        return self._apply(m, inputs)                       # (2)
+        return dropped(self, inputs, m, self._scale())      # (2)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         m = self.cache.m
-        return dy if m is None else self._apply(m, dy)      # from (2)
+        return dy if m is None else dropped(self, dy, m, self._scale())     # from (2)
 
     def _draw(self, shape: tuple[int, ...]) -> Any:
         noise_shape = self.noise_shape or shape
@@ -91,19 +88,12 @@ class Dropout(Noise):
         if len(noise_shape) > len(shape) or any(size not in (1, n) for size, n in zip(drawn, last, strict=True)):
             raise ValueError(f"{self.described}: expected an input that noise_shape {noise_shape} can be spread over, "
                              f"got shape {shape}")
-        m = self.xp.empty(drawn, bool)
-        threshold = np.uint64(round(self.rate * 2**32))
-        self.kernels.regularization.dropout_mask(self._key(), threshold, m.reshape(-1))
+        m = mask(self, draw(self, self.rate, self.seed_generator), drawn)
         return m if drawn == shape else self.xp.ascontiguousarray(self.xp.broadcast_to(m, shape))
 
-    def _apply(self, m: Any, x: Any) -> Any:
-        y = self.xp.empty_like(x)
-        scale = x.dtype.type(self._scale())
-        self.kernels.regularization.dropout_apply(x.reshape(-1), m.reshape(-1), scale, y.reshape(-1))
-        return y
-
     def _scale(self) -> float:
-        return 0 if self.rate == 1 else 1 / (1 - self.rate)
+        """By what the values that stay are multiplied."""
+        return scale_of(self.rate)
 
     def _checked_shape(self, noise_shape: Any) -> tuple[int | None, ...] | None:
         if noise_shape is None:
@@ -216,7 +206,7 @@ class GaussianDropout(Noise):
     def _draw(self, x: Any) -> Any:
         g = self.xp.empty_like(x)
         deviation = x.dtype.type(math.sqrt(self.rate / (1 - self.rate)))
-        self.kernels.regularization.normal_noise(self._key(), deviation, g.reshape(-1))
+        self.kernels.regularization.normal_noise(self.seed_generator.key(), deviation, g.reshape(-1))
         return g
 
     def _apply(self, g: Any, x: Any) -> Any:

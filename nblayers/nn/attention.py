@@ -10,6 +10,7 @@ from nblayers.arrays import as_numbers
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, masks_of
 from nblayers.layers.base import Layer, Parameter, Record
+from nblayers.layers.dropping import draw
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 
@@ -112,7 +113,7 @@ class MultiheadAttention(Layer):
         heads = [self._affine(x, self._part(n, "value"), self._bias(n, "value"), transpose_b=True)
                  .reshape(N, -1, self.num_heads, E // self.num_heads) for n, x in enumerate(inputs)]                # (1)
         masks = self._masks(key_padding_mask, attn_mask, is_causal, N, T, S)
-        drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
+        drop = draw(self, self.dropout if training else 0, self.seed_generator)
         q, k, v = heads
         attended: Any
         if need_weights:
