@@ -375,7 +375,7 @@ def test_a_mask_of_numbers_in_its_place():
     lambda: layers.TimeDistributed(layers.Dense(2), name="a"), lambda: layers.Bidirectional(layers.LSTM(2), name="a")])
 @pytest.mark.parametrize("shape", ["abc", 5, 2.5, [(2, "b")], {"a": 3}])
 def test_build_wants_a_shape(make, shape):
-    with pytest.raises(ValueError, match=" 'a': build expected an input shape such as .*, got "):
+    with pytest.raises(ValueError, match=r" 'a': build expected an input shape such as .*, got "):
         make().build(shape)
 
 

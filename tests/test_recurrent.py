@@ -8,6 +8,7 @@ from helpers import agrees_with_keras, assert_same, copy_weights, numeric_gradie
 
 import kernels
 import nblayers
+from nblayers import layers
 from nblayers.layers import LSTM, RNN, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
 
 B, T, D, H = 3, 5, 2, 4
