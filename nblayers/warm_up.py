@@ -199,6 +199,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
     "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
     "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
+    "GaussianNoise": _each(lambda: layers.GaussianNoise(0.5), *_LARGE_AND_SMALL),
     "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
     "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
     "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),

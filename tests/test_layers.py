@@ -58,6 +58,7 @@ LAYERS = {
     "SpatialDropout1D": (lambda: layers.SpatialDropout1D(0.5), (2, 4, 5)),
     "SpatialDropout2D": (lambda: layers.SpatialDropout2D(0.5), (2, 4, 4, 2)),
     "GaussianDropout": (lambda: layers.GaussianDropout(0.5), (2, 4)),
+    "GaussianNoise": (lambda: layers.GaussianNoise(0.5), (2, 4)),
     "AlphaDropout": (lambda: layers.AlphaDropout(0.5), (2, 4)),
     "ActivityRegularization": (lambda: layers.ActivityRegularization(0.1), (2, 4)),
     "Masking": (lambda: layers.Masking(), (2, 4, 5)),
@@ -174,7 +175,7 @@ def test_states_that_do_not_fit(make, states):
         layer(x, states)
 
 
-MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout",
+MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise",
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
                 "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax"}

@@ -102,6 +102,7 @@ from .regularization import (
     AlphaDropout as AlphaDropout,
     Dropout as Dropout,
     GaussianDropout as GaussianDropout,
+    GaussianNoise as GaussianNoise,
     SpatialDropout1D as SpatialDropout1D,
     SpatialDropout2D as SpatialDropout2D,
     SpatialDropout3D as SpatialDropout3D,
