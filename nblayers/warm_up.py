@@ -194,6 +194,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
     "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
     "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
+    "RMSNormalization": _normalized(lambda axis: layers.RMSNormalization(axis)),
     "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
     "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
     "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),

@@ -32,6 +32,7 @@ LAYERS = {
     "BatchNormalization": (lambda: layers.BatchNormalization(), (2, 4, 5)),
     "LayerNormalization": (lambda: layers.LayerNormalization(axis=[1, 2]), (2, 4, 5)),
     "GroupNormalization": (lambda: layers.GroupNormalization(2), (2, 5, 4)),
+    "RMSNormalization": (lambda: layers.RMSNormalization(axis=[1, 2]), (2, 4, 5)),
     "UnitNormalization": (lambda: layers.UnitNormalization(), (2, 4)),
     "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(3)), (2, 4)),
     "nn.BatchNorm1d": (lambda: nn.BatchNorm1d(4), (2, 4, 5)),

@@ -47,6 +47,10 @@ def layer_norm_backward(dy, x, gamma, mean, rstd, centred, dgamma, dbeta, dx):
     _norm_backward_of(dy, x, (A, 1, 1, K, 1, B), gamma, mean, rstd, centred, dgamma, dbeta, dx)
 
 
+def rms_norm(x, gamma, epsilon, y, rstd):
+    _rms_norm[_blocks(len(x), 1), THREADS](x, gamma, x.dtype.type(epsilon), y, rstd)
+
+
 def group_norm(x, gamma, beta, epsilon, y, mean, rstd):
     _norm_of(x, (*x.shape, 1), gamma, beta, epsilon, True, y, mean, rstd)
 
@@ -263,6 +267,21 @@ def _norm_backward(dy, x, shape, width, gamma, mean, rstd, centred, dx):
 
 
 @cuda.jit
+def _rms_norm(x, gamma, epsilon, y, rstd):
+    shared = cuda.shared.array(THREADS, x.dtype)
+    K, number = x.shape[1], x.dtype.type
+    for n in range(cuda.blockIdx.x, x.shape[0], cuda.gridDim.x):
+        total = number(0)
+        for k in range(cuda.threadIdx.x, K, THREADS):
+            total += x[n, k] * x[n, k]
+        r = number(1) / math.sqrt(lane_sum(total, 1, shared) / number(K) + epsilon)     # (2), (3) with a mean of 0
+        for k in range(cuda.threadIdx.x, K, THREADS):
+            y[n, k] = gamma[k] * (x[n, k] * r)                                  # (4), (5)
+        if cuda.threadIdx.x == 0:
+            rstd[n] = r
+
+
+@cuda.jit
 def _unit_norm(x, width, limit, y, scale):
     shared = cuda.shared.array(THREADS, x.dtype)
     A, K, B = x.shape
@@ -315,6 +334,7 @@ SIGNATURES = {
     "_norm": (_norm, f"void({_ROW}, {_SHAPE}, int64, {_ROW}, {_ROW}, float32, boolean, {_ROW}, {_ROW}, {_ROW})"),
     "_norm_backward": (_norm_backward,
                        f"void({_ROW}, {_ROW}, {_SHAPE}, int64, {_ROW}, {_ROW}, {_ROW}, boolean, {_ROW})"),
+    "_rms_norm": (_rms_norm, f"void(float32[:,:], {_ROW}, float32, float32[:,:], {_ROW})"),
     "_unit_norm": (_unit_norm, f"void({_BOX}, int64, float32, {_BOX}, float32[:,:])"),
     "_unit_norm_backward": (_unit_norm_backward, f"void({_BOX}, {_BOX}, int64, float32, float32[:,:], {_BOX})"),
 }

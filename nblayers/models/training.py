@@ -445,7 +445,8 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), "
                              f"got {len(given)} values")
         who = f"{self.described}: validation_data"
-        x, y, weight = self._arrays(*(*given, None, None)[:3], who)
+        x, y, weight = (*given, None, None)[:3]
+        x, y, weight = self._arrays(x, y, weight, who)
         return Epochs(self._batches(x, y, weight, None, batch_size, False, steps, who), steps, "validation_steps")
 
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any, objective: Objective) -> _Compared:
