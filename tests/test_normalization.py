@@ -541,7 +541,7 @@ def test_rms_kernels_agree(shape, dtype, rng):
     rooms_agree("normalization", "rms_norm", [x, gamma, 1e-6], [x.shape, (len(x),)])
 
 
-@pytest.mark.parametrize("axis", [-1, 1, [1, 2], [2, 1], [1, -1], (-1,)])
+@pytest.mark.parametrize("axis", [-1, (-1,), [2, 3]])
 def test_rms_normalization(axis, device, rng):
     x, options = rng.normal(size=(2, 3, 2, 4)), dict(axis=axis, epsilon=1e-3, name="r")
     ours, theirs = layers.RMSNormalization(**options).to(device), keras.layers.RMSNormalization(**options)
@@ -552,6 +552,15 @@ def test_rms_normalization(axis, device, rng):
     layer.build(x.shape)
     layer.set_weights([rng.normal(size=p.shape) for p in layer.weights])
     assert nblayers.gradcheck(layer, x)
+
+
+@pytest.mark.parametrize("axis", [1, [1, 2], [2, 1]])
+def test_rms_normalization_on_other_axes(axis, rng):
+    """Where Keras 3.15 itself fails: it spreads the scale over the last axes."""
+    x, layer = rng.normal(size=(2, 3, 2, 4)), layers.RMSNormalization(axis, dtype="float64")
+    along = tuple(axis) if isinstance(axis, list) else axis
+    np.testing.assert_allclose(layer(x), x / np.sqrt((x ** 2).mean(axis=along, keepdims=True) + 1e-6), rtol=1e-12)
+    assert gradcheck(layers.RMSNormalization(axis), x)
 
 
 def test_rms_normalization_trains_and_takes_views(rng):
