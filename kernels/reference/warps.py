@@ -11,10 +11,9 @@ r"""Images, moved: every pixel of the result is read from some place in the imag
     f(p) = p \bmod n                                                            (9)    a b c | a b c | a b c    wrap
     X_{pqc} = k \text{ outside},\quad x_{pqc} \text{ inside}                    (10)   k k k | a b c | k k k    constant
 
-Images x and y have the shape (N, P, H, W, C): P planes of C channels, which a map (a_0, a_1, a_2, b_0, b_1, b_2) moves
-together; `maps` is (N, 6) or, as in Keras, (N, 8), whose last two numbers are not looked at. Channels come last with P = 1, and
-first with C = 1. `interpolation` is 0 for (3) and 1 for (5), `fill` 0 for (10), 1 for (7), 2 for (8), 3 for (9); n is the
-size of the axis.
+Images x and y have the shape (N, H, W, C). Where channels come first, each is an image of its own with C = 1. An image has a
+map (a_0, a_1, a_2, b_0, b_1, b_2), its row of `maps`. `interpolation` is 0 for (3) and 1 for (5), `fill` 0 for (10), 1 for (7),
+2 for (8), 3 for (9); n is the size of an axis, k the fill value.
 
     001.10.RandomTranslation, 001.10.RandomRotation, 001.10.RandomZoom
 """
@@ -27,16 +26,16 @@ CONSTANT, NEAREST, REFLECT, WRAP = range(4)
 
 
 def warp(x, maps, interpolation, fill, fill_value, y):
-    """x (N, P, H, W, C), maps (N, 6) -> y (N, P, H, W, C)."""
-    for n, plane, i, j in np.ndindex(y.shape[:4]):
-        y[n, plane, i, j] = warp_pixel(x[n, plane], maps[n], i, j, interpolation, fill, fill_value)
+    """x (N, H, W, C), maps (N, 6) -> y (N, H, W, C)."""
+    for n, i, j in np.ndindex(y.shape[:3]):
+        y[n, i, j] = warp_pixel(x[n], maps[n], i, j, interpolation, fill, fill_value)
 
 
 def warp_gradient(dy, maps, interpolation, fill, dx):
-    """dy (N, P, H, W, C), maps (N, 6) -> dx (N, P, H, W, C): each pixel collects what was read of it."""
+    """dy (N, H, W, C), maps (N, 6) -> dx (N, H, W, C): each pixel collects what was read of it."""
     dx[...] = 0
-    for n, plane, i, j in np.ndindex(dy.shape[:4]):
-        warp_pixel_gradient(dy[n, plane, i, j], maps[n], i, j, interpolation, fill, dx[n, plane])
+    for n, i, j in np.ndindex(dy.shape[:3]):
+        warp_pixel_gradient(dy[n, i, j], maps[n], i, j, interpolation, fill, dx[n])
 
 
 def warp_pixel(x, m, i, j, interpolation, fill, fill_value):
@@ -58,7 +57,7 @@ def warp_pixel_gradient(dy, m, i, j, interpolation, fill, dx):
 
 def _read(m, i, j, interpolation):
     """The pixels that y_{ij} is made of: how much each counts, and its row and column."""
-    a0, a1, a2, b0, b1, b2 = m[:6]
+    a0, a1, a2, b0, b1, b2 = m
     u, v = b0 * j + b1 * i + b2, a0 * j + a1 * i + a2                           # (1)
     if interpolation == 0:
         return [(1, _rounded(u), _rounded(v))]                                  # (2)
