@@ -161,7 +161,7 @@ def _within(values: Sequence[Any], low: float, high: float) -> bool:
     return all(low <= as_float(value) <= high for value in values)
 
 
-def value_range(layer: Layer, value: Any, sort: Callable[[Any], Any]) -> Any:
+def range_of_values(layer: Layer, value: Any, sort: Callable[[Any], Any]) -> Any:
     """The argument `value_range`: two numbers, the lower first once `sort` has been at them.
 
     Raises:
