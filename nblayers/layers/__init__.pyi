@@ -88,6 +88,12 @@ from .pooling.maximum import (
     MaxPooling2D as MaxPooling2D,
     MaxPooling3D as MaxPooling3D,
 )
+from .preprocessing.colors import (
+    RandomBrightness as RandomBrightness,
+    RandomContrast as RandomContrast,
+    Rescaling as Rescaling,
+)
+from .preprocessing.flip import RandomFlip as RandomFlip
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D
