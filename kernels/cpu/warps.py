@@ -157,7 +157,7 @@ def _blend_inside(x, n, line, first, end, shape, y, row):
 @kernel
 def _blend_beside(x, n, line, first, end, shape, fill, fill_value, y, row):
     u, du, v, dv = line
-    number, C = x.dtype.type, shape[3]
+    number, W, C = x.dtype.type, shape[2], shape[3]
     one = number(1)
     for j in range(first, end):
         f, g = u + du * number(j), v + dv * number(j)

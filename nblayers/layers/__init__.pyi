@@ -94,6 +94,11 @@ from .preprocessing.colors import (
     Rescaling as Rescaling,
 )
 from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.warps import (
+    RandomRotation as RandomRotation,
+    RandomTranslation as RandomTranslation,
+    RandomZoom as RandomZoom,
+)
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D
