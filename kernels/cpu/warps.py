@@ -48,8 +48,8 @@ def _stretch(start, step, limit, first, end):
     if step == 0:
         return first, end if 0 <= start < limit else first
     a, b = -start / step, (limit - start) / step
-    first = int(math.ceil(max(first, min(min(a, b), end))))
-    return first, int(math.ceil(max(first, min(max(a, b), end))))
+    first = math.ceil(max(first, min(min(a, b), end)))
+    return first, math.ceil(max(first, min(max(a, b), end)))
 
 
 @kernel
@@ -113,13 +113,20 @@ def _pick_rows(x, maps, fill, fill_value, s, threads, y):
                 at = ((n * H + _clamped(p, H - 1)) * W + _clamped(q, W - 1)) * C
             else:
                 at = _at(n, _inside(p, H, fill), _inside(q, W, fill), H, W, C)
-            for m in range(C):
-                y1[np.uintp(to + m)] = x1[np.uintp(at + m)] if at >= 0 else fill_value  # (3), (10)
+            if at < 0:
+                for m in range(C):
+                    y1[np.uintp(to + m)] = fill_value                                   # (10)
+            elif C == 3:
+                for m in range(3):
+                    y1[np.uintp(to + m)] = x1[np.uintp(at + m)]                         # (3)
+            else:
+                for m in range(C):
+                    y1[np.uintp(to + m)] = x1[np.uintp(at + m)]                         # (3)
 
 
 @kernel
 def _blend_rows(x, maps, fill, fill_value, s, threads, y):
-    H, W, C = x.shape[1:]
+    H, W = x.shape[1:3]
     x1, y1 = x.reshape(-1), y.reshape(-1)
     begin, stop = range_of(x.shape[0] * H, s, threads)
     for row in range(begin, stop):
@@ -166,9 +173,9 @@ def _blend_beside(x, n, line, first, end, shape, fill, fill_value, y, row):
         of_a, of_b, of_c, of_d = (one - f) * (one - g), (one - f) * g, f * (one - g), f * g
         a, b, c, d = _corners(n, p, q, shape, fill)
         for m in range(C):
-            of_x = of_a * (x[np.uintp(a + m)] if a >= 0 else fill_value) + of_b * (x[np.uintp(b + m)] if b >= 0 else fill_value)
-            of_x += of_c * (x[np.uintp(c + m)] if c >= 0 else fill_value) + of_d * (x[np.uintp(d + m)] if d >= 0 else fill_value)
-            y[np.uintp((row * W + j) * C + m)] = of_x                                   # (5), (10)
+            y[np.uintp((row * W + j) * C + m)] = (
+                of_a * (x[np.uintp(a + m)] if a >= 0 else fill_value) + of_b * (x[np.uintp(b + m)] if b >= 0 else fill_value)
+                + of_c * (x[np.uintp(c + m)] if c >= 0 else fill_value) + of_d * (x[np.uintp(d + m)] if d >= 0 else fill_value))
 
 
 @kernel

@@ -35,14 +35,14 @@ def _read_from(maps, n, i, j):
 
 @cuda.jit(device=True)
 def _rounded(u):
-    halves = int(math.trunc(u + u))
+    halves = int(u + u)
     return (halves + 1) >> 1 if halves >= 0 else -((1 - halves) >> 1)                   # (2)
 
 
 @cuda.jit(device=True)
 def _cell(u, maps):
     """The first of the two pixels around the place u, and how much it and the other count."""
-    p = int(math.floor(u))                                                              # (4)
+    p = math.floor(u)                                                                   # (4)
     f = u - maps.dtype.type(p)
     return p, (maps.dtype.type(1) - f, f)
 
