@@ -3,8 +3,6 @@
 A thread makes one number of the result: neighbouring threads have neighbouring channels and columns, which read from places
 near to each other. In a gradient it adds what it read with to the numbers that it came from; others may add there, too.
 """
-import math
-
 from ._compat import THREADS, blocks_for, cuda
 
 NEAREST, REFLECT, WRAP = 1, 2, 3
@@ -42,7 +40,9 @@ def _rounded(u):
 @cuda.jit(device=True)
 def _cell(u, maps):
     """The first of the two pixels around the place u, and how much it and the other count."""
-    p = math.floor(u)                                                                   # (4)
+    p = int(u)
+    if maps.dtype.type(p) > u:
+        p -= 1                                                                          # (4)
     f = u - maps.dtype.type(p)
     return p, (maps.dtype.type(1) - f, f)
 
