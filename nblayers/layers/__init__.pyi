@@ -93,7 +93,9 @@ from .preprocessing.colors import (
     RandomContrast as RandomContrast,
     Rescaling as Rescaling,
 )
+from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
 from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.resizing import Resizing as Resizing
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D
