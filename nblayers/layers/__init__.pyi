@@ -93,7 +93,9 @@ from .preprocessing.colors import (
     RandomContrast as RandomContrast,
     Rescaling as Rescaling,
 )
+from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
 from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.resizing import Resizing as Resizing
 from .preprocessing.warps import (
     RandomRotation as RandomRotation,
     RandomTranslation as RandomTranslation,
