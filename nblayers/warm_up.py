@@ -97,6 +97,12 @@ def _convolutions() -> Examples:
         yield layers.Conv2D(filters, size, padding="same"), _zeros(*shape)
 
 
+def _warps() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 3)):
+            yield layers.RandomRotation(0.1, interpolation=interpolation), _zeros(*shape)
+
+
 def _depthwise() -> Examples:
     for shape in ((2, 8, 8, 3), (4, 64, 64, 16)):
         for multiplier in (1, 2):
@@ -222,6 +228,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "RandomBrightness": _each(lambda: layers.RandomBrightness(0.5), *_PICTURES),
     "RandomContrast": _each(lambda: layers.RandomContrast(0.5), *_PICTURES),
     "Rescaling": lambda: ((layers.Rescaling(scale), _zeros(*shape)) for scale in (0.5, [1, 2, 3]) for _, shape in _PICTURES),
+    "RandomWarp": _warps,
     "ElementwiseMerge": _merging,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),

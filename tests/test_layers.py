@@ -51,6 +51,9 @@ LAYERS = {
     "ZeroPadding2D": (lambda: layers.ZeroPadding2D(1), (2, 4, 5, 2)),
     "UpSampling2D": (lambda: layers.UpSampling2D(2, interpolation="bilinear"), (2, 4, 5, 2)),
     "UpSampling1D": (lambda: layers.UpSampling1D(2), (2, 4, 5)),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.1, 0.2), (2, 4, 5, 2)),
+    "RandomRotation": (lambda: layers.RandomRotation(0.1), (2, 4, 5, 2)),
+    "RandomZoom": (lambda: layers.RandomZoom(0.1), (2, 4, 5, 2)),
     "nn.ZeroPad2d": (lambda: nn.ZeroPad2d(1), (2, 2, 4, 5)),
     "nn.Upsample": (lambda: nn.Upsample(scale_factor=2), (2, 2, 4, 5)),
     "nn.Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 4, 5)),
@@ -276,7 +279,8 @@ def test_configuration_holds_all_arguments(cls):
              "num_query_heads": 4, "num_key_value_heads": 2, "target_shape": (3, -1), "n": 2, "dims": (2, 1), "axes": 1,
              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
-             "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2}
+             "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2,
+             "height_factor": 0.2, "width_factor": 0.3}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor"))}

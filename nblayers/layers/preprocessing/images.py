@@ -142,15 +142,15 @@ class RandomImageLayer(ImageLayer):
         return super().get_config() | {"seed": self.seed}
 
 
-def factor_range(layer: Layer, factor: Any, low: float, high: float) -> tuple[float, float]:
-    """The argument `factor`: two numbers in [low, high], which come back sorted, or one number f for (max(-f, low), f).
+def factor_range(layer: Layer, factor: Any, low: float, high: float, name: str = "factor") -> tuple[float, float]:
+    """The argument of this name: two numbers in [low, high], which come back sorted, or one number f for (max(-f, low), f).
 
     Raises:
         ValueError: anything else.
     """
     pair = tuple(factor) if isinstance(factor, (list, tuple)) else (factor,)
     if not 1 <= len(pair) <= 2 or isinstance(factor, (list, tuple)) != (len(pair) == 2) or not _within(pair, low, high):
-        raise ValueError(f"{layer.described}: expected factor to be a number in [{low}, {high}] or two of them, got {factor!r}")
+        raise ValueError(f"{layer.described}: expected {name} to be a number in [{low}, {high}] or two of them, got {factor!r}")
     if len(pair) == 2:
         return tuple(sorted(pair))
     size = abs(factor)
