@@ -72,15 +72,18 @@ AUGMENTATIONS = {"RandomFlip": ("horizontal",), "RandomRotation": (0.1,), "Rando
 
 
 def augmented_by(names: Sequence[str], layers: Any) -> Callable[[Any], Any]:
-    """These layers one after the other, in training. In a graph of TensorFlow Keras' layers compute in TensorFlow, where they
-    are fastest, whatever the backend.
-    """
+    """These layers one after the other, in training."""
     chain = [getattr(layers, name)(*AUGMENTATIONS[name]) for name in names]
 
     def run(x: Any) -> Any:
         for layer in chain:
             x = layer(x, training=True)
         return x
+    return in_a_graph(layers, run)
+
+
+def in_a_graph(layers: Any, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """In a graph of TensorFlow Keras' layers compute in TensorFlow, where they are fastest, whatever the backend."""
     if layers.__name__.startswith("nblayers"):
         return run
     import tensorflow as tf
@@ -93,11 +96,13 @@ def pictures(*shape: int) -> np.ndarray:
 
 
 def images() -> Iterator[Case]:
-    """Images that are changed at random."""
+    """Images that are changed at random, and brought to another size."""
     shape = (64, 224, 224, 3)
     for names in (*((name,) for name in AUGMENTATIONS), tuple(AUGMENTATIONS)):
         yield Case(f"{', '.join(name.removeprefix('Random').lower() for name in names)} {'x'.join(map(str, shape))}",
                    partial(augmented_by, names), partial(pictures, *shape))
+    yield Case("resizing 64x256x256x3 to 224x224", lambda layers: in_a_graph(layers, layers.Resizing(224, 224)),
+               partial(pictures, 64, 256, 256, 3))
 
 
 def cases() -> Iterator[Case]:
