@@ -5,13 +5,13 @@ right to left all stay as they are.
 """
 import codecs
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from nblayers.layers.base import Layer
 from nblayers.layers.input_spec import InputSpec
+from nblayers.layers.preprocessing.hashes import offsets_of
 
 KINDS = "OUST"              # of NumPy's dtypes that hold strings
 
@@ -148,13 +148,6 @@ def text_buffer(strings: np.ndarray, who: str, encoding: str = "utf-8") -> tuple
         begins = np.append(np.flatnonzero((text & 0xC0) != 0x80), len(text))
         offsets = begins[offsets]
     return text, offsets
-
-
-def offsets_of(lengths: Any, xp: ModuleType = np) -> Any:
-    """lengths (N,) -> where each begins and the last ends (N + 1,), int64."""
-    offsets = xp.zeros(lengths.size + 1, np.int64)
-    xp.cumsum(lengths, out=offsets[1:])
-    return offsets
 
 
 def as_list(strings: np.ndarray, who: str, encoding: str = "utf-8") -> list[str]:
