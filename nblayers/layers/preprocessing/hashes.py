@@ -81,6 +81,11 @@ def hashed(values: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | N
         text, offsets = decimal_buffer(values, room, xp)
     else:
         text, offsets = (xp.asarray(part) for part in text_buffer(values))
+    return hash_text(text, offsets, room, xp, key)
+
+
+def hash_text(text: Any, offsets: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
+    """The same of strings that are laid out already."""
     hashes = xp.empty(offsets.size - 1, np.uint64)
     if key is None:
         room.hashing.farm_hash(text, offsets, hashes)
