@@ -1,6 +1,6 @@
 """What StringLookup and IntegerLookup have in common: the vocabulary, and the forms of the output."""
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,8 +9,8 @@ from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array
 from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import hash_text, hashed, offsets_of
-from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, cut, text_buffer
-from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable
+from nblayers.layers.preprocessing.strings import TakesStrings, as_strings, cut, text_buffer
+from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
@@ -231,14 +231,24 @@ class IndexLookup(TakesStrings):
         """
         array = self._to_tokens(data)
         rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
-        tokens = as_list(rows, self.described, self.encoding) if self.holds_text else rows.reshape(-1).tolist()
-        self.count(tokens, range(0, rows.size + 1, max(1, rows.shape[1])))
+        offsets = np.arange(len(rows) + 1) * rows.shape[1]
+        if self.holds_text:
+            self.count_texts(*map(self.xp.asarray, text_buffer(rows, self.described, self.encoding)), offsets)
+        else:
+            different, groups = np.unique(to_numpy(rows), return_inverse=True)
+            self._count(different.tolist(), groups.reshape(-1), offsets)
 
-    def count(self, tokens: list[Any], offsets: Iterable[int]) -> None:
-        """Count tokens; document n is tokens[offsets[n]:offsets[n + 1]]."""
+    def count_texts(self, clean: Any, starts: Any, ends: Any, offsets: np.ndarray) -> None:
+        """Count the tokens that lie in `clean`; document n are those from offsets[n] to offsets[n + 1]."""
+        like = self.xp.empty(starts.size, np.int64)
+        self.kernels.text.group_tokens(clean, starts, ends, free_slots(starts.size, self.xp), like)
+        firsts, groups = np.unique(to_numpy(like), return_inverse=True)
+        self._count(cut(to_numpy(clean), to_numpy(starts)[firsts], to_numpy(ends)[firsts]), groups, offsets)
+
+    def _count(self, tokens: list[Any], groups: np.ndarray, offsets: np.ndarray) -> None:
         if self._has_input_vocabulary:
             raise ValueError(f"{self.described}: was made with a vocabulary and cannot adapt: make a layer without one")
-        self._counts.add(tokens, offsets)
+        self._counts.add(tokens, groups, offsets)
 
     @property
     def has_counted(self) -> bool:
@@ -270,8 +280,8 @@ class IndexLookup(TakesStrings):
         if self.invert:
             return self._inverted(inputs, vocabulary)
         if self.holds_text:
-            text, offsets = (self.xp.asarray(part) for part in text_buffer(inputs, self.described, self.encoding))
-            ids = self.ids_of(text, offsets[:-1].copy(), offsets[1:].copy(), vocabulary)
+            texts = text_buffer(inputs, self.described, self.encoding)
+            ids = self.ids_of(*map(self.xp.asarray, texts), vocabulary)
         else:
             ids = self._ids_of_integers(self._whole(inputs).reshape(-1), vocabulary)
         return self.encoded(ids, inputs.shape, vocabulary)

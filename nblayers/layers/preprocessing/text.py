@@ -10,7 +10,7 @@ from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import offsets_of
 from nblayers.layers.preprocessing.index_lookup import MODES, OLD_MODES
 from nblayers.layers.preprocessing.lookup import StringLookup
-from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, cut, text_buffer
+from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, text_buffer
 from nblayers.layers.preprocessing.vocabulary import run_adapt
 from nblayers.serialization import deserialize_keras_object
 
@@ -139,8 +139,7 @@ class TextVectorization(TakesStrings):
             ValueError: the layer was made with a vocabulary.
         """
         tokens = self._tokens(as_strings(data, self.described, "the data"))
-        found = cut(*map(to_numpy, (tokens.clean, tokens.starts, tokens.ends)))
-        self._lookup.count(found, to_numpy(tokens.offsets).tolist())
+        self._lookup.count_texts(tokens.clean, tokens.starts, tokens.ends, to_numpy(tokens.offsets))
 
     @property
     def has_counted(self) -> bool:
@@ -210,15 +209,15 @@ class TextVectorization(TakesStrings):
     def _found(self, strings: np.ndarray) -> Tokens:
         """The tokens of (1), found in the bytes of all texts at once."""
         xp, room = self.xp, self.kernels.text
-        text, offsets, letters, kinds = (xp.asarray(part) for part in (
+        text, begins, finishes, letters, kinds = (xp.asarray(part) for part in (
             *text_buffer(strings, self.described, self.encoding), self._letters, self._kinds))
         split = SPLITS[self.split]
-        counts = xp.empty(offsets.size - 1, np.int64)
-        room.count_tokens(text, offsets, kinds, split, counts)
+        counts = xp.empty(begins.size, np.int64)
+        room.count_tokens(text, begins, finishes, kinds, split, counts)
         firsts = offsets_of(counts, xp)
         clean, starts, ends = (xp.empty(size, dtype) for size, dtype in (
             (text.size, np.uint8), (int(firsts[-1]), np.int64), (int(firsts[-1]), np.int64)))
-        room.find_tokens(text, offsets, letters, kinds, split, firsts[:-1].copy(), clean, starts, ends)
+        room.find_tokens(text, begins, finishes, letters, kinds, split, firsts[:-1].copy(), clean, starts, ends)
         if self.split is not None:
             return Tokens(clean, starts, ends, firsts, strings.shape)
         width, shape = (strings.shape[-1], strings.shape[:-1]) if strings.ndim else (1, ())
@@ -234,9 +233,9 @@ class TextVectorization(TakesStrings):
                              f"{len(rows)}")
         found = np.empty(sum(map(len, rows)), object)
         found[:] = [token for row in rows for token in row]
-        text, bounds = (self.xp.asarray(part) for part in text_buffer(found, self.described, self.encoding))
+        texts = map(self.xp.asarray, text_buffer(found, self.described, self.encoding))
         offsets = self.xp.asarray(offsets_of(np.array([len(row) for row in rows], np.int64)))
-        return Tokens(text, bounds[:-1].copy(), bounds[1:].copy(), offsets, strings.shape)
+        return Tokens(*texts, offsets, strings.shape)
 
     def _joined(self, tokens: Tokens) -> Tokens:
         """The n-grams of (2): of each text those of the first length, then those of the next."""
