@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nblayers.arguments import choice, flag, integer, optional
-from nblayers.arrays import as_array
+from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import hash_text, hashed, offsets_of
-from nblayers.layers.preprocessing.strings import TakesStrings, as_strings, cut, text_buffer
+from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
 from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
 
@@ -54,7 +54,7 @@ class IndexLookup(TakesStrings):
         self.oov_method = choice(who, "oov_method", oov_method, ("floormod", "farmhash"))
         self.salt = self._checked_salt(salt)
         self._check_options(sparse, idf_weights, vocabulary)
-        self.takes_strings = self.holds_text and not self.invert
+        self.input_dtype = "string" if self.holds_text and not self.invert else "int64"
         self.input_vocabulary = None if isinstance(vocabulary, (str, os.PathLike)) else _plain(vocabulary)
         self.input_idf_weights = _plain(idf_weights)
         self._has_input_vocabulary = vocabulary is not None if has_input_vocabulary is None else bool(has_input_vocabulary)
@@ -233,7 +233,8 @@ class IndexLookup(TakesStrings):
         rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
         offsets = np.arange(len(rows) + 1) * rows.shape[1]
         if self.holds_text:
-            self.count_texts(*map(self.xp.asarray, text_buffer(rows, self.described, self.encoding)), offsets)
+            clean, starts, ends = map(self.xp.asarray, text_buffer(rows, self.described, self.encoding))
+            self.count_texts(clean, starts, ends, offsets)
         else:
             different, groups = np.unique(to_numpy(rows), return_inverse=True)
             self._count(different.tolist(), groups.reshape(-1), offsets)
@@ -242,8 +243,11 @@ class IndexLookup(TakesStrings):
         """Count the tokens that lie in `clean`; document n are those from offsets[n] to offsets[n + 1]."""
         like = self.xp.empty(starts.size, np.int64)
         self.kernels.text.group_tokens(clean, starts, ends, free_slots(starts.size, self.xp), like)
-        firsts, groups = np.unique(to_numpy(like), return_inverse=True)
-        self._count(cut(to_numpy(clean), to_numpy(starts)[firsts], to_numpy(ends)[firsts]), groups, offsets)
+        like = to_numpy(like)
+        firsts = np.flatnonzero(like == np.arange(like.size))
+        numbers = np.empty(like.size, np.int64)
+        numbers[firsts] = np.arange(firsts.size)
+        self._count(cut(to_numpy(clean), to_numpy(starts)[firsts], to_numpy(ends)[firsts]), numbers[like], offsets)
 
     def _count(self, tokens: list[Any], groups: np.ndarray, offsets: np.ndarray) -> None:
         if self._has_input_vocabulary:
@@ -280,8 +284,8 @@ class IndexLookup(TakesStrings):
         if self.invert:
             return self._inverted(inputs, vocabulary)
         if self.holds_text:
-            texts = text_buffer(inputs, self.described, self.encoding)
-            ids = self.ids_of(*map(self.xp.asarray, texts), vocabulary)
+            clean, starts, ends = map(self.xp.asarray, text_buffer(inputs, self.described, self.encoding))
+            ids = self.ids_of(clean, starts, ends, vocabulary)
         else:
             ids = self._ids_of_integers(self._whole(inputs).reshape(-1), vocabulary)
         return self.encoded(ids, inputs.shape, vocabulary)
@@ -385,7 +389,7 @@ class IndexLookup(TakesStrings):
         return y
 
     def _depth(self, vocabulary: Vocabulary) -> int:
-        return self.max_tokens if self.pad_to_max_tokens else self._token_start + len(vocabulary.tokens)  # type: ignore[return-value]
+        return self.max_tokens if self.pad_to_max_tokens else self._token_start + len(vocabulary.tokens)
 
     @property
     def output_dtype(self) -> str:

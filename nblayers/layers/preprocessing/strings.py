@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nblayers.arrays import as_strings
 from nblayers.layers.base import Layer
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.preprocessing.hashes import offsets_of
-
-KINDS = "OUST"              # of NumPy's dtypes that hold strings
 
 
 class TakesStrings(Layer):
@@ -24,8 +23,8 @@ class TakesStrings(Layer):
     """
 
     input_spec = InputSpec()
+    input_dtype: str | None = "string"
     integer_inputs = True
-    takes_strings = True
 
     def __init__(self, encoding: str = "utf-8", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -34,8 +33,9 @@ class TakesStrings(Layer):
         self.built = True
 
     @property
-    def input_dtype(self) -> str:
-        return "string" if self.takes_strings else "int64"
+    def takes_strings(self) -> bool:
+        """Whether the input are strings, and not integers."""
+        return self.input_dtype == "string"
 
     def _to_array(self, value: Any) -> Any:
         if value is None or not self.takes_strings:
@@ -64,53 +64,6 @@ def checked_encoding(who: str, encoding: Any) -> str:
     except (LookupError, TypeError):
         raise ValueError(f"{who}: expected the name of a text encoding, as 'utf-8', as encoding, got {encoding!r}") from None
     return encoding
-
-
-def as_strings(value: Any, who: str, what: str = "an input") -> np.ndarray:
-    """An array of strings (of str, bytes or objects) of whatever holds them; what its objects are is not looked at here.
-
-    Arguments:
-        value: a string, lists of them, an array, a column of pandas or polars, or a table of such columns.
-        who, what: open error messages.
-
-    Raises:
-        TypeError: it holds something else.
-        ValueError: nested lists of different lengths.
-    """
-    if isinstance(value, np.ndarray):
-        array = value
-    elif isinstance(value, (str, bytes)):
-        array = np.array(value, object)
-    elif isinstance(value, (list, tuple)):
-        array = _of_lists(value, who, what)
-    elif hasattr(value, "columns") and hasattr(value, "dtypes"):
-        columns = [value[name] for name in value.columns]
-        array = np.column_stack([as_strings(column, who, what).astype(object) for column in columns])
-    else:
-        array = np.asarray(value)
-    if array.dtype.kind not in KINDS:
-        raise TypeError(f"{who}: expected {what} to hold strings, got dtype {array.dtype}")
-    return array.astype(object) if array.dtype.kind == "T" else array
-
-
-def is_strings(value: Any) -> bool:
-    """Whether this is a list, nested or not, that begins with a string."""
-    while isinstance(value, (list, tuple)) and value:
-        value = value[0]
-    return isinstance(value, (str, bytes))
-
-
-def _of_lists(value: Any, who: str, what: str) -> np.ndarray:
-    depth, first = 0, value
-    while isinstance(first, (list, tuple)):
-        depth, first = depth + 1, first[0] if first else ""
-    try:
-        array = np.array(value, object)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.ndim != depth + np.ndim(first):
-        raise ValueError(f"{who}: expected {what} as one array, got nested lists of different lengths")
-    return array
 
 
 class Texts(NamedTuple):

@@ -4,19 +4,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.reference.text import CHARACTERS, DROPPED, FOLLOWING, KEPT, SPACE, WHOLE, WORDS
 from nblayers.arguments import choice, flag, integer, optional
+from nblayers.arrays import as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import offsets_of
 from nblayers.layers.preprocessing.index_lookup import MODES, OLD_MODES
 from nblayers.layers.preprocessing.lookup import StringLookup
-from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, text_buffer
+from nblayers.layers.preprocessing.strings import TakesStrings, as_list, text_buffer
 from nblayers.layers.preprocessing.vocabulary import run_adapt
 from nblayers.serialization import deserialize_keras_object
 
 PUNCTUATION = b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 WHITE_SPACE = b" \t\n\v\f\r"
 STANDARDS = (None, "lower_and_strip_punctuation", "lower", "strip_punctuation")
+DROPPED, SPACE, KEPT, FOLLOWING = range(4)                          # kinds of bytes, as in kernels/reference/text.py
+WHOLE, WORDS, CHARACTERS = range(3)                                 # what a token is
 SPLITS = {None: WHOLE, "whitespace": WORDS, "character": CHARACTERS}
 
 
@@ -233,9 +235,9 @@ class TextVectorization(TakesStrings):
                              f"{len(rows)}")
         found = np.empty(sum(map(len, rows)), object)
         found[:] = [token for row in rows for token in row]
-        texts = map(self.xp.asarray, text_buffer(found, self.described, self.encoding))
+        clean, starts, ends = map(self.xp.asarray, text_buffer(found, self.described, self.encoding))
         offsets = self.xp.asarray(offsets_of(np.array([len(row) for row in rows], np.int64)))
-        return Tokens(*texts, offsets, strings.shape)
+        return Tokens(clean, starts, ends, offsets, strings.shape)
 
     def _joined(self, tokens: Tokens) -> Tokens:
         """The n-grams of (2): of each text those of the first length, then those of the next."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arrays import as_array, is_array
-from nblayers.layers.preprocessing.strings import as_list, as_strings
+from nblayers.arrays import as_array, as_strings, is_array
+from nblayers.layers.preprocessing.strings import as_list
 
 
 def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[Any]:
