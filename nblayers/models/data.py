@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import random
-from nblayers.arrays import as_array, is_array, is_strings
+from nblayers.arrays import as_array, is_array
 from nblayers.models.class_weights import ClassWeights
 
 Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
@@ -166,7 +166,8 @@ def as_arrays(value: Any, who: str = "model", what: str = "data") -> Any:
         return value
     if isinstance(value, Mapping):
         return {name: as_arrays(item, who, f"{what}[{name!r}]") for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and not is_strings(value) and any(is_array(item) or item is None for item in value):
+    if (isinstance(value, (list, tuple)) and not isinstance(next(iter(value), None), (str, bytes))
+            and any(is_array(item) or item is None for item in value)):
         return [as_arrays(item, who, what) for item in value]
     return as_array(value, who, what)
 

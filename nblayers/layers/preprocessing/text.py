@@ -186,8 +186,6 @@ class TextVectorization(TakesStrings):
     def _tokens(self, strings: np.ndarray) -> Tokens:
         if callable(self.standardize):
             strings = self._standardized(strings)
-        if self.split is not None:
-            strings = self._one_for_each(strings)
         tokens = self._split_by_function(strings) if callable(self.split) else self._found(strings)
         return tokens if self.ngrams is None else self._joined(tokens)
 
@@ -199,17 +197,18 @@ class TextVectorization(TakesStrings):
                              f"given, got {result.shape}")
         return result
 
-    def _one_for_each(self, strings: np.ndarray) -> np.ndarray:
-        """The texts without a last axis of 1."""
-        if strings.ndim < 2:
-            return strings
-        if strings.shape[-1] != 1:
+    def _without_last(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The shape of texts that are split, without a last axis of 1."""
+        if len(shape) < 2:
+            return shape
+        if shape[-1] not in (1, None):
             raise ValueError(f"{self.described}: expected one text for each sample, shape (batch,) or (batch, 1), to split "
-                             f"into tokens, got shape {strings.shape}")
-        return strings[..., 0]
+                             f"into tokens, got shape {shape}")
+        return shape[:-1]
 
     def _found(self, strings: np.ndarray) -> Tokens:
         """The tokens of (1), found in the bytes of all texts at once."""
+        shape = strings.shape[:-1] if self.split is None else self._without_last(strings.shape)
         xp, room = self.xp, self.kernels.text
         text, begins, finishes, letters, kinds = (xp.asarray(part) for part in (
             *text_buffer(strings, self.described, self.encoding), self._letters, self._kinds))
@@ -221,14 +220,14 @@ class TextVectorization(TakesStrings):
             (text.size, np.uint8), (int(firsts[-1]), np.int64), (int(firsts[-1]), np.int64)))
         room.find_tokens(text, begins, finishes, letters, kinds, split, firsts[:-1].copy(), clean, starts, ends)
         if self.split is not None:
-            return Tokens(clean, starts, ends, firsts, strings.shape)
-        width, shape = (strings.shape[-1], strings.shape[:-1]) if strings.ndim else (1, ())
+            return Tokens(clean, starts, ends, firsts, shape)
         rows = int(np.prod(shape, dtype=np.int64))
-        return Tokens(clean, starts, ends, xp.arange(rows + 1, dtype=np.int64) * width, shape)
+        return Tokens(clean, starts, ends, xp.arange(rows + 1, dtype=np.int64) * (strings.size // max(1, rows)), shape)
 
     def _split_by_function(self, strings: np.ndarray) -> Tokens:
+        shape = self._without_last(strings.shape)
         texts = as_list(strings, self.described, self.encoding)
-        rows = self.split(np.array(texts, str).reshape(strings.shape).reshape(-1))
+        rows = self.split(np.array(texts, str))
         rows = [_as_row(row, self.described) for row in rows]
         if len(rows) != len(texts):
             raise ValueError(f"{self.described}: expected split to return a list of tokens for each of {len(texts)} texts, got "
@@ -237,7 +236,7 @@ class TextVectorization(TakesStrings):
         found[:] = [token for row in rows for token in row]
         clean, starts, ends = map(self.xp.asarray, text_buffer(found, self.described, self.encoding))
         offsets = self.xp.asarray(offsets_of(np.array([len(row) for row in rows], np.int64)))
-        return Tokens(clean, starts, ends, offsets, strings.shape)
+        return Tokens(clean, starts, ends, offsets, shape)
 
     def _joined(self, tokens: Tokens) -> Tokens:
         """The n-grams of (2): of each text those of the first length, then those of the next."""
@@ -278,7 +277,7 @@ class TextVectorization(TakesStrings):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = tuple(input_shape)
-        rows = shape if self.split is not None and len(shape) < 2 else shape[:-1]
+        rows = shape[:-1] if self.split is None else self._without_last(shape)
         if self.output_mode == "int":
             return (*rows, self.output_sequence_length or self._width_of(shape))
         if self.output_mode == "one_hot":
