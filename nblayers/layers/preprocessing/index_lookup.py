@@ -37,10 +37,11 @@ class IndexLookup(HoldsVocabulary):
 
     def ids_of(self, clean: Any, starts: Any, ends: Any, vocabulary: Vocabulary) -> Any:
         """The ids of strings in `clean` (bytes of UTF-8), flat; negative for the mask in other modes than "int"."""
-        ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels)
+        unknown = self._oov_start if self.num_oov_indices == 1 else MISSING
+        ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels, unknown)
         if self.num_oov_indices > 1:
             self._hash_missing(ids, lambda missing: self._hashes_of(clean, starts[missing], ends[missing]))
-        else:
+        elif self.num_oov_indices == 0:
             self._replace_missing(ids, lambda missing: cut(*map(to_numpy, (clean, starts[missing], ends[missing]))))
         return ids
 
