@@ -183,6 +183,18 @@ _LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
 _PICTURES = ((), (2, 6, 6, 3)), ((), (8, 96, 96, 3))
+
+
+def _texts() -> Examples:
+    few, many = ["a b c"], ["a b c"] * (1 << 15)                                    # threads share the latter
+    for texts in (few, many):
+        learned = layers.TextVectorization(ngrams=2)
+        learned.adapt(texts)
+        yield learned, texts
+        yield layers.TextVectorization(vocabulary=["a"], output_mode="count"), texts
+        yield layers.StringLookup(vocabulary=["a"], num_oov_indices=2), texts
+
+
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
@@ -231,6 +243,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "RandomContrast": _each(lambda: layers.RandomContrast(0.5), *_PICTURES),
     "Rescaling": lambda: ((layers.Rescaling(scale), _zeros(*shape)) for scale in (0.5, [1, 2, 3]) for _, shape in _PICTURES),
     "RandomWarp": _warps,
+    "TakesStrings": _texts,
     "ElementwiseMerge": _merging,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),

@@ -84,6 +84,7 @@ LAYERS = {
     "RandomFlip": (lambda: layers.RandomFlip(), (2, 4, 5, 3)),
     "RandomBrightness": (lambda: layers.RandomBrightness(0.1), (2, 4, 5, 3)),
     "RandomContrast": (lambda: layers.RandomContrast(0.1), (2, 4, 5, 3)),
+    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
 }
 
 
@@ -117,6 +118,7 @@ FIXED = [
     ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
     ("Reshape", "target_shape"), ("RepeatVector", "n"), ("Permute", "dims"), ("Cropping2D", "cropping data_format"),
     ("ZeroPadding2D", "padding"), ("UpSampling2D", "size data_format interpolation"), ("nn.Upsample", "scale_factor mode"),
+    ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
     ("Resizing", "height width interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio data_format"),
     ("CenterCrop", "height width data_format"), ("RandomCrop", "height width"), ("RandomFlip", "data_format"),
@@ -192,7 +194,7 @@ MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialD
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
                 "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
-                "Rescaling"}
+                "Rescaling", "IntegerLookup"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -96,7 +96,9 @@ from .preprocessing.colors import (
 )
 from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
 from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
 from .preprocessing.resizing import Resizing as Resizing
+from .preprocessing.text import TextVectorization as TextVectorization
 from .preprocessing.warps import (
     RandomRotation as RandomRotation,
     RandomTranslation as RandomTranslation,
