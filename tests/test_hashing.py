@@ -1,4 +1,6 @@
 """Hashing: TensorFlow's values for every length, in three rooms, and how strings and integers are laid out for it."""
+import itertools
+
 import numpy as np
 import pytest
 from helpers import rooms_agree
@@ -98,7 +100,7 @@ def test_many_strings_are_shared_between_threads(rng):
 def test_strings_end_to_end(make, strings):
     text, offsets = text_buffer(make(strings))
     assert text.dtype == np.uint8 and offsets.dtype == np.int64 and text.flags.writeable
-    assert [text[a:b].tobytes().decode() for a, b in zip(offsets, offsets[1:], strict=False)] == strings
+    assert [text[a:b].tobytes().decode() for a, b in itertools.pairwise(offsets)] == strings
 
 
 def test_bytes_that_are_no_text():

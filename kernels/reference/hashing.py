@@ -1,4 +1,4 @@
-r"""Hashing of many strings at once, as NumPy, one step a line: FarmHash's Fingerprint64, SipHash-2-4, and numbers as decimal text.
+r"""Hashing of many strings at once, as NumPy: FarmHash's Fingerprint64, SipHash-2-4, and numbers as decimal text.
 
 All arithmetic is that of uint64, modulo 2^64; \oplus is exclusive or, \gg a shift, \ggg a rotation. s_i is the word of 8 bytes
 at byte i of the string, the lowest byte first, s_{-i} the one that begins i bytes before its end; n is its length in bytes.
@@ -12,8 +12,8 @@ at byte i of the string, the lowest byte first, s_{-i} the one that begins i byt
     a = k_1 s_0, \; b = s_8, \; c = m s_{-8}, \; d = k_2 s_{-16}, \quad
         h = H_m((a + b \ggg 43) + (c \ggg 30) + d,\; a + (b + k_2 \ggg 18) + c)                     (6)    n = 17 … 32
     \text{pairs of (6) with } s_0 \dots s_{-8} \text{ and } s_{16} \dots s_{-24}                    (7)    n = 33 … 64
-    (x, y, z, v, w) \leftarrow \mathrm{block}(x, y, z, v, w, \text{64 bytes})                       (8)    n > 64, block by block
-    v \leftarrow \mathrm{round}^2(v_3 \oplus s_i), \quad v_0 \leftarrow v_0 \oplus s_i              (9)    SipHash: for each word
+    (x, y, z, v, w) \leftarrow \mathrm{block}(x, y, z, v, w, \text{64 bytes})                       (8)    n > 64, by blocks
+    v \leftarrow \mathrm{round}^2(v_3 \oplus s_i), \quad v_0 \leftarrow v_0 \oplus s_i              (9)    SipHash: each word
     h = v_0 \oplus v_1 \oplus v_2 \oplus v_3 \text{ after } \mathrm{round}^4(v_2 \oplus 255)        (10)
     r = \mathrm{mix}(k\, l_2)\, k \oplus l_1 \oplus k, \quad
         h = \mathrm{mix}(\mathrm{mix}(k\, r)\, k)                                                   (11)   two hashes l into one
