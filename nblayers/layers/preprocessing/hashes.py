@@ -78,12 +78,27 @@ def hashed(values: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | N
         key: two integers below 2^64, or None for FarmHash.
     """
     if getattr(values, "dtype", np.dtype(object)).kind in "iu":
-        text, offsets = decimal_buffer(values, room, xp)
-    else:
-        text, offsets = (xp.asarray(part) for part in text_buffer(values))
-    hashes = xp.empty(offsets.size - 1, np.uint64)
+        return hashed_numbers(values, room, xp, key)
+    return hashed_text(*text_buffer(values), room, xp, key)
+
+
+def hashed_numbers(numbers: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
+    """The same of an array of int64 or uint64 (N,)."""
+    return hashed_text(*decimal_buffer(numbers, room, xp), room, xp, key)
+
+
+def hashed_text(text: Any, offsets: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
+    """The same of strings that are laid end to end."""
+    text, offsets, hashes = xp.asarray(text), xp.asarray(offsets), xp.empty(offsets.size - 1, np.uint64)
     if key is None:
         room.hashing.farm_hash(text, offsets, hashes)
     else:
         room.hashing.sip_hash(text, offsets, xp.array(key, np.uint64), hashes)
+    return hashes
+
+
+def combined(first: Any, second: Any, room: ModuleType, xp: ModuleType) -> Any:
+    """Two hashes (N,), uint64, into one: TensorFlow's FingerprintCat64."""
+    hashes = xp.empty(first.size, np.uint64)
+    room.hashing.combine_hashes(first, second, hashes)
     return hashes
