@@ -3,75 +3,17 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arguments import choice, flag, integer
+from nblayers.arguments import integer
 from nblayers.arrays import as_array
-from nblayers.layers.base import Layer, Record
+from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
-from nblayers.layers.preprocessing.encoding import MODES, encoded, encoded_shape, rows_of, values_of
+from nblayers.layers.preprocessing.encoding import Encoder
 from nblayers.layers.preprocessing.hashes import combined, hashed_numbers, hashed_text
 from nblayers.layers.preprocessing.strings import KINDS, as_strings, is_strings, text_buffer
 
 START = 0xDECAFCAFFE                    # the hash of no feature, from which a crossing goes on
-
-
-class Encoder(Layer):
-    """A layer whose output are ids, or rows made of them.
-
-    Arguments:
-        output_mode: one of `modes`.
-        sparse: refused where it is True: there are no sparse arrays here.
-        dtype: of the output: "int64" or "int32" in output_mode "int", else "float32" or "float64".
-    """
-
-    integer_inputs = True
-    modes: tuple[str, ...] = MODES
-    output_mode: str = fixed()
-
-    def __init__(self, output_mode: str, sparse: bool, dtype: Any = None, **kwargs: Any) -> None:
-        whole = output_mode == "int"
-        super().__init__(dtype=None if whole else dtype, **kwargs)
-        self.autocast = False                       # a large id is not exact in float32
-        self.output_mode = choice(self.described, "output_mode", output_mode, self.modes)
-        if flag(self.described, "sparse", sparse):
-            raise ValueError(f"{self.described}: expected sparse=False, got True: there are no sparse arrays here")
-        self._integer_dtype = _integer_dtype(self.described, dtype) if whole else ""
-
-    @property
-    def output_dtype(self) -> str:
-        return self._integer_dtype or self.dtype
-
-    def _check_inputs(self, inputs: Any) -> None:
-        if isinstance(inputs, list) or inputs.shape:            # a single value has no samples to count
-            super()._check_inputs(inputs)
-
-    def _shaped(self, ids: Any, depth: int) -> Any:
-        """ids, int64, as the output mode wants them."""
-        if self.output_mode == "int":
-            return ids.astype(self.output_dtype, copy=False)
-        return encoded(self, ids, self.output_mode, depth)
-
-    def backward(self, dy: Any) -> Any:
-        """There is no gradient for categories: None."""
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config() | {"output_mode": self.output_mode}
-        config["dtype"]["config"]["name"] = self.output_dtype
-        return config
-
-
-def _integer_dtype(who: str, dtype: Any) -> str:
-    """The dtype of ids by its name; Keras' configurations are understood."""
-    if isinstance(dtype, dict):
-        dtype = dtype.get("config", {}).get("name")
-    try:
-        name = "int64" if dtype is None else np.dtype(dtype).name
-    except TypeError:
-        name = ""
-    if name not in ("int64", "int32"):
-        raise ValueError(f"{who}: expected dtype 'int64' or 'int32' with output_mode 'int', got {dtype!r}")
-    return name
 
 
 class CategoryEncoding(Encoder):
@@ -100,6 +42,7 @@ class CategoryEncoding(Encoder):
     Source: 001.10.CategoryEncoding.
     """
 
+    integer_inputs = True
     input_spec = InputSpec()
     modes = ("multi_hot", "one_hot", "count")
     num_tokens: int = fixed()
@@ -112,17 +55,18 @@ class CategoryEncoding(Encoder):
                  **kwargs: Any) -> None:
         super().__init__("multi_hot" if output_mode == "binary" else output_mode, sparse, **kwargs)
         self.num_tokens = integer(self.described, "num_tokens", num_tokens, 1)
+        self.autocast = False                       # a large id is not exact in float32
         self.built = True
 
     def forward(self, inputs: Any, count_weights: Any = None) -> Any:
         ids = ids_below(self.described, inputs, self.num_tokens)
         if count_weights is None:
             self.cache = self.Cache(None, ids.shape)
-            return self._shaped(ids, self.num_tokens)                               # (1), (2), (3)
+            return self._encoded(ids, self.num_tokens)                               # (1), (2), (3)
         w = self._checked(count_weights, ids.shape)
-        ids = rows_of(self.xp, ids, self.output_mode)
+        ids = self._rows(ids)
         y = self.xp.empty((len(ids), self.num_tokens), self.dtype)
-        self.kernels.encoding.weighted_counts(ids, rows_of(self.xp, w, self.output_mode), y)        # (2)
+        self.kernels.encoding.weighted_counts(ids, self._rows(w), y)                # (2)
         self.cache = self.Cache(ids, w.shape)
         return y.reshape(self.compute_output_shape(w.shape))
 
@@ -139,24 +83,43 @@ class CategoryEncoding(Encoder):
             return None
         dw = self.xp.empty(cache.ids.shape, dy.dtype)
         self.kernels.encoding.weighted_counts_backward(dy.reshape(-1, self.num_tokens), cache.ids, dw)      # from (2)
-        return [None, values_of(self.xp, dw, cache.shape)]
+        return [None, self._unrowed(dw, cache.shape)]
+
+    def _unrowed(self, rows: Any, shape: tuple[int, ...]) -> Any:
+        """The way back from `_rows`."""
+        if len(shape) < 2:
+            return rows.reshape(shape)
+        turned = (shape[0], *shape[2:], shape[1])
+        return self.xp.ascontiguousarray(self.xp.moveaxis(rows.reshape(turned), -1, 1))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return encoded_shape(input_shape, self.output_mode, self.num_tokens)
+        return self._encoded_shape(input_shape, self.num_tokens)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_tokens": self.num_tokens}
 
 
 class Hasher(Encoder):
-    """A layer that puts strings and integers into bins."""
+    """A layer that puts strings and integers into bins.
 
+    Arguments:
+        dtype: of the output: "int64" or "int32" in output_mode "int", else "float32" or "float64".
+    """
+
+    integer_inputs = True
     num_bins: int = fixed()
 
-    def __init__(self, num_bins: int, output_mode: str, sparse: bool, **kwargs: Any) -> None:
-        super().__init__(output_mode, sparse, **kwargs)
+    def __init__(self, num_bins: int, output_mode: str, sparse: bool, dtype: Any = None, **kwargs: Any) -> None:
+        whole = output_mode == "int"
+        super().__init__(output_mode, sparse, dtype=None if whole else dtype, **kwargs)
+        self._integer_dtype = _integer_dtype(self.described, dtype) if whole else ""
         self.num_bins = integer(self.described, "num_bins", num_bins, 1)
+        self.autocast = False                       # a large integer is not exact in float32
         self.built = True
+
+    @property
+    def output_dtype(self) -> str:
+        return self._integer_dtype or self.dtype
 
     def _feature(self, value: Any) -> Any:
         """An array of strings, or one of numbers on the layer's device."""
@@ -171,7 +134,22 @@ class Hasher(Encoder):
         return (hashes % np.uint64(bins)).astype(np.int64).reshape(shape)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"num_bins": self.num_bins, "sparse": False}
+        config = super().get_config() | {"num_bins": self.num_bins, "sparse": False}
+        config["dtype"]["config"]["name"] = self.output_dtype
+        return config
+
+
+def _integer_dtype(who: str, dtype: Any) -> str:
+    """The dtype of ids by its name; Keras' configurations are understood."""
+    if isinstance(dtype, dict):
+        dtype = dtype.get("config", {}).get("name")
+    try:
+        name = "int64" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("int64", "int32"):
+        raise ValueError(f"{who}: expected dtype 'int64' or 'int32' with output_mode 'int', got {dtype!r}")
+    return name
 
 
 def _holds_numbers(table: Any) -> bool:
@@ -231,7 +209,7 @@ class Hashing(Hasher):
         return value if value is None else self._feature(value)
 
     def forward(self, inputs: Any) -> Any:
-        return self._shaped(self._bins(inputs), self.num_bins)
+        return self._encoded(self._bins(inputs), self.num_bins)
 
     def _bins(self, inputs: Any) -> Any:
         hashes = self._hashes(inputs)
@@ -263,7 +241,7 @@ class Hashing(Hasher):
         return self.xp.asarray(same.astype(bool))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        return encoded_shape(input_shape, self.output_mode, self.num_bins)
+        return self._encoded_shape(input_shape, self.num_bins)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"salt": self.salt, "mask_value": self.mask_value}
@@ -345,7 +323,7 @@ class HashedCrossing(Hasher):
         for each in inputs:
             hashes = combined(hashes, self._fingerprints(each), self.kernels, self.xp)          # (1)
         self.cache = self.Cache(len(inputs))
-        return self._shaped(self._binned(hashes, self.num_bins, shape), self.num_bins)          # (2)
+        return self._encoded(self._binned(hashes, self.num_bins, shape), self.num_bins)          # (2)
 
     def _fingerprints(self, feature: Any) -> Any:
         if feature.dtype.kind in KINDS:
@@ -358,7 +336,7 @@ class HashedCrossing(Hasher):
     def compute_output_shape(self, input_shape: Any) -> Any:
         shapes = [tuple(shape) for shape in input_shape]
         self._check_shapes(shapes)
-        return encoded_shape(shapes[0], self.output_mode, self.num_bins)
+        return self._encoded_shape(shapes[0], self.num_bins)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
@@ -366,4 +344,4 @@ class HashedCrossing(Hasher):
                 "dtype": config["dtype"]["config"]["name"]}
 
 
-__all__ = ["CategoryEncoding", "Encoder", "HashedCrossing", "Hashing"]
+__all__ = ["CategoryEncoding", "HashedCrossing", "Hashing"]
