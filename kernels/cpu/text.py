@@ -34,6 +34,10 @@ def join_tokens(clean, starts, ends, first, width, offsets, text):
     share(_some_runs, threads_for(first.size, TOKENS), (clean, starts, ends, first, width, offsets), (text,))
 
 
+def pad_tokens(ids, offsets, y):
+    share(_some_rows, threads_for(y.size, BYTES), (ids, offsets), (y,))
+
+
 def bag_tokens(ids, offsets, count, y):
     share(_some_bags, threads_for(ids.size, TOKENS), (ids, offsets, count), (y,))
 
@@ -117,6 +121,15 @@ def _some_runs(clean, starts, ends, first, width, offsets, s, threads, text):
 
 
 @kernel
+def _some_rows(ids, offsets, s, threads, y):
+    first, last = range_of(y.shape[0], s, threads)
+    for n in range(first, last):
+        for j in range(y.shape[1]):
+            at = offsets[n] + j
+            y[n, j] = ids[at] if at < offsets[n + 1] else 0                         # (6)
+
+
+@kernel
 def _some_bags(ids, offsets, count, s, threads, y):
     first, last = range_of(y.shape[0], s, threads)
     for n in range(first, last):
@@ -135,9 +148,8 @@ def _hash(clean, start, end):
 
 @register_jitable
 def _same(a, start, end, b, b_start, b_end):
-    if end - start != b_end - b_start:
-        return False
-    for k in range(end - start):
-        if a[start + k] != b[b_start + k]:
-            return False
-    return True
+    same, k = end - start == b_end - b_start, 0
+    while same and k < end - start:
+        same = a[start + k] == b[b_start + k]
+        k += 1
+    return same

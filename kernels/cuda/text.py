@@ -29,6 +29,10 @@ def join_tokens(clean, starts, ends, first, width, offsets, text):
     _join_tokens[blocks_for(first.size), THREADS](clean, starts, ends, first, width, offsets, text)
 
 
+def pad_tokens(ids, offsets, y):
+    _pad_tokens[blocks_for(y.size), THREADS](ids, offsets, y)
+
+
 def bag_tokens(ids, offsets, count, y):
     _bag_tokens[blocks_for(y.shape[0]), THREADS](ids, offsets, count, y)
 
@@ -109,6 +113,15 @@ def _join_tokens(clean, starts, ends, first, width, offsets, text):
 
 
 @cuda.jit
+def _pad_tokens(ids, offsets, y):
+    N, L = y.shape
+    for k in range(cuda.grid(1), N * L, cuda.gridsize(1)):
+        n, j = k // L, k % L
+        at = offsets[n] + j
+        y[n, j] = ids[at] if at < offsets[n + 1] else 0                             # (6)
+
+
+@cuda.jit
 def _bag_tokens(ids, offsets, count, y):
     for n in range(cuda.grid(1), y.shape[0], cuda.gridsize(1)):
         for t in range(offsets[n], offsets[n + 1]):
@@ -126,19 +139,21 @@ def _hash(clean, start, end):
 
 @cuda.jit(device=True)
 def _same(a, start, end, b, b_start, b_end):
-    if end - start != b_end - b_start:
-        return False
-    for k in range(end - start):
-        if a[start + k] != b[b_start + k]:
-            return False
-    return True
+    same, k = end - start == b_end - b_start, 0
+    while same and k < end - start:
+        same = a[start + k] == b[b_start + k]
+        k += 1
+    return same
 
 
 SIGNATURES = {
     "_count_tokens": (_count_tokens, "void(uint8[:], int64[:], uint8[:], int64, int64[:])"),
-    "_find_tokens": (_find_tokens, "void(uint8[:], int64[:], uint8[:], uint8[:], int64, int64[:], uint8[:], int64[:], int64[:])"),
+    "_find_tokens": (_find_tokens, "void(uint8[:], int64[:], uint8[:], uint8[:], int64, int64[:], uint8[:], int64[:], "
+                                   "int64[:])"),
     "_token_hashes": (_token_hashes, "void(uint8[:], int64[:], int64[:], uint64[:])"),
-    "_look_up": (_look_up, "void(uint8[:], int64[:], int64[:], int64[:], uint64[:], uint8[:], int64[:], int64[:], int64, int64[:])"),
+    "_look_up": (_look_up, "void(uint8[:], int64[:], int64[:], int64[:], uint64[:], uint8[:], int64[:], int64[:], int64, "
+                           "int64[:])"),
     "_join_tokens": (_join_tokens, "void(uint8[:], int64[:], int64[:], int64[:], int64, int64[:], uint8[:])"),
+    "_pad_tokens": (_pad_tokens, "void(int64[:], int64[:], int64[:,:])"),
     "_bag_tokens": (_bag_tokens, "void(int64[:], int64[:], boolean, float32[:,:])"),
 }

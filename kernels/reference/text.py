@@ -5,9 +5,10 @@ r"""Texts as bytes of UTF-8 one behind another: their words, and where these sta
     i_{nj}  = v_m \text{ where } s_m = t_{nj}, \text{ else } v_{oov}                                                (3)
     y_{nv}  = \sum_j [i_{nj} = v], \text{ or } 1 \text{ where that is not } 0                                       (4)
     g_{nj}  = t_{nj} \; t_{n,j+1} \dots t_{n,j+w-1}                                                                 (5)
+    y_{nj}  = i_{nj}, \text{ or } 0 \text{ behind the last}                                                         (6)
 
-(1) and (5) are for 001.10.TextVectorization, (2) and (3) for 001.10.StringLookup, (4) for both and for 001.10.IntegerLookup.
-(2) is FNV-1a: the place from which on to look for a token in the table of (3).
+(1), (5) and (6) are for 001.10.TextVectorization, (2) and (3) for 001.10.StringLookup, (4) for these and for
+001.10.IntegerLookup. (2) is FNV-1a: the place from which on to look for a token in the table of (3).
 """
 OFFSET, PRIME = 14695981039346656037, 1099511628211
 DROPPED, SPACE, KEPT, FOLLOWING = 0, 1, 2, 3        # kinds of bytes; FOLLOWING are those of a character after its first
@@ -58,6 +59,13 @@ def join_tokens(clean, starts, ends, first, width, offsets, text):
     for g in range(len(first)):
         run = [bytes(clean[starts[t]:ends[t]]) for t in range(first[g], first[g] + width)]
         text[offsets[g]:offsets[g + 1]] = list(b" ".join(run))                      # (5)
+
+
+def pad_tokens(ids, offsets, y):
+    """ids (T,) of the tokens, offsets (N + 1,) of the rows in them -> y (N, L): each row's, padded with 0 or cut off."""
+    for n in range(len(y)):
+        row = ids[offsets[n]:offsets[n + 1]][:y.shape[1]]
+        y[n, :len(row)], y[n, len(row):] = row, 0                                   # (6)
 
 
 def bag_tokens(ids, offsets, count, y):

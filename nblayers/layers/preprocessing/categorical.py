@@ -10,7 +10,7 @@ from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.preprocessing.encoding import Encoder
-from nblayers.layers.preprocessing.hashes import combined, hashed_numbers, hashed_text
+from nblayers.layers.preprocessing.hashes import combined, hash_text, hashed
 from nblayers.layers.preprocessing.strings import KINDS, as_strings, is_strings, text_buffer
 
 START = 0xDECAFCAFFE                    # the hash of no feature, from which a crossing goes on
@@ -223,9 +223,9 @@ class Hashing(Hasher):
         if inputs.dtype.kind == "b":
             inputs = np.where(inputs, "true", "false")                                          # TensorFlow's words for them
         if inputs.dtype.kind in KINDS:
-            return hashed_text(*text_buffer(inputs, self.described), self.kernels, self.xp, self.salt)
+            return hash_text(*text_buffer(inputs, self.described), self.kernels, self.xp, self.salt)
         numbers = _whole(self.described, inputs).reshape(-1)
-        return hashed_numbers(numbers, self.kernels, self.xp, self.salt)
+        return hashed(numbers, self.kernels, self.xp, self.salt)
 
     def _is_masked(self, inputs: Any) -> Any:
         is_text, mask = inputs.dtype.kind in KINDS, self.mask_value
@@ -262,7 +262,7 @@ class HashedCrossing(Hasher):
     r"""Two or more categories into one: a bin for each combination, by the hash of them all.
 
         h_0 = \text{DECAFCAFFE}_{16}, \quad
-            h_k = \text{cat}(h_{k-1}, f_k)                      (1)    f_k: of feature k the integer itself, or the string's hash
+            h_k = \text{cat}(h_{k-1}, f_k)                      (1)    f_k: feature k's integer, or its string's hash
         i = h_n \bmod K                                         (2)
 
     cat is TensorFlow's FingerprintCat64, the hash of a string FarmHash's Fingerprint64; K is num_bins. The document writes
@@ -327,7 +327,7 @@ class HashedCrossing(Hasher):
 
     def _fingerprints(self, feature: Any) -> Any:
         if feature.dtype.kind in KINDS:
-            return hashed_text(*text_buffer(feature, self.described), self.kernels, self.xp)
+            return hash_text(*text_buffer(feature, self.described), self.kernels, self.xp)
         return feature.astype(np.int64).view(np.uint64).reshape(-1)
 
     def backward(self, dy: Any) -> list[None]:

@@ -14,7 +14,7 @@ class Encoder(Layer):
     r"""A layer whose output are ids i, from 0 to V - 1, or rows made of them:
 
         y_{nv} = [i_n = v]                              "one_hot": for each id; a last axis of 1 gives way to that of y
-        y_{nv} = \sum_l [i_{nl} = v]                    "count": for each sample; l is on axis 1, or on 0 where there is no other
+        y_{nv} = \sum_l [i_{nl} = v]                    "count": for each sample; l is on axis 1, or on the only one
         y_{nv} = [\sum_l [i_{nl} = v] > 0]              "multi_hot"
 
     Arguments:

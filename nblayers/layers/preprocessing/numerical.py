@@ -81,8 +81,8 @@ class Normalization(Layer):
         if mean.shape != variance.shape:
             raise ValueError(f"{who}: expected mean and variance of one shape, got {mean.shape} and {variance.shape}")
         if mean.ndim > len(self.axis):
-            raise ValueError(f"{who}: expected a mean of at most {len(self.axis)} axes, as many as axis={self.axis} has, got shape "
-                             f"{mean.shape}")
+            raise ValueError(f"{who}: expected a mean of at most {len(self.axis)} axes, as many as axis={self.axis} has, got "
+                             f"shape {mean.shape}")
         if not (variance >= 0).all() or not np.isfinite(mean).all():
             raise ValueError(f"{who}: expected finite means and variances of at least 0, got {mean.tolist()!r:.60} and "
                              f"{variance.tolist()!r:.60}")
@@ -106,7 +106,8 @@ class Normalization(Layer):
     def _kept_axes(self, shape: Any) -> list[int]:
         ndim = len(shape)
         if any(not -ndim <= axis < ndim for axis in self.axis):
-            raise ValueError(f"{self.described}: expected axis to name axes of the input, got {self.axis} for shape {tuple(shape)}")
+            raise ValueError(f"{self.described}: expected axis to name axes of the input, got {self.axis} for shape "
+                             f"{tuple(shape)}")
         kept = sorted(axis % ndim for axis in self.axis)
         if len(set(kept)) < len(kept):
             raise ValueError(f"{self.described}: expected every axis once, got {self.axis} for shape {tuple(shape)}")
@@ -154,7 +155,8 @@ class Normalization(Layer):
         if batch.dtype.kind == "f" and not np.isfinite(batch).all():
             hint = ("fill in what is missing, or give mean=np.nanmean(x, axis=0) and variance=np.nanvar(x, axis=0)"
                     if np.isnan(batch).any() else "it has no mean")
-            raise ValueError(f"{self.described}: adapt expected finite numbers, got {first_of(batch, ~np.isfinite(batch))}: {hint}")
+            wrong = first_of(batch, ~np.isfinite(batch))
+            raise ValueError(f"{self.described}: adapt expected finite numbers, got {wrong}: {hint}")
 
     def _take(self, count: int, mean: Any, variance: Any) -> None:
         limit = np.finfo(self.dtype).max
@@ -162,8 +164,8 @@ class Normalization(Layer):
             raise ValueError(f"{self.described}: adapt expected numbers whose variance fits in {self.dtype}, got a mean of "
                              f"{np.max(abs(mean)):.3g} and a variance of {np.max(variance):.3g}")
         if count == 1 and self._kept == [0] and len(self._broadcast) == 1:
-            warnings.warn(f"{self.described}: adapt was given one axis, so that each number is its own mean: axis=None takes one "
-                          "mean of all", stacklevel=3)
+            warnings.warn(f"{self.described}: adapt was given one axis, so that each number is its own mean: axis=None takes "
+                          "one mean of all", stacklevel=3)
         assert self.adapt_mean is not None and self.adapt_variance is not None and self.count is not None
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(variance)
@@ -187,8 +189,8 @@ class Normalization(Layer):
         assert self.adapt_mean is not None and self.adapt_variance is not None and self.count is not None
         mean, variance = self.adapt_mean.value, self.adapt_variance.value
         if not int(self.count.value) and not mean.any() and (variance == 1).all():
-            raise ValueError(f"{self.described}: expected a mean and a variance before the first call: adapt the layer to data, or "
-                             "give mean and variance")
+            raise ValueError(f"{self.described}: expected a mean and a variance before the first call: adapt the layer to data, "
+                             "or give mean and variance")
         return mean, variance
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
@@ -238,13 +240,14 @@ def _moments(batch: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
 
 def _with(n: int, mean: Any, variance: Any, m: int, new_mean: Any, new_variance: Any) -> tuple[int, Any, Any]:
     """The statistics of n numbers and of m more."""
-    total, delta = n + m, new_mean - mean
-    mean = mean + delta * (m / total)                                               # (4)
-    return total, mean, variance * (n / total) + new_variance * (m / total) + np.square(delta) * (n / total) * (m / total)    # (5)
+    old, new, delta = n / (n + m), m / (n + m), new_mean - mean
+    mean = mean + delta * new                                                       # (4)
+    variance = variance * old + new_variance * new + np.square(delta) * old * new   # (5)
+    return n + m, mean, variance
 
 
 class Discretization(Encoder):
-    r"""Numbers into the bins that they fall into: so a Dense layer can learn something else for each range of an age or a price.
+    r"""Numbers into the bins that they fall into: so a Dense layer learns something else for each range of ages or prices.
 
         i_n = \#\{k : b_k \le x_n\}                            (1)    b: the boundaries, in increasing order
         b_k \approx \text{quantile } k / K \text{ of the data}     (2)    `adapt`, for K = num_bins
@@ -314,8 +317,8 @@ class Discretization(Encoder):
         """Take in one more batch."""
         batch = np.asarray(as_numbers(data, self.described, "data for adapt"))
         if batch.dtype.kind == "f" and np.isnan(batch).any():
-            raise ValueError(f"{self.described}: adapt expected numbers, got {first_of(batch, np.isnan(batch))}: leave out or fill "
-                             "in what is missing")
+            raise ValueError(f"{self.described}: adapt expected numbers, got {first_of(batch, np.isnan(batch))}: fill in or "
+                             "leave out what is missing")
         if batch.size:
             self.summary = merged(summarized(batch, self.epsilon), self.summary, self.epsilon)
 

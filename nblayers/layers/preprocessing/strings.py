@@ -182,7 +182,7 @@ def _of_fixed_width(strings: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None
 def _decoded(items: list[Any], shape: tuple[int, ...], who: str, encoding: str) -> Iterator[str]:
     for at, item in enumerate(items):
         if isinstance(item, str):
-            yield item
+            yield str(item)                                         # NumPy's strings, too
         elif isinstance(item, bytes):
             try:
                 yield item.decode(encoding)

@@ -1,13 +1,14 @@
 """Vocabularies: as lists, in files, and learned by counting."""
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nblayers.arrays import as_array
+from nblayers.arrays import as_array, is_array
 from nblayers.layers.preprocessing.strings import as_list, as_strings
 
 
@@ -84,6 +85,35 @@ def idf_weights_of(weights: Any, count: int, who: str) -> np.ndarray:
     return array
 
 
+def run_adapt(layer: Any, data: Any, steps: int | None, converted: Callable[[Any], Any], rows: int = 1 << 13) -> None:
+    """What `adapt` does: counts afresh, over so many rows of an array at a time or over the batches of an iterable.
+
+    Arguments:
+        layer: has `reset_state`, `update_state`, `finalize_state`.
+        converted: makes an array of a list or table.
+
+    Raises:
+        ValueError: there was no token in the data, or `steps` with an array.
+    """
+    who = layer.described
+    layer.reset_state()
+    if isinstance(data, (list, tuple, str, bytes)) or is_array(data):
+        if steps is not None:
+            raise ValueError(f"{who}: steps counts the batches of an iterable, got steps={steps} with a {type(data).__name__}")
+        array = data if isinstance(data, np.ndarray) else converted(data)       # one on a disk is read in parts
+        array = array.reshape(-1, 1) if array.ndim < 2 else array
+        for start in range(0, len(array), rows):
+            layer.update_state(array[start:start + rows])
+    elif hasattr(data, "__iter__"):
+        for batch in islice(data, steps):
+            layer.update_state(batch)
+    else:
+        raise TypeError(f"{who}: expected an array, a list or an iterable of batches, got a {type(data).__name__}")
+    if not layer.has_counted:
+        raise ValueError(f"{who}: adapt expected at least one token, got none in the data")
+    layer.finalize_state()
+
+
 class Counts:
     """How often tokens were seen: what `adapt` remembers, which grows with their number and not with the data's.
 
@@ -104,7 +134,7 @@ class Counts:
         self.tokens.update(tokens)
         if self.by_document:
             bounds = list(offsets)
-            for start, end in zip(bounds, bounds[1:], strict=False):
+            for start, end in pairwise(bounds):
                 self.documents.update(set(tokens[start:end]))
             self.samples += len(bounds) - 1
 
