@@ -1,4 +1,5 @@
 """What layers that make ids have in common: the forms in which the ids come out."""
+import math
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ class Encoder(Layer):
             return values.reshape(-1, 1)
         if values.ndim < 2:
             return values.reshape(1, -1)
-        return self.xp.ascontiguousarray(self.xp.moveaxis(values, 1, -1)).reshape(-1, values.shape[1])
+        N = values.shape[0] * math.prod(values.shape[2:])
+        return self.xp.ascontiguousarray(self.xp.moveaxis(values, 1, -1)).reshape(N, values.shape[1])
 
     def _encoded_shape(self, shape: Any, V: int) -> Any:
         """The shape of the output for ids of this shape."""

@@ -14,7 +14,7 @@ def offsets_of(lengths: Any, xp: ModuleType = np) -> Any:
 
 
 def decimal_buffer(numbers: Any, room: ModuleType, xp: ModuleType) -> tuple[Any, Any]:
-    """Integers (N,), int64 or uint64, as decimal text laid end to end, computed in a room: as `text_buffer` of their strings."""
+    """Integers (N,), int64 or uint64, as decimal text: bytes laid end to end, and offsets as `hash_text` takes them."""
     lengths = xp.empty(numbers.size, np.int64)
     room.hashing.decimal_lengths(numbers, lengths)
     offsets = offsets_of(lengths, xp)

@@ -189,8 +189,8 @@ class Normalization(Layer):
         assert self.adapt_mean is not None and self.adapt_variance is not None and self.count is not None
         mean, variance = self.adapt_mean.value, self.adapt_variance.value
         if not int(self.count.value) and not mean.any() and (variance == 1).all():
-            raise ValueError(f"{self.described}: expected a mean and a variance before the first call: adapt the layer to data, "
-                             "or give mean and variance")
+            raise ValueError(f"{self.described}: expected a mean and a variance before the first call: adapt the layer to "
+                             "data, or give mean and variance")
         return mean, variance
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
