@@ -1,4 +1,4 @@
-"""CategoryEncoding, Hashing and HashedCrossing: Keras' values for strings and integers of every dtype, options, errors, models."""
+"""CategoryEncoding, Hashing and HashedCrossing: Keras' values for strings and integers of every dtype, errors, models."""
 import re
 
 import keras
@@ -9,7 +9,6 @@ import pytest
 import torch
 from helpers import assert_same, numeric_gradient, rooms_agree
 
-import nblayers
 from nblayers import layers
 from nblayers.devices import to_numpy
 from nblayers.layers import CategoryEncoding, Dense, Embedding, Flatten, HashedCrossing, Hashing, Input
@@ -128,8 +127,8 @@ def test_category_encoding_takes_no_strings():
 
 # Hashing
 
-@pytest.mark.parametrize("options", [{}, {"salt": 5}, {"salt": [1, 2**40]}, {"mask_value": "bb"}, {"mask_value": "", "salt": 3}],
-                         ids=str)
+@pytest.mark.parametrize("options", [{}, {"salt": 5}, {"salt": [1, 2**40]}, {"mask_value": "bb"},
+                                     {"mask_value": "", "salt": 3}], ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_hashed_strings_are_keras(mode, options):
     ours, theirs = Hashing(7, output_mode=mode, **options), keras.layers.Hashing(7, output_mode=mode, **options)
@@ -328,16 +327,53 @@ def test_integers_at_the_front_of_a_model():
         assert model.backward(np.ones((2, 1))) is None
 
 
-@pytest.mark.parametrize("name, argument", [("CategoryEncoding", "num_tokens"), ("Hashing", "num_bins"),
-                                            ("HashedCrossing", "num_bins")])
-def test_the_documents_programs(name, argument):
-    """001, section 10: with `tensorflow.keras` replaced, and a call with data after it."""
-    layer = getattr(nblayers.layers, name)(**{argument: 10})
-    model = Sequential([layer, Dense(64, activation="relu"), Dense(1)])
-    if name == "HashedCrossing":
-        assert layer([A, B]).shape == (5,)                  # a Sequential has one input: the program ends with the model
-    else:
-        assert model(IDS).shape == (2, 1)
+PROGRAMS = {
+    "CategoryEncoding": """
+from tensorflow.keras.layers import CategoryEncoding
+
+encoder = CategoryEncoding(num_tokens=10)
+
+# Example usage
+model = Sequential([
+    encoder,
+    Dense(64, activation='relu'),
+    Dense(1)
+])""",
+    "Hashing": """
+from tensorflow.keras.layers import Hashing
+
+hasher = Hashing(num_bins=10)
+
+# Example usage
+model = Sequential([
+    hasher,
+    Dense(64, activation='relu'),
+    Dense(1)
+])""",
+    "HashedCrossing": """
+from tensorflow.keras.layers import HashedCrossing
+
+crossing = HashedCrossing(num_bins=10)
+
+# Example usage
+model = Sequential([
+    crossing,
+    Dense(64, activation='relu'),
+    Dense(1)
+])""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_of_document_001(name):
+    given = {"Sequential": Sequential, "Dense": Dense}
+    exec(PROGRAMS[name].replace("tensorflow.keras", "nblayers"), given)
+    model = given["model"]
+    x = [A[:, None], B[:, None]] if name == "HashedCrossing" else IDS
+    assert model(x).shape == (len(x[0]) if name == "HashedCrossing" else 2, 1)
+    if name != "HashedCrossing":                            # a Sequential trains on one input
+        model.compile("sgd", "mse")
+        model.fit(x, np.zeros(2), epochs=2, verbose=0)
 
 
 def test_all_rooms_give_the_same(device):

@@ -5,7 +5,7 @@ import numpy as np
 
 from nblayers.arguments import integer
 from nblayers.arrays import as_array
-from nblayers.layers.base import Record
+from nblayers.layers.base import Record, _holds_arrays
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
@@ -43,6 +43,7 @@ class CategoryEncoding(Encoder):
     """
 
     integer_inputs = True
+    input_dtype = "int64"
     input_spec = InputSpec()
     modes = ("multi_hot", "one_hot", "count")
     num_tokens: int = fixed()
@@ -107,6 +108,7 @@ class Hasher(Encoder):
     """
 
     integer_inputs = True
+    input_dtype = "int64"
     num_bins: int = fixed()
 
     def __init__(self, num_bins: int, output_mode: str, sparse: bool, dtype: Any = None, **kwargs: Any) -> None:
@@ -206,6 +208,8 @@ class Hashing(Hasher):
         return [integer(self.described, "salt", part, 0, 2**64 - 1) for part in given]
 
     def _to_array(self, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and _holds_arrays(value):
+            return list(value)                      # which is refused
         return value if value is None else self._feature(value)
 
     def forward(self, inputs: Any) -> Any:

@@ -32,10 +32,6 @@ class Encoder(Layer):
         if flag(self.described, "sparse", sparse):
             raise ValueError(f"{self.described}: expected sparse=False, got True: there are no sparse arrays here")
 
-    @property
-    def output_dtype(self) -> str:
-        return self.dtype
-
     def _check_inputs(self, inputs: Any) -> None:
         if isinstance(inputs, list) or inputs.shape:            # a single value has no samples to count
             super()._check_inputs(inputs)

@@ -116,7 +116,7 @@ class Normalization(Layer):
     def _spread_given(self, values: Any) -> Any:
         """A mean or variance that was handed over, over the axes that are kept."""
         try:
-            return np.broadcast_to(np.asarray(values, self.dtype), self._sizes)
+            return np.broadcast_to(np.asarray(values, self.dtype), self._sizes).copy()
         except ValueError:
             raise ValueError(f"{self.described}: expected a mean that spreads over shape {self._sizes}, the axes {self._kept}, "
                              f"got shape {np.shape(values)}") from None
