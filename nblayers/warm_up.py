@@ -174,6 +174,7 @@ def _counted() -> Examples:
         ids = np.zeros((count, 2), np.int64)
         for mode in ("one_hot", "multi_hot", "count"):
             yield layers.CategoryEncoding(8, mode), ids
+        yield layers.CategoryEncoding(8, "count"), ids, {"count_weights": np.zeros(ids.shape, "float32")}
 
 
 def _in_bins() -> Examples:
