@@ -13,21 +13,22 @@ BYTES = 1 << 16             # for each thread that pay for waking it
 TOKENS = 1 << 13            # the same, of tokens
 
 
-def count_tokens(text, offsets, kinds, split, counts):
-    share(_some_counts, threads_for(text.size, BYTES), (text, offsets, kinds, split), (counts,))
+def count_tokens(text, begins, finishes, kinds, split, counts):
+    share(_some_counts, threads_for(text.size, BYTES), (text, begins, finishes, kinds, split), (counts,))
 
 
-def find_tokens(text, offsets, letters, kinds, split, firsts, clean, starts, ends):
-    share(_some_tokens, threads_for(text.size, BYTES), (text, offsets, letters, kinds, split, firsts), (clean, starts, ends))
+def find_tokens(text, begins, finishes, letters, kinds, split, firsts, clean, starts, ends):
+    share(_some_tokens, threads_for(text.size, BYTES), (text, begins, finishes, letters, kinds, split, firsts),
+          (clean, starts, ends))
 
 
 def token_hashes(clean, starts, ends, hashes):
     share(_some_hashes, threads_for(hashes.size, TOKENS), (clean, starts, ends), (hashes,))
 
 
-def look_up(clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, ids):
+def look_up(clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing, ids):
     share(_some_look_ups, threads_for(ids.size, TOKENS),
-          (clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing), (ids,))
+          (clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing), (ids,))
 
 
 def join_tokens(clean, starts, ends, first, width, offsets, text):
@@ -43,36 +44,36 @@ def bag_tokens(ids, offsets, count, y):
 
 
 @kernel
-def _some_counts(text, offsets, kinds, split, s, threads, counts):
+def _some_counts(text, begins, finishes, kinds, split, s, threads, counts):
     first, last = range_of(counts.size, s, threads)
     for n in range(first, last):
         total, inside = 0, False
-        for at in range(offsets[n], offsets[n + 1]):
+        for at in range(begins[n], finishes[n]):
             kind = kinds[text[at]]
             if kind != DROPPED:
-                begins = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
-                total += begins                                                     # (1)
+                new = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
+                total += new                                                        # (1)
                 inside = kind != SPACE
         counts[n] = 1 if split == WHOLE else total
 
 
 @kernel
-def _some_tokens(text, offsets, letters, kinds, split, firsts, s, threads, clean, starts, ends):
+def _some_tokens(text, begins, finishes, letters, kinds, split, firsts, s, threads, clean, starts, ends):
     first, last = range_of(firsts.size, s, threads)
     for n in range(first, last):
-        t, to, inside = firsts[n] - 1, offsets[n], False
+        t, to, inside = firsts[n] - 1, begins[n], False
         if split == WHOLE:
             t, inside = t + 1, True
             starts[t] = to
-        for at in range(offsets[n], offsets[n + 1]):
+        for at in range(begins[n], finishes[n]):
             kind = kinds[text[at]]
             if kind == DROPPED:
                 continue
             if split != WHOLE:
-                begins = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
-                if inside and (begins or kind == SPACE):
+                new = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
+                if inside and (new or kind == SPACE):
                     ends[t] = to
-                if begins:
+                if new:
                     t += 1
                     starts[t] = to
                 inside = kind != SPACE
@@ -91,7 +92,7 @@ def _some_hashes(clean, starts, ends, s, threads, hashes):
 
 
 @kernel
-def _some_look_ups(clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, s, threads, ids):
+def _some_look_ups(clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing, s, threads, ids):
     first, last = range_of(ids.size, s, threads)
     mask = slots.size - 1
     for t in range(first, last):
@@ -99,11 +100,27 @@ def _some_look_ups(clean, starts, ends, slots, hashes, vocabulary, bounds, value
         place, found = np.int64(h ^ h >> HALF) & mask, missing
         while slots[place] >= 0:
             m = slots[place]
-            if hashes[m] == h and _same(clean, starts[t], ends[t], vocabulary, bounds[m], bounds[m + 1]):
+            if hashes[m] == h and _same(clean, starts[t], ends[t], vocabulary, begins[m], finishes[m]):
                 found = values[m]                                                   # (3)
                 break
             place = (place + 1) & mask
         ids[t] = found
+
+
+@kernel
+def group_tokens(clean, starts, ends, slots, groups):
+    mask = slots.size - 1
+    for t in range(groups.size):
+        h = _hash(clean, starts[t], ends[t])
+        place = np.int64(h ^ h >> HALF) & mask
+        while slots[place] >= 0:
+            m = slots[place]
+            if _same(clean, starts[t], ends[t], clean, starts[m], ends[m]):
+                break
+            place = (place + 1) & mask
+        if slots[place] < 0:
+            slots[place] = t
+        groups[t] = slots[place]
 
 
 @kernel

@@ -9,20 +9,25 @@ DROPPED, SPACE, FOLLOWING = 0, 1, 3
 WHOLE, CHARACTERS = 0, 2
 
 
-def count_tokens(text, offsets, kinds, split, counts):
-    _count_tokens[blocks_for(counts.size), THREADS](text, offsets, kinds, split, counts)
+def count_tokens(text, begins, finishes, kinds, split, counts):
+    _count_tokens[blocks_for(counts.size), THREADS](text, begins, finishes, kinds, split, counts)
 
 
-def find_tokens(text, offsets, letters, kinds, split, firsts, clean, starts, ends):
-    _find_tokens[blocks_for(firsts.size), THREADS](text, offsets, letters, kinds, split, firsts, clean, starts, ends)
+def find_tokens(text, begins, finishes, letters, kinds, split, firsts, clean, starts, ends):
+    _find_tokens[blocks_for(firsts.size), THREADS](text, begins, finishes, letters, kinds, split, firsts, clean, starts, ends)
 
 
 def token_hashes(clean, starts, ends, hashes):
     _token_hashes[blocks_for(hashes.size), THREADS](clean, starts, ends, hashes)
 
 
-def look_up(clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, ids):
-    _look_up[blocks_for(ids.size), THREADS](clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, ids)
+def look_up(clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing, ids):
+    _look_up[blocks_for(ids.size), THREADS](clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing,
+                                            ids)
+
+
+def group_tokens(clean, starts, ends, slots, groups):
+    _group_tokens[blocks_for(groups.size), THREADS](clean, starts, ends, slots, groups)
 
 
 def join_tokens(clean, starts, ends, first, width, offsets, text):
@@ -38,10 +43,10 @@ def bag_tokens(ids, offsets, count, y):
 
 
 @cuda.jit
-def _count_tokens(text, offsets, kinds, split, counts):
+def _count_tokens(text, begins, finishes, kinds, split, counts):
     for n in range(cuda.grid(1), counts.size, cuda.gridsize(1)):
         total, inside = 0, False
-        for at in range(offsets[n], offsets[n + 1]):
+        for at in range(begins[n], finishes[n]):
             kind = kinds[text[at]]
             if kind != DROPPED:
                 if kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING)):
@@ -51,22 +56,22 @@ def _count_tokens(text, offsets, kinds, split, counts):
 
 
 @cuda.jit
-def _find_tokens(text, offsets, letters, kinds, split, firsts, clean, starts, ends):
+def _find_tokens(text, begins, finishes, letters, kinds, split, firsts, clean, starts, ends):
     for n in range(cuda.grid(1), firsts.size, cuda.gridsize(1)):
-        t, to, inside = firsts[n] - 1, offsets[n], False
+        t, to, inside = firsts[n] - 1, begins[n], False
         if split == WHOLE:
             t += 1
             inside = True
             starts[t] = to
-        for at in range(offsets[n], offsets[n + 1]):
+        for at in range(begins[n], finishes[n]):
             kind = kinds[text[at]]
             if kind == DROPPED:
                 continue
             if split != WHOLE:
-                begins = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
-                if inside and (begins or kind == SPACE):
+                new = kind != SPACE and (not inside or (split == CHARACTERS and kind != FOLLOWING))
+                if inside and (new or kind == SPACE):
                     ends[t] = to
-                if begins:
+                if new:
                     t += 1
                     starts[t] = to
                 inside = kind != SPACE
@@ -84,7 +89,7 @@ def _token_hashes(clean, starts, ends, hashes):
 
 
 @cuda.jit
-def _look_up(clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, ids):
+def _look_up(clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing, ids):
     mask = slots.size - 1
     for t in range(cuda.grid(1), ids.size, cuda.gridsize(1)):
         h = _hash(clean, starts[t], ends[t])
@@ -92,11 +97,24 @@ def _look_up(clean, starts, ends, slots, hashes, vocabulary, bounds, values, mis
         found = missing
         while slots[place] >= 0:
             m = slots[place]
-            if hashes[m] == h and _same(clean, starts[t], ends[t], vocabulary, bounds[m], bounds[m + 1]):
+            if hashes[m] == h and _same(clean, starts[t], ends[t], vocabulary, begins[m], finishes[m]):
                 found = values[m]                                                   # (3)
                 break
             place = (place + 1) & mask
         ids[t] = found
+
+
+@cuda.jit
+def _group_tokens(clean, starts, ends, slots, groups):
+    mask = slots.size - 1
+    for t in range(cuda.grid(1), groups.size, cuda.gridsize(1)):
+        h = _hash(clean, starts[t], ends[t])
+        place = np.int64(h ^ h >> HALF) & mask
+        m = cuda.atomic.cas(slots, place, -1, t)                    # who comes first to a free place has it
+        while m >= 0 and not _same(clean, starts[t], ends[t], clean, starts[m], ends[m]):
+            place = (place + 1) & mask
+            m = cuda.atomic.cas(slots, place, -1, t)
+        groups[t] = t if m < 0 else m
 
 
 @cuda.jit
@@ -147,12 +165,13 @@ def _same(a, start, end, b, b_start, b_end):
 
 
 SIGNATURES = {
-    "_count_tokens": (_count_tokens, "void(uint8[:], int64[:], uint8[:], int64, int64[:])"),
-    "_find_tokens": (_find_tokens, "void(uint8[:], int64[:], uint8[:], uint8[:], int64, int64[:], uint8[:], int64[:], "
-                                   "int64[:])"),
+    "_count_tokens": (_count_tokens, "void(uint8[:], int64[:], int64[:], uint8[:], int64, int64[:])"),
+    "_find_tokens": (_find_tokens, "void(uint8[:], int64[:], int64[:], uint8[:], uint8[:], int64, int64[:], uint8[:], "
+                                   "int64[:], int64[:])"),
     "_token_hashes": (_token_hashes, "void(uint8[:], int64[:], int64[:], uint64[:])"),
-    "_look_up": (_look_up, "void(uint8[:], int64[:], int64[:], int64[:], uint64[:], uint8[:], int64[:], int64[:], int64, "
-                           "int64[:])"),
+    "_look_up": (_look_up, "void(uint8[:], int64[:], int64[:], int64[:], uint64[:], uint8[:], int64[:], int64[:], int64[:], "
+                           "int64, int64[:])"),
+    "_group_tokens": (_group_tokens, "void(uint8[:], int64[:], int64[:], int64[:], int64[:])"),
     "_join_tokens": (_join_tokens, "void(uint8[:], int64[:], int64[:], int64[:], int64, int64[:], uint8[:])"),
     "_pad_tokens": (_pad_tokens, "void(int64[:], int64[:], int64[:,:])"),
     "_bag_tokens": (_bag_tokens, "void(int64[:], int64[:], boolean, float32[:,:])"),

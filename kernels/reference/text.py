@@ -15,19 +15,20 @@ DROPPED, SPACE, KEPT, FOLLOWING = 0, 1, 2, 3        # kinds of bytes; FOLLOWING 
 WHOLE, WORDS, CHARACTERS = 0, 1, 2                  # what a token is
 
 
-def count_tokens(text, offsets, kinds, split, counts):
-    """text (B,) uint8, offsets (N + 1,) of the texts in it, kinds (256,) of bytes, split what a token is -> counts (N,)."""
+def count_tokens(text, begins, finishes, kinds, split, counts):
+    """text (B,) uint8, where each text begins and finishes in it (N,), kinds (256,) of bytes, split what a token is
+    -> counts (N,)."""
     for n in range(len(counts)):
-        row = text[offsets[n]:offsets[n + 1]]
+        row = text[begins[n]:finishes[n]]
         counts[n] = sum(1 for _ in _tokens_of_row(row, kinds, split))               # (1)
 
 
-def find_tokens(text, offsets, letters, kinds, split, firsts, clean, starts, ends):
+def find_tokens(text, begins, finishes, letters, kinds, split, firsts, clean, starts, ends):
     """The same, and letters (256,) what becomes of a byte, firsts (N,) the number of each text's first token
     -> clean (B,) the bytes of the tokens, each text's from where it begins in `text`; starts, ends (T,) of the tokens in it."""
     for n in range(len(firsts)):
-        at, t = offsets[n], firsts[n]
-        for token in _tokens_of_row(text[offsets[n]:offsets[n + 1]], kinds, split):
+        at, t = begins[n], firsts[n]
+        for token in _tokens_of_row(text[begins[n]:finishes[n]], kinds, split):
             starts[t], ends[t] = at, at + len(token)
             clean[starts[t]:ends[t]] = letters[token]                               # (1)
             at, t = ends[t], t + 1
@@ -39,19 +40,27 @@ def token_hashes(clean, starts, ends, hashes):
         hashes[t] = _hash_row(clean[starts[t]:ends[t]])
 
 
-def look_up(clean, starts, ends, slots, hashes, vocabulary, bounds, values, missing, ids):
-    """Tokens (T,), and the table: slots (S,) with the numbers of the vocabulary's tokens, -1 where free, S a power of two;
-    hashes (V,), the bytes and bounds (V + 1,) of these, and values (V,) -> ids (T,), `missing` for those not in it."""
+def look_up(clean, starts, ends, slots, hashes, vocabulary, begins, finishes, values, missing, ids):
+    """Tokens (T,), and the table: slots (S,) with the numbers of the vocabulary's tokens, -1 where free, S a power of two; of
+    these the hashes (V,), the bytes, where each begins and finishes in them, and the values (V,)
+    -> ids (T,), `missing` for those not in the table."""
     for t in range(len(ids)):
         token = clean[starts[t]:ends[t]]
         h = _hash_row(token)
         place, ids[t] = (h ^ h >> 32) % len(slots), missing
         while slots[place] >= 0:
             m = slots[place]
-            if hashes[m] == h and bytes(vocabulary[bounds[m]:bounds[m + 1]]) == bytes(token):
+            if hashes[m] == h and bytes(vocabulary[begins[m]:finishes[m]]) == bytes(token):
                 ids[t] = values[m]                                                  # (3)
                 break
             place = (place + 1) % len(slots)
+
+
+def group_tokens(clean, starts, ends, slots, groups):
+    """Tokens (T,), slots (S,) all -1, S a power of two and above T -> groups (T,): the number of one of those like it."""
+    numbers = {}
+    for t in range(len(groups)):
+        groups[t] = numbers.setdefault(bytes(clean[starts[t]:ends[t]]), t)
 
 
 def join_tokens(clean, starts, ends, first, width, offsets, text):

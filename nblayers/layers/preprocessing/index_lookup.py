@@ -1,16 +1,16 @@
 """What StringLookup and IntegerLookup have in common: the vocabulary, and the forms of the output."""
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nblayers.arguments import choice, flag, integer, optional
-from nblayers.arrays import as_array
+from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import hash_text, hashed, offsets_of
-from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, cut, text_buffer
-from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable
+from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
+from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
 
 MODES = ("int", "one_hot", "multi_hot", "count", "tf_idf")
@@ -54,7 +54,7 @@ class IndexLookup(TakesStrings):
         self.oov_method = choice(who, "oov_method", oov_method, ("floormod", "farmhash"))
         self.salt = self._checked_salt(salt)
         self._check_options(sparse, idf_weights, vocabulary)
-        self.takes_strings = self.holds_text and not self.invert
+        self.input_dtype = "string" if self.holds_text and not self.invert else "int64"
         self.input_vocabulary = None if isinstance(vocabulary, (str, os.PathLike)) else _plain(vocabulary)
         self.input_idf_weights = _plain(idf_weights)
         self._has_input_vocabulary = vocabulary is not None if has_input_vocabulary is None else bool(has_input_vocabulary)
@@ -231,14 +231,28 @@ class IndexLookup(TakesStrings):
         """
         array = self._to_tokens(data)
         rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(1, -1)
-        tokens = as_list(rows, self.described, self.encoding) if self.holds_text else rows.reshape(-1).tolist()
-        self.count(tokens, range(0, rows.size + 1, max(1, rows.shape[1])))
+        offsets = np.arange(len(rows) + 1) * rows.shape[1]
+        if self.holds_text:
+            clean, starts, ends = map(self.xp.asarray, text_buffer(rows, self.described, self.encoding))
+            self.count_texts(clean, starts, ends, offsets)
+        else:
+            different, groups = np.unique(to_numpy(rows), return_inverse=True)
+            self._count(different.tolist(), groups.reshape(-1), offsets)
 
-    def count(self, tokens: list[Any], offsets: Iterable[int]) -> None:
-        """Count tokens; document n is tokens[offsets[n]:offsets[n + 1]]."""
+    def count_texts(self, clean: Any, starts: Any, ends: Any, offsets: np.ndarray) -> None:
+        """Count the tokens that lie in `clean`; document n are those from offsets[n] to offsets[n + 1]."""
+        like = self.xp.empty(starts.size, np.int64)
+        self.kernels.text.group_tokens(clean, starts, ends, free_slots(starts.size, self.xp), like)
+        like = to_numpy(like)
+        firsts = np.flatnonzero(like == np.arange(like.size))
+        numbers = np.empty(like.size, np.int64)
+        numbers[firsts] = np.arange(firsts.size)
+        self._count(cut(to_numpy(clean), to_numpy(starts)[firsts], to_numpy(ends)[firsts]), numbers[like], offsets)
+
+    def _count(self, tokens: list[Any], groups: np.ndarray, offsets: np.ndarray) -> None:
         if self._has_input_vocabulary:
             raise ValueError(f"{self.described}: was made with a vocabulary and cannot adapt: make a layer without one")
-        self._counts.add(tokens, offsets)
+        self._counts.add(tokens, groups, offsets)
 
     @property
     def has_counted(self) -> bool:
@@ -270,8 +284,8 @@ class IndexLookup(TakesStrings):
         if self.invert:
             return self._inverted(inputs, vocabulary)
         if self.holds_text:
-            text, offsets = (self.xp.asarray(part) for part in text_buffer(inputs, self.described, self.encoding))
-            ids = self.ids_of(text, offsets[:-1].copy(), offsets[1:].copy(), vocabulary)
+            clean, starts, ends = map(self.xp.asarray, text_buffer(inputs, self.described, self.encoding))
+            ids = self.ids_of(clean, starts, ends, vocabulary)
         else:
             ids = self._ids_of_integers(self._whole(inputs).reshape(-1), vocabulary)
         return self.encoded(ids, inputs.shape, vocabulary)
@@ -375,7 +389,7 @@ class IndexLookup(TakesStrings):
         return y
 
     def _depth(self, vocabulary: Vocabulary) -> int:
-        return self.max_tokens if self.pad_to_max_tokens else self._token_start + len(vocabulary.tokens)  # type: ignore[return-value]
+        return self.max_tokens if self.pad_to_max_tokens else self._token_start + len(vocabulary.tokens)
 
     @property
     def output_dtype(self) -> str:

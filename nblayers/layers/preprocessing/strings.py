@@ -5,15 +5,14 @@ right to left all stay as they are.
 """
 import codecs
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from nblayers.arrays import as_strings
 from nblayers.layers.base import Layer
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.preprocessing.hashes import offsets_of
-
-KINDS = "OUST"              # of NumPy's dtypes that hold strings
 
 
 class TakesStrings(Layer):
@@ -24,8 +23,8 @@ class TakesStrings(Layer):
     """
 
     input_spec = InputSpec()
+    input_dtype: str | None = "string"
     integer_inputs = True
-    takes_strings = True
 
     def __init__(self, encoding: str = "utf-8", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -34,8 +33,9 @@ class TakesStrings(Layer):
         self.built = True
 
     @property
-    def input_dtype(self) -> str:
-        return "string" if self.takes_strings else "int64"
+    def takes_strings(self) -> bool:
+        """Whether the input are strings, and not integers."""
+        return self.input_dtype == "string"
 
     def _to_array(self, value: Any) -> Any:
         if value is None or not self.takes_strings:
@@ -66,63 +66,25 @@ def checked_encoding(who: str, encoding: Any) -> str:
     return encoding
 
 
-def as_strings(value: Any, who: str, what: str = "an input") -> np.ndarray:
-    """An array of strings (of str, bytes or objects) of whatever holds them; what its objects are is not looked at here.
+class Texts(NamedTuple):
+    """Strings laid one behind another in UTF-8.
 
-    Arguments:
-        value: a string, lists of them, an array, a column of pandas or polars, or a table of such columns.
-        who, what: open error messages.
-
-    Raises:
-        TypeError: it holds something else.
-        ValueError: nested lists of different lengths.
+    Attributes:
+        text: the bytes (B,), uint8.
+        begins, finishes: string i is text[begins[i]:finishes[i]] (N,).
     """
-    if isinstance(value, np.ndarray):
-        array = value
-    elif isinstance(value, (str, bytes)):
-        array = np.array(value, object)
-    elif isinstance(value, (list, tuple)):
-        array = _of_lists(value, who, what)
-    elif hasattr(value, "columns") and hasattr(value, "dtypes"):
-        columns = [value[name] for name in value.columns]
-        array = np.column_stack([as_strings(column, who, what).astype(object) for column in columns])
-    else:
-        array = np.asarray(value)
-    if array.dtype.kind not in KINDS:
-        raise TypeError(f"{who}: expected {what} to hold strings, got dtype {array.dtype}")
-    return array.astype(object) if array.dtype.kind == "T" else array
+
+    text: Any
+    begins: Any
+    finishes: Any
 
 
-def is_strings(value: Any) -> bool:
-    """Whether this is a list, nested or not, that begins with a string."""
-    while isinstance(value, (list, tuple)) and value:
-        value = value[0]
-    return isinstance(value, (str, bytes))
-
-
-def _of_lists(value: Any, who: str, what: str) -> np.ndarray:
-    depth, first = 0, value
-    while isinstance(first, (list, tuple)):
-        depth, first = depth + 1, first[0] if first else ""
-    try:
-        array = np.array(value, object)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.ndim != depth + np.ndim(first):
-        raise ValueError(f"{who}: expected {what} as one array, got nested lists of different lengths")
-    return array
-
-
-def text_buffer(strings: np.ndarray, who: str, encoding: str = "utf-8") -> tuple[np.ndarray, np.ndarray]:
-    """Strings, laid end to end in UTF-8.
+def text_buffer(strings: np.ndarray, who: str, encoding: str = "utf-8") -> Texts:
+    """An array of strings, of any shape, laid out for the kernels.
 
     Arguments:
-        strings: an array of them, of any shape.
         who: opens error messages.
-        encoding: of those that are bytes.
-
-    Returns:
-        The bytes (B,), uint8, and offsets (N + 1,), int64: string i is text[offsets[i]:offsets[i + 1]].
+        encoding: of strings that are bytes.
 
     Raises:
         TypeError: an element is no string.
@@ -133,21 +95,22 @@ def text_buffer(strings: np.ndarray, who: str, encoding: str = "utf-8") -> tuple
         return plain
     items = strings.reshape(-1).tolist()
     try:
-        joined = "".join(items)
+        joined = "\0".join(items)
     except TypeError:                                               # bytes among them
         items = list(_decoded(items, strings.shape, who, encoding))
-        joined = "".join(items)
+        joined = "\0".join(items)
     try:
         text = np.frombuffer(bytearray(joined.encode()), np.uint8)  # that may be written, as kernels want it
     except UnicodeEncodeError:
         at, item = next((i, item) for i, item in enumerate(items) if any("\ud800" <= c <= "\udfff" for c in item))
         raise ValueError(f"{who}: expected texts, got {item!r}{_place(at, strings.shape)}, in which half a character "
                          "(a lone surrogate) has no UTF-8") from None
-    offsets = offsets_of(np.fromiter(map(len, items), np.int64, len(items)))
-    if len(text) > len(joined):                                     # some characters are several bytes
-        begins = np.append(np.flatnonzero((text & 0xC0) != 0x80), len(text))
-        offsets = begins[offsets]
-    return text, offsets
+    between = np.flatnonzero(text == 0)
+    if len(between) == len(items) - 1:
+        return Texts(text, np.concatenate([[0], between + 1]), np.concatenate([between, [len(text)]]))
+    lengths = np.array([len(item.encode()) for item in items], np.int64)        # zeros are within the strings, too
+    begins = offsets_of(lengths + 1)[:-1]
+    return Texts(text, begins, begins + lengths)
 
 
 def as_list(strings: np.ndarray, who: str, encoding: str = "utf-8") -> list[str]:
@@ -167,16 +130,15 @@ def cut(text: np.ndarray, starts: Any, ends: Any) -> list[str]:
     return [whole[start:end].decode() for start, end in places]
 
 
-def _of_fixed_width(strings: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def _of_fixed_width(strings: np.ndarray) -> Texts | None:
     """The same for NumPy's strings of one width; None where they are not all ASCII."""
     unit = np.dtype(np.uint32 if strings.dtype.kind == "U" else np.uint8)
     strings = np.ascontiguousarray(strings, strings.dtype.newbyteorder("=")).reshape(-1)
-    characters = strings.view(unit).reshape(strings.size, -1)       # (N, width), filled up with zeros
+    characters = strings.view(unit)                                 # of all strings, each filled up with zeros
     if characters.max(initial=0) > 127:
         return None
-    lengths = np.char.str_len(strings)
-    is_used = np.arange(characters.shape[1]) < lengths[:, None]
-    return characters[is_used].astype(np.uint8), offsets_of(lengths)
+    begins = np.arange(strings.size) * (characters.size // strings.size)
+    return Texts(characters.astype(np.uint8), begins, begins + np.char.str_len(strings))
 
 
 def _decoded(items: list[Any], shape: tuple[int, ...], who: str, encoding: str) -> Iterator[str]:

@@ -20,7 +20,7 @@ class StringTable:
 
     def __init__(self, tokens: list[str], values: np.ndarray) -> None:
         self.values = values
-        self.text, self.offsets = text_buffer(np.array(tokens, object), "vocabulary")
+        self.texts = text_buffer(np.array(tokens, object), "vocabulary")
         self._on: dict[str, tuple[Any, ...]] = {}
 
     def look_up(self, clean: Any, starts: Any, ends: Any, device: str, room: ModuleType) -> Any:
@@ -33,16 +33,21 @@ class StringTable:
         return ids
 
     def _made(self, xp: Any, room: ModuleType) -> tuple[Any, ...]:
-        text, offsets, values = (xp.asarray(part) for part in (self.text, self.offsets, self.values))
+        text, begins, finishes, values = (xp.asarray(part) for part in (*self.texts, self.values))
         hashes = xp.empty(values.size, np.uint64)
-        room.text.token_hashes(text, offsets[:-1].copy(), offsets[1:].copy(), hashes)
-        return xp.asarray(_slots(to_numpy(hashes))), hashes, text, offsets, values
+        room.text.token_hashes(text, begins, finishes, hashes)
+        return xp.asarray(_slots(to_numpy(hashes))), hashes, text, begins, finishes, values
+
+
+def free_slots(tokens: int, xp: ModuleType = np) -> Any:
+    """Room for a hash table of so many tokens, at most half full."""
+    return xp.full(2 << max(4, tokens.bit_length()), -1, np.int64)
 
 
 def _slots(hashes: np.ndarray) -> np.ndarray:
     """Where each token lies: from the place that its hash names on, in the first that no other has taken."""
-    size = 2 << max(4, int(hashes.size).bit_length())               # at most half full
-    slots = np.full(size, -1, np.int64)
+    slots = free_slots(hashes.size)
+    size = len(slots)
     places = ((hashes ^ hashes >> np.uint64(32)) & np.uint64(size - 1)).astype(np.int64)
     waiting = np.arange(hashes.size)
     while waiting.size:

@@ -4,19 +4,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels.reference.text import CHARACTERS, DROPPED, FOLLOWING, KEPT, SPACE, WHOLE, WORDS
 from nblayers.arguments import choice, flag, integer, optional
+from nblayers.arrays import as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.preprocessing.hashes import offsets_of
 from nblayers.layers.preprocessing.index_lookup import MODES, OLD_MODES
 from nblayers.layers.preprocessing.lookup import StringLookup
-from nblayers.layers.preprocessing.strings import TakesStrings, as_list, as_strings, cut, text_buffer
+from nblayers.layers.preprocessing.strings import TakesStrings, as_list, text_buffer
 from nblayers.layers.preprocessing.vocabulary import run_adapt
 from nblayers.serialization import deserialize_keras_object
 
 PUNCTUATION = b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 WHITE_SPACE = b" \t\n\v\f\r"
 STANDARDS = (None, "lower_and_strip_punctuation", "lower", "strip_punctuation")
+DROPPED, SPACE, KEPT, FOLLOWING = range(4)                          # kinds of bytes, as in kernels/reference/text.py
+WHOLE, WORDS, CHARACTERS = range(3)                                 # what a token is
 SPLITS = {None: WHOLE, "whitespace": WORDS, "character": CHARACTERS}
 
 
@@ -139,8 +141,7 @@ class TextVectorization(TakesStrings):
             ValueError: the layer was made with a vocabulary.
         """
         tokens = self._tokens(as_strings(data, self.described, "the data"))
-        found = cut(*map(to_numpy, (tokens.clean, tokens.starts, tokens.ends)))
-        self._lookup.count(found, to_numpy(tokens.offsets).tolist())
+        self._lookup.count_texts(tokens.clean, tokens.starts, tokens.ends, to_numpy(tokens.offsets))
 
     @property
     def has_counted(self) -> bool:
@@ -185,8 +186,6 @@ class TextVectorization(TakesStrings):
     def _tokens(self, strings: np.ndarray) -> Tokens:
         if callable(self.standardize):
             strings = self._standardized(strings)
-        if self.split is not None:
-            strings = self._one_for_each(strings)
         tokens = self._split_by_function(strings) if callable(self.split) else self._found(strings)
         return tokens if self.ngrams is None else self._joined(tokens)
 
@@ -198,45 +197,46 @@ class TextVectorization(TakesStrings):
                              f"given, got {result.shape}")
         return result
 
-    def _one_for_each(self, strings: np.ndarray) -> np.ndarray:
-        """The texts without a last axis of 1."""
-        if strings.ndim < 2:
-            return strings
-        if strings.shape[-1] != 1:
+    def _without_last(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The shape of texts that are split, without a last axis of 1."""
+        if len(shape) < 2:
+            return shape
+        if shape[-1] not in (1, None):
             raise ValueError(f"{self.described}: expected one text for each sample, shape (batch,) or (batch, 1), to split "
-                             f"into tokens, got shape {strings.shape}")
-        return strings[..., 0]
+                             f"into tokens, got shape {shape}")
+        return shape[:-1]
 
     def _found(self, strings: np.ndarray) -> Tokens:
         """The tokens of (1), found in the bytes of all texts at once."""
+        shape = strings.shape[:-1] if self.split is None else self._without_last(strings.shape)
         xp, room = self.xp, self.kernels.text
-        text, offsets, letters, kinds = (xp.asarray(part) for part in (
+        text, begins, finishes, letters, kinds = (xp.asarray(part) for part in (
             *text_buffer(strings, self.described, self.encoding), self._letters, self._kinds))
         split = SPLITS[self.split]
-        counts = xp.empty(offsets.size - 1, np.int64)
-        room.count_tokens(text, offsets, kinds, split, counts)
+        counts = xp.empty(begins.size, np.int64)
+        room.count_tokens(text, begins, finishes, kinds, split, counts)
         firsts = offsets_of(counts, xp)
         clean, starts, ends = (xp.empty(size, dtype) for size, dtype in (
             (text.size, np.uint8), (int(firsts[-1]), np.int64), (int(firsts[-1]), np.int64)))
-        room.find_tokens(text, offsets, letters, kinds, split, firsts[:-1].copy(), clean, starts, ends)
+        room.find_tokens(text, begins, finishes, letters, kinds, split, firsts[:-1].copy(), clean, starts, ends)
         if self.split is not None:
-            return Tokens(clean, starts, ends, firsts, strings.shape)
-        width, shape = (strings.shape[-1], strings.shape[:-1]) if strings.ndim else (1, ())
+            return Tokens(clean, starts, ends, firsts, shape)
         rows = int(np.prod(shape, dtype=np.int64))
-        return Tokens(clean, starts, ends, xp.arange(rows + 1, dtype=np.int64) * width, shape)
+        return Tokens(clean, starts, ends, xp.arange(rows + 1, dtype=np.int64) * (strings.size // max(1, rows)), shape)
 
     def _split_by_function(self, strings: np.ndarray) -> Tokens:
+        shape = self._without_last(strings.shape)
         texts = as_list(strings, self.described, self.encoding)
-        rows = self.split(np.array(texts, str).reshape(strings.shape).reshape(-1))
+        rows = self.split(np.array(texts, str))
         rows = [_as_row(row, self.described) for row in rows]
         if len(rows) != len(texts):
             raise ValueError(f"{self.described}: expected split to return a list of tokens for each of {len(texts)} texts, got "
                              f"{len(rows)}")
         found = np.empty(sum(map(len, rows)), object)
         found[:] = [token for row in rows for token in row]
-        text, bounds = (self.xp.asarray(part) for part in text_buffer(found, self.described, self.encoding))
+        clean, starts, ends = map(self.xp.asarray, text_buffer(found, self.described, self.encoding))
         offsets = self.xp.asarray(offsets_of(np.array([len(row) for row in rows], np.int64)))
-        return Tokens(text, bounds[:-1].copy(), bounds[1:].copy(), offsets, strings.shape)
+        return Tokens(clean, starts, ends, offsets, shape)
 
     def _joined(self, tokens: Tokens) -> Tokens:
         """The n-grams of (2): of each text those of the first length, then those of the next."""
@@ -277,7 +277,7 @@ class TextVectorization(TakesStrings):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = tuple(input_shape)
-        rows = shape if self.split is not None and len(shape) < 2 else shape[:-1]
+        rows = shape[:-1] if self.split is None else self._without_last(shape)
         if self.output_mode == "int":
             return (*rows, self.output_sequence_length or self._width_of(shape))
         if self.output_mode == "one_hot":

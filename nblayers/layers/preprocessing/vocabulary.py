@@ -2,14 +2,14 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nblayers.arrays import as_array, is_array
-from nblayers.layers.preprocessing.strings import as_list, as_strings
+from nblayers.arrays import as_array, as_strings, is_array
+from nblayers.layers.preprocessing.strings import as_list
 
 
 def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[Any]:
@@ -125,18 +125,20 @@ class Counts:
 
     def __init__(self, by_document: bool) -> None:
         self.by_document = by_document
-        self.tokens: Counter[Any] = Counter()
-        self.documents: Counter[Any] = Counter()
+        self.tokens: dict[Any, int] = {}
+        self.documents: dict[Any, int] = {}
         self.samples = 0
 
-    def add(self, tokens: list[Any], offsets: Iterable[int]) -> None:
-        """Count these tokens; document n is tokens[offsets[n]:offsets[n + 1]]."""
-        self.tokens.update(tokens)
+    def add(self, tokens: list[Any], groups: np.ndarray, offsets: np.ndarray) -> None:
+        """Count tokens (U) that are all different, of which groups (T,) gives those of a batch by their numbers.
+
+        Document n are groups[offsets[n]:offsets[n + 1]].
+        """
+        _add(self.tokens, tokens, groups)
         if self.by_document:
-            bounds = list(offsets)
-            for start, end in pairwise(bounds):
-                self.documents.update(set(tokens[start:end]))
-            self.samples += len(bounds) - 1
+            documents = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            _add(self.documents, tokens, np.unique(documents * len(tokens) + groups) % max(1, len(tokens)))
+            self.samples += len(offsets) - 1
 
     def most_frequent(self, most: int | None, without: Iterable[Any]) -> list[Any]:
         """The tokens by their counts, the last in alphabetical order first where these are the same (as in Keras)."""
@@ -147,5 +149,10 @@ class Counts:
 
     def idf(self, tokens: list[Any]) -> np.ndarray:
         r"""log(1 + N / (1 + df)) of each token, df being in how many of the N documents it was seen."""
-        seen = np.array([self.documents[token] for token in tokens], float)
+        seen = np.array([self.documents.get(token, 0) for token in tokens], float)
         return np.log(1 + self.samples / (1 + seen)).astype(np.float32)
+
+
+def _add(counts: dict[Any, int], tokens: list[Any], groups: np.ndarray) -> None:
+    for token, count in zip(tokens, np.bincount(groups, minlength=len(tokens)).tolist(), strict=True):
+        counts[token] = counts.get(token, 0) + count
