@@ -28,7 +28,7 @@ def hashed_strings(strings, room, key=None):
     """The hashes of byte strings, in a room."""
     text = np.frombuffer(bytearray(b"".join(strings)), np.uint8)
     offsets = offsets_of(np.array([len(string) for string in strings], np.int64))
-    return to_numpy(hash_text(text, offsets, kernels.get(room), array_module(room), key))
+    return to_numpy(hash_text(text, offsets[:-1], offsets[1:], kernels.get(room), array_module(room), key))
 
 
 def decimals(numbers):

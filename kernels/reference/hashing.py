@@ -21,7 +21,7 @@ at byte i of the string, the lowest byte first, s_{-i} the one that begins i byt
 with m = k_2 + 2n in (3), (4), (6), (7). (1) to (8) are FarmHash (Pike 2014), `tf.strings.to_hash_bucket_fast`; (9), (10) are
 SipHash (Aumasson, Bernstein 2012), `tf.strings.to_hash_bucket_strong`; (11) is TensorFlow's FingerprintCat64.
 
-Strings lie end to end in `text` (bytes); string i is text[offsets[i]:offsets[i + 1]].
+Strings lie in `text` (bytes); string i is text[begins[i]:finishes[i]].
 """
 import numpy as np
 
@@ -31,18 +31,18 @@ K = np.uint64(0xC6A4A7935BD1E995)       # of (11)
 SIP = tuple(np.uint64(word) for word in (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573))
 
 
-def farm_hash(text, offsets, hashes):
-    """text (B,) uint8, offsets (N + 1,) int64 -> hashes (N,) uint64."""
+def farm_hash(text, begins, finishes, hashes):
+    """text (B,) uint8; begins, finishes (N,) int64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = farm_hash_string(text[offsets[i]:offsets[i + 1]])
+            hashes[i] = farm_hash_string(text[begins[i]:finishes[i]])
 
 
-def sip_hash(text, offsets, key, hashes):
-    """text (B,) uint8, offsets (N + 1,) int64, key (2,) uint64 -> hashes (N,) uint64."""
+def sip_hash(text, begins, finishes, key, hashes):
+    """text (B,) uint8; begins, finishes (N,) int64; key (2,) uint64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = sip_hash_string(text[offsets[i]:offsets[i + 1]], key)
+            hashes[i] = sip_hash_string(text[begins[i]:finishes[i]], key)
 
 
 def combine_hashes(first, second, hashes):
@@ -58,7 +58,7 @@ def decimal_lengths(numbers, lengths):
 
 
 def decimal_text(numbers, offsets, text):
-    """numbers (N,), int64 or uint64; offsets (N + 1,), the sums of their lengths -> text (B,) uint8."""
+    """numbers (N,), int64 or uint64; offsets (N + 1,), the sums of their lengths -> text (B,) uint8, one behind another."""
     for i in range(numbers.size):
         text[offsets[i]:offsets[i + 1]] = np.frombuffer(str(numbers[i]).encode(), np.uint8)
 

@@ -4,15 +4,16 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import integer
-from nblayers.arrays import as_array
+from nblayers.arrays import as_array, as_strings, is_strings
 from nblayers.layers.base import Record, _holds_arrays
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.preprocessing.encoding import Encoder
 from nblayers.layers.preprocessing.hashes import combined, hash_text, hashed
-from nblayers.layers.preprocessing.strings import KINDS, as_strings, is_strings, text_buffer
+from nblayers.layers.preprocessing.strings import text_buffer
 
+STRINGS = "OUST"                        # kinds of NumPy's dtypes that hold strings
 START = 0xDECAFCAFFE                    # the hash of no feature, from which a crossing goes on
 
 
@@ -125,12 +126,8 @@ class Hasher(Encoder):
 
     def _feature(self, value: Any) -> Any:
         """An array of strings, or one of numbers on the layer's device."""
-        if is_strings(value):
-            return as_strings(value, self.described)
-        if hasattr(value, "columns") and hasattr(value, "dtypes") and not _holds_numbers(value):
-            return as_strings(value, self.described)
         array = as_array(value, self.described, "an input")
-        return as_strings(array, self.described) if array.dtype.kind in KINDS else super()._to_array(array)
+        return as_strings(array, self.described) if array.dtype.kind in STRINGS else super()._to_array(array)
 
     def _binned(self, hashes: Any, bins: int, shape: tuple[int, ...]) -> Any:
         return (hashes % np.uint64(bins)).astype(np.int64).reshape(shape)
@@ -152,14 +149,6 @@ def _integer_dtype(who: str, dtype: Any) -> str:
     if name not in ("int64", "int32"):
         raise ValueError(f"{who}: expected dtype 'int64' or 'int32' with output_mode 'int', got {dtype!r}")
     return name
-
-
-def _holds_numbers(table: Any) -> bool:
-    try:
-        as_array(table)
-    except TypeError:
-        return False
-    return True
 
 
 class Hashing(Hasher):
@@ -208,7 +197,7 @@ class Hashing(Hasher):
         return [integer(self.described, "salt", part, 0, 2**64 - 1) for part in given]
 
     def _to_array(self, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and _holds_arrays(value):
+        if isinstance(value, (list, tuple)) and not is_strings(value) and _holds_arrays(value):
             return list(value)                      # which is refused
         return value if value is None else self._feature(value)
 
@@ -226,13 +215,13 @@ class Hashing(Hasher):
         """h of each value, flat."""
         if inputs.dtype.kind == "b":
             inputs = np.where(inputs, "true", "false")                                          # TensorFlow's words for them
-        if inputs.dtype.kind in KINDS:
+        if inputs.dtype.kind in STRINGS:
             return hash_text(*text_buffer(inputs, self.described), self.kernels, self.xp, self.salt)
         numbers = _whole(self.described, inputs).reshape(-1)
         return hashed(numbers, self.kernels, self.xp, self.salt)
 
     def _is_masked(self, inputs: Any) -> Any:
-        is_text, mask = inputs.dtype.kind in KINDS, self.mask_value
+        is_text, mask = inputs.dtype.kind in STRINGS, self.mask_value
         mask = mask.decode() if isinstance(mask, bytes) else mask
         if isinstance(mask, str) != is_text:
             raise TypeError(f"{self.described}: expected inputs of the kind of mask_value={mask!r}, got "
@@ -310,7 +299,7 @@ class HashedCrossing(Hasher):
         self._check_shapes([tuple(each.shape) for each in inputs])
         for each in inputs:
             kind = "U" if each.dtype == "string" else np.dtype(each.dtype).kind
-            if kind not in KINDS + "iu":
+            if kind not in STRINGS + "iu":
                 raise TypeError(f"{who}: expected inputs of strings or integers, got dtype {each.dtype}")
         if inputs[0].shape:
             super()._check_inputs(inputs)
@@ -330,7 +319,7 @@ class HashedCrossing(Hasher):
         return self._encoded(self._binned(hashes, self.num_bins, shape), self.num_bins)          # (2)
 
     def _fingerprints(self, feature: Any) -> Any:
-        if feature.dtype.kind in KINDS:
+        if feature.dtype.kind in STRINGS:
             return hash_text(*text_buffer(feature, self.described), self.kernels, self.xp)
         return feature.astype(np.int64).view(np.uint64).reshape(-1)
 

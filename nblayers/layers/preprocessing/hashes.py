@@ -14,7 +14,7 @@ def offsets_of(lengths: Any, xp: ModuleType = np) -> Any:
 
 
 def decimal_buffer(numbers: Any, room: ModuleType, xp: ModuleType) -> tuple[Any, Any]:
-    """Integers (N,), int64 or uint64, as decimal text: bytes laid end to end, and offsets as `hash_text` takes them."""
+    """Integers (N,), int64 or uint64, as decimal text: the bytes (B,), and where each begins and the last ends (N + 1,)."""
     lengths = xp.empty(numbers.size, np.int64)
     room.hashing.decimal_lengths(numbers, lengths)
     offsets = offsets_of(lengths, xp)
@@ -25,22 +25,24 @@ def decimal_buffer(numbers: Any, room: ModuleType, xp: ModuleType) -> tuple[Any,
 
 def hashed(numbers: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
     """The hashes of integers (N,), int64 or uint64: those of their decimal text."""
-    return hash_text(*decimal_buffer(numbers, room, xp), room, xp, key)
+    text, offsets = decimal_buffer(numbers, room, xp)
+    return hash_text(text, offsets[:-1], offsets[1:], room, xp, key)
 
 
-def hash_text(text: Any, offsets: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
-    """The hashes (N,), uint64, of strings that are laid end to end: FarmHash's Fingerprint64, or SipHash-2-4 with a key.
+def hash_text(text: Any, begins: Any, finishes: Any, room: ModuleType, xp: ModuleType, key: Sequence[int] | None = None) -> Any:
+    """The hashes (N,), uint64, of strings: FarmHash's Fingerprint64, or SipHash-2-4 with a key.
 
     Arguments:
-        text, offsets: bytes (B,) and int64 (N + 1,): string i is text[offsets[i]:offsets[i + 1]].
+        text, begins, finishes: bytes (B,), and int64 (N,): string i is text[begins[i]:finishes[i]].
         room, xp: the kernels that compute, and their arrays.
         key: two integers below 2^64, or None for FarmHash.
     """
-    text, offsets, hashes = xp.asarray(text), xp.asarray(offsets), xp.empty(offsets.size - 1, np.uint64)
+    text, begins, finishes = xp.asarray(text), xp.asarray(begins), xp.asarray(finishes)
+    hashes = xp.empty(begins.size, np.uint64)
     if key is None:
-        room.hashing.farm_hash(text, offsets, hashes)
+        room.hashing.farm_hash(text, begins, finishes, hashes)
     else:
-        room.hashing.sip_hash(text, offsets, xp.array(key, np.uint64), hashes)
+        room.hashing.sip_hash(text, begins, finishes, xp.array(key, np.uint64), hashes)
     return hashes
 
 

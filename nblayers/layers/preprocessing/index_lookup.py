@@ -8,7 +8,7 @@ import numpy as np
 from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
-from nblayers.layers.preprocessing.hashes import hash_text, hashed, offsets_of
+from nblayers.layers.preprocessing.hashes import hash_text, hashed
 from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
 from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
@@ -304,16 +304,11 @@ class IndexLookup(TakesStrings):
         """The ids of strings in `clean` (bytes of UTF-8), flat; negative for the mask in other modes than "int"."""
         ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels)
         if self.num_oov_indices > 1:
-            self._hash_missing(ids, lambda missing: self._hashes_of(clean, starts[missing], ends[missing]))
+            self._hash_missing(ids, lambda missing: hash_text(clean, starts[missing], ends[missing], self.kernels, self.xp,
+                                                              self.salt))
         else:
             self._replace_missing(ids, lambda missing: cut(*map(to_numpy, (clean, starts[missing], ends[missing]))))
         return ids
-
-    def _hashes_of(self, clean: Any, starts: Any, ends: Any) -> Any:
-        offsets = offsets_of(ends - starts, self.xp)
-        text = self.xp.empty(int(offsets[-1]), np.uint8)
-        self.kernels.text.join_tokens(clean, starts, ends, self.xp.arange(starts.size), 1, offsets, text)
-        return hash_text(text, offsets, self.kernels, self.xp, self.salt)
 
     def _ids_of_integers(self, numbers: Any, vocabulary: Vocabulary) -> Any:
         ids = vocabulary.table.look_up(numbers, self.xp)
