@@ -110,8 +110,7 @@ assert loss(x, W, b) == 2.75
 # by which it reaches the loss:
 #
 # $$\frac{\partial L}{\partial b_o}
-#   = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial b_o}}_{1}
-#   = \sum_n dy_{no}$$
+#   = \sum_n dy_{no} \frac{\partial y_{no}}{\partial b_o}$$
 
 # %%
 # ? db, of shape (out,)
@@ -120,26 +119,33 @@ check_derivative("db", db, lambda b: loss(x, W, b), b)
 print("db =", db)
 
 # %% [markdown]
+# $$\frac{\partial L}{\partial b_o} = \sum_n dy_{no} \cdot 1$$
+#
 # ## Backward: W, a sum over the batch
 #
-# $W_{io}$ occurs in output $o$ of every sample $n$. There it is multiplied by $x_{ni}$:
+# $W_{io}$ occurs in output $o$ of every sample $n$. There it is multiplied by $x_{ni}$.
+# The chain rule once more:
 #
 # $$\frac{\partial L}{\partial W_{io}}
-#   = \sum_n dy_{no} \underbrace{\frac{\partial y_{no}}{\partial W_{io}}}_{x_{ni}}
-#   = \sum_n x_{ni} \, dy_{no}$$
+#   = \sum_n dy_{no} \frac{\partial y_{no}}{\partial W_{io}}$$
 #
-# One sample gives every input times every output error: its **outer product**, a matrix
-# of the shape of $W$. The batch adds them up.
+# Take one term of this sum: what sample $n$ alone says to $W$. That is a matrix of the
+# shape of $W$. Fill in one for each sample.
 
 # %%
 outer = np.zeros((2, 3, 2))             # one (in, out) matrix for each sample
+# ? [outer] for n in range(2), fill outer[n] from x[n], (in,), and dy[n], (out,)
 for n in range(2):
     outer[n] = np.outer(x[n], dy[n])
-    print(f"sample {n} gives", outer[n].tolist())
+print("sample 0 gives", outer[0].tolist())
 
 # %% [markdown]
-# Now without a loop. A sum over $n$ in the formula is a matrix product over the batch
-# axis. So the axis $n$ must stand in the middle, and one of the two is transposed.
+# $$\frac{\partial L}{\partial W_{io}} = \sum_n x_{ni} \, dy_{no}$$
+#
+# One sample gives every input times every $dy$: an **outer product**. The batch adds
+# them up. Now without a loop. A sum over $n$ in the formula is a matrix product over
+# the batch axis. So the axis $n$ must stand in the middle, and one of the two is
+# transposed.
 
 # %%
 # ? dW, of shape (in, out), as a matrix product of x and dy
@@ -166,11 +172,8 @@ assert np.array_equal(x_twice.T @ dy_twice, growth * dW)
 # ## Backward: x, a sum over the outputs
 #
 # The layer before wants to know its own $dy$. That is our $dx$. Input $x_{ni}$ occurs
-# in all outputs of its *own* sample, each time with the weight $W_{io}$:
-#
-# $$\frac{\partial L}{\partial x_{ni}} = \sum_o dy_{no} W_{io}$$
-#
-# This time the axis in the middle is $o$.
+# in all outputs of its *own* sample, each time with the weight $W_{io}$. Which axis is
+# summed over this time? It is the one in the middle.
 
 # %%
 # ? dx, of shape (N, in), as a matrix product of dy and W
@@ -179,6 +182,8 @@ check_derivative("dx", dx, lambda x: loss(x, W, b), x)
 print("dx =", dx.tolist())
 
 # %% [markdown]
+# $$\frac{\partial L}{\partial x_{ni}} = \sum_o dy_{no} W_{io}$$
+#
 # The three lines once more. They are worth knowing by heart:
 #
 # $$dW = x^\top dy \qquad dx = dy \, W^\top \qquad db_o = \sum_n dy_{no}$$

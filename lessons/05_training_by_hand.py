@@ -219,9 +219,8 @@ assert np.allclose(m, [0.4, -0.05]) and np.allclose(v_adam, [0.016, 0.00025])
 # %% [markdown]
 # Both are too small, since they began at 0. How much too small? Let all gradients be
 # the same $g$. Then after step $k$ the mean holds the share $1 - \beta_1^k$ of it. So
-# Adam divides by that share. This is the **bias correction**:
-#
-# $$\hat m = \frac{m}{1 - \beta_1^k} \qquad \hat v = \frac{v}{1 - \beta_2^k}$$
+# Adam divides by that share. This is the **bias correction**. With the two corrected
+# means, $\hat m$ and $\hat v$, it takes its step:
 #
 # $$w \gets w - \eta \, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 
@@ -239,24 +238,27 @@ print("Adam moves w by", (w_adam - w).round(6).tolist())
 assert np.allclose(np.abs(w_adam - w), adam_first)
 
 # %% [markdown]
+# $$\hat m = \frac{m}{1 - \beta_1^k} \qquad \hat v = \frac{v}{1 - \beta_2^k}$$
+#
 # In the first step $\hat m = g$ and $\hat v = g^2$, so $\hat m / \sqrt{\hat v}$ is the
 # sign of $g$. **Every weight moves by $\eta$, whatever its gradient.** That answers the
 # question: 0.1, for −2000 and for −0.002.
 #
-# Keras takes both corrections into one number, and puts $\epsilon$ beside the
-# uncorrected root. Where gradients are not tiny the two agree:
+# Keras takes both corrections and $\eta$ into one number $\alpha$, and puts $\epsilon$
+# beside the uncorrected root. Where gradients are not tiny the two agree:
 #
-# $$\alpha = \eta \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k} \qquad
-#   w \gets w - \alpha \, \frac{m}{\sqrt{v} + \epsilon}$$
+# $$w \gets w - \alpha \, \frac{m}{\sqrt{v} + \epsilon}$$
 
 # %%
-# ? alpha, at step k
+# ? alpha, at step k: from eta, beta1, beta2 and k (without epsilon both steps are one)
 alpha = eta * np.sqrt(1 - beta2 ** k) / (1 - beta1 ** k)
 w_keras = w - alpha * m / (np.sqrt(v_adam) + epsilon)
 print("difference between the two ways:", np.abs(w_keras - w_adam).max())
 assert 0 < np.abs(w_keras - w_adam).max() < 1e-6
 
 # %% [markdown]
+# $$\alpha = \eta \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k}$$
+#
 # ## Each rule as a function
 #
 # A rule is given the weights, their gradient, what it keeps (its

@@ -180,12 +180,8 @@ check_derivative("dh_1", dh_1,
 # %% [markdown]
 # ## Backward: the walk, past masked steps
 #
-# The gradient passes a masked step **as it is**. These two formulas are all of it:
-#
-# $$da_t = m_t \odot dh_t \odot (1 - h_t^2)$$
-# $$dh_{next} = m_t \odot da_t \, U^\top + (1 - m_t) \odot dh_t$$
-#
-# And as always $dh_t = dy_t + dh_{next}$ with the $dh_{next}$ of the step after.
+# Your three lines are those of every step. So put them into a walk from the last step
+# to the first. In front of it nothing has come back yet: $dh_{next} = 0$.
 
 # %%
 da = np.zeros((N, T, H))
@@ -201,6 +197,11 @@ check_derivative("dh_start", dh_next, lambda h: loss(h_start=h), h_start)
 assert np.allclose(da[:, 2], da_2)
 
 # %% [markdown]
+# $$da_t = m_t \odot dh_t \odot (1 - h_t^2)$$
+# $$dh_{next} = m_t \odot da_t \, U^\top + (1 - m_t) \odot dh_t$$
+#
+# The gradient passes a masked step **as it is**.
+#
 # ## Backward: the weights hear nothing of padding
 #
 # The sums are those of lesson 06. A mask is not needed any more: at a masked step
@@ -484,14 +485,14 @@ print("da of the short sample:", *da_enc[0].round(3))
 # ## What a layer gives
 #
 # A layer of Keras gives its last $h$, or all of them with `return_sequences`. With
-# `return_state` it adds its states (003.ReturnSequences): an LSTM has two. And it has
-# so many weights, for $I$ inputs and $H$ units:
+# `return_state` it adds its states (003.ReturnSequences): an LSTM has two.
+#
+# And how many weights has it, for $I$ inputs and $H$ units? In a SimpleRNN $W$, $U$ and
+# $b$ make
 #
 # $$(I + H) H + H \tag{003.Params.RNN}$$
-# $$4 [(I + H) H + H] \tag{003.Params.LSTM}$$
-# $$3 [(I + H) H + H] \tag{003.Params.GRU}$$
 #
-# (A GRU of Keras has $3H$ more: it has two biases, see lesson 09.)
+# An LSTM has all three for each of its four pre-activations (lesson 08).
 
 # %%
 rnn_weights = (1 + 32) * 32 + 32
@@ -508,6 +509,11 @@ for kind, count in counts.items():
     assert layer.count_params() == count
 
 # %% [markdown]
+# $$4 [(I + H) H + H] \tag{003.Params.LSTM}$$
+# $$3 [(I + H) H + H] \tag{003.Params.GRU}$$
+#
+# (A GRU of Keras has $3H$ more: it has two biases, see lesson 09.)
+#
 # ## The same in the library
 #
 # `Masking` takes a step for padding if all its numbers are `mask_value`

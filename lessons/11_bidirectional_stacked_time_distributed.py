@@ -360,10 +360,8 @@ check_derivative("da_back", da_back, loss_by_shift, np.zeros((N, T, H)))
 #
 # ## Backward: the weights of the way back
 #
-# $U$ is multiplied by the state *before* in the order of the walk. This half comes to
-# step $t$ from step $t + 1$. At the last step it begins, with zeros.
-#
-# $$dU^{back} = \sum_t (h^{back}_{t+1})^\top da^{back}_t$$
+# $U$ is multiplied by the state *before* in the order of the walk. At the last step
+# this half begins, with zeros. From there it comes to the others.
 
 # %%
 # ? h_before_back: with which state this half came to each step; zeros are in `start`
@@ -380,6 +378,8 @@ check_derivative("dU_back", dU_back, lambda U: loss_by_back(U=U), U_back)
 check_derivative("db_back", db_back, lambda b: loss_by_back(b=b), b_back)
 
 # %% [markdown]
+# $$dU^{back} = \sum_t (h^{back}_{t+1})^\top da^{back}_t$$
+#
 # The same for the half that walks there. For it the state before is that of $t - 1$.
 
 # %%

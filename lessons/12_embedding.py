@@ -170,11 +170,9 @@ check_derivative("dy", dy, loss_of_words, y)
 # %% [markdown]
 # ## Backward: through the product
 #
-# In $y = o E$ the table is the kernel of a Dense layer. Lesson 02 knows its gradient:
-# the input, transposed, times what comes back. That sums over all samples, and here
-# over all steps too. Put the two axes into one for that: (N T, V) and (N T, D).
-#
-# $$dE = \sum_n \sum_t o_{nt}^\top \, dy_{nt}$$
+# In $y = o E$ the table is the kernel of a Dense layer. Lesson 02 knows its gradient.
+# It sums over all samples, and here over all steps too. Put the two axes into one for
+# that: (N T, V) and (N T, D).
 
 # %%
 # ? dE_product, from onehot.reshape(-1, V) and dy.reshape(-1, D)
@@ -184,17 +182,14 @@ check_derivative("dE", dE_product, loss, E)
 assert np.allclose(dE_product[1], [2 / 3, 1]) and not dE_product[4].any()
 
 # %% [markdown]
+# $$dE = \sum_n \sum_t o_{nt}^\top \, dy_{nt}$$
+#
 # ## Backward: without the product
 #
-# Read the product as what it is. Row $v$ of $dE$ collects $dy$ from **each place where
-# word $v$ stands**:
-#
-# $$dE_v = \sum_{n, t : \, i_{nt} = v} dy_{nt}$$
-#
-# Word 1 stands at three places, twice in text 0 and once in text 1. So its row gets a
-# sum of three. This is again the rule of lesson 00: what is used in several places
-# gets the sum of what comes back. No product is needed. Begin with zeros and walk over
-# all places.
+# A one-hot vector is nearly all zeros, so most of that product is too. Word 1 stands at
+# three places, twice in text 0 and once in text 1. This is again the rule of lesson 00:
+# what is used in several places gets the sum of what comes back. So no product is
+# needed. Begin with zeros and walk over all places.
 
 # %%
 dE = np.zeros_like(E)                   # (V, D)
@@ -207,6 +202,10 @@ assert np.allclose(dE, dE_product)
 assert np.count_nonzero(dE.any(axis=1)) == rows_with_gradient
 
 # %% [markdown]
+# Row $v$ of $dE$ has collected $dy$ from **each place where word $v$ stands**:
+#
+# $$dE_v = \sum_{n, t : \, i_{nt} = v} dy_{nt}$$
+#
 # ## The trap
 #
 # Two loops are slow, so many write one line: `dE[ids] += dy`. It looks right. It runs.

@@ -143,15 +143,13 @@ check_derivative("db", db, lambda b: loss(x, W, b), b)
 # $y_1$ beside $x_1$, in $y_2$ beside $x_2$. And so in each sample.
 
 # %%
-# ? dW_0, one number: the sum over samples and places of dy times what W_0 lies on
+# ? dW_0, one number, of both samples: from dy and what W_0 stands beside
 dW_0 = np.sum(dy * x[:, 0:3])
 print("dW_0 =", dW_0)
 check_derivative("dW_0", dW_0, lambda w: loss(x, np.array([w, W[1], W[2]]), b), W[0])
 
 # %% [markdown]
-# Tap $k$ lies on $x_{i+k}$. So the general formula is
-#
-# $$dW_k = \sum_n \sum_i dy_{ni} \, x_{n,i+k}$$
+# In general tap $k$ of window $i$ lies on $x_{i+k}$.
 
 # %%
 dW = np.zeros(3)                                # (K,)
@@ -161,6 +159,8 @@ for k in range(3):
 check_derivative("dW", dW, lambda W: loss(x, W, b), W)
 
 # %% [markdown]
+# $$dW_k = \sum_n \sum_i dy_{ni} \, x_{n,i+k}$$
+#
 # That is a sum of $N$ × *places* products. It is a correlation again: a window of the
 # numbers $dy$ slides over $x$.
 
@@ -189,9 +189,7 @@ def loss_with_x_at_2(x_2):
 check_derivative("dx_at_2", dx_at_2, loss_with_x_at_2, x[:, 2])
 
 # %% [markdown]
-# In general window $i$ lies on $x_m$ with tap $k = m - i$, if there is such a tap:
-#
-# $$dx_{nm} = \sum_{i + k = m} dy_{ni} \, W_k$$
+# In general window $i$ lies on $x_m$ with tap $k = m - i$, if there is such a tap.
 #
 # In code it is easier from the other side. Each $dy_i$ goes back to **all the places
 # that its window lies on**. Windows overlap, so what arrives is added up.
@@ -207,6 +205,8 @@ check_derivative("dx", dx, lambda x: loss(x, W, b), x)
 assert np.array_equal(dx[:, 2], dx_at_2)
 
 # %% [markdown]
+# $$dx_{nm} = \sum_{i + k = m} dy_{ni} \, W_k$$
+#
 # This one **is** the mathematician's convolution. With $k = m - i$ one of the two is
 # read backwards:
 
@@ -286,10 +286,7 @@ print("y_0 =", window(seen, W, b).tolist())
 # %% [markdown]
 # ## Backward: one window
 #
-# So backward is that of lesson 02 too, once for each tap:
-#
-# $$dW_k = x_{i+k}^\top \, dy_i \qquad dx_{i+k} = dy_i \, W_k^\top
-#   \qquad db = \sum_n dy_{ni}$$
+# So backward is that of lesson 02 too, once for each tap.
 
 # %%
 # ? [window_backward] def window_backward(seen, W, dy_i), with dy_i (N, F). Return
@@ -310,6 +307,9 @@ check_derivative("dW", dW, lambda W: np.sum(dy_i * window(seen, W, b)), W)
 check_derivative("db", db, lambda b: np.sum(dy_i * window(seen, W, b)), b)
 
 # %% [markdown]
+# $$dW_k = x_{i+k}^\top \, dy_i \qquad dx_{i+k} = dy_i \, W_k^\top
+#   \qquad db = \sum_n dy_{ni}$$
+#
 # ## Backward: all windows, with a stride
 #
 # The window may move on by more than one place. How far is its **stride** $s$. Window
@@ -429,10 +429,9 @@ def convolve(x, W, b, outputs, geometry):
 # %% [markdown]
 # ## Backward: all dimensions
 #
-# `W[k]` and `dW[k]` are (C, F), `dy[:, *i]` is (N, F). The same paths back:
-#
-# $$db = \sum_n \sum_i dy_{ni} \qquad dW_k = \sum_i x_m^\top \, dy_i
-#   \qquad dx_m = \sum_{i, k} dy_i \, W_k^\top$$
+# The same paths back. On each of them stands a Dense layer, from place $m$ to window
+# $i$: `x[:, *m]` is (N, C), `W[k]` and `dW[k]` are (C, F), `dy[:, *i]` is (N, F). Many
+# paths have the same $W_k$, and many begin at the same $x_m$.
 
 # %%
 # ? [convolve_backward] def convolve_backward(x, W, dy, geometry). Walk over
@@ -448,6 +447,9 @@ def convolve_backward(x, W, dy, geometry):
 
 
 # %% [markdown]
+# $$db = \sum_n \sum_i dy_{ni} \qquad dW_k = \sum_i x_m^\top \, dy_i
+#   \qquad dx_m = \sum_{i, k} dy_i \, W_k^\top$$
+#
 # ## Backward: does it hold for all three?
 #
 # A film, a picture and a sequence. In the library you name the layer,

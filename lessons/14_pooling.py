@@ -97,10 +97,8 @@ assert y_mean[0].tolist() == [2.5, 1, 4]
 # ## Backward: the mean tells everyone
 #
 # The question of lesson 02 again: **in which output does a number stand, and with what
-# factor?** Each $x$ stands in the mean of its own window, with the factor $1 / p$. So
-# all $p$ numbers of window $i$ get the same:
-#
-# $$dx_{ip+k} = \frac{dy_i}{p} \qquad \text{for all } k < p$$
+# factor?** Each $x$ stands in the mean of its own window, and in no other. There all
+# $p$ numbers have the same factor.
 
 # %%
 def loss_of_mean(x):
@@ -113,13 +111,12 @@ print("dx_mean of sample 0 =", dx_mean[0].tolist())
 check_derivative("dx_mean", dx_mean, loss_of_mean, x)
 
 # %% [markdown]
+# $$dx_{ip+k} = \frac{dy_i}{p} \qquad \text{for all } k < p$$
+#
 # ## Backward: the maximum tells the winner
 #
 # Move the largest number of a window a little. The maximum moves as much: the factor
-# is 1. Move another one a little. The maximum stays: the factor is 0. With $k^*_i$, the
-# place of the winner of window $i$:
-#
-# $$dx_{ip+k^*_i} = dy_i \qquad \text{all others get } 0$$
+# is 1. Move another one a little. The maximum stays: the factor is 0.
 #
 # First the factors. `winner[:, :, None]` has shape (N, 3, 1). NumPy can compare it with
 # the places `np.arange(p)`.
@@ -132,12 +129,16 @@ def loss_of_max(x):
 # ? won, (N, 3, p): True at the place of the winner of each window, False elsewhere
 won = np.arange(p) == winner[:, :, None]        # (N, 3, p)
 print("won, sample 0:", won[0].tolist())
-# ? dx_max, (N, T): dy for each winner, 0 for all others
+# ? dx_max, (N, T), from won and dy
 dx_max = np.where(won, dy[:, :, None], 0).reshape(N, T)
 print("dx_max of sample 0 =", dx_max[0].tolist())
 check_derivative("dx_max", dx_max, loss_of_max, x)
 
 # %% [markdown]
+# With $k^*_i$, the place of the winner of window $i$:
+#
+# $$dx_{ip+k^*_i} = dy_i \qquad \text{all others get } 0$$
+#
 # Two things to keep. The backward of the maximum did not need $x$. It needed to know
 # **who won**: one small integer for each window. And in both cases as much goes out as
 # came in:
@@ -178,9 +179,7 @@ print("step =", step.tolist())
 
 # %% [markdown]
 # In sample 0 step 2 wins **twice**: in window 0 and in window 1. A value that is used
-# twice gets the sum of what comes back from its uses (lesson 00). So it is `+=`:
-#
-# $$dx_{is+k^*_i} \gets dx_{is+k^*_i} + dy_i$$
+# twice gets the sum of what comes back from its uses (lesson 00).
 
 # %%
 dx_long = np.zeros((N, T))
@@ -192,7 +191,11 @@ print("dx_long of sample 0 =", dx_long[0].tolist())
 check_derivative("dx_long", dx_long, lambda x: np.sum(dy * cut(x).max(axis=2)), x_long)
 
 # %% [markdown]
-# And the mean. Window $i$ sends $dy_i / p$ to each of its $p$ steps. Where two windows
+# So it is `+=`:
+#
+# $$dx_{is+k^*_i} \gets dx_{is+k^*_i} + dy_i$$
+#
+# And the mean. Now each window tells all of its $p$ steps, as above. Where two windows
 # overlap, both arrive.
 
 # %%
@@ -347,8 +350,7 @@ print("y_edge =", y_edge.tolist())
 assert y_edge.tolist() == [[-1, -1, -2], [-3, -2, -2]]
 
 # %% [markdown]
-# The mean is that of the steps which a window really has: `count` of them. So window
-# $i$ sends $dy_i / count_i$ to each of these.
+# The mean is that of the steps which a window really has: `count` of them.
 
 # %%
 count = np.array([2, 3, 2])                     # real steps in windows 0, 1, 2
@@ -366,6 +368,8 @@ for i in range(3):
 check_derivative("dx_edge", dx_edge, loss_at_edge, x_edge)
 
 # %% [markdown]
+# Window $i$ has sent $dy_i / count_i$ to each of its real steps.
+#
 # PyTorch counts the zeros outside, unless one says `count_include_pad=False`. The mean
 # of ones is then not 1 at the edge:
 

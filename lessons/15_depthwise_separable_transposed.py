@@ -129,11 +129,10 @@ assert dh_apart[0, 0, 1, 1] == dh[0, 0, 1 * 2 + 1]
 # ## Depthwise, backward: the windows
 #
 # In which outputs does $W_{kcj}$ stand, and with what factor? In output $j$ of its own
-# channel, under all windows, in all samples. It stands beside $x_{n,i+k,c}$:
+# channel, under all windows, in all samples. It stands beside $x_{n,i+k,c}$.
 #
-# $$dW_{kcj} = \sum_n \sum_i x_{n,i+k,c} \, dh_{n,i,cM+j}$$
-#
-# For one window and one channel that is lesson 02: $dW = x^\top dy$.
+# One window of one channel is a Dense layer, from $K$ numbers to $M$. Lesson 02 has its
+# gradient.
 
 # %%
 dW = np.zeros_like(W)                           # (K, C, M)
@@ -144,15 +143,13 @@ for i in range(3):
 check_derivative("dW", dW, lambda W: np.sum(dh * depthwise(x, W)), W)
 
 # %% [markdown]
+# $$dW_{kcj} = \sum_n \sum_i x_{n,i+k,c} \, dh_{n,i,cM+j}$$
+#
 # ## Depthwise, backward: the input
 #
 # $x_{nmc}$ stands in the $M$ outputs of its own channel, under each window that lies on
-# it. So there is a sum over $j$, and one over the windows:
-#
-# $$dx_{nmc} = \sum_{i + k = m} \sum_j dh_{n,i,cM+j} \, W_{kcj}$$
-#
-# For one window and one channel that is lesson 02 again: $dx = dy \, W^\top$. Windows
-# overlap, so what arrives is added up.
+# it. For one window and one channel that is a Dense layer again. Windows overlap, so
+# what arrives is added up.
 
 # %%
 dx = np.zeros_like(x)                           # (N, T, C)
@@ -163,6 +160,8 @@ for i in range(3):
 check_derivative("dx", dx, lambda x: np.sum(dh * depthwise(x, W)), x)
 
 # %% [markdown]
+# $$dx_{nmc} = \sum_{i + k = m} \sum_j dh_{n,i,cM+j} \, W_{kcj}$$
+#
 # ## Depthwise, backward: as a function
 #
 # Now for any sizes. Put the three steps together.
@@ -238,9 +237,8 @@ check_derivative("dx", dx, lambda x: np.sum(dy * (depthwise(x, W) @ V)), x)
 # ## Separable: what it cannot say
 #
 # Both stages together are an ordinary convolution. From channel $c$ to filter $f$ there
-# are $M$ ways, one for each $j$. So its window `together`, (K, C, F), is
-#
-# $$\sum_j W_{kcj} V_{cM+j,f}$$
+# are $M$ ways, one for each $j$. On each way a number is multiplied twice, by a weight
+# of $W$ and by one of $V$. What is the window `together`, (K, C, F)?
 
 # %%
 together = np.zeros((2, 2, 3))                  # (K, C, F)
@@ -254,6 +252,8 @@ ordinary.set_weights([together])
 assert np.array_equal(ordinary.forward(x), y)
 
 # %% [markdown]
+# $$\text{together}_{kcf} = \sum_j W_{kcj} V_{cM+j,f}$$
+#
 # The other way round it is not true. Not every window is such a product: with $M = 1$
 # all filters see a channel through the same window. But count the weights ($K \times K$
 # windows, $M = 1$). Together they are $K^2 C F$. Apart they are $K^2 C + C F$.
@@ -339,10 +339,8 @@ def transposed(x, W):
 # %% [markdown]
 # ## Transposed, backward: the input
 #
-# $x_i$ stands in $K$ outputs, on which its window lies. Beside it stands $W_k$. So its
-# gradient **is an ordinary convolution** of $dy$, with the stride:
-#
-# $$dx_{ni} = \sum_k dy_{n,is+k} W_k$$
+# $x_i$ stands in $K$ outputs, on which its window lies: those from place $i s$ on.
+# Beside it stands $W_k$.
 
 # %%
 dy = np.array([[1.0, -1.0, 0.0, 2.0, 1.0, -2.0, 1.0],
@@ -355,14 +353,13 @@ check_derivative("dx", dx, lambda x: np.sum(dy * transposed(x, W)), x)
 assert np.array_equal(dx, dy @ A)               # the transpose of the transpose
 
 # %% [markdown]
+# $$dx_{ni} = \sum_k dy_{n,is+k} W_k$$
+#
+# That **is an ordinary convolution** of $dy$, with the stride.
+#
 # ## Transposed, backward: the window
 #
-# Each input of each sample has laid down $W_k$, times itself, at $m = i s + k$:
-#
-# $$dW_k = \sum_n \sum_i x_{ni} \, dy_{n,is+k}$$
-#
-# Compare lesson 13: there the input stood at $i s + k$ and the gradient at $i$. They
-# have changed places.
+# Each input of each sample has laid down $W_k$, times itself, at $m = i s + k$.
 
 # %%
 dW = np.zeros_like(W)                           # (K,)
@@ -372,6 +369,11 @@ for i in range(3):
 check_derivative("dW", dW, lambda W: np.sum(dy * transposed(x, W)), W)
 
 # %% [markdown]
+# $$dW_k = \sum_n \sum_i x_{ni} \, dy_{n,is+k}$$
+#
+# Compare lesson 13: there the input stood at $i s + k$ and the gradient at $i$. They
+# have changed places.
+#
 # A bias stands in every output, so $db$ is the sum of all $dy$. With channels each tap
 # is a Dense layer again. Keras keeps the weights of a transposed convolution as (K, F,
 # C): **filters before channels**. Then $y_m$ is given $x_i W_k^\top$. That is an

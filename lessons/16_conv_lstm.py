@@ -274,9 +274,8 @@ check_derivative("dh_prev[0, 1]", arrives, loss_by_place_1, h_prev[0, 1])
 # %% [markdown]
 # ## Backward: the transposed convolution
 #
-# The same for all places $m$. The place counts up while the tap counts down:
-#
-# $$dh_{t-1, m} = \sum_k da_{t, m + p - k} \, U_k^\top$$
+# The same for all places. Look at your three terms: the place counts up while the tap
+# counts down.
 #
 # This is a convolution again. Turn the window round, so that tap $K - 1$ comes first.
 # Let channels and filters change places. And put $K - 1 - p$ zeros on either side
@@ -295,14 +294,14 @@ check_derivative("dh_prev", dh_prev, lambda h: loss_from(2, h, C_prev), h_prev)
 assert np.allclose(dh_prev[0, 1], arrives)
 
 # %% [markdown]
+# At every place $m$:
+#
+# $$dh_{t-1, m} = \sum_k da_{t, m + p - k} \, U_k^\top$$
+#
 # ## Backward: the weights of one step
 #
 # A tap stands at all places, in all films. At place $m$, tap $k$ met $h$ of place
-# $m + k - p$. So its gradient is a sum over places and films ($n$):
-#
-# $$dU_k = \sum_n \sum_m h_{n, m + k - p}^\top \, da_{n, m}$$
-#
-# Pad $h$ as in `convolve`. Then tap $k$ met the places from $k$ on.
+# $m + k - p$. Pad $h$ as in `convolve`. Then tap $k$ met the places from $k$ on.
 
 # %%
 # ? [weight_gradient] def weight_gradient(x, da, K, p=0): what one step adds to the
@@ -319,16 +318,12 @@ check_derivative("dU, last step", dU_last,
                  lambda U: loss_from(2, h_prev, C_prev, U=U), U)
 
 # %% [markdown]
+# $$dU_k = \sum_n \sum_m h_{n, m + k - p}^\top \, da_{n, m}$$
+#
 # ## Backward: a step with a next one
 #
 # One step back, to $t = 1$. What the last step calls `dh_prev` and `dC_prev`, this one
-# calls `dh_next` and `dC_next`. So BPTT is again in two formulas. Only in the first one
-# places meet:
-#
-# $$dh_t = dy_t + U *^\top da_{t+1}$$
-# $$dC_t = dC_{t+1} \odot f_{t+1} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
-#
-# Here $*^\top$ stands for `convolve_transposed`.
+# calls `dh_next` and `dC_next`.
 
 # %%
 dh_next = dh_prev
@@ -340,6 +335,12 @@ check_derivative("dh of step 1", dh,
                  lambda h: np.sum(dy[:, 1] * h) + loss_from(2, h, C), h)
 
 # %% [markdown]
+# So BPTT is again in two formulas. Only in the first one places meet. Here $*^\top$
+# stands for `convolve_transposed`.
+#
+# $$dh_t = dy_t + U *^\top da_{t+1}$$
+# $$dC_t = dC_{t+1} \odot f_{t+1} + dh_t \odot o_t \odot (1 - \tanh^2(C_t))$$
+#
 # ## Backward: the walk
 #
 # From the last step to the first, as in lesson 08. The values of step `t` are in

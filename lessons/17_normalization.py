@@ -349,17 +349,24 @@ assert np.allclose(normalized_backward(dy * gamma, x_hat, std, 1), dx_layer)
 # $$GN(x) = \frac{x - mean(x, axis)}{\sqrt{var(x, axis) + \epsilon}} \cdot \gamma
 #   + \beta \tag{001.11.GroupNormalization}$$
 #
-# It is a `reshape`, and then the same again. Here the groups are features 0, 1 and
-# features 2, 3.
+# It is a `reshape`, and then the same again. We take six features now. The groups are
+# features 0 to 2 and features 3 to 5.
 
 # %%
+x = np.array([[1.0, 2.0, 6.0, 0.0, 4.0, 2.0],
+              [3.0, 1.0, -4.0, -2.0, 1.0, 4.0]])                # (N, C)
+gamma = np.array([1.0, 2.0, -1.0, 0.5, 1.0, -2.0])              # (C,)
+dy = np.array([[1.0, 0.0, -1.0, 2.0, 0.0, 3.0],
+               [0.0, 2.0, 1.0, -1.0, 1.0, 0.0]])                # (N, C)
+N, C = x.shape
 groups = 2
-x_grouped = x.reshape(N, groups, C // groups)   # (2, 2, 2)
+x_grouped = x.reshape(N, groups, C // groups)   # (N, groups, features of a group)
 x_hat, std = normalized(x_grouped, axis=2)
 print("x_hat =", x_hat.round(3).tolist())
 dx_hat = (dy * gamma).reshape(x_grouped.shape)
 # ? dx_group, of the shape of x: call normalized_backward, then reshape
 dx_group = normalized_backward(dx_hat, x_hat, std, 2).reshape(x.shape)
+print("dx_group =", dx_group.round(3).tolist())
 
 
 def group_loss(x):
@@ -370,8 +377,8 @@ def group_loss(x):
 check_derivative("dx of group norm", dx_group, group_loss, x)
 
 # %% [markdown]
-# Two features in a group are too few, as two samples were at the beginning. All
-# $\hat{x}$ are 1 or −1, but for $\epsilon$, and next to nothing comes back.
+# Why three features in a group? With two of them, as with two samples at the beginning,
+# all $\hat{x}$ would be 1 or −1, but for $\epsilon$. Next to nothing would come back.
 #
 # ## Unit norm and RMS: without the mean
 #

@@ -279,10 +279,8 @@ assert np.isclose(R, OrthogonalRegularizer(lam)(V))
 # %% [markdown]
 # Backward. $q_i$ stands in each cosine with another $q_j$. So its gradient collects
 # them all, each with the sign of the cosine. Then through $q = w / |w|$: making $w$
-# longer changes nothing, so the part of $dq$ along $q$ is taken off.
-#
-# $$dq_i = \frac{\lambda}{P} \sum_{j \neq i} \text{sign}(C_{ij}) \, q_j \qquad
-#   dw_i = \frac{dq_i - (dq_i \cdot q_i) \, q_i}{|w_i|}$$
+# longer changes nothing, so the part of $dq$ along $q$ is taken off. And a long $w$ is
+# turned less by the same push.
 
 # %%
 # ? dq, from lam, C and q; P is 3
@@ -300,6 +298,9 @@ check_derivative("dV", dV, penalty, V)
 assert np.allclose((dV * V).sum(axis=1), 0)
 
 # %% [markdown]
+# $$dq_i = \frac{\lambda}{P} \sum_{j \neq i} \text{sign}(C_{ij}) \, q_j \qquad
+#   dw_i = \frac{dq_i - (dq_i \cdot q_i) \, q_i}{|w_i|}$$
+#
 # ## A limit: constraints
 #
 # A penalty negotiates. A **constraint** does not: after each step of the optimiser it

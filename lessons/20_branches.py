@@ -107,9 +107,8 @@ check_derivative("dx1", dx1_mean, lambda x1: np.sum(dy * (x1 + x2) / 2), x1)
 # $$Multiply(x_1, x_2, \ldots, x_n) = x_1 \cdot x_2 \cdot \ldots \cdot x_n
 #   \tag{001.15.Multiply}$$
 #
-# With two factors it is the gate of an LSTM: each gets $dy$ times the other one. With
-# three, each gets $dy$ times **both** others. (Do not write $y / x_1$: where $x_1$ is 0
-# that is not a number.)
+# With two factors it is the gate of an LSTM: each gets $dy$ times the other one. And
+# with three? (Do not write $y / x_1$: where $x_1$ is 0 that is not a number.)
 
 # %%
 x3 = np.array([[2.0, -1.0, 1.0],
@@ -119,13 +118,14 @@ dx1_product = dy * x2 * x3
 check_derivative("dx1", dx1_product, lambda x1: np.sum(dy * x1 * x2 * x3), x1)
 
 # %% [markdown]
+# Each gets $dy$ times **all** others.
+#
 # ## Maximum, and what a tie does
 #
 # $$Maximum(x_1, x_2, \ldots, x_n) = \max(x_1, x_2, \ldots, x_n) \tag{001.15.Maximum}$$
 # $$Minimum(x_1, x_2, \ldots, x_n) = \min(x_1, x_2, \ldots, x_n) \tag{001.15.Minimum}$$
 #
 # At each place the larger number goes on. A small change of the other changes nothing.
-# So the winner gets all of $dy$, and the loser gets 0.
 #
 # In our numbers there is a **tie**: sample 0, feature 1, where both are 2. There the
 # maximum has a kink, and no slope. From above it is 1, from below 0. Keras (on JAX)
@@ -139,10 +139,11 @@ check_derivative("dx1", dx1_max, lambda x1: np.sum(dy * np.maximum(x1, x2)), x1)
 assert dx1_max[0, 1] == dy[0, 1] * share_of_tie
 
 # %% [markdown]
-# The central difference says half too: it goes one step up and one step down. More than
-# two inputs are merged two at a time. So of three equal ones the first two get a
-# quarter each, and the third gets a half. Whoever passes a tie to both in full sends
-# back more than came in.
+# Where there is no tie, the winner has got all of $dy$, and the loser 0. In the tie the
+# central difference says half too: it goes one step up and one step down. More than two
+# inputs are merged two at a time. So of three equal ones the first two get a quarter
+# each, and the third gets a half. Whoever passes a tie to both in full sends back more
+# than came in.
 #
 # ## Side by side
 #
@@ -183,8 +184,7 @@ check_derivative("dx1", dx1_dot,
 # size of the other: NumPy calls it **broadcasting**. An example: an image has channels,
 # and a gate says how much of each channel goes on, at all places alike.
 #
-# Spread is forked: the gate's number was used at all these places. **So its gradient is
-# the sum over the axes on which it was spread.**
+# Spread is forked: the gate's number was used at all these places.
 
 # %%
 rng = np.random.default_rng(0)
@@ -195,7 +195,8 @@ dgate = (dy_image * image).sum(axis=(1, 2), keepdims=True)
 check_derivative("dgate", dgate, lambda gate: np.sum(dy_image * image * gate), gate)
 
 # %% [markdown]
-# The bias of a Dense layer was the first such sum you met: it is spread over the batch.
+# **The gradient is the sum over the axes on which a number was spread.** The bias of a
+# Dense layer was the first such sum you met: it is spread over the batch.
 # (An input with fewer axes gets new ones **behind the batch axis** in Keras. NumPy puts
 # them in front.)
 #
@@ -232,8 +233,7 @@ check_derivative("dx", dx_turned,
 # $$Cropping2D(x, cropping) \tag{001.14.Cropping2D}$$
 # $$Cropping3D(x, cropping) \tag{001.14.Cropping3D}$$
 #
-# Each is the other's backward. What came from outside the input has nobody to go to,
-# and what was cut off has changed nothing, so it gets 0.
+# Ask as always: where has each number of the input gone? Which ones have gone nowhere?
 
 # %%
 series = rng.normal(size=(2, 5, 3))             # (N, T, C)
@@ -252,8 +252,11 @@ check_derivative("dx of cropping", dx_cropped,
                  lambda x: np.sum(dy_cropped * x[:, 1:3]), series)
 
 # %% [markdown]
+# Each is the other's backward. What came from outside the input has nobody to go to,
+# and what was cut off has changed nothing, so it gets 0.
+#
 # **RepeatVector** makes a series of one vector, the same at each step. One becomes
-# many, so it is a sum back.
+# many.
 #
 # $$RepeatVector(x, n) = repeat(x, n) \tag{001.14.RepeatVector}$$
 
@@ -273,14 +276,14 @@ check_derivative("dx of repeating", dx_repeated,
 # $$UpSampling2D(x, size) \tag{001.14.UpSampling2D}$$
 # $$UpSampling3D(x, size) \tag{001.14.UpSampling3D}$$
 #
-# With size 2 a point becomes a block of 2 × 2 points. It gets the sum of its block. A
-# `reshape` that gives each block two axes of its own makes one line of it.
+# With size 2 a point becomes a block of 2 × 2 points: it is used four times. A
+# `reshape` that gives each block two axes of its own makes one line of the way back.
 
 # %%
 small = rng.normal(size=(2, 3, 4))              # (N, rows, columns)
 large = small.repeat(2, axis=1).repeat(2, axis=2)       # (N, 6, 8)
 dy_large = rng.normal(size=large.shape)
-# ? dx_small, of the shape of small: the sum of each block of 2 × 2
+# ? dx_small, of the shape of small, from dy_large
 dx_small = dy_large.reshape(2, 3, 2, 4, 2).sum(axis=(2, 4))
 check_derivative("dx", dx_small, lambda x: np.sum(
     dy_large * x.repeat(2, axis=1).repeat(2, axis=2)), small)
@@ -288,7 +291,7 @@ check_derivative("dx", dx_small, lambda x: np.sum(
 # %% [markdown]
 # With `interpolation="bilinear"` a new point is a weighted mean of its neighbours. Then
 # $y = A x$ along each axis, with a matrix of weights. For three points and size 2 it is
-# the one below. Whatever the weights are, the way back is the transpose.
+# the one below.
 
 # %%
 A = np.array([[1.00, 0.00, 0.00],
@@ -304,6 +307,8 @@ dx_line = A.T @ dy_line
 check_derivative("dx", dx_line, lambda x: np.sum(dy_line * (A @ x)), line)
 
 # %% [markdown]
+# Whatever the weights are, the way back is the transpose.
+#
 # ## A residual block, by hand
 #
 # Now the block of the picture, with $f = relu(x W) V$:

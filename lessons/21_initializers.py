@@ -170,9 +170,8 @@ assert np.isclose(draws.var(), var, rtol=0.01)
 #
 # $$a_{nj} = \sum_i x_{ni} W_{ij}$$
 #
-# Variances of independent numbers add up. A factor comes out squared. So
-#
-# $$\text{Var}(a_{nj}) = \sum_i x_{ni}^2 \, \text{Var}(W)$$
+# Variances of independent numbers add up. A factor comes out squared. Here the $W_{ij}$
+# are random, and the $x_{ni}$ are factors.
 
 # %%
 # ? var_a, a column (N, 1): the variance of the pre-activations of each sample
@@ -185,6 +184,8 @@ assert np.allclose(measured, var_a, rtol=0.02)
 assert np.allclose(var_a, [[1], [0.16]])
 
 # %% [markdown]
+# $$\text{Var}(a_{nj}) = \sum_i x_{ni}^2 \, \text{Var}(W)$$
+#
 # Write the sum as a mean: with $n_{in}$ inputs it is $n_{in}$ times the mean of $x^2$.
 #
 # $$\text{Var}(a) = n_{in} \, \text{Var}(W) \; \text{mean}(x^2)$$
@@ -237,10 +238,8 @@ def loss_by_x(x):
 check_derivative("dx", dx, loss_by_x, x)
 
 # %% [markdown]
-# Here the sum runs over the units, $dx_{ni} = \sum_j da_{nj} W_{ij}$. So the same
-# thought gives another number: the count of units, $n_{out}$.
-#
-# $$\text{Var}(dx) = n_{out} \, \text{Var}(W) \; \text{mean}(da^2)$$
+# Here the sum runs over the $n_{out}$ units, $dx_{ni} = \sum_j da_{nj} W_{ij}$. The
+# same thought once more, with another sum.
 
 # %%
 wide = np.random.default_rng(1).normal(size=(500, 200))         # da of 200 units
@@ -252,17 +251,13 @@ print(f"var_dx = {var_dx:.2f}, measured {measured:.2f}")
 assert np.isclose(measured, var_dx, rtol=0.05)
 
 # %% [markdown]
+# $$\text{Var}(dx) = n_{out} \, \text{Var}(W) \; \text{mean}(da^2)$$
+#
 # ## Glorot: a compromise
 #
 # Forward asks for $\text{Var}(W) = 1 / n_{in}$, backward for $1 / n_{out}$. Both at
 # once is possible only if the layer is as wide as its input. Glorot and Bengio (2010)
-# put the mean of the two widths below:
-#
-# $$\text{Var}(W) = \frac{1}{(n_{in} + n_{out}) / 2} = \frac{2}{n_{in} + n_{out}}$$
-#
-# $$W \sim \mathcal{N}(0, \frac{2}{n_{in} + n_{out}}) \tag{001.03.GlorotNormal}$$
-# $$W \sim U(-l, l), \quad l = \sqrt{\frac{6}{n_{in} + n_{out}}}
-#   \tag{001.03.GlorotUniform}$$
+# divide 1 by the mean of the two widths. There is a normal and a uniform one.
 
 # %%
 n_in, n_out = 40, 360
@@ -275,6 +270,10 @@ print(f"forward times {n_in * var_glorot:.2g}, backward {n_out * var_glorot:.2g}
 assert np.allclose([n_in * var_glorot, n_out * var_glorot], [0.2, 1.8])
 
 # %% [markdown]
+# $$W \sim \mathcal{N}(0, \frac{2}{n_{in} + n_{out}}) \tag{001.03.GlorotNormal}$$
+# $$W \sim U(-l, l), \quad l = \sqrt{\frac{6}{n_{in} + n_{out}}}
+#   \tag{001.03.GlorotUniform}$$
+#
 # The uniform one is what Dense begins with in Keras and here. Near 0, tanh has slope 1
 # and changes little. So Glorot suits it. ReLU is another matter.
 #
@@ -283,8 +282,6 @@ assert np.allclose([n_in * var_glorot, n_out * var_glorot], [0.2, 1.8])
 # ReLU makes half of the numbers 0. If $a$ is as often negative as positive, half of the
 # squares are lost. (The mean of $h$ is not 0 any more. That is why we count with the
 # mean square and not with the variance.)
-#
-# $$\text{mean}(h^2) = \frac{1}{2} \text{Var}(a)$$
 
 # %%
 a_many = np.random.default_rng(0).normal(0, 3, 1_000_000)
@@ -298,6 +295,8 @@ var_he = 2 / n_in
 assert var_he == 0.05
 
 # %% [markdown]
+# $$\text{mean}(h^2) = \frac{1}{2} \text{Var}(a)$$
+#
 # $$W \sim \mathcal{N}(0, \frac{2}{n_{in}}) \tag{001.03.HeNormal}$$
 # $$W \sim U(-\sqrt{\frac{6}{n_{in}}}, \sqrt{\frac{6}{n_{in}}})
 #   \tag{001.03.HeUniform}$$

@@ -370,10 +370,9 @@ measure("7 all cores", into_y(all_cores), x_large, packed, panel, WIDTH, cores=C
 # ## Backward: what arrives at the weights
 #
 # The numbers for paper again. `dy` says how the loss grows with $y$, so for us
-# $L = \sum dy \odot y$. Each weight stands in every output. Its gradient is a sum over
-# samples and points:
-#
-# $$dw_{klcf} = \sum_{n,i,j} x_{n,i+k,j+l,c} \, dy_{nijf}$$
+# $L = \sum dy \odot y$. Each weight of filter $f$ stands in every output of that
+# filter: of all samples $n$, at all points $i$, $j$. Look at the formula of $y$. What
+# does it stand beside?
 #
 # Let thread 0 have sample 0, and thread 1 have sample 1.
 
@@ -394,6 +393,8 @@ for k, l in np.ndindex(3, 3):
     dw_1[k, l] = np.einsum("ijc,ijf->cf", x[1, k:k + 2, l:l + 2], dy[1])
 
 # %% [markdown]
+# $$dw_{klcf} = \sum_{n,i,j} x_{n,i+k,j+l,c} \, dy_{nijf}$$
+#
 # ## Backward: a race
 #
 # If both threads do `dw += share` at once, both may read `dw` before either writes.
@@ -413,10 +414,8 @@ assert np.any(raced != dw)
 # %% [markdown]
 # ## Backward: what arrives at x
 #
-# $$dx_{n,i+k,j+l,c} \mathrel{+}= \sum_f dy_{nijf} \, w_{klcf}$$
-#
-# A point lies in several windows, so its shares are added up. Threads that take whole
-# samples never meet here: no race.
+# A point of $x$ stands in the outputs of all filters, beside $w_{klcf}$. And it lies in
+# several windows, so its shares are added up.
 
 # %%
 dx = np.zeros(x.shape)
@@ -427,6 +426,10 @@ for k, l in np.ndindex(3, 3):
 check_derivative("dx", dx, lambda x: loss(x, w), x)
 
 # %% [markdown]
+# $$dx_{n,i+k,j+l,c} \mathrel{+}= \sum_f dy_{nijf} \, w_{klcf}$$
+#
+# Threads that take whole samples never meet here: no race.
+#
 # ## The same in the library
 #
 # The kernel on the large numbers, the layer on the small ones. The kernel does more:
@@ -459,10 +462,7 @@ show_source("kernels.reference.convolution:convolve", "kernels.cpu._tile:_write_
 #
 # Each number must be read at least once, each result written. Who does few operations
 # for a byte waits for memory, however good the kernel. The **intensity** is operations
-# by bytes. Memory gives `bandwidth` GB/s, and the cores do `limit` Gflop/s at most. The
-# speed can be no higher than
-#
-# $$\min(limit, \; bandwidth \cdot intensity)$$
+# by bytes. Memory gives `bandwidth` GB/s, and the cores do `limit` Gflop/s at most.
 
 # %%
 limit, bandwidth = 100.0, 20.0                  # Gflop/s and GB/s, made up
@@ -470,11 +470,15 @@ limit, bandwidth = 100.0, 20.0                  # Gflop/s and GB/s, made up
 # ? of 4 bytes read and one written
 intensity = 2 * 9 / (2 * 4)
 assert intensity == 2.25
-# ? roof, the highest speed with this intensity, limit and bandwidth
+# ? roof, the highest speed: neither the cores nor memory may do more than they can
 roof = min(limit, bandwidth * intensity)
 assert roof == 45                               # Gflop/s: memory is what it waits for
 
 # %% [markdown]
+# The speed can be no higher than
+#
+# $$\min(limit, \; bandwidth \cdot intensity)$$
+#
 # ## A real task, and a picture: where does a training step's time go?
 #
 # A small classifier of pictures, forward and backward, layer by layer. The limit is

@@ -882,7 +882,8 @@ def draw_noise(drops: np.ndarray, gauss: np.ndarray, dropped: Mapping[str, np.nd
         label = f"{name}: mean {values.mean():.2f}, variance {values.var():.2f}".replace("-0.00", "0.00")
         right.hist(values, bins=np.linspace(-3, 4, 57), density=True, histtype="step", color=colour, linestyle=line,
                    linewidth=1.6, label=label)
-    right.set(title="outputs of a SELU", xlabel="value", xlim=(-3, 4), ylim=(0, 2.2))
+    right.set(title="outputs of a SELU", xlabel="value", xlim=(-3, 4))
+    right.set_ylim(top=1.45 * right.get_ylim()[1])              # the legend stands above the spikes
     for ax in (left, middle, right):
         ax.legend(loc="upper right", fontsize=8)
     return figure

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nblayers import __version__
+from nblayers.learn.saying import fail, write_new
 
 if TYPE_CHECKING:
     from nblayers.learn.script import Script
@@ -123,7 +124,7 @@ def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
     from nblayers.learn import catalogue, latex, script
     found = [(path, script.read(path)) for path in catalogue.lessons()]
     if not found:
-        return _fail(f"no lessons in {catalogue.HOME}")
+        return fail(f"no lessons in {catalogue.HOME}")
     names = max(len(catalogue.name_of(path)) for path, _ in found)
     wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for path, lesson in found:
@@ -149,7 +150,7 @@ def _learn(given: argparse.Namespace, rest: list[str]) -> int:
         return 2
     options = rest[1:] if rest[:1] == ["--"] else rest
     if options and not lesson.takes_options:
-        return _fail(f"lesson {path.stem} takes no options, but was given {' '.join(options)}")
+        return fail(f"lesson {path.stem} takes no options, but was given {' '.join(options)}")
 
     if not given.no_pause and _on_terminal():
         _step_through(lesson, options)
@@ -167,7 +168,7 @@ def _learn(given: argparse.Namespace, rest: list[str]) -> int:
 def _walk(rest: list[str]) -> int:
     """`nblayers learn` without a name."""
     if rest:
-        return _fail(f"which lesson are the options {' '.join(rest)} for?")
+        return fail(f"which lesson are the options {' '.join(rest)} for?")
     from nblayers.learn import course, terminal
     if not _on_terminal():
         course.show(course.course(), terminal.new_console())
@@ -185,7 +186,7 @@ def _read(path: Path) -> "Script | None":
     try:
         return script.read(path)
     except SyntaxError as error:
-        _fail(f"{path}, line {error.lineno}: {error.msg}")
+        fail(f"{path}, line {error.lineno}: {error.msg}")
         return None
 
 
@@ -226,12 +227,12 @@ def _check(given: argparse.Namespace, rest: list[str]) -> int:
         return 2
     from nblayers.learn import checking, exercises
     if not exercises.checks(path):
-        return _fail(f"lesson {path.stem} has no exercises that are checked")
+        return fail(f"lesson {path.stem} has no exercises that are checked")
     if given.answer is None:
         checking.tell_exercises(path, given.name)
         return 0
     if not given.answer.is_file():
-        return _fail(f"there is no file {given.answer}")
+        return fail(f"there is no file {given.answer}")
     wishes = checking.Wishes(given.hint, given.answer_too, given.inputs, given.seconds)
     return checking.report(path, given.answer, wishes, f"nblayers check {given.name} {given.answer}")
 
@@ -241,7 +242,7 @@ def _check_layer(piece: Any, given: argparse.Namespace) -> int:
     if given.name.lower().replace("-", "_") != piece.name:
         lesson = _find(given.name)
         if lesson is None or lesson.stem != piece.lesson:
-            return _fail(f"{given.answer} defines {piece.class_name}: nblayers check {piece.name} {given.answer}")
+            return fail(f"{given.answer} defines {piece.class_name}: nblayers check {piece.name} {given.answer}")
     return commands.check(piece, given.answer, given.hint)
 
 
@@ -260,7 +261,7 @@ def _train(given: argparse.Namespace, rest: list[str]) -> int:
     if piece is None:
         return 2
     if given.steps is not None and given.steps < 1:
-        return _fail(f"--steps: expected 1 or more, got {given.steps}")
+        return fail(f"--steps: expected 1 or more, got {given.steps}")
     from nblayers.learn.workshop import commands
     return commands.train(piece, given.file, given.steps)
 
@@ -284,16 +285,16 @@ def _piece(name: str, file: Path | None = None) -> Any:
     try:
         piece = workshop.find(name)
     except workshop.UnknownPiece as error:
-        _fail(str(error))
+        fail(str(error))
         return None
     if file is None:
         return piece
     if not file.is_file():
-        _fail(f"there is no file {file}")
+        fail(f"there is no file {file}")
         return None
     made = workshop.made_here(file.read_text(encoding="utf-8", errors="replace"))
     if made is not piece:
-        _fail(f"{file} should define a class {piece.class_name}" + (f", but defines {made.class_name}" if made else ""))
+        fail(f"{file} should define a class {piece.class_name}" + (f", but defines {made.class_name}" if made else ""))
         return None
     return piece
 
@@ -303,7 +304,7 @@ def _formula(given: argparse.Namespace, rest: list[str]) -> int:
     try:
         formula = formulas.find(given.id)
     except formulas.UnknownFormula as error:
-        return _fail(str(error))
+        return fail(str(error))
     terminal.new_console().print(formulas.page(formula))
     return 0
 
@@ -312,7 +313,7 @@ def _formulas(given: argparse.Namespace, rest: list[str]) -> int:
     from nblayers.learn import formulas, terminal
     found = formulas.matching(given.word)
     if not found:
-        return _fail(f"no formula has {given.word!r} in its identifier, name, text, layers or lessons")
+        return fail(f"no formula has {given.word!r} in its identifier, name, text, layers or lessons")
     console = terminal.new_console()
     console.print(formulas.table(found, console.width))
     console.print("\n[dim]nblayers formula ID shows one of them, and where it is computed.[/]")
@@ -325,12 +326,8 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
         return 2
     from nblayers.learn import script
     output = given.output or Path(f"{path.stem}.ipynb")
-    if output.exists() and not given.force:
-        return _fail(f"{output} is there already: give another name with -o, or --force to overwrite it")
-    try:
-        output.write_text(script.notebook_text(script.read(path)), encoding="utf-8")
-    except OSError as error:
-        return _fail(f"cannot write {output}: {error.strerror}")
+    if not write_new(output, script.notebook_text(script.read(path)), given.force):
+        return 2
     print(f"wrote {output}\n"
           f"Open it: jupyter lab {output}    (pip install jupyterlab, into the same Python as nblayers), or with VS Code")
     return 0
@@ -345,10 +342,10 @@ def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:
     try:
         jobs = warm_up.jobs(given.names)
     except warm_up.UnknownLayer as error:
-        return _fail(str(error))
+        return fail(str(error))
     place = warm_up.place()
     if place is None:
-        return _fail("NUMBA_DISABLE_JIT is set, so nothing is compiled" if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0" else
+        return fail("NUMBA_DISABLE_JIT is set, so nothing is compiled" if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0" else
                      "no directory for compiled kernels can be written; name one in NUMBA_CACHE_DIR")
     start, total = time.perf_counter(), 0
     cores = min(len(jobs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
@@ -375,18 +372,8 @@ def _find(name: str) -> Path | None:
     try:
         return catalogue.find(name)
     except catalogue.UnknownLesson as error:
-        _fail(str(error))
+        fail(str(error))
         return None
-
-
-def _fail(message: str) -> int:
-    """Say it on stderr, on a terminal broken between words; returns the exit code."""
-    import shutil
-    import textwrap
-    wide = shutil.get_terminal_size().columns if sys.stderr.isatty() else 100_000
-    for line in f"nblayers: {message}".split("\n"):
-        print(textwrap.fill(line, wide, break_long_words=False, break_on_hyphens=False), file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from contextlib import contextmanager
 from multiprocessing import Pool
 from types import SimpleNamespace
 
@@ -23,31 +24,49 @@ from kernels.cuda._compat import cuda
 ARCHITECTURES = ((7, 5), (8, 0), (9, 0))
 
 
-def compiled(kernel, signature, architecture, output):
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=architecture)     # device functions ask for one
-    options = dict(cc=architecture, device=False, abi="numba", fastmath=bool(kernel.targetoptions.get("fastmath")))
-    return cuda.compile(kernel.py_func, signature, output=output, **options)[0]
+def compiled(kernel, signature):
+    """The kernel in the linker's own language, for the oldest architecture: it runs on the newer ones too."""
+    oldest = ARCHITECTURES[0]
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=oldest)      # device functions ask for one
+    options = dict(cc=oldest, device=False, abi="numba", fastmath=bool(kernel.targetoptions.get("fastmath")))
+    return bytes(cuda.compile(kernel.py_func, signature, output="ltoir", **options)[0])
+
+
+@contextmanager
+def linker(kernel, code, architecture, *options):
+    """A linker that has made machine code of `code`, or whatever the options ask for."""
+    options = ["-arch=sm_{}{}".format(*architecture), "-lto", "-verbose", *options]
+    if limit := kernel.targetoptions.get("max_registers"):
+        options.append(f"-maxrregcount={limit}")
+    made = nvjitlink.create(len(options), options)
+    nvjitlink.add_data(made, nvjitlink.InputType.LTOIR, code, len(code), "kernel")
+    nvjitlink.complete(made)
+    yield made
+    nvjitlink.destroy(made)
+
+
+def assembly(kernel, code):
+    """What stands before the machine code, as text."""
+    with linker(kernel, code, ARCHITECTURES[0], "-ptx") as made:
+        text = bytearray(nvjitlink.get_linked_ptx_size(made))
+        nvjitlink.get_linked_ptx(made, text)
+        return text.decode()
 
 
 def linked(kernel, code, architecture):
-    """The linker's report on the machine code that it makes of `code`."""
-    options = ["-arch=sm_{}{}".format(*architecture), "-lto", "-verbose"]
-    if limit := kernel.targetoptions.get("max_registers"):
-        options.append(f"-maxrregcount={limit}")
-    linker = nvjitlink.create(len(options), options)
-    nvjitlink.add_data(linker, nvjitlink.InputType.LTOIR, code, len(code), "kernel")
-    nvjitlink.complete(linker)
-    log = bytearray(nvjitlink.get_info_log_size(linker))
-    nvjitlink.get_info_log(linker, log)
-    nvjitlink.destroy(linker)
-    return log.decode()
+    """The linker's words on the machine code."""
+    with linker(kernel, code, architecture) as made:
+        log = bytearray(nvjitlink.get_info_log_size(made))
+        nvjitlink.get_info_log(made, log)
+        return log.decode()
 
 
 def examined(module, name):
     kernel, signature = importlib.import_module(module).SIGNATURES[name]
-    found = {"signature": signature, "double": len(re.findall(r"\.f64", compiled(kernel, signature, ARCHITECTURES[0], "ptx")))}
+    code = compiled(kernel, signature)
+    found = {"signature": signature, "double": len(re.findall(r"\.f64", assembly(kernel, code)))}
     for architecture in ARCHITECTURES:
-        log = linked(kernel, bytes(compiled(kernel, signature, architecture, "ltoir")), architecture)
+        log = linked(kernel, code, architecture)
         shared = re.search(r"(\d+) bytes smem", log)
         found["sm_{}{}".format(*architecture)] = {
             "registers": int(re.search(r"Used (\d+) registers", log)[1]),

@@ -28,7 +28,7 @@ def keras_vjp(layer: Any, inputs: Any, dy: Any, **kwargs: Any) -> KerasResult:
     args = inputs if isinstance(inputs, tuple) else (inputs,)
     with double_precision(layer.dtype == "float64"):
         if not layer.built:
-            layer(*args, **kwargs)
+            build(layer, args, kwargs)
         leaves, structure = jax.tree.flatten((args, kwargs))
         paths = [path for path, _ in jax.tree_util.tree_flatten_with_path((args, kwargs))[0]]
         is_data = [hasattr(leaf, "dtype") and not _is_mask(path) for leaf, path in zip(leaves, paths, strict=True)]
@@ -43,8 +43,11 @@ def keras_vjp(layer: Any, inputs: Any, dy: Any, **kwargs: Any) -> KerasResult:
 
         floats = [jnp.asarray(leaf, layer.dtype) for leaf, f in zip(leaves, is_float, strict=True) if f]
         weights = [jnp.asarray(np.asarray(v), v.dtype) for v in layer.trainable_variables]
-        outputs, vjp = jax.vjp(run, weights, floats)
-        dweights, dfloats = vjp(_upstream(dy, outputs))
+        def there_and_back(weights: Any, floats: Any) -> Any:
+            outputs, vjp = jax.vjp(run, weights, floats)
+            return outputs, *vjp(_upstream(dy, outputs))
+
+        outputs, dweights, dfloats = jax.jit(there_and_back)(weights, floats)       # one function to compile, not one an operation
         waiting = iter(dfloats)
         dinputs = [np.asarray(next(waiting)) if f else None for f, data in zip(is_float, is_data, strict=True) if data]
         return KerasResult(jax.tree.map(np.asarray, outputs), dinputs[0] if len(dinputs) == 1 else dinputs,
@@ -60,7 +63,7 @@ def agrees_with_keras(ours: Any, theirs: Any, *inputs: Any, rtol: float | None =
     outputs = ours(*inputs, **kwargs)
     with double_precision(theirs.dtype == "float64"):
         if not theirs.built:
-            theirs(*inputs, **kwargs)
+            build(theirs, inputs, kwargs)
         copy_weights(ours, theirs)
     dy = random_like(outputs, np.random.default_rng(seed))
     ours.zero_grad()
@@ -70,6 +73,14 @@ def agrees_with_keras(ours: Any, theirs: Any, *inputs: Any, rtol: float | None =
     assert_same(outputs, expected.outputs, "output", **tolerance)
     assert_same(dinputs, expected.inputs, "input gradient", **tolerance)
     assert_same([p.grad for p in ours.trainable_weights], expected.weights, "weight gradient", **tolerance)
+
+
+def build(layer: Any, args: Any, kwargs: Any) -> None:
+    """Make the weights of a Keras layer for this call, on symbols: nothing is computed, nothing compiled."""
+    import jax
+    import keras
+    symbols = jax.tree.map(lambda a: keras.KerasTensor(a.shape, a.dtype.name) if hasattr(a, "dtype") else a, (args, kwargs))
+    layer(*symbols[0], **symbols[1])
 
 
 def random_like(values: Any, rng: np.random.Generator) -> Any:

@@ -88,33 +88,6 @@ def gru_case(after, mask=None):
     return right, wrong, lambda dx, dh_start, dW, dU: np.sum(dy * gru_states(dx, dh_start, dW, dU, b, after, mask)[-1]), values
 
 
-def dense_case():
-    x, W, b, dy = numbers((4, 3), (3, 3), (3,), (4, 3))
-    return *mistakes.dense_backward(x, W, dy), lambda dx, dW, db: np.sum(dy * (dx @ dW + db)), {"dx": x, "dW": W, "db": b}
-
-
-def linear_case():
-    x, W, b, dy = numbers((4, 3), (3, 3), (3,), (4, 3))
-    return *mistakes.linear_backward(x, W, dy), lambda dx, dW, db: np.sum(dy * (dx @ dW.T + db)), {"dx": x, "dW": W, "db": b}
-
-
-def cross_entropy_case(mean):
-    [x] = numbers((3, 4))
-    t, share = np.eye(4)[[1, 0, 3]], 3 if mean else 1
-    return (*mistakes.softmax_cross_entropy_backward(x, t, mean),
-            lambda dx: -np.sum(t * np.log(mistakes.softmax(dx))) / share, {"dx": x})
-
-
-def log_softmax_case():
-    x, dy = numbers((3, 4), (3, 4))
-    return *mistakes.log_softmax_backward(x, dy), lambda dx: np.sum(dy * np.log(mistakes.softmax(dx))), {"dx": x}
-
-
-def softmax_case():
-    x, dp = numbers((3, 4), (3, 4))
-    return *mistakes.softmax_backward(mistakes.softmax(x), dp), lambda dx: np.sum(dp * mistakes.softmax(dx)), {"dx": x}
-
-
 def conv_case(stride):
     x, w, b = numbers((2, 8, 3), (3, 3, 4), (4,))
     [dy] = numbers((2, (8 - 3) // stride + 1, 4), seed=1)
@@ -128,8 +101,6 @@ def conv_case(stride):
 CASES = {"simple_rnn": rnn_case, "simple_rnn, masked": lambda: rnn_case(MASK), "lstm": lstm_case,
          "lstm, masked": lambda: lstm_case(MASK), "gru after": lambda: gru_case(True), "gru before": lambda: gru_case(False),
          "gru after, masked": lambda: gru_case(True, MASK), "gru before, masked": lambda: gru_case(False, MASK),
-         "dense": dense_case, "linear": linear_case, "mean cross-entropy": lambda: cross_entropy_case(True),
-         "cross-entropy": lambda: cross_entropy_case(False), "softmax": softmax_case, "log_softmax": log_softmax_case,
          "conv1d": lambda: conv_case(1), "conv1d, stride 2": lambda: conv_case(2)}
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 

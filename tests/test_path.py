@@ -129,16 +129,21 @@ def test_only_the_courses_lessons_are_kept(small, tmp_path):
     assert not progress.file().exists()
 
 
+def position_of(path):
+    lesson = script.read(path)
+    return progress.position(lesson, lesson.steps(), progress.read(path))
+
+
 def test_a_place_is_found_again_by_its_section(small):
     run = followed(small)
     with run.as_main():
         for _ in range(5):
             run.next()
-    assert progress.position(script.read(small), progress.read(small)) == 5
+    assert position_of(small) == 5
     small.write_text(SMALL.replace("x = 1\n", "x = 1\nw = 2\nv = 3\n"))
-    assert progress.position(script.read(small), progress.read(small)) == 5      # before the text of "Loop", moved by two
+    assert position_of(small) == 5      # before the text of "Loop", moved by two
     small.write_text(SMALL.replace("## Loop", "## Another"))
-    assert progress.position(script.read(small), progress.read(small)) == 0
+    assert position_of(small) == 0
 
 
 def test_turns_and_exercises_add_up(small):
@@ -504,6 +509,10 @@ def test_what_keras_does_stands_under_a_formula():
     for column in ("001.09.SimpleRNN", "004.LSTM.f", "001.06.Dense", "002.HiddenState", "004.RNN"):
         assert "samples are rows" in page(column), column
     assert "z keeps" in page("001.09.GRU") and "In Keras 3" not in page("004.LSTM.f")
+    for wrong, right in (("000.Lambda", "x[..., ::-1]"), ("002.BPTT.chain", "are sums over t"), ("002.Loss", "ŷ the truth"),
+                         ("004.Program.Torch", "squeeze(1)")):
+        assert right in page(wrong).partition("What is right: ")[2], wrong
+    assert "a Dense layer behind it" in page("004.RNN") and "What is right" not in page("004.RNN")
     assert sum(bool(formula.note) for formula in formulas.index().values()) > 50
 
 
@@ -511,11 +520,11 @@ def test_the_index_is_what_its_tool_writes():
     """Each note and each list of words belongs to an entry; those of the shipped index are the tool's."""
     import runpy
     tool = runpy.run_path(str(formulas.ROOT / "tools" / "make_catalogue.py"))
-    for patterns in (tool["NOTES"], tool["WORDS"]):
+    for patterns in (tool["NOTES"], tool["RIGHT"], tool["WORDS"]):
         assert [pattern for pattern in patterns if not any(re.fullmatch(pattern, name) for name in formulas.index())] == []
     for formula in formulas.index().values():
-        assert (formula.note, formula.words) == tuple(
-            tool["fitting"](formula.id, tool[texts]) or "" for texts in ("NOTES", "WORDS"))
+        assert (formula.note, formula.right, formula.words) == tuple(
+            tool["fitting"](formula.id, tool[texts]) or "" for texts in ("NOTES", "RIGHT", "WORDS"))
 
 
 def test_the_picture_in_the_readme():

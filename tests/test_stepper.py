@@ -185,7 +185,8 @@ def test_a_closure_made_in_a_function_stepped_into():
 def test_into_and_out_of_a_function_in_the_dialogue():
     shown, stepper = talk(CALLS, "go 7", "into", "by", "into", "out", "out", "")
     assert "into: scale()" in shown and "into scale, statement by statement" in shown and "turn 2 of 2" in shown
-    assert "scale returns" in shown and "Enter: step 11 of 16 in scale ·" in shown
+    assert "scale returns" in shown and "Enter: step 8 of 12 in scale · b: back · into: the loop ·" in shown
+    assert "Enter: step 8 of 12 in scale, turn 2 of 2 ·" in shown and "Enter: step 9 of 12 ·" in shown
     assert stepper.session.namespace["y"].tolist() == [5, 10]
 
 
@@ -297,6 +298,33 @@ def test_a_step_has_one_number_everywhere():
     shown, stepper = talk(source, "go 3", "b", "go 5", "steps")
     assert "b = 2" in shown and "Back before line 5 (step 3)" in shown and "Enter: step 3 of 6 ·" in shown
     assert "Enter: step 6 of 6 ·" in shown and "▸   4  Two" in shown and stepper.session.position == 5
+
+
+LOOPS = ("# %% [markdown]\n# # One\n# %%\na = 0\nfor i in range(3):\n    a += i\n    a *= 2\nfor i in range(2):\n    a += 1\n"
+         "# %% [markdown]\n# # Two\n# %%\nb = a\nc = b\n")
+
+
+def test_what_a_loop_is_stepped_into_has_the_number_of_the_loop():
+    """Of six steps the third and the fourth are loops; whatever was stepped into, the others keep their numbers."""
+    shown, stepper = talk(LOOPS, "go 2", "into", "", "", "out", "into", "steps", "")
+    assert "Enter: step 3 of 7, turn 1 of 3 ·" in shown and "Enter: step 3 of 7, turn 2 of 3 ·" in shown
+    assert "Enter: step 4 of 7 · b: back · into: the loop" in shown and "Enter: step 4 of 7, turn 2 of 2 ·" in shown
+    assert "   5  Two" in shown and "Enter: step 5 of 7 ·" in shown and stepper.session.position == 2 + 3 * 2 + 2
+    shown, stepper = talk(LOOPS, "go 2", "into", "out", "into", "go 6")
+    assert stepper.session.namespace["b"] == 10 and "c" not in stepper.session.namespace
+    for back, a in (("go 4", 10), ("go 3", 8), ("go 2", 0)):
+        shown, stepper = talk(LOOPS, "go 2", "into", "out", "into", back)
+        assert stepper.session.namespace["a"] == a
+        assert f"Enter: step {int(back[-1]) + 1} of 7 ·" in shown.rstrip().split("\n")[-1]
+    shown, stepper = talk(LOOPS, "go 2", "into", "a = 50", "go 8")
+    assert "go 2 takes that back." in shown and "this lesson has 7 steps" in shown
+
+
+def test_a_prompt_leaves_room_for_a_command():
+    for width in (60, 50):
+        shown, _ = talk(LOOPS, "go 2", "into", "", width=width)
+        prompts = re.findall("Enter: step .*?: help >", shown)
+        assert prompts[-1].startswith("Enter: step 3 of 7, turn 2 of 3 ·") and max(map(len, prompts)) < width - 6, width
 
 
 def test_an_experiment_is_told_when_a_later_line_fails():

@@ -537,6 +537,48 @@ def test_a_wrong_walk_in_a_notebook_is_taken_back(lesson, capsys):
     assert capsys.readouterr().out == "✓ Right.\n✓ Right.\n" and space["again"] is space["kept"] and space["kept"].any()
 
 
+def fill_in(cells, at, text):
+    """Run the cell of a turn with `text` in it, and its check."""
+    space = run_cells(cells[:at])
+
+    def once(text=text):
+        exec(re.sub(r"^\w+ = \.\.\.$", text, cells[at]), space)
+        exec(cells[at + 1], space)
+    return once
+
+
+def test_a_notebook_helps_in_stages(lesson, capsys):
+    (lesson.parent / "checks" / "small.py").write_text(CHECKS.replace("slope is forgotten", "slope is forgotten: 1 - tanh(a)²"))
+    cells = code_cells(lesson, {})
+    at = cells.index("da = ...")
+    once = fill_in(cells, at, "da = dy[:, 0]")
+    once()
+    assert capsys.readouterr().out == "✗ da: the slope is forgotten.\n"
+    once()
+    assert capsys.readouterr().out == "✗ da: the slope is forgotten: 1 - tanh(a)²\n"
+    once()
+    shown = capsys.readouterr().out
+    assert shown.startswith("✗ da: the slope is forgotten: 1 - tanh(a)²\n") and "    da = dy[:, 0] * (1 - np.tanh(" in shown
+    once("da = dy[:, 0] * (1 - np.tanh(h[:, 0] @ U) ** 2)"), once()
+    assert capsys.readouterr().out == "✓ Right.\n✗ da: the slope is forgotten.\n"
+
+
+def test_a_notebook_that_is_left_empty_helps_in_stages(lesson, capsys):
+    cells = code_cells(lesson, {})
+    at = cells.index("dU = ...")
+    once = fill_in(cells, at, "dU = ...")
+    capsys.readouterr(), once()
+    assert "dU: not filled in yet. The notebook goes on" in capsys.readouterr().out
+    at_hand = "dU: not filled in yet. At hand: da (2, 2), h (2, 3, 2), loss(U), U (2, 2)\n"
+    once()
+    assert capsys.readouterr().out == at_hand
+    run_cells(cells[:at + 2])                                   # all again: no new stage
+    shown = capsys.readouterr().out
+    assert shown.endswith(at_hand) and shown.count("At hand") == 1
+    once()
+    assert capsys.readouterr().out == at_hand + "The lesson's line:\n    dU = h[:, 0].T @ da\n"
+
+
 def run_notebook(path, until=None):
     """What the cells of a lesson's notebook print in a kernel, if nobody fills anything in."""
     nbformat = pytest.importorskip("nbformat")

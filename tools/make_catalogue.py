@@ -3,8 +3,9 @@
     python tools/make_catalogue.py CATALOGUE.json
 
 Each entry has an id, a name, the path of the same thing in Keras (or null), and its formula as Markdown (or null), in which
-a displayed formula stands between $$ and $$. Some have a note, what Keras 3 does instead, and words by which they are found
-too. Notes are written for the patterns of NOTES that fit the whole identifier; all that fit are joined.
+a displayed formula stands between $$ and $$. Some have a note, what Keras 3 does instead; one on what is right where a text
+is not, whatever Keras does; and words by which they are found too. They are written for the patterns of NOTES, RIGHT and WORDS
+that fit the whole identifier; all that fit are joined.
 """
 import json
 import re
@@ -76,8 +77,30 @@ NOTES = {
     "001.14.(Flatten|Reshape)": "the batch axis stays as it is.",
     "001.14.Permute": "the argument is called `dims`; it counts the axes from 1, without the batch.",
     "001.15.Concatenate": "all axes but the one must be equal.",
+    "002.HiddenState": "there is one bias. PyTorch has two, `bias_ih` and `bias_hh`, which are added.",
+    "002.Output|004.RNN": "SimpleRNN has no output y of its own, only h: a Dense layer behind it makes y.",
+    "002.MaxPool": "`same` puts −∞ around the input, which never wins.",
+    "002.Convolution": "all filters together have k · k · c_in · c_out weights, and c_out biases.",
     "003.Params.GRU": "3 [(x + h) h + 2h] by default: with `reset_after=True` there are two biases.",
     "004.Clipping": "`clipnorm` clips each variable by itself; `global_clipnorm` all together, as PyTorch's clip_grad_norm_.",
+}
+RIGHT = {
+    "000.Lambda": "`x[:, :, ::-1]` turns axis 2 round, which is the width of a batch of images. The last axis is "
+                  "`x[..., ::-1]`.",
+    "002.Loss": "y is what the model says here, and ŷ the truth. Mostly it is the other way round.",
+    "002.BPTT.dh_T": "that is all at the last step only. Before it, what comes back from hₜ₊₁ is added.",
+    "002.BPTT.chain": "that is the way of one loss. At each step its own loss and what comes back from later steps add up: "
+                      "∂L/∂hₜ = (∂yₜ/∂hₜ)ᵀ ∂L/∂yₜ + (∂hₜ₊₁/∂hₜ)ᵀ ∂L/∂hₜ₊₁. The gradients of the weights are sums over t.",
+    "003.Params.GRU": "with one input and 32 units that is 3264 for one bias, and 3360 for two.",
+    "004.Program.Classification": "`scaler.fit_transform(X_train[:, :, i])` scales each time step apart. For one scale a "
+                                  "feature, as its comment says, put samples and steps into one axis first: "
+                                  "`X_train[:, :, i].reshape(-1, 1)`.",
+    "004.Program.Forecast": "`test_plot[len(train_predictions)+lookback:len(scaled_data)]` has more rows than there are "
+                            "predictions, and raises: the second part has given its first `lookback` rows away too.",
+    "004.Program.Text": "`np.bool` is gone from NumPy: write `bool`.",
+    "004.Program.Seq2Seq": "`len(decoded_sentence)` counts characters, where words or tokens are meant, and 'EOS' is written "
+                           "into the sentence: stop before it is added.",
+    "004.Program.Torch": "`outputs.squeeze()` takes the batch axis away too if there is one sample: write `squeeze(1)`.",
 }
 WORDS = {
     ".*GRU.*": "gate gates update reset candidate recurrent",
@@ -129,7 +152,7 @@ def main() -> None:
     index = [{"id": entry["id"], "name": entry["document_name"], "keras": entry.get("keras"),
               "formula": markdown(entry["id"], entry["formula"])} for entry in entries]
     for entry in index:
-        more = {"note": fitting(entry["id"], NOTES), "words": fitting(entry["id"], WORDS)}
+        more = {key: fitting(entry["id"], texts) for key, texts in (("note", NOTES), ("right", RIGHT), ("words", WORDS))}
         entry.update({key: text for key, text in more.items() if text})
     lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in index)
     OUTPUT.write_text(f"[\n{lines}\n]\n", encoding="utf-8")

@@ -35,6 +35,14 @@ def turn_db(lesson) -> Mistakes:
             "that is dy; b is one row for all samples, so the rows are added up": dy}
 
 
+def turn_outer(lesson) -> Mistakes:
+    x, dy, right = lesson.x, lesson.dy, lesson.outer
+    return {"that is made with y; what comes back is dy": x[:, :, None] * lesson.y[:, None],
+            "both hold the sum over the batch; here each sample has a matrix of its own": np.stack([x.T @ dy] * len(x)),
+            "the last sample alone is filled in": right * (np.arange(len(x)) == len(x) - 1)[:, None, None],
+            "it is divided by the batch size; this loss is a sum over the samples": right / len(x)}
+
+
 def turn_dW(lesson) -> Mistakes:
     x, dy = lesson.x, lesson.dy
     return {"that is its transpose, right for a Linear; here W is (in, out), and dW has its shape": dy.T @ x,

@@ -100,7 +100,7 @@ def turn_causal(lesson: SimpleNamespace) -> Known:
             "all may be looked at": np.ones((len(steps), len(steps)), bool)}
 
 
-def _forward(q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _weights(q: np.ndarray, k: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return _softmax(np.where(mask, q @ _turned(k) / np.sqrt(q.shape[-1]), -1e9))
 
 
@@ -133,7 +133,7 @@ def turn_attention_backward(lesson: SimpleNamespace, given: Callable) -> None:
         rng = np.random.default_rng(T)
         q, do = rng.normal(size=(2, *before, T, 4))
         k, v = rng.normal(size=(2, *before, S, 4))
-        p = _forward(q, k, v, np.ones((T, S), bool))
+        p = _weights(q, k, np.ones((T, S), bool))
         right, wrong = _backward(do, q, k, v, p)
         result = given(do.copy(), q.copy(), k.copy(), v.copy(), p.copy())
         expect_all(result, right, wrong, ("dq", "dk", "dv"), "attention_backward", order=("dv", "dq", "dk"))
@@ -274,7 +274,7 @@ def exercise_2(answer: Answer) -> None:
 def _shared(do: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray, mask: np.ndarray
             ) -> tuple[mistakes.Values, mistakes.Mistakes]:
     k, v = k[:, None], v[:, None]
-    p = _forward(q, k, v, mask[:, None])
+    p = _weights(q, k, mask[:, None])
     by_head, wrong = _backward(do, q, k, v, p)
     right = _heard(by_head)
     several = {"all heads share k and v: what arrives at them is summed over the heads":

@@ -113,7 +113,7 @@ CASES = [
     Case("sequences of different lengths", {"heads": 2, "size": 2}, padded(4, 2, 1)),
     Case("causal, and of different lengths", {"heads": 2, "size": 3, "causal": True}, padded(3, 5)),
 ]
-TASK = Looking(units=32)
+TASK = Looking(units=32, steps=500, room="cpu")
 DONE = """You have written the whole backward of a multi-head self-attention, masks included: what stands at the heart of
 every Transformer. It has learned where to look."""
 

@@ -2,12 +2,10 @@
 import ast
 import codeop
 import contextlib
-import inspect
 import io
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
@@ -89,9 +87,9 @@ class AskingStepper(terminal.Stepper):
         """Ask the upcoming question."""
         self.turn, self.about_to_show, self.was_asked = Turn(self.session), False, True
         question = self.turn.question
-        what, count = "a guess" if question.is_guess else "your turn", len(self.session.steps)
+        what = "a guess" if question.is_guess else "your turn"
         parts: list[RenderableType] = [
-            Rule(f"{what} · step {self.session.position + 1} of {count}", align="left", style="magenta"),
+            Rule(f"{what} · step {self.where_it_stands()}", align="left", style="magenta"),
             Text(question.text, style="bold")]
         if not question.is_guess:
             if found := self.turn.at_hand():
@@ -265,17 +263,18 @@ class AskingStepper(terminal.Stepper):
 
     def tell(self, name: str, truth: Any) -> None:
         if name not in self.guesses:
-            self.console.print(Text.assemble((f"{name}, ", "magenta"), f"of which you made no guess, is {_number(truth)}."))
+            told = f"of which you made no guess, is {turns.number(truth)}."
+            self.console.print(Text.assemble((f"{name}, ", "magenta"), told))
             return
         self.keep_guess(name)
         found = turns.held_against(self.guesses[name], truth)
         self.console.print(Text.assemble(("Your guess ", "magenta"), (f"for {name}: {self.guesses[name]}. ", ""),
-                                         f"It is {_number(truth)}: ", (found, "bold"), "."))
+                                         f"It is {turns.number(truth)}: ", (found, "bold"), "."))
 
     def sum_up(self) -> None:
         """At the end of the lesson: how many of its turns the learner wrote."""
         if self.session.upcoming is None and self.was_asked:
-            lines = {step.line for step in self.session.steps if step.question is not None and not step.question.is_guess}
+            lines = {step.line for step in self.session.own if step.is_turn}
             if lines:
                 self.console.print(f"[bold magenta]You wrote {len(self.written & lines)} of {len(lines)}.[/]")
 
@@ -286,20 +285,19 @@ class AskingStepper(terminal.Stepper):
             super().where(lost)
             return
         what = "the guess" if step.question.is_guess else "your turn"
-        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}):")
+        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.own_position() + 1}):")
         if lost:
             self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
 
-    def go_to(self, position: int) -> None:
+    def go_to(self, number: int) -> None:
         self.turn = None
-        super().go_to(position)
+        super().go_to(number)
 
     def run_unseen(self, position: int) -> bool:
         """As in a stepper without turns; say which turns were passed over, and how to go back to them."""
         start = self.session.position
         done = super().run_unseen(position)
-        passed = [i + 1 for i, step in enumerate(self.session.steps[:self.session.position])
-                  if i >= start and step.question is not None and not step.question.is_guess]
+        passed = [step.number + 1 for step in self.session.steps[start:self.session.position] if step.is_turn]
         if passed:
             how_many, them = ("one of your turns", "it") if len(passed) == 1 else (
                 f"{len(passed)} of your turns", "the first of them")
@@ -313,33 +311,13 @@ class AskingStepper(terminal.Stepper):
 
 
 def at_hand_texts(found: list[tuple[str, Any]]) -> list[Text]:
-    """Each variable with its shape, a number with its value, a function with its arguments."""
-    return [Text.assemble((name, "bold"), (f" {_kind(value)}".rstrip().replace(" ", "\u00a0"), "dim"), "   ") if not
-            callable(value) or not hasattr(value, "__name__") else Text.assemble((f"{name}{_signature(value)}", "bold"), "   ")
-            for name, value in found]
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.shape}"
-    if isinstance(value, (bool, int, float, np.generic)):
-        return f"= {_number(value)}"
-    if isinstance(value, (list, tuple, dict)):
-        return f"{type(value).__name__} of {len(value)}"
-    return type(value).__name__
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
-
-
-def _signature(function: Any) -> str:
-    """Arguments without their defaults, as far as there is room."""
-    try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):
-        return "(…)"
-    return f"({', '.join(names[:6])}{', …' if len(names) > 6 else ''})"
+    """Each variable in words, its name in bold; no line breaks inside of one."""
+    texts = []
+    for name, value in found:
+        text = Text(turns.variable_in_words(name, value).replace(" ", "\u00a0"), "bold" if callable(value) else "dim")
+        text.stylize("not dim bold", 0, len(name))
+        texts.append(text.append("   "))
+    return texts
 
 
 def is_complete(text: str, turn: Turn) -> bool:

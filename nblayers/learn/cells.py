@@ -2,12 +2,17 @@
 
 They work on the variables of the notebook that calls them. A turn that was not filled in, or a guess, runs the lesson's own
 line, so that a notebook runs from top to bottom whatever has been filled in.
+
+Help comes in stages, one more at each answer that is wrong or not there: first what is wrong, or missing; then what would be
+right in it, or what there is to make it of; then the lesson's line. To run all cells again is no new answer.
 """
 import ast
 import contextlib
 import functools
 import io
 import sys
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +45,8 @@ class _Begun:
 _begun: dict[tuple[str, str], _Begun] = {}
 _shown: dict[tuple[str, str], dict[str, Any]] = {}      # what the lesson's line gave where nothing was filled in
 _guesses: dict[tuple[str, str], Any] = {}
+_tries: Counter[tuple[str, str]] = Counter()            # stages of help that were given since the last right answer
+_latest: list[tuple[str, str]] = []                     # the turn that was checked last
 
 
 def begin_turn(lesson: str, name: str) -> None:
@@ -71,21 +78,57 @@ def check_turn(lesson: str, name: str, *values: Any) -> None:
     shown = _shown.pop((lesson, name), None)
     if shown is not None and all(got[key] is value for key, value in shown.items()):
         _shown[lesson, name] = shown
-        print(f"{', '.join(got)}: not filled in yet.")
+        _tell_missing(lesson, name, space)
         return
     if any(value is ... for value in values) or (begun is not None and begun.is_untouched(got)):
+        _tell_missing(lesson, name, space)
         _run(step, space)
         _shown[lesson, name] = {key: space[key] for key in got}
-        print(f"{', '.join(got)}: not filled in yet. The notebook goes on with the lesson's line, which is folded below.")
     elif sentence := _judged(source, step, space, got, begun):
-        print(f"✗ {sentence}")
+        _tell_wrong(lesson, name, sentence)
         if begun is not None:
             begun.put_back(space)
     else:
         _accept(step, space, got, begun)
+        del _tries[lesson, name]
+        _latest.clear()
         print("✓ Right.")
     if begun is not None:
         begun.left = {key: space[key] for key in got if key in space}
+
+
+def _tell_missing(lesson: str, name: str, space: dict[str, Any]) -> None:
+    """Say that nothing was filled in, and what the next stage of help is."""
+    source, step = _find(lesson, name)
+    assert step.question is not None
+    stage, missing = _stage(lesson, name), f"{', '.join(step.question.judged)}: not filled in yet."
+    if stage == 1:
+        print(f"{missing} The notebook goes on with the lesson's line, which is folded below.")
+        return
+    found = turns.at_hand(step, turns.checks_after(step, source.steps()), space)
+    print(missing, "At hand:", ", ".join(turns.variable_in_words(key, value) for key, value in found))
+    if stage > 2:
+        _show_line(step)
+
+
+def _tell_wrong(lesson: str, name: str, sentence: str) -> None:
+    """Say what is wrong: at first without what would be right, then with it, then with the lesson's line."""
+    stage, verdict = _stage(lesson, name), turns.Verdict("wrong", sentence)
+    print(f"✗ {verdict.first if stage == 1 else verdict.message}")
+    if stage > 2:
+        _show_line(_find(lesson, name)[1])
+
+
+def _stage(lesson: str, name: str) -> int:
+    """Which help is due: the next one, unless another turn was checked meanwhile, as when all cells are run again."""
+    if not _tries[lesson, name] or _latest == [(lesson, name)]:
+        _tries[lesson, name] += 1
+    _latest[:] = [(lesson, name)]
+    return _tries[lesson, name]
+
+
+def _show_line(step: Step) -> None:
+    print(f"The lesson's line:\n{textwrap.indent(step.source, '    ')}")
 
 
 def keep_guess(lesson: str, name: str, guess: Any) -> None:

@@ -56,7 +56,8 @@ def _entry(number: int, title: str, path: Path | None) -> Entry:
     lesson, done = script.read(path), progress.read(path)
     if not done.begun:
         return Entry(number, title, path, lesson.minutes, done)
-    return Entry(number, title, path, lesson.minutes, done, progress.position(lesson, done), len(lesson.steps()))
+    steps = lesson.steps()
+    return Entry(number, title, path, lesson.minutes, done, progress.position(lesson, steps, done), len(steps))
 
 
 def upcoming(entries: list[Entry], last: str | None) -> Entry | None:
@@ -145,12 +146,12 @@ def go_on(stepper: Stepper, lesson: script.Script, sure: bool) -> bool:
         sure: the learner has asked for it; otherwise they are asked.
     """
     done, session, console = progress.read(lesson.path), stepper.session, stepper.console
-    position = progress.position(lesson, done) if done.begun else 0
+    position = progress.position(lesson, session.own, done) if done.begun else 0
     if not position:
         return True
     heading = latex.in_sentence(done.at.section)
     changed = "" if progress.digest(lesson) == done.digest else " It has been edited since."
-    where = f"You left this lesson at step {position + 1} of {len(session.steps)}, in the section “{heading}”.{changed}"
+    where = f"You left this lesson at step {position + 1} of {len(session.own)}, in the section “{heading}”.{changed}"
     console.print(Text(where, "bold"))
     seconds = done.seconds(position)
     wait = f" That takes {seconds:.0f} seconds: some of them train." if seconds >= LONG else ""

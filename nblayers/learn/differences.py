@@ -27,14 +27,14 @@ def difference(got: Any, want: Any, name: str, mistakes: Mapping[str, Any] | Non
     except (TypeError, ValueError):
         return f"{name} should be numbers, but it is {_short(got)}"
     floor = tolerance if floor is None else floor
-    if _close(array, right, tolerance, floor):
+    if close(array, right, tolerance, floor):
         return ""
     for sentence, wrong in (mistakes or {}).items():
-        if _close(array, np.asarray(wrong, dtype=np.float64), tolerance, floor):
+        if close(array, np.asarray(wrong, dtype=np.float64), tolerance, floor):
             return f"{name}: {sentence}"
     if array.shape != right.shape:
         hint = _of_shape(array.shape, right.shape)
-        shapes = f"{name} should {_shape(right, 'be', 'have')}, but it {_shape(array, 'is', 'has')}"
+        shapes = f"{name} should {shape_in_words(right.shape, 'have', 'be')}, but it {shape_in_words(array.shape, 'has', 'is')}"
         return f"{shapes}: {hint}" if hint else shapes
     if not np.isfinite(array).all():
         return f"{name} holds NaN or infinity"
@@ -67,12 +67,14 @@ def _numbers(got: np.ndarray, want: np.ndarray, name: str, tolerance: float, flo
     return f"{name} is not right: {pattern}. {worst_entry}" if pattern else worst_entry
 
 
-def _close(a: np.ndarray, b: np.ndarray, tolerance: float, floor: float) -> bool:
+def close(a: np.ndarray, b: np.ndarray, tolerance: float, floor: float) -> bool:
+    """Whether two arrays have one shape and the same numbers, but for a relative `tolerance` and an absolute `floor`."""
     return a.shape == b.shape and bool(np.allclose(a, b, rtol=tolerance, atol=floor, equal_nan=True))
 
 
-def _shape(array: np.ndarray, be: str, have: str) -> str:
-    return f"{have} shape {array.shape}" if array.ndim else f"{be} a single number"
+def shape_in_words(shape: tuple[int, ...], have: str, be: str) -> str:
+    """ "have shape (2, 3)", "be a single number": a shape in a sentence with the verbs `have` and `be`."""
+    return f"{have} shape {shape}" if shape else f"{be} a single number"
 
 
 def _short(value: Any) -> str:

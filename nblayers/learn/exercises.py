@@ -27,7 +27,7 @@ from typing import Any, cast
 import numpy as np
 
 from nblayers.learn import sandbox, shapes
-from nblayers.learn.differences import difference
+from nblayers.learn.differences import close, difference, shape_in_words
 from nblayers.learn.mistakes import Mistakes, Values, known
 
 FILE_SECONDS, SECONDS = 60.0, 20.0              # how long a file, and then each exercise, may run
@@ -58,7 +58,9 @@ class DoesNotRun(Wrong):
         prints: what it printed before.
     """
 
-    prints = ""
+    def __init__(self, sentence: str, prints: str) -> None:
+        super().__init__(sentence)
+        self.prints = prints
 
 
 class Missing(Exception):
@@ -134,11 +136,11 @@ class Answer:
         got = self.array(name)
         if want.ndim == 1 and got.size == want.size:
             got = got.ravel()
-        if _close(got, want, tolerance):
+        if close(got, want, tolerance, tolerance):
             return
         told = f"{name} is {_told(want)}"
         for sentence, wrong in (mistakes or {}).items():
-            if _close(got, np.asarray(wrong, dtype=np.float64), tolerance):
+            if close(got, np.asarray(wrong, dtype=np.float64), tolerance, tolerance):
                 raise Wrong(f"{name}: {sentence}", hints, told, recognised=True)
         as_array(got, name, want.shape)
         what = f"{got:.6g}" if got.ndim == 0 else "right"
@@ -193,12 +195,8 @@ def as_array(value: Any, name: str, shape: tuple[int, ...] | None = None) -> np.
     except (TypeError, ValueError):
         raise Wrong(f"{name} should be numbers, but it is {_short(repr(value))}") from None
     if shape is not None and array.shape != shape:
-        raise Wrong(f"{name} should {_of_shape(shape, 'have', 'be')}, but {_of_shape(array.shape, 'has', 'is')}")
+        raise Wrong(f"{name} should {shape_in_words(shape, 'have', 'be')}, but it {shape_in_words(array.shape, 'has', 'is')}")
     return array
-
-
-def _of_shape(shape: tuple[int, ...], have: str, be: str) -> str:
-    return f"{have} shape {shape}" if shape else f"{be} a single number"
 
 
 def _short(text: str, width: int = 100) -> str:
@@ -315,10 +313,6 @@ def for_each_size(answer: Answer, check: Callable[..., None], sizes: Sequence[tu
     raise Wrong(str(told), told.hints, told.answer, told.recognised, inputs) from told
 
 
-def _close(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=tolerance, atol=tolerance))
-
-
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
@@ -426,7 +420,7 @@ def _result(title: str, outcome: sandbox.Outcome, answer: Path, limits: tuple[fl
     file_has_run = bool(run) or BEGUN not in outcome.prints                 # for an exercise before this one
     prints, late, trace = prints.partition("Timeout (")
     if outcome.state == "done":                                             # the file does not run, and this is why
-        raise _does_not_run(outcome.value, of_file)
+        raise DoesNotRun(outcome.value, of_file)
     if late or outcome.state == "late":
         line = re.search(rf'File "{re.escape(str(answer))}", line (\d+)', trace)
         where = f" (it was in line {line[1]})" if line else ""
@@ -436,14 +430,8 @@ def _result(title: str, outcome: sandbox.Outcome, answer: Path, limits: tuple[fl
     else:
         sentence = f"the check stumbled over what came from your file: {type(outcome.error).__name__}: {outcome.error}"
     if not file_has_run:
-        raise _does_not_run(sentence, prints)
+        raise DoesNotRun(sentence, prints)
     return Result(title, "wrong", sentence, prints=prints, file_prints=of_file)
-
-
-def _does_not_run(sentence: str, prints: str) -> DoesNotRun:
-    error = DoesNotRun(sentence)
-    error.prints = prints
-    return error
 
 
 BEGUN, RUN = "\x00nblayers: the file begins\n", "\x00nblayers: the file has run\n"     # in what the process prints

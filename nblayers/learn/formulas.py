@@ -49,6 +49,7 @@ class Formula:
         keras: the path of the same thing in Keras.
         text: Markdown with maths, or None where there is no formula.
         note: what Keras 3 does, where the formula does not say so.
+        right: what is right, where many texts are not.
         words: others by which it is found.
     """
 
@@ -57,6 +58,7 @@ class Formula:
     keras: str | None
     text: str | None
     note: str = ""
+    right: str = ""
     words: str = ""
 
     @property
@@ -83,7 +85,7 @@ def index() -> dict[str, Formula]:
     """All formulas by their identifiers, in the index's order."""
     entries = json.loads((catalogue.HOME / "catalogue.json").read_text(encoding="utf-8"))
     return {entry["id"]: Formula(entry["id"], entry["name"], entry["keras"], entry["formula"], entry.get("note", ""),
-                                 entry.get("words", "")) for entry in entries}
+                                 entry.get("right", ""), entry.get("words", "")) for entry in entries}
 
 
 def find(identifier: str) -> Formula:
@@ -110,7 +112,8 @@ def matching(word: str = "") -> list[Formula]:
     headings of the lessons that show them, or among their other words; large and small letters alike."""
     word, found = word.lower(), []
     for formula in index().values():
-        parts = [formula.id, formula.name, formula.keras, formula.text, formula.line, formula.note, formula.words,
+        parts = [formula.id, formula.name, formula.keras, formula.text, formula.line, formula.note,
+                 formula.right, formula.words,
                  *(heading for _, heading in _shown().get(formula.id, ()))]
         if word in " ".join(part for part in parts if part).lower() or any(word in line.lower() for line in layers(formula)):
             found.append(formula)
@@ -249,6 +252,8 @@ def page(formula: Formula) -> RenderableType:
         parts.append(Text("In the lessons, and in Keras, samples are rows: x W + h U + b instead of W x + U h + b.", "italic"))
     if formula.note:
         parts.append(LessonText(f"**In Keras 3:** {formula.note}"))
+    if formula.right:
+        parts.append(LessonText(f"**What is right:** {formula.right}"))
     parts += _block("lessons", [_heading(path, heading) for path, heading in lessons(formula.id)], "none shows it yet")
     parts += _block("layers", [Text(line) for line in layers(formula)], "none computes it yet")
     if formula.keras:

@@ -30,11 +30,7 @@ A whole walk; states and gates (N, T, H), first states (N, H):
     gru_backward(x, h_start, z, r, u, h_tilde, h, W, U, dy, after, mask=None)   da, dx, dW, dU, db, dh_start
         db is (2, 3H) for a reset after: of x W + b, and of h_prev U + b'
 
-Others:
-    dense_backward(x, W, dy)                                                dx, dW, db; x (N, I), W (I, H), dy (N, H)
-    linear_backward(x, W, dy)                                               the same with W (H, I)
-    softmax_backward(p, dp), log_softmax_backward(x, dy)                    dx; rows of K classes
-    softmax_cross_entropy_backward(x, t, mean=True)                         dx; logits x and targets t (N, K)
+A convolution:
     conv1d_backward(x, w, dy, stride=1)                                     dx, dw, db; x (N, T, C), w (K, C, F), dy (N, T', F)
 """
 from collections.abc import Callable, Iterator, Mapping
@@ -444,91 +440,6 @@ def gru_backward(x: np.ndarray, h_start: np.ndarray, z: np.ndarray, r: np.ndarra
     mistakes["r is missing where h̃ hears the state before: after the product du = da_h r, before it r h_{t-1}"] = sums(
         right["da"], with_r=False)
     return right, mistakes
-
-
-# Dense and Linear
-
-def dense_backward(x: np.ndarray, W: np.ndarray, dy: np.ndarray) -> tuple[Values, Mistakes]:
-    """y = x W + b: dx (N, I), dW (I, H), db (H,)."""
-    right = {"dx": dy @ W.T, "dW": x.T @ dy, "db": dy.sum(axis=0)}
-    mistakes: Mistakes = {"that is its transpose: dW has the shape of W": {"dW": right["dW"].T}}
-    if W.shape[0] == W.shape[1]:
-        mistakes["dx is dy Wᵀ: W is (in, out), and dy has to go back from the outputs to the inputs"] = {"dx": dy @ W}
-    return right, mistakes | _wrong_batch(right, dy)
-
-
-def linear_backward(x: np.ndarray, W: np.ndarray, dy: np.ndarray) -> tuple[Values, Mistakes]:
-    """y = x Wᵀ + b with W (out, in): dx (N, I), dW (H, I), db (H,)."""
-    right = {"dx": dy @ W, "dW": dy.T @ x, "db": dy.sum(axis=0)}
-    mistakes: Mistakes = {"that is the gradient of a Dense kernel (in, out); a Linear's weight is (out, in)": {"dW": x.T @ dy}}
-    if W.shape[0] == W.shape[1]:
-        mistakes["dy Wᵀ is right for Dense, whose kernel is (in, out); here W is (out, in)"] = {"dx": dy @ W.T}
-    return right, mistakes | _wrong_batch(right, dy)
-
-
-def _wrong_batch(right: Values, dy: np.ndarray) -> Mistakes:
-    N = len(dy)
-    return {
-        "it is divided by the number of samples; a mean is the loss's affair, here it is a sum":
-            {name: right[name] / N for name in ("dW", "dx")},
-        "it is a mean over the samples; b stands in every row, so its gradient is the sum": {"db": right["db"] / N},
-        "the sum over the samples is missing: b stands in every row": {"db": dy},
-        "the sum runs over the outputs; it should run over the samples": {"db": dy.sum(axis=1)},
-        "it should have one number for each output, (out,), not a row (1, out)": {"db": dy.sum(axis=0, keepdims=True)},
-        "that is the last sample's alone; b stands in every row": {"db": dy[-1]},
-    }
-
-
-# softmax and cross-entropy
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    """Each row's probabilities."""
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
-
-
-def softmax_backward(p: np.ndarray, dp: np.ndarray) -> tuple[Values, Mistakes]:
-    """dx for probabilities p (N, K) and their gradients dp."""
-    row = (dp * p).sum(axis=1, keepdims=True)
-    return {"dx": p * (dp - row)}, {sentence: {"dx": dx} for sentence, dx in {
-        "that is the diagonal of the Jacobian alone: a logit moves the other probabilities too": dp * p * (1 - p),
-        "the sum is missing: a logit moves the other probabilities too": dp * p,
-        "the sum runs over everything; it should run along each row": p * (dp - row.sum()),
-        "the sum runs over the batch; it should run along each row": p * (dp - (dp * p).sum(axis=0)),
-        "the sum must be that of dp · p, not of dp": p * (dp - dp.sum(axis=1, keepdims=True)),
-        "the factor p in front is missing": dp - row,
-        "the sign is wrong: the sum is taken off": p * (dp + row)}.items()}
-
-
-def log_softmax_backward(x: np.ndarray, dy: np.ndarray) -> tuple[Values, Mistakes]:
-    """dx for logits x (N, K) and the gradients dy of their log-softmax."""
-    p, total = softmax(x), dy.sum(axis=1, keepdims=True)
-    return {"dx": dy - p * total}, {sentence: {"dx": dx} for sentence, dx in {
-        "that is the backward of softmax, not of its logarithm": p * (dy - (dy * p).sum(axis=1, keepdims=True)),
-        "the sum of dy runs over everything; it should run along each row": dy - p * dy.sum(),
-        "the sum of dy runs over the batch; it should run along each row": dy - p * dy.sum(axis=0),
-        "the sum of dy is missing: each dx_j collects p_j dy_i from all i": dy - p * dy,
-        "that is dy - p, right only where the dy of a row sum to 1": dy - p}.items()}
-
-
-def softmax_cross_entropy_backward(x: np.ndarray, t: np.ndarray, mean: bool = True) -> tuple[Values, Mistakes]:
-    """dx for logits x and targets t (N, K); the loss is a mean over the samples, or a sum."""
-    p, N = softmax(x), len(x)
-    share = N if mean else 1
-    dx = (p - t) / share
-    mistakes = {
-        "the sign is turned: it is p - t": -dx,
-        "t has not been taken off": p / share,
-        "that is p (p - t): the slope of softmax is in p - t already": p * (p - t) / share,
-        "that is (p - t) p (1 - p): the slope of softmax is in p - t already": (p - t) * p * (1 - p) / share,
-        "that is the gradient by p, -t / p; go on through softmax": -t / p / share,
-        "it is x - t; take the softmax of the logits first": (x - t) / share}
-    if mean:
-        mistakes["the loss is a mean over the samples: divide by N"] = p - t
-        mistakes["it is divided by all N K numbers; the mean runs over the N samples"] = (p - t) / x.size
-    else:
-        mistakes["the loss is a sum over the samples; do not divide by N"] = (p - t) / N
-    return {"dx": dx}, {sentence: {"dx": wrong} for sentence, wrong in mistakes.items()}
 
 
 # convolution

@@ -137,9 +137,8 @@ def find(steps: Sequence[Step], old: Place) -> int:
     return next((i for i, step in enumerate(steps) if old.section and step.section == old.section), 0)
 
 
-def position(script: Script, lesson: Lesson) -> int:
-    """How many of the script's steps to run before the learner goes on."""
-    steps = script.steps()
+def position(script: Script, steps: Sequence[Step], lesson: Lesson) -> int:
+    """How many of the script's `steps` to run before the learner goes on."""
     if lesson.digest == digest(script) and lesson.steps == len(steps):
         return min(lesson.at.position, len(steps))
     return find(steps, lesson.at)
@@ -150,8 +149,6 @@ class Followed(Session):
 
     def __init__(self, script: Script, arguments: Sequence[str] = ()) -> None:
         super().__init__(script, arguments)
-        self._own = list(self.steps)
-        self._number = {id(step): i for i, step in enumerate(self._own)}
         self._digest = digest(script)
         self.quiet = False              # True while steps are run again, which is no new place
 
@@ -160,14 +157,14 @@ class Followed(Session):
         step = super().next()
         seconds = time.perf_counter() - start
         if step is not None:
-            self.keep({number: seconds} if seconds > SLOW and id(step) in self._number else {})
+            self.keep({number: seconds} if seconds > SLOW and self.is_own(step) else {})
         return step
 
     def next_with(self, own: Mapping[str, Any]) -> Step | None:
         step = super().next_with(own)
-        if step is not None and step.question is not None and not step.question.is_guess:
-            turns = [step for step in self._own if step.question is not None and not step.question.is_guess]
-            turn_written(self.script.path, f"{step.section}: {', '.join(step.question.judged)}", len(turns))
+        if step is not None and step.is_turn and step.question is not None:
+            count = sum(own.is_turn for own in self.own)
+            turn_written(self.script.path, f"{step.section}: {', '.join(step.question.judged)}", count)
         return step
 
     def skip(self) -> Step | None:
@@ -181,34 +178,25 @@ class Followed(Session):
         return lost
 
     def seconds_of(self, step: Step) -> float | None:
-        number = self._number.get(id(step))
         known = read(self.script.path)
-        if number is None or known.digest != self._digest:
+        if not self.is_own(step) or known.digest != self._digest:
             return None
-        return known.slow.get(number, 0.0 if number < known.furthest.position else None)
-
-    def own_position(self) -> int:
-        """How many of the lesson's own steps have been run; a loop that was stepped into counts when it is over."""
-        for i in range(self.position, len(self.steps)):
-            number = self._number.get(id(self.steps[i]))
-            if number is not None:
-                return number if i == self.position else number - 1
-        return len(self._own) - (self.position < len(self.steps))
+        return known.slow.get(step.number, 0.0 if step.number < known.furthest.position else None)
 
     def keep(self, slow: dict[int, float] | None = None) -> None:
         """Write down where the learner is."""
         if self.quiet:
             return
-        here = place(self._own, self.own_position())
+        here = place(self.own, self.own_position())
 
         def set_place(lesson: Lesson) -> None:
-            if (lesson.digest, lesson.steps) != (self._digest, len(self._own)):
-                lesson.furthest = place(self._own, find(self._own, lesson.furthest))
+            if (lesson.digest, lesson.steps) != (self._digest, len(self.own)):
+                lesson.furthest = place(self.own, find(self.own, lesson.furthest))
                 lesson.slow = {}
-            lesson.digest, lesson.steps, lesson.at = self._digest, len(self._own), here
+            lesson.digest, lesson.steps, lesson.at = self._digest, len(self.own), here
             lesson.furthest = max(lesson.furthest, here, key=lambda place: place.position)
             lesson.slow.update(slow or {})
-            lesson.done = lesson.done or here.position == len(self._own)
+            lesson.done = lesson.done or here.position == len(self.own)
         _update(self.script.path, set_place, last=True)
 
 

@@ -1,11 +1,10 @@
 """Running a learner's code in a process of its own: with a time limit, and with its prints kept apart.
 
-    outcome = run_limited(check_one, 3, "my_answer.py", seconds=10)
     for outcome in each_limited(check_one, [1, 2, 3], "my_answer.py", seconds=10):
 
-calls `check_one(3, "my_answer.py")`, a function at the top level of a module that can be imported; what it is given and
-what it returns or raises is pickled. A loop without an end costs its own item only: the process is ended, and a new one
-goes on with the next item.
+calls `check_one(1, "my_answer.py")`, then for 2 and 3. It is a function at the top level of a module that can be imported;
+what it is given and what it returns or raises is pickled. A loop without an end costs its own item only: the process is ended,
+and a new one goes on with the next item.
 """
 import contextlib
 import importlib
@@ -47,12 +46,6 @@ class Outcome:
     seconds: float = 0.0
 
 
-def run_limited(function: Callable[..., Any], *arguments: Any, seconds: float) -> Outcome:
-    """`function(*arguments)` in a process of its own, for at most `seconds`."""
-    [outcome] = each_limited(_without_item, [None], function, arguments, seconds=seconds)
-    return outcome
-
-
 def each_limited(function: Callable[..., Any], items: Sequence[Any], *arguments: Any, seconds: float) -> Iterator[Outcome]:
     """`function(item, *arguments)` for one item after the other, each for at most `seconds`.
 
@@ -72,10 +65,6 @@ def each_limited(function: Callable[..., Any], items: Sequence[Any], *arguments:
     finally:
         if process is not None:
             process.end()
-
-
-def _without_item(_: None, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    return function(*arguments)
 
 
 class _Process:

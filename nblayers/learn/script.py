@@ -52,6 +52,12 @@ class Step:
     turn: str = ""                  # "turn 3 of 24"
     question: Question | None = None        # the learner is to write this step
     depth: int = 0                  # how many functions were stepped into
+    number: int = 0                 # how many of the lesson's own steps stand before it, or before that of which it is a part
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether the learner is to write this step; a guess is none."""
+        return self.question is not None and not self.question.is_guess
 
     @property
     def is_set_up(self) -> bool:
@@ -101,7 +107,7 @@ class Script:
                 found.append(Step("text", cell.source, cell.line, section=section))
             else:
                 found += [replace(step, section=section) for step in statements(cell)]
-        return found
+        return [replace(step, number=i) for i, step in enumerate(found)]
 
 
 def read(path: Path) -> Script:
@@ -273,7 +279,7 @@ def check_names(script: Script) -> dict[int, str]:
     count: Counter[str] = Counter()
     found = {}
     for step in script.steps():
-        if step.question is not None and step.question.judged and not step.question.is_guess:
+        if step.is_turn and step.question is not None and step.question.judged:
             name = step.question.judged[0]
             count[name] += 1
             found[step.line] = name if count[name] == 1 else f"{name}_{count[name]}"
@@ -349,7 +355,8 @@ def turns(step: Step, count: int, lesson: str) -> list[Step]:
             nodes = (bind, *part.nodes) if k == 0 else part.nodes
             source = f"{head}\n{part.source}" if k == 0 and head else part.source
             unrolled.append(Step("code", source, loop.lineno if k == 0 and head else part.line, nodes, step.section,
-                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", depth=step.depth))
+                                 (*step.loop, loop.lineno), f"turn {i + 1} of {count}", depth=step.depth,
+                                 number=step.number))
     return unrolled
 
 
@@ -365,7 +372,8 @@ def body_of(function: ast.FunctionDef, step: Step, lesson: str) -> tuple[str, li
     one_line = first == function.lineno
     head = "\n".join(lines[function.lineno - 1:first if one_line else first - 1]).rstrip()
     inner = Cell("code", "\n".join(lines[first - 1:function.end_lineno]), first, tuple(body))
-    return head, [replace(part, section=step.section, depth=step.depth + 1, loop=(*step.loop, -function.lineno))
+    loop = (*step.loop, -function.lineno)
+    return head, [replace(part, section=step.section, depth=step.depth + 1, loop=loop, number=step.number)
                   for part in statements(inner)]
 
 

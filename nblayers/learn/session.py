@@ -66,6 +66,7 @@ class Session:
     Attributes:
         steps: all steps; those of a loop or a function that was stepped into stand unrolled.
         position: how many of them have been run.
+        own: the lesson's own steps, unrolled nowhere. Their numbers, from 1, are those that a learner sees.
         namespace: the lesson's variables.
         frames: the functions that were stepped into and have not returned.
         changed: what the last step changed.
@@ -77,6 +78,7 @@ class Session:
         self.script = script
         self.arguments = list(arguments)
         self.steps = script.steps()
+        self.own = tuple(self.steps)
         self.position = 0
         self.changed: list[Change] = []
         self.value: Any = None
@@ -125,6 +127,22 @@ class Session:
             return f"{self._call(step).name}()"
         except CannotGo:
             return ""
+
+    def own_position(self, position: int | None = None) -> int:
+        """How many of the lesson's own steps are over after `position` steps, by default now.
+
+        All that a loop or a function was unrolled into belongs to one step of the lesson, which is over at its end.
+        """
+        position = self.position if position is None else position
+        return self.steps[position].number if position < len(self.steps) else len(self.own)
+
+    def place_of(self, own: int) -> int:
+        """The `position` at which `own` of the lesson's own steps are over: that before the next one begins."""
+        return next((i for i, step in enumerate(self.steps) if step.number >= own), len(self.steps))
+
+    def is_own(self, step: Step) -> bool:
+        """Whether this is a whole step of the lesson, not a part of one that was stepped into."""
+        return step is self.own[step.number]
 
     def next(self) -> Step | None:
         """Run one step and return it; None at the end.

@@ -34,6 +34,7 @@ GLUE = "\ue000"                         # stands for a space inside a formula or
 MOST_GLUED = 40                         # columns of a comment that is kept in one piece
 MOST_INDENT = 12                        # columns before a line that goes on
 MOST_NAMED = 4                          # names that are told in one sentence
+TO_TYPE = 10                            # columns behind a prompt that are left free for a command
 BEGIN, END = "\u2061", "\u2062"         # around a formula in a sentence; they take no column
 MATHS = Style(color="cyan")
 HELP = """\
@@ -48,9 +49,10 @@ list          show the code of the last step again; of imports, all of it
 into          step into the `for` loop that comes next, or into a function of
               the lesson that the next step calls
 out           run to the end of that loop or function
-go N          to step N, back or on, without showing those before it; your turns
-              among them are passed over. Or to the section with this word in
-              its heading
+go N          to step N of the lesson, back or on, without showing those before
+              it; your turns among them are passed over. (All of a loop that was
+              stepped into has the loop's number.) Or to the section with this
+              word in its heading
 steps         list the sections
 c             run on to the end; asks before a training
 skip          leave out a step that fails: it is not run. At a turn of yours:
@@ -251,7 +253,7 @@ class Stepper:
     def run(self) -> None:
         """Talk until the learner leaves."""
         with self.session.as_main():
-            self.console.print(f"[bold]{len(self.session.steps)} steps.[/] Enter runs the next one, b goes back, "
+            self.console.print(f"[bold]{len(self.session.own)} steps.[/] Enter runs the next one, b goes back, "
                                "? shows what else there is.\n")
             self.next()
             while not self.over:
@@ -271,12 +273,24 @@ class Stepper:
         """Called before each prompt."""
 
     def prompt(self) -> str:
-        """What Enter does. The step that comes next has the number that `go` takes, and that the path shows."""
-        entry, count = self.session.entry, len(self.session.steps)
-        into = f" · into: {entry}" if entry else ""
-        inside = f" in {self.session.frames[-1].name}" if self.session.frames else ""
-        enter = f"step {self.session.position + 1} of {count}{inside}" if self.session.upcoming is not None else "leave"
-        return f"Enter: {enter} · b: back{into} · ?: help > "
+        """What Enter does, and as many other commands as fit into a line with what is typed."""
+        entry = self.session.entry
+        enter = f"step {self.where_it_stands()}" if self.session.upcoming is not None else "leave"
+        others = ["b: back", *([f"into: {entry}"] if entry else []), "?: help"]
+        while len(others) > 1 and len(" · ".join([f"Enter: {enter}", *others])) > self.console.width - TO_TYPE:
+            del others[0]
+        return " · ".join([f"Enter: {enter}", *others]) + " > "
+
+    def where_it_stands(self) -> str:
+        """The number of the step that comes next, of how many: that which `go` takes, and which the path shows.
+
+        All that a loop or a function is unrolled into has the number of the step that was stepped into. What tells its
+        statements apart stands behind it: "14 of 22 in forward, turn 2 of 3".
+        """
+        session, step = self.session, self.session.upcoming
+        inside = f" in {session.frames[-1].name}" if session.frames else ""
+        turn = f", {step.turn}" if step is not None and step.turn else ""
+        return f"{session.own_position() + 1} of {len(session.own)}{inside}{turn}"
 
     def wipe_prompt(self) -> None:
         """Take the answered prompt off the screen, so that the steps read as one page."""
@@ -410,9 +424,9 @@ class Stepper:
             return
         names = _named(dict.fromkeys(name for experiment in made for name in experiment.names))
         first = made[0]
-        line = first.text.partition("\n")[0]
-        self.console.print(Text(f"You have changed {names} since step {first.position} (with {line!r}): that may be why. "
-                                f"go {first.position} goes back to that step, and the lesson has its own numbers again.",
+        line, number = first.text.partition("\n")[0], self.session.own_position(first.position)
+        self.console.print(Text(f"You have changed {names} since step {number} (with {line!r}): that may be why. "
+                                f"go {number} goes back to that step, and the lesson has its own numbers again.",
                                 style="yellow"))
 
     def back(self) -> None:
@@ -428,7 +442,7 @@ class Stepper:
         step = self.session.upcoming
         assert step is not None
         what = "this text" if step.kind == "text" else f"line {step.line}"
-        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.position + 1}). Enter runs it again:")
+        self.console.print(f"[yellow]Back before {what}[/] (step {self.session.own_position() + 1}). Enter runs it again:")
         first, _, more = step.source.partition("\n")
         self.console.print(Text(f"  {first}{' …' if more else ''}", style="dim"))
         if lost:
@@ -469,7 +483,7 @@ class Stepper:
         experiment = self.session.experiments[-1]
         its = "its" if len(experiment.names) == 1 else "their"
         self.console.print(Text(f"     {_named(experiment.names)} changed: the lesson goes on with {its} new value. "
-                                f"go {experiment.position} takes that back.", style="dim"))
+                                f"go {self.session.own_position(experiment.position)} takes that back.", style="dim"))
 
     def show(self, value: Any, whole: bool = False) -> None:
         kind, content = describe(value, self.wide - 8, whole)
@@ -514,27 +528,28 @@ class Stepper:
         starts = [i for i, step in enumerate(self.session.steps)
                   if step.kind == "text" and where.lower() in step.section.lower()]
         if starts:
-            self.go_to(starts[0] + 1)
+            self.go_to(self.session.own_position(starts[0]) + 1)
         else:
             self.console.print(f"[yellow]no section's heading holds {where!r}[/]; steps lists them")
 
-    def go_to(self, position: int) -> None:
-        """Run steps unseen, or undo them, and show the step with this number."""
-        count = len(self.session.steps)
-        if position > count:
+    def go_to(self, number: int) -> None:
+        """Run steps unseen, or undo them, and show the step of the lesson with this number."""
+        count = len(self.session.own)
+        if number > count:
             self.console.print(f"[yellow]this lesson has {count} steps[/]; c runs to the end")
             return
-        if position <= self.session.position:
+        position = self.session.place_of(max(number - 1, 0))
+        if position < self.session.position:
             try:
-                lost = self.session.back(max(position - 1, 0)) if self.session.position else []
+                lost = self.session.back(position)
             except CannotGo as reason:
                 self.console.print(f"[yellow]{reason}[/]")
                 return
             if lost:
                 self.console.print(f"[dim]not taken back: {', '.join(lost)}[/]")
-        elif not self.run_unseen(position - 1):
+        elif not self.run_unseen(position):
             return
-        if position and self.session.upcoming is not None:
+        if number and self.session.upcoming is not None:
             self.next()
 
     def run_unseen(self, position: int) -> bool:
@@ -624,7 +639,7 @@ class Stepper:
             if step.kind == "text" and step.section != section:
                 section = step.section
                 mark = "▸" if section == here else " "
-                self.console.print(Text(f"{mark}{i + 1:4d}  {latex.in_sentence(section)}"))
+                self.console.print(Text(f"{mark}{self.session.own_position(i) + 1:4d}  {latex.in_sentence(section)}"))
 
     def help(self) -> None:
         self.console.print(Text(HELP.rstrip()))

@@ -12,12 +12,14 @@ which calls `given` and raises `Wrong`.
 import ast
 import contextlib
 import copy
+import inspect
 import io
+import itertools
 import math
 import re
 import traceback
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,25 +137,12 @@ class Turn:
         self.was_wrong = False                          # after the first wrong try more is said
 
     def at_hand(self) -> list[tuple[str, Any]]:
-        """The variables that the lesson's line reads, and those in its check, by name.
-
-        What a name holds that the lines give a value first, as a walk's `dh`, is left over from another step: it is left out.
-        """
-        overwritten = names_written_first(self.step.nodes)
-        names = (names_read(self.step.nodes) | (
-            names_read(node for step in self.checks() for node in step.nodes) - {*self.question.judged})) - overwritten
-        space = self.session.namespace
-        return [(name, space[name]) for name in sorted(names, key=str.lower)
-                if name in space and not isinstance(space[name], types.ModuleType) and not _is_library(space[name])]
+        """The variables that the lesson's line reads, and those in its check, by name."""
+        return at_hand(self.step, self.checks(), self.session.namespace)
 
     def checks(self) -> list[Step]:
         """The `check_derivative` steps right after this one."""
-        found = []
-        for step in self.session.steps[self.session.steps.index(self.step) + 1:]:
-            if not is_check(step):
-                break
-            found.append(step)
-        return found
+        return checks_after(self.step, self.session.steps)
 
     def answer(self, text: str) -> Verdict:
         """Judge what was typed. Whatever the verdict, the session is as it was.
@@ -250,6 +239,54 @@ class Turn:
         if verdict is None or verdict.state != "right":
             return self.session.next()
         return self.session.next_with(verdict.own)
+
+
+def at_hand(step: Step, checks: Sequence[Step], space: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The variables of `space` that a turn's line reads, and those in its `checks`, by name.
+
+    What a name holds that the lines give a value first, as a walk's `dh`, is left over from another step: it is left out.
+    """
+    judged = step.question.judged if step.question is not None else ()
+    in_checks = names_read(node for check in checks for node in check.nodes) - {*judged}
+    names = (names_read(step.nodes) | in_checks) - names_written_first(step.nodes)
+    return [(name, space[name]) for name in sorted(names, key=str.lower)
+            if name in space and not isinstance(space[name], types.ModuleType) and not _is_library(space[name])]
+
+
+def checks_after(step: Step, steps: Sequence[Step]) -> list[Step]:
+    """The `check_derivative` steps right after this one."""
+    return [*itertools.takewhile(is_check, steps[steps.index(step) + 1:])]
+
+
+def variable_in_words(name: str, value: Any) -> str:
+    """A variable with its shape, a number with its value, a function with its arguments."""
+    if callable(value) and hasattr(value, "__name__"):
+        return f"{name}{_signature(value)}"
+    return f"{name} {_kind(value)}".rstrip()
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.shape}"
+    if isinstance(value, (bool, int, float, np.generic)):
+        return f"= {number(value)}"
+    if isinstance(value, (list, tuple, dict)):
+        return f"{type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
+def number(value: Any) -> str:
+    """A number as the learner sees it, with four places."""
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def _signature(function: Any) -> str:
+    """Arguments without their defaults, as far as there is room."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return "(…)"
+    return f"({', '.join(names[:6])}{', …' if len(names) > 6 else ''})"
 
 
 def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, Any], check: Callable[..., Any] | None) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from nblayers.learn import workshop
+from nblayers.learn.saying import fail, write_new
 from nblayers.learn.workshop import Piece
 from nblayers.learn.workshop.bugs import Bug
 
 
 def start(piece: Piece, output: Path, force: bool) -> int:
     """Write the file to begin with."""
-    if not _write(output, piece.template(), force):
+    if not write_new(output, piece.template(), force):
         return 2
     _say(f"wrote {output}: {piece.class_name}, its forward written, its backward yours",
          f"1. Open it, read the forward, and write backward where it raises NotImplementedError. {_lesson(piece)}",
@@ -105,14 +106,14 @@ def plant(piece: Piece, output: Path, force: bool, number: int | None, own: Path
     """Write a layer with one bug in it: a copy of the file `own`, or the workshop's layer."""
     count = len(piece.bugs)
     if number is not None and not 1 <= number <= count:
-        return _fail(f"--bug: expected a number from 1 to {count}, got {number}")
+        return fail(f"--bug: expected a number from 1 to {count}, got {number}")
     if own is not None and own.resolve() == output.resolve():
-        return _fail(f"{own} stays as it is: name another file with -o for the copy with the bug")
+        return fail(f"{own} stays as it is: name another file with -o for the copy with the bug")
     source = own.read_text(encoding="utf-8") if own is not None else None
     fitting = piece.bugs_for(source) if source is not None else []
     fits = number in fitting if number is not None else bool(fitting)
     chosen = number or workshop.any_bug(piece, fitting)
-    if not _write(output, piece.broken(chosen, source if fits else None), force):
+    if not write_new(output, piece.broken(chosen, source if fits else None), force):
         return 2
     if fits:
         _say(f"wrote {output}: a copy of {own} with one bug, as real repositories have had it. {own} stays as it is.")
@@ -156,7 +157,7 @@ def answer(piece: Piece, path: Path, sure: bool) -> int:
     """Tell which bug was planted, after asking."""
     number = piece.planted(path.read_text(encoding="utf-8"))
     if number is None:
-        return _fail(f"{path} holds no planted bug: its last line, `# planted: …`, is missing")
+        return fail(f"{path} holds no planted bug: its last line, `# planted: …`, is missing")
     if not sure:
         try:
             sure = input("Tell what it is? Sure? [y/N] ").strip().lower() in ("y", "yes")
@@ -214,28 +215,16 @@ def _does_not_run(piece: Piece, path: Path, error: Exception) -> int:
     from nblayers.learn.exercises import described
     from nblayers.learn.workshop import checking
     if isinstance(error, checking.CannotUse):
-        return _fail(str(error))
+        return fail(str(error))
     if isinstance(error, NotImplementedError):
         return _not_written(piece, path, str(error))
-    return _fail(f"{path} does not run: {described(error, str(path))}")
+    return fail(f"{path} does not run: {described(error, str(path))}")
 
 
 def _not_written(piece: Piece, path: Path, sentence: str) -> int:
     _say(f"· {path}: {sentence}", *textwrap.wrap(
         f"Its backward is still to write. The hints stand in the file, above the line that raises. {_lesson(piece)}", 100))
     return 1
-
-
-def _write(output: Path, text: str, force: bool) -> bool:
-    if output.exists() and not force:
-        _fail(f"{output} is there already: give another name with -o, or --force to overwrite it")
-        return False
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        _fail(f"cannot write {output}: {error.strerror}")
-        return False
-    return True
 
 
 def _say(*lines: str) -> None:
@@ -245,8 +234,3 @@ def _say(*lines: str) -> None:
         indent = line[:len(line) - len(line.lstrip())]
         say(*(textwrap.wrap(line, width() - 1, subsequent_indent=indent + "  ", break_long_words=False,
                             break_on_hyphens=False) or [""]))
-
-
-def _fail(message: str) -> int:
-    from nblayers.cli import _fail
-    return _fail(message)
