@@ -76,6 +76,7 @@ LAYERS = {
     "Discretization": (lambda: layers.Discretization([0.0, 1.0]), (2, 4)),
     "CategoryEncoding": (lambda: layers.CategoryEncoding(3, "one_hot"), (2, 4)),
     "Hashing": (lambda: layers.Hashing(3), (2, 4)),
+    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
 }
 
 
@@ -111,6 +112,7 @@ FIXED = [
     ("ZeroPadding2D", "padding"), ("UpSampling2D", "size data_format interpolation"), ("nn.Upsample", "scale_factor mode"),
     ("Normalization", "axis"), ("Discretization", "num_bins output_mode"), ("CategoryEncoding", "num_tokens output_mode"),
     ("Hashing", "num_bins output_mode"),
+    ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
 ]
 
@@ -183,8 +185,8 @@ def test_states_that_do_not_fit(make, states):
 MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout",
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
-                "Discretization", "CategoryEncoding", "Hashing",
-                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax"}
+                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
+                "IntegerLookup", "Discretization", "CategoryEncoding", "Hashing"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -254,7 +254,7 @@ def test_calls_that_make_no_sense_are_refused():
     assert counts([["b", "a"]]).tolist() == [[1, 1]]
     with pytest.raises(ValueError, match="set_vocabulary expected idf_weights"):
         counts.set_vocabulary(["b"], [1.0])
-    with pytest.raises(TypeError, match="expected strings, as from Input.*float32"):
+    with pytest.raises(TypeError, match=r"expected strings, as from Input.*float32"):
         counts(layers.Input((1,)))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
+from nblayers.layers.fixed import fixed
 from nblayers.layers.preprocessing.hashes import hash_text, hashed
 from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
 from nblayers.layers.preprocessing.tables import LEFT_OUT, MISSING, IntegerTable, StringTable, free_slots
@@ -38,6 +39,13 @@ class IndexLookup(TakesStrings):
     """
 
     holds_text = True                   # the tokens are strings
+    max_tokens: int | None = fixed()
+    num_oov_indices: int = fixed()
+    mask_token: Any = fixed()
+    oov_token: Any = fixed()
+    invert: bool = fixed()
+    output_mode: str = fixed()
+    pad_to_max_tokens: bool = fixed()
 
     def __init__(self, max_tokens: int | None, num_oov_indices: int, mask_token: Any, oov_token: Any, vocabulary: Any,
                  idf_weights: Any, invert: bool, output_mode: str, sparse: bool, pad_to_max_tokens: bool,

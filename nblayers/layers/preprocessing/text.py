@@ -7,6 +7,7 @@ import numpy as np
 from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_strings
 from nblayers.devices import to_numpy
+from nblayers.layers.fixed import fixed
 from nblayers.layers.preprocessing.hashes import offsets_of
 from nblayers.layers.preprocessing.index_lookup import MODES, OLD_MODES
 from nblayers.layers.preprocessing.lookup import StringLookup
@@ -79,6 +80,10 @@ class TextVectorization(TakesStrings):
 
     Source: 001.10.TextVectorization.
     """
+
+    standardize: Any = fixed()
+    split: Any = fixed()
+    output_mode: str = fixed()
 
     def __init__(self, max_tokens: int | None = None, standardize: Any = "lower_and_strip_punctuation",
                  split: Any = "whitespace", ngrams: int | tuple[int, ...] | None = None, output_mode: str = "int",
