@@ -22,12 +22,13 @@ def weighted_counts_backward(dy, ids, dweights):
 def _some_bins(x, boundaries, s, threads, bins):
     first, last = range_of(x.size, s, threads)
     for n in range(first, last):
-        low, left = 0, boundaries.size              # the bin is one of low … low + left
-        while left > 0:
+        low, left = 0, boundaries.size              # the bin is one of low … low + left; as many steps for each number
+        while left > 1:
             half = left >> 1
-            above = boundaries[low + half] <= x[n]
-            low += (half + 1) * above
-            left = left - half - 1 if above else half
+            low += half * (boundaries[low + half - 1] <= x[n])
+            left -= half
+        if left:
+            low += boundaries[low] <= x[n]
         bins[n] = low if x[n] == x[n] else -1                                   # (1)
 
 
