@@ -93,8 +93,9 @@ from .preprocessing.categorical import (
     HashedCrossing as HashedCrossing,
     Hashing as Hashing,
 )
+from .preprocessing.discretization import Discretization as Discretization
 from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
-from .preprocessing.numerical import Discretization as Discretization, Normalization as Normalization
+from .preprocessing.numerical import Normalization as Normalization
 from .preprocessing.text import TextVectorization as TextVectorization
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
