@@ -133,8 +133,9 @@ assert abs(1 - limit * 4) == 1
 # %% [markdown]
 # At $\eta = 1/c$ one step leads to the bottom. Beyond it, each step jumps over the
 # bottom to the other side. From $2/c$ on it lands higher up than before. The steepest
-# direction sets the limit for all weights. That is the trouble with plain steps: in a
-# long narrow valley, what is short enough across is much too short along.
+# direction sets the limit for all weights. That is the trouble with plain steps. Think
+# of a long narrow valley: a step that is short enough to cross it is much too short to
+# get along it.
 #
 # ## Momentum
 #
@@ -217,10 +218,11 @@ v_adam = beta2 * v_before + (1 - beta2) * g ** 2
 assert np.allclose(m, [0.4, -0.05]) and np.allclose(v_adam, [0.016, 0.00025])
 
 # %% [markdown]
-# Both are too small, since they began at 0. How much too small? Let all gradients be
-# the same $g$. Then after step $k$ the mean holds the share $1 - \beta_1^k$ of it. So
-# Adam divides by that share. This is the **bias correction**. With the two corrected
-# means, $\hat m$ and $\hat v$, it takes its step:
+# Both are too small, since they began at 0. How much too small? Each step keeps the
+# part $\beta_1$ of what was there. So after step $k$ the 0 of the beginning still has
+# the share $\beta_1^k$ in the mean. All gradients together have the rest,
+# $1 - \beta_1^k$. Adam divides by that share. This is the **bias correction**. With
+# the two corrected means, $\hat m$ and $\hat v$, it takes its step:
 #
 # $$w \gets w - \eta \, \frac{\hat m}{\sqrt{\hat v} + \epsilon}$$
 
@@ -486,10 +488,10 @@ print(f"baseline: {baseline:.1%} of the new digits are right")
 # %% [markdown]
 # ## One function for a batch of any size
 #
-# First your seven lines from above, together. The training loop will call them.
+# Now put your seven lines from above into one function. The training loop will call it.
 
 # %%
-# ? [gradients] def gradients(x, target, W1, b1, W2, b2): forward, then backward
+# ? [gradients] def gradients(x, target, W1, b1, W2, b2): forward, then backward;
 # ? return the loss, and a tuple of dW1, db1, dW2, db2
 def gradients(x, target, W1, b1, W2, b2):
     a, h, z = forward(x, W1, b1, W2, b2)
@@ -569,9 +571,9 @@ curves = {name: history for name, (_, history) in trained.items()}
 save_figure(draw_training(curves, rates, reached, baseline), "05_training")
 
 # %% [markdown]
-# With the right learning rate all four get there. What the clever rules buy is that the
-# rate matters less at its lower end: Adam learns at 0.001 already, where SGD has hardly
-# begun.
+# With the right learning rate all four get there. RMSprop and Adam have an advantage:
+# they learn well with a small rate too. At 0.001 they are at work already, where SGD
+# has hardly begun.
 #
 # And what does the network get wrong?
 

@@ -9,6 +9,9 @@
 #
 # A sequence has three steps: 0, 1 and 2. Each step leaves a state, $h_0$, $h_1$, $h_2$,
 # and each state has a loss of its own. The total is the sum of the three losses.
+#
+# A step makes its state from two things: its input, and the state before. The state
+# before is multiplied by a matrix $U$. It is the same $U$ in all three steps.
 
 # %%
 import numpy as np
@@ -216,7 +219,8 @@ check_derivative("dh_1", dh_1, lambda h_t: loss_from(1, h_t), h[:, 1])
 # $$\frac{\partial L_2}{\partial h_2} \frac{\partial h_2}{\partial h_1}
 #   \frac{\partial h_1}{\partial h_0} \tag{002.BPTT.chain}$$
 #
-# That is the way of *one* loss. The gradient is the sum over all losses.
+# That is the way of *one* loss. Its part up to $h_1$ is our $dh_{\text{next}}$: what
+# the last loss alone sends there. The gradient is the sum over all losses.
 
 # %%
 def last_loss_from_1(h_t):
@@ -376,8 +380,8 @@ assert np.allclose(np.diag(arriving), 1) and arriving[19, 0] < 0.2
 # %% [markdown]
 # Each row is one loss, each column one state. On the diagonal a loss meets its own
 # state: there the length is 1. To the right of it there is nothing: no loss reaches a
-# later state. To the left the colours fade. Of the last loss, less than a fifth arrives
-# at the first state. Lesson 07 asks why.
+# later state. To the left the colours fade. Of the gradient of the last loss, less than
+# a fifth arrives at the first state. Lesson 07 asks why.
 #
 # ## A real task: adding
 #
@@ -428,6 +432,10 @@ trained = {"through time": learn(True), "term missing": learn(False)}
 # ## The examination
 #
 # The baseline adds each pair of digits and never keeps a one.
+#
+# Not all digits are equally hard. The last 1 + 1 or 0 + 0 decided whether a one is
+# kept. We call the steps since then the **age** of that decision. It is $-1$ where
+# nothing has been decided yet.
 
 # %%
 x, total = binary_sums(np.random.default_rng(2), 1000, 32)
@@ -451,12 +459,11 @@ assert max(by_age["term missing"][:2]) < 0.2
 assert min(by_age["term missing"][2:]) > 0.4
 
 # %% [markdown]
-# The *age* counts the steps since the last 1 + 1 or 0 + 0. That step decided whether a
-# one is kept. The second network remembers a step or two. Of older decisions it knows
-# nothing: half of its digits are wrong, as if it guessed. What a state should have kept
-# shows only later, in the losses of later steps. They must come back to it, through
-# time. (With luck in its first weights the second network can succeed all the same: try
-# other seeds.)
+# The second network remembers a decision for a step or two. Of older ones it knows
+# nothing: half of its digits are wrong, as if it guessed. Why? Whether a state has kept
+# the right thing shows only later, in the losses of later steps. Those must come back
+# to it, through time. (With luck in its first weights the second network can succeed
+# all the same: try other seeds.)
 #
 # ## Exercises
 #
@@ -470,8 +477,9 @@ assert min(by_age["term missing"][2:]) > 0.4
 # 3. A bug: `walk` below passes every test with $T = 1$. Write it right as
 #    `fixed_walk(h, U, dy)`, which returns `da`.
 # 4. An experiment: a `SimpleRNN(1, activation="linear")` with recurrent weight $u$
-#    reads 50 steps. How large must $u$ be for a hundredth of the gradient at the last
-#    state to arrive at the state before the first step? Set `smallest_u`.
+#    reads 50 steps. Only the last step has a loss. Its gradient walks back to the state
+#    before the first step. How large must $u$ be, so that a hundredth of it is left
+#    there? Set `smallest_u`.
 #
 # ```python
 # def walk(h, U, dy):

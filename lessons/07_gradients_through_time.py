@@ -31,7 +31,8 @@ from nblayers.parameter import Parameter
 from nblayers.utils import set_random_seed
 
 # %%
-# ? guess: 50 times 0.5: about how many powers of ten are lost? (10 is 1, 100 is 2, …)
+# ? guess: 0.5 to the power of 50: about how many powers of ten are lost? (To a
+# ? hundredth they are 2, to a thousandth 3.)
 powers_lost = 15
 # ? guess: can a gradient grow on its way through that matrix? True or False
 can_grow = True
@@ -259,10 +260,10 @@ assert after["normal, 0.05"] < 1e-12 and after["orthogonal, gain 1.5"] > 1e8
 #
 # $$\text{by norm:} \quad g \cdot \min(1, \frac{c}{\|g\|}) \tag{004.Clipping}$$
 #
-# Two weights have the gradients $(3, 4)$ and $(0, 12)$. The bound is 2.6.
+# Two weights have the gradients $(3, -4)$ and $(0, 12)$. The bound is 2.6.
 
 # %%
-g = np.array([[3.0, 4.0],
+g = np.array([[3.0, -4.0],
               [0.0, 12.0]])                     # one row for each weight
 c = 2.6
 # ? by_value: each number by itself
@@ -360,7 +361,7 @@ assert 1 < norms["gain 1.5"][7] < 1.5 ** 40 / 1000
 # ## A real task: which digit was it?
 #
 # After the 40 blank steps the network is asked which digit it has read. Does the
-# picture foretell who learns that? One in ten is right by chance.
+# picture tell in advance which networks can learn that? One in ten is right by chance.
 
 # %%
 def learn(beginning, optimizer):
@@ -387,10 +388,10 @@ assert by_blank["gain 1"][11] < by_blank["gain 1"][10] - 0.2
 
 # %% [markdown]
 # Where nothing arrives, nothing is learnt: gain 0.7 stays near chance. And see what the
-# best one gets wrong. Asked one step too late, it does not know any more. What goes
-# round through an orthogonal matrix is kept, but *turned*. The Dense layer has learnt
-# how it lies at the step of the question, and there only. A layer that keeps things
-# where they are comes in lesson 08.
+# best one gets wrong. Asked one step too late, it does not know any more. At every step
+# the orthogonal matrix keeps the length of the state, but *turns* it. The Dense layer
+# has learnt to read the state as it is turned at the step of the question, and no other
+# way. A layer that keeps things where they are comes in lesson 08.
 #
 # Last, clipping. Plain gradient descent with long steps, with and without it:
 

@@ -289,7 +289,8 @@ check_derivative("dC_prev", dC_prev, lambda c: loss_from(2, h_prev, c), C_prev)
 # $$\sigma(a) = \frac{1}{1 + e^{-a}} \qquad
 #   \sigma'(a) = \frac{e^{-a}}{(1 + e^{-a})^2} = \sigma(a) \, (1 - \sigma(a))$$
 #
-# For $1 - \sigma(a) = e^{-a} / (1 + e^{-a})$. Write all four. One is no sigmoid.
+# (The last step: $1 - \sigma(a)$ is $e^{-a} / (1 + e^{-a})$.) Write all four. One is no
+# sigmoid.
 
 # %%
 show_graph(cell("lstm"), lit=["df -> da", "di -> da", "dC_tilde -> da", "do -> da"])
@@ -579,11 +580,11 @@ assert round(sigmoid(bias_for_a_hundredth) ** 50, 3) == 0.01
 # %% [markdown]
 # ## A real task: writing
 #
-# An LSTM reads 40 characters. Which is the next one? Who can answer that can write: add
-# the answer to the text, and ask again. This is Text Generation (004.Program.Text),
-# with two changes. An Embedding (a row of numbers for each character, lesson 12) stands
-# in place of ones and zeros. And each of the 40 steps is asked for its next character,
-# not only the last one.
+# An LSTM reads 40 characters. Which is the next one? A network that can answer this can
+# write: add its answer to the text, and ask again. This is Text Generation
+# (004.Program.Text), with two changes. Each character comes in as a row of numbers that
+# are learned (an Embedding, lesson 12), not as a one among zeros. And each of the 40
+# steps is asked for its next character, not only the last one.
 #
 # First the text becomes numbers, one for each character.
 
@@ -595,14 +596,16 @@ read = windows[:, :-1]                          # (windows, 40): what it reads
 asked = windows[:, 1:]                          # (windows, 40): each one's next
 
 # %% [markdown]
-# A **baseline** is what one reaches without reading: the more frequent a character is,
-# the more we expect it. With the shares $p_k$ of the characters in the text, that costs
-# so many bits a character, the **entropy**:
+# First a **baseline**, without reading. Suppose we only know how frequent each
+# character is: character $k$ has the share $p_k$ of the text. We always give it the
+# probability $p_k$. Then the cross-entropy is the **entropy** of the shares:
 #
 # $$-\sum_k p_k \log_2 p_k$$
 #
-# A loss of $L$ is $L / \ln 2$ bits. Two to the power of the bits is the **perplexity**:
-# among so many characters one hesitates, as if all were equally likely.
+# With the logarithm to base 2 a loss is counted in **bits**. A loss of $L$ with the
+# natural logarithm is $L / \ln 2$ bits. Two to the power of the bits is the
+# **perplexity**. A perplexity of 20 means: we are as unsure as between 20 characters
+# that are all equally likely.
 
 # %%
 share = np.bincount(code) / len(code)
@@ -629,9 +632,10 @@ assert exam_bits[-1] < entropy
 save_figure(draw_loss(bits, exam_bits, entropy), "08_loss")
 
 # %% [markdown]
-# Let it write. The next character is drawn by lot, as likely as the model says. A
-# **temperature** changes the lots: the logarithms are divided by it. Cold, it repeats
-# what is surest. Hot, it makes spelling mistakes.
+# Let it write. The next character is drawn at random, with the probabilities that the
+# model gives. A **temperature** changes them first: their logarithms are divided by it.
+# At a low temperature the model repeats what is surest. At a high one it makes spelling
+# mistakes.
 
 # %%
 temperatures = (0.2, 0.5, 1.0, 1.2)
@@ -640,8 +644,9 @@ for temperature, written in zip(temperatures, texts, strict=True):
     print(f"\n----- temperature {temperature}\n{written}")
 
 # %% [markdown]
-# Words are right, sentences are not: 40 characters are all it ever saw at once. Some
-# names that it invents look like Python and are none.
+# At a low temperature most words are right. The sentences are not: 40 characters are
+# all that it ever saw at once. Some names look like Python's, and Python has no such
+# name.
 #
 # ## Exercises
 #

@@ -27,8 +27,8 @@ from nblayers.utils import set_random_seed
 counted = 1
 
 # %% [markdown]
-# An id is a name, not an amount. Were the ids given to a Dense layer, word 4 would
-# push twice as hard as word 2. Between them would lie word 3. Nothing of that is meant.
+# An id is a name, not an amount. To a Dense layer it is an amount: word 4 would count
+# twice as much as word 2, and word 3 would lie between them. Ids do not mean that.
 #
 # ## Numbers for paper
 #
@@ -205,6 +205,8 @@ assert np.count_nonzero(dE.any(axis=1)) == rows_with_gradient
 # Row $v$ of $dE$ has collected $dy$ from **each place where word $v$ stands**:
 #
 # $$dE_v = \sum_{n, t : \, i_{nt} = v} dy_{nt}$$
+#
+# The sum is over all places $(n, t)$ whose id is $v$.
 #
 # ## The trap
 #
@@ -404,7 +406,7 @@ for name, share in right.items():
 assert right["the network"] > right["pairs"] + 0.02 > right["the most frequent word"]
 
 # %% [markdown]
-# Most gaps it fills with another word than the author. Which word does it say too
+# Into most gaps it puts another word than the author. Which word does it say too
 # often, and which ones does it miss?
 
 # %%
@@ -425,8 +427,8 @@ assert found[0] > 2 * found[1]
 # ## What the rows have learnt
 #
 # Nobody told the network what a word means. But words that fit into the same gaps have
-# got like rows. The **cosine** says how far two vectors point in the same direction, 1
-# at most.
+# got similar rows. The **cosine** says how far two vectors point in the same direction,
+# 1 at most.
 
 # %%
 table = model.get_weights()[0]                          # (500, 16)

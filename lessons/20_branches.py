@@ -142,8 +142,8 @@ assert dx1_max[0, 1] == dy[0, 1] * share_of_tie
 # Where there is no tie, the winner has got all of $dy$, and the loser 0. In the tie the
 # central difference says half too: it goes one step up and one step down. More than two
 # inputs are merged two at a time. So of three equal ones the first two get a quarter
-# each, and the third gets a half. Whoever passes a tie to both in full sends back more
-# than came in.
+# each, and the third gets a half. If a tie were passed to both in full, more would go
+# back than came in.
 #
 # ## Side by side
 #
@@ -184,7 +184,7 @@ check_derivative("dx1", dx1_dot,
 # size of the other: NumPy calls it **broadcasting**. An example: an image has channels,
 # and a gate says how much of each channel goes on, at all places alike.
 #
-# Spread is forked: the gate's number was used at all these places.
+# A number that is spread has forked: it is used at all these places.
 
 # %%
 rng = np.random.default_rng(0)
@@ -206,11 +206,13 @@ check_derivative("dgate", dgate, lambda gate: np.sum(dy_image * image * gate), g
 # $$Flatten(x) = reshape(x, (-1)) \tag{001.14.Flatten}$$
 # $$Permute(x, pattern) \tag{001.14.Permute}$$
 #
-# The first two say anew how the numbers are to be counted. (The batch axis stays, which
-# the formulas leave out.) The way back is the old shape. **Permute** changes the order
-# of the axes. `dims=(3, 1, 2)` says: first what was axis 3, then 1, then 2, counted
-# from 1, without the batch axis. The way back is not the same permutation again. It is
-# the **inverse** one: what went from 3 to 1 goes from 1 to 3.
+# The first two change the shape only: all numbers stay, in their order. (The batch axis
+# stays too. The formulas leave that out.) The way back is the old shape.
+#
+# **Permute** changes the order of the axes. `dims=(3, 1, 2)` says: first what was axis
+# 3, then 1, then 2, counted from 1, without the batch axis. The way back is not the
+# same permutation again. It is the **inverse** one: what went from 3 to 1 goes from 1
+# to 3.
 
 # %%
 order = (0, 3, 1, 2)                            # in NumPy's words, with the batch axis
@@ -252,8 +254,8 @@ check_derivative("dx of cropping", dx_cropped,
                  lambda x: np.sum(dy_cropped * x[:, 1:3]), series)
 
 # %% [markdown]
-# Each is the other's backward. What came from outside the input has nobody to go to,
-# and what was cut off has changed nothing, so it gets 0.
+# Each is the other's backward. The zeros around are no part of the input: their
+# gradient is dropped. What was cut off has changed nothing, so it gets 0.
 #
 # **RepeatVector** makes a series of one vector, the same at each step. One becomes
 # many.
@@ -348,8 +350,8 @@ check_derivative("dx", dx, lambda x: np.sum(dy * block(x, W, V)), x)
 
 # %% [markdown]
 # $dx = dy + \ldots$ Whatever the two layers do to the gradient, **all of $dy$ arrives
-# as well**. That is the whole secret. With ten blocks there is the choice between
-# through and past ten times, so there are $2^{10}$ ways, and one of them is clear.
+# as well**. That is the whole secret. At each of ten blocks a way may go through the
+# layers or past them. So there are $2^{10}$ ways, and one of them goes past them all.
 
 # %%
 assert ways == 2 ** 10

@@ -43,7 +43,7 @@ from nblayers.models import Sequential
 from nblayers.optimizers import SGD
 from nblayers.utils import set_random_seed
 
-# ? guess: after 1000 steps of training, how many different hidden units has it got?
+# ? guess: after 1000 steps of training, how many different hidden units are there?
 different_units = 1
 # ? guess: another network has 20 layers of 100 units and no activation. Its weights are
 # ? drawn from N(0, 1). By how many powers of ten do the numbers grow on their way?
@@ -66,7 +66,7 @@ powers_of_ten = 20
 #        dW                    dv
 # ```
 #
-# The plainest beginnings: all weights are the same number $c$.
+# The simplest beginnings: all weights are the same number $c$.
 #
 # $$W = 0 \tag{001.03.Zeros}$$
 # $$W = 1 \tag{001.03.Ones}$$
@@ -170,8 +170,9 @@ assert np.isclose(draws.var(), var, rtol=0.01)
 #
 # $$a_{nj} = \sum_i x_{ni} W_{ij}$$
 #
-# Variances of independent numbers add up. A factor comes out squared. Here the $W_{ij}$
-# are random, and the $x_{ni}$ are factors.
+# Variances of independent numbers add up. And a factor comes out squared: for a fixed
+# number $c$, $\text{Var}(c W) = c^2 \, \text{Var}(W)$. Here the $W_{ij}$ are random,
+# and the $x_{ni}$ are factors.
 
 # %%
 # ? var_a, a column (N, 1): the variance of the pre-activations of each sample
@@ -191,8 +192,8 @@ assert np.allclose(var_a, [[1], [0.16]])
 # $$\text{Var}(a) = n_{in} \, \text{Var}(W) \; \text{mean}(x^2)$$
 #
 # So **each layer multiplies the mean square by** $n_{in} \, \text{Var}(W)$. With 100
-# inputs and $\mathcal{N}(0, 1)$ that is 100. The size, its root, grows by 10. And that
-# in each of 20 layers.
+# inputs and $\mathcal{N}(0, 1)$ that is 100. The size, its root, becomes 10 times as
+# large, in each of 20 layers.
 
 # %%
 rng = np.random.default_rng(0)
@@ -484,7 +485,7 @@ for initializer, variance in expected.items():
     print(f"{type(initializer).__name__:16} {variance:.5f}, measured {found:.5f}")
     assert np.isclose(found, variance, rtol=0.01)
 
-show_source("nblayers.initializers:VarianceScaling", "nblayers.initializers:Orthogonal")
+show_source(VarianceScaling.draw, Orthogonal.draw)
 
 # %% [markdown]
 # ## A picture: thirty layers there and back
@@ -521,17 +522,17 @@ assert 0.1 < sizes["ReLU, He"][0][-1] < 10
 assert sizes["ReLU, Glorot"][0][-1] < 1e-6 < 1e-3 < sizes["tanh, Glorot"][0][-1]
 
 # %% [markdown]
-# On the logarithmic scale all are straight lines: a factor for each layer. For ReLU
-# only He keeps to the middle. Tanh loses a little, because large numbers are pressed
-# together.
+# On the logarithmic scale the lines are nearly straight: the same factor in each layer.
+# For ReLU only He stays near 1. Tanh loses a little, most of it in the first layers: it
+# presses large numbers together.
 #
 # ## A real task: twenty layers
 #
 # Digits of 8 × 8 points, 1200 to learn and 597 for the examination. The network has 20
 # hidden ReLU layers of 64 units. Only the initialiser changes. The **baseline** is the
-# last layer alone, a straight separation. For so easy a task 20 layers are too many:
-# what they must do is not to be in the way. (Gradients are clipped, lesson 07, so that
-# no single step spoils the comparison.)
+# last layer alone. For such an easy task 20 layers are too many. We only ask that they
+# do no harm. (Gradients are clipped, lesson 07, so that no single step spoils the
+# comparison.)
 
 # %%
 images, labels = digits()
@@ -573,8 +574,8 @@ assert right["Glorot"] + 0.3 < min(right["He"], right["Orthogonal(√2)"])
 # %% [markdown]
 # Zeros never move, and small weights hardly do. All that these two can learn is the
 # bias of the last layer: they say the same digit always. He and Orthogonal learn. (The
-# single layer is better still: depth has to be worth its trouble.) Which digits do the
-# networks take for which?
+# single layer is better still: more layers are not better by themselves.) Which digits
+# do the networks take for which?
 
 # %%
 confusions = {}
@@ -591,8 +592,8 @@ assert len(np.unique(contest["zeros"][1])) == 1
 
 # %% [markdown]
 # Glorot's network is not broken, only late: after 20 epochs its loss has begun to
-# fall. With more patience it would come. A bad beginning costs time, and in a
-# deep enough network it costs everything.
+# fall. With more epochs it would learn. A bad beginning costs time. In a network that
+# is deep enough, nothing is learnt at all.
 #
 # ## Exercises
 #

@@ -225,12 +225,12 @@ def draw_training(curves, rates, reached, baseline):
         left.semilogy(range(1, len(history) + 1), history, label=name)
         right.semilogx(rates, reached[name], "o-")
     left.set(xlabel="epoch", ylabel="cross-entropy", title="each with a rate that suits it")
-    right.axhline(baseline, color="0.5", linestyle=":", label="baseline")
-    right.axhline(0.1, color="0.8", linestyle=":", label="chance")
-    right.set(xlabel="learning rate", ylabel="right of the new digits", ylim=(0, 1),
-              title="after 5 epochs")
+    for height, name in ((baseline, "baseline"), (0.1, "chance")):
+        right.axhline(height, color="0.5", linestyle=":")
+        right.text(rates[0], height, name, color="0.4", va="bottom")
+    right.set(xlabel="learning rate", ylabel="share of the new digits that is right",
+              ylim=(0, 1), title="after 5 epochs")
     left.legend()
-    right.legend(loc="center left")
     return fig
 
 
@@ -318,6 +318,7 @@ def draw_clipping(losses: Mapping[str, Sequence[float]]) -> Any:
         ax.plot(range(1, len(loss) + 1), loss, ".-", label=key)
     ax.axhline(np.log(10), color="black", linestyle=":", label="chance")
     ax.set(xlabel="epoch", ylabel="cross-entropy", ylim=(0, 3), title="Gradient descent with a rate of 0.1")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend()
     return figure
 

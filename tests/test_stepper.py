@@ -239,6 +239,30 @@ def test_histories_and_tuples_are_tables():
     assert rows == ["small   1.235   2", "larger     10  30"]
 
 
+def test_lists_of_arrays_and_of_many_numbers_are_told_by_their_kind():
+    state = (np.zeros((2, 2)),) * 8
+    assert describe([state] * 3)[1] == "each a tuple of 8: 8 × float64 (2, 2)"
+    assert describe({"SGD": ([np.zeros((3, 4))], [0.1] * 30)})[1] == "SGD: tuple of 2  (list of 1, list of 30)"
+    assert describe({"a": {"loss": [0.5] * 30, "accuracy": [0.1] * 30}})[1] == "a: dict of 2  (loss, accuracy)"
+
+
+def test_a_small_array_of_three_axes_shows_its_first_matrix_whole():
+    lines = describe(np.arange(30.0).reshape(2, 5, 3), 70)[1].split("\n")
+    assert len(lines) == 6 and lines[-1] == "and 1 more such matrix" and "12. 13. 14." in lines[4]
+
+
+@pytest.mark.parametrize("typed, whole", [
+    ("x = 1", True), ("for t in range(3): print(t)", True), ("for t in range(3):\n    x = t", False),
+    ("for t in range(3):\n    x = t\n", True), ("x = [1,\n     2]", True), ("x = [1,", False)])
+def test_a_block_of_several_lines_ends_with_an_empty_one(typed, whole):
+    assert terminal.is_whole(typed) == whole
+
+
+def test_comments_far_to_the_right_move_up_where_a_line_is_too_long():
+    line = "dh = dy + dh_next" + " " * 60 + "# (N, H)"
+    assert tools.closer(line, 80) == "dh = dy + dh_next  # (N, H)" and tools.closer(line, 100) == line
+
+
 def test_a_parameter_shows_its_gradient():
     from nblayers.layers import Dense
     layer = Dense(2)
@@ -359,7 +383,7 @@ def test_an_experiment_that_fails_halfway_has_changed_something():
 
 def test_an_experiment_may_be_a_block():
     shown, stepper = talk("x = 1\ny = 2\n", "for i in range(3):", "    x = i", "", "print(x", ")", "def f(:", "x = x")
-    assert stepper.session.namespace["x"] == 2 and shown.count("... > ") == 2 and "... > )" not in shown
+    assert stepper.session.namespace["x"] == 2 and shown.count("... > ") == 3 and "... > )" not in shown
     assert "SyntaxError: invalid syntax" in shown and "<typed" not in shown and "nothing has changed" in shown
 
 

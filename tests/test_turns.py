@@ -287,6 +287,13 @@ def test_what_is_written_before_it_is_read(source, written):
     assert script.names_written_first(script.ast.parse(source).body) == written
 
 
+@pytest.mark.parametrize("source, read", [
+    ("check('dx', dx, lambda x: f(x * y), x)", {"check", "dx", "f", "y", "x"}), ("total += x", {"total", "x"}),
+    ("def f(x, n=m):\n    y = x\n    return y * k", {"m", "k"}), ("g = lambda x: x", set())])
+def test_what_is_read(source, read):
+    assert script.names_read(script.ast.parse(source).body) == read
+
+
 def test_what_is_at_hand(at):
     assert [name for name, _ in at("da").at_hand()] == ["dy", "h", "U"]
     assert [name for name, _ in at("dU").at_hand()] == ["da", "h", "loss", "U"]
@@ -296,7 +303,8 @@ def test_what_is_at_hand(at):
 @pytest.mark.parametrize("guess, truth, told", [
     ("12", 12, "exactly right"), ("10", 12, "off by 2"), ("1e-3", 1e-5, "2 powers of ten"),
     ("11.5", 12, "close, off by 0.5"), ("1e-3", 1e-15, "12 powers of ten too large"),
-    ("1", 1000, "3 powers of ten too small"), ("yes", True, "right"), ("'W'", "W", "right"), ("keras", "Keras", "right"),
+    ("1", 1000, "3 powers of ten too small"), ("yes", True, "right"),
+    ("no", True, "the other way round"), ("'W'", "W", "right"), ("keras", "Keras", "right"),
     ("U", "W", "another one"), ("-5", 5, "off by 10"), ("3", "W", "another one"), ("0", 4.0, "off by 4"),
 ])
 def test_guesses(guess, truth, told):

@@ -202,13 +202,15 @@ def turn_dh(lesson) -> Mistakes:
     dz, W2 = lesson.dz, lesson.W2
     return {"W2 is not transposed: forward takes h @ W2": dz @ W2,
             "that is da already; the slope of relu comes next": (dz @ W2.T) * (lesson.a > 0),
-            "that is W2 @ dz, right for samples in columns": W2 @ dz}
+            "that is W2 @ dz, right for samples in columns": W2 @ dz,
+            "the product is the wrong way round: samples are rows, so dz comes first": W2.T @ dz}
 
 
 def turn_da(lesson) -> Mistakes:
     a, dh = lesson.a, lesson.dh
     return {"the slope of relu is missing": dh,
             "the slope of relu is 1 or 0, not max(0, a)": dh * np.maximum(a, 0),
+            "the slope of relu is 1 or 0, not a": dh * a,
             "it is a that decides, not dh": np.maximum(dh, 0),
             "the side is turned": dh * (a <= 0)}
 

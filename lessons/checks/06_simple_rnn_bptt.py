@@ -68,11 +68,13 @@ def turn_dh_2(lesson: SimpleNamespace) -> Known:
 
 
 def turn_da_2(lesson: SimpleNamespace) -> Known:
-    return _step(lesson, "da")
+    dh_2, h_2 = lesson.dh_2, lesson.h[:, 2]
+    return _step(lesson, "da") | {"the square belongs to h_2 alone: 1 - h[:, 2] ** 2": dh_2 * (1 - h_2) ** 2}
 
 
 def turn_dh_next(lesson: SimpleNamespace) -> Known:
     return _step(lesson, "dh_prev") | {
+        "the product is the wrong way round: samples are rows, so da_2 comes first": lesson.U @ lesson.da_2,
         "that goes down to the input, by W; the way to the state before is by U": lesson.da_2 @ lesson.W.T}
 
 
@@ -96,6 +98,7 @@ WALK = {
     "slope before": "the slope is that of the step before; at step t it is 1 - h_t²",
     "tanh twice": "the tanh is taken once more: h is tanh(a) already, so the slope is 1 - h²",
     "untransposed": "going back, U is not transposed: da_t Uᵀ",
+    "dy in da": "da_t is made from dy_t; it should be made from dh_t, all that arrives",
     "dh back": "what goes back is made with dh_t; it should be da_t Uᵀ, after the slope",
     "no U": "what goes back is da_t itself; on the way to the step before stands U: da_t Uᵀ",
     "forwards": "the walk goes forwards; what step t + 1 sends back must be known before step t: begin with the last step",
@@ -107,8 +110,9 @@ WALK = {
 def turn_dh(lesson: SimpleNamespace) -> dict[str, Known]:
     walks = {sentence: _walk(lesson.dy, lesson.h, lesson.U, mistake) for mistake, sentence in WALK.items()}
     only_da = [WALK["after"], WALK["dh back"]]          # their dh are those of a missing dh_next, and of a missing slope
+    only_dh = [WALK["dy in da"]]                        # its da are those of a missing dh_next
     return {"dh": {sentence: wrong[0] for sentence, wrong in walks.items() if sentence not in only_da},
-            "da": {sentence: wrong[1] for sentence, wrong in walks.items()}}
+            "da": {sentence: wrong[1] for sentence, wrong in walks.items() if sentence not in only_dh}}
 
 
 def turn_dh_start(lesson: SimpleNamespace) -> Known:
@@ -174,7 +178,8 @@ def _walk(dy: np.ndarray, h: np.ndarray, U: np.ndarray, mistake: str = "") -> tu
         slope = {"no slope": 1 + 0 * dh[:, t], "1 - h": 1 - h[:, t], "h": h[:, t] ** 2, "sigmoid": h[:, t] * (1 - h[:, t]),
                  "tanh twice": 1 - np.tanh(h[:, t]) ** 2,
                  "slope before": 1 - h[:, t - 1] ** 2}.get(mistake, 1 - h[:, t] ** 2)
-        da[:, t] = dh[:, t] * slope + (dh_next if mistake == "after" else 0)
+        whole = dy[:, t] if mistake == "dy in da" else dh[:, t]
+        da[:, t] = whole * slope + (dh_next if mistake == "after" else 0)
         back = {"untransposed": da[:, t] @ U, "dh back": dh[:, t] @ U.T, "no U": da[:, t]}.get(mistake, da[:, t] @ U.T)
         dh_next = dh_next + back if mistake == "adds" else back
     return dh, da

@@ -18,7 +18,8 @@ def turn_dh_1(lesson: SimpleNamespace) -> Known:
     return mistakes.known(right, once, "dh_prev") | {
         "that is da_2; one more product, with Uᵀ, leads to h_1": right["da"],
                     "the slope comes first on the way back, then the product with Uᵀ":
-                        (dh_2 @ U.T) * (1 - h[:, 2] ** 2)}
+                        (dh_2 @ U.T) * (1 - h[:, 2] ** 2),
+        "the slope is that of step 2, and it comes before the product with Uᵀ": (dh_2 @ U.T) * (1 - h[:, 1] ** 2)}
 
 
 CHAIN = {
@@ -83,6 +84,8 @@ def turn_largest(lesson: SimpleNamespace) -> Known:
 
 def turn_by_value(lesson: SimpleNamespace) -> Known:
     return _other_clips(lesson.g, lesson.c, "value") | {
+        "a number may be too far below 0 too: there it becomes -c": np.minimum(lesson.g, lesson.c),
+        "a negative number that is short enough stays as it is; the lower bound is -c, not 0": np.clip(lesson.g, 0, lesson.c),
         "where a number is over the bound it becomes the bound, not 0": np.where(np.abs(lesson.g) > lesson.c, 0, lesson.g)}
 
 

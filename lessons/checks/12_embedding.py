@@ -93,7 +93,7 @@ def turn_dE(lesson: SimpleNamespace) -> Known:
     ids, dy, V = lesson.ids, lesson.dy, lesson.V
     shifted = np.zeros((V, dy.shape[-1]))
     np.add.at(shifted, ids - 1, dy)
-    return {"a word that occurs often gets its last gradient only; add (`+=`), do not replace (`=`)": _trapped(ids, dy, V),
+    return {"a word that occurs often gets its last gradient only; add place by place": _trapped(ids, dy, V),
             "that is text 0 alone; range(2) goes over both": _gradient(ids[:1], dy[:1], V),
             "the last step is left out; range(3) goes over 0, 1 and 2": _gradient(ids[:, :2], dy[:, :2], V),
             "the rows are one too high; ids count from 0, as NumPy does": shifted,

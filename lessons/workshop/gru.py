@@ -86,7 +86,7 @@ class MyGRU(Layer):
         # >   3. da_h, of what stands in the tanh; from it dr and du.
         # >   4. da_z and da_r: which slope do both have?
         # >   5. Two gradients (N, 3 H) side by side: da_x, of x W + b, and da_U, of h_prev U + b_U. Where do they differ?
-        # >   6. self.W.grad, self.U.grad, both rows of self.bias.grad: which of the two belongs to which? And dx[:, t].
+        # >   6. add to self.W.grad, self.U.grad, both rows of self.bias.grad: which of the two belongs to which? And dx[:, t].
         # >   7. dh of the step before: how many ways lead to it?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh] if cache.given.

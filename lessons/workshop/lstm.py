@@ -82,13 +82,13 @@ class MyLSTM(Layer):
         cache = self.cache  # given
         N, T, H = cache.h.shape  # given
         dy = dy if self.return_sequences else at_each_step(dy, T)  # given
-        # > Walk back through time, t = T - 1, …, 0. Two gradients come back from the step after, dh and dC, (N, H) each. What
-        # > comes back to the last step? At each step, in this order:
+        # > Walk back through time, t = T - 1, …, 0. Two gradients come back from the step after, dh and dC, (N, H) each; in
+        # > lesson 08 they are dh_next and dC_next. What comes back to the last step? At each step, in this order:
         # >   1. dh, of h_t: who has read h_t?
-        # >   2. do and dC, from the second equation of (004.LSTM.o): in how many ways does C_t reach the loss?
+        # >   2. do and dC, from h = o tanh(C): in how many ways does C_t reach the loss?
         # >   3. df, di, dC_tilde, and what goes back to the cell of the step before, from (004.LSTM.C).
         # >   4. da (N, 4 H), of the four pre-activations: which slope belongs to which gate? The order is i, f, C~, o.
-        # >   5. self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
+        # >   5. add to self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
         # >   6. dh of the step before: how many gates have read it?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh, dC] if cache.given.

@@ -63,11 +63,11 @@ class MySimpleRNN(Layer):
         cache = self.cache  # given
         N, T, H = cache.h.shape  # given
         dy = dy if self.return_sequences else at_each_step(dy, T)  # given
-        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H). What comes back to
-        # > the last step? At each step, in this order:
+        # > Walk back through time, t = T - 1, …, 0. One gradient comes back from the step after, dh (N, H), in lesson
+        # > 06 dh_next. What comes back to the last step? At each step, in this order:
         # >   1. dh, of h_t: who has read h_t?
         # >   2. da, of the pre-activation, from (001.09.SimpleRNN): which number of the cache tells the slope?
-        # >   3. self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
+        # >   3. add to self.W.grad, self.U.grad, self.b.grad: at how many places is each weight used? And dx[:, t].
         # >   4. dh of the step before: through what has it been read?
         # > Where cache.mask is False a step has computed nothing: what is 0 there, and what goes back as it came?
         # > Return dx, or [dx, dh] if cache.given.

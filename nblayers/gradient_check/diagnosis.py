@@ -152,12 +152,14 @@ def _ratio(evidence: Evidence) -> str:
         origins = "".join(_origins(evidence, size))
         if math.prod(evidence.shape) == 1 and not exact and not origins:
             return ""                                   # any number is some number of times another one: that tells nothing
-        texts.append((exact or f"{size:.7g} times what it should be") + origins)
+        the_size = "the size is " if texts else ""
+        texts.append((exact or f"{the_size}{size:.7g} times what it should be") + origins)
     return " and ".join(texts)
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    for name, count in evidence.sizes.items():
+    names = {count: name for name, count in reversed(evidence.sizes.items())}       # one name for each size, the first
+    for count, name in names.items():
         if count > 1 and agree(size, count):
             yield f" ({count} is {name}: summed over it once too often?)"
         elif count > 1 and agree(size, 1 / count):

@@ -58,6 +58,7 @@ from .merging import (
 from .normalization.batch import BatchNormalization as BatchNormalization
 from .normalization.group import GroupNormalization as GroupNormalization
 from .normalization.layer import LayerNormalization as LayerNormalization
+from .normalization.rms import RMSNormalization as RMSNormalization
 from .normalization.spectral import SpectralNormalization as SpectralNormalization
 from .normalization.unit import UnitNormalization as UnitNormalization
 from .pooling.average import (
@@ -111,6 +112,7 @@ from .regularization import (
     AlphaDropout as AlphaDropout,
     Dropout as Dropout,
     GaussianDropout as GaussianDropout,
+    GaussianNoise as GaussianNoise,
     SpatialDropout1D as SpatialDropout1D,
     SpatialDropout2D as SpatialDropout2D,
     SpatialDropout3D as SpatialDropout3D,

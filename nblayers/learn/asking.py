@@ -17,9 +17,11 @@ from nblayers.learn.session import LessonError, Session
 from nblayers.learn.turns import Turn, Typed, Verdict
 
 HELP = """\
-It is your turn: type the value (an expression), the assignment, or several lines.
-A line begins right after the "> ", also after "... >": indent a block yourself, with
-four spaces. It ends with an empty line. A wrong answer changes nothing; try again.
+It is your turn: type the value (an expression), the assignment, or several
+lines. A line begins right after the "> ", also after "... >": indent a block
+yourself, with four spaces. An empty line ends it.
+A wrong answer changes nothing. You are told what is wrong with it; from the
+second one on you are told more.
 
 EXPRESSION    your answer, where one name is asked for
 NAME          look at it: dh, C.shape; p EXPRESSION looks at any expression
@@ -27,6 +29,7 @@ NAME = …      a helper of your own: it stays at hand
 Enter twice   show the lesson's line and go on; skip does the same
 
 """
+HINT = "Try something: a wrong answer is told what is wrong with it, the second one more. Enter twice shows the lesson's line."
 LOOKS = {"print", "help", "dir", "type", "check_derivative", "show_source"}     # calls that answer no question
 
 
@@ -94,7 +97,7 @@ class AskingStepper(terminal.Stepper):
         if not question.is_guess:
             if found := self.turn.at_hand():
                 at_hand = Text(overflow="fold").join([Text("at hand  ", "dim"), *at_hand_texts(found)])
-                parts.append(Padding(at_hand, (0, 0, 0, 2)))
+                parts.append(Padding(terminal.Glued(at_hand), (0, 0, 0, 2)))
             asked = Text("   ".join(f"{name} = ?" for name in question.judged), style="green")
             if len(question.judged) > 1:
                 which = "both" if len(question.judged) == 2 else f"all {len(question.judged)}"
@@ -114,6 +117,8 @@ class AskingStepper(terminal.Stepper):
             self.nothing()
         elif is_command or (word in ("p", "go", "all") and rest.strip() and rest.strip()[0] not in "=+-*/("):
             super().obey(line)
+        elif line in ("hint", "hints") and line not in self.session.namespace:
+            self.console.print(Text(HINT, style="magenta"))
         else:
             self.take(self.read_on(line))
 
@@ -305,16 +310,17 @@ class AskingStepper(terminal.Stepper):
         return done
 
     def help(self) -> None:
-        if self.is_open:
-            self.console.print(Text(HELP.rstrip() + "\n", style="magenta"))
-        super().help()
+        with self.paged():
+            if self.is_open:
+                self.console.print(Text(HELP.rstrip() + "\n", style="magenta"))
+            super().help()
 
 
 def at_hand_texts(found: list[tuple[str, Any]]) -> list[Text]:
     """Each variable in words, its name in bold; no line breaks inside of one."""
     texts = []
     for name, value in found:
-        text = Text(turns.variable_in_words(name, value).replace(" ", "\u00a0"), "bold" if callable(value) else "dim")
+        text = Text(turns.variable_in_words(name, value).replace(" ", terminal.GLUE), "bold" if callable(value) else "dim")
         text.stylize("not dim bold", 0, len(name))
         texts.append(text.append("   "))
     return texts

@@ -97,6 +97,8 @@ def _options(results: list[exercises.Result], wishes: Wishes, command: str) -> l
         lines.append(f"One hint more: {command}{' --hint' * (wishes.hints + 1)}")
     elif any(result.answer for result in wrong) and not wishes.answer:
         lines.append(f"The numbers, if you give up: {command} --answer")
+    elif wrong and wishes.hints:
+        lines.append("There are no more hints than these.")
     if not wishes.inputs and any(result.inputs is not None and sum(map(len, result.inputs.code())) > INPUTS_SHOWN
                                  for result in wrong):
         lines.append(f"The inputs with which it went wrong: {command} --inputs")

@@ -1,6 +1,7 @@
 """The course: the path of lessons, what is done of it, and going on where one left off."""
 import contextlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from nblayers.learn import catalogue, latex, progress, script
 from nblayers.learn.catalogue import COURSE
 from nblayers.learn.session import LessonError
 from nblayers.learn.terminal import LONG, LessonText, Stepper
+
+NARROW = 100                                                # columns below which what is done is told in short
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Entry:
         if done.exercises:
             words.append(f"{len(done.exercises)} of {done.exercise_count} exercises")
         return " · ".join(words)
+
+    def state_in_short(self) -> str:
+        """The same for a narrow window; the mark before the lesson says that it is done."""
+        state = re.sub(r"(\d+) of (\d+)", r"\1/\2", self.state())
+        return state.removeprefix("done · ").replace(" exercises", " ex.")
 
 
 def course() -> list[Entry]:
@@ -85,7 +93,8 @@ def show(entries: list[Entry], console: Console) -> None:
         title.truncate(max(20, console.width - 38), overflow="ellipsis")
         minutes = f"{entry.minutes} min" if entry.minutes else ""
         number = Text(f"{entry.number:02d}", "dim" if entry.path is None else "")
-        state = Text("to come", "dim") if entry.path is None else Text(entry.state())
+        done = entry.state_in_short() if console.width < NARROW else entry.state()
+        state = Text("to come", "dim") if entry.path is None else Text(done)
         table.add_row(mark, number, title, Text(minutes, "dim"), state)
     console.print(table)
 

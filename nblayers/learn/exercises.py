@@ -89,6 +89,8 @@ class Inputs:
 def _code(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"np.array({np.asarray(value).tolist()!r})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_code, value))}]"
     return str(getattr(value, "__name__", None) or repr(value))
 
 

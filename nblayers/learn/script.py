@@ -227,14 +227,28 @@ def names_read(nodes: Iterable[ast.AST]) -> set[str]:
     """The variables that statements read from outside, without the arguments and the variables of their own functions."""
     found: set[str] = set()
     for node in nodes:
-        own = {part.arg for part in ast.walk(node) if isinstance(part, ast.arg)}
-        used = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            own |= {part.id for part in used if isinstance(part.ctx, ast.Store)}
-        found |= {part.id for part in used if isinstance(part.ctx, ast.Load)} - own
-        found |= {part.target.id for part in ast.walk(node)
-                  if isinstance(part, ast.AugAssign) and isinstance(part.target, ast.Name)} - own
+        stored = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+        own = stored if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else set()
+        found |= set(_names_loaded(node, own))
     return found
+
+
+def _names_loaded(node: ast.AST, own: set[str]) -> Iterator[str]:
+    """The names that are read in it and are none of `own`; the arguments of a function count within its body alone."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and node.target.id not in own:
+        yield node.target.id
+    if isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Load) and node.id not in own:
+            yield node.id
+    elif isinstance(node, (ast.FunctionDef, ast.Lambda)):
+        given = {part.arg for part in ast.walk(node.args) if isinstance(part, ast.arg)}
+        yield from _names_loaded(node.args, own)
+        body = node.body if isinstance(node.body, list) else [node.body]
+        for part in [*body, *getattr(node, "decorator_list", [])]:
+            yield from _names_loaded(part, own | given)
+    else:
+        for part in ast.iter_child_nodes(node):
+            yield from _names_loaded(part, own)
 
 
 def names_written_first(nodes: Iterable[ast.AST]) -> set[str]:

@@ -24,7 +24,9 @@ from nblayers.learn import latex, pager
 from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
 from nblayers.learn.session import CannotGo, Change, LessonError, Session
+from nblayers.learn.tools import closer
 from nblayers.learn.training import trains
+from nblayers.learn.turns import BLOCKS
 from nblayers.learn.values import describe, is_parameter, is_shortened
 
 MOST_SET_UP = 3                         # lines of imports that are shown as they are
@@ -176,9 +178,20 @@ class Code:
         self.source, self.line = source, line
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        source = re.sub(r"#.*", lambda found: _glued(found[0]), self.source)
-        for segment in console.render(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
-                                             word_wrap=True, background_color="default"), options):
+        source = closer(self.source, options.max_width - 6)
+        source = re.sub(r"#.*", lambda found: _glued(found[0]), source)
+        yield from Glued(Syntax(source, "python", line_numbers=True, start_line=self.line, theme="ansi_dark",
+                                word_wrap=True, background_color="default")).__rich_console__(console, options)
+
+
+class Glued:
+    """Something in which no line breaks at a `GLUE`, which is shown as a space."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self.inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
             yield Segment(segment.text.replace(GLUE, " "), segment.style, segment.control)
 
 
@@ -387,9 +400,11 @@ class Stepper:
         if table is None:
             return
         self.console.print(table)
+        if self.told_of_all:
+            return
         long = next((change.name for change in changed if isinstance(change.value, np.ndarray)
                      and is_shortened(change.value, self.wide)), None)
-        if long and not self.told_of_all:
+        if long:
             self.console.print(f"[dim]     (all {long} shows it whole)[/]")
             self.told_of_all = True
 
@@ -642,7 +657,8 @@ class Stepper:
                 self.console.print(Text(f"{mark}{self.session.own_position(i) + 1:4d}  {latex.in_sentence(section)}"))
 
     def help(self) -> None:
-        self.console.print(Text(HELP.rstrip()))
+        with self.paged():
+            self.console.print(Text(HELP.rstrip()))
 
     def quit(self) -> None:
         self.over = True
@@ -657,11 +673,14 @@ def _named(names: Iterable[str]) -> str:
 
 
 def is_whole(text: str) -> bool:
-    """Whether no more lines are waited for: none that a block or a bracket needs, until an empty one."""
+    """Whether no more lines are waited for: none that a bracket needs, and a block of several lines ends with an empty one."""
     try:
-        return codeop.compile_command(text + "\n" * text.endswith("\n"), "<typed>", "exec") is not None
+        if codeop.compile_command(text + "\n" * text.endswith("\n"), "<typed>", "exec") is None:
+            return False
+        nodes = ast.parse(text).body
     except (SyntaxError, ValueError, OverflowError):
         return True
+    return text.endswith("\n") or "\n" not in text or not isinstance(nodes[-1], BLOCKS)
 
 
 def _is_expression(text: str) -> bool:

@@ -2,6 +2,7 @@
 import ast
 import importlib.util
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -78,6 +79,11 @@ def show_source(*what: Any) -> None:
             print(f"{path}, line {line}\n\n{textwrap.indent(source, '    ')}\n")
 
 
+def closer(source: str, wide: int) -> str:
+    """Code whose comments stand far to the right, in lines of more than `wide` columns, with these comments moved up."""
+    return "\n".join(line if len(line) <= wide else re.sub(r"(?<=\S) {3,}(?=#)", "  ", line) for line in source.split("\n"))
+
+
 def _print_coloured(title: str, source: str) -> None:
     """Code in colours; a line that is too long goes on below, further to the right, broken at a space."""
     from rich.console import Console
@@ -85,6 +91,7 @@ def _print_coloured(title: str, source: str) -> None:
     from rich.text import Text
     console = Console(highlight=False)
     console.print(Text(title, style="bold"), Text(), sep="\n")
+    source = closer(source, console.width - 4)
     syntax = Syntax(source, "python", theme="ansi_dark", background_color="default")
     for line in syntax.highlight(source).split("\n"):
         code = line.plain.lstrip(" ")

@@ -444,7 +444,8 @@ def held_against(guess: Any, truth: Any) -> str:
         guess = {"yes": True, "true": True, "no": False, "false": False}.get(guess.lower(), guess)
     if isinstance(guess, str) and isinstance(truth, str):
         guess, truth = guess.strip().lower(), truth.strip().lower()
-    return "right" if (type(guess) is type(truth) is str and guess == truth) or same(guess, truth) else "another one"
+    wrong = "the other way round" if isinstance(truth, (bool, np.bool_)) else "another one"
+    return "right" if (type(guess) is type(truth) is str and guess == truth) or same(guess, truth) else wrong
 
 
 def _numbers_apart(guess: float, truth: float) -> str:

@@ -4,15 +4,17 @@ import math
 import re
 import types
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any
 
 import numpy as np
 
 MOST_SHOWN = 80                         # elements of an array that are printed in full
 MOST_LINES = 8
+MANY = 1000                             # more elements than lines of text can hold
 NUMBER = re.compile(r"(-?[\d.]+(e[+-]?\d+)?|nan|-?inf|⋮|)$")
 SIGNIFICANT = 4                         # digits of the smallest number of an array
+LONG = 12                               # items of a list in a list that are not written down
 SMALL = 4                               # elements of an array that fit into a cell of a table
 
 
@@ -29,6 +31,8 @@ def describe(value: Any, wide: int = 80, whole: bool = False) -> tuple[str, str]
 
 def is_shortened(value: Any, wide: int = 80) -> bool:
     """Whether `describe` leaves out some of the numbers or rows."""
+    if isinstance(value, np.ndarray) and value.size > MANY:
+        return True                                         # to write them all down would take seconds
     return describe(value, wide) != describe(value, wide, whole=True)
 
 
@@ -60,6 +64,9 @@ def _content(value: Any, wide: int, most: int) -> str:
         return _arrays(enumerate(value), wide, most)
     if isinstance(value, dict) and any(isinstance(item, np.ndarray) for item in value.values()):
         return _arrays(value.items(), wide, most)
+    if isinstance(value, (list, tuple)) and any(isinstance(item, (list, tuple)) and (len(item) > LONG or _holds_arrays(item))
+                                                for item in value):
+        return _shortened(f"({', '.join(map(_kind, value))})", wide)
     if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return _arrays(((name, getattr(value, name, None)) for name in value.__dataclass_fields__), wide, most)
     if isinstance(value, types.FunctionType):
@@ -89,14 +96,15 @@ def _array(value: np.ndarray, wide: int, most: int = MOST_LINES) -> str:
         return text
     about = _about(value)
     room = most - bool(about)
-    for edge in (3, 2, 1):
+    small = value.ndim > 2 and value.size <= MOST_SHOWN             # its first matrix tells more than the edges of all
+    for edge in () if small else (3, 2, 1):
         text = _numbers(value, wide, 0, edge)
         if text.count("\n") < room and (edge < 3 or value.ndim < 3):
             return f"{text}\n{about}".rstrip("\n")
     if value.ndim > 2:
         first = (0,) * (value.ndim - 2)
         name = f"[{', '.join(map(str, first))}]  "
-        inner = _array(value[first], wide - len(name), room).split("\n")
+        inner = _array(value[first], wide - len(name), room - (not about)).split("\n")
         lines = [line for line in inner if not line.startswith("from ")][:room - (not about)]
         more = int(np.prod(value.shape[:-2])) - 1
         rest = f"and {more} more such {'matrix' if more == 1 else 'matrices'}" + (f"; {about}" if about else "")
@@ -125,7 +133,8 @@ def _about(value: np.ndarray) -> str:
     if value.size <= MOST_SHOWN or value.dtype.kind not in "iuf":
         return ""
     finite = value[np.isfinite(value)]
-    text = f"from {finite.min():.4g} to {finite.max():.4g}, mean {finite.mean():.4g}" if finite.size else ""
+    digits = ".4g" if value.dtype.kind == "f" else ""
+    text = f"from {finite.min():{digits}} to {finite.max():{digits}}, mean {finite.mean():.4g}" if finite.size else ""
     strange = value.size - finite.size
     return (f"{text}, " if text and strange else text) + (f"{strange} not finite" if strange else "")
 
@@ -146,9 +155,18 @@ def _table(value: Any, wide: int, most: int) -> str:
     if isinstance(value, list) and len(value) > 1 and all(isinstance(row, tuple) for row in value):
         lengths = {len(row) for row in value}
         names = getattr(value[0], "_fields", ())
+        kinds = {" ".join(map(_kind, row)) for row in value}
+        if len(kinds) == 1 and _holds_arrays(value[0]):
+            return f"each a tuple of {len(value[0])}: " + _shortened(", ".join(_counted(map(_kind, value[0]))), wide - 20)
         if len(lengths) == 1 and lengths != {0}:
             return _table_of(list(names), [list(map(_cell, row)) for row in value], wide, most)
     return ""
+
+
+def _counted(words: Iterable[str]) -> list[str]:
+    """Equal words that follow each other as one, with their number."""
+    runs = [(word, len(list(run))) for word, run in groupby(words)]
+    return [f"{count} × {word}" if count > 1 else word for word, count in runs]
 
 
 def _is_column(value: Any) -> bool:
@@ -191,12 +209,17 @@ def _arrays(items: Iterable[tuple[Any, Any]], wide: int, most: int) -> str:
     items = list(items)
     for name, item in items:
         kind, content = describe(item, wide)
-        content = " ".join(content.split())
-        lines.append(f"{name}: " + (kind if isinstance(item, np.ndarray) and item.size > 12 else f"{kind}  {content}"))
+        is_table = isinstance(item, dict) and "\n" in content
+        content = f"({', '.join(map(str, item))})" if is_table else " ".join(content.split())
+        lines.append(f"{name}: " + (kind if isinstance(item, np.ndarray) and item.size > LONG else f"{kind}  {content}"))
         if len(lines) == most - 1 and len(items) > most:
             lines.append(f"… and {len(items) - len(lines)} more")
             break
     return "\n".join(_shortened(line, wide) for line in lines)
+
+
+def _holds_arrays(value: Iterable[Any]) -> bool:
+    return any(isinstance(item, np.ndarray) for item in value)
 
 
 def is_parameter(value: Any) -> bool:

@@ -76,7 +76,7 @@ class Piece:
 
     @property
     def done(self) -> str:
-        return str(self.module.DONE)
+        return " ".join(self.module.DONE.split())
 
     @property
     def library(self) -> Callable[[Any], Any]:

@@ -61,7 +61,7 @@ class Text:
         frequencies = -np.sum(share * np.log2(share))
         written = textwrap.fill("".join(chars[self.write(model)]), 76, initial_indent="    ", subsequent_indent="    ")
         return [f"On text that it has not read: {bits:.2f} bits a character. "
-                f"Who knows only how frequent each character is needs {frequencies:.2f}.",
+                f"With nothing but the shares of the characters it would be {frequencies:.2f}.",
                 "It writes (temperature 0.5, begun with the last line of the text):", "", written]
 
     def write(self, model: Any, count: int = 300, temperature: float = 0.5) -> np.ndarray:
