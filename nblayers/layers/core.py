@@ -505,6 +505,7 @@ def _gradient(x: Any, dx: Any) -> Any:
         return [_gradient(a, da) for a, da in zip(x, dx, strict=True)]
     return dx if x is not None and x.dtype.kind == "f" else None
 
+
 def _last_axis(layer: Layer, input_shape: Any) -> int:
     if input_shape[-1] is None:
         raise ValueError(f"{layer.described}: expected an input whose last axis is known, got shape {tuple(input_shape)}")

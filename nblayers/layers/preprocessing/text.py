@@ -9,7 +9,7 @@ from nblayers.arrays import as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.fixed import fixed
 from nblayers.layers.preprocessing.hashes import offsets_of
-from nblayers.layers.preprocessing.index_lookup import MODES, OLD_MODES
+from nblayers.layers.preprocessing.holds_vocabulary import MODES, OLD_MODES
 from nblayers.layers.preprocessing.lookup import StringLookup
 from nblayers.layers.preprocessing.strings import TakesStrings, as_list, text_buffer
 from nblayers.layers.preprocessing.vocabulary import run_adapt
