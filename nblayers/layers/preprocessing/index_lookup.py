@@ -40,7 +40,8 @@ class IndexLookup(HoldsVocabulary):
         unknown = self._oov_start if self.num_oov_indices == 1 else MISSING
         ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels, unknown)
         if self.num_oov_indices > 1:
-            self._hash_missing(ids, lambda missing: self._hashes_of(clean, starts[missing], ends[missing]))
+            self._hash_missing(ids, lambda missing: hash_text(clean, starts[missing], ends[missing], self.kernels, self.xp,
+                                                              self.salt))
         elif self.num_oov_indices == 0:
             self._replace_missing(ids, lambda missing: cut(*map(to_numpy, (clean, starts[missing], ends[missing]))))
         return ids
