@@ -169,6 +169,16 @@ _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRU
 _LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
+def _texts() -> Examples:
+    few, many = ["a b c"], ["a b c"] * (1 << 15)                                    # threads share the latter
+    for texts in (few, many):
+        learned = layers.TextVectorization(ngrams=2)
+        learned.adapt(texts)
+        yield learned, texts
+        yield layers.TextVectorization(vocabulary=["a"], output_mode="count"), texts
+        yield layers.StringLookup(vocabulary=["a"], num_oov_indices=2), texts
+
+
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
@@ -209,6 +219,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "UpSampling": _up_sampling,
+    "TakesStrings": _texts,
     "ElementwiseMerge": _merging,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),

@@ -72,6 +72,7 @@ LAYERS = {
     "nn.LogSoftmax": (lambda: nn.LogSoftmax(1), (2, 5)),
     "Activation": (lambda: layers.Activation("softmax"), (2, 5)),
     "Identity": (lambda: layers.Identity(), (2, 4)),
+    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
 }
 
 
@@ -105,6 +106,7 @@ FIXED = [
     ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
     ("Reshape", "target_shape"), ("RepeatVector", "n"), ("Permute", "dims"), ("Cropping2D", "cropping data_format"),
     ("ZeroPadding2D", "padding"), ("UpSampling2D", "size data_format interpolation"), ("nn.Upsample", "scale_factor mode"),
+    ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
 ]
 
@@ -177,7 +179,8 @@ def test_states_that_do_not_fit(make, states):
 MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout",
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
-                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax"}
+                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
+                "IntegerLookup"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

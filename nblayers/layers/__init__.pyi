@@ -88,6 +88,8 @@ from .pooling.maximum import (
     MaxPooling2D as MaxPooling2D,
     MaxPooling3D as MaxPooling3D,
 )
+from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
+from .preprocessing.text import TextVectorization as TextVectorization
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D

@@ -1,0 +1,1 @@
+"""Preprocessing layers (document 001, section 10)."""
