@@ -161,6 +161,28 @@ def _merging() -> Examples:
             yield make(), [_zeros(batch, 16, channels), _zeros(batch, channels)]
 
 
+def _hashed() -> Examples:
+    for count in (4, 1 << 16):
+        numbers = np.zeros((count, 2), np.int64)
+        for salt in (None, 1):
+            yield layers.Hashing(8, salt=salt, output_mode="count"), numbers
+        yield layers.HashedCrossing(8), [numbers[:, 0].copy()] * 2
+
+
+def _counted() -> Examples:
+    for count in (4, 1 << 16):
+        ids = np.zeros((count, 2), np.int64)
+        for mode in ("one_hot", "multi_hot", "count"):
+            yield layers.CategoryEncoding(8, mode), ids
+        yield layers.CategoryEncoding(8, "count"), ids, {"count_weights": np.zeros(ids.shape, "float32")}
+
+
+def _in_bins() -> Examples:
+    for shape in ((4, 6), (256, 512)):
+        for mode in ("int", "one_hot"):
+            yield layers.Discretization([0.0, 1.0], output_mode=mode), _zeros(*shape)
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
@@ -221,6 +243,10 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "UpSampling": _up_sampling,
     "TakesStrings": _texts,
     "ElementwiseMerge": _merging,
+    "Normalization": _each(lambda: layers.Normalization(mean=0.0, variance=1.0), *_LARGE_AND_SMALL),
+    "Discretization": _in_bins,
+    "CategoryEncoding": _counted,
+    "Hasher": _hashed,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),
 }

@@ -21,12 +21,12 @@ MINUS, ZERO_SIGN = np.uint64(ord("-")), np.uint64(ord("0"))
 SHARE = 1 << 12             # strings for each thread that pay for waking it
 
 
-def farm_hash(text, offsets, hashes):
-    share(_some_farm_hashes, threads_for(hashes.size, SHARE), (text, offsets), (hashes,))
+def farm_hash(text, begins, finishes, hashes):
+    share(_some_farm_hashes, threads_for(hashes.size, SHARE), (text, begins, finishes), (hashes,))
 
 
-def sip_hash(text, offsets, key, hashes):
-    share(_some_sip_hashes, threads_for(hashes.size, SHARE), (text, offsets, key), (hashes,))
+def sip_hash(text, begins, finishes, key, hashes):
+    share(_some_sip_hashes, threads_for(hashes.size, SHARE), (text, begins, finishes, key), (hashes,))
 
 
 def combine_hashes(first, second, hashes):
@@ -42,17 +42,17 @@ def decimal_text(numbers, offsets, text):
 
 
 @kernel
-def _some_farm_hashes(text, offsets, s, threads, hashes):
+def _some_farm_hashes(text, begins, finishes, s, threads, hashes):
     first, last = range_of(hashes.size, s, threads)
     for i in range(first, last):
-        hashes[i] = _farm_hash(text[offsets[i]:offsets[i + 1]])
+        hashes[i] = _farm_hash(text[begins[i]:finishes[i]])
 
 
 @kernel
-def _some_sip_hashes(text, offsets, key, s, threads, hashes):
+def _some_sip_hashes(text, begins, finishes, key, s, threads, hashes):
     first, last = range_of(hashes.size, s, threads)
     for i in range(first, last):
-        hashes[i] = _sip_hash(text[offsets[i]:offsets[i + 1]], key[0], key[1])
+        hashes[i] = _sip_hash(text[begins[i]:finishes[i]], key[0], key[1])
 
 
 @kernel

@@ -14,12 +14,12 @@ BYTE = np.uint64(255)
 MINUS, ZERO_SIGN = np.uint64(ord("-")), np.uint64(ord("0"))
 
 
-def farm_hash(text, offsets, hashes):
-    _farm_hashes[blocks_for(hashes.size), THREADS](text, offsets, hashes)
+def farm_hash(text, begins, finishes, hashes):
+    _farm_hashes[blocks_for(hashes.size), THREADS](text, begins, finishes, hashes)
 
 
-def sip_hash(text, offsets, key, hashes):
-    _sip_hashes[blocks_for(hashes.size), THREADS](text, offsets, key, hashes)
+def sip_hash(text, begins, finishes, key, hashes):
+    _sip_hashes[blocks_for(hashes.size), THREADS](text, begins, finishes, key, hashes)
 
 
 def combine_hashes(first, second, hashes):
@@ -168,15 +168,15 @@ def _sip_round(v):
 
 
 @cuda.jit
-def _farm_hashes(text, offsets, hashes):
+def _farm_hashes(text, begins, finishes, hashes):
     for i in range(cuda.grid(1), hashes.size, cuda.gridsize(1)):
-        hashes[i] = _farm_hash(text[offsets[i]:offsets[i + 1]])
+        hashes[i] = _farm_hash(text[begins[i]:finishes[i]])
 
 
 @cuda.jit
-def _sip_hashes(text, offsets, key, hashes):
+def _sip_hashes(text, begins, finishes, key, hashes):
     for i in range(cuda.grid(1), hashes.size, cuda.gridsize(1)):
-        hashes[i] = _sip_hash(text[offsets[i]:offsets[i + 1]], key[0], key[1])
+        hashes[i] = _sip_hash(text[begins[i]:finishes[i]], key[0], key[1])
 
 
 @cuda.jit
@@ -207,8 +207,8 @@ def _decimals(numbers, offsets, text):
 
 
 SIGNATURES = {
-    "_farm_hashes": (_farm_hashes, "void(uint8[:], int64[:], uint64[:])"),
-    "_sip_hashes": (_sip_hashes, "void(uint8[:], int64[:], uint64[:], uint64[:])"),
+    "_farm_hashes": (_farm_hashes, "void(uint8[:], int64[:], int64[:], uint64[:])"),
+    "_sip_hashes": (_sip_hashes, "void(uint8[:], int64[:], int64[:], uint64[:], uint64[:])"),
     "_combined": (_combined, "void(uint64[:], uint64[:], uint64[:])"),
     "_lengths": (_lengths, "void(int64[:], int64[:])"),
     "_decimals": (_decimals, "void(int64[:], int64[:], uint8[:])"),

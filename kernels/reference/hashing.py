@@ -1,4 +1,4 @@
-r"""Hashing of many strings at once, as NumPy, one step a line: FarmHash's Fingerprint64, SipHash-2-4, and numbers as decimal text.
+r"""Hashing of many strings at once, as NumPy: FarmHash's Fingerprint64, SipHash-2-4, and numbers as decimal text.
 
 All arithmetic is that of uint64, modulo 2^64; \oplus is exclusive or, \gg a shift, \ggg a rotation. s_i is the word of 8 bytes
 at byte i of the string, the lowest byte first, s_{-i} the one that begins i bytes before its end; n is its length in bytes.
@@ -12,8 +12,8 @@ at byte i of the string, the lowest byte first, s_{-i} the one that begins i byt
     a = k_1 s_0, \; b = s_8, \; c = m s_{-8}, \; d = k_2 s_{-16}, \quad
         h = H_m((a + b \ggg 43) + (c \ggg 30) + d,\; a + (b + k_2 \ggg 18) + c)                     (6)    n = 17 … 32
     \text{pairs of (6) with } s_0 \dots s_{-8} \text{ and } s_{16} \dots s_{-24}                    (7)    n = 33 … 64
-    (x, y, z, v, w) \leftarrow \mathrm{block}(x, y, z, v, w, \text{64 bytes})                       (8)    n > 64, block by block
-    v \leftarrow \mathrm{round}^2(v_3 \oplus s_i), \quad v_0 \leftarrow v_0 \oplus s_i              (9)    SipHash: for each word
+    (x, y, z, v, w) \leftarrow \mathrm{block}(x, y, z, v, w, \text{64 bytes})                       (8)    n > 64, by blocks
+    v \leftarrow \mathrm{round}^2(v_3 \oplus s_i), \quad v_0 \leftarrow v_0 \oplus s_i              (9)    SipHash: each word
     h = v_0 \oplus v_1 \oplus v_2 \oplus v_3 \text{ after } \mathrm{round}^4(v_2 \oplus 255)        (10)
     r = \mathrm{mix}(k\, l_2)\, k \oplus l_1 \oplus k, \quad
         h = \mathrm{mix}(\mathrm{mix}(k\, r)\, k)                                                   (11)   two hashes l into one
@@ -21,7 +21,7 @@ at byte i of the string, the lowest byte first, s_{-i} the one that begins i byt
 with m = k_2 + 2n in (3), (4), (6), (7). (1) to (8) are FarmHash (Pike 2014), `tf.strings.to_hash_bucket_fast`; (9), (10) are
 SipHash (Aumasson, Bernstein 2012), `tf.strings.to_hash_bucket_strong`; (11) is TensorFlow's FingerprintCat64.
 
-Strings lie end to end in `text` (bytes); string i is text[offsets[i]:offsets[i + 1]].
+Strings lie in `text` (bytes); string i is text[begins[i]:finishes[i]].
 """
 import numpy as np
 
@@ -31,18 +31,18 @@ K = np.uint64(0xC6A4A7935BD1E995)       # of (11)
 SIP = tuple(np.uint64(word) for word in (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573))
 
 
-def farm_hash(text, offsets, hashes):
-    """text (B,) uint8, offsets (N + 1,) int64 -> hashes (N,) uint64."""
+def farm_hash(text, begins, finishes, hashes):
+    """text (B,) uint8; begins, finishes (N,) int64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = farm_hash_string(text[offsets[i]:offsets[i + 1]])
+            hashes[i] = farm_hash_string(text[begins[i]:finishes[i]])
 
 
-def sip_hash(text, offsets, key, hashes):
-    """text (B,) uint8, offsets (N + 1,) int64, key (2,) uint64 -> hashes (N,) uint64."""
+def sip_hash(text, begins, finishes, key, hashes):
+    """text (B,) uint8; begins, finishes (N,) int64; key (2,) uint64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = sip_hash_string(text[offsets[i]:offsets[i + 1]], key)
+            hashes[i] = sip_hash_string(text[begins[i]:finishes[i]], key)
 
 
 def combine_hashes(first, second, hashes):
@@ -58,7 +58,7 @@ def decimal_lengths(numbers, lengths):
 
 
 def decimal_text(numbers, offsets, text):
-    """numbers (N,), int64 or uint64; offsets (N + 1,), the sums of their lengths -> text (B,) uint8."""
+    """numbers (N,), int64 or uint64; offsets (N + 1,), the sums of their lengths -> text (B,) uint8, one behind another."""
     for i in range(numbers.size):
         text[offsets[i]:offsets[i + 1]] = np.frombuffer(str(numbers[i]).encode(), np.uint8)
 

@@ -88,7 +88,13 @@ from .pooling.maximum import (
     MaxPooling2D as MaxPooling2D,
     MaxPooling3D as MaxPooling3D,
 )
+from .preprocessing.categorical import (
+    CategoryEncoding as CategoryEncoding,
+    HashedCrossing as HashedCrossing,
+    Hashing as Hashing,
+)
 from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
+from .preprocessing.numerical import Discretization as Discretization, Normalization as Normalization
 from .preprocessing.text import TextVectorization as TextVectorization
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
