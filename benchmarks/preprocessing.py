@@ -5,6 +5,7 @@ Each function gives cases by name; a case is a layer made from a library's modul
 import os
 import random
 from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -78,6 +79,50 @@ def made(layers: Any) -> Cases:
         ready = cache(lambda: partial(getattr(case.make(layers), case.call), case.inputs()))
         return lambda: ready()()
     return {case.name: run(case) for case in cases()}
+AUGMENTATIONS = {"RandomFlip": ("horizontal",), "RandomRotation": (0.1,), "RandomZoom": (0.2,), "RandomContrast": (0.2,)}
+
+
+def augmented_by(names: Sequence[str], layers: Any) -> Callable[[Any], Any]:
+    """These layers one after the other, in training."""
+    chain = [getattr(layers, name)(*AUGMENTATIONS[name]) for name in names]
+
+    def run(x: Any) -> Any:
+        for layer in chain:
+            x = layer(x, training=True)
+        return x
+    return in_a_graph(layers, run)
+
+
+def in_a_graph(layers: Any, run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """In a graph of TensorFlow Keras' layers compute in TensorFlow, where they are fastest, whatever the backend."""
+    if layers.__name__.startswith("nblayers"):
+        return run
+    import tensorflow as tf
+    return tf.function(run)
+
+
+@cache
+def pictures(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, shape).astype("float32")
+
+
+def images() -> Iterator[Case]:
+    """Images that are changed at random, and brought to another size."""
+    shape = (64, 224, 224, 3)
+    for names in (*((name,) for name in AUGMENTATIONS), tuple(AUGMENTATIONS)):
+        yield Case(f"{', '.join(name.removeprefix('Random').lower() for name in names)} {'x'.join(map(str, shape))}",
+                   partial(augmented_by, names), partial(pictures, *shape))
+    yield Case("resizing 64x256x256x3 to 224x224", lambda layers: in_a_graph(layers, layers.Resizing(224, 224)),
+               partial(pictures, 64, 256, 256, 3))
+
+
+def cases() -> Iterator[Case]:
+    yield from text()
+    yield from images()
+
+
+def made(layers: Any) -> Cases:
+    return {case.name: partial(getattr(case.make(layers), case.call), case.inputs()) for case in cases()}
 
 
 def ours() -> Cases:

@@ -97,6 +97,12 @@ def _convolutions() -> Examples:
         yield layers.Conv2D(filters, size, padding="same"), _zeros(*shape)
 
 
+def _warps() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 3)):
+            yield layers.RandomRotation(0.1, interpolation=interpolation), _zeros(*shape)
+
+
 def _depthwise() -> Examples:
     for shape in ((2, 8, 8, 3), (4, 64, 64, 16)):
         for multiplier in (1, 2):
@@ -187,6 +193,13 @@ def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
 
+def _sized_images() -> Examples:
+    """Cut, stretched and shrunk, of one and of three channels."""
+    for make in (layers.CenterCrop, layers.Resizing):
+        for shape in ((2, 6, 6, 3), (8, 96, 96, 3), (8, 96, 96, 16)):
+            yield make(4, 4), _zeros(*shape)
+
+
 _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
 _LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
@@ -201,6 +214,7 @@ def _texts() -> Examples:
         yield layers.StringLookup(vocabulary=["a"], num_oov_indices=2), texts
 
 
+_PICTURES = ((), (2, 6, 6, 3)), ((), (8, 96, 96, 3))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
@@ -242,6 +256,12 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "UpSampling": _up_sampling,
     "TakesStrings": _texts,
+    "SizedImageLayer": _sized_images,
+    "RandomFlip": _each(layers.RandomFlip, *_PICTURES),
+    "RandomBrightness": _each(lambda: layers.RandomBrightness(0.5), *_PICTURES),
+    "RandomContrast": _each(lambda: layers.RandomContrast(0.5), *_PICTURES),
+    "Rescaling": lambda: ((layers.Rescaling(scale), _zeros(*shape)) for scale in (0.5, [1, 2, 3]) for _, shape in _PICTURES),
+    "RandomWarp": _warps,
     "ElementwiseMerge": _merging,
     "Normalization": _each(lambda: layers.Normalization(mean=0.0, variance=1.0), *_LARGE_AND_SMALL),
     "Discretization": _in_bins,

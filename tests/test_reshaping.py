@@ -120,7 +120,7 @@ def test_rooms_agree_on_interpolation(shape, factors, dtype, rng):
     N, H, W, C = shape
     x, larger = rng.normal(size=shape).astype(dtype), (N, H * factors[0], W * factors[1], C)
     for method in ("bilinear", "bicubic"):
-        weights = [*axis_weights(H, factors[0], method, dtype), *axis_weights(W, factors[1], method, dtype)]
+        weights = [*axis_weights(H, H * factors[0], method, dtype), *axis_weights(W, W * factors[1], method, dtype)]
         rooms_agree("reshaping", "interpolate", [x, *weights], [larger])
         rooms_agree("reshaping", "interpolate_backward", [rng.normal(size=larger).astype(dtype), *weights], [shape])
 
@@ -135,7 +135,7 @@ def test_threads_share_the_work(channels, rng):
     dy = rng.normal(size=larger).astype("float32")
     rooms_agree("reshaping", "repeat", [x, (1, 2, 2)], [larger], rooms=rooms)
     rooms_agree("reshaping", "repeat_backward", [dy, (1, 2, 2)], [x.shape], rooms=rooms)
-    weights = [*axis_weights(H, 2, "bilinear", "float32"), *axis_weights(W, 2, "bilinear", "float32")]
+    weights = [*axis_weights(H, 2 * H, "bilinear", "float32"), *axis_weights(W, 2 * W, "bilinear", "float32")]
     rooms_agree("reshaping", "interpolate", [x[:, 0], *weights], [dy[:, 0].shape], rooms=rooms)
     rooms_agree("reshaping", "interpolate_backward", [dy[:, 0], *weights], [x[:, 0].shape], rooms=rooms)
 
@@ -147,7 +147,7 @@ def test_gradients_of_the_kernels(kernel, room, rng):
     settings = [(1, 2, 3)]
     if kernel == "interpolate":
         x, dy = x[0], dy[0]
-        settings = [*axis_weights(3, 2, "bicubic", "float64"), *axis_weights(2, 3, "lanczos3", "float64")]
+        settings = [*axis_weights(3, 6, "bicubic", "float64"), *axis_weights(2, 6, "lanczos3", "float64")]
     y, dx = filled_with_nan(dy.shape), filled_with_nan(x.shape)
     expected = numeric_gradient(lambda: run_kernel(room, "reshaping", kernel, [x, *settings], [y])[0], x, dy)
     [found] = run_kernel(room, "reshaping", kernel + "_backward", [dy, *settings], [dx])
@@ -159,7 +159,7 @@ def test_gradients_of_the_kernels(kernel, room, rng):
 def test_weights(n, factor, method):
     """They are JAX's, sum to one, and begin further on at each step."""
     import jax
-    a, u = axis_weights(n, factor, method, "float64")
+    a, u = axis_weights(n, n * factor, method, "float64")
     matrix = np.zeros((n * factor, n))
     for i, (start, weights) in enumerate(zip(a, u, strict=True)):
         matrix[i, start:start + len(weights)] += weights

@@ -96,6 +96,19 @@ from .preprocessing.categorical import (
 from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
 from .preprocessing.numerical import Discretization as Discretization, Normalization as Normalization
 from .preprocessing.text import TextVectorization as TextVectorization
+from .preprocessing.colors import (
+    RandomBrightness as RandomBrightness,
+    RandomContrast as RandomContrast,
+    Rescaling as Rescaling,
+)
+from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
+from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.resizing import Resizing as Resizing
+from .preprocessing.warps import (
+    RandomRotation as RandomRotation,
+    RandomTranslation as RandomTranslation,
+    RandomZoom as RandomZoom,
+)
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D
