@@ -7,15 +7,15 @@ r"""Images, moved: every pixel of the result is read from some place in the imag
     y_{ijc} = \sum_{s=0}^{1} \sum_{t=0}^{1} (1 - |u - p - s|)(1 - |v - q - t|)\, X_{p+s,\,q+t,\,c}     (5)
     X_{pqc} = x_{f(p)\, f(q)\, c}                                               (6)    beside the image, too, where f says:
     f(p) = \min(\max(p, 0), n - 1)                                              (7)    a a a | a b c | c c c    nearest
-    f(p) = \min(m, 2 n - 1 - m),\quad m = p \bmod 2n                            (8)    c b a | a b c | c b a    reflect
-    f(p) = p \bmod n                                                            (9)    a b c | a b c | a b c    wrap
+    f(p) = \min(m, 2 n - 1 - m),\quad m = p \text{ mod } 2n                     (8)    c b a | a b c | c b a    reflect
+    f(p) = p \text{ mod } n                                                     (9)    a b c | a b c | a b c    wrap
     X_{pqc} = k \text{ outside},\quad x_{pqc} \text{ inside}                    (10)   k k k | a b c | k k k    constant
 
 Images x and y have the shape (N, H, W, C). Where channels come first, each is an image of its own with C = 1. An image has a
 map (a_0, a_1, a_2, b_0, b_1, b_2), its row of `maps`. `interpolation` is 0 for (3) and 1 for (5), `fill` 0 for (10), 1 for (7),
 2 for (8), 3 for (9); n is the size of an axis, k the fill value.
 
-    001.10.RandomTranslation, 001.10.RandomRotation, 001.10.RandomZoom
+Source: 001.10.RandomTranslation, 001.10.RandomRotation, 001.10.RandomZoom.
 """
 import math
 from itertools import product
