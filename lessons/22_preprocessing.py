@@ -9,8 +9,8 @@
 # ## A question first
 #
 # Twenty words are thrown into 100 bins, each where chance wants it. And: a network has
-# seen 100 handwritten digits, and gets nine in ten new ones right. Now each new digit is
-# moved by a single pixel.
+# seen 100 handwritten digits, and gets nine in ten new ones right. Now each new digit
+# is moved by a single pixel.
 
 # %%
 import re
@@ -73,7 +73,7 @@ assert vocabulary == ["a", "sees", "dog", "the", "cat", "bird"]
 # A token's number is its **id**. Two ids are taken already: 0 fills up short texts, and
 # 1 is for every unknown word (`[UNK]`). So for $k = 0, 1, \dots$
 #
-# $$\text{id} = 2 + k \text{ where the word is vocabulary}_k, \text{ else } 1
+# $$\text{id} = 2 + k \text{ for vocabulary}_k, \text{ else } 1
 #   \tag{001.10.TextVectorization}$$
 
 # %%
@@ -197,7 +197,7 @@ assert pair[0] != pair[1] and pair.tolist() != turned.tolist()
 # A **category** is one of a few words, as an island. It gets an id, too, and here Keras
 # fills up nothing: 0 is the unknown, the vocabulary begins at 1.
 #
-# $$\text{id} = 1 + k \text{ where the word is vocabulary}_k, \text{ else } 0
+# $$\text{id} = 1 + k \text{ for vocabulary}_k, \text{ else } 0
 #   \tag{001.10.StringLookup}$$
 #
 # What is *missing* is "" in our tables. It is a category as any other: that somebody
@@ -239,8 +239,8 @@ assert not dW[0].any()
 # Integers may be categories too, as years. For what is unknown there can be several
 # ids. Here there are two, and $x$ itself decides:
 #
-# $$\text{id} = 2 + k \text{ where } x = \text{vocabulary}_k, \text{ else }
-#   x \text{ mod } 2 \tag{001.10.IntegerLookup}$$
+# $$\text{id} = 2 + k \text{ for vocabulary}_k, \text{ else } x \text{ mod } 2
+#   \tag{001.10.IntegerLookup}$$
 
 # %%
 years, asked = [2007, 2008], [2008, 2009, 2012, 2007]
@@ -478,7 +478,7 @@ def corners(u, v):
     for s in (0, 1):
         for t in (0, 1):
             p, q = np.floor(u).astype(int) + s, np.floor(v).astype(int) + t
-            inside = (0 <= p) & (p < rows) & (0 <= q) & (q < columns)
+            inside = (p >= 0) & (p < rows) & (q >= 0) & (q < columns)
             weight = inside * (1 - np.abs(u - p)) * (1 - np.abs(v - q))
             yield weight, p.clip(0, rows - 1), q.clip(0, columns - 1)
 
@@ -531,7 +531,7 @@ d = 255 * np.array([[0.1], [-0.4]])                     # (N, 1)
 # ? y_bright, from x and d; np.clip(values, 0, 255)
 y_bright = np.clip(x + d, 0, 255)
 # ? dx_bright, from dy, x and d: what was clipped no longer depends on x
-dx_bright = dy * ((0 < x + d) & (x + d < 255))
+dx_bright = dy * ((x + d > 0) & (x + d < 255))
 print("y =", y_bright.tolist(), " dx =", (dx_bright + 0).tolist())
 check_derivative("dx", dx_bright, lambda x: np.sum(dy * np.clip(x + d, 0, 255)), x)
 assert dx_bright[0, 2] == dx_bright[1, 0] == 0
@@ -551,7 +551,7 @@ a = f * (x - m) + m
 y_contrast = np.clip(a, 0, 255)
 print("a =", a.tolist(), " y =", y_contrast.tolist())
 # ? da, from dy and a: through the clip
-da = dy * ((0 < a) & (a < 255))                         # (N, pixels)
+da = dy * ((a > 0) & (a < 255))                         # (N, pixels)
 # ? dm, from da and f: m is in every pixel's a
 dm = ((1 - f) * da).sum(axis=1, keepdims=True)          # (N, 1)
 # ? dx_contrast, from da, f and dm; m is the mean of 3 pixels
@@ -644,7 +644,7 @@ for room in ("reference", "cpu"):
     layer.forward(pictures, training=True)
     f = layer.cache.drawn[:, None, None, None]
     a = f * pictures + (1 - f) * pictures.mean(axis=(1, 2), keepdims=True)
-    da = back * ((0 < a) & (a < 255))
+    da = back * ((a > 0) & (a < 255))
     mean = da.mean(axis=(1, 2), keepdims=True)
     assert np.allclose(layer.backward(back), f * da + (1 - f) * mean)
 
@@ -754,7 +754,7 @@ assert (by_idf / by_idf.sum(1, keepdims=True))[:, 1].max() < 0.8 * (
     counted / counted.sum(1, keepdims=True))[:, 1].min()
 
 # %% [markdown]
-# By tf-idf "the" weighs a third of its count, and what is rare elsewhere moves up. Still,
+# By tf-idf "the" has a third of its share, and what is rare elsewhere moves up. Still,
 # "the" comes so often that it does not go away.
 #
 # Now the model: raw text in, a bag of words, one Dense layer. The baseline says the
@@ -859,12 +859,19 @@ assert found["+ island, some hidden"][1] < 0.8 * found["+ island"][1]
 # number is the mean of three such draws, so that chance does not decide.
 
 # %%
-def taught(augment, seed):
+def change(how):
+    """The layers that change pictures in training."""
+    if how == "moved":
+        return [layers.RandomTranslation(0.125, 0.125, "constant")]
+    return [layers.RandomFlip("horizontal")] if how == "flipped" else []
+
+
+def taught(how, seed):
     """A network that has learnt 100 digits; the new ones, their labels, its answers."""
     order = np.random.default_rng(seed).permutation(len(images))
     few, rest = order[:100], order[100:]
     set_random_seed(seed)
-    model = Sequential([*augment(), Flatten(), Dense(64, "relu"), Dense(10)])
+    model = Sequential([*change(how), Flatten(), Dense(64, "relu"), Dense(10)])
     model.compile("adam", SparseCategoricalCrossentropy(from_logits=True))
     model.fit(images[few], labels[few], epochs=200, batch_size=25, verbose=0)
     shifted = moved(images[rest])
@@ -873,12 +880,9 @@ def taught(augment, seed):
     return shifted, labels[rest], answers
 
 
-ways = {"nothing": lambda: [],
-        "moved": lambda: [layers.RandomTranslation(0.125, 0.125, "constant")],
-        "flipped": lambda: [layers.RandomFlip("horizontal")]}
 right = {}
-for name, augment in ways.items():
-    runs = [taught(augment, seed) for seed in range(3)]
+for name in ("nothing", "moved", "flipped"):
+    runs = [taught(name, seed) for seed in range(3)]
     right[name] = tuple(np.mean([[(told == truth).mean() for told in answers]
                                  for _, truth, answers in runs], axis=0).tolist())
     print(f"{name:8} {right[name][0]:.0%} right; moved digits: {right[name][1]:.0%}")
@@ -887,7 +891,7 @@ for name, augment in ways.items():
 # ## What augmentation did, and what it did not
 
 # %%
-shifted, truth, answers = taught(ways["moved"], 0)
+shifted, truth, answers = taught("moved", 0)
 wrong = answers[1] != truth
 save_figure(draw_few_digits(right, shifted[wrong][..., 0], truth[wrong],
                             answers[1][wrong]), "22_few_digits")

@@ -274,7 +274,7 @@ def _corners(u: np.ndarray, v: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndar
     for s in (0, 1):
         for t in (0, 1):
             p, q = np.floor(u).astype(int) + s, np.floor(v).astype(int) + t
-            inside = (0 <= p) & (p < rows) & (0 <= q) & (q < columns)
+            inside = (p >= 0) & (p < rows) & (q >= 0) & (q < columns)
             yield inside * (1 - np.abs(u - p)) * (1 - np.abs(v - q)), p.clip(0, rows - 1), q.clip(0, columns - 1)
 
 
@@ -351,21 +351,21 @@ def turn_y_bright(lesson: SimpleNamespace) -> Known:
 
 def turn_dx_bright(lesson: SimpleNamespace) -> Known:
     dy, x, d = lesson.dy, lesson.x, lesson.d
-    inside = (0 < x + d) & (x + d < 255)
+    inside = (x + d > 0) & (x + d < 255)
     return {"what was clipped no longer depends on x: 0 there": dy,
             "it is turned round: the gradient goes through where nothing was clipped": dy * ~inside,
-            "that looks at x; x + d was clipped": dy * ((0 < x) & (x < 255)) * np.array([[1, 1, 1], [1, 1, 0]]),
-            "above 255 was clipped too": dy * (0 < x + d),
+            "that looks at x; x + d was clipped": dy * ((x > 0) & (x < 255)) * np.array([[1, 1, 1], [1, 1, 0]]),
+            "above 255 was clipped too": dy * (x + d > 0),
             "below 0 was clipped too": dy * (x + d < 255),
             "d does not come in: the derivative of x + d by x is 1": dy * inside * d}
 
 
 def turn_da(lesson: SimpleNamespace) -> Known:
     dy, a = lesson.dy, lesson.a
-    inside = (0 < a) & (a < 255)
+    inside = (a > 0) & (a < 255)
     return {"what was clipped no longer depends on a: 0 there": dy,
             "it is turned round: the gradient goes through where nothing was clipped": dy * ~inside,
-            "above 255 was clipped too": dy * (0 < a),
+            "above 255 was clipped too": dy * (a > 0),
             "below 0 was clipped too": dy * (a < 255),
             "f comes later: this is the gradient of a": lesson.f * dy * inside}
 
@@ -476,7 +476,7 @@ def _augment_backward(dy: np.ndarray, x: np.ndarray, f: np.ndarray, u: np.ndarra
     else:
         back = dy if mistake == "no warp" else _warp_backward(dy, u, v, mistake if mistake in BACKWARD else "")
     looked_at = x if mistake == "clip of x" else a
-    da = back if mistake == "no clip" else back * ((0 < looked_at) & (looked_at < 1))
+    da = back if mistake == "no clip" else back * ((looked_at > 0) & (looked_at < 1))
     mean = da.mean(axis=(0, 1, 2) if mistake == "batch mean" else (1, 2), keepdims=True)
     through = {"no mean": 0, "whole mean": x[0].size}.get(mistake, 1) * (1 - f) * mean
     return (1 if mistake == "no factor" else f) * da + through

@@ -12,7 +12,7 @@ def corners(u, v):
     for s in (0, 1):
         for t in (0, 1):
             p, q = np.floor(u).astype(int) + s, np.floor(v).astype(int) + t
-            inside = (0 <= p) & (p < rows) & (0 <= q) & (q < columns)
+            inside = (p >= 0) & (p < rows) & (q >= 0) & (q < columns)
             weight = inside * (1 - np.abs(u - p)) * (1 - np.abs(v - q))
             yield weight, p.clip(0, rows - 1), q.clip(0, columns - 1)
 
@@ -24,7 +24,7 @@ def augment_backward(dy, x, f, u, v):
         np.add.at(dclipped, (n, p, q), weight * dy)
     f = f[:, None, None]
     a = f * x + (1 - f) * x.mean(axis=(1, 2), keepdims=True)
-    da = dclipped * ((0 < a) & (a < 1))
+    da = dclipped * ((a > 0) & (a < 1))
     return f * da + (1 - f) * da.mean(axis=(1, 2), keepdims=True)
 
 
