@@ -23,10 +23,12 @@ def our_step(steps: int, causal: bool = False):
     from nblayers import layers
     from nblayers.layers.attention import product
     from nblayers.layers.attention.masks import Masks, band, no_mask
+    from nblayers.layers.dropping import draw
+    from nblayers.random import SeedGenerator
     layer = layers.MultiHeadAttention(HEADS, SIZE)
     q, k, v, dy = arrays(steps)
     masks = Masks(no_mask(layer, 2), no_mask(layer, 2), no_mask(layer, 4), *band(steps, steps, causal, None))
-    drop = product.draw(layer, 0, None)
+    drop = draw(layer, 0, SeedGenerator())
 
     def run():
         attended = product.attend(layer, q, k, v, masks, SIZE**-0.5, False, drop)

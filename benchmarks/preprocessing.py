@@ -4,7 +4,6 @@ Each function gives cases by name; a case is a layer made from a library's modul
 """
 import os
 import random
-from collections.abc import Callable, Iterator
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -69,16 +68,6 @@ def text() -> Iterator[Case]:
                lambda: np.random.default_rng(0).integers(0, 3 * KNOWN, 1_000_000))
 
 
-def cases() -> Iterator[Case]:
-    yield from text()
-
-
-def made(layers: Any) -> Cases:
-    """What to time; layer and input of a case are made in its first run, which is not counted."""
-    def run(case: Case) -> Callable[[], object]:
-        ready = cache(lambda: partial(getattr(case.make(layers), case.call), case.inputs()))
-        return lambda: ready()()
-    return {case.name: run(case) for case in cases()}
 AUGMENTATIONS = {"RandomFlip": ("horizontal",), "RandomRotation": (0.1,), "RandomZoom": (0.2,), "RandomContrast": (0.2,)}
 
 
@@ -122,7 +111,11 @@ def cases() -> Iterator[Case]:
 
 
 def made(layers: Any) -> Cases:
-    return {case.name: partial(getattr(case.make(layers), case.call), case.inputs()) for case in cases()}
+    """What to time; layer and input of a case are made in its first run, which is not counted."""
+    def run(case: Case) -> Callable[[], object]:
+        ready = cache(lambda: partial(getattr(case.make(layers), case.call), case.inputs()))
+        return lambda: ready()()
+    return {case.name: run(case) for case in cases()}
 
 
 def ours() -> Cases:

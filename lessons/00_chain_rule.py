@@ -334,7 +334,7 @@ dense.set_weights([[[w]], [b]])
 assert dense.forward(np.array([[x]])) == y
 assert dense.backward(np.array([[dy]])) == dx
 assert [weight.grad.item() for weight in dense.trainable_weights] == [dw, db]
-show_source(Dense.backward)
+show_source(Dense.backward, Dense._affine_backward)
 
 # %% [markdown]
 # ## A picture: values go forwards, gradients come back

@@ -242,13 +242,13 @@ dense.zero_grad()
 assert not dense.kernel.grad.any()
 
 # %% [markdown]
-# Here is that backward, then its two **reference** kernels: the plain NumPy functions
-# that do the work. Point at $x$ in $dW$, at the sum over $n$ in $db$, and at each
-# transpose.
+# Here is that backward, with the part that it shares with `Linear`, then its two
+# **reference** kernels: the plain NumPy functions that do the work. Point at $x$ in
+# $dW$, at the sum over $n$ in $db$, and at each transpose.
 
 # %%
-show_source(Dense.backward, "kernels.reference.matmul:matmul",
-            "kernels.reference.core:bias_backward")
+show_source(Dense.backward, Dense._affine_backward,
+            "kernels.reference.matmul:matmul", "kernels.reference.core:bias_backward")
 
 # %% [markdown]
 # Whoever wants to see the compiled kernel or the one for a GPU types, at the prompt or

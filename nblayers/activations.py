@@ -36,15 +36,17 @@ def evaluate(activation: Any, x: Any, device: str) -> Any:
     return _forward(name, activation.kernel_arguments, x, device)
 
 
-def output_is_enough(activation: Any) -> bool:
-    """Whether `differentiate` needs y alone: then x need not be kept, and y may stand for it."""
-    return activation is None or activation is linear or getattr(activation, "kernel_name", None) in _FROM_OUTPUT
+def needed(activation: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """What to keep of x and y for `differentiate`: the same, or y in the place of x, or None twice."""
+    if activation is None or activation is linear:
+        return None, None
+    return (y if getattr(activation, "kernel_name", None) in _FROM_OUTPUT else x), y
 
 
 def differentiate(activation: Any, x: Any, y: Any, dy: Any, device: str) -> Any:
     """dL/dx, given x, y = evaluate(activation, x, device) and dy = dL/dy; dy itself for None and `linear`.
 
-    Where `output_is_enough(activation)`, x may be y.
+    x and y may be what `needed` says.
 
     Raises:
         RuntimeError: a function of your own that has no `gradient`.

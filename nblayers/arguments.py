@@ -68,16 +68,25 @@ def flag(who: str, name: str, value: Any) -> bool:
 
 
 def choice(who: str, name: str, value: Any, options: Iterable[Any]) -> Any:
-    """One of these names, or None where that is among them.
+    """One of these names, whole numbers, truth values and None; 1 and 0 are True and False.
 
     Raises:
         ValueError: anything else.
     """
     known = list(options)
-    if not (value is None or isinstance(value, str)) or value not in known:
-        listed = " or ".join(map(repr, known)) if len(known) < 3 else f"one of {', '.join(map(repr, known))}"
-        raise ValueError(f"{who}: expected {name} to be {listed}, got {value!r}")
+    if not isinstance(value, (str, int, np.integer, np.bool_, type(None))) or value not in known:
+        *first, last = map(repr, known)
+        raise ValueError(f"{who}: expected {name} to be {', '.join(first)} or {last}, got {value!r}")
     return value
+
+
+def verbosity(who: str, name: str, value: Any) -> Any:
+    """How much is printed: "auto", 0, 1 or 2.
+
+    Raises:
+        ValueError: anything else.
+    """
+    return choice(who, name, value, ("auto", 0, 1, 2))
 
 
 def text(who: str, name: str, value: Any) -> str:

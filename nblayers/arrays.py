@@ -100,6 +100,11 @@ def _of_nested(value: Any, who: str, what: str) -> np.ndarray:
     return array
 
 
+def as_rows(x: Any) -> Any:
+    """An array as a matrix: all axes but the last in one."""
+    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+
+
 def is_array(value: Any) -> bool:
     """Whether this is one array, and not a container of arrays."""
     return isinstance(value, np.ndarray) or any(hasattr(value, name) for name in ("__array__", "shape", "__dlpack__"))

@@ -236,10 +236,6 @@ def _overrides(callback: Any, name: str) -> bool:
     return any(method is not None and getattr(method, "__func__", None) is not idle for method, idle in methods)
 
 
-def _verbosity(who: str, verbose: Any) -> int:
-    return int(verbose) if isinstance(verbose, bool) else integer(who, "verbose", verbose, 0)
-
-
 class History(Callback):
     """Keeps the logs of every epoch; `fit` returns it.
 
@@ -405,7 +401,7 @@ class EarlyStopping(_Monitor):
                  start_from_epoch: int = 0) -> None:
         super().__init__(monitor, mode, None, min_delta)
         self.patience = integer("EarlyStopping", "patience", patience, 0)
-        self.verbose = _verbosity("EarlyStopping", verbose)
+        self.verbose = resolve_verbose(verbose, "EarlyStopping")
         self.baseline = optional(number, "EarlyStopping", "baseline", baseline, finite=False)
         self.restore_best_weights = flag("EarlyStopping", "restore_best_weights", restore_best_weights)
         self.start_from_epoch = integer("EarlyStopping", "start_from_epoch", start_from_epoch, 0)
@@ -472,7 +468,7 @@ class ModelCheckpoint(_Monitor):
         if not isinstance(filepath, (str, os.PathLike)):
             raise ValueError(f"ModelCheckpoint: expected filepath to be a path, got {filepath!r}")
         self.filepath = os.fspath(filepath)
-        self.verbose = _verbosity("ModelCheckpoint", verbose)
+        self.verbose = resolve_verbose(verbose, "ModelCheckpoint")
         self.save_best_only = flag("ModelCheckpoint", "save_best_only", save_best_only)
         self.save_weights_only = flag("ModelCheckpoint", "save_weights_only", save_weights_only)
         batches = as_float(save_freq)

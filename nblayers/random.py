@@ -33,6 +33,10 @@ class SeedGenerator:
         self.name = name
         self.generator = np.random.default_rng(_generator.integers(2**63) if self.seed is None else self.seed % 2**128)
 
+    def key(self) -> np.uint64:
+        """What fixes the numbers that one call of a kernel draws."""
+        return np.uint64(self.generator.bit_generator.random_raw())
+
     def get_config(self) -> dict[str, Any]:
         return {"seed": self.seed, "name": self.name}
 

@@ -43,6 +43,12 @@ def is_shape(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(size is None or isinstance(size, (int, np.integer)) for size in value)
 
 
+def are_shapes(value: Any) -> bool:
+    """Whether this is a shape, or a list or dictionary of shapes (None for one that is not known)."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else None
+    return is_shape(value) or (inner is not None and all(shape is None or are_shapes(shape) for shape in inner))
+
+
 def shapes_fit(a: Any, b: Any) -> bool:
     """Whether two shapes, or parts of them, may be the same: None fits every size."""
     return len(a) == len(b) and all(m == n or None in (m, n) for m, n in zip(a, b, strict=True))

@@ -204,6 +204,9 @@ _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRU
 _LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
+_PICTURES = ((), (2, 6, 6, 3)), ((), (8, 96, 96, 3))
+
+
 def _texts() -> Examples:
     few, many = ["a b c"], ["a b c"] * (1 << 15)                                    # threads share the latter
     for texts in (few, many):
@@ -214,7 +217,6 @@ def _texts() -> Examples:
         yield layers.StringLookup(vocabulary=["a"], num_oov_indices=2), texts
 
 
-_PICTURES = ((), (2, 6, 6, 3)), ((), (8, 96, 96, 3))
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
@@ -240,11 +242,13 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "AdditiveAttention": _attention(layers.AdditiveAttention, _pair),
     "BatchNormalizer": _normalized(lambda axis: layers.BatchNormalization(axis)),
     "LayerNormalizer": _normalized(lambda axis: layers.LayerNormalization(axis)),
+    "RMSNormalization": _normalized(lambda axis: layers.RMSNormalization(axis)),
     "GroupNormalizer": _normalized(lambda axis: layers.GroupNormalization(2, axis)),
     "UnitNormalization": _normalized(lambda axis: layers.UnitNormalization(axis)),
     "SpectralNormalization": _each(lambda units: layers.SpectralNormalization(layers.Dense(units)), *_DENSE),
     "Dropout": _each(lambda: layers.Dropout(0.5), *_LARGE_AND_SMALL),
     "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
+    "GaussianNoise": _each(lambda: layers.GaussianNoise(0.5), *_LARGE_AND_SMALL),
     "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
     "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
     "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
@@ -255,13 +259,13 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "UpSampling": _up_sampling,
-    "TakesStrings": _texts,
     "SizedImageLayer": _sized_images,
     "RandomFlip": _each(layers.RandomFlip, *_PICTURES),
     "RandomBrightness": _each(lambda: layers.RandomBrightness(0.5), *_PICTURES),
     "RandomContrast": _each(lambda: layers.RandomContrast(0.5), *_PICTURES),
     "Rescaling": lambda: ((layers.Rescaling(scale), _zeros(*shape)) for scale in (0.5, [1, 2, 3]) for _, shape in _PICTURES),
     "RandomWarp": _warps,
+    "TakesStrings": _texts,
     "ElementwiseMerge": _merging,
     "Normalization": _each(lambda: layers.Normalization(mean=0.0, variance=1.0), *_LARGE_AND_SMALL),
     "Discretization": _in_bins,

@@ -470,16 +470,17 @@ def test_prelu_rooms_agree(rows, n, dtype, rng):
     x, dy = rng.normal(size=(2, rows, n)).astype(dtype)
     x[0, 0], alpha = 0, rng.normal(size=n).astype(dtype)
     rooms_agree("activation", "prelu", [x, alpha], [x.shape])
-    dx, _ = rooms_agree("activation", "prelu_backward", [dy, x, alpha], [x.shape, np.ones(n, dtype)])
-    assert dx[0, 0] == 0
+    for at_zero in (False, True):
+        dx, _ = rooms_agree("activation", "prelu_backward", [dy, x, alpha, at_zero], [x.shape, np.ones(n, dtype)])
+        np.testing.assert_allclose(dx[0, 0], dy[0, 0] * alpha[0] * at_zero, rtol=1e-6)
 
 
 def test_prelu_shares_large_work(rng):
     x, dy = rng.normal(size=(2, 700, 300)).astype("float32")
     alpha = rng.normal(size=300).astype("float32")
     rooms_agree("activation", "prelu", [x, alpha], [x.shape], rooms=("reference", "cpu"))
-    rooms_agree("activation", "prelu_backward", [dy, x, alpha], [x.shape, np.ones(300, "float32")], rooms=("reference", "cpu"),
-                rtol=1e-4, atol=1e-4)
+    rooms_agree("activation", "prelu_backward", [dy, x, alpha, False], [x.shape, np.ones(300, "float32")],
+                rooms=("reference", "cpu"), rtol=1e-4, atol=1e-4)
 
 
 LAYERS = [
@@ -580,6 +581,23 @@ def test_prelu_weights_and_steps(rng):
     layer(x)
     with pytest.raises(ValueError, match="expected size 5 on axis 1 of the input, got 4"):
         layer(x[:, :4])
+
+
+@pytest.mark.parametrize("shared_axes, shape", [([2], (2, 3, 0)), ([1, 2], (2, 3, 0)), ([1], (2, 0, 3)), ([2], (2, 3, 0, 2))])
+def test_prelu_of_nothing(shared_axes, shape, device):
+    layer, x = PReLU(shared_axes=shared_axes).to(device), np.ones(shape, "float32")
+    assert layer(x).shape == layer.backward(x).shape == shape
+    assert not to_numpy(layer.alpha.grad).any()
+
+
+def test_slopes_at_zero_are_keras_and_torchs(rng):
+    x, dy = np.zeros((2, 3), "float32"), rng.normal(size=(2, 3)).astype("float32")
+    agrees_with_keras(PReLU(alpha_initializer="ones"), keras.layers.PReLU(), x)
+    ours, theirs, leaf = nn.PReLU(3), torch.nn.PReLU(3), torch.tensor(x, requires_grad=True)
+    ours(x)
+    theirs(leaf).backward(torch.tensor(dy))
+    np.testing.assert_allclose(ours.backward(dy), leaf.grad)
+    np.testing.assert_allclose(ours.weight.grad, theirs.weight.grad)
 
 
 @pytest.mark.parametrize("make, message", [

@@ -10,6 +10,7 @@ import nblayers
 from nblayers import Model, layers, nn
 from nblayers.devices import to_numpy
 from nblayers.layers.attention import product
+from nblayers.layers.dropping import Drop
 from nblayers.serialization import deserialize_keras_object, serialize
 
 # the simulator's integers are NumPy's, which say so when they wrap around
@@ -99,7 +100,7 @@ def test_the_kernel_without_scores_computes_what_the_parts_do(sizes, options, ro
     layer = nblayers.layers.Identity(dtype="float64").to(room)
     masks, scale, mean = given[:5], given[5], given[6]
     s = product.scores(layer, q, k)
-    weighed = product.weigh(layer, s, v, masks, scale, mean, product.Drop(*given[7:]))
+    weighed = product.weigh(layer, s, v, masks, scale, mean, Drop(*given[7:]))
     np.testing.assert_allclose(weighed.y, y, atol=1e-12)
     np.testing.assert_array_equal(weighed.seen, lse < np.inf)
     ds, dv_parts = product.weigh_backward(layer, weighed, dy)
@@ -647,3 +648,28 @@ def test_kernels_start_as_wide_as_in_keras():
     layer.build((1, 3, 64), (1, 3, 64))
     for kernel, fan in ((layer.query_dense.kernel, 64), (layer.output_dense.kernel, 128)):
         assert np.std(kernel.value) == pytest.approx(np.sqrt(2 / fan), rel=0.05)
+
+
+@pytest.mark.parametrize("options", [{}, {"kdim": 3, "vdim": 5, "batch_first": True}])
+def test_nobody_needs_multihead_attentions_input_gradient(options, rng):
+    layer = nn.MultiheadAttention(4, 2, **options)
+    q, k, v = (rng.normal(size=(2, 2, size)).astype("float32") for size in (4, layer.kdim, layer.vdim))
+    y = layer(q, k, v)
+    layer.backward(y)
+    expected = [parameter.grad.copy() for parameter in layer.weights]
+    layer.zero_grad()
+    layer.input_gradient = False
+    assert layer.backward(y) == [None, None, None]
+    assert_same([parameter.grad for parameter in layer.weights], expected)
+
+
+@pytest.mark.parametrize("make, name", [(lambda: nn.MultiheadAttention(4, 2), "is_causal"),
+                                        (lambda: layers.MultiHeadAttention(2, 2, seed=1), "use_causal_mask"),
+                                        (lambda: layers.GroupQueryAttention(2, 2, 1, seed=1), "use_causal_mask")])
+def test_settings_are_no_arrays(make, name, rng):
+    layer, x = make(), rng.normal(size=(3, 3, 4)).astype("float32")
+    arguments = (x, x, x)
+    expected = layer(*arguments, **{name: True})
+    assert_same(layer(*arguments, **{name: np.True_}), expected)
+    with pytest.raises(ValueError, match=f"{layer.name}.*expected {name} to be True or False, got"):
+        layer(*arguments, **{name: np.ones(2)})

@@ -392,8 +392,10 @@ def test_verbose(verbose, expected):
 
 
 def test_verbose_error():
-    with pytest.raises(ValueError, match="'auto', 0, 1 or 2, got 'loud'"):
-        resolve_verbose("loud")
+    for make, who in ((resolve_verbose, "Progbar"), (lambda v: callbacks.EarlyStopping(verbose=v), "EarlyStopping"),
+                      (lambda v: callbacks.ModelCheckpoint("a.keras", verbose=v), "ModelCheckpoint")):
+        with pytest.raises(ValueError, match=f"{who}: expected verbose to be 'auto', 0, 1 or 2, got 'loud'"):
+            make("loud")
 
 
 @pytest.mark.parametrize("value, text", [(0.5, "0.5000"), (1234.5678, "1234.5678"), (0.0005, "5.0000e-04"), (-2.0, "-2.0000"),

@@ -103,7 +103,7 @@ def test_non_contiguous_and_single_samples():
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: CategoryEncoding(), "expected a positive integer as num_tokens, got None"),
     (lambda: CategoryEncoding(0), "expected a positive integer as num_tokens, got 0"),
-    (lambda: CategoryEncoding(4, "int"), "expected output_mode to be one of 'multi_hot', 'one_hot', 'count', got 'int'"),
+    (lambda: CategoryEncoding(4, "int"), "expected output_mode to be 'multi_hot', 'one_hot' or 'count', got 'int'"),
     (lambda: CategoryEncoding(4, sparse=True), "expected sparse=False, got True"),
     (lambda: CategoryEncoding(4, dtype="int32"), "expected dtype 'float32' or 'float64', got 'int32'"),
     (lambda: CategoryEncoding(4)([[0, 4]]), "expected ids from 0 to 3, got 4 at index (0, 1)"),
@@ -201,7 +201,7 @@ def test_dtypes_of_hashing():
 @pytest.mark.parametrize(("make", "message"), [
     (lambda: Hashing(0), "expected a positive integer as num_bins, got 0"),
     (lambda: Hashing(None), "expected a positive integer as num_bins, got None"),
-    (lambda: Hashing(3, output_mode="tf_idf"), "expected output_mode to be one of 'int'"),
+    (lambda: Hashing(3, output_mode="tf_idf"), "expected output_mode to be 'int'"),
     (lambda: Hashing(3, sparse=True), "expected sparse=False, got True"),
     (lambda: Hashing(3, salt="a"), "expected salt to be an integer from 0 to 18446744073709551615, got 'a'"),
     (lambda: Hashing(3, salt=[1, 2, 3]), "expected an integer or two as salt, got [1, 2, 3]"),

@@ -615,6 +615,8 @@ EINSUMS = [
     ("abc,dcb->acd", (5, 4), "c", (2, 3, 5)), ("abc,cd->adb", (4, 3), "db", (2, 3, 5)), ("abc,bd->adc", (4, 5), "d", (2, 3, 5)),
     ("abc,cd->ad", 4, "d", (2, 3, 5)), ("...ab,bc->...ac", (3, 4), "a", (2, 6, 3, 5)), ("abc,bd->acd", (5, 4), "cd", (2, 3, 5)),
     ("ab,b->ab", 3, "b", (2, 3)), ("ab,cd->abcd", (3, 4, 5), "bd", (2, 3)),
+    ("abb,bc->ac", 4, "c", (2, 3, 3)), ("abb,bc->abc", (3, 4), "b", (2, 3, 3)), ("ab,bb->a", (), None, (2, 3)),
+    ("ab,bcc->ac", 4, None, (2, 3)), ("abbd,dc->ac", 4, None, (2, 3, 3, 2)), ("abb...,bc->ac...", 4, None, (2, 3, 3, 5)),
 ]
 
 
@@ -634,7 +636,7 @@ def test_einsum_dense(equation, output_shape, bias_axes, shape, rng):
     assert layer.backward(rng.normal(size=ours(x).shape)) is None
 
 
-@pytest.mark.parametrize("equation, output_shape, bias_axes, shape", [EINSUMS[4], EINSUMS[6], EINSUMS[9]])
+@pytest.mark.parametrize("equation, output_shape, bias_axes, shape", [EINSUMS[4], EINSUMS[6], EINSUMS[9], EINSUMS[-2]])
 def test_einsum_dense_in_every_room(equation, output_shape, bias_axes, shape, device, rng):
     layer = EinsumDense(equation, output_shape, bias_axes=bias_axes, dtype="float64")
     reference = EinsumDense(equation, output_shape, bias_axes=bias_axes, dtype="float64").to("reference")
@@ -656,7 +658,8 @@ def test_einsum_dense_in_every_room(equation, output_shape, bias_axes, shape, de
     ("ab,bc->ac...", 4, None, (2, 3), "expected an equation of the form"),
     ("abc,cd->abd", (3, 4), None, (2, 5), "expected an input of 3 axes for 'abc,cd->abd', got 2"),
     ("...bc,cd->...bd", (3, 4), None, (2,), "expected an input of at least 2 axes"),
-    ("aab,bc->ac", 4, None, (2, 2, 3), "expected each letter once in 'aab'"),
+    ("ab,bc->acc", (4, 4), None, (2, 3), "expected each letter once in the output 'acc'"),
+    ("abb,bc->ac", 4, None, (2, 3, 5), r"expected axes of one size for 'b' of 'abb,bc->ac', got \[3, 5\] of an input of shape"),
     ("ab,bcz->ac", 4, None, (2, 3), "expected every letter of the kernel elsewhere in 'ab,bcz->ac', got 'z'"),
     ("ab,bc->acz", (4, 5), None, (2, 3), "expected every letter of the output elsewhere in 'ab,bc->acz', got 'z'"),
     ("abc,cd->abd", (7, 4), None, (2, 3, 5), "expected input and output of one size on axis 'b', got 3 .* 7 from output_shape"),
@@ -797,3 +800,17 @@ def test_given_weights_of_another_shape_are_told_of_once():
     said = r"^Embedding 'e': expected weight 'e/embeddings' of shape \(5, 2\), got \(3, 2\) in weights$"
     with pytest.raises(ValueError, match=said):
         Embedding(5, 2, weights=[np.zeros((3, 2))], name="e")
+
+
+@pytest.mark.parametrize("make", [functools.partial(Dense, 3), functools.partial(EinsumDense, "ab,bc->ac", 3)])
+def test_only_what_backward_needs_is_kept(make, rng):
+    x = rng.normal(size=(2, 4)).astype("float32")
+    layer = make()
+    layer(x)
+    assert layer.cache.z is None and layer.cache.y is None
+    layer = make(activation="relu")
+    y = layer(x)
+    assert layer.cache.z is y and layer.cache.y is y
+    layer = make(activation="gelu")
+    y = layer(x)
+    assert layer.cache.y is y and layer.cache.z is not y

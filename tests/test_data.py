@@ -285,3 +285,27 @@ def test_class_weights_with_masked_steps_of_a_recurrent_layer():
     model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
     history = model.fit(np.array([[1, 2, 3], [4, 5, 0]]), y, class_weight=WEIGHTS, verbose=0, epochs=2).history
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("data, message", [
+    ((X, Y[:3]), "expected the same number of samples in all arrays, got x"), ((None, Y), "expected data x, got None"),
+    (("a", Y), "expected x with a batch axis"), ((X[:0], Y[:0]), "expected at least one sample"),
+    ((X, [[1], [1, 2]]), "expected y as one array")])
+def test_errors_say_that_it_is_validation_data(data, message):
+    model = small()
+    with pytest.raises(ValueError, match=f"^Sequential '{model.name}': validation_data: {message}"):
+        model.fit(X, Y, verbose=0, validation_data=data)
+
+
+def test_errors_while_validating_say_so():
+    model = small()
+    with pytest.raises(ValueError, match="expected targets y for output") as caught:
+        model.fit(X, Y, verbose=0, validation_data=(X, None))
+    assert caught.value.__notes__ == [f"Sequential '{model.name}': while it was validated on validation_data"]
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_a_model_without_data_names_itself(method):
+    model = small()
+    with pytest.raises(ValueError, match=f"^Sequential '{model.name}': expected data x, got None"):
+        getattr(model, method)(verbose=0)

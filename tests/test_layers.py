@@ -32,6 +32,7 @@ LAYERS = {
     "BatchNormalization": (lambda: layers.BatchNormalization(), (2, 4, 5)),
     "LayerNormalization": (lambda: layers.LayerNormalization(axis=[1, 2]), (2, 4, 5)),
     "GroupNormalization": (lambda: layers.GroupNormalization(2), (2, 5, 4)),
+    "RMSNormalization": (lambda: layers.RMSNormalization(axis=[1, 2]), (2, 4, 5)),
     "UnitNormalization": (lambda: layers.UnitNormalization(), (2, 4)),
     "SpectralNormalization": (lambda: layers.SpectralNormalization(layers.Dense(3)), (2, 4)),
     "nn.BatchNorm1d": (lambda: nn.BatchNorm1d(4), (2, 4, 5)),
@@ -61,6 +62,7 @@ LAYERS = {
     "SpatialDropout1D": (lambda: layers.SpatialDropout1D(0.5), (2, 4, 5)),
     "SpatialDropout2D": (lambda: layers.SpatialDropout2D(0.5), (2, 4, 4, 2)),
     "GaussianDropout": (lambda: layers.GaussianDropout(0.5), (2, 4)),
+    "GaussianNoise": (lambda: layers.GaussianNoise(0.5), (2, 4)),
     "AlphaDropout": (lambda: layers.AlphaDropout(0.5), (2, 4)),
     "ActivityRegularization": (lambda: layers.ActivityRegularization(0.1), (2, 4)),
     "Masking": (lambda: layers.Masking(), (2, 4, 5)),
@@ -75,11 +77,6 @@ LAYERS = {
     "nn.LogSoftmax": (lambda: nn.LogSoftmax(1), (2, 5)),
     "Activation": (lambda: layers.Activation("softmax"), (2, 5)),
     "Identity": (lambda: layers.Identity(), (2, 4)),
-    "Normalization": (lambda: layers.Normalization(mean=1.0, variance=2.0), (2, 4)),
-    "Discretization": (lambda: layers.Discretization([0.0, 1.0]), (2, 4)),
-    "CategoryEncoding": (lambda: layers.CategoryEncoding(3, "one_hot"), (2, 4)),
-    "Hashing": (lambda: layers.Hashing(3), (2, 4)),
-    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
     "Rescaling": (lambda: layers.Rescaling([0.5, 1, 2]), (2, 4, 5, 3)),
     "Resizing": (lambda: layers.Resizing(3, 4), (2, 4, 5, 3)),
     "CenterCrop": (lambda: layers.CenterCrop(3, 4), (2, 4, 5, 3)),
@@ -87,6 +84,11 @@ LAYERS = {
     "RandomFlip": (lambda: layers.RandomFlip(), (2, 4, 5, 3)),
     "RandomBrightness": (lambda: layers.RandomBrightness(0.1), (2, 4, 5, 3)),
     "RandomContrast": (lambda: layers.RandomContrast(0.1), (2, 4, 5, 3)),
+    "Normalization": (lambda: layers.Normalization(mean=1.0, variance=2.0), (2, 4)),
+    "Discretization": (lambda: layers.Discretization([0.0, 1.0]), (2, 4)),
+    "CategoryEncoding": (lambda: layers.CategoryEncoding(3, "one_hot"), (2, 4)),
+    "Hashing": (lambda: layers.Hashing(3), (2, 4)),
+    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
 }
 
 
@@ -194,12 +196,11 @@ def test_states_that_do_not_fit(make, states):
         layer(x, states)
 
 
-MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout",
+MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise",
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
                 "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
-                "IntegerLookup", "Discretization", "CategoryEncoding", "Hashing"}
-                "Rescaling"}
+                "Rescaling", "IntegerLookup", "Discretization", "CategoryEncoding", "Hashing"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -288,9 +289,8 @@ def test_configuration_holds_all_arguments(cls):
              "num_query_heads": 4, "num_key_value_heads": 2, "target_shape": (3, -1), "n": 2, "dims": (2, 1), "axes": 1,
              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
-             "num_channels": 4, "normalized_shape": (3,), "num_bins": 3, "num_tokens": 3}
              "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2,
-             "height_factor": 0.2, "width_factor": 0.3}
+             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor",
@@ -391,3 +391,53 @@ def test_a_mask_in_its_place_is_one_by_its_name(make, before, mask, rng):
 def test_a_mask_of_numbers_in_its_place():
     x = np.zeros((1, 3), "f")
     np.testing.assert_allclose(layers.Softmax()(x, np.array([[0.4, 0.9, 1.0]])), [[0, 0.5, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: layers.Dense(2, name="a"), lambda: layers.Conv2D(2, 1, name="a"), lambda: layers.LSTM(2, name="a"),
+    lambda: layers.BatchNormalization(name="a"), lambda: layers.ReLU(name="a"), lambda: layers.Add(name="a"),
+    lambda: layers.Embedding(3, 2, name="a"), lambda: layers.Attention(name="a"), lambda: nblayers.Sequential(name="a"),
+    lambda: layers.TimeDistributed(layers.Dense(2), name="a"), lambda: layers.Bidirectional(layers.LSTM(2), name="a")])
+@pytest.mark.parametrize("shape", ["abc", 5, 2.5, [(2, "b")], {"a": 3}])
+def test_build_wants_a_shape(make, shape):
+    with pytest.raises(ValueError, match=r" 'a': build expected an input shape such as .*, got "):
+        make().build(shape)
+
+
+@pytest.mark.parametrize("make, argument", [
+    (lambda: layers.Dropout(0.5), "inputs"), (lambda: layers.Add(), "inputs"), (lambda: layers.Lambda(lambda x: x), "inputs"),
+    (lambda: layers.Identity(), "inputs"), (lambda: layers.LSTM(2), "sequences"), (lambda: nn.Linear(2, 2), "inputs"),
+    (lambda: layers.Concatenate(), "inputs"), (lambda: layers.Attention(), "inputs"),
+    (lambda: layers.MultiHeadAttention(1, 2), "query")])
+def test_an_input_is_no_none(make, argument):
+    layer = make()
+    with pytest.raises(ValueError, match=f"{layer.name}': expected an array as {argument}, got None"):
+        layer(None)
+
+
+@pytest.mark.parametrize("make, x", [(lambda: layers.Dense(2, autocast=False), np.ones((2, 3))),
+                                     (lambda: layers.Conv1D(2, 1, autocast=False), np.ones((2, 3, 2))),
+                                     (lambda: layers.LSTM(2, autocast=False), np.ones((2, 3, 2), "float16"))])
+def test_uncast_inputs_of_another_dtype_are_refused(make, x):
+    layer = make()
+    with pytest.raises(TypeError, match=f"{layer.name}': expected inputs of its dtype float32, .*got {x.dtype}"):
+        layer(x)
+
+
+def test_weights_take_time_in_proportion_to_their_number():
+    """As each list is made with a table, and no member is compared with all others."""
+    class Counted(layers.Dense):
+        compared = 0
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return self is other
+
+        __hash__ = layers.Dense.__hash__
+
+    model = nblayers.Sequential([nblayers.Input((1,)), *(Counted(1) for _ in range(300))])
+    Counted.compared = 0
+    assert len(model.weights) == len(model.trainable_weights) == 600 and not model.non_trainable_weights
+    assert Counted.compared == 0
+    shared = layers.Dense(1)
+    assert len(nblayers.Sequential([nblayers.Input((1,)), shared, layers.Dense(1), shared]).weights) == 4

@@ -293,7 +293,7 @@ def test_vocabulary_files(tmp_path):
         with pytest.raises(ValueError, match=message):
             layers.StringLookup(vocabulary=str(path))
     path.write_text("3\nx\n")
-    with pytest.raises(ValueError, match="an integer in each line of .*, got 'x' in line 2"):
+    with pytest.raises(ValueError, match=r"an integer in each line of .*, got 'x' in line 2"):
         layers.IntegerLookup(vocabulary=str(path))
 
 

@@ -52,12 +52,14 @@ def test_rooms_agree(shape_a, shape_b, dtype, rng):
         rooms_agree("merging", "sum_spread", [dy], [shape])
 
 
-@pytest.mark.parametrize("shapes", [[(4, 70, 600), (4, 70, 600)], [(4, 70, 600), (4, 1, 600)], [(4, 7, 6000), (4, 7, 1)]])
+@pytest.mark.parametrize("shapes", [[(4, 70, 600), (4, 70, 600)], [(4, 70, 600), (4, 1, 600)], [(4, 7, 6000), (4, 7, 1)],
+                                    [(4, 701, 70), (4, 1, 70)], [(3, 301, 24), (1, 1, 24)], [(4, 100, 1200), (4, 1, 1200)]])
 def test_threads_share_the_work(shapes, rng):
     """Large enough for all threads, lines longer than a piece."""
     (a, b), rooms = arrays(rng, shapes), ("reference", "cpu")
     dy = rng.normal(size=a.shape).astype("float32")
     rooms_agree("merging", "add", [a, b, 1.0], [a.shape], rooms=rooms)
+    rooms_agree("merging", "subtract", [b, a], [a.shape], rooms=rooms)
     [y] = rooms_agree("merging", "maximum", [a, b], [a.shape], rooms=rooms)
     rooms_agree("merging", "extremum_backward", [dy, a, b, y], [a.shape, a.shape], rooms=rooms)
     rooms_agree("merging", "scale", [dy.reshape(-1), 0.5], [(dy.size,)], rooms=rooms)

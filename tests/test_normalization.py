@@ -530,3 +530,55 @@ def test_the_program_for_unit_normalization_fails_as_in_keras():
     for module in (layers, keras.layers):
         with pytest.raises((TypeError, ValueError), match="kernel_normalizer"):
             module.Dense(64, activation="relu", kernel_normalizer=module.UnitNormalization())
+
+
+# RMS normalization
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (5, 1), (2, 130)])
+def test_rms_kernels_agree(shape, dtype, rng):
+    x, gamma = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+    rooms_agree("normalization", "rms_norm", [x, gamma, 1e-6], [x.shape, (len(x),)])
+
+
+@pytest.mark.parametrize("axis", [-1, (-1,), [2, 3]])
+def test_rms_normalization(axis, device, rng):
+    x, options = rng.normal(size=(2, 3, 2, 4)), dict(axis=axis, epsilon=1e-3, name="r")
+    ours, theirs = layers.RMSNormalization(**options).to(device), keras.layers.RMSNormalization(**options)
+    agrees_with_keras(ours, theirs, x.astype("float32"))
+    assert [(p.name, p.shape) for p in ours.weights] == [(w.name, w.shape) for w in theirs.weights]
+    assert ours.get_config() == theirs.get_config() and ours.compute_output_shape((None, 3, 2, 4)) == (None, 3, 2, 4)
+    layer = layers.RMSNormalization(**options)
+    layer.build(x.shape)
+    layer.set_weights([rng.normal(size=p.shape) for p in layer.weights])
+    assert nblayers.gradcheck(layer, x)
+
+
+@pytest.mark.parametrize("axis", [1, [1, 2], [2, 1]])
+def test_rms_normalization_on_other_axes(axis, rng):
+    """Where Keras 3.15 itself fails: it spreads the scale over the last axes."""
+    x, layer = rng.normal(size=(2, 3, 2, 4)), layers.RMSNormalization(axis, dtype="float64")
+    along = tuple(axis) if isinstance(axis, list) else axis
+    np.testing.assert_allclose(layer(x), x / np.sqrt((x ** 2).mean(axis=along, keepdims=True) + 1e-6), rtol=1e-12)
+    assert gradcheck(layers.RMSNormalization(axis), x)
+
+
+def test_rms_normalization_trains_and_takes_views(rng):
+    x = rng.normal(size=(4, 12)).astype("float32")[:, ::2]
+    model = nblayers.Sequential([layers.RMSNormalization(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    losses = model.fit(x, x[:, :2], epochs=2, verbose=0).history["loss"]
+    assert losses[1] < losses[0]
+    layer = model.layers[0]
+    np.testing.assert_allclose(layer(x[:1]), layer(x)[:1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda: layers.RMSNormalization("a", name="r"), "expected axis"),
+    (lambda: layers.RMSNormalization(epsilon=-1, name="r"), "expected epsilon"),
+    (lambda: layers.RMSNormalization(3, name="r")(np.ones((2, 3))), "expected axis to name axes of the input"),
+    (lambda: layers.RMSNormalization([1, -1], name="r")(np.ones((2, 3))), "expected every axis once"),
+    (lambda: layers.RMSNormalization(name="r").build((2, None)), "expected an input whose size on axis 1 is known")])
+def test_rms_normalization_errors(make, message):
+    with pytest.raises(ValueError, match=f"RMSNormalization 'r': {message}"):
+        make()

@@ -329,7 +329,7 @@ def test_the_memory_of_a_stream_does_not_grow(rng):
     (lambda: Discretization([1.0, np.nan]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization([[1.0]]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization(num_bins=3, epsilon=0), "expected epsilon in (0, 1], got 0"),
-    (lambda: Discretization([1.0], output_mode="tf_idf"), "expected output_mode to be one of 'int'"),
+    (lambda: Discretization([1.0], output_mode="tf_idf"), "expected output_mode to be 'int'"),
     (lambda: Discretization([1.0], output_mode="one_hot", sparse=True), "expected sparse=False"),
     (lambda: Discretization(num_bins=3)([1.0]), "expected boundaries before the first call: adapt"),
     (lambda: Discretization([1.0]).adapt([1.0]), "adapt expected a layer with num_bins, got one with bin_boundaries"),

@@ -8,6 +8,7 @@ from helpers import agrees_with_keras, assert_same, copy_weights, numeric_gradie
 
 import kernels
 import nblayers
+from nblayers import layers
 from nblayers.layers import LSTM, RNN, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
 
 B, T, D, H = 3, 5, 2, 4
@@ -693,3 +694,11 @@ def test_bad_input_of_a_cell_is_named(cell):
             cell.forward(np.ones((B, D)), states)
     with pytest.raises(ValueError, match=r"Cell 'c': expected size 2 on axis 1 of the input, got 3"):
         cell.forward(np.ones((B, 3)), cell.get_initial_state(B))
+
+
+@pytest.mark.parametrize("make", [layers.LSTM, layers.GRU, layers.LSTMCell, layers.GRUCell])
+def test_implementation_is_0_1_or_2(make):
+    for implementation in (0, 1, 2):
+        make(2, implementation=implementation)
+    with pytest.raises(ValueError, match=f"{make.__name__} 'a': expected implementation to be 0, 1 or 2, got 7"):
+        make(2, implementation=7, name="a")

@@ -15,6 +15,7 @@ from nblayers.layers import (
     AlphaDropout,
     Dropout,
     GaussianDropout,
+    GaussianNoise,
     SpatialDropout1D,
     SpatialDropout2D,
     SpatialDropout3D,
@@ -198,7 +199,7 @@ def test_config_both_ways(arguments):
 def test_rooms_agree_on_the_others(size, dtype, rng):
     number = np.dtype(dtype).type
     x, mask = rng.normal(size=size).astype(dtype), rng.random(size) < 0.5
-    rooms_agree("regularization", "normal_noise", [np.uint64(12345), number(0.7)], [np.full(size, np.nan, dtype)])
+    rooms_agree("regularization", "normal_noise", [np.uint64(12345), number(1), number(0.7)], [np.full(size, np.nan, dtype)])
     rooms_agree("regularization", "noise_apply", [x, x[::-1].copy()], [(size,)])
     rooms_agree("regularization", "alpha_dropout_apply", [x, mask, number(0.9), number(0.3), number(-1.5)], [(size,)])
 
@@ -209,7 +210,7 @@ def test_large_work_is_shared(rng):
     key = np.uint64(12345)
     [mask] = rooms_agree("regularization", "dropout_mask", [key, np.uint64(2**31)], [np.zeros(size, bool)], rooms=rooms)
     rooms_agree("regularization", "dropout_apply", [x, mask, one], [(size,)], rooms=rooms)
-    rooms_agree("regularization", "normal_noise", [key, one], [np.full(size, np.nan, "float32")], rooms=rooms)
+    rooms_agree("regularization", "normal_noise", [key, one, one], [np.full(size, np.nan, "float32")], rooms=rooms)
     rooms_agree("regularization", "noise_apply", [x, x], [(size,)], rooms=rooms)
     rooms_agree("regularization", "alpha_dropout_apply", [x, mask, one, one, -one], [(size,)], rooms=rooms)
 
@@ -217,7 +218,7 @@ def test_large_work_is_shared(rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_noise_is_normal(dtype):
     for key in (1, 2**63 + 5):
-        [g] = run_kernel("cpu", "regularization", "normal_noise", [np.uint64(key), np.dtype(dtype).type(2)],
+        [g] = run_kernel("cpu", "regularization", "normal_noise", [np.uint64(key), *map(np.dtype(dtype).type, (1, 2))],
                          [np.empty(200_000, dtype)])
         z = (g.astype(float) - 1) / 2
         moments = [(z ** k).mean() for k in (1, 2, 3, 4)]               # 0, 1, 0, 3; five standard deviations
@@ -273,6 +274,26 @@ def test_gaussian_dropout(rate, rng):
     np.testing.assert_array_equal(layer.backward(x), x)
 
 
+@pytest.mark.parametrize("stddev", [1e-4, 0.3, 1])
+def test_gaussian_noise(stddev, rng):
+    x = rng.normal(size=(300, 400)).astype("float32")
+    layer = GaussianNoise(stddev, seed=3)
+    noise = layer(np.zeros_like(x), training=True)
+    assert noise.dtype == np.float32 and noise.mean() == pytest.approx(0, abs=0.02 * stddev)
+    assert noise.std() == pytest.approx(stddev, rel=0.02)
+    np.testing.assert_array_equal(GaussianNoise(stddev, seed=3)(x, training=True), x + noise)
+    np.testing.assert_array_equal(layer.backward(x), x)
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(GaussianNoise(0)(x, training=True), x)
+    agrees_with_keras(layer, keras.layers.GaussianNoise(stddev), x[:2, :3])
+
+
+@pytest.mark.parametrize("stddev", [-0.1, 1.5, "a", None, True])
+def test_gaussian_noise_errors(stddev):
+    with pytest.raises(ValueError, match=r"GaussianNoise 'n': expected stddev in \[0, 1\], got"):
+        GaussianNoise(stddev, name="n")
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_alpha_dropout_keeps_mean_and_variance(rate, rng):
     x = rng.normal(size=(500, 600)).astype("float32")
@@ -294,7 +315,7 @@ def test_alpha_dropout_values_are_those_of_keras_and_torch(rate):
 
 
 @pytest.mark.parametrize("make", [lambda: GaussianDropout(0.4, seed=2), lambda: AlphaDropout(0.4, seed=2),
-                                  lambda: AlphaDropout(0.4, (None, 1, None), seed=2)])
+                                  lambda: GaussianNoise(0.4, seed=2), lambda: AlphaDropout(0.4, (None, 1, None), seed=2)])
 @pytest.mark.parametrize("training", [False, True])
 def test_gradients_of_the_others(make, training, rng):
     for shape in ((2, 3, 4), (1, 2, 2)):
@@ -302,7 +323,7 @@ def test_gradients_of_the_others(make, training, rng):
 
 
 @pytest.mark.parametrize("make", [lambda: GaussianDropout(0.4, seed=2), lambda: AlphaDropout(0.4, seed=2),
-                                  lambda: SpatialDropout1D(0.4, seed=2)])
+                                  lambda: GaussianNoise(0.4, seed=2), lambda: SpatialDropout1D(0.4, seed=2)])
 def test_the_others_in_every_room(make, device, rng):
     x, dy = rng.normal(size=(2, 2, 3, 4))
     layer, reference = make().astype("float64").to(device), make().astype("float64").to("reference")
@@ -344,6 +365,7 @@ def test_activity_regularization_the_rest():
 @pytest.mark.parametrize("cls, arguments", [
     (SpatialDropout1D, dict(rate=0.5, seed=3)), (SpatialDropout2D, dict(rate=0.5, data_format="channels_first")),
     (SpatialDropout3D, dict(rate=0.5, dtype="float64")), (GaussianDropout, dict(rate=0.5, seed=3)),
+    (GaussianNoise, dict(stddev=0.5, seed=3)),
     (AlphaDropout, dict(rate=0.5)), (AlphaDropout, dict(rate=0.5, noise_shape=(None, 1), seed=2, trainable=False)),
     (ActivityRegularization, dict(l1=0.1)), (ActivityRegularization, dict(l1=0.1, l2=0.2, dtype="float64"))])
 def test_configurations_of_the_others(cls, arguments):

@@ -18,7 +18,8 @@ from nblayers.models import Model, Sequential, clone_model, load_model, model_fr
 from nblayers.serialization import register_keras_serializable
 
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered")      # in the simulator, which computes in Python
-TEXTS = ["The cat, the DOG!", "", "cat\u00a0dog  cat's\t\n É é e\u0301 (x_y)", "שלום עולם... \x0bцАр\x1cb", "a-b c \U0001F600", " ?! "]
+TEXTS = ["The cat, the DOG!", "", "cat\u00a0dog  cat's\t\n É é e\u0301 (x_y)", "שלום עולם... \x0bцАр\x1cb",
+         "a-b c \U0001F600", " ?! "]
 VOCABULARY = ["cat", "the", "cats", "dog", "É"]
 
 
@@ -76,7 +77,8 @@ def test_a_given_vocabulary(options, keras_layers):
 
 def test_without_a_split_each_string_is_a_token(keras_layers):
     data = np.array([["Cat", "the", "x!"], ["dog", "", "cat"]])
-    for options in (dict(), dict(ngrams=2), dict(output_sequence_length=2), dict(output_mode="count"), dict(output_mode="tf_idf")):
+    for options in (dict(), dict(ngrams=2), dict(output_sequence_length=2), dict(output_mode="count"),
+                    dict(output_mode="tf_idf")):
         made = []
         for module in (layers, keras_layers):
             layer = module.TextVectorization(split=None, **options)
@@ -199,7 +201,8 @@ def sentiment(name):
     text = layers.TextVectorization(max_tokens=20, output_sequence_length=3)
     text.adapt(LABELLED)
     if name == "sequential":
-        model = Sequential([text, layers.Embedding(20, 4, mask_zero=True), layers.LSTM(4), layers.Dense(1, activation="sigmoid")])
+        model = Sequential([text, layers.Embedding(20, 4, mask_zero=True), layers.LSTM(4),
+                            layers.Dense(1, activation="sigmoid")])
     elif name == "with input":
         model = Sequential([layers.Input((1,), dtype="string"), text, layers.Embedding(20, 4), layers.Flatten(),
                             layers.Dense(1, activation="sigmoid")])

@@ -304,8 +304,8 @@ def prelu(x, alpha, y):
     share(_some_prelu, threads_for(x.size, SHARE), (x, alpha), (y,))
 
 
-def prelu_backward(dy, x, alpha, dx, dalpha):
-    sum_of_shares(_some_prelu_backward, threads_for(x.size, SHARE), (dy, x, alpha, dx), dalpha)
+def prelu_backward(dy, x, alpha, at_zero, dx, dalpha):
+    sum_of_shares(_some_prelu_backward, threads_for(x.size, SHARE), (dy, x, alpha, x.dtype.type(at_zero), dx), dalpha)
 
 
 @kernel
@@ -318,16 +318,16 @@ def _some_prelu(x, alpha, s, threads, y):
 
 
 @kernel
-def _some_prelu_backward(dy, x, alpha, dx, s, threads, dalpha):
+def _some_prelu_backward(dy, x, alpha, at_zero, dx, s, threads, dalpha):
     first, last = range_of(len(x), s, threads)
-    zero = x.dtype.type(0)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     part = np.empty(alpha.size, alpha.dtype)
     for top in range(first, last, ROWS):
         part[:] = 0
         for b in range(top, min(top + ROWS, last)):
             for n in range(alpha.size):
-                below = alpha[n] * dy[b, n] if x[b, n] < zero else zero
-                dx[b, n] = dy[b, n] if x[b, n] > zero else below            # from (21)
+                slope = alpha[n] * (one if x[b, n] < zero else at_zero)
+                dx[b, n] = dy[b, n] * (one if x[b, n] > zero else slope)    # from (21)
                 part[n] += dy[b, n] * x[b, n] if x[b, n] < zero else zero   # from (21)
         add_to(dalpha, part)
 

@@ -1,7 +1,8 @@
 """Merging, compiled for the CPU. Formulas and shapes: kernels/reference/merging.py.
 
 Memory decides the speed of all but (7): arrays are walked through once, in the order in which the output lies, a piece of a
-line at a time. Where a number is spread along the line, a small array is filled with it first: so one loop does for all.
+line, or some lines, at a time. Where a number is spread along the line, or a short line over its neighbours, a small array is
+filled with it first: so one loop does for all.
 """
 import numpy as np
 
@@ -77,34 +78,42 @@ def _place(line, sizes, strides):
 
 
 @kernel
-def _in_line(x, at, stride, count, room):
-    """Where so many numbers of x lie side by side: in x itself, or in `room` if one number is spread along the line."""
-    if stride == 1 or count == 1:
+def _in_line(x, at, to, lines, count, room):
+    """Where the numbers of so many lines lie side by side: in x itself, or spread in `room`."""
+    if (to[3] == 1 and (lines == 1 or to[2])) or count == 1:
         return x, at
-    for k in range(count):
-        room[k] = x[at]
+    for line in range(lines):
+        for k in range(count):
+            room[line * count + k] = x[at + k * to[3]]
     return room, 0
 
 
 @kernel
-def _piece(n, stop, long, stride_a, stride_b):
-    """How many numbers from n on are worked on together: to the end of the line, at most."""
+def _piece(n, stop, sizes, to_a, to_b):
+    """How many neighbouring lines begin at n, how many of them are walked as one, and the numbers of each; or part of one."""
+    long = sizes[3]
     count = min(long - n % long, stop - n)
-    return count if stride_a == 1 and stride_b == 1 else min(count, PIECE)
+    if to_a[3] != 1 or to_b[3] != 1:
+        return 1, 1, min(count, PIECE)
+    if count < long:
+        return 1, 1, count
+    lines = min((stop - n) // long, sizes[2] - n // long % sizes[2])
+    return lines, max(1, min(lines, PIECE // long)), long
 
 
 @kernel
 def _some_merged(operation, factor, a, b, sizes, to_a, to_b, s, threads, y):
-    long = sizes[3]
-    room = np.empty(min(PIECE, long), y.dtype)
+    room = np.empty(PIECE, y.dtype)
     n, stop = range_of(y.size, s, threads)
     while n < stop:
-        line, k = n // long, n % long
-        count = _piece(n, stop, long, to_a[3], to_b[3])
-        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room)
-        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room)
-        _merged(operation, factor, left, i, right, j, y, n, count)
-        n += count
+        line, k = n // sizes[3], n % sizes[3]
+        lines, together, count = _piece(n, stop, sizes, to_a, to_b)
+        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a, together, count, room)
+        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b, together, count, room)
+        for first in range(0, lines, together):
+            walked = min(together, lines - first)
+            _merged(operation, factor, left, i, right, j, y, n, walked * count)
+            i, j, n = i + walked * to_a[2], j + walked * to_b[2], n + walked * count
 
 
 @kernel
@@ -138,16 +147,17 @@ def _smaller(a, b):
 
 @kernel
 def _some_extremum_backward(dy, a, b, sizes, to_a, to_b, y, s, threads, da, db):
-    long = sizes[3]
-    room = np.empty(min(PIECE, long), y.dtype)
+    room = np.empty(PIECE, y.dtype)
     n, stop = range_of(y.size, s, threads)
     while n < stop:
-        line, k = n // long, n % long
-        count = _piece(n, stop, long, to_a[3], to_b[3])
-        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a[3], count, room)
-        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b[3], count, room)
-        _shared(dy, left, i, right, j, y, n, count, da, db)
-        n += count
+        line, k = n // sizes[3], n % sizes[3]
+        lines, together, count = _piece(n, stop, sizes, to_a, to_b)
+        left, i = _in_line(a, _place(line, sizes, to_a) + k * to_a[3], to_a, together, count, room)
+        right, j = _in_line(b, _place(line, sizes, to_b) + k * to_b[3], to_b, together, count, room)
+        for first in range(0, lines, together):
+            walked = min(together, lines - first)
+            _shared(dy, left, i, right, j, y, n, walked * count, da, db)
+            i, j, n = i + walked * to_a[2], j + walked * to_b[2], n + walked * count
 
 
 @kernel
@@ -171,13 +181,33 @@ def _some_scaled(x, factor, s, threads, y):
 
 @kernel
 def _some_summed(dy, sizes, to, s, threads, dx):
-    lines, long = sizes[1] * sizes[2], sizes[3]
+    lines, long = sizes[2], sizes[3]
+    together = max(1, min(lines, PIECE // long)) if to[3] == 1 and to[2] == 0 else 1
+    room = np.empty(together * long if together > 1 else 0, dx.dtype)
     first, stop = range_of(sizes[0], s, threads)
     start, end = (first * to[0], stop * to[0]) if to[0] else (0, dx.size)
     for n in range(start, end):
         dx[n] = 0
-    for line in range(first * lines, stop * lines):
-        _summed(dy, line * long, long, dx, _place(line, sizes, to), to[3])
+    for plane in range(first * sizes[1], stop * sizes[1]):
+        at = _place(plane * lines, sizes, to)
+        if together > 1:
+            _summed_together(dy, plane * lines * long, lines * long, long, room, dx, at)
+        else:
+            for line in range(plane * lines, (plane + 1) * lines):
+                _summed(dy, line * long, long, dx, at, to[3])
+                at += to[2]
+
+
+@kernel
+def _summed_together(dy, n, count, long, room, dx, at):
+    """Add lines to one: several at a time in `room`, which is longer and so quicker to walk."""
+    for k in range(room.size):
+        room[k] = 0
+    for first in range(0, count, room.size):
+        for k in range(min(room.size, count - first)):
+            room[k] += dy[np.uintp(n + first + k)]
+    for line in range(0, room.size, long):
+        _summed(room, line, long, dx, at, 1)
 
 
 @kernel

@@ -98,6 +98,10 @@ def layer_norm_backward(dy, x, gamma, mean, rstd, centred, dgamma, dbeta, dx):
     add_to(dbeta, totals[K:])
 
 
+def rms_norm(x, gamma, epsilon, y, rstd):
+    share(_rms_rows, threads_for(x.size, SHARE), (x, gamma, float(epsilon)), (y, rstd))
+
+
 def group_norm(x, gamma, beta, epsilon, y, mean, rstd):
     before, after = (x, gamma.reshape(-1), beta.reshape(-1), float(epsilon)), (y, mean, rstd)
     share(_group_rows if x.shape[4] == 1 else _group_runs, _sample_threads(x), before, after)
@@ -419,6 +423,17 @@ def _layer_rows(x, gamma, beta, epsilon, centred, s, threads, y, mean, rstd):
         for k in range(K):
             y[n, k] = gamma[k] * ((x[n, k] - shift) * r) + beta[k]              # (4), (5)
         mean[n], rstd[n] = m, r
+
+
+@kernel
+def _rms_rows(x, gamma, epsilon, s, threads, y, rstd):
+    number, K = x.dtype.type, gamma.size
+    first, last = range_of(len(x), s, threads)
+    for n in range(first, last):
+        r = number(1 / math.sqrt(_run_squares(x[n], number(0)) / K + epsilon))  # (2), (3) with a mean of 0
+        for k in range(K):
+            y[n, k] = gamma[k] * (x[n, k] * r)                                  # (4), (5)
+        rstd[n] = r
 
 
 @kernel

@@ -24,8 +24,8 @@ def dropout_apply(x, mask, scale, y):
     share(_some_dropout, threads_for(x.size, SHARE), (x, mask, scale), (y,))
 
 
-def normal_noise(key, deviation, noise):
-    share(_some_noise, threads_for(noise.size, SHARE_OF_NOISE), (key, deviation), (noise,))
+def normal_noise(key, mean, deviation, noise):
+    share(_some_noise, threads_for(noise.size, SHARE_OF_NOISE), (key, mean, deviation), (noise,))
 
 
 def noise_apply(x, noise, y):
@@ -53,14 +53,14 @@ def _some_dropout(x, mask, scale, s, threads, y):
 
 
 @kernel
-def _some_noise(key, deviation, s, threads, noise):
+def _some_noise(key, mean, deviation, s, threads, noise):
     first, last = range_of(noise.size, s, threads)
     noise, number = noise[first:last], noise.dtype.type
-    unit, half, one, two, turn = number(2**-32), number(0.5), number(1), number(2), number(2 * math.pi)
+    unit, half, two, turn = number(2**-32), number(0.5), number(2), number(2 * math.pi)
     for n in range(noise.size):
         r = _mixed(np.uint64(key), first + n)
         u, v = (number(r >> S32) + half) * unit, number(r & LOW) * unit
-        noise[n] = one + deviation * math.sqrt(-two * math.log(u)) * math.cos(turn * v)         # (5)
+        noise[n] = mean + deviation * math.sqrt(-two * math.log(u)) * math.cos(turn * v)         # (5)
 
 
 @kernel

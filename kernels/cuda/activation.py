@@ -2,6 +2,7 @@
 import math
 
 from ._compat import THREADS, blocks_for, cuda
+from ._lanes import lane_sum
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 GELU_FACTOR, GELU_CUBIC = math.sqrt(2 / math.pi), 0.044715
@@ -157,8 +158,8 @@ def prelu(x, alpha, y):
     _prelu[blocks_for(x.size), THREADS](x, alpha, y)
 
 
-def prelu_backward(dy, x, alpha, dx, dalpha):
-    _prelu_backward[blocks_for(alpha.size), THREADS](dy, x, alpha, dx, dalpha)
+def prelu_backward(dy, x, alpha, at_zero, dx, dalpha):
+    _prelu_backward[blocks_for(alpha.size), THREADS](dy, x, alpha, x.dtype.type(at_zero), dx, dalpha)
 
 
 def softmax(x, y):
@@ -477,31 +478,15 @@ def _prelu(x, alpha, y):
 
 
 @cuda.jit
-def _prelu_backward(dy, x, alpha, dx, dalpha):
-    zero = x.dtype.type(0)
+def _prelu_backward(dy, x, alpha, at_zero, dx, dalpha):
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     for n in range(cuda.grid(1), x.shape[1], cuda.gridsize(1)):             # neighbouring threads read neighbouring columns
         total = dalpha[n]
         for b in range(x.shape[0]):
-            below = alpha[n] * dy[b, n] if x[b, n] < zero else zero
-            dx[b, n] = dy[b, n] if x[b, n] > zero else below                # from (21)
+            slope = alpha[n] * (one if x[b, n] < zero else at_zero)
+            dx[b, n] = dy[b, n] * (one if x[b, n] > zero else slope)        # from (21)
             total += dy[b, n] * x[b, n] if x[b, n] < zero else zero         # from (21)
         dalpha[n] = total
-
-
-@cuda.jit(device=True)
-def _block_sum(value, shared):
-    """The sum of what all threads of the block bring, halving their number at each step."""
-    t, step = cuda.threadIdx.x, THREADS // 2
-    shared[t] = value
-    cuda.syncthreads()
-    while step > 0:
-        if t < step:
-            shared[t] += shared[t + step]
-        cuda.syncthreads()
-        step //= 2
-    total = shared[0]
-    cuda.syncthreads()                                                      # all have read it before it is overwritten
-    return total
 
 
 @cuda.jit(device=True)
@@ -529,7 +514,7 @@ def _shift_and_total(x, i, shared):
     total = x.dtype.type(0)
     for n in range(cuda.threadIdx.x, x.shape[1], THREADS):
         total += math.exp(x[i, n] - highest)
-    return highest, _block_sum(total, shared)
+    return highest, lane_sum(total, 1, shared)
 
 
 @cuda.jit
@@ -548,7 +533,7 @@ def _softmax_backward(dy, y, dx):
         total = y.dtype.type(0)
         for n in range(cuda.threadIdx.x, y.shape[1], THREADS):
             total += dy[i, n] * y[i, n]
-        total = _block_sum(total, shared)
+        total = lane_sum(total, 1, shared)
         for n in range(cuda.threadIdx.x, y.shape[1], THREADS):
             dx[i, n] = y[i, n] * (dy[i, n] - total)                         # from (17)
 
@@ -570,7 +555,7 @@ def _log_softmax_backward(dy, y, dx):
         total = y.dtype.type(0)
         for n in range(cuda.threadIdx.x, y.shape[1], THREADS):
             total += dy[i, n]
-        total = _block_sum(total, shared)
+        total = lane_sum(total, 1, shared)
         for n in range(cuda.threadIdx.x, y.shape[1], THREADS):
             dx[i, n] = dy[i, n] - math.exp(y[i, n]) * total                 # from (18)
 
@@ -606,7 +591,7 @@ SIGNATURES = {
     "_threshold": (_threshold, "void(float32[:], float32, float32, float32[:])"),
     "_threshold_backward": (_threshold_backward, "void(float32[:], float32[:], float32, float32[:])"),
     "_prelu": (_prelu, "void(float32[:,:], float32[:], float32[:,:])"),
-    "_prelu_backward": (_prelu_backward, "void(float32[:,:], float32[:,:], float32[:], float32[:,:], float32[:])"),
+    "_prelu_backward": (_prelu_backward, "void(float32[:,:], float32[:,:], float32[:], float32, float32[:,:], float32[:])"),
     "_softmax": (_softmax, _ROWS), "_softmax_backward": (_softmax_backward, _ROWS_BACKWARD),
     "_log_softmax": (_log_softmax, _ROWS), "_log_softmax_backward": (_log_softmax_backward, _ROWS_BACKWARD),
 }

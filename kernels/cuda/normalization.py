@@ -8,6 +8,7 @@ neighbouring threads read neighbouring numbers.
 import math
 
 from ._compat import SIMULATED, THREADS, blocks_for, cuda
+from ._lanes import lane_sum
 
 LANES = 2 if SIMULATED else 32          # sets side by side in a block
 PIECE = 2 if SIMULATED else 64          # numbers added one after the other: sums of such sums lose little
@@ -44,6 +45,10 @@ def layer_norm(x, gamma, beta, epsilon, centred, y, mean, rstd):
 def layer_norm_backward(dy, x, gamma, mean, rstd, centred, dgamma, dbeta, dx):
     A, K, B = x.shape
     _norm_backward_of(dy, x, (A, 1, 1, K, 1, B), gamma, mean, rstd, centred, dgamma, dbeta, dx)
+
+
+def rms_norm(x, gamma, epsilon, y, rstd):
+    _rms_norm[_blocks(len(x), 1), THREADS](x, gamma, x.dtype.type(epsilon), y, rstd)
 
 
 def group_norm(x, gamma, beta, epsilon, y, mean, rstd):
@@ -98,22 +103,6 @@ def _weight_sums_of(dy, x, shape, mean, rstd, centred, dgamma, dbeta):
 
 
 @cuda.jit(device=True)
-def _lane_sum(value, width, shared):
-    """The sum of what the threads of a lane bring, halving their number at each step."""
-    t, step = cuda.threadIdx.x, THREADS // 2
-    shared[t] = value
-    cuda.syncthreads()
-    while step >= width:
-        if t < step:
-            shared[t] += shared[t + step]
-        cuda.syncthreads()
-        step //= 2
-    total = shared[t % width]
-    cuda.syncthreads()                                          # all have read it before it is overwritten
-    return total
-
-
-@cuda.jit(device=True)
 def _place(shape, s, j):
     """Where number j of set s lies."""
     P, G, K, Q, R = shape[1], shape[2], shape[3], shape[4], shape[5]
@@ -152,8 +141,8 @@ def _batch_statistics(x, mask, width, epsilon, mean, variance, count):
                     n += number(1)
                     short += x[j // B, c, j % B]
             total += short
-        n = _lane_sum(n, width, shared) + epsilon
-        m = _lane_sum(total, width, shared) / n                                 # (1)
+        n = lane_sum(n, width, shared) + epsilon
+        m = lane_sum(total, width, shared) / n                                 # (1)
         total = number(0)
         for piece in range(part, A * B, parts * PIECE):
             short = number(0)
@@ -162,7 +151,7 @@ def _batch_statistics(x, mask, width, epsilon, mean, variance, count):
                     d = x[j // B, c, j % B] - m
                     short += d * d
             total += short
-        total = _lane_sum(total, width, shared)
+        total = lane_sum(total, width, shared)
         if part == 0 and first + lane < C:
             mean[c], variance[c], count[c] = m, total / n, n                    # (2)
 
@@ -209,7 +198,7 @@ def _weight_sums(dy, x, shape, width, mean, rstd, centred, dgamma, dbeta):
                 both += dy[at] * ((x[at] - shift) * rstd[s])
             total += short
             product += both
-        total, product = _lane_sum(total, width, shared), _lane_sum(product, width, shared)
+        total, product = lane_sum(total, width, shared), lane_sum(product, width, shared)
         if part == 0 and first + lane < G * K:
             dgamma[w] += product                                                # from (5)
             dbeta[w] += total                                                   # from (5)
@@ -229,7 +218,7 @@ def _norm(x, shape, width, gamma, beta, epsilon, centred, y, mean, rstd):
             for j in range(piece, min(piece + parts * PIECE, members), parts):
                 short += x[_place(shape, s, j)]
             total += short
-        m = _lane_sum(total, width, shared) / number(members)                   # (1)
+        m = lane_sum(total, width, shared) / number(members)                   # (1)
         total = number(0)
         for piece in range(part, members, parts * PIECE):
             short = number(0)
@@ -237,7 +226,7 @@ def _norm(x, shape, width, gamma, beta, epsilon, centred, y, mean, rstd):
                 d = x[_place(shape, s, j)] - m
                 short += d * d
             total += short
-        r = number(1) / math.sqrt(_lane_sum(total, width, shared) / number(members) + epsilon)      # (2), (3)
+        r = number(1) / math.sqrt(lane_sum(total, width, shared) / number(members) + epsilon)      # (2), (3)
         shift = m if centred else number(0)
         if first + lane < sets:
             for j in range(part, members, parts):
@@ -267,14 +256,29 @@ def _norm_backward(dy, x, shape, width, gamma, mean, rstd, centred, dx):
                 both += g * ((x[at] - shift) * r)
             total += short
             product += both
-        level = _lane_sum(total, width, shared) / number(members)
-        slope = r * r * _lane_sum(product, width, shared) / number(members)
+        level = lane_sum(total, width, shared) / number(members)
+        slope = r * r * lane_sum(product, width, shared) / number(members)
         level = level if centred else number(0)
         if first + lane < sets:
             for j in range(part, members, parts):
                 at = _place(shape, s, j)
                 g = gamma[_weight(shape, s, j)] * dy[at]
                 dx[at] = r * (g - level) - (x[at] - m) * slope                  # (8)
+
+
+@cuda.jit
+def _rms_norm(x, gamma, epsilon, y, rstd):
+    shared = cuda.shared.array(THREADS, x.dtype)
+    K, number = x.shape[1], x.dtype.type
+    for n in range(cuda.blockIdx.x, x.shape[0], cuda.gridDim.x):
+        total = number(0)
+        for k in range(cuda.threadIdx.x, K, THREADS):
+            total += x[n, k] * x[n, k]
+        r = number(1) / math.sqrt(lane_sum(total, 1, shared) / number(K) + epsilon)     # (2), (3) with a mean of 0
+        for k in range(cuda.threadIdx.x, K, THREADS):
+            y[n, k] = gamma[k] * (x[n, k] * r)                                  # (4), (5)
+        if cuda.threadIdx.x == 0:
+            rstd[n] = r
 
 
 @cuda.jit
@@ -289,7 +293,7 @@ def _unit_norm(x, width, limit, y, scale):
         total = number(0)
         for k in range(part, K, parts):
             total += x[a, k, b] * x[a, k, b]
-        total = _lane_sum(total, width, shared)
+        total = lane_sum(total, width, shared)
         r = limit
         if total > number(0):
             r = min(number(1) / math.sqrt(total), limit)                        # (6)
@@ -314,7 +318,7 @@ def _unit_norm_backward(dy, x, width, limit, scale, dx):
         r, total = scale[a, b], number(0)
         for k in range(part, K, parts):
             total += dy[a, k, b] * x[a, k, b]
-        total = _lane_sum(total, width, shared)
+        total = lane_sum(total, width, shared)
         along = total * r * r if r < limit else number(0)                       # from (6): a limit is a constant
         if first + lane < A * B:
             for k in range(part, K, parts):
@@ -330,6 +334,7 @@ SIGNATURES = {
     "_norm": (_norm, f"void({_ROW}, {_SHAPE}, int64, {_ROW}, {_ROW}, float32, boolean, {_ROW}, {_ROW}, {_ROW})"),
     "_norm_backward": (_norm_backward,
                        f"void({_ROW}, {_ROW}, {_SHAPE}, int64, {_ROW}, {_ROW}, {_ROW}, boolean, {_ROW})"),
+    "_rms_norm": (_rms_norm, f"void(float32[:,:], {_ROW}, float32, float32[:,:], {_ROW})"),
     "_unit_norm": (_unit_norm, f"void({_BOX}, int64, float32, {_BOX}, float32[:,:])"),
     "_unit_norm_backward": (_unit_norm_backward, f"void({_BOX}, {_BOX}, int64, float32, float32[:,:], {_BOX})"),
 }

@@ -19,8 +19,8 @@ def dropout_apply(x, mask, scale, y):
     _dropout_apply[blocks_for(y.size), THREADS](x, mask, scale, y)
 
 
-def normal_noise(key, deviation, noise):
-    _normal_noise[blocks_for(noise.size), THREADS](key, deviation, noise)
+def normal_noise(key, mean, deviation, noise):
+    _normal_noise[blocks_for(noise.size), THREADS](key, mean, deviation, noise)
 
 
 def noise_apply(x, noise, y):
@@ -52,9 +52,9 @@ def _dropout_apply(x, mask, scale, y):
 
 
 @cuda.jit
-def _normal_noise(key, deviation, noise):
+def _normal_noise(key, mean, deviation, noise):
     number = noise.dtype.type
-    unit, quarter, half, one, two, turn = (number(2**-32), number(0.25), number(0.5), number(1), number(2), number(2 * math.pi))
+    unit, quarter, half, two, turn = number(2**-32), number(0.25), number(0.5), number(2), number(2 * math.pi)
     for n in range(cuda.grid(1), noise.size, cuda.gridsize(1)):
         r = _mixed(key, n)
         u, v = (number(r >> S32) + half) * unit, number(r & LOW) * unit
@@ -63,7 +63,7 @@ def _normal_noise(key, deviation, noise):
         for k in range(1, 10):
             term *= -angle * angle / number(2 * k * (2 * k + 1))
             sine += term
-        noise[n] = one + deviation * math.sqrt(-two * math.log(u)) * sine                       # (5)
+        noise[n] = mean + deviation * math.sqrt(-two * math.log(u)) * sine                       # (5)
 
 
 @cuda.jit
@@ -81,7 +81,7 @@ def _alpha_dropout_apply(x, mask, scale, shift, dropped, y):
 SIGNATURES = {
     "_dropout_mask": (_dropout_mask, "void(uint64, uint64, boolean[:])"),
     "_dropout_apply": (_dropout_apply, "void(float32[:], boolean[:], float32, float32[:])"),
-    "_normal_noise": (_normal_noise, "void(uint64, float32, float32[:])"),
+    "_normal_noise": (_normal_noise, "void(uint64, float32, float32, float32[:])"),
     "_noise_apply": (_noise_apply, "void(float32[:], float32[:], float32[:])"),
     "_alpha_dropout_apply": (_alpha_dropout_apply, "void(float32[:], boolean[:], float32, float32, float32, float32[:])"),
 }

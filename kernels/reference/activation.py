@@ -240,9 +240,9 @@ def prelu(x, alpha, y):
     y[...] = np.where(x > 0, x, alpha * x)                                  # (21)
 
 
-def prelu_backward(dy, x, alpha, dx, dalpha):
-    """dy, x (rows, n), alpha (n,) -> dx (rows, n); added to dalpha (n,)."""
-    dx[...] = dy * np.where(x > 0, 1, np.where(x < 0, alpha, 0))            # from (21)
+def prelu_backward(dy, x, alpha, at_zero, dx, dalpha):
+    """dy, x (rows, n), alpha (n,), whether alpha is the slope at 0 too -> dx (rows, n); added to dalpha (n,)."""
+    dx[...] = dy * np.where(x > 0, 1, np.where(x < 0, alpha, alpha * at_zero))      # from (21)
     dalpha += np.where(x < 0, dy * x, 0).sum(axis=0)                        # from (21)
 
 

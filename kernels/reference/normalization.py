@@ -106,6 +106,12 @@ def unit_norm_backward(dy, x, limit, scale, dx):
     dx[...] = scale[:, None] * (dy - y * along[:, None])                                    # from (7), (6)
 
 
+def rms_norm(x, gamma, epsilon, y, rstd):
+    """x (A, K), gamma (K,) -> y (A, K); rstd (A,). Backward is `layer_norm_backward` with a mean of 0, not `centred`."""
+    rstd[...] = 1 / np.sqrt(np.square(x).mean(axis=1) + epsilon)                            # (2), (3) with a mean of 0
+    y[...] = gamma * (x * rstd[:, None])                                                    # (4), (5)
+
+
 def normalize_row(x, gamma, beta, epsilon, centred):
     """One set S: x (…), gamma and beta of a shape that fits -> y, mean, rstd."""
     mean = x.mean()                                                                         # (1)

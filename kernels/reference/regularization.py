@@ -4,11 +4,12 @@ r"""Dropout and its relatives, as NumPy, one line per equation.
     u_n = \text{upper 32 bits of } \mathrm{mix}(s_n)            (2)    a uniform number of 32 bits
     m_n = 1 \text{ if } u_n \ge r\,2^{32}, \text{ else } 0      (3)    r is the rate
     y_n = m_n\, x_n / (1 - r)                                   (4)    001.12.Dropout, with (3)
-    g_n = 1 + \sigma \sqrt{-2 \ln u}\, \cos(2 \pi v)            (5)    normal numbers, from two uniform ones (Box and Muller)
+    g_n = \mu + \sigma \sqrt{-2 \ln u}\, \cos(2 \pi v)          (5)    normal numbers, from two uniform ones (Box and Muller)
     y_n = g_n x_n                                               (6)    001.12.GaussianDropout
     y_n = a x_n + b \text{ where } m_n = 1, \text{ else } c      (7)    001.12.AlphaDropout, with (3)
 
-In (5) u and v are the upper and the lower 32 bits of mix(s_n), as numbers between 0 and 1; \sigma is \sqrt{r / (1 - r)}.
+In (5) u and v are the upper and the lower 32 bits of mix(s_n), as numbers between 0 and 1; for (6) \mu is 1 and \sigma is
+\sqrt{r / (1 - r)}.
 
 (1) and (2) are SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"): the key k of a call
 fixes its mask, the same in every room and however the elements are shared out among threads.
@@ -37,12 +38,12 @@ def dropout_apply(x, mask, scale, y):
     y[...] = np.where(mask, x * scale, 0)                               # (4)
 
 
-def normal_noise(key, deviation, noise):
-    """key k, uint64, deviation sigma -> noise g (N,)."""
+def normal_noise(key, mean, deviation, noise):
+    """key k, uint64, mean mu, deviation sigma -> noise g (N,)."""
     s, number = _mixed(key, noise.size), noise.dtype.type
     u = ((s >> np.uint64(32)).astype(noise.dtype) + number(0.5)) * number(2**-32)
     v = (s & np.uint64(0xFFFFFFFF)).astype(noise.dtype) * number(2**-32)
-    noise[...] = 1 + deviation * np.sqrt(-2 * np.log(u)) * np.cos(number(2 * np.pi) * v)        # (5)
+    noise[...] = mean + deviation * np.sqrt(-2 * np.log(u)) * np.cos(number(2 * np.pi) * v)        # (5)
 
 
 def noise_apply(x, noise, y):

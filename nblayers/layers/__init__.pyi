@@ -58,6 +58,7 @@ from .merging import (
 from .normalization.batch import BatchNormalization as BatchNormalization
 from .normalization.group import GroupNormalization as GroupNormalization
 from .normalization.layer import LayerNormalization as LayerNormalization
+from .normalization.rms import RMSNormalization as RMSNormalization
 from .normalization.spectral import SpectralNormalization as SpectralNormalization
 from .normalization.unit import UnitNormalization as UnitNormalization
 from .pooling.average import (
@@ -93,17 +94,18 @@ from .preprocessing.categorical import (
     HashedCrossing as HashedCrossing,
     Hashing as Hashing,
 )
-from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
-from .preprocessing.numerical import Discretization as Discretization, Normalization as Normalization
-from .preprocessing.text import TextVectorization as TextVectorization
 from .preprocessing.colors import (
     RandomBrightness as RandomBrightness,
     RandomContrast as RandomContrast,
     Rescaling as Rescaling,
 )
 from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
+from .preprocessing.discretization import Discretization as Discretization
 from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
+from .preprocessing.numerical import Normalization as Normalization
 from .preprocessing.resizing import Resizing as Resizing
+from .preprocessing.text import TextVectorization as TextVectorization
 from .preprocessing.warps import (
     RandomRotation as RandomRotation,
     RandomTranslation as RandomTranslation,
@@ -123,6 +125,7 @@ from .regularization import (
     AlphaDropout as AlphaDropout,
     Dropout as Dropout,
     GaussianDropout as GaussianDropout,
+    GaussianNoise as GaussianNoise,
     SpatialDropout1D as SpatialDropout1D,
     SpatialDropout2D as SpatialDropout2D,
     SpatialDropout3D as SpatialDropout3D,

@@ -1,4 +1,5 @@
 """The Activation layer (document 001, section 6) and the activation functions that are layers (section 16)."""
+import math
 from typing import Any
 
 import numpy as np
@@ -191,7 +192,61 @@ class ELU(Elementwise):
         return super().get_config() | {"alpha": self.alpha}
 
 
-class PReLU(Layer):
+class LearnedSlope(Layer):
+    """The base of LeakyReLUs whose slopes are a weight: each place of a sample has one, and some may share it.
+
+    A subclass says which weight that is, and how it lies over the axes of a sample.
+    """
+
+    supports_masking = True
+    input_spec = InputSpec()
+    slope_at_zero = False               # whether dx at x = 0 is the slope; else it is 0
+
+    class Cache(Record):
+        x: np.ndarray           # (batch, …)
+
+    def _slopes(self, x: Any) -> tuple[Parameter, tuple[int, ...]]:
+        """The weight, and its shape with as many axes as a sample of x: 1 where its places share a slope."""
+        raise NotImplementedError
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        x = inputs
+        alpha, rows, _ = self._spread(x)
+        y = self.xp.empty_like(x)
+        self.kernels.activation.prelu(x.reshape(rows), alpha, y.reshape(rows))                                  # (1), (2)
+        self.cache = self.Cache(x)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x = self.cache.x
+        alpha, rows, shared = self._spread(x)
+        dx, dalpha = self.xp.empty_like(x), self.xp.zeros_like(alpha)
+        self.kernels.activation.prelu_backward(dy.reshape(rows), x.reshape(rows), alpha, self.slope_at_zero,
+                                               dx.reshape(rows), dalpha)                          # from (1), (2)
+        weight, _ = self._slopes(x)
+        weight.grad += dalpha.reshape(self._period(x)).sum(axis=shared).reshape(weight.shape)                  # (3)
+        return dx
+
+    def _period(self, x: Any) -> tuple[int, ...]:
+        """The sizes of the last axes, after which the slopes begin anew: shared axes before the first of its own are rows."""
+        own = [axis for axis, size in enumerate(self._slopes(x)[1], 1) if size > 1]
+        return tuple(x.shape[own[0] if own else 1:])
+
+    def _spread(self, x: Any) -> tuple[Any, tuple[int, int], tuple[int, ...]]:
+        """The slopes of a period (n,), x as rows of periods (·, n), and the axes of a period on which slopes are shared."""
+        weight, shape = self._slopes(x)
+        period = self._period(x)
+        shape = shape[len(shape) - len(period):]
+        alpha = weight.value.reshape(shape)
+        alpha = alpha if shape == period else self.xp.broadcast_to(alpha, period).copy()
+        rows = math.prod(x.shape[:x.ndim - len(period)]), math.prod(period)
+        return alpha.reshape(-1), rows, tuple(n for n, size in enumerate(shape) if size == 1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+
+class PReLU(LearnedSlope):
     r"""A LeakyReLU whose slope is learned, one for each feature.
 
         y_{bn} = x_{bn}                                                               where x_{bn} > 0      (1)
@@ -216,13 +271,8 @@ class PReLU(Layer):
     Source: 001.16.PReLU; He and others, 2015.
     """
 
-    supports_masking = True
-    input_spec = InputSpec()
     alpha: Parameter = fixed()
     shared_axes: list[int] | None = fixed()
-
-    class Cache(Record):
-        x: np.ndarray           # (batch, …)
 
     def __init__(self, alpha_initializer: Any = "Zeros", alpha_regularizer: Any = None, alpha_constraint: Any = None,
                  shared_axes: Any = None, **kwargs: Any) -> None:
@@ -247,43 +297,8 @@ class PReLU(Layer):
                                      regularizer=self.alpha_regularizer, constraint=self.alpha_constraint, name="alpha")
         self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
 
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        x = inputs
-        y = self.xp.empty_like(x)
-        alpha = self._spread(x)
-        rows = (-1, alpha.size)
-        self.kernels.activation.prelu(x.reshape(rows), alpha, y.reshape(rows))                                  # (1), (2)
-        self.cache = self.Cache(x)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        x = self.cache.x
-        dx, alpha = self.xp.empty_like(x), self._spread(x)
-        rows, dalpha = (-1, alpha.size), self.xp.zeros_like(alpha)
-        self.kernels.activation.prelu_backward(dy.reshape(rows), x.reshape(rows), alpha, dx.reshape(rows), dalpha)
-        self._gather(x, dalpha)                                                                                 # (3)
-        return dx                                                                                 # from (1), (2)
-
-    def _period(self, x: Any) -> tuple[int, ...]:
-        """The sizes of the last axes, after which alpha begins anew: shared axes before the first of its own are rows."""
-        own = [axis for axis, size in enumerate(self.alpha.shape, 1) if size > 1]
-        return tuple(x.shape[own[0] if own else 1:])
-
-    def _spread(self, x: Any) -> Any:
-        """alpha for each place of a period (n,)."""
-        period = self._period(x)
-        alpha = self.alpha.value.reshape(self.alpha.shape[len(self.alpha.shape) - len(period):])
-        return (alpha if alpha.shape == period else self.xp.ascontiguousarray(self.xp.broadcast_to(alpha, period))).reshape(-1)
-
-    def _gather(self, x: Any, dalpha: Any) -> None:
-        """Add the sums over shared axes to the gradient of alpha."""
-        period, grad = self._period(x), self.alpha.grad
-        own = self.alpha.shape[len(self.alpha.shape) - len(period):]
-        shared = tuple(axis for axis, size in enumerate(own) if size == 1)
-        grad += dalpha.reshape(period).sum(axis=shared).reshape(grad.shape)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+    def _slopes(self, x: Any) -> tuple[Parameter, tuple[int, ...]]:
+        return self.alpha, self.alpha.shape
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -20,7 +20,7 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -32,13 +32,13 @@ import numpy as np
 import kernels
 from nblayers import config
 from nblayers.arguments import flag, found, integer, optional, sizes, text
-from nblayers.arrays import as_array, as_numbers
+from nblayers.arrays import as_array, as_numbers, as_rows
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
 from nblayers.naming import NamesItself
 from nblayers.parameter import Parameter
-from nblayers.structures import Shape, is_shape
+from nblayers.structures import Shape, are_shapes, is_shape
 
 
 @dataclass_transform(eq_default=False)
@@ -178,7 +178,17 @@ class Layer(NamesItself):
         """Make the weights for inputs of `input_shape` (batch axis included, None where unknown).
 
         A layer of several inputs may take a shape for each, named after forward's argument: build(query_shape, value_shape).
+
+        Raises:
+            ValueError: no shape, nor a list or dictionary of shapes.
         """
+        self._check_build(input_shape)
+
+    def _check_build(self, *shapes: Any) -> None:
+        """See that `build` is given shapes, or nothing where the layer asks for nothing."""
+        for shape in shapes:
+            if shape is not None and not are_shapes(shape):
+                raise ValueError(f"{self.described}: build expected an input shape such as (None, 8), got {shape!r}")
 
     def _ensure_built(self, *shapes: Any) -> None:
         """Build the layer if nobody has yet; of several threads one does, and the others wait."""
@@ -225,11 +235,8 @@ class Layer(NamesItself):
     @property
     def sublayers(self) -> list["Layer"]:
         """The layers held in this layer's attributes, in the order in which they were set."""
-        found: list[Layer] = []
-        for value in list(vars(self).values()):         # at once: another thread may set an attribute meanwhile
-            if isinstance(value, (Layer, list, tuple, dict)):
-                found.extend(layer for layer in _layers_in(value) if not any(layer is other for other in found))
-        return found
+        values = list(vars(self).values())              # at once: another thread may set an attribute meanwhile
+        return _once(layer for value in values if isinstance(value, (Layer, list, tuple, dict)) for layer in _layers_in(value))
 
     @property
     def weights(self) -> list[Parameter]:
@@ -237,10 +244,7 @@ class Layer(NamesItself):
 
         Freezing a weight later changes nothing in it.
         """
-        own = list(self._parameters)
-        for layer in self.sublayers:
-            own.extend(p for p in layer.weights if not any(p is other for other in own))
-        return own
+        return _once([*self._parameters, *(p for layer in self.sublayers for p in layer.weights)])
 
     @property
     def trainable_weights(self) -> list[Parameter]:
@@ -248,15 +252,13 @@ class Layer(NamesItself):
         if not self.trainable:
             return []
         own = [p for p in self._parameters if p.trainable]
-        for layer in self.sublayers:
-            own.extend(p for p in layer.trainable_weights if not any(p is other for other in own))
-        return own
+        return _once([*own, *(p for layer in self.sublayers for p in layer.trainable_weights)])
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         """The weights that no optimizer changes: statistics, and all of them if `trainable` is False."""
-        trainable = self.trainable_weights
-        return [p for p in self.weights if not any(p is other for other in trainable)]
+        trainable = set(map(id, self.trainable_weights))
+        return [p for p in self.weights if id(p) not in trainable]
 
     variables = property(lambda self: self.weights)
     trainable_variables = property(lambda self: self.trainable_weights)
@@ -391,12 +393,29 @@ class Layer(NamesItself):
     def _affine(self, x: Any, weight: Any, bias: Any, transpose_b: bool = False) -> Any:
         """x W + b (…, U), the bias an array, a weight or None, for an x (…, D) that is known to be good."""
         z = self.xp.empty((*x.shape[:-1], weight.shape[0 if transpose_b else 1]), self.dtype)
-        rows, columns = (array if array.ndim == 2 else array.reshape(-1, array.shape[-1]) for array in (x, z))
         if bias is None:
-            self.kernels.matmul.matmul(rows, weight, False, transpose_b, False, columns)
+            self.kernels.matmul.matmul(as_rows(x), weight, False, transpose_b, False, as_rows(z))
         else:
-            self.kernels.matmul.affine(rows, weight, transpose_b, bias.value if isinstance(bias, Parameter) else bias, columns)
+            bias = bias.value if isinstance(bias, Parameter) else bias
+            self.kernels.matmul.affine(as_rows(x), weight, transpose_b, bias, as_rows(z))
         return z
+
+    def _affine_backward(self, dz: Any, x: Any, W: Any, dW: Any, db: Any, transpose_b: bool = False,
+                         needed: bool = True) -> Any:
+        """Given dz of z = x W + b, or of x W^T + b, add to dW and db; return dx, or None where it is not needed.
+
+        db is an array, a weight or None, as b is for `_affine`.
+        """
+        dx_shape, x, dz = x.shape, as_rows(x), as_rows(dz)
+        if db is not None:
+            self.kernels.core.bias_backward(dz, db.grad if isinstance(db, Parameter) else db)       # b is in every row
+        if transpose_b:
+            self._matmul(dz, x, dW, transpose_a=True, add=True)                                     # dW += dz^T x
+        else:
+            self._matmul(x, dz, dW, transpose_a=True, add=True)                                     # dW += x^T dz
+        if not needed:
+            return None
+        return self._matmul(dz, W, transpose_b=not transpose_b).reshape(dx_shape)                   # dx = dz W^T, or dz W
 
     def _matrix(self, name: str, array: Any) -> Any:
         """An array that `matmul` was given, contiguous."""
@@ -527,6 +546,14 @@ class Layer(NamesItself):
             return None
         return self.xp.ascontiguousarray(self.xp.asarray(as_numbers(value, self, "a mask")), dtype=bool)
 
+    def _explain_dtype(self, inputs: Any, error: Exception) -> None:
+        """Say whose fault it is that a kernel was given numbers of another dtype."""
+        for array in inputs if isinstance(inputs, list) else [inputs]:
+            dtype = getattr(array, "dtype", None)
+            if not self.autocast and dtype is not None and dtype.kind == "f" and dtype != self.dtype:
+                raise TypeError(f"{self.described}: expected inputs of its dtype {self.dtype}, as autocast=False leaves them "
+                                f"as they are, got {dtype}") from error
+
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]
         if isinstance(inputs, list) and isinstance(self.input_spec, InputSpec):
@@ -585,6 +612,7 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
         with _building:
             if self.built and self._parameters:
                 raise ValueError(f"{self.described}: is built already; build made its weights once and for all")
+            self._check_build(*args, *kwargs.values())
             state.building = True
             try:
                 build(self, *args, **kwargs)
@@ -594,22 +622,23 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-_FLAG = "use_causal_mask"               # for all its name no mask
-
-
-def _is_mask(name: str) -> bool:
-    """Whether an argument of forward is a mask, by its name."""
-    return name.endswith("mask") and name != _FLAG
+_SETTING = (bool, np.bool_, str, int, float)       # what is none of an array's forms
 
 
 def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered."""
+    """Around a layer's forward: arrays of the right kind in, weights built, losses afresh, output shapes remembered.
+
+    An argument whose default is a bool is a setting, whatever its name; another is a mask if its name says so.
+    """
     parameters = inspect.signature(forward).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
-    mask_places = {place for place, name in enumerate(names) if _is_mask(name)}
+    required = first in parameters and parameters[first].default is inspect.Parameter.empty
+    settings = {name for name in names if isinstance(parameters[name].default, bool)}
+    setting_places = {place for place, name in enumerate(names) if name in settings}
+    mask_places = {place for place, name in enumerate(names) if name.endswith("mask")} - setting_places
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
@@ -618,24 +647,30 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             return forward(self, *args, **kwargs)
         for name in optional:                               # every layer may be told; not every one needs to know
             kwargs.pop(name, None)
-        arrays = [value if isinstance(value, bool) else self._to_mask(value) if place in mask_places else self._to_array(value)
+        arrays = [value if place in setting_places or isinstance(value, bool)
+                  else self._to_mask(value) if place in mask_places else self._to_array(value)
                   for place, value in enumerate(args)]
         for name, value in kwargs.items():
-            if _is_mask(name):
+            if value is None or name in settings or (name not in parameters and isinstance(value, _SETTING)):
+                continue
+            if name.endswith("mask"):
                 kwargs[name] = self._to_mask(value)
-            elif value is not None and name != _FLAG and not isinstance(value, (bool, str, int, float)):
+            elif not isinstance(value, _SETTING):
                 kwargs[name] = self._to_array(value)
         inputs = arrays[0] if arrays else kwargs.get(first)
         if inputs is not None:
             self._check_inputs(inputs)
             if not self.built:
                 self._ensure_built(*built_from(type(self), dict(zip(names, arrays, strict=False)) | kwargs, inputs))
-        elif self.input_spec is not None and (arrays or first in kwargs):
+        elif required and (arrays or first in kwargs):
             raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
         state.running = True
         try:
             outputs = forward(self, *arrays, **kwargs)
+        except (TypeError, NotImplementedError) as error:
+            self._explain_dtype(inputs, error)
+            raise
         finally:
             state.running = False
         regularizer = self.activity_regularizer
@@ -720,14 +755,19 @@ def _layers_in(value: Any) -> Iterator[Layer]:
 
 def _flatten(layer: Layer) -> list[Layer]:
     """The layer and all layers inside it, each once."""
-    found: list[Layer] = []
+    found: dict[int, Layer] = {}
     waiting = [layer]
     while waiting:
-        layer = waiting.pop(0)
-        if not any(layer is other for other in found):
-            found.append(layer)
-            waiting = layer.sublayers + waiting
-    return found
+        layer = waiting.pop()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            waiting.extend(reversed(layer.sublayers))
+    return list(found.values())
+
+
+def _once(things: Iterable[Any]) -> list[Any]:
+    """The things, each where it stood first."""
+    return list({id(thing): thing for thing in things}.values())
 
 
 def _any_symbolic(values: Any) -> bool:

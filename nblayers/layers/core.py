@@ -55,8 +55,8 @@ class Dense(Layer):
 
     class Cache(Record):
         x: np.ndarray       # (batch, …, D)
-        z: np.ndarray       # (batch, …, U)
-        y: np.ndarray       # (batch, …, U)
+        z: np.ndarray       # (batch, …, U); y where f's slope is told by y, None where f is linear
+        y: np.ndarray       # (batch, …, U), or None likewise
 
     def __init__(self, units: int, activation: Any = None, use_bias: bool = True,
                  kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros",
@@ -88,19 +88,15 @@ class Dense(Layer):
         x = inputs
         z = self._affine(x, self.kernel.value, self.bias)                               # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
-        self.cache = self.Cache(x, z, y)
+        self.cache = self.Cache(x, *activations.needed(self.activation, z, y))
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         cache = self.cache
         x, z, y = cache.x, cache.z, cache.y
-        dz = _rows(activations.differentiate(self.activation, z, y, dy, self.device))   # from (2)
-        if self.bias is not None:
-            self.kernels.core.bias_backward(dz, self.bias.grad)                         # from (1): b is in every row
-        self._matmul(_rows(x), dz, self.kernel.grad, transpose_a=True, add=True)        # from (1): dW += x^T dz
-        if not self.input_gradient:
-            return None
-        return self._matmul(dz, self.kernel.value, transpose_b=True).reshape(x.shape)   # from (1): dx = dz W^T
+        dz = activations.differentiate(self.activation, z, y, dy, self.device)          # from (2)
+        W = self.kernel
+        return self._affine_backward(dz, x, W.value, W.grad, self.bias, needed=self.input_gradient)     # from (1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
@@ -508,11 +504,6 @@ def _gradient(x: Any, dx: Any) -> Any:
     if isinstance(x, list):
         return [_gradient(a, da) for a, da in zip(x, dx, strict=True)]
     return dx if x is not None and x.dtype.kind == "f" else None
-
-
-def _rows(x: Any) -> Any:
-    """x as a matrix: all axes but the last in one."""
-    return x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
 
 
 def _last_axis(layer: Layer, input_shape: Any) -> int:

@@ -25,7 +25,8 @@ class EinsumDense(Layer):
 
     "abc,cd->abd" is a Dense layer on sequences. In "abc,cde->abde" a weight matrix makes several vectors of each step, as for
     the heads of attention. A letter that stands in x, W and y counts the matrices of a batch of products: "abc,bcd->abd" has a
-    matrix for each step. The document's formula leaves out the kernel.
+    matrix for each step. A letter that x or W has twice stands for their diagonal: "abb,bc->ac" takes x_{abb}. The document's
+    formula leaves out the kernel.
 
     Each equation is brought to one matrix product (or one for each matrix of a batch): the axes of x, W and z in the groups
 
@@ -46,10 +47,10 @@ class EinsumDense(Layer):
         kernel_constraint, bias_constraint: applied to W and b after each optimizer step.
 
     Raises:
-        ValueError: an equation of another form, that names an axis of an operand twice, has a letter in W that stands neither
-            in x nor in y, or one in y that stands in neither; bias_axes that y has not; an output_shape of another length or
-            of other sizes than the input has; a size that nobody gives; low-rank adaptation or quantization; an input of
-            another number of axes.
+        ValueError: an equation of another form, that names an axis of y twice, has a letter in W that stands neither in x nor
+            in y, or one in y that stands in neither; bias_axes that y has not; an output_shape of another length or of other
+            sizes than the input has; a size that nobody gives; low-rank adaptation or quantization; an input of another number
+            of axes, or whose axes of one letter differ in size.
 
     Source: 001.06.EinsumDense.
     """
@@ -63,8 +64,8 @@ class EinsumDense(Layer):
 
     class Cache(Record):
         x: np.ndarray       # as the equation's first part says
-        z: np.ndarray       # as its last part says
-        y: np.ndarray       # the same
+        z: np.ndarray       # as its last part says; y where f's slope is told by y, None where f is linear
+        y: np.ndarray       # the same, or None likewise
 
     def __init__(self, equation: str, output_shape: Any, activation: Any = None, bias_axes: str | None = None,
                  kernel_initializer: Any = "glorot_uniform", bias_initializer: Any = "zeros", kernel_regularizer: Any = None,
@@ -88,18 +89,18 @@ class EinsumDense(Layer):
     def build(self, input_shape: Any) -> None:
         self._axes = axes = self._parsed(len(input_shape))
         size = self._sizes(axes, input_shape)
-        self.kernel = self.add_weight(self._known(size, axes.w, "kernel"), _with_axes(self.kernel_initializer, axes),
+        self.kernel = self.add_weight(self._known(size, axes.w_axes, "kernel"), _with_axes(self.kernel_initializer, axes),
                                       regularizer=self.kernel_regularizer, constraint=self.kernel_constraint, name="kernel")
         self.bias = None if self.bias_axes is None else self.add_weight(
             self._bias_shape(axes, size), self.bias_initializer, regularizer=self.bias_regularizer,
             constraint=self.bias_constraint, name="bias")
-        own = {n: size[label] for n, label in enumerate(axes.x) if label in axes.w}
+        own = {n: size[label] for n, label in enumerate(axes.x_axes) if label in axes.w}
         self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x, axes = inputs, self._axes
         size = self._size(x)
-        X, W = axes.input.matrices(self.xp, self._summed(x)), axes.kernel.matrices(self.xp, self.kernel.value)
+        X, W = self._input_matrices(x), self._kernel_matrices()
         Z = axes.output.empty(self.xp, size, self.dtype)
         if self.bias is not None and self._is_by_column(self.bias, Z) and not X.turned:
             self.kernels.matmul.affine(X.array[0], W.array[0], W.turned, self.bias.value.reshape(-1), Z.array[0])       # (1)
@@ -110,7 +111,7 @@ class EinsumDense(Layer):
             if self.bias is not None:
                 z += self.bias.value                                                    # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
-        self.cache = self.Cache(x, z, y)
+        self.cache = self.Cache(x, *activations.needed(self.activation, z, y))
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
@@ -120,11 +121,11 @@ class EinsumDense(Layer):
         dz = activations.differentiate(self.activation, z, y, dy, self.device)          # from (2)
         if self.bias is not None:
             self._bias_backward(dz, self.bias.grad)                                     # from (1)
-        X, dZ = axes.input.matrices(self.xp, self._summed(x)), axes.output.matrices(self.xp, dz)
+        X, dZ = self._input_matrices(x), axes.output.matrices(self.xp, dz)
         self._kernel_backward(X, dZ, size)                                              # from (3)
         if not self.input_gradient:
             return None
-        W, dX = axes.kernel.matrices(self.xp, self.kernel.value), axes.input.empty(self.xp, size, self.dtype)
+        W, dX = self._kernel_matrices(), axes.input.empty(self.xp, size, self.dtype)
         self._multiply(dZ, W.transposed, dX)                                            # from (3): dX = dZ W^T
         return self._spread(axes.input.array(self.xp, dX, size), x.shape)
 
@@ -138,12 +139,12 @@ class EinsumDense(Layer):
     def _kernel_backward(self, X: "Matrices", dZ: "Matrices", size: dict[Any, int]) -> None:
         """Add dW = X^T dZ to the kernel's gradient."""
         kernel, grad = self._axes.kernel, self.kernel.grad
-        if kernel.as_it_lies:
+        if kernel.as_it_lies and not self._axes.w_repeats:
             self._multiply(X.transposed, dZ, kernel.matrices(self.xp, grad), add=True)
         else:
             dW = kernel.empty(self.xp, size, self.dtype)
             self._multiply(X.transposed, dZ, dW)
-            grad += kernel.array(self.xp, dW, size)
+            diagonal(self.xp, grad, self._axes.w_axes)[...] += kernel.array(self.xp, dW, size)
 
     def _is_by_column(self, bias: Parameter, Z: "Matrices") -> bool:
         """Whether each column of one product has its own bias."""
@@ -157,15 +158,24 @@ class EinsumDense(Layer):
         shared = tuple(n for n, length in enumerate(grad.shape) if length == 1)
         grad += total.reshape(dz.shape[dz.ndim - grad.ndim:]).sum(axis=shared).reshape(grad.shape)
 
-    def _summed(self, x: Any) -> Any:
-        """x without the axes that neither W nor y has: along them it is summed."""
-        return x.sum(axis=self._axes.summed) if self._axes.summed else x
+    def _input_matrices(self, x: Any) -> "Matrices":
+        """X of x, which is summed along the axes that neither W nor y has."""
+        axes = self._axes
+        x = self.xp.ascontiguousarray(diagonal(self.xp, x, axes.x_axes))
+        return axes.input.matrices(self.xp, x.sum(axis=axes.summed) if axes.summed else x)
+
+    def _kernel_matrices(self) -> "Matrices":
+        kernel = diagonal(self.xp, self.kernel.value, self._axes.w_axes)
+        return self._axes.kernel.matrices(self.xp, self.xp.ascontiguousarray(kernel))
 
     def _spread(self, dx: Any, shape: tuple[int, ...]) -> Any:
-        """The way back: all places along these axes have the same gradient."""
-        if not self._axes.summed:
+        """The way back to x: all places along an axis that was summed have the same gradient, those off a diagonal none."""
+        axes = self._axes
+        if not axes.summed and not axes.x_repeats:
             return dx
-        return self.xp.ascontiguousarray(self.xp.broadcast_to(self.xp.expand_dims(dx, self._axes.summed), shape))
+        whole = self.xp.zeros(shape, self.dtype)
+        diagonal(self.xp, whole, axes.x_axes)[...] = self.xp.expand_dims(dx, axes.summed)
+        return whole
 
     def _parsed(self, ndim: int) -> "Axes":
         """The equation for an input of so many axes."""
@@ -179,9 +189,8 @@ class EinsumDense(Layer):
         if ndim < len(x) or (dots and side == "none"):
             raise ValueError(f"{self.described}: expected an input of {'' if side == 'none' else 'at least '}{len(x)} axes for "
                              f"{self.equation!r}, got {ndim}")
-        for part in (x, w, y):
-            if len(set(part)) < len(part):
-                raise ValueError(f"{self.described}: expected each letter once in {''.join(part)!r} of {self.equation!r}")
+        if len(set(y)) < len(y):
+            raise ValueError(f"{self.described}: expected each letter once in the output {''.join(y)!r} of {self.equation!r}")
         for known, part, where in ((x + w, y, "output"), (x + y, w, "kernel")):
             if missing := [label for label in part if label not in known]:
                 raise ValueError(f"{self.described}: expected every letter of the {where} elsewhere in {self.equation!r}, "
@@ -201,7 +210,8 @@ class EinsumDense(Layer):
             raise ValueError(f"{self.described}: expected output_shape of {wanted} sizes for {self.equation!r} and an input of "
                              f"shape {tuple(input_shape)}, got {self.partial_output_shape}")
         size = dict(zip(axes.y, given, strict=True))
-        for label, length in zip(axes.x, input_shape, strict=True):
+        self._check_repeated(axes, input_shape)
+        for label, length in zip(axes.x_axes, input_shape, strict=True):
             if size.get(label) not in (None, length):
                 raise ValueError(f"{self.described}: expected input and output of one size on axis {label!r}, got {length} "
                                  f"from the input of shape {tuple(input_shape)} and {size[label]} from output_shape")
@@ -226,7 +236,16 @@ class EinsumDense(Layer):
 
     def _size(self, x: Any) -> dict[Any, int]:
         """The size of each axis in this call."""
-        return dict(zip((*self._axes.x, *self._axes.w), (*x.shape, *self.kernel.shape), strict=True))
+        axes = self._axes
+        self._check_repeated(axes, x.shape)
+        return dict(zip((*axes.x_axes, *axes.w_axes), (*x.shape, *self.kernel.shape), strict=True))
+
+    def _check_repeated(self, axes: "Axes", input_shape: Any) -> None:
+        for label in axes.x if axes.x_repeats else ():
+            lengths = [length for other, length in zip(axes.x_axes, input_shape, strict=True) if other == label]
+            if len({length for length in lengths if length is not None}) > 1:
+                raise ValueError(f"{self.described}: expected axes of one size for {label!r} of {self.equation!r}, "
+                                 f"got {lengths} of an input of shape {tuple(input_shape)}")
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         axes = self._parsed(len(input_shape))
@@ -297,11 +316,25 @@ def layout(labels: Labels, shared: Labels, rows: Labels, columns: Labels) -> Lay
     return Layout(labels, (shared, columns, rows) if turned else (shared, rows, columns), turned)
 
 
-class Axes:
-    """The axes of x, W and y, and what becomes of each in (3)."""
+def diagonal(xp: Any, array: Any, labels: Labels) -> Any:
+    """A view of the numbers of an array that lie at one place along all axes of a label: an axis for each label."""
+    once = tuple(dict.fromkeys(labels))
+    if len(once) == len(labels):
+        return array
+    strides = [sum(step for other, step in zip(labels, array.strides, strict=True) if other == label) for label in once]
+    return xp.lib.stride_tricks.as_strided(array, [array.shape[labels.index(label)] for label in once], strides)
 
-    def __init__(self, x: Labels, w: Labels, y: Labels, side: str, elided: int) -> None:
-        self.x, self.w, self.y, self.side, self.elided = x, w, y, side, elided
+
+class Axes:
+    """The axes of x, W and y, and what becomes of each in (3).
+
+    `x_axes` and `w_axes` are those of the arrays, `x` and `w` those of their diagonals, where each label stands once.
+    """
+
+    def __init__(self, x_axes: Labels, w_axes: Labels, y: Labels, side: str, elided: int) -> None:
+        self.x_axes, self.w_axes, self.y, self.side, self.elided = x_axes, w_axes, y, side, elided
+        self.x, self.w = x, w = tuple(dict.fromkeys(x_axes)), tuple(dict.fromkeys(w_axes))
+        self.x_repeats, self.w_repeats = len(x) < len(x_axes), len(w) < len(w_axes)
         shared = tuple(label for label in y if label in x and label in w)
         rows = tuple(label for label in y if label not in w)
         joined = tuple(label for label in x if label in w and label not in y)
@@ -319,8 +352,8 @@ def _with_axes(initializer: Any, axes: Axes) -> Any:
     if not scales or None not in (initializer.input_axes, initializer.output_axes):
         return initializer
     return type(initializer).from_config(initializer.get_config() | {
-        "input_axes": [n for n, label in enumerate(axes.w) if label not in axes.y],
-        "output_axes": [n for n, label in enumerate(axes.w) if label in axes.y]})
+        "input_axes": [n for n, label in enumerate(axes.w_axes) if label not in axes.y],
+        "output_axes": [n for n, label in enumerate(axes.w_axes) if label in axes.y]})
 
 
 __all__ = ["EinsumDense"]

@@ -1,6 +1,7 @@
 """The layers of document 001, section 15: several arrays become one."""
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -216,10 +217,9 @@ class Folding(ElementwiseMerge):
     class Cache(ElementwiseMerge.Cache):
         x: list[np.ndarray]                 # the inputs, with as many axes
         z: list[np.ndarray]                 # z_1 = x_1, …, z_n = y
-        m: list[np.ndarray | None]          # Maximum, Minimum: their masks, with as many axes
 
     def forward(self, inputs: list[np.ndarray]) -> np.ndarray:
-        return self._folded(inputs, [None] * len(inputs))
+        return self._folded(inputs)
 
     def backward(self, dy: np.ndarray) -> list[np.ndarray | None]:
         cache = self.cache
@@ -231,9 +231,9 @@ class Folding(ElementwiseMerge):
         dx[0] = self._gathered(dz, 0)
         return dx
 
-    def _folded(self, inputs: list[Any], m: list[Any]) -> Any:
+    def _folded(self, inputs: list[Any], *masks: list[Any]) -> Any:
         x = self._operands(inputs)
-        self.cache = cache = self.Cache(*self._facts(inputs), x, x[:1], m)
+        self.cache = cache = self.Cache(*self._facts(inputs), x, x[:1], *masks)
         for k in range(1, len(x)):
             cache.z.append(self._combined(k))
         return cache.z[-1]
@@ -270,11 +270,16 @@ class Extremum(Folding):
 
     kernel = ""
 
+    class Cache(Folding.Cache):
+        m: list[np.ndarray | None]          # the masks of x_k, with as many axes
+        known: list[np.ndarray | None]      # of z_k: None as soon as an input has none
+
     def forward(self, inputs: list[np.ndarray], mask: Any = None) -> np.ndarray:
         rank = max(x.ndim for x in inputs)
         masks = [_over(m, x) if m is not None and x.ndim == rank else None
                  for x, m in zip(inputs, self._masks(inputs, mask), strict=True)]
-        return self._folded(inputs, masks)
+        known = list(accumulate(masks, lambda m, more: None if m is None or more is None else m | more))
+        return self._folded(inputs, masks, known)
 
     def _combined(self, k: int) -> Any:
         return self._merged(self.kernel, *self._chosen(k)[:2])                              # (1)
@@ -292,19 +297,12 @@ class Extremum(Folding):
     def _chosen(self, k: int) -> tuple[Any, Any, Any, Any]:
         """z_{k-1} and x_k, each replaced by the other where its mask is False; and the masks."""
         cache, xp = self.cache, self.xp
-        a, b, m_a, m_b = cache.z[k - 1], cache.x[k], self._known(k), cache.m[k]
+        a, b, m_a, m_b = cache.z[k - 1], cache.x[k], cache.known[k - 1], cache.m[k]
         if m_b is not None:
             b = xp.ascontiguousarray(xp.where(m_b, b, a))                                   # (2)
         if m_a is not None:
             a = xp.ascontiguousarray(xp.where(m_a, a, b))                                   # (3)
         return a, b, m_a, m_b
-
-    def _known(self, k: int) -> Any:
-        """The mask of z_{k-1}: None as soon as an input has none."""
-        first, *others = self.cache.m[:k]
-        for m in others:
-            first = None if first is None or m is None else first | m
-        return first
 
     def _moved(self, m: Any, own: Any, other: Any) -> tuple[Any, Any]:
         """Where m is False a gradient belongs to the other array."""

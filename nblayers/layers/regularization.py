@@ -8,16 +8,41 @@ from nblayers import regularizers
 from nblayers.arguments import number
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
+from nblayers.layers.dropping import draw, dropped, mask, scale_of
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.random import SeedGenerator
 
 
 class Noise(Layer):
-    """The base of layers that draw random numbers in training: their rate and their seed."""
+    """The base of layers that draw random numbers in training, with a seed of their own."""
 
     supports_masking = True
     input_spec = InputSpec()
+
+    def _keep_seed(self, seed: int | None) -> None:
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
+            raise ValueError(f"{self.described}: expected an integer as seed, got {seed!r}")
+        self.seed = seed
+        self.seed_generator = SeedGenerator(None if seed is None else int(seed) % 2**64)
+        self.built = True
+
+    def _normal(self, x: Any, mean: float, deviation: float) -> Any:
+        """Normal numbers in the shape of x."""
+        g, number = self.xp.empty_like(x), x.dtype.type
+        self.kernels.regularization.normal_noise(self.seed_generator.key(), number(mean), number(deviation), g.reshape(-1))
+        return g
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"seed": self.seed}
+
+
+class RateNoise(Noise):
+    """With a rate."""
+
     highest = 1.0               # a rate above which there is nothing left
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
@@ -25,25 +50,14 @@ class Noise(Layer):
         if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= self.highest:
             limit = "1" if self.highest == 1 else "below 1"
             raise ValueError(f"{self.described}: expected a rate from 0 to {limit}, got {rate!r}")
-        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer))):
-            raise ValueError(f"{self.described}: expected an integer as seed, got {seed!r}")
         self.rate = rate
-        self.seed = seed
-        self.seed_generator = SeedGenerator(None if seed is None else int(seed) % 2**64)
-        self.built = True
-
-    def _key(self) -> np.uint64:
-        """What fixes the numbers of one call."""
-        return np.uint64(self.seed_generator.generator.bit_generator.random_raw())
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+        self._keep_seed(seed)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+        return super().get_config() | {"rate": self.rate}
 
 
-class Dropout(Noise):
+class Dropout(RateNoise):
     r"""Sets a random part of the values to zero in training; at other times it does nothing.
 
         m \sim \text{Bernoulli}(1 - r)          (1)    r is the rate
@@ -78,11 +92,11 @@ class Dropout(Noise):
             return inputs
         m = self._draw(inputs.shape)                        # (1)
         self.cache = self.Cache(m)
-        return self._apply(m, inputs)                       # (2)
+        return dropped(self, inputs, m, self._scale())      # (2)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         m = self.cache.m
-        return dy if m is None else self._apply(m, dy)      # from (2)
+        return dy if m is None else dropped(self, dy, m, self._scale())     # from (2)
 
     def _draw(self, shape: tuple[int, ...]) -> Any:
         noise_shape = self.noise_shape or shape
@@ -91,19 +105,12 @@ class Dropout(Noise):
         if len(noise_shape) > len(shape) or any(size not in (1, n) for size, n in zip(drawn, last, strict=True)):
             raise ValueError(f"{self.described}: expected an input that noise_shape {noise_shape} can be spread over, "
                              f"got shape {shape}")
-        m = self.xp.empty(drawn, bool)
-        threshold = np.uint64(round(self.rate * 2**32))
-        self.kernels.regularization.dropout_mask(self._key(), threshold, m.reshape(-1))
+        m = mask(self, draw(self, self.rate, self.seed_generator), drawn)
         return m if drawn == shape else self.xp.ascontiguousarray(self.xp.broadcast_to(m, shape))
 
-    def _apply(self, m: Any, x: Any) -> Any:
-        y = self.xp.empty_like(x)
-        scale = x.dtype.type(self._scale())
-        self.kernels.regularization.dropout_apply(x.reshape(-1), m.reshape(-1), scale, y.reshape(-1))
-        return y
-
     def _scale(self) -> float:
-        return 0 if self.rate == 1 else 1 / (1 - self.rate)
+        """By what the values that stay are multiplied."""
+        return scale_of(self.rate)
 
     def _checked_shape(self, noise_shape: Any) -> tuple[int | None, ...] | None:
         if noise_shape is None:
@@ -181,7 +188,7 @@ class SpatialDropout3D(SpatialDropout):
     rank = 3
 
 
-class GaussianDropout(Noise):
+class GaussianDropout(RateNoise):
     r"""Multiplies with normal numbers about 1 in training; at other times it does nothing.
 
         g \sim N(1, r / (1 - r))       (1)    the second is the variance, r the rate
@@ -206,18 +213,13 @@ class GaussianDropout(Noise):
         g: np.ndarray | None        # as x; None where nothing was drawn
 
     def forward(self, inputs: np.ndarray, training: bool = False) -> np.ndarray:
-        g = self._draw(inputs) if training and self.rate > 0 else None          # (1)
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+        g = self._normal(inputs, 1, deviation) if training and self.rate > 0 else None      # (1)
         self.cache = self.Cache(g)
         return self._apply(g, inputs)                                           # (2)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         return self._apply(self.cache.g, dy)                                    # from (2)
-
-    def _draw(self, x: Any) -> Any:
-        g = self.xp.empty_like(x)
-        deviation = x.dtype.type(math.sqrt(self.rate / (1 - self.rate)))
-        self.kernels.regularization.normal_noise(self._key(), deviation, g.reshape(-1))
-        return g
 
     def _apply(self, g: Any, x: Any) -> Any:
         if g is None:
@@ -225,6 +227,48 @@ class GaussianDropout(Noise):
         y = self.xp.empty_like(x)
         self.kernels.regularization.noise_apply(x.reshape(-1), g.reshape(-1), y.reshape(-1))
         return y
+
+
+class GaussianNoise(Noise):
+    r"""Adds normal numbers in training; at other times it does nothing. For inputs, a way to have more data than there are.
+
+        g \sim N(0, \sigma^2)          (1)    \sigma is stddev
+        y = x + g                      (2)
+
+    Backward, dx is dy. Input and output have any shape.
+
+    Arguments:
+        stddev: \sigma, from 0 to 1 as in Keras.
+        seed: see `Dropout`.
+
+    Raises:
+        ValueError: stddev outside [0, 1]; seed is not an integer.
+
+    Source: keras.layers.GaussianNoise.
+    """
+
+    class Cache(Record):
+        pass
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stddev = number(self.described, "stddev", stddev, 0, 1)
+        self._keep_seed(seed)
+
+    def forward(self, inputs: np.ndarray, training: bool = False) -> np.ndarray:
+        self.cache = self.Cache()
+        if not training or self.stddev == 0:
+            return inputs
+        g = self._normal(inputs, 0, self.stddev)                                                        # (1)
+        y = self.xp.empty_like(inputs)
+        self.kernels.merging.add(inputs.reshape(-1), g.reshape(-1), 1.0, y.reshape(-1))                 # (2)
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy                                                                                       # from (2)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"stddev": self.stddev}
 
 
 class AlphaDropout(Dropout):
@@ -320,5 +364,5 @@ class ActivityRegularization(Layer):
         return settings | {"l1": self.l1, "l2": self.l2}
 
 
-__all__ = ["ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "SpatialDropout1D", "SpatialDropout2D",
-           "SpatialDropout3D"]
+__all__ = ["ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout1D",
+           "SpatialDropout2D", "SpatialDropout3D"]

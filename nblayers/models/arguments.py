@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arguments import flag, integer, number, optional
+from nblayers.arguments import choice, flag, integer, number, optional, verbosity
 from nblayers.arrays import is_array
 
 _count = partial(optional, partial(integer, low=1))
@@ -33,15 +33,6 @@ def check_leaves(who: str, name: str, leaves: Iterable[Any], kind: type, what: s
             raise TypeError(f"{who}: compile expected {what} in {name} (a name, a function or an object), got {leaf!r}")
 
 
-def _one_of(*options: Any) -> Callable[[str, str, Any], None]:
-    """A check for one of these values, 1 and 0 as True and False."""
-    def check(who: str, name: str, value: Any) -> None:
-        if not isinstance(value, (str, int, np.integer, np.bool_, type(None))) or value not in options:
-            *first, last = map(repr, options)
-            raise ValueError(f"{who}: expected {name} to be {', '.join(first)} or {last}, got {value!r}")
-    return check
-
-
 def _frequency(who: str, name: str, value: Any) -> None:
     if isinstance(value, (list, tuple, set, frozenset, range)) or (isinstance(value, np.ndarray) and value.ndim):
         for epoch in value:
@@ -66,6 +57,6 @@ _CHECKS: dict[str, Callable[[str, str, Any], Any]] = {
     "batch_size": _count, "validation_batch_size": _count, "steps": _count, "steps_per_epoch": _count,
     "validation_steps": _count, "epochs": _epoch, "initial_epoch": _epoch,
     "validation_split": partial(number, low=0, high=1, open=")"), "validation_freq": _frequency,
-    "validation_data": _validation, "shuffle": _one_of(True, False, None, "batch"), "verbose": _one_of("auto", 0, 1, 2),
-    "loss_weights": _factors, "run_eagerly": flag, "jit_compile": _one_of(True, False, "auto"),
+    "validation_data": _validation, "shuffle": partial(choice, options=(True, False, None, "batch")), "verbose": verbosity,
+    "loss_weights": _factors, "run_eagerly": flag, "jit_compile": partial(choice, options=(True, False, "auto")),
     "auto_scale_loss": flag, "steps_per_execution": partial(integer, low=1), "return_dict": flag}

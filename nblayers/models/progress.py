@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nblayers.arguments import verbosity
 from nblayers.notebook import in_notebook
 
 _open = threading.local()               # `line`: the Progbar whose moving line this thread has not ended
@@ -15,16 +16,14 @@ _open = threading.local()               # `line`: the Progbar whose moving line 
 _BOLD, _GREEN, _GREY, _END = "\x1b[1m", "\x1b[32m", "\x1b[37m", "\x1b[0m"
 
 
-def resolve_verbose(verbose: Any) -> int:
+def resolve_verbose(verbose: Any, who: str = "Progbar") -> int:
     """0, 1 or 2; "auto" is the line that moves (1) on a terminal or in a notebook, and a line for each epoch (2) elsewhere.
 
     Raises:
         ValueError: anything else.
     """
-    if verbose == "auto":
+    if verbosity(who, "verbose", verbose) == "auto":
         return 1 if is_dynamic() else 2
-    if verbose not in (0, 1, 2):
-        raise ValueError(f"expected verbose to be 'auto', 0, 1 or 2, got {verbose!r}")
     return int(verbose)
 
 

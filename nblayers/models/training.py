@@ -168,11 +168,11 @@ class Trainer(Layer):
               validation_steps=validation_steps, validation_batch_size=validation_batch_size, validation_freq=validation_freq)
         self._objective_for("fit")
         self._runs.refuse_in_fit("fit", self.described)
-        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
-        training = Epochs(self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch),
-                          steps_per_epoch, "steps_per_epoch")
+        batches = self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch, self.described)
+        training = Epochs(batches, steps_per_epoch, "steps_per_epoch")
         validation = None
         if validation_data is not None:
             validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
@@ -211,7 +211,11 @@ class Trainer(Layer):
                 break
             logs = objective.results()
             if validation is not None and _is_due(epoch + 1, validation_freq):
-                tested = self._test_epoch(validation, callbacks, objective)
+                try:
+                    tested = self._test_epoch(validation, callbacks, objective)
+                except (TypeError, ValueError) as error:
+                    error.add_note(f"{self.described}: while it was validated on validation_data")
+                    raise
                 logs.update({f"val_{name}": value for name, value in tested.items()})
             logs = dict(sorted(logs.items()))
             callbacks.on_epoch_end(epoch, logs)
@@ -283,8 +287,8 @@ class Trainer(Layer):
         """
         check(self.described, batch_size=batch_size, verbose=verbose, steps=steps, return_dict=return_dict)
         self._objective_for("evaluate")
-        x, y, sample_weight = self._arrays(x, y, sample_weight)
-        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps), steps, "steps")
+        x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
+        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps, self.described), steps, "steps")
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
@@ -317,7 +321,7 @@ class Trainer(Layer):
         objective.update(loss, *compared)
 
     @silent_without_verbose
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
+    def predict(self, x: Any = None, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
                 callbacks: Any = None) -> Any:
         """The outputs for x as NumPy arrays: one array, or a list or dictionary of them for several outputs.
 
@@ -325,8 +329,8 @@ class Trainer(Layer):
             ValueError: data that do not fit the model.
         """
         check(self.described, batch_size=batch_size, verbose=verbose, steps=steps)
-        x, _, _ = self._arrays(x, None, None)
-        predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps), steps, "steps")
+        x, _, _ = self._arrays(x, None, None, self.described)
+        predicting = Epochs(self._batches(x, None, None, None, batch_size, False, steps, self.described), steps, "steps")
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=predicting.steps)
@@ -352,9 +356,9 @@ class Trainer(Layer):
                        class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:
         """One training step on one batch; returns its loss and metrics as `evaluate` does."""
         self._objective_for("train_on_batch")
-        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
         check(self.described, return_dict=return_dict)
-        batches = self._batches(x, y, sample_weight, class_weight, None, False, 1)
+        batches = self._batches(x, y, sample_weight, class_weight, None, False, 1, self.described)
         with self._objective_for("train_on_batch").taken() as objective, Interrupts() as interrupts:
             objective.reset()
             self._look_at_parts()
@@ -365,9 +369,9 @@ class Trainer(Layer):
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """The loss and the metrics of one batch, as `evaluate` returns them."""
         self._objective_for("test_on_batch")
-        x, y, sample_weight = self._arrays(x, y, sample_weight)
+        x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
         check(self.described, return_dict=return_dict)
-        batches = self._batches(x, y, sample_weight, None, None, False, 1)
+        batches = self._batches(x, y, sample_weight, None, None, False, 1, self.described)
         with self._objective_for("test_on_batch").taken() as objective:
             objective.reset()
             self._look_at_parts()
@@ -377,26 +381,26 @@ class Trainer(Layer):
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch as NumPy arrays."""
-        return self._predicted(self._inputs(x))
+        return self._predicted(self._inputs(x, self.described))
 
     def _predicted(self, batch: Any) -> Any:
         """The outputs as NumPy arrays of their own: an output may be (a view of) the batch, which its source may use again."""
         return map_structure(lambda y: np.array(to_numpy(y)), self.forward(batch, training=False))
 
-    def _arrays(self, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+    def _arrays(self, x: Any, y: Any, weight: Any, who: str) -> tuple[Any, Any, Any]:
         """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
         if is_batches(x):
             for name, value in (("y", y), ("sample_weight", weight)):
                 if value is not None:
-                    raise ValueError(f"{self.described}: x gives batches, so {name} belongs into them: (x, y, sample_weight)")
+                    raise ValueError(f"{who}: x gives batches, so {name} belongs into them: (x, y, sample_weight)")
             return x, None, None
-        y, weight = as_arrays(y, self.described, "y"), as_arrays(weight, self.described, "sample_weight")
-        return self._inputs(x), self._in_own_dtype(y), self._in_own_dtype(weight)
+        y, weight = as_arrays(y, who, "y"), as_arrays(weight, who, "sample_weight")
+        return self._inputs(x, who), self._in_own_dtype(y), self._in_own_dtype(weight)
 
-    def _inputs(self, x: Any) -> Any:
+    def _inputs(self, x: Any, who: str) -> Any:
         if x is None:
-            raise ValueError(f"{self.described}: expected data x, got None")
-        return self._in_own_dtype(as_arrays(x, self.described, "x"))
+            raise ValueError(f"{who}: expected data x, got None")
+        return self._in_own_dtype(as_arrays(x, who, "x"))
 
     def _in_own_dtype(self, value: Any) -> Any:
         """Floating arrays as float32, converted once and not in every batch, unless a layer computes in float64."""
@@ -410,20 +414,20 @@ class Trainer(Layer):
                    for layer in self.layers)
 
     def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
-                 shuffle: bool | str, steps: int | None) -> ArrayBatches | GivenBatches:
-        by_class = None if class_weight is None else ClassWeights(class_weight, self.described)
+                 shuffle: bool | str, steps: int | None, who: str) -> ArrayBatches | GivenBatches:
+        by_class = None if class_weight is None else ClassWeights(class_weight, who)
 
         def weigh(weight: Any) -> Any:
             if by_class is not None and weight is not None:
-                raise ValueError(f"{self.described}: expected class_weight or sample_weight, got both")
+                raise ValueError(f"{who}: expected class_weight or sample_weight, got both")
             return by_class or weight
 
         if is_batches(x):
-            return GivenBatches(x, weigh, shuffle, self.described)
+            return GivenBatches(x, weigh, shuffle, who)
         weight = weigh(weight)
         samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
         size = batch_size or (-(-samples // steps) if steps else 32)
-        return ArrayBatches(x, y, weight, int(size), shuffle, self.described)
+        return ArrayBatches(x, y, weight, int(size), shuffle, who)
 
     def _split(self, x: Any, y: Any, weight: Any, fraction: float) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
         if is_batches(x):
@@ -440,8 +444,10 @@ class Trainer(Layer):
         if not 1 <= len(given) <= 3:
             raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), "
                              f"got {len(given)} values")
-        x, y, weight = self._arrays(*(*given, None, None)[:3])
-        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps), steps, "validation_steps")
+        who = f"{self.described}: validation_data"
+        x, y, weight = (*given, None, None)[:3]
+        x, y, weight = self._arrays(x, y, weight, who)
+        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps, who), steps, "validation_steps")
 
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any, objective: Objective) -> _Compared:
         """Targets, predictions, masks and sample weights as lists with one entry for each output."""

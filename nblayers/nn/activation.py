@@ -8,7 +8,7 @@ import numpy as np
 
 from nblayers import activations, initializers, layers
 from nblayers.arguments import choice, flag, integer, number
-from nblayers.layers.activation import Elementwise
+from nblayers.layers.activation import Elementwise, LearnedSlope
 from nblayers.layers.base import Layer, Parameter, Record, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -345,14 +345,14 @@ class LogSigmoid(_Scaled):
     scale = -1.0
 
 
-class PReLU(Layer):
+class PReLU(LearnedSlope):
     r"""A LeakyReLU whose slope is learned: `layers.PReLU` with a slope for each channel, or one for all.
 
         y = x           where x > 0        (1)
         y = a_c x       where x \le 0      (2)    c is the channel, on axis 1
 
     Input and output (batch, channels, …), or any shape with one slope. Weight: weight a (num_parameters,), so that
-    `set_weights` takes PyTorch's. At x = 0 dx is 0; PyTorch has a.
+    `set_weights` takes PyTorch's. At x = 0 dx is dy a, as in PyTorch (Keras, and `layers.PReLU`: 0).
 
     Arguments:
         num_parameters: 1, or the number of channels.
@@ -364,13 +364,9 @@ class PReLU(Layer):
     Source: torch.nn.PReLU.
     """
 
-    supports_masking = True
-    input_spec = InputSpec()
+    slope_at_zero = True
     num_parameters: int = fixed()
     weight: Parameter = fixed()
-
-    class Cache(Record):
-        x: np.ndarray           # (batch, channels, …)
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -381,28 +377,8 @@ class PReLU(Layer):
             self.input_spec = InputSpec(min_ndim=2, axes={1: self.num_parameters})
         self.built = True
 
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        x = inputs
-        y, a = self.xp.empty_like(x), self._spread(x)
-        rows = (len(x), a.size)
-        self.kernels.activation.prelu(x.reshape(rows), a, y.reshape(rows))                                  # (1), (2)
-        self.cache = self.Cache(x)
-        return y
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        x = self.cache.x
-        dx, a = self.xp.empty_like(x), self._spread(x)
-        rows, da = (len(x), a.size), self.xp.zeros_like(a)
-        self.kernels.activation.prelu_backward(dy.reshape(rows), x.reshape(rows), a, dx.reshape(rows), da)  # from (1), (2)
-        self.weight.grad += da.reshape(self.num_parameters, -1).sum(axis=1)                                 # from (2)
-        return dx
-
-    def _spread(self, x: Any) -> Any:
-        """a for each place of a sample (n,)."""
-        return self.xp.repeat(self.weight.value, x.size // len(x) // self.num_parameters)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+    def _slopes(self, x: Any) -> tuple[Parameter, tuple[int, ...]]:
+        return self.weight, (self.num_parameters, *(1,) * (x.ndim - 2))[:x.ndim - 1]
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_parameters": self.num_parameters, "init": self.init}

@@ -10,6 +10,7 @@ from nblayers.arrays import as_numbers
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, masks_of
 from nblayers.layers.base import Layer, Parameter, Record
+from nblayers.layers.dropping import draw
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 
@@ -112,7 +113,7 @@ class MultiheadAttention(Layer):
         heads = [self._affine(x, self._part(n, "value"), self._bias(n, "value"), transpose_b=True)
                  .reshape(N, -1, self.num_heads, E // self.num_heads) for n, x in enumerate(inputs)]                # (1)
         masks = self._masks(key_padding_mask, attn_mask, is_causal, N, T, S)
-        drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
+        drop = draw(self, self.dropout if training else 0, self.seed_generator)
         q, k, v = heads
         attended: Any
         if need_weights:
@@ -133,8 +134,8 @@ class MultiheadAttention(Layer):
         dout, dweights = dy
         dout = self._batch_first(dout, c.batched)
         N, T, E = dout.shape
-        dbias = None if self.out_proj_bias is None else self.out_proj_bias.grad
-        dh = self._linear_backward(dout, c.h, self.out_proj_weight.value, self.out_proj_weight.grad, dbias)         # from (4)
+        W = self.out_proj_weight
+        dh = self._affine_backward(dout, c.h, W.value, W.grad, self.out_proj_bias, transpose_b=True)                # from (4)
         dh = dh.reshape(N, T, self.num_heads, -1)
         if isinstance(c.attended, product.Fused):
             gradients = product.attend_backward(self, c.attended, dh)                                           # from (2), (3)
@@ -142,17 +143,10 @@ class MultiheadAttention(Layer):
             ds, dv = product.weigh_backward(self, c.attended, dh, dzp=self._of_every_head(dweights, c))             # from (3)
             q, k, _ = c.heads
             gradients = (*product.scores_backward(self, ds, q, k, self._scale()), dv)                       # from (2)
-        return [self._as_given(self._linear_backward(
-                    d.reshape(N, -1, E), x, self._part(n, "value"), self._part(n, "grad"), self._bias(n, "grad")), c.batched)
-                for n, (d, x) in enumerate(zip(gradients, c.inputs, strict=True))]                                  # from (1)
-
-    def _linear_backward(self, dz: Any, x: Any, weight: Any, dweight: Any, dbias: Any) -> Any:
-        """The way back of z = x W^T + b: adds to dW and, if there is one, to db; returns dx."""
-        rows = self.xp.ascontiguousarray(dz).reshape(-1, dz.shape[-1])
-        if dbias is not None:
-            self.kernels.core.bias_backward(rows, dbias)
-        self._matmul(rows, x.reshape(-1, x.shape[-1]), dweight, transpose_a=True, add=True)
-        return self._matmul(rows, weight).reshape(x.shape)
+        dx = [self._affine_backward(d.reshape(N, -1, E), x, self._part(n, "value"), self._part(n, "grad"),
+                                    self._bias(n, "grad"), transpose_b=True, needed=self.input_gradient)
+              for n, (d, x) in enumerate(zip(gradients, c.inputs, strict=True))]                                    # from (1)
+        return [None if each is None else self._as_given(each, c.batched) for each in dx]
 
     def _of_every_head(self, dweights: Any, c: Any) -> Any:
         """The gradient of each head's weights, of which the output may be the mean."""

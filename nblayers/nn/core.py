@@ -7,7 +7,6 @@ import numpy as np
 from nblayers import initializers, layers
 from nblayers.arguments import flag, integer
 from nblayers.layers.base import InputSpec, Layer, Parameter, Record, positive
-from nblayers.layers.core import _rows
 from nblayers.layers.fixed import fixed
 
 Module = Layer
@@ -58,13 +57,8 @@ class Linear(Layer):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        x, dy = self.cache.x, _rows(dy)
-        if self.bias is not None:
-            self.kernels.core.bias_backward(dy, self.bias.grad)                         # from (1): b is in every row
-        self._matmul(dy, _rows(x), self.weight.grad, transpose_a=True, add=True)         # from (1): dW += dy^T x
-        if not self.input_gradient:
-            return None
-        return self._matmul(dy, self.weight.value).reshape(x.shape)                      # from (1): dx = dy W
+        W = self.weight
+        return self._affine_backward(dy, self.cache.x, W.value, W.grad, self.bias, True, self.input_gradient)   # from (1)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.out_features)

@@ -5,6 +5,7 @@ from nblayers.arguments import choice, flag, found, number
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import band, masks_of, steps_mask
 from nblayers.layers.base import Layer, Parameter, Record
+from nblayers.layers.dropping import draw
 from nblayers.layers.fixed import fixed
 from nblayers.random import SeedGenerator
 from nblayers.structures import shapes_fit
@@ -79,7 +80,7 @@ class Attention(Layer):
             ("query_mask", "value_mask"), self._masks(mask), (T, S), strict=False))
         causal = flag(self.described, "use_causal_mask", use_causal_mask)
         masks = masks_of(self, None, key_mask, None, *band(T, S, causal, None))
-        drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
+        drop = draw(self, self.dropout if training else 0, self.seed_generator)
         attended: Any
         if self._is_product() and not return_attention_scores:
             attended = product.attend(self, _one_head(self._scaled(q)), _one_head(k), _one_head(v), masks, 1, True, drop)

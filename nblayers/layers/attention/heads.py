@@ -8,6 +8,7 @@ from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, both, masks_of, steps_mask
 from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, build_inside, record_of
+from nblayers.layers.dropping import draw
 from nblayers.layers.einsum_dense import EinsumDense
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -108,7 +109,7 @@ class Heads(Layer):
         masks = self._masks(of_query, of_value, query_mask, both(*(
             self._steps_mask(name, mask, of_value) for name, mask in (("value_mask", value_mask), ("key_mask", key_mask)))),
             attention_mask, use_causal_mask)
-        drop = product.draw(self, self.dropout if training else 0, self.seed_generator)
+        drop = draw(self, self.dropout if training else 0, self.seed_generator)
         scale = 1 / math.sqrt(self.sizes[0])
         attended: Any
         if return_attention_scores:

@@ -2,28 +2,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nblayers.layers.attention.masks import Masks
 from nblayers.layers.base import Layer
-from nblayers.random import SeedGenerator
-
-
-@dataclass(eq=False)
-class Drop:
-    """The dropout of one call: its key, the rate as a threshold of 32 bits (0 for none), and 1 / (1 - rate)."""
-
-    key: Any
-    threshold: Any
-    keep: Any
-
-
-def draw(layer: Layer, rate: float, generator: SeedGenerator | None) -> Drop:
-    """The dropout of this call; without a generator there is none."""
-    if not rate or generator is None:
-        return Drop(np.uint64(0), np.uint64(0), np.dtype(layer.dtype).type(1))
-    key = np.uint64(generator.generator.bit_generator.random_raw())
-    return Drop(key, np.uint64(round(rate * 2**32)), np.dtype(layer.dtype).type(0 if rate == 1 else 1 / (1 - rate)))
+from nblayers.layers.dropping import Drop, dropped, mask
 
 
 @dataclass(eq=False)
@@ -49,7 +30,7 @@ def attend(layer: Layer, q: Any, k: Any, v: Any, masks: Masks, scale: float, mea
     """Attention of heads; a query without a key gets the mean of the values where `mean`, else 0."""
     B, T, H, _ = q.shape
     y, L = layer.xp.empty((B, T, H, v.shape[3]), q.dtype), layer.xp.empty((B, H, T), q.dtype)
-    settings = (*masks, q.dtype.type(scale), mean, drop.key, drop.threshold, drop.keep)
+    settings = (*masks, q.dtype.type(scale), mean, drop.key, drop.threshold, drop.scale)
     layer.kernels.attention.attention(q, k, v, *settings, y, L)
     return Fused(q, k, v, y, L, settings)
 
@@ -92,9 +73,8 @@ def weigh(layer: Layer, s: Any, v: Any, masks: Masks, scale: float, mean: bool, 
     kernels.attention.masked_softmax(s, *masks, s.dtype.type(scale), mean, p, seen)
     z, zp = None, p
     if drop.threshold:
-        z = xp.empty(p.shape, bool)
-        kernels.regularization.dropout_mask(drop.key, drop.threshold, z.reshape(-1))
-        zp = _dropped(layer, p, z, drop)
+        z = mask(layer, drop, p.shape)
+        zp = dropped(layer, p, z, drop.scale)
         if mean:                                            # of the mean nothing is dropped
             zp = xp.where(seen[..., None], zp, p)
     kernels.attention.weighted_sum(zp, v, y)
@@ -107,7 +87,7 @@ def weigh_backward(layer: Layer, c: Weighed, dy: Any, dp: Any = None, dzp: Any =
     layer.kernels.attention.weighted_sum_backward(dy, c.zp, c.v, from_y, dv)
     dweights = from_y if dzp is None else from_y + dzp
     if c.z is not None:
-        dweights = _dropped(layer, dweights, c.z, c.drop)
+        dweights = dropped(layer, dweights, c.z, c.drop.scale)
     if dp is not None:
         dweights = dweights + dp
     ds = layer.xp.empty_like(c.p)
@@ -127,9 +107,3 @@ def scores_backward(layer: Layer, ds: Any, q: Any, k: Any, scale: float) -> tupl
     dq, dk = layer.xp.empty_like(q), layer.xp.empty_like(k)
     layer.kernels.attention.dot_scores_backward(ds, q, k, q.dtype.type(scale), dq, dk)
     return dq, dk
-
-
-def _dropped(layer: Layer, x: Any, z: Any, drop: Drop) -> Any:
-    y = layer.xp.empty_like(x)
-    layer.kernels.regularization.dropout_apply(x.reshape(-1), z.reshape(-1), drop.keep, y.reshape(-1))
-    return y

@@ -74,8 +74,7 @@ class Convolution(SpatialLayer):
         self._convolve(cache, z)                                                        # (1)
         z = self._image(z)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
-        if self.activation is not activations.linear:
-            cache.z, cache.y = y if activations.output_is_enough(self.activation) else z, y
+        cache.z, cache.y = activations.needed(self.activation, z, y)
         self.cache = cache
         return y
 

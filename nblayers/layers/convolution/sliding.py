@@ -9,6 +9,7 @@ Each is the other's gradient for x (the formulas: kernels/reference/convolution.
 from typing import Any, NamedTuple
 
 from nblayers import config
+from nblayers.arrays import as_rows
 from nblayers.layers.windows import Three, three
 
 
@@ -66,7 +67,7 @@ def _volume(w: Any, image: Any, windows: Any, groups: int) -> Any:
 
 def _bias_backward(layer: Any, b: Any, dy: Any) -> None:
     if b is not None:
-        layer.kernels.core.bias_backward(dy.reshape(-1, dy.shape[-1]), b.grad)              # from (1), (2): b is everywhere
+        layer.kernels.core.bias_backward(as_rows(dy), b.grad)              # from (1), (2): b is everywhere
 
 
 def _bias(layer: Any, b: Any, y: Any) -> Any:

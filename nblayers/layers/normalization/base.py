@@ -111,12 +111,12 @@ def side_by_side(axes: list[int]) -> bool:
 class AxesView:
     """How an array is seen as (A, K, B), K the numbers of some axes; the way back.
 
-    A view where the axes lie side by side; else they are brought to the end, in a copy.
+    A view where the axes lie side by side (and, with `at_end`, at the end); else they are brought to the end, in a copy.
     """
 
-    def __init__(self, xp: Any, shape: tuple[int, ...], axes: list[int]) -> None:
+    def __init__(self, xp: Any, shape: tuple[int, ...], axes: list[int], at_end: bool = False) -> None:
         self.xp, self.shape, self.axes = xp, shape, axes
-        self.moved = not side_by_side(axes)
+        self.moved = not side_by_side(axes) or (at_end and axes[-1] != len(shape) - 1)
         self.last = list(range(len(shape) - len(axes), len(shape)))
         self.turned = tuple(n for axis, n in enumerate(shape) if axis not in axes) + tuple(shape[axis] for axis in axes)
         self.sizes = around(self.turned, self.last) if self.moved else around(shape, axes)

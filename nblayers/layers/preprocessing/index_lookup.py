@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.layers.preprocessing.hashes import hash_text, hashed, offsets_of
+from nblayers.layers.preprocessing.hashes import hash_text, hashed
 from nblayers.layers.preprocessing.holds_vocabulary import HoldsVocabulary, Vocabulary
 from nblayers.layers.preprocessing.strings import cut, text_buffer
 from nblayers.layers.preprocessing.tables import MISSING
@@ -37,18 +37,14 @@ class IndexLookup(HoldsVocabulary):
 
     def ids_of(self, clean: Any, starts: Any, ends: Any, vocabulary: Vocabulary) -> Any:
         """The ids of strings in `clean` (bytes of UTF-8), flat; negative for the mask in other modes than "int"."""
-        ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels)
+        unknown = self._oov_start if self.num_oov_indices == 1 else MISSING
+        ids = vocabulary.table.look_up(clean, starts, ends, self.device, self.kernels, unknown)
         if self.num_oov_indices > 1:
-            self._hash_missing(ids, lambda missing: self._hashes_of(clean, starts[missing], ends[missing]))
-        else:
+            self._hash_missing(ids, lambda missing: hash_text(clean, starts[missing], ends[missing], self.kernels, self.xp,
+                                                              self.salt))
+        elif self.num_oov_indices == 0:
             self._replace_missing(ids, lambda missing: cut(*map(to_numpy, (clean, starts[missing], ends[missing]))))
         return ids
-
-    def _hashes_of(self, clean: Any, starts: Any, ends: Any) -> Any:
-        offsets = offsets_of(ends - starts, self.xp)
-        text = self.xp.empty(int(offsets[-1]), np.uint8)
-        self.kernels.text.join_tokens(clean, starts, ends, self.xp.arange(starts.size), 1, offsets, text)
-        return hash_text(text, offsets, self.kernels, self.xp, self.salt)
 
     def _ids_of_integers(self, numbers: Any, vocabulary: Vocabulary) -> Any:
         ids = vocabulary.table.look_up(numbers, self.xp)

@@ -23,13 +23,13 @@ class StringTable:
         self.texts = text_buffer(np.array(tokens, object), "vocabulary")
         self._on: dict[str, tuple[Any, ...]] = {}
 
-    def look_up(self, clean: Any, starts: Any, ends: Any, device: str, room: ModuleType) -> Any:
-        """The values of the tokens in `clean`, from each start to its end; MISSING where there is none."""
+    def look_up(self, clean: Any, starts: Any, ends: Any, device: str, room: ModuleType, missing: int) -> Any:
+        """The values of the tokens in `clean`, from each start to its end; `missing` where there is none."""
         xp = array_module(device)
         ids = xp.empty(starts.size, np.int64)
         if device not in self._on:
             self._on[device] = self._made(xp, room)
-        room.text.look_up(clean, starts, ends, *self._on[device], MISSING, ids)
+        room.text.look_up(clean, starts, ends, *self._on[device], missing, ids)
         return ids
 
     def _made(self, xp: Any, room: ModuleType) -> tuple[Any, ...]:

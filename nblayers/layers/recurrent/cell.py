@@ -111,8 +111,7 @@ class DenseCell(CellOptions, Layer):
     def _product_backward(self, dz: Any, x: Any, weight: Parameter, masks: Any) -> Any:
         """Add dL/dW to the weight's gradient and return dL/dx."""
         if masks is None:
-            self._matmul(x, dz, weight.grad, transpose_a=True, add=True)
-            return self._matmul(dz, weight.value, transpose_b=True)
+            return self._affine_backward(dz, x, weight.value, weight.grad, None)
         dx = self.xp.zeros_like(x)
         count = len(masks)
         blocks = self._blocks(weight.value, count), self.xp.split(weight.grad, count, axis=1), self._blocks(dz, count)

@@ -1,6 +1,7 @@
 """The layers whose walk through time is one kernel."""
 from typing import Any
 
+from nblayers.arrays import as_rows
 from nblayers.layers.base import InputSpec
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
@@ -116,21 +117,21 @@ class FusedRNN(KeepsPacked, CellLayer):
             dstates[0] += dy if real is None else self.xp.where(self._last(real, cache.steps), dy, 0)
             return self.xp.empty((0, self.units), self.dtype), dstates
         dy = self.xp.ascontiguousarray(dy[:, ::-1]) if dy.ndim == 3 and self._flips else dy
-        return flat(dy if real is None else self.xp.where(real, dy, 0)), dstates
+        return as_rows(dy if real is None else self.xp.where(real, dy, 0)), dstates
 
     def _input_backward(self, da: Any) -> Any:
         """Given da = dL/dz (N, columns) add dW, and return dx (None if nobody needs it)."""
         cell, cache = self.cell, self.cache
-        self._matmul(flat(cache.x), da, cell.kernel.grad, transpose_a=True, add=True)       # from (1)
-        if not self.input_gradient:
-            return None
-        dx = self._matmul(da, cell.kernel.value, transpose_b=True).reshape(cache.x.shape)   # from (1)
-        return dx if cache.dropout_mask is None else dx * self._at_each_step(cache.dropout_mask, cache.steps)
+        W = cell.kernel
+        dx = self._affine_backward(da, cache.x, W.value, W.grad, None, needed=self.input_gradient)      # from (1)
+        if dx is None or cache.dropout_mask is None:
+            return dx
+        return dx * self._at_each_step(cache.dropout_mask, cache.steps)
 
     def _recurrent_backward(self, da: Any, dU: Any) -> None:
         """Given da = dL/d(h_{t-1} U) (N, columns) add dU."""
         cache, steps = self.cache, self.cache.steps
-        h = flat(cache.h)
+        h = as_rows(cache.h)
         if not steps.padded:
             h_prev = steps.before(h, cache.h0, self.go_backwards, self.xp)
             self._matmul(h_prev, da, dU, transpose_a=True, add=True)                        # from (2)
@@ -158,8 +159,3 @@ class FusedRNN(KeepsPacked, CellLayer):
         if inputs.data.ndim != 2:
             raise ValueError(f"{self.described}: expected packed data of shape (steps, features), got {inputs.data.shape}")
         super()._check_inputs(inputs.data[None])
-
-
-def flat(array: Any) -> Any:
-    """(B, T, columns) or (N, columns) -> (N, columns), a view."""
-    return array.reshape(-1, array.shape[-1])

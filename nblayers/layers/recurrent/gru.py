@@ -4,12 +4,13 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
-from nblayers.arguments import flag, found
+from nblayers.arguments import choice, flag, found
+from nblayers.arrays import as_rows
 from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
-from nblayers.layers.recurrent.fused import FusedRNN, flat
+from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.steps import Steps
 
 
@@ -38,7 +39,7 @@ class GRUCell(DenseCell):
         reset_after: whether r_t acts after the product with U_h, (4) and (5), or before it, (4') and (5'), as the documents
             write it. After: the bias is (2, 3H), its rows b and [b_z b_r b_h]. Before: it is b (3H,), and there are no others.
         seed: of the dropout masks.
-        implementation: accepted as in Keras; it changes no result.
+        implementation: 0, 1 or 2, as in Keras; it changes no result.
 
     `forward(x, [h])` takes x (B, D), h (B, H) and returns h_t, [h_t].
 
@@ -71,6 +72,7 @@ class GRUCell(DenseCell):
         super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
+        choice(self.described, "implementation", implementation, (0, 1, 2))
         self.recurrent_activation = found(self.described, "recurrent_activation", activations.get, recurrent_activation)
         self.reset_after = flag(self.described, "reset_after", reset_after)
 
@@ -224,8 +226,8 @@ class GRU(FusedRNN):
             bias_constraint, dropout, recurrent_dropout, reset_after, seed, name="gru_cell", **self._for_cell(kwargs))
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        if not isinstance(use_cudnn, (str, bool)) or use_cudnn not in ("auto", True, False):
-            raise ValueError(f"{self.described}: expected use_cudnn to be 'auto', True or False, got {use_cudnn!r}")
+        choice(self.described, "use_cudnn", use_cudnn, ("auto", True, False))
+        choice(self.described, "implementation", implementation, (0, 1, 2))
         self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
@@ -238,8 +240,8 @@ class GRU(FusedRNN):
         b_recurrent = self.xp.zeros(3 * H, self.dtype) if b_recurrent is None else b_recurrent
         u = self.xp.empty((*x.shape[:-1], H), self.dtype)
         h = self.xp.empty_like(u)
-        self.kernels.recurrent.gru_forward(flat(gates), self.cell.recurrent_kernel.value, b_recurrent, h0, mask,
-                                           *steps.on(self.xp), self.go_backwards, self.reset_after, flat(u), flat(h))
+        self.kernels.recurrent.gru_forward(as_rows(gates), self.cell.recurrent_kernel.value, b_recurrent, h0, mask,
+                                           *steps.on(self.xp), self.go_backwards, self.reset_after, as_rows(u), as_rows(h))
         z, r, h_tilde = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:]
         self.cache = self.Cache(x, h0, gates, z, r, u, h_tilde, h, mask, dropout_mask, steps)
         return self._output(h, mask, steps), [self._last(h, steps)]
@@ -249,10 +251,10 @@ class GRU(FusedRNN):
         if not isinstance(cache, self.Cache):
             return super()._run_backward(dy, dstates)
         dy, (dh,) = self._arriving(dy, dstates)
-        da = self.xp.empty(flat(cache.gates).shape, self.dtype)
-        dproduct = self.xp.empty(flat(cache.u).shape, self.dtype)
-        self.kernels.recurrent.gru_backward(dy, self.cell.recurrent_kernel.value, flat(cache.gates), flat(cache.u), cache.h0,
-                                            flat(cache.h), cache.mask, *cache.steps.on(self.xp), self.go_backwards,
+        da = self.xp.empty(as_rows(cache.gates).shape, self.dtype)
+        dproduct = self.xp.empty(as_rows(cache.u).shape, self.dtype)
+        self.kernels.recurrent.gru_backward(dy, self.cell.recurrent_kernel.value, as_rows(cache.gates), as_rows(cache.u),
+                                            cache.h0, as_rows(cache.h), cache.mask, *cache.steps.on(self.xp), self.go_backwards,
                                             self.reset_after, dh, da, dproduct)
         dx = self._input_backward(da)                                           # from (1), (2), (4) or (4')
         db, _ = self.cell.biases("grad")
@@ -268,7 +270,7 @@ class GRU(FusedRNN):
             dU_zr = self.xp.zeros((H, 2 * H), self.dtype)
             self._recurrent_backward(self.xp.ascontiguousarray(da[:, :2 * H]), dU_zr)   # from (1), (2)
             dU[:, :2 * H] += dU_zr
-            dU[:, 2 * H:] += self._matmul(flat(self.cache.u), dproduct, transpose_a=True)       # from (4')
+            dU[:, 2 * H:] += self._matmul(as_rows(self.cache.u), dproduct, transpose_a=True)       # from (4')
             return
         da[:, 2 * H:] = dproduct                                                # now all three are of products with h_{t-1}
         self._recurrent_backward(da, dU)                                        # from (1), (2), (3)

@@ -4,11 +4,12 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
-from nblayers.arguments import flag, found
+from nblayers.arguments import choice, flag, found
+from nblayers.arrays import as_rows
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
-from nblayers.layers.recurrent.fused import FusedRNN, flat
+from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.gates import LSTMGates
 from nblayers.layers.recurrent.steps import Steps
 
@@ -36,7 +37,7 @@ class LSTMCell(LSTMGates, DenseCell):
         dropout, recurrent_dropout: fraction of x_t and of h_{t-1} that is dropped in training, the same at every step; with
             recurrent_dropout each gate has masks of its own.
         seed: of the dropout masks.
-        implementation: accepted as in Keras; it changes no result.
+        implementation: 0, 1 or 2, as in Keras; it changes no result.
 
     `forward(x, [h, c])` takes x (B, D), h and c (B, H) and returns h_t, [h_t, c_t].
 
@@ -71,6 +72,7 @@ class LSTMCell(LSTMGates, DenseCell):
         super().__init__(units, activation, use_bias, kernel_initializer, recurrent_initializer, bias_initializer,
                          kernel_regularizer, recurrent_regularizer, bias_regularizer, kernel_constraint,
                          recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, **kwargs)
+        choice(self.described, "implementation", implementation, (0, 1, 2))
         self.recurrent_activation = found(self.described, "recurrent_activation", activations.get, recurrent_activation)
         self.unit_forget_bias = flag(self.described, "unit_forget_bias", unit_forget_bias)
 
@@ -167,8 +169,8 @@ class LSTM(FusedRNN):
             recurrent_constraint, bias_constraint, dropout, recurrent_dropout, seed, name="lstm_cell", **self._for_cell(kwargs))
         super().__init__(cell, return_sequences=return_sequences, return_state=return_state, go_backwards=go_backwards,
                          stateful=stateful, unroll=unroll, activity_regularizer=activity_regularizer, **kwargs)
-        if not isinstance(use_cudnn, (str, bool)) or use_cudnn not in ("auto", True, False):
-            raise ValueError(f"{self.described}: expected use_cudnn to be 'auto', True or False, got {use_cudnn!r}")
+        choice(self.described, "use_cudnn", use_cudnn, ("auto", True, False))
+        choice(self.described, "implementation", implementation, (0, 1, 2))
         self.fused = self.activation is activations.tanh and self.recurrent_activation is activations.sigmoid
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
@@ -179,8 +181,8 @@ class LSTM(FusedRNN):
         gates = self._affine(x, self.cell.kernel.value, self.cell.bias)
         c = self.xp.empty((*x.shape[:-1], H), self.dtype)
         h = self.xp.empty_like(c)
-        self.kernels.recurrent.lstm_forward(flat(gates), self.cell.recurrent_kernel.value, h0, c0, mask, *steps.on(self.xp),
-                                            self.go_backwards, flat(c), flat(h))
+        self.kernels.recurrent.lstm_forward(as_rows(gates), self.cell.recurrent_kernel.value, h0, c0, mask, *steps.on(self.xp),
+                                            self.go_backwards, as_rows(c), as_rows(h))
         i, f, c_tilde, o = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:3 * H], gates[..., 3 * H:]
         self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask, steps)
         return self._output(h, mask, steps), [self._last(h, steps), self._last(c, steps)]
@@ -190,7 +192,8 @@ class LSTM(FusedRNN):
         if not isinstance(cache, self.Cache):
             return super()._run_backward(dy, dstates)
         dy, (dh, dc) = self._arriving(dy, dstates)
-        da = self.xp.empty(flat(cache.gates).shape, self.dtype)
-        self.kernels.recurrent.lstm_backward(dy, self.cell.recurrent_kernel.value, flat(cache.gates), cache.c0, flat(cache.c),
-                                             cache.mask, *cache.steps.on(self.xp), self.go_backwards, dh, dc, da)
+        da = self.xp.empty(as_rows(cache.gates).shape, self.dtype)
+        self.kernels.recurrent.lstm_backward(dy, self.cell.recurrent_kernel.value, as_rows(cache.gates), cache.c0,
+                                             as_rows(cache.c), cache.mask, *cache.steps.on(self.xp), self.go_backwards, dh, dc,
+                                             da)
         return self._after_the_loop(da), [dh, dc]

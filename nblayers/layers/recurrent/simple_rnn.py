@@ -4,9 +4,10 @@ from typing import Any
 import numpy as np
 
 from nblayers import activations
+from nblayers.arrays import as_rows
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
-from nblayers.layers.recurrent.fused import FusedRNN, flat
+from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.steps import Steps
 
 FUSED = {activations.linear: 0, activations.tanh: 1, activations.sigmoid: 2, activations.relu: 3}
@@ -129,8 +130,8 @@ class SimpleRNN(FusedRNN):
         x, dropout_mask = self._dropped(x, steps, h0, training)
         z = self._affine(x, self.cell.kernel.value, self.cell.bias)
         h = self.xp.empty_like(z)
-        self.kernels.recurrent.simple_rnn_forward(flat(z), self.cell.recurrent_kernel.value, h0, mask, *steps.on(self.xp),
-                                                  self.go_backwards, FUSED[self.activation], flat(h))
+        self.kernels.recurrent.simple_rnn_forward(as_rows(z), self.cell.recurrent_kernel.value, h0, mask, *steps.on(self.xp),
+                                                  self.go_backwards, FUSED[self.activation], as_rows(h))
         self.cache = self.Cache(x, h0, h, mask, dropout_mask, steps)
         return self._output(h, mask, steps), [self._last(h, steps)]
 
@@ -139,7 +140,7 @@ class SimpleRNN(FusedRNN):
         if not isinstance(cache, self.Cache):
             return super()._run_backward(dy, dstates)
         dy, (dh,) = self._arriving(dy, dstates)
-        da = self.xp.empty(flat(cache.h).shape, self.dtype)
-        self.kernels.recurrent.simple_rnn_backward(dy, self.cell.recurrent_kernel.value, flat(cache.h), cache.mask,
+        da = self.xp.empty(as_rows(cache.h).shape, self.dtype)
+        self.kernels.recurrent.simple_rnn_backward(dy, self.cell.recurrent_kernel.value, as_rows(cache.h), cache.mask,
                                                    *cache.steps.on(self.xp), self.go_backwards, FUSED[self.activation], dh, da)
         return self._after_the_loop(da), [dh]
