@@ -132,17 +132,6 @@ def turn_dW(lesson: SimpleNamespace) -> Known:
             "samples of one island add up; yours keeps the last": np.stack([np.zeros(2), *da[[2, 1, 3]]])}
 
 
-def turn_year_ids(lesson: SimpleNamespace) -> Known:
-    asked, years = lesson.asked, lesson.years
-    known = [years.index(x) if x in years else -1 for x in asked]
-    return {"0 and 1 are for the unknown; the vocabulary begins at 2": [k if k >= 0 else x % 2
-                                                                      for k, x in zip(known, asked, strict=True)],
-            "one id is for all unknown; there are two, x % 2 decides": [2 + k if k >= 0 else 0 for k in known],
-            "the known years are in the vocabulary: 2 and their place": [x % 2 for x in asked],
-            "the unknown begin at 0, not behind the vocabulary": [2 + k if k >= 0 else 4 + x % 2
-                                                                  for k, x in zip(known, asked, strict=True)]}
-
-
 # Numbers
 
 def turn_x_norm(lesson: SimpleNamespace) -> Known:
@@ -181,16 +170,6 @@ def turn_dx_batch(lesson: SimpleNamespace) -> Known:
             "the second mean still has to be multiplied by x_hat": (dx_hat - shift - (dx_hat * x_hat).mean(axis=0)) / sigma}
 
 
-def turn_filled(lesson: SimpleNamespace) -> Known:
-    gaps = lesson.gaps
-    missing = np.isnan(gaps)
-    return {"that is 0 where a number is there, too": np.zeros((2, 2)),
-            "it is turned round: what is missing becomes 0, the rest stays": np.where(missing, gaps, 0),
-            "that is where something is missing; what is there has to stay": missing * 1.0,
-            "the numbers are normalised: their mean is 0, not 1": np.where(missing, 1, gaps),
-            "nan times anything is nan: choose with np.where": gaps * ~missing}
-
-
 def turn_height_bins(lesson: SimpleNamespace) -> Known:
     heights, b = lesson.heights, lesson.b
     return {"what lies on a boundary belongs to the upper bin: >=": (heights[:, None] > b).sum(axis=1),
@@ -213,23 +192,6 @@ def turn_v(lesson: SimpleNamespace) -> Known:
                 new * (old - 1) / (lesson.new - 1)}
 
 
-def turn_B(lesson: SimpleNamespace) -> Known:
-    apart = np.abs(lesson.v[:, None] - np.arange(lesson.old))
-    return {"beyond one pixel there is no weight: np.maximum(0, …)": 1 - apart,
-            "those are the distances; near pixels count more: 1 minus them": apart,
-            "the nearest pixel gets all; two share by nearness": (apart == apart.min(axis=1, keepdims=True)) * 1.0,
-            "a row for each new column: yours is turned": np.maximum(0, 1 - apart).T,
-            "on one side only: the distance has no sign": np.maximum(0, 1 - (lesson.v[:, None] - np.arange(lesson.old)))}
-
-
-def turn_y_2(lesson: SimpleNamespace) -> Known:
-    A, x, B = lesson.A, lesson.x, lesson.B
-    return {"the columns are not resized yet: @ B.T": A @ x,
-            "the rows are not resized yet: A @": x @ B.T,
-            "those are the rows' weights twice as large: each is a mean of two": 2 * A @ x @ B.T,
-            "both samples are added up; each stays": (A @ x @ B.T).sum(axis=0)}
-
-
 def turn_dx_2(lesson: SimpleNamespace) -> Known:
     A, dy, B = lesson.A, lesson.dy, lesson.B
     back = A.T @ dy @ B
@@ -237,14 +199,6 @@ def turn_dx_2(lesson: SimpleNamespace) -> Known:
             "the rows are missing: A.T @ spreads dy over the rows": dy @ B,
             "both samples are added up; each has its own gradient": back.sum(axis=0),
             "each old row gets all of dy; A's weights are a half": np.ceil(A.T) @ dy @ B}
-
-
-def turn_u_moved(lesson: SimpleNamespace) -> Known:
-    i = lesson.i
-    return {"a picture moves down if row i is read further up: minus": i + 1.0,
-            "r is a part of the height: multiply by 5 rows": i - 0.2,
-            "that is by how much; the row that is read is i minus that": np.full(5, 1.0),
-            "it is divided by r": i - 5 / 0.2}
 
 
 def turn_u_zoomed(lesson: SimpleNamespace) -> Known:
@@ -339,15 +293,6 @@ def turn_warp_backward(lesson: SimpleNamespace, given: Callable[..., Any]) -> No
 
 
 # Colours, flips and crops
-
-def turn_y_bright(lesson: SimpleNamespace) -> Known:
-    x, d = lesson.x, lesson.d
-    return {"what runs over has to be clipped": x + d,
-            "it is clipped above only; below 0 too": np.minimum(x + d, 255),
-            "it is clipped below only; above 255 too": np.maximum(x + d, 0),
-            "d is added, not multiplied": np.clip(x * d, 0, 255),
-            "d is taken off; add it": np.clip(x - d, 0, 255)}
-
 
 def turn_dx_bright(lesson: SimpleNamespace) -> Known:
     dy, x, d = lesson.dy, lesson.x, lesson.d
