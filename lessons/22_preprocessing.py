@@ -4,7 +4,7 @@
 # *About 45 minutes.* A network multiplies and adds. A text, an island, a missing value
 # cannot be multiplied. **Preprocessing** is what makes numbers of them, before the
 # first weight. Some of it has a gradient and some has none: you write those that there
-# are.
+# are. It can be taken in two halves: texts and tables, then pictures.
 #
 # ## A question first
 #
@@ -642,10 +642,16 @@ for room in ("reference", "cpu"):
     mean = da.mean(axis=(1, 2), keepdims=True)
     assert np.allclose(layer.backward(back), f * da + (1 - f) * mean)
 
+    layer = layers.RandomBrightness((0.4, 0.4), dtype="float64").to(room)
+    brighter = layer.forward(pictures, training=True)
+    assert np.allclose(brighter, np.clip(pictures + 0.4 * 255, 0, 255))
+    assert np.allclose(layer.backward(back), back * (pictures + 0.4 * 255 < 255))
+
 # %% [markdown]
 # ## The same in the library: warps
 #
-# Here are the three random warps, and the places that each has drawn.
+# Here are the three random warps with the places that each has drawn, then a flip and
+# a crop.
 
 # %%
 def places(drawn, rows, columns):
@@ -665,6 +671,15 @@ for layer in (layers.RandomTranslation(0.3, 0.3, **how),
     back_here = layer.backward(back)[..., 0]
     assert np.allclose(back_here, warp_backward(back[..., 0], u, v))
     assert np.array_equal(layer.forward(pictures), pictures)
+
+flip = layers.RandomFlip("horizontal", seed=5, dtype="float64")
+given = flip.forward(pictures, training=True)
+for n, is_flipped in enumerate(flip.cache.drawn):
+    assert np.array_equal(given[n], pictures[n, :, ::-1] if is_flipped else pictures[n])
+crop = layers.CenterCrop(2, 4, dtype="float64")
+assert np.array_equal(crop.forward(pictures), pictures[:, 1:3])
+assert np.array_equal(crop.backward(back[:, 1:3]), np.pad(
+    back[:, 1:3], ((0, 0), (1, 1), (0, 0), (0, 0))))
 show_source("kernels.reference.warps:warp_pixel",
             "kernels.reference.warps:warp_pixel_gradient")
 
@@ -738,12 +753,12 @@ bag = layers.TextVectorization(max_tokens=1000, output_mode="count")
 bag.adapt(paragraphs[:split])
 weighted = layers.TextVectorization(max_tokens=1000, output_mode="tf_idf")
 weighted.adapt(paragraphs[:split])
-two = np.array([" ".join(paragraphs[:split][chapters[:split] == c]) for c in (1, 3)])
-counted, by_idf = (part(two)[:, 1:] for part in (bag, weighted))  # no unknown
+first, second = (paragraphs[:split][chapters[:split] == c] for c in (1, 3))
+counted, by_idf = (np.stack([part(first).sum(axis=0), part(second).sum(axis=0)])[:, 1:]
+                   for part in (bag, weighted))         # without the unknown
 save_figure(draw_words_that_count(bag.get_vocabulary()[1:], counted, by_idf,
                                   (CHAPTERS[1], CHAPTERS[3])), "22_tf_idf")
 the = np.stack([part[:, 0] / part.sum(axis=1) for part in (counted, by_idf)])
-print("share of the word 'the', counted and by tf-idf:", the.round(3).tolist())
 assert bag.get_vocabulary()[1] == "the" and (the[1] < 0.5 * the[0]).all()
 
 # %% [markdown]

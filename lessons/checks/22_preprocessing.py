@@ -118,7 +118,7 @@ def turn_chance(lesson: SimpleNamespace) -> Known:
 def turn_one_hot(lesson: SimpleNamespace) -> Known:
     right = lesson.one_hot
     return {"a row for each sample, a column for each id; yours is turned": right.T,
-            "that is np.eye(4): take the rows by island_ids": np.eye(4),
+            "those are all four rows, each once; take the row of each id: np.eye(4)[island_ids]": np.eye(4),
             "that is one row with all ids of the samples": right.sum(axis=0),
             "column 0 is for the unknown; the ids stand one too far left": np.roll(right, -1, axis=1)}
 
