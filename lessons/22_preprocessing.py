@@ -464,7 +464,8 @@ assert value == 8
 
 # %% [markdown]
 # For whole pictures, the four pixels of each place come from a small function. What
-# lies beside the picture is 0 here: such a pixel has weight 0.
+# lies beside the picture is 0 here: such a pixel has weight 0. (Keras calls this
+# `fill_mode="constant"`. Its default is "reflect": the picture is mirrored there.)
 
 # %%
 def corners(u, v):

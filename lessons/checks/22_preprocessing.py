@@ -239,7 +239,7 @@ def _warp(x: np.ndarray, u: np.ndarray, v: np.ndarray, mistake: str = "") -> np.
         if mistake != "one corner" or corner == 0:
             pixel = x[n, q, p] if mistake == "turned" else x[n, p, q]
             last = mistake == "last corner"
-            y = (0 if last else y) + (0.25 if mistake == "no weight" else weight) * pixel
+            y = (0 if last else y) + {"no weight": 1, "mean": 0.25}.get(mistake, weight) * pixel
     return y
 
 
@@ -260,7 +260,8 @@ def _warp_backward(dy: np.ndarray, u: np.ndarray, v: np.ndarray, mistake: str = 
 
 FORWARD = {"one corner": "only the first of the four pixels is read; add them up",
            "last corner": "only the last of the four pixels is kept; add them up",
-           "no weight": "the weights are not used",
+           "no weight": "the weights are not used: multiply each pixel by its weight",
+           "mean": "that is the mean of the four pixels; nearer ones count for more",
            "turned": "rows and columns have changed places: x[n, p, q]",
            "sample 0": "all samples are read from picture 0; each from its own: n = np.arange(N)[:, None, None]"}
 BACKWARD = {"lost": "where a pixel was read several times only one part arrives: np.add.at adds them all",
@@ -299,7 +300,6 @@ def turn_dx_bright(lesson: SimpleNamespace) -> Known:
     inside = (x + d > 0) & (x + d < 255)
     return {"what was clipped no longer depends on x: 0 there": dy,
             "it is turned round: the gradient goes through where nothing was clipped": dy * ~inside,
-            "that looks at x; x + d was clipped": dy * ((x > 0) & (x < 255)) * np.array([[1, 1, 1], [1, 1, 0]]),
             "above 255 was clipped too": dy * (x + d > 0),
             "below 0 was clipped too": dy * (x + d < 255),
             "d does not come in: the derivative of x + d by x is 1": dy * inside * d}
