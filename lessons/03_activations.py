@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · Activations and their slopes
 #
-# *About 35 minutes, without the exercises.* Two Dense layers in a row are one Dense
+# *About 45 minutes, without the exercises.* Two Dense layers in a row are one Dense
 # layer: a weighted sum of weighted sums is a weighted sum. So a network bends its
 # numbers between the layers. The function that bends them is called an **activation**.
 # Its slope decides how much of the gradient comes through. You derive each slope, and
@@ -19,7 +19,7 @@ import numpy as np
 from lessons.data import two_moons
 from lessons.figures import draw_moons, draw_slopes, draw_through_layers
 from nblayers import activations
-from nblayers.layers import Activation, Dense
+from nblayers.layers import ELU, Activation, Dense, LeakyReLU, PReLU, ReLU
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import BinaryCrossentropy
 from nblayers.models import Sequential
@@ -30,8 +30,10 @@ from nblayers.utils import set_random_seed
 # ## Numbers for paper
 #
 # Two samples ($N = 2$), two units ($H = 2$). What a unit computes before it is bent
-# is called its **pre-activation**, here $a$; the bent number is $y = f(a)$. Each
-# element is bent for itself. No element looks at another one.
+# is called its **pre-activation**, here $a$. Each element is bent for itself. No
+# element looks at another one. In Keras the layer that does it is `Activation`:
+#
+# $$y = f(a) \tag{001.06.Activation}$$
 #
 # The numbers are logarithms, so that $e^a$ is 3, 1/2, 1/3 and 2. You need no
 # calculator.
@@ -201,7 +203,7 @@ assert np.array_equal(dW[:, 0], [0, 0]) and dW[:, 1].any()
 # At 0 Keras takes the slope of the right side, 1. Its $\alpha$ is 0.2.
 
 # %%
-alpha = 0.2
+alpha = 0.2                             # 001.02.leaky_relu
 # ? da of leaky relu, from dy, a and alpha
 da_leaky = dy * np.where(a >= 0, 1, alpha)
 check_derivative("da", da_leaky, lambda a: np.sum(dy * np.where(a >= 0, a, 0.2 * a)), a)
@@ -275,6 +277,209 @@ exact, approximate = activations.gelu(line), activations.gelu(line, approximate=
 assert np.abs(exact - approximate).max() < 0.001
 
 # %% [markdown]
+# ## Straight pieces: relu6, hard sigmoid, hard silu
+#
+# Other numbers for these, since their kinks lie further out. The plainest first:
+# **linear** is no bend at all. What you get if you name no activation is this one. Its
+# slope is 1.
+#
+# $$f(a) = a \tag{001.02.linear}$$
+#
+# **Relu6** stops at 6. Its slope is 1 between 0 and 6, and 0 outside.
+#
+# $$f(a) = \min(\max(0, a), 6) \tag{001.02.relu6}$$
+
+# %%
+a_wide = np.array([[-4.0, -1.0],
+                   [2.0, 7.0]])         # (N, H)
+
+
+def relu6(a):
+    return np.minimum(np.maximum(0, a), 6)
+
+
+assert relu6(a_wide).tolist() == [[0, 0], [2, 6]]
+assert activations.linear(a_wide) is a_wide
+
+# %% [markdown]
+# **Hard sigmoid** is a sigmoid of three straight pieces: cheap, for small machines.
+# Many texts print $\max(0, \min(1, 0.2 a + 0.5))$. That was Keras 2. Right for Keras 3,
+# and for PyTorch:
+#
+# $$f(a) = \text{relu6}(a + 3) / 6 \tag{001.02.hard\_sigmoid}$$
+
+# %%
+y_hard = relu6(a_wide + 3) / 6
+assert np.allclose(y_hard, [[0, 1 / 3], [5 / 6, 1]])    # 001.02.hard_sigmoid
+
+# ? the slope of the hard sigmoid, from a_wide
+slope_hard = np.where(np.abs(a_wide) < 3, 1 / 6, 0)
+check_derivative("slope", slope_hard, lambda a: np.sum(relu6(a + 3) / 6), a_wide)
+assert np.allclose(activations.hard_sigmoid(a_wide), y_hard)
+assert not np.allclose(np.clip(0.2 * a_wide + 0.5, 0, 1), y_hard)
+
+# %% [markdown]
+# **Hard silu** is the input times its own hard sigmoid. The input occurs twice:
+#
+# $$f(a) = a \cdot \text{relu6}(a + 3) / 6 \tag{001.02.hard\_silu}$$
+
+# %%
+# ? the slope of hard silu, from a_wide, y_hard and slope_hard
+slope_hard_silu = y_hard + a_wide * slope_hard          # 001.02.hard_silu
+check_derivative("slope", slope_hard_silu,
+                 lambda a: np.sum(a * relu6(a + 3) / 6), a_wide)
+assert np.allclose(slope_hard_silu, [[0, 1 / 6], [7 / 6, 1]])
+
+# %% [markdown]
+# ## Four more: exponential, softsign, mish, selu
+#
+# The **exponential** is its own slope: the output is kept, and nothing is computed.
+#
+# $$f(a) = e^a \tag{001.02.exponential}$$
+#
+# **Softsign** goes from −1 to 1 as tanh does, but slowly: far out its slope falls as
+# $1 / a^2$, not as $e^{-2a}$.
+#
+# $$f(a) = \frac{a}{1 + |a|} \tag{001.02.softsign}$$
+#
+# For $a > 0$ the rule for quotients gives $\frac{(1 + a) - a}{(1 + a)^2}$. The other
+# side is its mirror image. And $1 - |y|$ is $\frac{1}{1 + |a|}$.
+
+# %%
+y_exponential = np.exp(a)
+check_derivative("slope", y_exponential, lambda a: np.exp(a).sum(), a)
+
+y_softsign = a_wide / (1 + np.abs(a_wide))
+# ? the slope of softsign, from y_softsign alone
+slope_softsign = (1 - np.abs(y_softsign)) ** 2
+check_derivative("slope", slope_softsign, lambda a: np.sum(a / (1 + np.abs(a))), a_wide)
+assert np.allclose(slope_softsign, [[1 / 25, 1 / 4], [1 / 9, 1 / 64]])
+
+# %% [markdown]
+# $$f'(a) = \frac{1}{(1 + |a|)^2} = (1 - |y|)^2$$
+#
+# **Mish** is the input times the tanh of its softplus. You know all its parts. Call the
+# tanh $t$; it is a fraction for our numbers.
+#
+# $$f(a) = a \tanh(\ln(1 + e^a)) \tag{001.02.mish}$$
+
+# %%
+t = np.tanh(np.log1p(np.exp(a)))
+assert np.allclose(t, [[15 / 17, 5 / 13], [7 / 25, 4 / 5]])
+
+# ? the slope of mish, from a, t and y (the sigmoid of a)
+slope_mish = t + a * (1 - t ** 2) * y
+check_derivative("slope", slope_mish,
+                 lambda a: np.sum(a * np.tanh(np.log1p(np.exp(a)))), a)
+
+# %% [markdown]
+# $$f'(a) = t + a \, (1 - t^2) \, \sigma(a)$$
+#
+# The product rule, and in its second term the chain rule: the slope of tanh, then that
+# of softplus.
+#
+# **Selu** is an elu times $\lambda$. Its slope is $\lambda$ on the right. On the left
+# it is $\lambda \alpha e^a = y + \lambda \alpha$. The two numbers are chosen so that
+# inputs of mean 0 and variance 1 keep both.
+#
+# $$f(a) = \lambda \cdot (a \text{ if } a > 0 \text{ else } \alpha (e^a - 1))
+#   \tag{001.02.selu}$$
+
+# %%
+scale, alpha_selu = 1.0507009873554805, 1.6732632423543772
+y_selu = activations.selu(a)
+slope_selu = np.where(a > 0, scale, y_selu + scale * alpha_selu)
+check_derivative("slope", slope_selu, lambda a: activations.selu(a).sum(), a)
+
+drawn = activations.selu(np.random.default_rng(4).normal(size=1_000_000))
+print(f"behind selu: mean {drawn.mean():.3f}, variance {drawn.var():.3f}")
+assert abs(drawn.mean()) < 0.01 and abs(drawn.var() - 1) < 0.01
+
+# %% [markdown]
+# ## As layers, with settings
+#
+# Keras has some of these as layers. `LeakyReLU` and `ELU` are as above. But the layer's
+# $\alpha$, called `negative_slope`, is 0.3; that of the function is 0.2.
+#
+# $$\text{LeakyReLU}(a) = a \text{ if } a > 0 \text{ else } \alpha a
+#   \tag{001.16.LeakyReLU}$$
+# $$\text{ELU}(a) = a \text{ if } a > 0 \text{ else } \alpha (e^a - 1)
+#   \tag{001.16.ELU}$$
+
+# %%
+leaky = LeakyReLU(dtype="float64")
+assert np.allclose(leaky.forward(a), np.where(a >= 0, a, 0.3 * a))
+assert np.allclose(leaky.backward(dy), dy * np.where(a >= 0, 1, 0.3))
+elu = ELU(dtype="float64")
+assert np.allclose(elu.forward(a), y_elu)
+assert np.allclose(elu.backward(dy), dy * slope_elu)
+
+# %% [markdown]
+# `ReLU` is more than its formula says.
+#
+# $$\text{ReLU}(a) = \max(0, a) \tag{001.16.ReLU}$$
+#
+# It has a threshold $\theta$. Above it, the output is $a$, but at most `max_value`. At
+# or below it, the output is $s \, (a - \theta)$ with $s$ = `negative_slope`. We take
+# $\theta = 1$, `max_value` 6 and $s = 1/8$.
+
+# %%
+s, theta, max_value = 1 / 8, 1, 6
+# ? the slope of that layer at a_wide: one number for each of the three pieces
+slope_layer = np.where(a_wide > theta, a_wide < max_value, s)
+layer = ReLU(max_value, negative_slope=s, threshold=theta, dtype="float64")
+assert np.allclose(layer.forward(a_wide), [[-5 / 8, -1 / 4], [2, 6]])
+assert np.array_equal(layer.backward(dy), dy * slope_layer)
+assert slope_layer.tolist() == [[1 / 8, 1 / 8], [1, 0]]
+
+# %% [markdown]
+# The threshold moves the place of the kink and leaves the slopes as they are. (At
+# $\theta$ the output even jumps, from 0 to 1. No slope tells of that.)
+#
+# ## A slope that is learned: PReLU
+#
+# `PReLU` makes a weight of the slope on the left: each unit has its own $\alpha_h$, and
+# it begins with 0, as a plain relu.
+#
+# $$\text{PReLU}(a) = a \text{ if } a > 0 \text{ else } \alpha a \tag{001.16.PReLU}$$
+#
+# So it has two gradients, that by $a$ and that by $\alpha$. Take the units of before,
+# of which the first is dead. Ask as for a bias: where does $\alpha_h$ stand, and what
+# is it multiplied by?
+
+# %%
+alphas = np.zeros(2)                    # (H,)
+
+
+def prelu(a, alphas):
+    return np.where(a > 0, a, alphas * a)
+
+
+# ? dalphas, (H,), from dy and before, which is (N, H)
+dalphas = np.sum(dy * np.where(before > 0, 0, before), axis=0)
+check_derivative("dalphas", dalphas, lambda v: np.sum(dy * prelu(before, v)), alphas)
+assert dalphas.tolist() == [16 * -4 + 16 * -8, 9 * -1]
+
+# %% [markdown]
+# $$d\alpha_h = \sum_n dy_{nh} \, a_{nh} \quad \text{(where } a_{nh} \le 0)$$
+#
+# The dead unit is the one that is told most. One step against that gradient opens its
+# left side, and then its weights are told something too:
+
+# %%
+learned = PReLU(dtype="float64")
+learned.forward(before)
+da_dead = learned.backward(dy)
+assert np.array_equal(learned.alpha.grad, dalphas)
+alphas = alphas - 0.001 * dalphas
+learned.set_weights([alphas])
+learned.forward(before)
+da_open = learned.backward(dy)
+print("da of the dead unit:", da_dead[:, 0], " after the step:", da_open[:, 0])
+assert np.array_equal(da_dead[:, 0], [0, 0])
+assert np.allclose(da_open[:, 0], 16 * 0.192)
+
+# %% [markdown]
 # ## The same in the library
 #
 # Each function of `nblayers.activations` has its `gradient` beside it. In the
@@ -315,9 +520,6 @@ assert curves["sigmoid"][1].max() == 0.25 and curves["tanh"][1].max() == 1
 save_figure(draw_slopes(line, {name: curves[name] for name in names[:8]}), "03_slopes")
 
 # %% [markdown]
-# (Many texts print `hard_sigmoid` with the slope 0.2. That was Keras 2. In Keras 3 it
-# is $1/6$.)
-#
 # ## 20 layers deep
 #
 # 100 samples pass 20 layers of 64 units. Weights are drawn so that, without

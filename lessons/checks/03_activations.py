@@ -94,6 +94,66 @@ def turn_slope_gelu(lesson) -> Mistakes:
             "Φ is no sigmoid: its slope is the bell curve phi": Phi + a * Phi * (1 - Phi)}
 
 
+def turn_slope_hard(lesson) -> Mistakes:
+    a = lesson.a_wide
+    return {"0.2 was the slope in Keras 2; relu6(a + 3) / 6 rises by 1 on a width of 6": np.where(np.abs(a) < 3, 0.2, 0),
+            "the factor 1/6 is missing: relu6 itself has the slope 1": np.where(np.abs(a) < 3, 1, 0),
+            "those are the kinks of relu6, 0 and 6; they are moved by 3: a + 3 lies between 0 and 6":
+                np.where((a > 0) & (a < 6), 1 / 6, 0),
+            "beyond -3 and 3 it is flat: the slope is 0 there": np.full_like(a, 1 / 6),
+            "that is the slope of a real sigmoid, y (1 - y); this one is made of straight pieces":
+                lesson.y_hard * (1 - lesson.y_hard),
+            "that is the hard sigmoid itself, not its slope": lesson.y_hard}
+
+
+def turn_slope_hard_silu(lesson) -> Mistakes:
+    a, y, slope = lesson.a_wide, lesson.y_hard, lesson.slope_hard
+    return {"the second term is missing: a occurs twice": y,
+            "the first term is missing: a occurs twice": a * slope,
+            "the factor a is missing from the second term": y + slope,
+            "that is the hard silu itself, not its slope": a * y}
+
+
+def turn_slope_softsign(lesson) -> Mistakes:
+    a, y = lesson.a_wide, lesson.y_softsign
+    return {"the square is missing: the slope is 1 / (1 + |a|)²": 1 - np.abs(y),
+            "that is the slope of tanh, 1 - y²; here it is (1 - |y|)²": 1 - y ** 2,
+            "the bars are missing: left of 0, y is negative, and 1 - y is not 1 / (1 + |a|)": (1 - y) ** 2,
+            "y is the output already; 1 / (1 + |a|) is 1 - |y|": 1 / (1 + np.abs(y)) ** 2,
+            "softsign rises on both sides, so its slope has no sign": np.sign(a) * (1 - np.abs(y)) ** 2}
+
+
+def turn_slope_mish(lesson) -> Mistakes:
+    a, t, y = lesson.a, lesson.t, lesson.y
+    return {"the second term is missing: a occurs twice": t,
+            "the first term is missing: a occurs twice": a * (1 - t ** 2) * y,
+            "the slope of softplus, which is the sigmoid y, is missing from the second term": t + a * (1 - t ** 2),
+            "the slope of tanh, 1 - t², is missing from the second term": t + a * y,
+            "the factor a is missing from the second term": t + (1 - t ** 2) * y,
+            "that has y (1 - y); the slope of softplus is the sigmoid itself": t + a * (1 - t ** 2) * y * (1 - y)}
+
+
+def turn_slope_layer(lesson) -> Mistakes:
+    a, s, theta, top = lesson.a_wide, lesson.s, lesson.theta, lesson.max_value
+    return {"above max_value the output stands still: the slope is 0 there": np.where(a > theta, 1, s),
+            "at or below theta the slope is s, not 0": np.where(a > theta, a < top, 0),
+            "the sides are exchanged: s belongs to the left": np.where(a > theta, s, 1),
+            "that is the forward on the left; its slope is s": np.where(a > theta, a < top, s * (a - theta)),
+            "that is the forward, not its slope": np.where(a > theta, np.minimum(a, top), s * (a - theta))}
+
+
+def turn_dalphas(lesson) -> Mistakes:
+    a, dy = lesson.before, lesson.dy
+    left = np.where(a > 0, 0, a)
+    return {"alpha stands in every sample: the sum over the batch is missing": dy * left,
+            "it is a mean over the batch; alpha stands in every sample, so they are added up": np.mean(dy * left, axis=0),
+            "alpha stands only where a is not above 0; the others have no part in it": np.sum(dy * a, axis=0),
+            "alpha is multiplied by a: the factor a is missing": np.sum(dy * (a <= 0), axis=0),
+            "that sums over the units; each has a slope of its own, so sum over the samples": np.sum(dy * left, axis=1),
+            "that sums over everything; each unit has a slope of its own": np.array(np.sum(dy * left)),
+            "the side is turned: alpha stands on the left": np.sum(dy * np.where(a > 0, a, 0), axis=0)}
+
+
 def turn_powers(lesson) -> Mistakes:
     def walk(order, slope_too: bool = True, turned: bool = True) -> np.ndarray:
         dh, powers = lesson.dh, np.full(21, np.log10(np.abs(lesson.dh).mean()))
