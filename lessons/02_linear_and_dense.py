@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Linear and Dense: one formula, two ways to write its weights
 #
-# *About 25 minutes.* Every output is a weighted sum of every input. Keras calls that
+# *About 35 minutes.* Every output is a weighted sum of every input. Keras calls that
 # layer `Dense`, PyTorch `Linear`. Nearly all other layers hold one inside. You derive
 # its backward term by term, and read it again in the library.
 #
@@ -16,7 +16,7 @@ import numpy as np
 
 from lessons.data import strokes
 from lessons.figures import draw_strokes
-from nblayers.layers import Dense, Linear
+from nblayers.layers import Dense, EinsumDense, Identity, Lambda, Linear
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 
 # ? guess: each element of dW is a sum of how many products, for that batch?
@@ -254,7 +254,115 @@ show_source(Dense.backward, Dense._affine_backward,
 # Whoever wants to see the compiled kernel or the one for a GPU types, at the prompt or
 # in a cell: `show_source("kernels.cpu.core:_bias_rows")` or
 # `show_source("kernels.cuda.matmul:_tiled")`. Lessons 24 and 25 take them apart.
+
+# %% [markdown]
+# ## Any axes: EinsumDense
 #
+# Often $x$ has more axes than two: a sample is a sequence of $T$ steps, say. Or an
+# output shall have two axes. `np.einsum` writes such sums with a letter for each axis.
+# **A letter that does not stand behind the arrow is summed over.** Our $x W$ is
+# `np.einsum("ni,io->no", x, W)`: the sum runs over `i`.
+#
+# Keras' `EinsumDense` is a Dense layer with such an equation:
+#
+# $$y = \text{einsum}(\text{equation}, x, W) + b \tag{001.06.EinsumDense}$$
+#
+# (Many texts leave out $W$.) Here each step of a sequence makes two vectors of two
+# numbers: `"nti,iho->ntho"`. Lesson 19 needs this for the heads of attention.
+
+# %%
+assert np.array_equal(np.einsum("ni,io->no", x, W), x @ W)
+
+x_steps = np.stack([x, 2 * x, -x], axis=1)              # (N, T, in), T = 3
+W_heads = np.stack([W, 1 - W], axis=1)                  # (in, 2, out)
+y_heads = np.einsum("nti,iho->ntho", x_steps, W_heads)  # (N, T, 2, out)
+assert np.array_equal(y_heads[:, 0, 0], x @ W)
+assert np.array_equal(y_heads[:, 1, 1], 2 * x @ (1 - W))
+dy_heads = np.arange(24.0).reshape(2, 3, 2, 2) - 12     # as y_heads
+
+
+def loss_heads(x, W):
+    return np.sum(dy_heads * np.einsum("nti,iho->ntho", x, W))
+
+
+# %% [markdown]
+# Backward needs no new thought, only other letters. $dW$ is a sum of products of $x$
+# and $dy$, and its own letters stand behind the arrow. What is summed over then?
+
+# %%
+# ? dW_heads, (in, 2, out): an einsum of x_steps and dy_heads
+dW_heads = np.einsum("nti,ntho->iho", x_steps, dy_heads)
+check_derivative("dW", dW_heads, lambda W: loss_heads(x_steps, W), W_heads)
+# ? dx_steps, (N, T, in): an einsum of dy_heads and W_heads
+dx_steps = np.einsum("ntho,iho->nti", dy_heads, W_heads)
+check_derivative("dx", dx_steps, lambda x: loss_heads(x, W_heads), x_steps)
+
+# %% [markdown]
+# ```text
+# y       nti,iho -> ntho
+# dW      nti,ntho -> iho
+# dx      ntho,iho -> nti
+# ```
+#
+# The three equations are one, **with its parts exchanged**. Samples and steps are not
+# in $W$, so $dW$ sums over both. With `"ni,io->no"` they are $x^\top dy$ and
+# $dy \, W^\top$.
+
+# %%
+assert np.array_equal(np.einsum("ni,no->io", x, dy), dW)
+assert np.array_equal(np.einsum("no,io->ni", dy, W), dx)
+heads = EinsumDense("nti,iho->ntho", (3, 2, 2), dtype="float64")
+heads.build(x_steps.shape)
+heads.set_weights([W_heads])                            # no bias unless asked for
+assert np.allclose(heads.forward(x_steps), y_heads, rtol=1e-15)
+assert np.allclose(heads.backward(dy_heads), dx_steps, rtol=1e-14)
+assert np.allclose(heads.kernel.grad, dW_heads, rtol=1e-14)
+
+# %% [markdown]
+# ## Layers without weights: Identity and Lambda
+#
+# `Identity` holds a place: what comes in goes out, forward and backward.
+#
+# $$y = x \tag{001.06.Identity}$$
+#
+# `Lambda` makes a layer of any function.
+#
+# $$y = f(x) \tag{001.06.Lambda}$$
+#
+# Keras differentiates $f$ for you. Here nobody does: you hand over its gradient, as a
+# function of $x$ and $dy$. Take an $f$ that takes off from each row its mean. An input
+# reaches the outputs by two ways: its own, and the mean, where each input has the share
+# $1/3$.
+
+# %%
+def centre(x):
+    return x - x.mean(axis=1, keepdims=True)
+
+
+dy_centred = np.array([[3.0, 0.0, 0.0],
+                       [1.0, 1.0, -2.0]])               # (N, in)
+# ? dx_centred, the gradient by x, from dy_centred
+dx_centred = dy_centred - dy_centred.mean(axis=1, keepdims=True)
+check_derivative("dx", dx_centred, lambda x: np.sum(dy_centred * centre(x)), x)
+assert dx_centred.tolist() == [[2, -1, -1], [1, 1, -2]]
+
+# %% [markdown]
+# $$dx_{ni} = dy_{ni} - \frac{1}{3} \sum_j dy_{nj}$$
+#
+# Backward centres too. With `gradient="numeric"` the layer measures instead, as
+# `check_derivative` does. That is slow, and good for a first try.
+
+# %%
+by_hand = Lambda(centre, gradient=lambda x, dy: centre(dy), dtype="float64")
+measured = Lambda(centre, gradient="numeric", dtype="float64")
+for layer in (by_hand, measured):
+    assert np.array_equal(layer.forward(x), centre(x))
+    assert np.allclose(layer.backward(dy_centred), dx_centred, atol=1e-8)
+same = Identity(dtype="float64")
+assert np.array_equal(same.forward(x), x)
+assert np.array_equal(same.backward(dy_centred), dy_centred)
+
+# %% [markdown]
 # ## A picture: what the first gradient looks like
 #
 # Pictures of 8 × 8 points, each with one noisy stroke: lying, standing, rising or

@@ -69,6 +69,37 @@ def turn_dx_linear(lesson) -> Mistakes:
             "that is y, not dy, sent back": lesson.y @ lesson.weight}
 
 
+def turn_dW_heads(lesson) -> Mistakes:
+    x, dy = lesson.x_steps, lesson.dy_heads
+    right = lesson.dW_heads
+    return {"the steps are not summed over: W has no letter t": np.einsum("nti,ntho->tiho", x, dy),
+            "the samples are not summed over: W has no letter n": np.einsum("nti,ntho->niho", x, dy),
+            "the letters behind the arrow are in the wrong order: W is (in, 2, out), iho": right.swapaxes(0, 1),
+            "the two axes h and o are exchanged: W is (in, 2, out), iho": right.swapaxes(1, 2),
+            "that is made with y; what comes back is dy": np.einsum("nti,ntho->iho", x, lesson.y_heads),
+            "it is divided by the batch size; this loss is a sum over the samples": right / len(x)}
+
+
+def turn_dx_steps(lesson) -> Mistakes:
+    W, dy = lesson.W_heads, lesson.dy_heads
+    return {"that is made with y; what comes back is dy": np.einsum("ntho,iho->nti", lesson.y_heads, W),
+            "the two vectors h are not summed over: x has no letter h": np.einsum("ntho,iho->nthi", dy, W),
+            "the axes h and o of W are exchanged: W is iho": np.einsum("ntho,ioh->nti", dy, W),
+            "that adds up the samples; each keeps its own dx": np.einsum("ntho,iho->ti", dy, W),
+            "that adds up the steps; each keeps its own dx": np.einsum("ntho,iho->ni", dy, W)}
+
+
+def turn_dx_centred(lesson) -> Mistakes:
+    dy = lesson.dy_centred
+    return {"the way by the mean is missing: each input has a share in the mean of its row": dy,
+            "the way by the mean is there, but not the input's own": -dy.mean(axis=1, keepdims=True) + 0 * dy,
+            "that sums the row and does not divide: the share of an input in the mean is 1/3":
+                dy - dy.sum(axis=1, keepdims=True),
+            "the mean is that of the row, not of the batch": dy - dy.mean(axis=0),
+            "the sign of the second way is turned: the mean is taken off": dy + dy.mean(axis=1, keepdims=True),
+            "that is f itself at x; what comes back is dy": lesson.centre(lesson.x)}
+
+
 def _numbers(features: int, units: int):
     rng = np.random.default_rng(2)
     return rng.normal(size=(4, features)), rng.normal(size=(features, units)), rng.normal(size=(4, units))
