@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 04 · Softmax and cross-entropy: the long way, and collapsed
 #
-# *About 30 minutes.* A classifier ends in one number for each class, its **logits**.
+# *About 35 minutes.* A classifier ends in one number for each class, its **logits**.
 # Softmax makes probabilities of them. **Cross-entropy** says how surprised these are by
 # the truth. Their backward is a matrix that nobody wants to build, until most of it
 # cancels. You go the long way once, so that you know what the short one leaves out.
@@ -18,7 +18,7 @@ import numpy as np
 
 from lessons.data import three_spirals
 from lessons.figures import draw_pull, draw_spirals
-from nblayers.layers import Activation, Dense
+from nblayers.layers import Activation, Dense, Softmax
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from nblayers.models import Sequential
@@ -118,7 +118,7 @@ def log_softmax(z):
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-assert np.isclose(-(t * log_softmax(z)).sum(), L)
+assert np.isclose(-(t * log_softmax(z)).sum(), L)       # 001.02.log_softmax
 surprise = -log_softmax(large)[0, 1]
 print("the network of the question is surprised by", surprise)
 assert surprise == 1000
@@ -285,7 +285,61 @@ show_source("kernels.reference.activation:softmax",
 # (There $x$ is what we call $z$, and $y$ is our $p$. The compiled kernel:
 # `show_source("kernels.cpu.activation:softmax_backward")`, and for a GPU
 # `show_source("kernels.cuda.activation:_softmax_backward")`.)
+
+# %% [markdown]
+# ## Softmax as a layer, with a mask
 #
+# In Keras there is also a layer. It is the same formula, and it takes a **mask**: which
+# numbers of a row count at all. (Attention needs that: lesson 19.)
+#
+# $$\text{Softmax}(x_i) = \frac{e^{x_i}}{\sum_j e^{x_j}} \tag{001.16.Softmax}$$
+#
+# A number that does not count gets the logit $-10^9$. Then its $e^z$ is 0, and the
+# others share the 1.
+
+# %%
+mask = np.array([[True, True, False],
+                 [True, True, True]])   # (N, K)
+
+
+def masked_softmax(z):
+    return softmax(np.where(mask, z, -1e9))
+
+
+p_masked = masked_softmax(z)
+print("p_masked =", p_masked.round(4).tolist())
+assert np.allclose(p_masked, [[2 / 3, 1 / 3, 0], [1 / 4, 1 / 4, 1 / 2]])
+
+# %% [markdown]
+# Now any $dp$ comes back. What does a masked logit hear? Is a new
+# formula needed?
+
+# %%
+dp_any = np.array([[3.0, 0.0, 9.0],
+                   [1.0, 2.0, 3.0]])    # (N, K)
+# ? dz_masked, from p_masked and dp_any
+dz_masked = p_masked * (dp_any - (dp_any * p_masked).sum(axis=1, keepdims=True))
+check_derivative("dz", dz_masked, lambda z: np.sum(dp_any * masked_softmax(z)), z)
+assert np.allclose(dz_masked[0], [2 / 3, -2 / 3, 0])
+assert dz_masked[0, 2] == 0
+
+# %% [markdown]
+# $p = 0$ does it all: it stands in front, and in the sum. The $-10^9$ is a constant, so
+# nothing passes it. Only a row of which **nothing** counts needs care: all its logits
+# are $-10^9$, and softmax would give $1/3$ to each. Keras' layer sets masked numbers to
+# 0 at the end.
+
+# %%
+masked = Softmax(dtype="float64")
+assert np.allclose(masked.forward(z, mask=mask), p_masked, rtol=1e-14)
+assert np.allclose(masked.backward(dp_any), dz_masked, rtol=1e-14)
+
+nothing = np.zeros_like(mask)
+assert np.allclose(softmax(np.where(nothing, z, -1e9)), 1 / 3)
+assert not masked.forward(z, mask=nothing).any()
+assert not masked.backward(dp_any).any()
+
+# %% [markdown]
 # ## A picture: who still pulls when you are wrong?
 #
 # Two classes. The right one has the logit $s$, the other has 0. Far to the left the

@@ -115,6 +115,19 @@ def turn_dz_cold(lesson) -> Mistakes:
             "that is with p at T = 1; take p_cold": (lesson.p - t) / T}
 
 
+def turn_dz_masked(lesson) -> Mistakes:
+    p, dp, mask = lesson.p_masked, lesson.dp_any, lesson.mask
+    kept = dp * mask
+    return {"the sum in the softmax's backward is missing": p * dp,
+            "that treats softmax like a sigmoid, p (1 - p); every p depends on every logit of its row": dp * p * (1 - p),
+            "p in front is missing: the masked logit would hear something": dp - (dp * p).sum(axis=1, keepdims=True),
+            "what comes back is weighted by p in the sum: dp p, not dp alone": p * (dp - kept.sum(axis=1, keepdims=True)),
+            "the sum is one for each row, not one for each class": p * (dp - (dp * p).sum(axis=0)),
+            "that is made with the softmax without a mask": lesson.p * (dp - (dp * lesson.p).sum(axis=1, keepdims=True)),
+            "that sets the masked logit to 0 after a softmax without a mask; the others' shares are wrong then":
+                mask * lesson.p * (dp - (dp * lesson.p).sum(axis=1, keepdims=True))}
+
+
 def exercise_1(answer: Answer) -> None:
     """Loss and gradient, on paper
 
