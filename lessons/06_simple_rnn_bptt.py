@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 06 · SimpleRNN: backpropagation through time
 #
-# *About 30 minutes.* A **recurrent** layer reads a sequence step by step. It keeps a
+# *About 35 minutes.* A **recurrent** layer reads a sequence step by step. It keeps a
 # **hidden state**: a few numbers that go from one step to the next. Its backward walks
 # the same way back. You write that walk here, one term at a time.
 #
@@ -18,7 +18,7 @@ import numpy as np
 
 from lessons.data import binary_sums, steps_since_decided
 from lessons.figures import draw_adding, draw_paths
-from nblayers.layers import Dense, SimpleRNN
+from nblayers.layers import Dense, SimpleRNN, SimpleRNNCell
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.losses import BinaryCrossentropy
 from nblayers.utils import set_random_seed
@@ -164,7 +164,7 @@ assert paths_of_U == 3 + 2 + 1
 
 # %%
 # ? dh_2, all that arrives at the last state; dy[:, t] is dy of step t
-dh_2 = dy[:, 2]                                 # (N, H)
+dh_2 = dy[:, 2]                                 # (N, H); 002.BPTT.dh_T
 check_derivative("dh_2", dh_2, lambda h_t: loss_from(2, h_t), h[:, 2])
 
 # %% [markdown]
@@ -355,6 +355,101 @@ def walk_back(dy, h, U):
 
 assert np.array_equal(walk_back(dy, h, U), da)
 show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
+
+# %% [markdown]
+# ## One step of it: the cell
+#
+# Keras has the step alone, too, as a **cell**. It is our `step` of the beginning:
+#
+# $$h_t = \tanh(x_t W + h_{t-1} U + b) \tag{001.09.SimpleRNNCell}$$
+#
+# It gives the state twice: as its output, and in the list of states for the next step.
+# So its backward is given two things, $dy_t$ and the list of what comes back, and it
+# adds them up. Here is step 1.
+
+# %%
+cell = SimpleRNNCell(2, dtype="float64")
+cell.build((2, 1))
+cell.set_weights([W, U, b])
+output, states = cell.forward(x[:, 1], [h[:, 0]])
+assert np.allclose(output, h[:, 1], rtol=1e-14)
+assert np.array_equal(states[0], output)
+from_step_2 = da[:, 2] @ U.T
+dx_1, (from_step_1,) = cell.backward([dy[:, 1], [from_step_2]])
+assert np.allclose(dx_1, dx[:, 1], rtol=1e-14)
+assert np.allclose(from_step_1, da[:, 1] @ U.T, rtol=1e-14)
+
+# %% [markdown]
+# ## An output behind each state
+#
+# Mostly the loss does not look at the state, but at an output that is made of it. Many
+# texts count this to the layer and call it $y_t$. We call it $o_t$. $g$ is an
+# activation:
+#
+# $$o_t = g(h_t W_y + b_y) \tag{002.Output}$$
+#
+# Other texts take no $g$, and call our $W$ and $U$ $W_{hx}$ and $W_{hh}$:
+#
+# $$h_t = \tanh(x_t W_{hx} + h_{t-1} W_{hh} + b_h), \;
+#   o_t = h_t W_{yh} + b_y \tag{004.RNN}$$
+#
+# Keras' SimpleRNN gives only $h_t$. The output is a Dense layer behind it, **the same
+# at each step**. We take one output ($O = 1$) and a sigmoid. `do` is how fast a loss
+# grows with each $o$.
+
+# %%
+W_y = np.array([[1.0], [-2.0]])                 # (H, O)
+b_y = np.array([0.5])                           # (O,)
+do = np.array([[[8.0], [0.0], [-4.0]],
+               [[0.0], [4.0], [8.0]]])          # (N, T, O)
+
+
+def outputs(h, W_y=W_y):
+    return 1 / (1 + np.exp(-(h @ W_y + b_y)))
+
+
+o = outputs(h)
+da_y = do * o * (1 - o)                         # (N, T, O): before g
+# ? dh_own, (N, T, H), from da_y: what its own output sends into each state
+dh_own = da_y @ W_y.T
+check_derivative("dh, its own", dh_own, lambda h: np.sum(do * outputs(h)), h)
+# ? dW_y, (H, O), from h and da_y, all steps and samples: a loop over t, or einsum
+dW_y = np.einsum("nth,nto->ho", h, da_y)
+check_derivative("dW_y", dW_y, lambda v: np.sum(do * outputs(h, v)), W_y)
+
+# %% [markdown]
+# $$dW_y = \sum_t h_t^\top da_{y,t}$$
+#
+# ## From the outputs back through time
+#
+# So `dh_own` takes the place of $dy$, and nothing else changes. Many texts stop there:
+#
+# $$\frac{\partial L}{\partial h_t} = \frac{\partial L}{\partial o_t}
+#   \frac{\partial o_t}{\partial h_t} \tag{002.BPTT.dh\_T}$$
+#
+# That is right for the **last** state alone. Before it, what comes back from the step
+# after is added. Your walk does it:
+
+# %%
+def loss_by_outputs(U):
+    return np.sum(do * outputs(forward(x, h_start, W, U, b)))
+
+
+da_all = walk_back(dh_own, h, U)
+dU_all = np.einsum("nti,ntj->ij", h_before, da_all)     # your sum over t
+check_derivative("dU", dU_all, loss_by_outputs, U)
+da_own = dh_own * (1 - h ** 2)                  # as if the formula held at each state
+assert np.allclose(da_own[:, 2], da_all[:, 2])
+assert not np.allclose(da_own[:, :2], da_all[:, :2])
+
+dense = Dense(1, activation="sigmoid", dtype="float64")
+dense.build(h.shape)
+dense.set_weights([W_y, b_y])
+rnn.zero_grad()
+assert np.allclose(dense.forward(rnn.forward(x, initial_state=h_start)), o, rtol=1e-14)
+rnn.backward(dense.backward(do))
+assert np.allclose(dense.kernel.grad, dW_y, rtol=1e-13)
+assert np.allclose(rnn.trainable_weights[1].grad, dU_all, rtol=1e-13)
 
 # %% [markdown]
 # ## A picture: which loss is heard at which state?

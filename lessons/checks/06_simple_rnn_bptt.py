@@ -149,6 +149,32 @@ def turn_db(lesson: SimpleNamespace) -> Known:
         "that is the sum over the units too; each unit has a bias of its own": lesson.da.sum()}
 
 
+def turn_dh_own(lesson: SimpleNamespace) -> Known:
+    da_y, o, W_y, do = lesson.da_y, lesson.o, lesson.W_y, lesson.do
+    return {"the slope of g is missing: that is made with do; before W_y comes da_y": do @ W_y.T,
+            "the slope is taken twice; da_y has it already": (da_y * o * (1 - o)) @ W_y.T,
+            "that is through the tanh too; the slope of h comes later, in the walk": (da_y @ W_y.T) * (1 - lesson.h ** 2),
+            "that is made with the output o; what comes back is da_y": o @ W_y.T,
+            "the steps are added up; each state has an output of its own": (da_y @ W_y.T).sum(axis=1),
+            "the samples are added up; each keeps its own": (da_y @ W_y.T).sum(axis=0)}
+
+
+def turn_dW_y(lesson: SimpleNamespace) -> Known:
+    h, da_y = lesson.h, lesson.da_y
+    right = np.einsum("nth,nto->ho", h, da_y)
+    return {"only the last step counts; W_y stands behind every state, so its gradient is a sum over the steps":
+                h[:, -1].T @ da_y[:, -1],
+            "the first step alone counts; W_y stands behind every state": h[:, 0].T @ da_y[:, 0],
+            "it is made with the state before; the output of step t is made of h_t":
+                np.einsum("nth,nto->ho", lesson.h_before, da_y),
+            "the slope of g is missing: that is made with do": np.einsum("nth,nto->ho", h, lesson.do),
+            "it is a mean over the steps; W_y stands in all of them, so they are added up": right / h.shape[1],
+            "it is a mean over the batch; the samples are added up": right / len(h),
+            "that is its transpose: W_y is (H, O)": right.T,
+            "the steps are not added up": np.einsum("nth,nto->tho", h, da_y),
+            "the samples are not added up": np.einsum("nth,nto->nho", h, da_y)}
+
+
 def _step(lesson: SimpleNamespace, name: str) -> Known:
     """The mistakes in step 2: those in da, or those on the way from da to dh_prev."""
     right, wrong = mistakes.simple_rnn_step_backward(lesson.dh_2, lesson.h[:, 2], lesson.h[:, 1], lesson.U)
