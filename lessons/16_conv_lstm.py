@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 16 · ConvLSTM: a memory at every place of a picture
 #
-# *About 40 minutes.* Take the LSTM of lesson 08. Put convolutions where it has
+# *About 45 minutes.* Take the LSTM of lesson 08. Put convolutions where it has
 # products. Now every place of a picture has a memory with gates of its own, and it
 # hears its neighbours. You write the backward: half of it is lesson 08, half of it is
 # lesson 13. Then a network says how films go on.
@@ -21,7 +21,7 @@ import numpy as np
 from lessons.data import bouncing_rings, running_dot
 from lessons.figures import draw_rings, draw_stays_and_goes
 from nblayers.activations import sigmoid
-from nblayers.layers import Conv3D, ConvLSTM1D, ConvLSTM2D, Input
+from nblayers.layers import Conv3D, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, Input
 from nblayers.learn.graph import cell, show_graph
 from nblayers.learn.tools import check_derivative, save_figure, show_source
 from nblayers.models import Sequential
@@ -413,18 +413,6 @@ for got, expected in zip(theirs, ours, strict=True):
 assert np.allclose(y[:, 2], steps[2][-1], rtol=0, atol=1e-15)
 
 # %% [markdown]
-# A ConvLSTM2D has windows on pictures. Let the pictures be one point high. Then it is
-# the same, and its weights have one more axis:
-
-# %%
-flat = ConvLSTM2D(F, (1, K), return_sequences=True, dtype="float64").to("reference")
-flat.build((N, T, 1, 6, 1))
-flat.set_weights([W[None], U[None], b])
-states = [h_start[:, None], C_start[:, None]]
-y_flat = flat.forward(x[:, :, None], initial_state=states)
-assert np.allclose(y_flat[:, :, 0], y, rtol=0, atol=1e-15)
-
-# %% [markdown]
 # In the library's room for reading there is one code for one, two and three dimensions.
 # Find your lines: `lstm_step_backward` is the very function that LSTM uses. Around it
 # stand the two convolutions. (`real` is for masks, as in lesson 08.)
@@ -439,7 +427,89 @@ show_source("kernels.reference.recurrent:lstm_step_backward")
 # %% [markdown]
 # In the stepper, type `show_source("kernels.cpu.conv_lstm:_backward")` for the compiled
 # room, or `show_source("kernels.cuda.conv_lstm:conv_lstm_backward")` for the GPU's.
+
+# %% [markdown]
+# ## In two dimensions
 #
+# A place of a picture has two numbers $(l, m)$, and a tap has two, $(j, k)$. So the sum
+# over the taps is double:
+#
+# $$(W * x)_{lm} = \sum_j \sum_k x_{l + j - p, m + k - p} \, W_{jk}$$
+#
+# With this $*$ the layer is what it was. (Many texts print only that $h_t$ depends on
+# $x_t$, $h_{t-1}$ and $C_{t-1}$.)
+#
+# $$a_t = W * x_t + U * h_{t-1} + b, \text{ then } C_t, h_t \text{ as above}
+#   \tag{001.09.ConvLSTM2D}$$
+#
+# Here are small pictures, drawn by chance, and one step.
+
+# %%
+def convolve_2d(x, w, p=0):
+    x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))     # (N, rows, columns, channels)
+    rows, columns = x.shape[1] - len(w) + 1, x.shape[2] - len(w) + 1
+    return sum(x[:, j:j + rows, k:k + columns] @ w[j, k]
+               for j in range(len(w)) for k in range(len(w)))
+
+
+rng = np.random.default_rng(1)
+x_2d = rng.normal(size=(N, 5, 6, 1))
+h_2d, C_2d, dy_2d = rng.normal(size=(3, N, 3, 4, F))    # no zeros for W: 3 × 4 places
+W_2d, U_2d = rng.normal(size=(2, K, K, 1, 4 * F))
+a_2d = convolve_2d(x_2d, W_2d) + convolve_2d(h_2d, U_2d, 1) + b
+*gates, y_2d = lstm_step(a_2d, C_2d)
+da_2d, dC_2d = lstm_step_backward(dy_2d, 0, *gates, C_2d)
+
+# %% [markdown]
+# Look: `lstm_step` and `lstm_step_backward` are the old ones. They see each place by
+# itself, so it is all the same to them in how many directions places lie. Only the way
+# back through the window is new. In one dimension it was `w[::-1].swapaxes(1, 2)`.
+
+# %%
+# ? U_back, (K, K, 4F, F): the window with which convolve_2d takes da_2d back to h_2d
+U_back = U_2d[::-1, ::-1].swapaxes(2, 3)
+dh_2d = convolve_2d(da_2d, U_back, K - 1 - 1)           # K - 1 - p, with p = 1
+check_derivative("dh_prev", dh_2d,
+                 lambda h: np.sum(da_2d * convolve_2d(h, U_2d, 1)), h_2d)
+
+# %% [markdown]
+# $$dh_{t-1, lm} = \sum_j \sum_k da_{t, l + p - j, m + p - k} \, U_{jk}^\top$$
+#
+# A turn by half a circle: **both** axes of taps count backwards. The layer agrees:
+
+# %%
+picture = ConvLSTM2D(F, K, dtype="float64").to("reference")
+picture.build((N, 1, 5, 6, 1))
+picture.set_weights([W_2d, U_2d, b])
+y_theirs = picture.forward(x_2d[:, None], initial_state=[h_2d, C_2d])
+assert np.allclose(y_theirs, y_2d, rtol=0, atol=1e-14)
+_, dh_theirs, dC_theirs = picture.backward(dy_2d)
+assert np.allclose(dh_theirs, dh_2d, rtol=0, atol=1e-14)
+assert np.allclose(dC_theirs, dC_2d, rtol=0, atol=1e-14)
+
+# %% [markdown]
+# ## In three dimensions
+#
+# Three dimensions are one sum more: films of bodies, as from a scanner.
+#
+# $$a_t = W * x_t + U * h_{t-1} + b, \text{ then } C_t, h_t \text{ as above}
+#   \tag{001.09.ConvLSTM3D}$$
+#
+# Our first films are such bodies, one point high and one point deep. So the layer gives
+# the old numbers, and its weights have two more axes.
+
+# %%
+body = ConvLSTM3D(F, (1, 1, K), return_sequences=True, dtype="float64")
+body.to("reference").build((N, T, 1, 1, 6, 1))
+body.set_weights([W[None, None], U[None, None], b])
+states = [h_start[:, None, None], C_start[:, None, None]]
+y_body = body.forward(x[:, :, None, None], initial_state=states)
+assert np.allclose(y_body[:, :, 0, 0], y, rtol=0, atol=1e-15)
+dx_body, *_ = body.backward(dy[:, :, None, None])
+dx_ours, *_ = layer.backward([dy, 0 * dC_later, 0 * dC_later])
+assert np.allclose(dx_body[:, :, 0, 0], dx_ours, rtol=0, atol=1e-14)
+
+# %% [markdown]
 # ## The weights counted
 #
 # An LSTM with $I$ inputs and $H$ units has so many weights:

@@ -304,6 +304,16 @@ def turn_dx(lesson: SimpleNamespace) -> Known:
             "that is one step; dx is of all steps": lesson.dx[:, 0]}
 
 
+def turn_U_back(lesson: SimpleNamespace) -> Known:
+    U = lesson.U_2d
+    return {TURNED + ", along both axes": U.swapaxes(2, 3),
+            "only the rows of taps count backwards; the columns must too": U[::-1].swapaxes(2, 3),
+            "only the columns of taps count backwards; the rows must too": U[:, ::-1].swapaxes(2, 3),
+            "filters and gates must change places: what came out goes in": U[::-1, ::-1],
+            "the rows and columns of taps are exchanged; the window is turned, by half a circle":
+                U.swapaxes(0, 1).swapaxes(2, 3)}
+
+
 # Exercises
 
 def exercise_1(answer: Answer) -> None:
