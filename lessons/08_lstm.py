@@ -500,6 +500,10 @@ check_derivative("dh_prev", dh_prev, lambda h: masked_loss(h, C_prev), h_prev)
 #
 # ## The same in the library
 #
+# Of the layer many texts print one line. You have seen all that stands behind it:
+#
+# $$h_t = \text{LSTM}(x_t, h_{t-1}, C_{t-1}) \tag{001.09.LSTM}$$
+#
 # The layer on the same numbers, and its backward. With `return_state` it gives its last
 # $h$ and $C$ too, and takes their gradients. All that it gives is ours.
 

@@ -402,6 +402,19 @@ def test_tags_are_identifiers_of_the_index(path):
     assert [tag for tag in found if tag not in formulas.index()] == []
 
 
+def test_every_formula_is_shown_in_a_lesson():
+    unseen = {formula.id for formula in formulas.index().values() if formula.text and not formulas.lessons(formula.id)}
+    assert unseen <= {"001.01.add_loss"}                # lesson 23's
+
+
+def test_a_formula_without_a_tag_is_found_by_its_name():
+    """And one with a tag by that alone."""
+    lesson = script.parse("# %% [markdown]\n# # 99 · A\n#\n# ## B\n#\n# (001.08.MaxPooling3D). $$h \\tag{004.LSTM.h}$$ 1.5.x\n")
+    assert [*formulas.mentions(lesson)] == [("001.08.MaxPooling3D", "B")] and [*formulas.tags(lesson)] == [("004.LSTM.h", "B")]
+    assert [path.stem for path, _ in formulas.lessons("001.08.MaxPooling3D")] == ["14_pooling"]
+    assert "00_chain_rule" not in {path.stem for path, _ in formulas.lessons("004.LSTM.f")}
+
+
 def test_layers_and_kernels_name_identifiers_of_the_index():
     files = [*formulas.ROOT.glob("kernels/*/*.py"), *(path for path, _ in formulas._modules())]
     found = {name for path in files for name in re.findall(r"\b00\d\.\w+(?:\.\w+)*~?", path.read_text(encoding="utf-8"))}

@@ -122,27 +122,44 @@ def matching(word: str = "") -> list[Formula]:
 
 @functools.cache
 def _shown() -> dict[str, list[tuple[Path, str]]]:
-    """By identifier, the lessons that show it, each with the heading of the section."""
-    found: dict[str, list[tuple[Path, str]]] = {}
+    """By identifier, the lessons that show it, each with the heading of the section; if none does, those that name it."""
+    by_tag: dict[str, list[tuple[Path, str]]] = {}
+    by_name: dict[str, list[tuple[Path, str]]] = {}
     for path in catalogue.lessons():
-        for tag, heading in tags(script.read(path)):
-            found.setdefault(tag, []).append((path, heading))
-    return found
+        lesson = script.read(path)
+        for found, places in ((tags(lesson), by_tag), (mentions(lesson), by_name)):
+            for identifier, heading in found:
+                places.setdefault(identifier, []).append((path, heading))
+    return by_name | by_tag
 
 
 def tags(lesson: script.Script) -> Iterator[tuple[str, str]]:
     """The tags of a lesson's formulas, each with the heading of its section."""
+    for heading, part in _sections(lesson):
+        for tag in TAG.findall(part):
+            yield re.sub(r"\\(.)", r"\1", tag), heading
+
+
+def mentions(lesson: script.Script) -> Iterator[tuple[str, str]]:
+    """The identifiers of the index that a lesson's text names without a tag, each with the heading of its section."""
+    for heading, part in _sections(lesson):
+        for identifier in IDENTIFIER.findall(TAG.sub("", part)):
+            if identifier in index():
+                yield identifier, heading
+
+
+def _sections(lesson: script.Script) -> Iterator[tuple[str, str]]:
+    """A lesson's text in parts, each with the heading above it."""
     heading = ""
     for cell in lesson.cells:
         if cell.kind == "text":
             for part in re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE):
                 heading = next((words for _, words in script.headings(part)), heading)
-                for tag in TAG.findall(part):
-                    yield re.sub(r"\\(.)", r"\1", tag), heading
+                yield heading, part
 
 
 def lessons(identifier: str) -> list[tuple[Path, str]]:
-    """The lessons that show a formula, each with the headings of the sections that do."""
+    """The lessons that show a formula, or name it if none does, each with the headings of the sections that do."""
     return list(dict.fromkeys(_shown().get(identifier, ())))
 
 
