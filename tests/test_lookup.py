@@ -199,6 +199,8 @@ def test_what_is_no_text_is_named(data, error, message):
 
 @pytest.mark.parametrize(("kind", "options", "message"), [
     ("StringLookup", dict(max_tokens=1), "max_tokens"), ("StringLookup", dict(num_oov_indices=-1), "num_oov_indices"),
+    ("StringLookup", dict(max_tokens=3, num_oov_indices=7), "max_tokens of at least 7, the ids for the mask"),
+    ("IntegerLookup", dict(max_tokens=2, num_oov_indices=2, mask_token=0), "max_tokens of at least 3"),
     ("StringLookup", dict(sparse=True), "sparse"), ("StringLookup", dict(pad_to_max_tokens=True), "max_tokens with pad"),
     ("StringLookup", dict(output_mode="words"), "output_mode"), ("StringLookup", dict(encoding="klingon"), "encoding"),
     ("StringLookup", dict(invert=True, output_mode="count"), "'int' with invert"),
@@ -285,6 +287,8 @@ def test_vocabulary_files(tmp_path):
     assert layers.StringLookup(vocabulary=str(path), name="l").get_config()["vocabulary"] is None
     path.write_text("\n[UNK]\na\n")
     assert layers.StringLookup(vocabulary=str(path), mask_token="").get_vocabulary() == ["", "[UNK]", "a"]
+    path.write_text("a\nb\n", "utf-8-sig")
+    assert layers.StringLookup(vocabulary=str(path)).get_vocabulary() == ["[UNK]", "a", "b"]
     path.write_text("3\n-4\n")
     assert layers.IntegerLookup(vocabulary=str(path)).get_vocabulary() == [-1, 3, -4]
     for content, message in [(b"a\n\xe4\nb", "UTF-8, got b'\\\\xe4' in line 2"), (b"a\n\nb\n", "an empty line 2"),
@@ -292,9 +296,10 @@ def test_vocabulary_files(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             layers.StringLookup(vocabulary=str(path))
-    path.write_text("3\nx\n")
-    with pytest.raises(ValueError, match=r"an integer in each line of .*, got 'x' in line 2"):
-        layers.IntegerLookup(vocabulary=str(path))
+    for content, wrong in [("3\nx\n", "x"), ("3\n9223372036854775808\n", "9223372036854775808")]:
+        path.write_text(content)
+        with pytest.raises(ValueError, match=rf"an integer below 2\*\*63 in each line of .*, got '{wrong}' in line 2"):
+            layers.IntegerLookup(vocabulary=str(path))
 
 
 def color_model(adapted=True):

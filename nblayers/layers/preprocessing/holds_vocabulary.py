@@ -79,6 +79,9 @@ class HoldsVocabulary(TakesStrings):
                                  f"got {token!r}")
         if flag(who, "sparse", sparse):
             raise ValueError(f"{who}: sparse=True: there are no sparse arrays here; leave it out")
+        if self.max_tokens is not None and self.max_tokens < self._token_start:
+            raise ValueError(f"{who}: expected max_tokens of at least {self._token_start}, the ids for the mask and for what is "
+                             f"unknown, got {self.max_tokens}")
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise ValueError(f"{who}: expected max_tokens with pad_to_max_tokens=True, got None")
         if self.invert and self.output_mode != "int":
@@ -270,7 +273,7 @@ class HoldsVocabulary(TakesStrings):
         counts = self._counts
         if self._has_input_vocabulary or not counts.tokens:
             return
-        most = None if self.max_tokens is None else max(0, self.max_tokens - self._token_start)
+        most = None if self.max_tokens is None else self.max_tokens - self._token_start
         tokens = counts.most_frequent(most, (self.mask_token, self.oov_token))
         idf = None
         if self.output_mode == "tf_idf":

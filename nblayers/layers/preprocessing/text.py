@@ -58,7 +58,7 @@ class TextVectorization(TakesStrings):
     no gradient: `backward` returns None.
 
     Arguments:
-        max_tokens: the most ids, those for padding and the unknown included; None for no limit.
+        max_tokens: the most ids, those for padding and the unknown included, and at least these; None for no limit.
         standardize: "lower_and_strip_punctuation", "lower", "strip_punctuation", None, or a function of an array of str that
             gives one of the same shape.
         split: "whitespace", "character", None (each string of the last axis is a token), or a function of an array of str

@@ -1,5 +1,6 @@
 """Vocabularies: as lists, in files, and learned by counting."""
 import os
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -16,7 +17,8 @@ def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[A
     """A vocabulary as a list of str or int.
 
     Arguments:
-        vocabulary: a list, an array of one axis, a column of a table, or the path of a file with a token in each line.
+        vocabulary: a list, an array of one axis, a column of a table, or the path of a file with a token in each line, in
+            UTF-8; a byte order mark at its beginning is no part of the first token.
 
     Raises:
         ValueError: no such file, or one that is not UTF-8; more than one axis, or no token at all; a token that is no integer
@@ -47,15 +49,16 @@ def _read(path: Path, who: str, is_text: bool) -> list[Any]:
     except OSError as error:
         raise ValueError(f"{who}: expected a vocabulary file at {str(path)!r}: {error.strerror}") from None
     tokens: list[Any] = []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).removesuffix(b"\n").split(b"\n"), 1):
         try:
             token = line.removesuffix(b"\r").decode()
-            tokens.append(token if is_text else int(token))
+            tokens.append(token if is_text else int(np.int64(token)))
         except UnicodeDecodeError as error:
             raise ValueError(f"{who}: expected a vocabulary file in UTF-8, got {line!r} in line {number} of {path}: "
                              f"{error}") from None
-        except ValueError:
-            raise ValueError(f"{who}: expected an integer in each line of {path}, got {token!r} in line {number}") from None
+        except (ValueError, OverflowError):
+            raise ValueError(f"{who}: expected an integer below 2**63 in each line of {path}, got {token!r} in line "
+                             f"{number}") from None
         if token == "" and number > 1:
             raise ValueError(f"{who}: expected a token in each line of {path}, got an empty line {number}")
     if not content:
