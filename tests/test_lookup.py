@@ -32,7 +32,8 @@ def keras_layers():
 
 STRINGS = [
     dict(), dict(mask_token=""), dict(num_oov_indices=3), dict(num_oov_indices=3, mask_token="", salt=7),
-    dict(num_oov_indices=2, salt=[3, 9]), dict(output_mode="multi_hot", mask_token=""), dict(output_mode="count"),
+    dict(num_oov_indices=2, salt=[3, 9]),
+    dict(num_oov_indices=9, salt=[-1, -2**63]), dict(output_mode="multi_hot", mask_token=""), dict(output_mode="count"),
     dict(output_mode="count", num_oov_indices=2, mask_token="zz"), dict(output_mode="one_hot", mask_token=""),
     dict(output_mode="tf_idf", idf_weights=[0.25, 0.5]), dict(output_mode="count", max_tokens=6, pad_to_max_tokens=True),
     dict(output_mode="tf_idf", idf_weights=[0.25, 0.5], max_tokens=6, pad_to_max_tokens=True),
@@ -173,6 +174,28 @@ def test_nothing_of_a_string_is_lost(make):
     assert sorted(learned.get_vocabulary(False)) == sorted(hidden)
 
 
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_one_value_alone_and_numpys_own_values(kind, keras_layers):
+    vocabulary, options = ([3, 5], {}) if kind == "IntegerLookup" else (["a", "b"], {})
+    if kind == "TextVectorization":
+        options = dict(split=None)
+    for mode in ("int", "one_hot", "count"):
+        ours, theirs = (getattr(module, kind)(vocabulary=vocabulary, output_mode=mode, **options)
+                        for module in (layers, keras_layers))
+        np.testing.assert_array_equal(ours(vocabulary[0]), np.asarray(theirs(vocabulary[0])))
+        np.testing.assert_array_equal(ours(list(np.array(vocabulary))), np.asarray(theirs(vocabulary)))
+
+
+def test_columns_of_categories():
+    model = Sequential([layers.StringLookup(vocabulary=["a", "b"])])
+    texts = pd.Series(["b", "a", "q"], dtype="category")
+    for column in (texts, pl.Series(["b", "a", "q"], dtype=pl.Categorical), pl.Series(["b", "a", "q"], dtype=pl.Enum("abq"))):
+        np.testing.assert_array_equal(model.predict(column, verbose=0), [2, 1, 0])
+    np.testing.assert_array_equal(model.layers[0](pd.DataFrame({"x": texts, "y": texts})), [[2, 2], [1, 1], [0, 0]])
+    with pytest.raises(TypeError, match=r"StringLookup.*: expected strings, got nan \(float\) as element \[1\]"):
+        model.predict(pd.Series(["a", None], dtype="category"), verbose=0)
+
+
 def test_bytes_are_read_in_their_encoding():
     layer = layers.StringLookup(vocabulary=["é"], encoding="latin-1")
     assert layer(["é".encode("latin-1"), "é", b"e"]).tolist() == [1, 1, 0]
@@ -216,7 +239,8 @@ def test_what_is_no_text_is_named(data, error, message):
     ("StringLookup", dict(vocabulary=[]), "at least one token"), ("StringLookup", dict(vocabulary=[["a"]]), "one axis"),
     ("StringLookup", dict(vocabulary="no/such/file"), "vocabulary file at 'no/such/file': No such file"),
     ("StringLookup", dict(vocabulary={"a"}), "in an order"), ("StringLookup", dict(vocabulary=["a", None]), "got None"),
-    ("StringLookup", dict(salt=[1, 2, 3]), "salt"), ("StringLookup", dict(mask_token=0), "mask_token to be a string"),
+    ("StringLookup", dict(salt=[1, 2, 3]), "salt"), ("StringLookup", dict(salt=2**64), "salt to be an integer from"),
+    ("StringLookup", dict(mask_token=0), "mask_token to be a string"),
     ("IntegerLookup", dict(vocabulary_dtype="int32"), "vocabulary_dtype"), ("IntegerLookup", dict(salt=1), "salt is for"),
     ("IntegerLookup", dict(oov_method="md5"), "oov_method"), ("IntegerLookup", dict(vocabulary=[1.5]), "integers"),
     ("IntegerLookup", dict(vocabulary=["a"]), "integers"), ("IntegerLookup", dict(oov_token="x"), "oov_token to be an integer"),

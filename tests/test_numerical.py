@@ -327,6 +327,7 @@ def test_the_memory_of_a_stream_does_not_grow(rng):
     (lambda: Discretization(num_bins=0), "expected a positive integer as num_bins, got 0"),
     (lambda: Discretization([2.0, 1.0]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization([1.0, np.nan]), "expected bin_boundaries as numbers in increasing order"),
+    (lambda: Discretization(5), "expected bin_boundaries as numbers in increasing order, got 5"),
     (lambda: Discretization([[1.0]]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization(num_bins=3, epsilon=0), "expected epsilon in (0, 1], got 0"),
     (lambda: Discretization([1.0], output_mode="tf_idf"), "expected output_mode to be 'int'"),

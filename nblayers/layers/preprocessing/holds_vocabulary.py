@@ -8,6 +8,7 @@ from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.fixed import fixed
+from nblayers.layers.preprocessing.hashes import salt_pair
 from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
 from nblayers.layers.preprocessing.tables import LEFT_OUT, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
@@ -80,8 +81,8 @@ class HoldsVocabulary(TakesStrings):
         if flag(who, "sparse", sparse):
             raise ValueError(f"{who}: sparse=True: there are no sparse arrays here; leave it out")
         if self.max_tokens is not None and self.max_tokens < self._token_start:
-            raise ValueError(f"{who}: expected max_tokens of at least {self._token_start}, the ids for the mask and for what is "
-                             f"unknown, got {self.max_tokens}")
+            raise ValueError(f"{who}: expected max_tokens of at least {self._token_start}, the ids for the mask and for what "
+                             f"is unknown, got {self.max_tokens}")
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise ValueError(f"{who}: expected max_tokens with pad_to_max_tokens=True, got None")
         if self.invert and self.output_mode != "int":
@@ -92,14 +93,9 @@ class HoldsVocabulary(TakesStrings):
             raise ValueError(f"{who}: expected idf_weights with a vocabulary in output_mode 'tf_idf', got None")
 
     def _checked_salt(self, salt: Any) -> list[int] | None:
-        if salt is None:
-            return None
-        if not self.holds_text and self.oov_method != "farmhash":
+        if salt is not None and not self.holds_text and self.oov_method != "farmhash":
             raise ValueError(f"{self.described}: salt is for oov_method 'farmhash', got oov_method {self.oov_method!r}")
-        pair = list(salt) if isinstance(salt, (list, tuple)) else [salt, salt]
-        if len(pair) != 2:
-            raise ValueError(f"{self.described}: expected an integer or two as salt, got {salt!r}")
-        return [integer(self.described, "salt", part) for part in pair]
+        return salt_pair(self.described, salt)
 
     # the vocabulary
 

@@ -232,8 +232,7 @@ class TextVectorization(TakesStrings):
     def _split_by_function(self, strings: np.ndarray) -> Tokens:
         shape = self._without_last(strings.shape)
         texts = as_list(strings, self.described, self.encoding)
-        rows = self.split(np.array(texts, str))
-        rows = [_as_row(row, self.described) for row in rows]
+        rows = [_as_row(row, self.described) for row in _as_row(self.split(np.array(texts, str)), self.described)]
         if len(rows) != len(texts):
             raise ValueError(f"{self.described}: expected split to return a list of tokens for each of {len(texts)} texts, got "
                              f"{len(rows)}")
@@ -355,7 +354,7 @@ def _byte_tables(standardize: Any, split: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_row(row: Any, who: str) -> list[Any]:
-    if isinstance(row, (str, bytes)):
+    if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):
         raise ValueError(f"{who}: expected split to return a list of tokens for each text, got {row!r:.60}")
     return row.tolist() if isinstance(row, np.ndarray) else list(row)
 
