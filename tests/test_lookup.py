@@ -251,6 +251,12 @@ def test_arguments_that_make_no_sense_are_refused(kind, options, message):
         getattr(layers, kind)(name="l", **options)
 
 
+def test_a_file_with_too_many_tokens_is_refused():
+    layer = layers.StringLookup(max_tokens=3, output_mode="count", pad_to_max_tokens=True)
+    with pytest.raises(ValueError, match="at most max_tokens=3, got 4"):
+        layer.assets = {"vocabulary": ["a", "b", "c"], "idf_weights": None}
+
+
 def test_calls_that_make_no_sense_are_refused():
     with pytest.raises(RuntimeError, match="has no vocabulary yet: call adapt"):
         layers.StringLookup()(["a"])

@@ -357,7 +357,7 @@ class Trainer(Layer):
         shapes = list(dict.fromkeys(part.shape[1:] for part in parts))
         if len(shapes) > 1:
             raise ValueError(f"{self.described}: predict expected every batch to give samples of one shape, got {shapes[0]} "
-                             f"and {shapes[1]}: make them as long as each other (TextVectorization: output_sequence_length), or "
+                             f"and {shapes[1]}: make them of one length (TextVectorization: output_sequence_length), or "
                              "predict one batch at a time")
         return np.concatenate(parts)
 

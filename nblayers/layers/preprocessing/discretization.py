@@ -135,10 +135,11 @@ class Discretization(Encoder):
 
 
 def _checked_boundaries(who: str, name: str, value: Any) -> list[float]:
-    boundaries = np.asarray(as_numbers(value, who, name), np.float64)
+    given = np.asarray(as_numbers(value, who, name))
+    boundaries = given.astype(np.float64)
     if boundaries.ndim != 1 or np.isnan(boundaries).any() or (np.diff(boundaries) < 0).any():
         raise ValueError(f"{who}: expected {name} as numbers in increasing order, got {value!r:.80}")
-    return value if isinstance(value, list) else boundaries.tolist()
+    return given.tolist()
 
 
 __all__ = ["Discretization"]

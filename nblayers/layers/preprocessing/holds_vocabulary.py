@@ -162,14 +162,13 @@ class HoldsVocabulary(TakesStrings):
                 raise ValueError(f"{self.described}: expected {self._special_tokens} at the front of the vocabulary in this "
                                  f"order, or none of them, got {name} {token!r} at place "
                                  f"{len(given) - 1 - given[::-1].index(token)}")
-        size = self._token_start + len(tokens)
-        if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(f"{self.described}: expected a vocabulary of at most max_tokens={self.max_tokens}, got {size} "
-                             f"tokens with {self._special_tokens}")
 
     def _take(self, tokens: list[Any], idf: np.ndarray | None) -> None:
         """Make these tokens the vocabulary."""
         size = self._token_start + len(tokens)
+        if self.max_tokens is not None and size > self.max_tokens:
+            raise ValueError(f"{self.described}: expected a vocabulary of at most max_tokens={self.max_tokens}, got {size} "
+                             f"tokens with {self._special_tokens}")
         depends = self.output_mode != "int" and not self.pad_to_max_tokens
         if depends and self._frozen_size not in (None, size):
             raise RuntimeError(f"{self.described}: in output_mode {self.output_mode!r} without pad_to_max_tokens the "
