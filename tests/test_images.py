@@ -164,7 +164,7 @@ def test_value_ranges_upside_down():
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda: layers.RandomFlip("both"), "mode to be one of"), (lambda: layers.RandomFlip(seed="a"), "seed"),
+    (lambda: layers.RandomFlip("both"), "mode to be 'horizontal'"), (lambda: layers.RandomFlip(seed="a"), "seed"),
     (lambda: layers.RandomFlip(data_format="last"), "data_format"),
     (lambda: layers.RandomFlip(bounding_box_format="xywh"), "boxes"),
     (lambda: layers.RandomBrightness(1.5), r"factor to be a number in \[-1, 1\]"),

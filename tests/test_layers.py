@@ -290,7 +290,7 @@ def test_configuration_holds_all_arguments(cls):
              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
              "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2,
-             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3}
+             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3, "stddev": 0.2}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor",
@@ -302,7 +302,7 @@ def test_configuration_holds_all_arguments(cls):
     not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
                 "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
                 "autocast", "gradient", "mask", "output_shape", "legacy", "flash_attention", "gptq_unpacked_column_size",
-                "inplace", "sparse"}
+                "inplace", "sparse", "has_input_vocabulary"}
     assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
     for name in ("seed", "dropout", "recurrent_dropout"):
         assert name not in chosen or config[name] == chosen[name]

@@ -357,7 +357,7 @@ def test_agrees_with_pytorch(name, arguments, shape, rng, device):
     (lambda: nn.ZeroPad1d(-1, name="z"), "ZeroPad1d 'z': expected padding as"),
     (lambda: nn.Upsample(4, name="u"), "Upsample 'u': expected a scale_factor in place of a size"),
     (lambda: nn.Upsample(scale_factor=1.5, name="u"), "Upsample 'u': expected a positive integer as scale_factor, got 1.5"),
-    (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), "expected mode to be one of 'nearest', 'linear', 'bilinear'"),
+    (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), "expected mode to be 'nearest', 'linear' or 'bilinear'"),
     (lambda: nn.Upsample(None, 2, "bilinear", True), "expected align_corners=False, got True"),
     (lambda: nn.Upsample(None, (2, 3))(np.ones((1, 2, 3))), "expected an input of 4 axes for scale_factor (2, 3), got 3"),
     (lambda: nn.Upsample(None, 2, "bilinear")(np.ones((1, 2, 3))), "expected an input of 4 axes"),
@@ -464,7 +464,7 @@ def test_more_programs_of_document_001():
     (lambda: layers.UpSampling2D((1, 2, 3), name="u"), "UpSampling2D 'u': expected a positive integer or a tuple of 2 as size"),
     (lambda: layers.UpSampling2D(1.5, name="u"), "expected a positive integer or a tuple of 2 as size"),
     (lambda: layers.UpSampling2D(2, None, "cubic", name="u"),
-     "'u': expected interpolation to be one of 'nearest', 'bilinear', 'bicubic'"),
+     "'u': expected interpolation to be 'nearest', 'bilinear', 'bicubic', 'lanczos3' or 'lanczos5'"),
     (lambda: layers.UpSampling3D(2, name="u")(np.ones((1, 2, 3, 4))), "expected an input of 5 axes, got 4"),
     (lambda: layers.UpSampling2D(name="u")(np.ones((0, 2, 3, 4))), "expected at least one sample on axis 0"),
 ])

@@ -35,20 +35,20 @@ def farm_hash(text, begins, finishes, hashes):
     """text (B,) uint8; begins, finishes (N,) int64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = farm_hash_string(text[begins[i]:finishes[i]])
+            hashes[i] = _farm_hash_string(text[begins[i]:finishes[i]])
 
 
 def sip_hash(text, begins, finishes, key, hashes):
     """text (B,) uint8; begins, finishes (N,) int64; key (2,) uint64 -> hashes (N,) uint64."""
     with np.errstate(over="ignore"):
         for i in range(hashes.size):
-            hashes[i] = sip_hash_string(text[begins[i]:finishes[i]], key)
+            hashes[i] = _sip_hash_string(text[begins[i]:finishes[i]], key)
 
 
 def combine_hashes(first, second, hashes):
     """first, second (N,) uint64 -> hashes (N,) uint64."""
-    r = mix(second * K) * K ^ first ^ K                                         # (11)
-    hashes[...] = mix(mix(r * K) * K)                                           # (11)
+    r = _mix(second * K) * K ^ first ^ K                                         # (11)
+    hashes[...] = _mix(_mix(r * K) * K)                                           # (11)
 
 
 def decimal_lengths(numbers, lengths):
@@ -63,124 +63,124 @@ def decimal_text(numbers, offsets, text):
         text[offsets[i]:offsets[i + 1]] = np.frombuffer(str(numbers[i]).encode(), np.uint8)
 
 
-def farm_hash_string(s):
+def _farm_hash_string(s):
     """s (n,) uint8 -> uint64."""
     if s.size <= 16:
-        return farm_hash_16(s)
-    return farm_hash_32(s) if s.size <= 32 else farm_hash_64(s) if s.size <= 64 else farm_hash_long(s)
+        return _farm_hash_16(s)
+    return _farm_hash_32(s) if s.size <= 32 else _farm_hash_64(s) if s.size <= 64 else _farm_hash_long(s)
 
 
-def farm_hash_16(s):
+def _farm_hash_16(s):
     """s of at most 16 bytes -> uint64."""
     n = np.uint64(s.size)
     m = K2 + n * np.uint64(2)
     if n >= 8:
-        a, b = word(s, 0) + K2, word(s, -8)
-        return pair(turn(b, 37) * m + a, (turn(a, 25) + b) * m, m)              # (3)
+        a, b = _word(s, 0) + K2, _word(s, -8)
+        return _pair(_turn(b, 37) * m + a, (_turn(a, 25) + b) * m, m)              # (3)
     if n >= 4:
-        return pair(n + (half_word(s, 0) << np.uint64(3)), half_word(s, -4), m)     # (4)
+        return _pair(n + (_half_word(s, 0) << np.uint64(3)), _half_word(s, -4), m)     # (4)
     if n == 0:
         return K2
     y = np.uint64(s[0]) + (np.uint64(s[s.size // 2]) << np.uint64(8))
     z = n + (np.uint64(s[-1]) << np.uint64(2))
-    return mix(y * K2 ^ z * K0) * K2                                            # (5)
+    return _mix(y * K2 ^ z * K0) * K2                                            # (5)
 
 
-def farm_hash_32(s):
+def _farm_hash_32(s):
     """s of 17 to 32 bytes -> uint64."""
     m = K2 + np.uint64(s.size) * np.uint64(2)
-    a, b, c, d = word(s, 0) * K1, word(s, 8), word(s, -8) * m, word(s, -16) * K2
-    return pair(turn(a + b, 43) + turn(c, 30) + d, a + turn(b + K2, 18) + c, m)     # (6)
+    a, b, c, d = _word(s, 0) * K1, _word(s, 8), _word(s, -8) * m, _word(s, -16) * K2
+    return _pair(_turn(a + b, 43) + _turn(c, 30) + d, a + _turn(b + K2, 18) + c, m)     # (6)
 
 
-def farm_hash_64(s):
+def _farm_hash_64(s):
     """s of 33 to 64 bytes -> uint64."""
     m = K2 + np.uint64(s.size) * np.uint64(2)
-    a, b, c, d = word(s, 0) * K2, word(s, 8), word(s, -8) * m, word(s, -16) * K2
-    y = turn(a + b, 43) + turn(c, 30) + d
-    z = pair(y, a + turn(b + K2, 18) + c, m)
-    e, f, g, h = word(s, 16) * m, word(s, 24), (y + word(s, -32)) * m, (z + word(s, -24)) * m
-    return pair(turn(e + f, 43) + turn(g, 30) + h, e + turn(f + a, 18) + g, m)      # (7)
+    a, b, c, d = _word(s, 0) * K2, _word(s, 8), _word(s, -8) * m, _word(s, -16) * K2
+    y = _turn(a + b, 43) + _turn(c, 30) + d
+    z = _pair(y, a + _turn(b + K2, 18) + c, m)
+    e, f, g, h = _word(s, 16) * m, _word(s, 24), (y + _word(s, -32)) * m, (z + _word(s, -24)) * m
+    return _pair(_turn(e + f, 43) + _turn(g, 30) + h, e + _turn(f + a, 18) + g, m)      # (7)
 
 
-def farm_hash_long(s):
+def _farm_hash_long(s):
     """s of more than 64 bytes -> uint64."""
     y = SEED * K1 + SEED_2
-    z = mix(y * K2 + SEED_2) * K2
+    z = _mix(y * K2 + SEED_2) * K2
     zero = np.uint64(0)
-    v, w, x = (zero, zero), (zero, zero), SEED * K2 + word(s, 0)
+    v, w, x = (zero, zero), (zero, zero), SEED * K2 + _word(s, 0)
     blocks, rest = (s.size - 1) // 64, np.uint64((s.size - 1) % 64)
     for i in range(blocks):
-        x, y, z, v, w = block(x, y, z, v, w, s[64 * i:64 * i + 64], K1, np.uint64(1))           # (8)
+        x, y, z, v, w = _block(x, y, z, v, w, s[64 * i:64 * i + 64], K1, np.uint64(1))           # (8)
     m = K1 + ((z & np.uint64(255)) << np.uint64(1))
     w = w[0] + rest, w[1]
     v = v[0] + w[0], v[1]
     w = w[0] + v[0], w[1]
-    x, y, z, v, w = block(x, y, z, v, w, s[-64:], m, np.uint64(9))                              # (8): the last 64 bytes
-    return pair(pair(v[0], w[0], m) + mix(y) * K0 + z, pair(v[1], w[1], m) + x, m)
+    x, y, z, v, w = _block(x, y, z, v, w, s[-64:], m, np.uint64(9))                              # (8): the last 64 bytes
+    return _pair(_pair(v[0], w[0], m) + _mix(y) * K0 + z, _pair(v[1], w[1], m) + x, m)
 
 
-def block(x, y, z, v, w, s, m, nine):
+def _block(x, y, z, v, w, s, m, nine):
     """The state, a block s of 64 bytes, a factor m -> the next state."""
-    x = turn(x + y + v[0] + word(s, 8), 37) * m ^ w[1] * nine
-    y = turn(y + v[1] + word(s, 48), 42) * m + v[0] * nine + word(s, 40)
-    z = turn(z + w[0], 33) * m
-    v = quarter(s[:32], v[1] * m, x + w[0])
-    w = quarter(s[32:], z + w[1], y + word(s, 16))
+    x = _turn(x + y + v[0] + _word(s, 8), 37) * m ^ w[1] * nine
+    y = _turn(y + v[1] + _word(s, 48), 42) * m + v[0] * nine + _word(s, 40)
+    z = _turn(z + w[0], 33) * m
+    v = _quarter(s[:32], v[1] * m, x + w[0])
+    w = _quarter(s[32:], z + w[1], y + _word(s, 16))
     return z, y, x, v, w                                                        # x and z change places
 
 
-def quarter(s, a, b):
+def _quarter(s, a, b):
     """32 bytes s and two words -> two words."""
-    a = a + word(s, 0)
-    b = turn(b + a + word(s, 24), 21)
-    c = a + word(s, 8) + word(s, 16)
-    return c + word(s, 24), b + turn(c, 44) + a
+    a = a + _word(s, 0)
+    b = _turn(b + a + _word(s, 24), 21)
+    c = a + _word(s, 8) + _word(s, 16)
+    return c + _word(s, 24), b + _turn(c, 44) + a
 
 
-def mix(x):
+def _mix(x):
     return x ^ (x >> np.uint64(47))                                             # (1)
 
 
-def pair(u, v, m):
-    a = mix((u ^ v) * m)                                                        # (2)
-    return mix((v ^ a) * m) * m                                                 # (2)
+def _pair(u, v, m):
+    a = _mix((u ^ v) * m)                                                        # (2)
+    return _mix((v ^ a) * m) * m                                                 # (2)
 
 
-def turn(x, bits):
+def _turn(x, bits):
     """The bits of x, moved right by so many places; what falls out comes in on the left."""
     return x >> np.uint64(bits) | x << np.uint64(64 - bits)
 
 
-def word(s, i):
+def _word(s, i):
     """The 8 bytes from s[i] on as a number."""
     return s[i:i + 8 if i != -8 else None].copy().view("<u8")[0]
 
 
-def half_word(s, i):
+def _half_word(s, i):
     """The 4 bytes from s[i] on as a number."""
     return np.uint64(s[i:i + 4 if i != -4 else None].copy().view("<u4")[0])
 
 
-def sip_hash_string(s, key):
+def _sip_hash_string(s, key):
     """s (n,) uint8, key (2,) uint64 -> uint64."""
     v = [key[i % 2] ^ SIP[i] for i in range(4)]
     padded = np.zeros(s.size // 8 * 8 + 8, np.uint8)
     padded[:s.size], padded[-1] = s, s.size % 256                               # the last word ends in the length
     for m in padded.view("<u8"):
         v[3] = v[3] ^ m
-        v = sip_round(*sip_round(*v))                                           # (9)
+        v = _sip_round(*_sip_round(*v))                                           # (9)
         v[0] = v[0] ^ m                                                         # (9)
     v[2] = v[2] ^ np.uint64(255)
     for _ in range(4):
-        v = sip_round(*v)
+        v = _sip_round(*v)
     return v[0] ^ v[1] ^ v[2] ^ v[3]                                            # (10)
 
 
-def sip_round(v0, v1, v2, v3):
+def _sip_round(v0, v1, v2, v3):
     """The state, four words -> the next one. A turn left by b is one right by 64 - b."""
     v0, v2 = v0 + v1, v2 + v3
-    v1, v3 = turn(v1, 51) ^ v0, turn(v3, 48) ^ v2
-    v0, v2 = turn(v0, 32) + v3, v2 + v1
-    v1, v3 = turn(v1, 47) ^ v2, turn(v3, 43) ^ v0
-    return [v0, v1, turn(v2, 32), v3]
+    v1, v3 = _turn(v1, 51) ^ v0, _turn(v3, 48) ^ v2
+    v0, v2 = _turn(v0, 32) + v3, v2 + v1
+    v1, v3 = _turn(v1, 47) ^ v2, _turn(v3, 43) ^ v0
+    return [v0, v1, _turn(v2, 32), v3]
