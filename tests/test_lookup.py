@@ -251,6 +251,19 @@ def test_arguments_that_make_no_sense_are_refused(kind, options, message):
         getattr(layers, kind)(name="l", **options)
 
 
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_labels_in_batches_are_no_tokens(kind):
+    x, y = ([7, 5, 7], [9, 9, 8]) if kind == "IntegerLookup" else (["b", "a", "b"], [1, 0, 1])
+    known = []
+    for batch in ((np.array(x), np.array(y)), [np.array(x), np.array(y)], (x, np.array(y), np.ones(3)), x, tuple(x)):
+        layer = getattr(layers, kind)()
+        layer.adapt(iter([batch]))
+        known.append(layer.get_vocabulary(include_special_tokens=False))
+    assert all(tokens == [x[0], x[1]] for tokens in known)
+    with pytest.raises(TypeError, match=f"{kind}.*an iterable of batches, got a dict"):
+        layer.adapt({"column": x})
+
+
 def test_a_file_with_too_many_tokens_is_refused():
     layer = layers.StringLookup(max_tokens=3, output_mode="count", pad_to_max_tokens=True)
     with pytest.raises(ValueError, match="at most max_tokens=3, got 4"):

@@ -213,7 +213,7 @@ class HoldsVocabulary(TakesStrings):
 
         Arguments:
             data: an array (one on a disk, too) or a list; or a generator or iterable of batches, of which no more is remembered
-                than how often each token occurs.
+                than how often each token occurs. Of a batch (x, y) or (x, y, weights) with an array among them x counts.
             steps: how many batches to take from an iterable; all by default.
 
         Raises:

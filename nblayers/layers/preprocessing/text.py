@@ -129,7 +129,7 @@ class TextVectorization(TakesStrings):
 
         Arguments:
             data: an array (one on a disk, too) or a list of texts; or a generator or iterable of batches of them, of which no
-                more is remembered than how often each token occurs.
+                more is remembered than how often each token occurs. Of (x, y) or (x, y, weights) with an array in it x counts.
             batch_size: of how many texts of an array the tokens are held at a time; 8192 by default.
             steps: how many batches to take from an iterable; all by default.
 

@@ -2,7 +2,7 @@
 import os
 from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arrays import as_array, as_strings, is_array
+from nblayers.layers.preprocessing.batches import is_whole_array
 from nblayers.layers.preprocessing.strings import as_list
 
 
@@ -107,14 +108,20 @@ def run_adapt(layer: Any, data: Any, steps: int | None, converted: Callable[[Any
         array = array.reshape(-1, 1) if array.ndim < 2 else array
         for start in range(0, len(array), rows):
             layer.update_state(array[start:start + rows])
-    elif hasattr(data, "__iter__"):
+    elif hasattr(data, "__iter__") and not isinstance(data, Mapping):
         for batch in islice(data, steps):
-            layer.update_state(batch)
+            layer.update_state(_inputs_of(batch))
     else:
         raise TypeError(f"{who}: expected an array, a list or an iterable of batches, got a {type(data).__name__}")
     if not layer.has_counted:
         raise ValueError(f"{who}: adapt expected at least one token, got none in the data")
     layer.finalize_state()
+
+
+def _inputs_of(batch: Any) -> Any:
+    """x of a batch x, (x, y) or (x, y, weights)."""
+    has_labels = isinstance(batch, (list, tuple)) and len(batch) in (2, 3) and any(map(is_whole_array, batch))
+    return batch[0] if has_labels else batch
 
 
 class Counts:
