@@ -1,4 +1,5 @@
 """The lessons' data: what is shipped with them, and what is made from a seed. Nothing is downloaded."""
+import csv
 import re
 import textwrap
 from collections import Counter
@@ -317,6 +318,56 @@ def digits_with_wrong_labels(count: int, part: float) -> tuple[np.ndarray, np.nd
     wrong = rng.random(count) < part
     labels = truth[:count] + wrong * rng.integers(1, 10, count)
     return points[:count], labels % 10, wrong, points[count:], truth[count:]
+
+
+# lesson 22
+CHAPTERS = ("formatstrings", "string-methods", "typesseq", "debugger", "typesmapping", "import", "execmodel",
+            "attribute-access", "assignment", "comparisons")
+
+
+def paragraphs_of_help(words: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Paragraphs of Python's own help, mixed, and from which of `CHAPTERS` each comes.
+
+    Arguments:
+        words: shorter paragraphs are left out.
+
+    Returns:
+        texts: (N,) of strings.
+        labels: the places of their chapters in `CHAPTERS`, (N,).
+    """
+    from pydoc_data.topics import topics
+    found = [(" ".join(paragraph.split()), label) for label, chapter in enumerate(CHAPTERS)
+             for paragraph in topics[chapter].split("\n\n") if len(paragraph.split()) >= words]
+    mixed = np.random.default_rng(0).permutation(len(found))
+    return np.array([found[i][0] for i in mixed]), np.array([found[i][1] for i in mixed])
+
+
+def penguins() -> dict[str, np.ndarray]:
+    """342 penguins by column: "species", "island", "sex" as strings, "" where it is missing; "bill_length_mm", "bill_depth_mm",
+    "flipper_length_mm", "body_mass_g" as numbers.
+
+    They are those of the package palmerpenguins by A. M. Horst, A. P. Hill and K. B. Gorman, 2020,
+    https://doi.org/10.5281/zenodo.3960218, licence CC0 1.0, measured by K. B. Gorman and the Palmer Station LTER, 2007 to
+    2009. The two that nobody measured are left out.
+    """
+    with open(HERE / "penguins.csv", encoding="ascii", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["body_mass_g"] != "NA"]
+    words = {name: np.array([row[name].replace("NA", "") for row in rows]) for name in ("species", "island", "sex")}
+    return words | {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name.endswith(("_mm", "_g"))}
+
+
+def known_and_new(island: np.ndarray, unseen: str, known: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of rows, mixed: so many of other islands to learn from, the rest of those, and all of the unseen island."""
+    others = np.random.default_rng(0).permutation(np.flatnonzero(island != unseen))
+    return others[:known], others[known:], np.flatnonzero(island == unseen)
+
+
+def moved(images: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Images (N, H, W, C), each moved by one pixel: up, down, to the left or to the right; what comes in is 0."""
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    height, width = images.shape[1:3]
+    ways = np.array([[0, 1], [2, 1], [1, 0], [1, 2]])[np.random.default_rng(seed).integers(4, size=len(images))]
+    return np.stack([image[i:i + height, j:j + width] for image, (i, j) in zip(padded, ways, strict=True)])
 
 
 # lesson 24

@@ -1029,6 +1029,89 @@ def draw_initialized(losses: Mapping[str, Sequence[float]], right: Mapping[str, 
     return figure
 
 
+# lesson 22
+def draw_words_that_count(words: Sequence[str], counted: np.ndarray, weighted: np.ndarray, titles: Sequence[str]) -> Any:
+    """The words of two texts, (2, words) as they are counted and by tf-idf; the ten of each that weigh most."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.4), layout="constrained")
+    for ax, counts, weights, title in zip(axes, counted, weighted, titles, strict=True):
+        order = np.argsort(-weights, kind="stable")[:10]
+        places = np.arange(len(order))[::-1]
+        ax.barh(places + 0.2, counts[order] / counts.sum(), 0.38, color="0.6", label="counted")
+        ax.barh(places - 0.2, weights[order] / weights.sum(), 0.38, color="C0", label="tf-idf")
+        ax.set(yticks=places, yticklabels=[words[i] for i in order], title=title)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes[0].set_xlabel("share of the text")
+    axes[1].set_xlabel("share of the text")
+    axes[1].legend(loc="lower right", fontsize=9, frameon=False)
+    return figure
+
+
+def draw_augmented(image: np.ndarray, changed: Mapping[str, np.ndarray]) -> Any:
+    """An image (H, W) and, a row for each layer, what it made of copies of it (copies, H, W)."""
+    import matplotlib.pyplot as plt
+    columns = 1 + max(map(len, changed.values()))
+    figure, axes = plt.subplots(len(changed), columns, figsize=(1.15 * columns, 1.3 * len(changed)), layout="constrained")
+    for row, (name, images) in zip(axes, changed.items(), strict=True):
+        for ax, picture in zip(row, [image, *images], strict=True):
+            ax.imshow(picture, cmap="gray_r", vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+        for side in row[0].spines.values():
+            side.set(color="C3", linewidth=2)
+        row[1].set_title(name, fontsize=9, loc="left")
+    axes[0, 0].set_title("as it is", fontsize=9)
+    return figure
+
+
+def draw_heard(heard: Mapping[str, np.ndarray]) -> Any:
+    """How much each pixel of an image counts for the sum of the warped one: its gradient (H, W)."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, len(heard), figsize=(2.6 * len(heard), 2.9), layout="constrained")
+    top = max(gradient.max() for gradient in heard.values())
+    for ax, (name, gradient) in zip(axes, heard.items(), strict=True):
+        shown = ax.imshow(gradient, cmap="magma", vmin=0, vmax=top)
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(name, fontsize=9)
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="gradient of the sum")
+    return figure
+
+
+def draw_unknown_island(errors: Mapping[str, tuple[float, float]], baseline: tuple[float, float]) -> Any:
+    """The mean error in grams of each model: on known islands, on the unseen one; dashed what the mean of all gets."""
+    import matplotlib.pyplot as plt
+    figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    places = np.arange(len(errors))[::-1]
+    for shift, k, colour, label in ((0.2, 0, "C0", "islands of the training"), (-0.2, 1, "C3", "an island never seen")):
+        bars = ax.barh(places + shift, [pair[k] for pair in errors.values()], 0.38, color=colour, label=label)
+        ax.bar_label(bars, [f"{pair[k]:.0f} g" for pair in errors.values()], padding=2, fontsize=8)
+        ax.axvline(baseline[k], color=colour, linestyle="--", linewidth=1)
+    most = max(*baseline, *(max(pair) for pair in errors.values()))
+    ax.set(yticks=places, yticklabels=list(errors), xlabel="mean error (dashed: the mean of all)", xlim=(0, 1.15 * most))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.17), ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def draw_few_digits(right: Mapping[str, tuple[float, float]], images: np.ndarray, truth: np.ndarray, told: np.ndarray) -> Any:
+    """Shares of digits right for each kind of training: as they lie, and moved; below, moved ones (N, H, W) that went wrong."""
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(10, 3.8), layout="constrained")
+    chart, pictures = figure.subfigures(1, 2, width_ratios=[1.6, 1])
+    ax = chart.subplots()
+    places = np.arange(len(right))[::-1]
+    for shift, k, colour, label in ((0.2, 0, "C0", "new digits"), (-0.2, 1, "C1", "the same, moved by one pixel")):
+        bars = ax.barh(places + shift, [pair[k] for pair in right.values()], 0.38, color=colour, label=label)
+        ax.bar_label(bars, [f"{pair[k]:.0%}" for pair in right.values()], padding=2, fontsize=8)
+    ax.set(yticks=places, yticklabels=list(right), xlim=(0, 1.1))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=2, fontsize=9, frameon=False)
+    for ax, image, digit, answer in zip(pictures.subplots(2, 3).flat, images, truth, told, strict=False):
+        ax.imshow(image, cmap="gray_r")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{digit}, taken for {answer}", fontsize=8)
+    pictures.suptitle("moved, and wrong in spite of all", fontsize=10)
+    return figure
+
+
 # lesson 24
 def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[float, Any]], ridge: float) -> Any:
     """What part of the limit measured beside it each step of a kernel reaches, and each layer under its roof.

@@ -5,13 +5,14 @@ from typing import Any
 import numpy as np
 
 _TEXTS = ("object", "string", "str", "large_string")        # names of dtypes
+_STRINGS = "OUST"                                           # kinds of NumPy's dtypes that hold strings
 
 
 def as_array(value: Any, who: str = "array", what: str = "data") -> Any:
     """The array in whatever holds one; arrays on a GPU stay there.
 
     A tensor of PyTorch is read without its graph. In a table the numbers and truth values of all columns become one dtype,
-    and what is missing (pandas' NA) becomes NaN.
+    and what is missing (pandas' NA) becomes NaN. Lists and tables of texts become arrays of objects, for layers that take them.
 
     Arguments:
         value: a number, an array, lists of them, a tensor, a table or a column of one.
@@ -19,10 +20,13 @@ def as_array(value: Any, who: str = "array", what: str = "data") -> Any:
 
     Raises:
         ValueError: nested lists of different lengths.
-        TypeError: a column of a table that holds no numbers; a tensor that NumPy has no form for.
+        TypeError: a column of a table that holds neither numbers nor texts, or a table of both; a tensor that NumPy has
+            no form for.
     """
     if type(value) is np.ndarray:
         return value
+    if is_strings(value):
+        return as_strings(value, who, what)
     if hasattr(value, "columns") and hasattr(value, "dtypes"):
         return _table(value, who, what)
     if hasattr(value, "to_numpy") and hasattr(value, "dtype"):
@@ -47,6 +51,52 @@ def as_numbers(value: Any, who: Any, what: str) -> Any:
     array = as_array(value, who, what)
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{who}: expected {what} to hold numbers, got dtype {array.dtype}")
+    return array
+
+
+def as_strings(value: Any, who: str, what: str = "an input") -> np.ndarray:
+    """An array of strings (of str, bytes or objects) of whatever holds them; what its objects are is not looked at here.
+
+    Arguments:
+        value: a string, lists of them, an array, a column of pandas or polars, or a table of such columns.
+        who, what: open error messages.
+
+    Raises:
+        TypeError: it holds something else.
+        ValueError: nested lists of different lengths.
+    """
+    if isinstance(value, np.ndarray):
+        array = value
+    elif isinstance(value, (str, bytes)):
+        array = np.array(value, object)
+    elif isinstance(value, (list, tuple)):
+        array = _of_nested(value, who, what)
+    elif hasattr(value, "columns") and hasattr(value, "dtypes"):
+        array = np.column_stack([as_strings(column, who, what).astype(object) for _, column in _columns(value)])
+    else:
+        array = np.asarray(value if hasattr(value, "to_numpy") else as_array(value, who, what))
+    if array.dtype.kind not in _STRINGS:
+        raise TypeError(f"{who}: expected {what} to hold strings, got dtype {array.dtype}")
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def is_strings(value: Any) -> bool:
+    """Whether this is a list, nested or not, that begins with a string."""
+    while isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return isinstance(value, (str, bytes))
+
+
+def _of_nested(value: Any, who: str, what: str) -> np.ndarray:
+    depth, first = 0, value
+    while isinstance(first, (list, tuple)):
+        depth, first = depth + 1, first[0] if first else ""
+    try:
+        array = np.array(value, object)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.ndim != depth + np.ndim(first):
+        raise ValueError(f"{who}: expected {what} as one array, got nested lists of different lengths")
     return array
 
 
@@ -89,6 +139,8 @@ def _tensor(tensor: Any, who: str, what: str) -> Any:
 def _table(table: Any, who: str, what: str) -> np.ndarray:
     """A table of pandas or polars, the columns side by side."""
     columns = list(_columns(table))
+    if columns and all(_is_text(column) for _, column in columns):
+        return as_strings(table, who, what)
     wrong = [f"{name!r} ({column.dtype})" for name, column in columns if not _is_numeric(column)]
     if wrong:
         raise TypeError(f"{who}: expected {what} to hold numbers in all columns, got {', '.join(wrong)}")
@@ -102,8 +154,7 @@ def _column(column: Any, who: str, what: str) -> np.ndarray:
     if _is_numeric(column):
         return _numbers(column)
     array = np.asarray(column)
-    is_text = array.dtype.kind in "OUS" and str(column.dtype).lower().split("[")[0] in _TEXTS
-    if not is_text:
+    if not _is_text(column):
         raise TypeError(f"{who}: expected {what} to hold numbers, got column {column.name!r} of dtype {column.dtype}")
     return array
 
@@ -122,6 +173,10 @@ def _is_numeric(column: Any) -> bool:
     if kind is None:                                        # polars
         return column.dtype.is_numeric() or str(column.dtype) == "Boolean"
     return kind in "fiub"
+
+
+def _is_text(column: Any) -> bool:
+    return str(column.dtype).lower().split("[")[0] in _TEXTS
 
 
 def _numbers(column: Any) -> np.ndarray:

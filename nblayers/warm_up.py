@@ -97,6 +97,12 @@ def _convolutions() -> Examples:
         yield layers.Conv2D(filters, size, padding="same"), _zeros(*shape)
 
 
+def _warps() -> Examples:
+    for interpolation in ("nearest", "bilinear"):
+        for shape in ((2, 6, 6, 3), (8, 64, 64, 3)):
+            yield layers.RandomRotation(0.1, interpolation=interpolation), _zeros(*shape)
+
+
 def _depthwise() -> Examples:
     for shape in ((2, 8, 8, 3), (4, 64, 64, 16)):
         for multiplier in (1, 2):
@@ -161,14 +167,56 @@ def _merging() -> Examples:
             yield make(), [_zeros(batch, 16, channels), _zeros(batch, channels)]
 
 
+def _hashed() -> Examples:
+    for count in (4, 1 << 16):
+        numbers = np.zeros((count, 2), np.int64)
+        for salt in (None, 1):
+            yield layers.Hashing(8, salt=salt, output_mode="count"), numbers
+        yield layers.HashedCrossing(8), [numbers[:, 0].copy()] * 2
+
+
+def _counted() -> Examples:
+    for count in (4, 1 << 16):
+        ids = np.zeros((count, 2), np.int64)
+        for mode in ("one_hot", "multi_hot", "count"):
+            yield layers.CategoryEncoding(8, mode), ids
+        yield layers.CategoryEncoding(8, "count"), ids, {"count_weights": np.zeros(ids.shape, "float32")}
+
+
+def _in_bins() -> Examples:
+    for shape in ((4, 6), (256, 512)):
+        for mode in ("int", "one_hot"):
+            yield layers.Discretization([0.0, 1.0], output_mode=mode), _zeros(*shape)
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
+
+
+def _sized_images() -> Examples:
+    """Cut, stretched and shrunk, of one and of three channels."""
+    for make in (layers.CenterCrop, layers.Resizing):
+        for shape in ((2, 6, 6, 3), (8, 96, 96, 3), (8, 96, 96, 16)):
+            yield make(4, 4), _zeros(*shape)
 
 
 _CELLS = _sequences(lambda units: layers.RNN([layers.LSTMCell(units), layers.GRUCell(units), layers.SimpleRNNCell(units)]))
 _LARGE_AND_SMALL = ((), (4, 6)), ((), (256, 512))
 _DENSE = ((3,), (4, 6)), ((512,), (256, 512))
 _IMAGES = ((2,), (2, 6, 6, 3)), ((2,), (8, 32, 32, 16))
+_PICTURES = ((), (2, 6, 6, 3)), ((), (8, 96, 96, 3))
+
+
+def _texts() -> Examples:
+    few, many = ["a b c"], ["a b c"] * (1 << 15)                                    # threads share the latter
+    for texts in (few, many):
+        learned = layers.TextVectorization(ngrams=2)
+        learned.adapt(texts)
+        yield learned, texts
+        yield layers.TextVectorization(vocabulary=["a"], output_mode="count"), texts
+        yield layers.StringLookup(vocabulary=["a"], num_oov_indices=2), texts
+
+
 _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Convolution": _with_usual_activations(_convolutions),
     "ConvLSTM": _conv_lstms,
@@ -211,7 +259,18 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "Cropping": _each(layers.Cropping2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "ZeroPadding": _each(layers.ZeroPadding2D, ((1,), (2, 6, 6, 3)), ((1,), (8, 64, 64, 16))),
     "UpSampling": _up_sampling,
+    "SizedImageLayer": _sized_images,
+    "RandomFlip": _each(layers.RandomFlip, *_PICTURES),
+    "RandomBrightness": _each(lambda: layers.RandomBrightness(0.5), *_PICTURES),
+    "RandomContrast": _each(lambda: layers.RandomContrast(0.5), *_PICTURES),
+    "Rescaling": lambda: ((layers.Rescaling(scale), _zeros(*shape)) for scale in (0.5, [1, 2, 3]) for _, shape in _PICTURES),
+    "RandomWarp": _warps,
+    "TakesStrings": _texts,
     "ElementwiseMerge": _merging,
+    "Normalization": _each(lambda: layers.Normalization(mean=0.0, variance=1.0), *_LARGE_AND_SMALL),
+    "Discretization": _in_bins,
+    "CategoryEncoding": _counted,
+    "Hasher": _hashed,
     "Dot": lambda: ((layers.Dot(-1, normalize), [_zeros(*shape)] * 2) for normalize in (False, True)
                     for shape in ((2, 4, 6), (16, 128, 128))),
 }

@@ -47,7 +47,7 @@ def keras_vjp(layer: Any, inputs: Any, dy: Any, **kwargs: Any) -> KerasResult:
             outputs, vjp = jax.vjp(run, weights, floats)
             return outputs, *vjp(_upstream(dy, outputs))
 
-        outputs, dweights, dfloats = jax.jit(there_and_back)(weights, floats)       # one function to compile, not one an operation
+        outputs, dweights, dfloats = jax.jit(there_and_back)(weights, floats)   # compiled as one
         waiting = iter(dfloats)
         dinputs = [np.asarray(next(waiting)) if f else None for f, data in zip(is_float, is_data, strict=True) if data]
         return KerasResult(jax.tree.map(np.asarray, outputs), dinputs[0] if len(dinputs) == 1 else dinputs,

@@ -449,17 +449,20 @@ def test_layer_errors():
 @pytest.mark.parametrize("name", activations._FROM_OUTPUT)
 def test_where_the_output_is_enough_for_the_derivative(name, device, rng):
     activation = activations.get(name)
-    assert activations.output_is_enough(activation)
     x = np.concatenate([rng.normal(scale=4, size=(3, 5)), [[0, -0.0, 6, 7, -1]]])
     y = activations.evaluate(activation, x, device)
     dy = rng.normal(size=x.shape)
-    np.testing.assert_array_equal(activations.differentiate(activation, y, y, dy, device),
+    kept, _ = activations.needed(activation, x, y)
+    assert kept is y
+    np.testing.assert_array_equal(activations.differentiate(activation, kept, y, dy, device),
                                   activations.differentiate(activation, x, y, dy, device))
 
 
 def test_where_it_is_not_enough():
-    assert not any(activations.output_is_enough(activations.get(name)) for name in ("gelu", "silu", "mish", "softplus", "elu"))
-    assert not activations.output_is_enough(lambda x: x)
+    x, y = np.zeros(2), np.ones(2)
+    for activation in (*map(activations.get, ("gelu", "silu", "mish", "softplus", "elu")), lambda x: x):
+        assert activations.needed(activation, x, y)[0] is x
+    assert activations.needed(activations.linear, x, y) == activations.needed(None, x, y) == (None, None)
 
 
 # the activation layers: document 001, section 16

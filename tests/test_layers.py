@@ -52,6 +52,9 @@ LAYERS = {
     "ZeroPadding2D": (lambda: layers.ZeroPadding2D(1), (2, 4, 5, 2)),
     "UpSampling2D": (lambda: layers.UpSampling2D(2, interpolation="bilinear"), (2, 4, 5, 2)),
     "UpSampling1D": (lambda: layers.UpSampling1D(2), (2, 4, 5)),
+    "RandomTranslation": (lambda: layers.RandomTranslation(0.1, 0.2), (2, 4, 5, 2)),
+    "RandomRotation": (lambda: layers.RandomRotation(0.1), (2, 4, 5, 2)),
+    "RandomZoom": (lambda: layers.RandomZoom(0.1), (2, 4, 5, 2)),
     "nn.ZeroPad2d": (lambda: nn.ZeroPad2d(1), (2, 2, 4, 5)),
     "nn.Upsample": (lambda: nn.Upsample(scale_factor=2), (2, 2, 4, 5)),
     "nn.Unflatten": (lambda: nn.Unflatten(1, (2, -1)), (2, 4, 5)),
@@ -74,6 +77,18 @@ LAYERS = {
     "nn.LogSoftmax": (lambda: nn.LogSoftmax(1), (2, 5)),
     "Activation": (lambda: layers.Activation("softmax"), (2, 5)),
     "Identity": (lambda: layers.Identity(), (2, 4)),
+    "Rescaling": (lambda: layers.Rescaling([0.5, 1, 2]), (2, 4, 5, 3)),
+    "Resizing": (lambda: layers.Resizing(3, 4), (2, 4, 5, 3)),
+    "CenterCrop": (lambda: layers.CenterCrop(3, 4), (2, 4, 5, 3)),
+    "RandomCrop": (lambda: layers.RandomCrop(3, 4), (2, 4, 5, 3)),
+    "RandomFlip": (lambda: layers.RandomFlip(), (2, 4, 5, 3)),
+    "RandomBrightness": (lambda: layers.RandomBrightness(0.1), (2, 4, 5, 3)),
+    "RandomContrast": (lambda: layers.RandomContrast(0.1), (2, 4, 5, 3)),
+    "Normalization": (lambda: layers.Normalization(mean=1.0, variance=2.0), (2, 4)),
+    "Discretization": (lambda: layers.Discretization([0.0, 1.0]), (2, 4)),
+    "CategoryEncoding": (lambda: layers.CategoryEncoding(3, "one_hot"), (2, 4)),
+    "Hashing": (lambda: layers.Hashing(3), (2, 4)),
+    "IntegerLookup": (lambda: layers.IntegerLookup(vocabulary=[0, 3]), (2, 4)),
 }
 
 
@@ -107,7 +122,12 @@ FIXED = [
     ("nn.AvgPool1d", "pool_size strides padding ceil_mode"), ("nn.Conv2d", "out_channels groups padding weight bias"),
     ("Reshape", "target_shape"), ("RepeatVector", "n"), ("Permute", "dims"), ("Cropping2D", "cropping data_format"),
     ("ZeroPadding2D", "padding"), ("UpSampling2D", "size data_format interpolation"), ("nn.Upsample", "scale_factor mode"),
+    ("Normalization", "axis"), ("Discretization", "num_bins output_mode"), ("CategoryEncoding", "num_tokens output_mode"),
+    ("Hashing", "num_bins output_mode"),
+    ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
+    ("Resizing", "height width interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio data_format"),
+    ("CenterCrop", "height width data_format"), ("RandomCrop", "height width"), ("RandomFlip", "data_format"),
 ]
 
 
@@ -179,7 +199,8 @@ def test_states_that_do_not_fit(make, states):
 MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise",
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
-                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax"}
+                "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
+                "Rescaling", "IntegerLookup", "Discretization", "CategoryEncoding", "Hashing"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -268,10 +289,12 @@ def test_configuration_holds_all_arguments(cls):
              "num_query_heads": 4, "num_key_value_heads": 2, "target_shape": (3, -1), "n": 2, "dims": (2, 1), "axes": 1,
              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
-             "num_channels": 4, "normalized_shape": (3,)}
+             "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2,
+             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3, "stddev": 0.2}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
-        p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor"))}
+        p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor",
+                                         "num_bins", "num_tokens"))}
     if cls is layers.InputLayer:
         chosen = {"shape": (3,)}
     layer = cls(**chosen)
@@ -279,7 +302,7 @@ def test_configuration_holds_all_arguments(cls):
     not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
                 "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
                 "autocast", "gradient", "mask", "output_shape", "legacy", "flash_attention", "gptq_unpacked_column_size",
-                "inplace"}
+                "inplace", "sparse", "has_input_vocabulary"}
     assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
     for name in ("seed", "dropout", "recurrent_dropout"):
         assert name not in chosen or config[name] == chosen[name]

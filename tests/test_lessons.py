@@ -150,6 +150,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("19_attention", "fixed_score_gradient", "the sum still runs over the queries"),
     ("20_branches", "fixed_permute_backward", "the way back is its inverse"),
     ("21_initializers", "fixed_he_normal", "where NumPy wants the standard deviation"),
+    ("22_preprocessing", "fixed_standardize", "still have a share in mean and deviation"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -264,6 +265,21 @@ def test_a_whole_attention_backward_is_checked(line, instead, message, tmp_path)
 ])
 def test_a_whole_highway_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("20_branches", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("np.add.at(dclipped, (n, p, q), weight * dy)", "dclipped[n, p, q] += weight * dy", "only one part arrives"),
+    ("np.add.at(dclipped, (n, p, q), weight * dy)", "np.add.at(dclipped, (n, p, q), dy)", "the weights of the four pixels"),
+    ("np.add.at(dclipped, (n, p, q), weight * dy)", "dclipped += weight * dy[n, p, q]", "as forward does"),
+    ("da = dclipped * ((a > 0) & (a < 1))", "da = dclipped", "what was clipped"),
+    ("da = dclipped * ((a > 0) & (a < 1))", "da = dclipped * ((x > 0) & (x < 1))", "what was clipped"),
+    (" + (1 - f) * da.mean(axis=(1, 2), keepdims=True)", "", "the way through the mean is missing"),
+    ("da.mean(axis=(1, 2), keepdims=True)", "da.sum(axis=(1, 2), keepdims=True)", "divide by them"),
+    ("da.mean(axis=(1, 2), keepdims=True)", "da.mean(keepdims=True)", "yours is over the batch"),
+    ("return f * da", "return da", "the straight way has the factor f"),
+])
+def test_a_whole_augmentation_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("22_preprocessing", line, instead, message, tmp_path)
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def test_rooms_agree_on_interpolation(shape, factors, dtype, rng):
     N, H, W, C = shape
     x, larger = rng.normal(size=shape).astype(dtype), (N, H * factors[0], W * factors[1], C)
     for method in ("bilinear", "bicubic"):
-        weights = [*axis_weights(H, factors[0], method, dtype), *axis_weights(W, factors[1], method, dtype)]
+        weights = [*axis_weights(H, H * factors[0], method, dtype), *axis_weights(W, W * factors[1], method, dtype)]
         rooms_agree("reshaping", "interpolate", [x, *weights], [larger])
         rooms_agree("reshaping", "interpolate_backward", [rng.normal(size=larger).astype(dtype), *weights], [shape])
 
@@ -135,7 +135,7 @@ def test_threads_share_the_work(channels, rng):
     dy = rng.normal(size=larger).astype("float32")
     rooms_agree("reshaping", "repeat", [x, (1, 2, 2)], [larger], rooms=rooms)
     rooms_agree("reshaping", "repeat_backward", [dy, (1, 2, 2)], [x.shape], rooms=rooms)
-    weights = [*axis_weights(H, 2, "bilinear", "float32"), *axis_weights(W, 2, "bilinear", "float32")]
+    weights = [*axis_weights(H, 2 * H, "bilinear", "float32"), *axis_weights(W, 2 * W, "bilinear", "float32")]
     rooms_agree("reshaping", "interpolate", [x[:, 0], *weights], [dy[:, 0].shape], rooms=rooms)
     rooms_agree("reshaping", "interpolate_backward", [dy[:, 0], *weights], [x[:, 0].shape], rooms=rooms)
 
@@ -147,7 +147,7 @@ def test_gradients_of_the_kernels(kernel, room, rng):
     settings = [(1, 2, 3)]
     if kernel == "interpolate":
         x, dy = x[0], dy[0]
-        settings = [*axis_weights(3, 2, "bicubic", "float64"), *axis_weights(2, 3, "lanczos3", "float64")]
+        settings = [*axis_weights(3, 6, "bicubic", "float64"), *axis_weights(2, 6, "lanczos3", "float64")]
     y, dx = filled_with_nan(dy.shape), filled_with_nan(x.shape)
     expected = numeric_gradient(lambda: run_kernel(room, "reshaping", kernel, [x, *settings], [y])[0], x, dy)
     [found] = run_kernel(room, "reshaping", kernel + "_backward", [dy, *settings], [dx])
@@ -159,7 +159,7 @@ def test_gradients_of_the_kernels(kernel, room, rng):
 def test_weights(n, factor, method):
     """They are JAX's, sum to one, and begin further on at each step."""
     import jax
-    a, u = axis_weights(n, factor, method, "float64")
+    a, u = axis_weights(n, n * factor, method, "float64")
     matrix = np.zeros((n * factor, n))
     for i, (start, weights) in enumerate(zip(a, u, strict=True)):
         matrix[i, start:start + len(weights)] += weights
@@ -357,7 +357,7 @@ def test_agrees_with_pytorch(name, arguments, shape, rng, device):
     (lambda: nn.ZeroPad1d(-1, name="z"), "ZeroPad1d 'z': expected padding as"),
     (lambda: nn.Upsample(4, name="u"), "Upsample 'u': expected a scale_factor in place of a size"),
     (lambda: nn.Upsample(scale_factor=1.5, name="u"), "Upsample 'u': expected a positive integer as scale_factor, got 1.5"),
-    (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), "expected mode to be one of 'nearest', 'linear', 'bilinear'"),
+    (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), "expected mode to be 'nearest', 'linear' or 'bilinear'"),
     (lambda: nn.Upsample(None, 2, "bilinear", True), "expected align_corners=False, got True"),
     (lambda: nn.Upsample(None, (2, 3))(np.ones((1, 2, 3))), "expected an input of 4 axes for scale_factor (2, 3), got 3"),
     (lambda: nn.Upsample(None, 2, "bilinear")(np.ones((1, 2, 3))), "expected an input of 4 axes"),
@@ -464,7 +464,7 @@ def test_more_programs_of_document_001():
     (lambda: layers.UpSampling2D((1, 2, 3), name="u"), "UpSampling2D 'u': expected a positive integer or a tuple of 2 as size"),
     (lambda: layers.UpSampling2D(1.5, name="u"), "expected a positive integer or a tuple of 2 as size"),
     (lambda: layers.UpSampling2D(2, None, "cubic", name="u"),
-     "'u': expected interpolation to be one of 'nearest', 'bilinear', 'bicubic'"),
+     "'u': expected interpolation to be 'nearest', 'bilinear', 'bicubic', 'lanczos3' or 'lanczos5'"),
     (lambda: layers.UpSampling3D(2, name="u")(np.ones((1, 2, 3, 4))), "expected an input of 5 axes, got 4"),
     (lambda: layers.UpSampling2D(name="u")(np.ones((0, 2, 3, 4))), "expected at least one sample on axis 0"),
 ])

@@ -164,17 +164,38 @@ def _interpolate_rows(x, a, u, b, v, s, threads, y):
 
 @kernel
 def _stretch_by_cell(row, b, v, C, y, to):
-    two = v.shape[1] == 2
+    if C == 3:
+        _stretch_colors(row, b, v, y, to)
+        return
     for j in range(b.size):
         for c in range(C):
-            if two:
-                here = b[j] * C + c
-                y[np.uintp(to + j * C + c)] = v[j, 0] * row[np.uintp(here)] + v[j, 1] * row[np.uintp(here + C)]
-                continue
             total = row.dtype.type(0)
             for l in range(v.shape[1]):
                 total += v[j, l] * row[np.uintp((b[j] + l) * C + c)]
             y[np.uintp(to + j * C + c)] = total
+
+
+@kernel
+def _stretch_colors(row, b, v, y, to):
+    """The same for three channels, side by side in registers."""
+    if v.shape[1] == 2:                                     # most are: no loop
+        for j in range(b.size):
+            left, right, at, cell = v[j, 0], v[j, 1], np.uintp(3 * b[j]), np.uintp(to + 3 * j)
+            y[cell] = left * row[at] + right * row[at + np.uintp(3)]
+            y[cell + np.uintp(1)] = left * row[at + np.uintp(1)] + right * row[at + np.uintp(4)]
+            y[cell + np.uintp(2)] = left * row[at + np.uintp(2)] + right * row[at + np.uintp(5)]
+        return
+    for j in range(b.size):
+        red = green = blue = row.dtype.type(0)
+        at = np.uintp(3 * b[j])
+        for l in range(v.shape[1]):
+            weight = v[j, l]
+            red += weight * row[at]
+            green += weight * row[at + np.uintp(1)]
+            blue += weight * row[at + np.uintp(2)]
+            at += np.uintp(3)
+        cell = np.uintp(to + 3 * j)
+        y[cell], y[cell + np.uintp(1)], y[cell + np.uintp(2)] = red, green, blue
 
 
 @kernel
@@ -192,11 +213,27 @@ def _weighted_sum(x, at, v, j, C, y, to):
 
 @kernel
 def _shrink_by_cell(dy, at, b, v, C, drow):
+    if C == 3:
+        _shrink_colors(dy, at, b, v, drow)
+        return
     for j in range(b.size):
         for c in range(C):
             value = dy[np.uintp(at + j * C + c)]
             for l in range(v.shape[1]):
                 drow[np.uintp((b[j] + l) * C + c)] += v[j, l] * value
+
+
+@kernel
+def _shrink_colors(dy, at, b, v, drow):
+    for j in range(b.size):
+        cell, place = np.uintp(at + 3 * j), np.uintp(3 * b[j])
+        red, green, blue = dy[cell], dy[cell + np.uintp(1)], dy[cell + np.uintp(2)]
+        for l in range(v.shape[1]):
+            weight = v[j, l]
+            drow[place] += weight * red
+            drow[place + np.uintp(1)] += weight * green
+            drow[place + np.uintp(2)] += weight * blue
+            place += np.uintp(3)
 
 
 @kernel

@@ -89,6 +89,28 @@ from .pooling.maximum import (
     MaxPooling2D as MaxPooling2D,
     MaxPooling3D as MaxPooling3D,
 )
+from .preprocessing.categorical import (
+    CategoryEncoding as CategoryEncoding,
+    HashedCrossing as HashedCrossing,
+    Hashing as Hashing,
+)
+from .preprocessing.colors import (
+    RandomBrightness as RandomBrightness,
+    RandomContrast as RandomContrast,
+    Rescaling as Rescaling,
+)
+from .preprocessing.crops import CenterCrop as CenterCrop, RandomCrop as RandomCrop
+from .preprocessing.discretization import Discretization as Discretization
+from .preprocessing.flip import RandomFlip as RandomFlip
+from .preprocessing.lookup import IntegerLookup as IntegerLookup, StringLookup as StringLookup
+from .preprocessing.numerical import Normalization as Normalization
+from .preprocessing.resizing import Resizing as Resizing
+from .preprocessing.text import TextVectorization as TextVectorization
+from .preprocessing.warps import (
+    RandomRotation as RandomRotation,
+    RandomTranslation as RandomTranslation,
+    RandomZoom as RandomZoom,
+)
 from .pytorch import Linear as Linear
 from .recurrent.bidirectional import Bidirectional as Bidirectional
 from .recurrent.conv_lstm import ConvLSTM1D as ConvLSTM1D, ConvLSTM2D as ConvLSTM2D, ConvLSTM3D as ConvLSTM3D

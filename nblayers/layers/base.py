@@ -133,6 +133,8 @@ class Layer(NamesItself):
     masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_spec: InputSpec | list[InputSpec] | None = None
+    input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
+    assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
     _threads: Any = _NotMade()
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
@@ -161,6 +163,11 @@ class Layer(NamesItself):
         for method, guard in (("forward", _guard_forward), ("backward", _guard_backward), ("build", _guard_build)):
             if method in vars(cls):
                 setattr(cls, method, guard(vars(cls)[method]))
+
+    @property
+    def output_dtype(self) -> str:
+        """The name of the dtype of what forward gives: `dtype`, save where these are integers or strings."""
+        return self.dtype
 
     @property
     def described(self) -> str:

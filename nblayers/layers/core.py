@@ -14,6 +14,7 @@ from nblayers.arguments import flag, found
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
 from nblayers.layers.fixed import fixed
+from nblayers.layers.ids import ids_below
 from nblayers.layers.input_spec import InputSpec
 from nblayers.serialization import deserialize_keras_object, serialize
 from nblayers.structures import copied
@@ -172,7 +173,7 @@ class Embedding(Layer):
                                           name="embeddings")
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
-        ids = self._ids(inputs)
+        ids = ids_below(self.described, inputs, self.input_dim)
         y = self.xp.empty((*ids.shape, self.output_dim), self.dtype)
         self.kernels.core.embedding_forward(ids.reshape(-1), self.embeddings.value, y.reshape(-1, self.output_dim))     # (1)
         self.cache = self.Cache(ids)
@@ -181,20 +182,6 @@ class Embedding(Layer):
     def backward(self, dy: np.ndarray) -> None:
         ids, rows = self.cache.ids.reshape(-1), dy.reshape(-1, self.output_dim)
         self.kernels.core.embedding_backward(ids, rows, self.embeddings.grad)       # (2)
-
-    def _ids(self, inputs: Any) -> Any:
-        """The ids as int64, checked."""
-        if inputs.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):                                     # NaN and inf have no integer
-                ids = inputs.astype(np.int64)
-            if (ids != inputs).any():
-                raise ValueError(f"{self.described}: expected whole numbers as ids, got {_first(inputs, ids != inputs)}")
-        else:
-            ids = inputs.astype(np.int64, copy=False)
-        if ids.size and int(ids.view(np.uint64).max()) >= self.input_dim:           # seen as unsigned, -1 is a huge id
-            wrong = (ids < 0) | (ids >= self.input_dim)
-            raise ValueError(f"{self.described}: expected ids from 0 to {self.input_dim - 1}, got {_first(inputs, wrong)}")
-        return ids
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape, self.output_dim)
@@ -517,12 +504,6 @@ def _gradient(x: Any, dx: Any) -> Any:
     if isinstance(x, list):
         return [_gradient(a, da) for a, da in zip(x, dx, strict=True)]
     return dx if x is not None and x.dtype.kind == "f" else None
-
-
-def _first(values: Any, wrong: Any) -> str:
-    """The first of the values that is marked wrong, and where it stands."""
-    index = tuple(int(i) for i in np.argwhere(to_numpy(wrong))[0])
-    return f"{values[index]} at index {index}"
 
 
 def _last_axis(layer: Layer, input_shape: Any) -> int:

@@ -86,7 +86,7 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
     layer._ensure_built(*built_from(type(layer), named, first))
-    return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.dtype).structure
+    return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.output_dtype).structure
 
 
 def _check_arguments(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

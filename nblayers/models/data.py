@@ -166,7 +166,8 @@ def as_arrays(value: Any, who: str = "model", what: str = "data") -> Any:
         return value
     if isinstance(value, Mapping):
         return {name: as_arrays(item, who, f"{what}[{name!r}]") for name, item in value.items()}
-    if isinstance(value, (list, tuple)) and any(is_array(item) or item is None for item in value):
+    if (isinstance(value, (list, tuple)) and not isinstance(next(iter(value), None), (str, bytes))
+            and any(is_array(item) or item is None for item in value)):
         return [as_arrays(item, who, what) for item in value]
     return as_array(value, who, what)
 

@@ -66,9 +66,22 @@ def model_from_json(text: str, custom_objects: Mapping[str, Any] | None = None) 
 
 
 def clone_model(model: Trainer) -> Any:
-    """A model of the same layers with fresh weights."""
+    """A model of the same layers with fresh weights; vocabularies are the same."""
     own = {type(layer).__name__: type(layer) for layer in _flatten(model)}
-    return deserialize(serialize(model), own, safe_mode=False)
+    clone = deserialize(serialize(model), own, safe_mode=False)
+    _give_assets(clone, _assets(model))
+    return clone
+
+
+def _assets(model: Trainer) -> dict[str, Any]:
+    """What the layers keep beside their weights, by the layers' numbers."""
+    return {str(number): layer.assets for number, layer in enumerate(_flatten(model)) if layer.assets is not None}
+
+
+def _give_assets(model: Trainer, assets: Mapping[str, Any]) -> None:
+    layers = _flatten(model)
+    for number, asset in assets.items():
+        layers[int(number)].assets = asset
 
 
 def _plain(value: Any) -> Any:
@@ -79,7 +92,7 @@ def _plain(value: Any) -> Any:
 
 
 def save_model(model: Trainer, filepath: Any, overwrite: bool = True) -> None:
-    """Write a `.keras` file: a zip archive of metadata.json, config.json and model.weights.npz.
+    """Write a `.keras` file: a zip archive of metadata.json, config.json, model.weights.npz and, of vocabularies, assets.json.
 
     The configuration is Keras'; the weights lie in NumPy's format, so that no other library is needed to read them. What
     the optimizer remembers of past gradients is not saved.
@@ -100,6 +113,8 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool = True) -> None:
         archive.writestr("metadata.json", json.dumps(metadata))
         archive.writestr("config.json", json.dumps(config, default=_plain))
         archive.writestr("model.weights.npz", weights.getvalue())
+        if assets := _assets(model):
+            archive.writestr("assets.json", json.dumps(assets, default=_plain))
 
 
 def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True,
@@ -126,7 +141,9 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         config = json.loads(archive.read("config.json"))
         with np.load(io.BytesIO(archive.read("model.weights.npz")), allow_pickle=False) as file:
             weights = [file[name] for name in file.files]
+        assets = json.loads(archive.read("assets.json")) if "assets.json" in names else {}
     model = deserialize(config, custom_objects, safe_mode)
+    _give_assets(model, assets)
     model.set_weights(weights)
     if compile and "compile_config" in config:
         model.compile(**serialization.deserialize_keras_object(config["compile_config"], custom_objects))

@@ -68,7 +68,7 @@ class Sequential(Model):
         elif self._chain:
             tensors = [layer(self._chain[-1])]
         elif not self._layers and (shape := _known_input_shape(layer)) is not None:
-            entries, inputs = _entries(shape)
+            entries, inputs = _entries(shape, layer.input_dtype)
             layers, tensors = [*entries, layer], [inputs, layer(inputs)]
         self._layers += layers                          # only now: a layer that does not fit changes nothing
         self._chain += tensors
@@ -104,7 +104,7 @@ class Sequential(Model):
             return
         if input_shape is None:
             raise ValueError(f"{self.described}: build expected an input shape, got None")
-        entries, inputs = _entries(map_shapes(lambda shape: (None, *shape[1:]), input_shape))
+        entries, inputs = _entries(map_shapes(lambda shape: (None, *shape[1:]), input_shape), self._layers[0].input_dtype)
         chain = [inputs]
         for layer in self._layers:
             chain.append(layer(chain[-1]))
@@ -184,9 +184,9 @@ class Sequential(Model):
         return model
 
 
-def _entries(input_shape: Any) -> tuple[list[Layer], Any]:
+def _entries(input_shape: Any, dtype: str | None) -> tuple[list[Layer], Any]:
     """Input layers for one shape or a list of them, and their tensors in the same structure."""
-    entries = [InputLayer(batch_shape=shape) for shape in flatten_shapes(input_shape)]
+    entries = [InputLayer(batch_shape=shape, dtype=dtype) for shape in flatten_shapes(input_shape)]
     tensors = [entry.output for entry in entries]
     return list(entries), tensors[0] if is_shape(input_shape) else tensors
 

@@ -207,7 +207,7 @@ class Upsample(Layer):
         if self.mode != "nearest":
             sizes = windows.three(places, 1)
             settings = [self.xp.asarray(part) for n, factor in zip(sizes[1:], factors[1:], strict=True)
-                        for part in axis_weights(n, factor, "bilinear", self.dtype)]
+                        for part in axis_weights(n, n * factor, "bilinear", self.dtype)]
         volumes = [x.reshape(x.shape[0] * x.shape[1], *windows.three(x.shape[2:], 1), 1) for x in (source, target)]
         source, target = volumes if self.mode == "nearest" else [volume[:, 0] for volume in volumes]
         getattr(self.kernels.reshaping, kernel)(source, *settings, target)

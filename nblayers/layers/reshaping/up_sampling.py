@@ -8,7 +8,7 @@ from nblayers.layers import windows
 from nblayers.layers.base import Record, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.reshaping.base import PlaceLayer
-from nblayers.layers.reshaping.interpolation import METHODS, axis_weights
+from nblayers.layers.reshaping.interpolation import METHODS, axis_weights, rounded
 
 
 class UpSampling(PlaceLayer):
@@ -125,7 +125,7 @@ class UpSampling2D(UpSampling):
         x = inputs.astype(self.dtype, copy=False)
         y = self.xp.empty(self.compute_output_shape(x.shape), self.dtype)
         self.kernels.reshaping.interpolate(self._images(x), *self._weights(x.shape), self._images(y))               # (2)
-        return y if self.cache.is_float else self._rounded(y, inputs.dtype)
+        return y if self.cache.is_float else rounded(self.xp, y, inputs.dtype)
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
         if self.interpolation == "nearest" or not self.cache.is_float:
@@ -134,11 +134,6 @@ class UpSampling2D(UpSampling):
         self.kernels.reshaping.interpolate_backward(self._images(dy), *self._weights(dx.shape), self._images(dx))   # from (2)
         return dx
 
-    def _rounded(self, y: Any, dtype: Any) -> Any:
-        """Integers of this dtype, half to even as in Keras; beyond its bounds the bound."""
-        bounds = np.iinfo(dtype) if dtype.kind in "iu" else np.iinfo("uint8")
-        return self.xp.rint(y).clip(bounds.min, bounds.max).astype(dtype)
-
     def _images(self, x: Any) -> Any:
         """(N, H, W, C), the channels where they lie."""
         return self._planes(x)[:, 0]
@@ -146,7 +141,7 @@ class UpSampling2D(UpSampling):
     def _weights(self, shape: Any) -> list[Any]:
         """a, u, b and v of (2) for an input of this shape."""
         return [self.xp.asarray(part) for n, factor in zip(self._places(shape), self.size, strict=True)
-                for part in axis_weights(n, factor, self.interpolation, self.dtype)]
+                for part in axis_weights(n, n * factor, self.interpolation, self.dtype)]
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"interpolation": self.interpolation}
