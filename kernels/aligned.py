@@ -18,8 +18,7 @@ def empty(shape: Any, dtype: Any = float, large: int = LARGE) -> np.ndarray:
     if size < large:
         return array
     room = np.empty(size + LINE, np.uint8)
-    start = -room.__array_interface__["data"][0] % LINE
-    return room[start:start + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, room, -room.__array_interface__["data"][0] % LINE)
 
 
 def empty_like(array: np.ndarray) -> np.ndarray:

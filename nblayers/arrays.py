@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-_TEXTS = ("object", "string", "str", "large_string")        # names of dtypes
+_TEXTS = ("object", "string", "str", "large_string", "categorical")     # names of dtypes
 _STRINGS = "OUST"                                           # kinds of NumPy's dtypes that hold strings
 
 
@@ -176,7 +176,9 @@ def _is_numeric(column: Any) -> bool:
 
 
 def _is_text(column: Any) -> bool:
-    return str(column.dtype).lower().split("[")[0] in _TEXTS
+    """Whether a column holds texts, or categories that are texts."""
+    dtype = getattr(getattr(column.dtype, "categories", None), "dtype", column.dtype)
+    return str(dtype).lower().split("[")[0] in _TEXTS
 
 
 def _numbers(column: Any) -> np.ndarray:

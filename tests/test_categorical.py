@@ -127,7 +127,7 @@ def test_category_encoding_takes_no_strings():
 
 # Hashing
 
-@pytest.mark.parametrize("options", [{}, {"salt": 5}, {"salt": [1, 2**40]}, {"mask_value": "bb"},
+@pytest.mark.parametrize("options", [{}, {"salt": 5}, {"salt": [1, 2**40]}, {"salt": -7}, {"mask_value": "bb"},
                                      {"mask_value": "", "salt": 3}], ids=str)
 @pytest.mark.parametrize("mode", MODES)
 def test_hashed_strings_are_keras(mode, options):
@@ -203,9 +203,9 @@ def test_dtypes_of_hashing():
     (lambda: Hashing(None), "expected a positive integer as num_bins, got None"),
     (lambda: Hashing(3, output_mode="tf_idf"), "expected output_mode to be 'int'"),
     (lambda: Hashing(3, sparse=True), "expected sparse=False, got True"),
-    (lambda: Hashing(3, salt="a"), "expected salt to be an integer from 0 to 18446744073709551615, got 'a'"),
+    (lambda: Hashing(3, salt="a"), "expected salt to be an integer from -9223372036854775808 to 18446744073709551615, got 'a'"),
     (lambda: Hashing(3, salt=[1, 2, 3]), "expected an integer or two as salt, got [1, 2, 3]"),
-    (lambda: Hashing(3, salt=-1), "expected salt to be an integer from 0"),
+    (lambda: Hashing(3, salt=2**64), "expected salt to be an integer from -9"),
     (lambda: Hashing(3, dtype="float32"), "expected dtype 'int64' or 'int32' with output_mode 'int', got 'float32'"),
     (lambda: Hashing(3)([1.0, np.nan]), "expected numbers below 2^63, got nan at index (1,)"),
     (lambda: Hashing(3)([np.inf]), "expected numbers below 2^63, got inf at index (0,)"),
@@ -224,6 +224,7 @@ def test_errors_of_hashing(make, message):
     (lambda: Hashing(3, mask_value=1)(["a"]), "expected inputs of the kind of mask_value=1, got strings"),
     (lambda: Hashing(3)(np.array(["a", 1], object)), "expected strings, got 1 (int)"),
     (lambda: Hashing(3)(["a", None]), "expected strings, got None"),
+    (lambda: Hashing(3)([None, "a"]), "expected strings, got None (NoneType) as element [0]"),
     (lambda: Hashing(3)(np.array([1j])), "expected an array of numbers, got dtype complex128"),
 ])
 def test_wrong_kinds_of_inputs(make, message):

@@ -32,7 +32,8 @@ def keras_layers():
 
 STRINGS = [
     dict(), dict(mask_token=""), dict(num_oov_indices=3), dict(num_oov_indices=3, mask_token="", salt=7),
-    dict(num_oov_indices=2, salt=[3, 9]), dict(output_mode="multi_hot", mask_token=""), dict(output_mode="count"),
+    dict(num_oov_indices=2, salt=[3, 9]),
+    dict(num_oov_indices=9, salt=[-1, -2**63]), dict(output_mode="multi_hot", mask_token=""), dict(output_mode="count"),
     dict(output_mode="count", num_oov_indices=2, mask_token="zz"), dict(output_mode="one_hot", mask_token=""),
     dict(output_mode="tf_idf", idf_weights=[0.25, 0.5]), dict(output_mode="count", max_tokens=6, pad_to_max_tokens=True),
     dict(output_mode="tf_idf", idf_weights=[0.25, 0.5], max_tokens=6, pad_to_max_tokens=True),
@@ -173,6 +174,28 @@ def test_nothing_of_a_string_is_lost(make):
     assert sorted(learned.get_vocabulary(False)) == sorted(hidden)
 
 
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_one_value_alone_and_numpys_own_values(kind, keras_layers):
+    vocabulary, options = ([3, 5], {}) if kind == "IntegerLookup" else (["a", "b"], {})
+    if kind == "TextVectorization":
+        options = dict(split=None)
+    for mode in ("int", "one_hot", "count"):
+        ours, theirs = (getattr(module, kind)(vocabulary=vocabulary, output_mode=mode, **options)
+                        for module in (layers, keras_layers))
+        np.testing.assert_array_equal(ours(vocabulary[0]), np.asarray(theirs(vocabulary[0])))
+        np.testing.assert_array_equal(ours(list(np.array(vocabulary))), np.asarray(theirs(vocabulary)))
+
+
+def test_columns_of_categories():
+    model = Sequential([layers.StringLookup(vocabulary=["a", "b"])])
+    texts = pd.Series(["b", "a", "q"], dtype="category")
+    for column in (texts, pl.Series(["b", "a", "q"], dtype=pl.Categorical), pl.Series(["b", "a", "q"], dtype=pl.Enum("abq"))):
+        np.testing.assert_array_equal(model.predict(column, verbose=0), [2, 1, 0])
+    np.testing.assert_array_equal(model.layers[0](pd.DataFrame({"x": texts, "y": texts})), [[2, 2], [1, 1], [0, 0]])
+    with pytest.raises(TypeError, match=r"StringLookup.*: expected strings, got nan \(float\) as element \[1\]"):
+        model.predict(pd.Series(["a", None], dtype="category"), verbose=0)
+
+
 def test_bytes_are_read_in_their_encoding():
     layer = layers.StringLookup(vocabulary=["é"], encoding="latin-1")
     assert layer(["é".encode("latin-1"), "é", b"e"]).tolist() == [1, 1, 0]
@@ -199,6 +222,8 @@ def test_what_is_no_text_is_named(data, error, message):
 
 @pytest.mark.parametrize(("kind", "options", "message"), [
     ("StringLookup", dict(max_tokens=1), "max_tokens"), ("StringLookup", dict(num_oov_indices=-1), "num_oov_indices"),
+    ("StringLookup", dict(max_tokens=3, num_oov_indices=7), "max_tokens of at least 7, the ids for the mask"),
+    ("IntegerLookup", dict(max_tokens=2, num_oov_indices=2, mask_token=0), "max_tokens of at least 3"),
     ("StringLookup", dict(sparse=True), "sparse"), ("StringLookup", dict(pad_to_max_tokens=True), "max_tokens with pad"),
     ("StringLookup", dict(output_mode="words"), "output_mode"), ("StringLookup", dict(encoding="klingon"), "encoding"),
     ("StringLookup", dict(invert=True, output_mode="count"), "'int' with invert"),
@@ -214,7 +239,8 @@ def test_what_is_no_text_is_named(data, error, message):
     ("StringLookup", dict(vocabulary=[]), "at least one token"), ("StringLookup", dict(vocabulary=[["a"]]), "one axis"),
     ("StringLookup", dict(vocabulary="no/such/file"), "vocabulary file at 'no/such/file': No such file"),
     ("StringLookup", dict(vocabulary={"a"}), "in an order"), ("StringLookup", dict(vocabulary=["a", None]), "got None"),
-    ("StringLookup", dict(salt=[1, 2, 3]), "salt"), ("StringLookup", dict(mask_token=0), "mask_token to be a string"),
+    ("StringLookup", dict(salt=[1, 2, 3]), "salt"), ("StringLookup", dict(salt=2**64), "salt to be an integer from"),
+    ("StringLookup", dict(mask_token=0), "mask_token to be a string"),
     ("IntegerLookup", dict(vocabulary_dtype="int32"), "vocabulary_dtype"), ("IntegerLookup", dict(salt=1), "salt is for"),
     ("IntegerLookup", dict(oov_method="md5"), "oov_method"), ("IntegerLookup", dict(vocabulary=[1.5]), "integers"),
     ("IntegerLookup", dict(vocabulary=["a"]), "integers"), ("IntegerLookup", dict(oov_token="x"), "oov_token to be an integer"),
@@ -223,6 +249,25 @@ def test_what_is_no_text_is_named(data, error, message):
 def test_arguments_that_make_no_sense_are_refused(kind, options, message):
     with pytest.raises((ValueError, TypeError), match=rf"{kind} 'l': .*{message}"):
         getattr(layers, kind)(name="l", **options)
+
+
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_labels_in_batches_are_no_tokens(kind):
+    x, y = ([7, 5, 7], [9, 9, 8]) if kind == "IntegerLookup" else (["b", "a", "b"], [1, 0, 1])
+    known = []
+    for batch in ((np.array(x), np.array(y)), [np.array(x), np.array(y)], (x, np.array(y), np.ones(3)), x, tuple(x)):
+        layer = getattr(layers, kind)()
+        layer.adapt(iter([batch]))
+        known.append(layer.get_vocabulary(include_special_tokens=False))
+    assert all(tokens == [x[0], x[1]] for tokens in known)
+    with pytest.raises(TypeError, match=f"{kind}.*an iterable of batches, got a dict"):
+        layer.adapt({"column": x})
+
+
+def test_a_file_with_too_many_tokens_is_refused():
+    layer = layers.StringLookup(max_tokens=3, output_mode="count", pad_to_max_tokens=True)
+    with pytest.raises(ValueError, match="at most max_tokens=3, got 4"):
+        layer.assets = {"vocabulary": ["a", "b", "c"], "idf_weights": None}
 
 
 def test_calls_that_make_no_sense_are_refused():
@@ -285,6 +330,8 @@ def test_vocabulary_files(tmp_path):
     assert layers.StringLookup(vocabulary=str(path), name="l").get_config()["vocabulary"] is None
     path.write_text("\n[UNK]\na\n")
     assert layers.StringLookup(vocabulary=str(path), mask_token="").get_vocabulary() == ["", "[UNK]", "a"]
+    path.write_text("a\nb\n", "utf-8-sig")
+    assert layers.StringLookup(vocabulary=str(path)).get_vocabulary() == ["[UNK]", "a", "b"]
     path.write_text("3\n-4\n")
     assert layers.IntegerLookup(vocabulary=str(path)).get_vocabulary() == [-1, 3, -4]
     for content, message in [(b"a\n\xe4\nb", "UTF-8, got b'\\\\xe4' in line 2"), (b"a\n\nb\n", "an empty line 2"),
@@ -292,9 +339,10 @@ def test_vocabulary_files(tmp_path):
         path.write_bytes(content)
         with pytest.raises(ValueError, match=message):
             layers.StringLookup(vocabulary=str(path))
-    path.write_text("3\nx\n")
-    with pytest.raises(ValueError, match=r"an integer in each line of .*, got 'x' in line 2"):
-        layers.IntegerLookup(vocabulary=str(path))
+    for content, wrong in [("3\nx\n", "x"), ("3\n9223372036854775808\n", "9223372036854775808")]:
+        path.write_text(content)
+        with pytest.raises(ValueError, match=rf"an integer below 2\*\*63 in each line of .*, got '{wrong}' in line 2"):
+            layers.IntegerLookup(vocabulary=str(path))
 
 
 def color_model(adapted=True):

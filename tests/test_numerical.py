@@ -145,6 +145,25 @@ def test_the_merge_keeps_its_digits(batches, rng):
     assert layer.count.value == 1000
 
 
+def test_lists_of_numpys_own_numbers():
+    numbers = np.array([1.0, 2, 6])
+    for data in (list(numbers), iter([list(numbers)]), [[*numbers]]):
+        layer = Normalization(axis=None)
+        layer.adapt(data)
+        assert layer.mean == 3 and layer.count.value == 3
+        bins = Discretization(num_bins=3, epsilon=0.1)
+        bins.adapt(iter([list(numbers)]))
+        assert bins.summary.size == 6
+
+
+def test_boundaries_are_the_layers_own():
+    boundaries = [0.0, 1.0]
+    layer = Discretization(boundaries)
+    boundaries.append(-5.0)
+    assert layer(3.0) == 2 and layer.get_config()["bin_boundaries"] == [0.0, 1.0]
+    assert Discretization([np.float32(0), 2]).bin_boundaries == [0.0, 2.0]
+
+
 def test_an_array_is_read_in_parts(monkeypatch, rng):
     from nblayers.layers.preprocessing import batches
     taken = []
@@ -327,6 +346,7 @@ def test_the_memory_of_a_stream_does_not_grow(rng):
     (lambda: Discretization(num_bins=0), "expected a positive integer as num_bins, got 0"),
     (lambda: Discretization([2.0, 1.0]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization([1.0, np.nan]), "expected bin_boundaries as numbers in increasing order"),
+    (lambda: Discretization(5), "expected bin_boundaries as numbers in increasing order, got 5"),
     (lambda: Discretization([[1.0]]), "expected bin_boundaries as numbers in increasing order"),
     (lambda: Discretization(num_bins=3, epsilon=0), "expected epsilon in (0, 1], got 0"),
     (lambda: Discretization([1.0], output_mode="tf_idf"), "expected output_mode to be 'int'"),

@@ -190,6 +190,9 @@ def test_calls_that_make_no_sense_are_refused():
         layers.TextVectorization(split=lambda texts: [["a"]], vocabulary=["a"])(["a", "b"])
     with pytest.raises(ValueError, match="a list of tokens for each text, got 'a'"):
         layers.TextVectorization(split=lambda texts: texts.tolist(), vocabulary=["a"])(["a", "b"])
+    for split in (lambda texts: 5, lambda texts: [5]):
+        with pytest.raises(ValueError, match="'t': expected split to return a list of tokens for each text, got 5"):
+            layers.TextVectorization(split=split, vocabulary=["a"], name="t")(["a"])
     with pytest.raises(TypeError, match="expected strings, got 3"):
         layers.TextVectorization(split=lambda texts: [[3] for _ in texts], vocabulary=["a"])(["a", "b"])
 
@@ -245,6 +248,20 @@ def test_a_model_for_counts_comes_back_with_its_vocabulary(tmp_path):
     expected = model.predict(TEXTS, verbose=0)
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(load_model(tmp_path / "model.keras").predict(TEXTS, verbose=0), expected)
+
+
+def test_batches_of_several_lengths():
+    texts, y = ["a", "b a", "a b c", "c"], np.array([0.0, 1, 1, 0])
+    text = layers.TextVectorization(vocabulary=["a", "b"], name="t")
+    with pytest.raises(ValueError, match=r"'m': predict expected .* samples of one shape, got \(2,\) and \(3,\): make"):
+        Sequential([text], name="m").predict(texts, batch_size=2, verbose=0)
+    model = Sequential([text, layers.Embedding(4, 2), layers.GlobalMaxPooling1D(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    expected = model.predict(texts, batch_size=2, verbose=0)
+    for kind in (list, tuple, np.array):                    # a generator's batches of two texts are not (x, y)
+        given = (kind(texts[i:i + 2]) for i in (0, 2))
+        np.testing.assert_array_equal(model.predict(given, verbose=0), expected)
+    model.fit(((texts[i:i + 2], y[i:i + 2]) for i in (0, 2)), verbose=0)
 
 
 def test_the_documents_program():

@@ -87,7 +87,12 @@ def store(typingctx, lanes, array, at, left):
         place, align = _place(context, builder, array, args[1], args[2], args[0].type)
         kind = ir.FunctionType(ir.VoidType(), [args[0].type, place.type, _I32, _mask_type(lanes)])
         function = builder.module.declare_intrinsic(f"llvm.masked.store.{_suffix(lanes)}.p0", fnty=kind)
-        builder.call(function, [args[0], place, align, _mask(builder, args[3], lanes)])
+        whole = builder.icmp_signed(">=", args[3], args[3].type(lanes.count))
+        with builder.if_else(whole, likely=True) as (without_mask, with_mask):      # some processors need 12 cycles for a mask
+            with without_mask:
+                builder.store(args[0], place, align=align.constant)
+            with with_mask:
+                builder.call(function, [args[0], place, align, _mask(builder, args[3], lanes)])
         return context.get_dummy_value()
 
     return types.void(lanes, array, _N, _N), codegen

@@ -20,7 +20,10 @@ _AT_FORK = global_compiler_lock, parallel._backend_init_thread_lock
 
 def threads_for(work: int, share: int) -> int:
     """How many threads to wake for so much work, if each is to have a share worth it; at least one."""
-    return 1 if work < 2 * share or _alone or config.DISABLE_JIT else min(get_num_threads(), work // share)
+    if work < 2 * share or _alone or config.DISABLE_JIT:
+        return 1
+    started = parallel._is_initialized          # Numba would take two locks at each call to find that out
+    return min(parallel._get_num_threads() if started else get_num_threads(), work // share)
 
 
 def alone() -> bool:

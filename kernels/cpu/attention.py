@@ -11,6 +11,7 @@ import numpy as np
 from ._call import call
 from ._flat import add_to
 from ._jit import kernel
+from ._lanes import beats, load, select, store
 from ._math import exp, maximum, tanh
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
@@ -248,30 +249,35 @@ def _softmax_step(scores, n, top, total, factor):
         n += 1
     for c in range(width):
         factor[c] = top[c]
-    for r in range(0, n, 4):
-        at = np.uintp(r * width)
-        for c in range(width):
-            a, b, d, e = _four(scores, at + np.uintp(c), np.uintp(width))
-            top[c] = maximum(top[c], maximum(maximum(a, b), maximum(d, e)))
+    _raise_to_highest(scores, n, top)
     for c in range(width):
         factor[c] = exp(factor[c] - top[c])
         total[c] *= factor[c]
-    for r in range(0, n, 4):
+    for r in range(0, n, 2):
         at = np.uintp(r * width)
         for c in range(width):
-            here, highest = at + np.uintp(c), top[c]
-            a, b, d, e = _four(scores, here, np.uintp(width))
-            a, b, d, e = exp(a - highest), exp(b - highest), exp(d - highest), exp(e - highest)
+            here, below = at + np.uintp(c), at + np.uintp(width) + np.uintp(c)
+            a, b = exp(scores[here] - top[c]), exp(scores[below] - top[c])
             scores[here] = a
-            scores[here + np.uintp(width)] = b
-            scores[here + np.uintp(2 * width)] = d
-            scores[here + np.uintp(3 * width)] = e
-            total[c] += (a + b) + (d + e)
+            scores[below] = b
+            total[c] += a + b
 
 
 @kernel
-def _four(x, at, stride):
-    return x[at], x[at + stride], x[at + stride + stride], x[at + stride + stride + stride]
+def _raise_to_highest(scores, n, top):
+    """The maxima of each column's scores and of what `top` has, which stay in registers; n is a multiple of 4."""
+    width = tile_width(scores)
+    highest = load(top, 0, width, scores)
+    for at in range(0, n * width, 4 * width):
+        a, b = load(scores, at, width, scores), load(scores, at + width, width, scores)
+        c, d = load(scores, at + 2 * width, width, scores), load(scores, at + 3 * width, width, scores)
+        highest = _higher(highest, _higher(_higher(a, b), _higher(c, d)))
+    store(highest, top, 0, width)
+
+
+@kernel
+def _higher(v, w):
+    return select(beats(v, w), v, w)
 
 
 @kernel

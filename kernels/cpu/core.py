@@ -8,7 +8,7 @@ from ._threads import threads_for
 
 ROWS = 256                  # that are summed apart, lest a long sum lose its last digits
 SHARE = 1 << 16             # numbers for each thread that pay for waking it
-NARROWEST = 16              # columns of a table for each thread: a line of the cache
+NARROWEST = 512             # columns of a table for each thread: each walks through all ids, and meets others in their lines
 
 
 def embedding_forward(ids, embeddings, y):

@@ -737,9 +737,9 @@ def _shapes(values: Any) -> Any:
 
 
 def _holds_arrays(values: Any) -> bool:
-    """Whether arrays (or None in their places) stand in a list or in the lists inside it; numbers do not count."""
-    return any(value is None or hasattr(value, "shape") or (isinstance(value, (list, tuple)) and _holds_arrays(value[:1]))
-               for value in values)
+    """Whether arrays (or None in their places) stand in a list or in the lists inside it; numbers, NumPy's also, do not."""
+    return any(value is None or (hasattr(value, "shape") and not isinstance(value, np.generic))
+               or (isinstance(value, (list, tuple)) and _holds_arrays(value[:1])) for value in values)
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

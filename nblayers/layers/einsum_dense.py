@@ -1,4 +1,5 @@
 """EinsumDense (document 001, section 6): a dense layer over whichever axes an equation names."""
+import functools
 import math
 import re
 from typing import Any, NamedTuple
@@ -98,16 +99,15 @@ class EinsumDense(Layer):
         self.input_spec = InputSpec(ndim=len(input_shape), axes=own)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
-        x, axes = inputs, self._axes
-        size = self._size(x)
-        X, W = self._input_matrices(x), self._kernel_matrices()
-        Z = axes.output.empty(self.xp, size, self.dtype)
-        if self.bias is not None and self._is_by_column(self.bias, Z) and not X.turned:
+        x = inputs
+        plan = self._plan(x)
+        X, W, Z = self._input_matrices(x, plan), self._kernel_matrices(plan), plan.Z.empty(self.xp, self.dtype)
+        if self.bias is not None and self._is_by_column(self.bias, Z, plan) and not X.turned:
             self.kernels.matmul.affine(X.array[0], W.array[0], W.turned, self.bias.value.reshape(-1), Z.array[0])       # (1)
-            z = axes.output.array(self.xp, Z, size)
+            z = plan.Z.array(self.xp, Z)
         else:
             self._multiply(X, W, Z)                                                     # (3)
-            z = axes.output.array(self.xp, Z, size)
+            z = plan.Z.array(self.xp, Z)
             if self.bias is not None:
                 z += self.bias.value                                                    # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
@@ -115,19 +115,19 @@ class EinsumDense(Layer):
         return y
 
     def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        cache, axes = self.cache, self._axes
+        cache = self.cache
         x, z, y = cache.x, cache.z, cache.y
-        size = self._size(x)
+        plan = self._plan(x)
         dz = activations.differentiate(self.activation, z, y, dy, self.device)          # from (2)
         if self.bias is not None:
             self._bias_backward(dz, self.bias.grad)                                     # from (1)
-        X, dZ = self._input_matrices(x), axes.output.matrices(self.xp, dz)
-        self._kernel_backward(X, dZ, size)                                              # from (3)
+        X, dZ = self._input_matrices(x, plan), plan.Z.matrices(self.xp, dz)
+        self._kernel_backward(X, dZ, plan)                                              # from (3)
         if not self.input_gradient:
             return None
-        W, dX = self._kernel_matrices(), axes.input.empty(self.xp, size, self.dtype)
+        W, dX = self._kernel_matrices(plan), plan.X.empty(self.xp, self.dtype)
         self._multiply(dZ, W.transposed, dX)                                            # from (3): dX = dZ W^T
-        return self._spread(axes.input.array(self.xp, dX, size), x.shape)
+        return self._spread(plan.X.array(self.xp, dX), x.shape)
 
     def _multiply(self, a: "Matrices", b: "Matrices", out: "Matrices", add: bool = False) -> None:
         """out = a b, or out += a b, matrix by matrix; one that lies turned is computed as out^T = b^T a^T."""
@@ -136,37 +136,44 @@ class EinsumDense(Layer):
         for first, second, product in zip(a.array, b.array, out.array, strict=True):
             self._matmul(first, second, product, transpose_a=a.turned, transpose_b=b.turned, add=add)
 
-    def _kernel_backward(self, X: "Matrices", dZ: "Matrices", size: dict[Any, int]) -> None:
+    def _kernel_backward(self, X: "Matrices", dZ: "Matrices", plan: "Plan") -> None:
         """Add dW = X^T dZ to the kernel's gradient."""
-        kernel, grad = self._axes.kernel, self.kernel.grad
-        if kernel.as_it_lies and not self._axes.w_repeats:
-            self._multiply(X.transposed, dZ, kernel.matrices(self.xp, grad), add=True)
+        grad = self.kernel.grad
+        if plan.W.as_it_lies and not self._axes.w_repeats:
+            self._multiply(X.transposed, dZ, plan.W.matrices(self.xp, grad), add=True)
         else:
-            dW = kernel.empty(self.xp, size, self.dtype)
+            dW = plan.W.empty(self.xp, self.dtype)
             self._multiply(X.transposed, dZ, dW)
-            diagonal(self.xp, grad, self._axes.w_axes)[...] += kernel.array(self.xp, dW, size)
+            diagonal(self.xp, grad, self._axes.w_axes)[...] += plan.W.array(self.xp, dW)
 
-    def _is_by_column(self, bias: Parameter, Z: "Matrices") -> bool:
+    def _is_by_column(self, bias: Parameter, Z: "Matrices", plan: "Plan") -> bool:
         """Whether each column of one product has its own bias."""
-        return (len(Z.array) == 1 and not Z.turned and self._axes.output.as_it_lies
+        return (len(Z.array) == 1 and not Z.turned and plan.Z.as_it_lies
                 and bias.value.size == Z.array.shape[2] and len(bias.shape) == len(self._axes.columns))
 
     def _bias_backward(self, dz: Any, grad: Any) -> None:
-        rows = dz.reshape(-1, math.prod(dz.shape[dz.ndim - grad.ndim:]))
+        shape = dz.shape[dz.ndim - grad.ndim:]
+        rows = dz.reshape(-1, math.prod(shape))
+        if shape == grad.shape:
+            self.kernels.core.bias_backward(rows, grad.reshape(-1))
+            return
         total = self.xp.zeros(rows.shape[1], self.dtype)
         self.kernels.core.bias_backward(rows, total)
         shared = tuple(n for n, length in enumerate(grad.shape) if length == 1)
-        grad += total.reshape(dz.shape[dz.ndim - grad.ndim:]).sum(axis=shared).reshape(grad.shape)
+        grad += total.reshape(shape).sum(axis=shared).reshape(grad.shape)
 
-    def _input_matrices(self, x: Any) -> "Matrices":
+    def _input_matrices(self, x: Any, plan: "Plan") -> "Matrices":
         """X of x, which is summed along the axes that neither W nor y has."""
         axes = self._axes
-        x = self.xp.ascontiguousarray(diagonal(self.xp, x, axes.x_axes))
-        return axes.input.matrices(self.xp, x.sum(axis=axes.summed) if axes.summed else x)
+        if axes.x_repeats:
+            x = self.xp.ascontiguousarray(diagonal(self.xp, x, axes.x_axes))
+        return plan.X.matrices(self.xp, x.sum(axis=axes.summed) if axes.summed else x)
 
-    def _kernel_matrices(self) -> "Matrices":
-        kernel = diagonal(self.xp, self.kernel.value, self._axes.w_axes)
-        return self._axes.kernel.matrices(self.xp, self.xp.ascontiguousarray(kernel))
+    def _kernel_matrices(self, plan: "Plan") -> "Matrices":
+        kernel = self.kernel.value
+        if self._axes.w_repeats:
+            kernel = self.xp.ascontiguousarray(diagonal(self.xp, kernel, self._axes.w_axes))
+        return plan.W.matrices(self.xp, kernel)
 
     def _spread(self, dx: Any, shape: tuple[int, ...]) -> Any:
         """The way back to x: all places along an axis that was summed have the same gradient, those off a diagonal none."""
@@ -234,11 +241,9 @@ class EinsumDense(Layer):
         self._known(size, tuple(self.bias_axes), "bias")
         return [size[label] if label in tuple(self.bias_axes) else 1 for label in axes.y[first:]]
 
-    def _size(self, x: Any) -> dict[Any, int]:
-        """The size of each axis in this call."""
-        axes = self._axes
-        self._check_repeated(axes, x.shape)
-        return dict(zip((*axes.x_axes, *axes.w_axes), (*x.shape, *self.kernel.shape), strict=True))
+    def _plan(self, x: Any) -> "Plan":
+        self._check_repeated(self._axes, x.shape)
+        return plan_for(self._axes, x.shape, self.kernel.shape)
 
     def _check_repeated(self, axes: "Axes", input_shape: Any) -> None:
         for label in axes.x if axes.x_repeats else ():
@@ -277,37 +282,75 @@ class Matrices(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How an array with these axes is seen as matrices: three groups of axes, in the order in which they lie in memory."""
+    """How an array with these axes is seen as matrices.
+
+    Attributes:
+        labels: of the array's axes.
+        groups: the axes in the three groups, which lie in memory in this order.
+        turned: whether the group of the columns lies before that of the rows.
+    """
 
     labels: Labels
     groups: tuple[Labels, Labels, Labels]
     turned: bool
 
-    @property
-    def order(self) -> Labels:
-        return sum(self.groups, ())
+
+class Sized(NamedTuple):
+    """A layout whose axes have sizes.
+
+    Attributes:
+        turned: as in the layout.
+        matrices_shape: (g, rows, columns), or (g, columns, rows).
+        order_shape: of the array, its axes in the order of the groups.
+        to, back: which axes become those of the groups, and the way back; None where the array is as it lies.
+    """
+
+    turned: bool
+    matrices_shape: tuple[int, int, int]
+    order_shape: tuple[int, ...]
+    to: list[int] | None
+    back: list[int] | None
 
     @property
     def as_it_lies(self) -> bool:
         """Whether the array need not be copied."""
-        return self.order == self.labels
+        return self.to is None
 
     def matrices(self, xp: Any, array: Any) -> Matrices:
-        size = dict(zip(self.labels, array.shape, strict=True))
-        if not self.as_it_lies:
-            array = xp.ascontiguousarray(array.transpose([self.labels.index(label) for label in self.order]))
-        return Matrices(array.reshape(self._shape(size)), self.turned)
+        if self.to is not None:
+            array = xp.ascontiguousarray(array.transpose(self.to))
+        return Matrices(array.reshape(self.matrices_shape), self.turned)
 
-    def empty(self, xp: Any, size: dict[Any, int], dtype: Any) -> Matrices:
-        return Matrices(xp.empty(self._shape(size), dtype), self.turned)
+    def empty(self, xp: Any, dtype: Any) -> Matrices:
+        return Matrices(xp.empty(self.matrices_shape, dtype), self.turned)
 
-    def array(self, xp: Any, matrices: Matrices, size: dict[Any, int]) -> Any:
+    def array(self, xp: Any, matrices: Matrices) -> Any:
         """The array that these matrices are."""
-        array = matrices.array.reshape([size[label] for label in self.order])
-        return array if self.as_it_lies else xp.ascontiguousarray(array.transpose(list(map(self.order.index, self.labels))))
+        array = matrices.array.reshape(self.order_shape)
+        return array if self.back is None else xp.ascontiguousarray(array.transpose(self.back))
 
-    def _shape(self, size: dict[Any, int]) -> list[int]:
-        return [math.prod(size[label] for label in group) for group in self.groups]
+
+def sized(layout: Layout, size: dict[Any, int]) -> Sized:
+    g, m, n = (math.prod(size[label] for label in group) for group in layout.groups)
+    order = sum(layout.groups, ())
+    moved = order != layout.labels
+    return Sized(layout.turned, (g, m, n), tuple(size[label] for label in order),
+                 [layout.labels.index(label) for label in order] if moved else None,
+                 [order.index(label) for label in layout.labels] if moved else None)
+
+
+class Plan(NamedTuple):
+    """How x, W and z become the matrices of (3) in calls with an x of one shape."""
+
+    X: Sized
+    W: Sized
+    Z: Sized
+
+
+@functools.lru_cache(maxsize=256)
+def plan_for(axes: "Axes", x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> Plan:
+    size = dict(zip((*axes.x_axes, *axes.w_axes), (*x_shape, *w_shape), strict=True))
+    return Plan(sized(axes.input, size), sized(axes.kernel, size), sized(axes.output, size))
 
 
 def layout(labels: Labels, shared: Labels, rows: Labels, columns: Labels) -> Layout:

@@ -91,7 +91,7 @@ class GivenBatches:
     def _unpacked(self, batch: Any) -> Batch:
         if isinstance(batch, list):
             batch = tuple(batch)
-        if not isinstance(batch, tuple):
+        if not isinstance(batch, tuple) or (batch and isinstance(batch[0], (str, bytes))):      # texts are x
             batch = (batch,)
         if not 1 <= len(batch) <= 3:
             raise ValueError(f"{self.who}: expected batches of (x,), (x, y) or (x, y, sample_weight), got one of {len(batch)}")

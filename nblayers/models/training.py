@@ -326,7 +326,7 @@ class Trainer(Layer):
         """The outputs for x as NumPy arrays: one array, or a list or dictionary of them for several outputs.
 
         Raises:
-            ValueError: data that do not fit the model.
+            ValueError: data that do not fit the model; outputs of another length in each batch.
         """
         check(self.described, batch_size=batch_size, verbose=verbose, steps=steps)
         x, _, _ = self._arrays(x, None, None, self.described)
@@ -350,7 +350,16 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: predict expected at least one batch, got none")
         if len(batches) == 1:
             return batches[0]
-        return pack(batches[0], [np.concatenate(parts) for parts in zip(*map(flatten, batches), strict=True)])
+        return pack(batches[0], [self._joined(parts) for parts in zip(*map(flatten, batches), strict=True)])
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """An output of several batches."""
+        shapes = list(dict.fromkeys(part.shape[1:] for part in parts))
+        if len(shapes) > 1:
+            raise ValueError(f"{self.described}: predict expected every batch to give samples of one shape, got {shapes[0]} "
+                             f"and {shapes[1]}: make them of one length (TextVectorization: output_sequence_length), or "
+                             "predict one batch at a time")
+        return np.concatenate(parts)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None,
                        class_weight: dict[int, float] | None = None, return_dict: bool = False) -> Any:

@@ -3,6 +3,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from nblayers.arrays import as_numbers, is_array
 
 NUMBERS = 1 << 20                       # of an array that are looked at together
@@ -34,7 +36,12 @@ def batches_of(data: Any, who: str, size: int = NUMBERS, whole: bool = False) ->
 def _holds_batches(data: Any) -> bool:
     """Whether a list has arrays in it, or tuples of arrays, and not numbers."""
     first = data[0] if data else None
-    return is_array(first) or (isinstance(first, tuple) and bool(first) and is_array(first[0]))
+    return is_whole_array(first) or (isinstance(first, tuple) and bool(first) and is_whole_array(first[0]))
+
+
+def is_whole_array(value: Any) -> bool:
+    """Whether this is an array, and not one number of NumPy."""
+    return is_array(value) and not isinstance(value, np.generic)
 
 
 def _parts(data: Any, who: str, size: int) -> Iterator[Any]:
@@ -56,7 +63,7 @@ def _given(data: Any, who: str) -> Iterator[Any]:
 
 
 def _inputs_of(batch: Any, who: str) -> Any:
-    if not isinstance(batch, (list, tuple)) or not batch or not is_array(batch[0]):
+    if not isinstance(batch, (list, tuple)) or not batch or not is_whole_array(batch[0]):
         return batch
     if len(batch) > 3:
         raise ValueError(f"{who}: adapt expected batches x, (x, y) or (x, y, sample_weight), got one of {len(batch)}")

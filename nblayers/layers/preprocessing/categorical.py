@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import integer
-from nblayers.arrays import as_array, as_strings, is_strings
-from nblayers.layers.base import Record, _holds_arrays
+from nblayers.arrays import as_array, as_strings, is_array
+from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.preprocessing.encoding import Encoder
-from nblayers.layers.preprocessing.hashes import combined, hash_text, hashed
+from nblayers.layers.preprocessing.hashes import combined, hash_text, hashed, salt_pair
 from nblayers.layers.preprocessing.strings import text_buffer
 
 STRINGS = "OUST"                        # kinds of NumPy's dtypes that hold strings
@@ -172,7 +172,8 @@ class Hashing(Hasher):
         dtype: of the output; "int64" by default in "int".
 
     Raises:
-        ValueError: num_bins is not a positive integer; a salt that is no integer from 0 to 2^64 - 1 nor two of them; a NaN or
+        ValueError: num_bins is not a positive integer; a salt that is no integer from -2^63 to 2^64 - 1 nor two of
+            them; a NaN or
             infinity among the inputs; bytes that are not UTF-8.
         TypeError: an input that is neither strings nor numbers; a mask_value that is a string where they are numbers, or the
             other way round.
@@ -186,18 +187,10 @@ class Hashing(Hasher):
                  **kwargs: Any) -> None:
         super().__init__(num_bins, output_mode, sparse, **kwargs)
         self.mask_value = mask_value
-        self.salt = self._pair(salt)
-
-    def _pair(self, salt: Any) -> list[int] | None:
-        if salt is None:
-            return None
-        given = list(salt) if isinstance(salt, (list, tuple)) else [salt, salt]
-        if len(given) != 2:
-            raise ValueError(f"{self.described}: expected an integer or two as salt, got {salt!r}")
-        return [integer(self.described, "salt", part, 0, 2**64 - 1) for part in given]
+        self.salt = salt_pair(self.described, salt)
 
     def _to_array(self, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and not is_strings(value) and _holds_arrays(value):
+        if isinstance(value, (list, tuple)) and any(is_array(each) and not isinstance(each, np.generic) for each in value):
             return list(value)                      # which is refused
         return value if value is None else self._feature(value)
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import integer, number, optional
-from nblayers.arrays import as_numbers, is_array
+from nblayers.arrays import as_numbers
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of
 from nblayers.layers.input_spec import InputSpec
@@ -135,10 +135,11 @@ class Discretization(Encoder):
 
 
 def _checked_boundaries(who: str, name: str, value: Any) -> list[float]:
-    boundaries = np.asarray(as_numbers(value if is_array(value) else list(value), who, name), np.float64)
+    given = np.asarray(as_numbers(value, who, name))
+    boundaries = given.astype(np.float64)
     if boundaries.ndim != 1 or np.isnan(boundaries).any() or (np.diff(boundaries) < 0).any():
         raise ValueError(f"{who}: expected {name} as numbers in increasing order, got {value!r:.80}")
-    return value if isinstance(value, list) else boundaries.tolist()
+    return given.tolist()
 
 
 __all__ = ["Discretization"]

@@ -5,12 +5,28 @@ from typing import Any
 
 import numpy as np
 
+from nblayers.arguments import integer
+
 
 def offsets_of(lengths: Any, xp: ModuleType = np) -> Any:
     """lengths (N,) -> where each begins and the last ends (N + 1,), int64."""
     offsets = xp.zeros(lengths.size + 1, np.int64)
     xp.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def salt_pair(who: str, salt: Any) -> list[int] | None:
+    """A salt, an integer or two of them, as two; what is negative counts modulo 2^64, as in TensorFlow.
+
+    Raises:
+        ValueError: it is something else, or out of range.
+    """
+    if salt is None:
+        return None
+    pair = list(salt) if isinstance(salt, (list, tuple)) else [salt, salt]
+    if len(pair) != 2:
+        raise ValueError(f"{who}: expected an integer or two as salt, got {salt!r}")
+    return [integer(who, "salt", part, -2**63, 2**64 - 1) for part in pair]
 
 
 def decimal_buffer(numbers: Any, room: ModuleType, xp: ModuleType) -> tuple[Any, Any]:
@@ -35,14 +51,14 @@ def hash_text(text: Any, begins: Any, finishes: Any, room: ModuleType, xp: Modul
     Arguments:
         text, begins, finishes: bytes (B,), and int64 (N,): string i is text[begins[i]:finishes[i]].
         room, xp: the kernels that compute, and their arrays.
-        key: two integers below 2^64, or None for FarmHash.
+        key: what `salt_pair` gives: two integers, or None for FarmHash.
     """
     text, begins, finishes = xp.asarray(text), xp.asarray(begins), xp.asarray(finishes)
     hashes = xp.empty(begins.size, np.uint64)
     if key is None:
         room.hashing.farm_hash(text, begins, finishes, hashes)
     else:
-        room.hashing.sip_hash(text, begins, finishes, xp.array(key, np.uint64), hashes)
+        room.hashing.sip_hash(text, begins, finishes, xp.array([part % 2**64 for part in key], np.uint64), hashes)
     return hashes
 
 

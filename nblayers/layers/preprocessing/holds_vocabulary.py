@@ -8,6 +8,7 @@ from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
 from nblayers.layers.fixed import fixed
+from nblayers.layers.preprocessing.hashes import salt_pair
 from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
 from nblayers.layers.preprocessing.tables import LEFT_OUT, IntegerTable, StringTable, free_slots
 from nblayers.layers.preprocessing.vocabulary import Counts, idf_weights_of, repeated, run_adapt, tokens_of
@@ -79,6 +80,9 @@ class HoldsVocabulary(TakesStrings):
                                  f"got {token!r}")
         if flag(who, "sparse", sparse):
             raise ValueError(f"{who}: sparse=True: there are no sparse arrays here; leave it out")
+        if self.max_tokens is not None and self.max_tokens < self._token_start:
+            raise ValueError(f"{who}: expected max_tokens of at least {self._token_start}, the ids for the mask and for what "
+                             f"is unknown, got {self.max_tokens}")
         if self.pad_to_max_tokens and self.max_tokens is None:
             raise ValueError(f"{who}: expected max_tokens with pad_to_max_tokens=True, got None")
         if self.invert and self.output_mode != "int":
@@ -89,14 +93,9 @@ class HoldsVocabulary(TakesStrings):
             raise ValueError(f"{who}: expected idf_weights with a vocabulary in output_mode 'tf_idf', got None")
 
     def _checked_salt(self, salt: Any) -> list[int] | None:
-        if salt is None:
-            return None
-        if not self.holds_text and self.oov_method != "farmhash":
+        if salt is not None and not self.holds_text and self.oov_method != "farmhash":
             raise ValueError(f"{self.described}: salt is for oov_method 'farmhash', got oov_method {self.oov_method!r}")
-        pair = list(salt) if isinstance(salt, (list, tuple)) else [salt, salt]
-        if len(pair) != 2:
-            raise ValueError(f"{self.described}: expected an integer or two as salt, got {salt!r}")
-        return [integer(self.described, "salt", part) for part in pair]
+        return salt_pair(self.described, salt)
 
     # the vocabulary
 
@@ -163,14 +162,13 @@ class HoldsVocabulary(TakesStrings):
                 raise ValueError(f"{self.described}: expected {self._special_tokens} at the front of the vocabulary in this "
                                  f"order, or none of them, got {name} {token!r} at place "
                                  f"{len(given) - 1 - given[::-1].index(token)}")
-        size = self._token_start + len(tokens)
-        if self.max_tokens is not None and size > self.max_tokens:
-            raise ValueError(f"{self.described}: expected a vocabulary of at most max_tokens={self.max_tokens}, got {size} "
-                             f"tokens with {self._special_tokens}")
 
     def _take(self, tokens: list[Any], idf: np.ndarray | None) -> None:
         """Make these tokens the vocabulary."""
         size = self._token_start + len(tokens)
+        if self.max_tokens is not None and size > self.max_tokens:
+            raise ValueError(f"{self.described}: expected a vocabulary of at most max_tokens={self.max_tokens}, got {size} "
+                             f"tokens with {self._special_tokens}")
         depends = self.output_mode != "int" and not self.pad_to_max_tokens
         if depends and self._frozen_size not in (None, size):
             raise RuntimeError(f"{self.described}: in output_mode {self.output_mode!r} without pad_to_max_tokens the "
@@ -215,7 +213,7 @@ class HoldsVocabulary(TakesStrings):
 
         Arguments:
             data: an array (one on a disk, too) or a list; or a generator or iterable of batches, of which no more is remembered
-                than how often each token occurs.
+                than how often each token occurs. Of a batch (x, y) or (x, y, weights) with an array among them x counts.
             steps: how many batches to take from an iterable; all by default.
 
         Raises:
@@ -270,7 +268,7 @@ class HoldsVocabulary(TakesStrings):
         counts = self._counts
         if self._has_input_vocabulary or not counts.tokens:
             return
-        most = None if self.max_tokens is None else max(0, self.max_tokens - self._token_start)
+        most = None if self.max_tokens is None else self.max_tokens - self._token_start
         tokens = counts.most_frequent(most, (self.mask_token, self.oov_token))
         idf = None
         if self.output_mode == "tf_idf":

@@ -87,7 +87,7 @@ class IndexLookup(HoldsVocabulary):
         if self.output_mode == "int":
             return ids.reshape(shape)
         if self.output_mode == "one_hot":
-            width, outer = 1, shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape
+            width, outer = 1, shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape or (1,)
         else:
             width, outer = (shape[-1], shape[:-1]) if shape else (1, ())
         rows = int(np.prod(outer, dtype=np.int64))
@@ -118,7 +118,7 @@ class IndexLookup(HoldsVocabulary):
             return shape
         depth = self.max_tokens if self.pad_to_max_tokens else self._frozen_size
         if self.output_mode == "one_hot" and not (len(shape) > 1 and shape[-1] == 1):
-            return (*shape, depth)
+            return (*(shape or (1,)), depth)
         return (*shape[:-1], depth)
 
     def get_config(self) -> dict[str, Any]:

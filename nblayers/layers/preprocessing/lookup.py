@@ -21,7 +21,7 @@ class StringLookup(IndexLookup):
     inputs (…, words of a sample), floating as the layers after it want it. There is no gradient: `backward` returns None.
 
     Arguments:
-        max_tokens: the most ids, those for the mask and the unknown included; None for no limit.
+        max_tokens: the most ids, those for the mask and the unknown included, and at least these; None for no limit.
         num_oov_indices: ids for what is not in the vocabulary, chosen by its hash; with 0 it is an error.
         mask_token: stands for "nothing here".
         oov_token: how what is unknown is called in the vocabulary and with `invert`.

@@ -230,7 +230,8 @@ def _moments(batch: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
     """Mean and variance over some axes, in double precision."""
     numbers = batch.astype(np.float64, copy=False)
     mean = numbers.mean(axis=axes)
-    variance = np.square(numbers - np.expand_dims(mean, axes)).mean(axis=axes)
+    with np.errstate(over="ignore"):                                # `_take` refuses what is infinite
+        variance = np.square(numbers - np.expand_dims(mean, axes)).mean(axis=axes)
     return mean, variance
 
 

@@ -58,7 +58,7 @@ class TextVectorization(TakesStrings):
     no gradient: `backward` returns None.
 
     Arguments:
-        max_tokens: the most ids, those for padding and the unknown included; None for no limit.
+        max_tokens: the most ids, those for padding and the unknown included, and at least these; None for no limit.
         standardize: "lower_and_strip_punctuation", "lower", "strip_punctuation", None, or a function of an array of str that
             gives one of the same shape.
         split: "whitespace", "character", None (each string of the last axis is a token), or a function of an array of str
@@ -129,7 +129,7 @@ class TextVectorization(TakesStrings):
 
         Arguments:
             data: an array (one on a disk, too) or a list of texts; or a generator or iterable of batches of them, of which no
-                more is remembered than how often each token occurs.
+                more is remembered than how often each token occurs. Of (x, y) or (x, y, weights) with an array in it x counts.
             batch_size: of how many texts of an array the tokens are held at a time; 8192 by default.
             steps: how many batches to take from an iterable; all by default.
 
@@ -232,8 +232,7 @@ class TextVectorization(TakesStrings):
     def _split_by_function(self, strings: np.ndarray) -> Tokens:
         shape = self._without_last(strings.shape)
         texts = as_list(strings, self.described, self.encoding)
-        rows = self.split(np.array(texts, str))
-        rows = [_as_row(row, self.described) for row in rows]
+        rows = [_as_row(row, self.described) for row in _as_row(self.split(np.array(texts, str)), self.described)]
         if len(rows) != len(texts):
             raise ValueError(f"{self.described}: expected split to return a list of tokens for each of {len(texts)} texts, got "
                              f"{len(rows)}")
@@ -355,7 +354,7 @@ def _byte_tables(standardize: Any, split: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _as_row(row: Any, who: str) -> list[Any]:
-    if isinstance(row, (str, bytes)):
+    if isinstance(row, (str, bytes)) or not hasattr(row, "__iter__"):
         raise ValueError(f"{who}: expected split to return a list of tokens for each text, got {row!r:.60}")
     return row.tolist() if isinstance(row, np.ndarray) else list(row)
 

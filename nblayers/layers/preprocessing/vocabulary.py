@@ -1,7 +1,8 @@
 """Vocabularies: as lists, in files, and learned by counting."""
 import os
+from codecs import BOM_UTF8
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arrays import as_array, as_strings, is_array
+from nblayers.layers.preprocessing.batches import is_whole_array
 from nblayers.layers.preprocessing.strings import as_list
 
 
@@ -16,7 +18,8 @@ def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[A
     """A vocabulary as a list of str or int.
 
     Arguments:
-        vocabulary: a list, an array of one axis, a column of a table, or the path of a file with a token in each line.
+        vocabulary: a list, an array of one axis, a column of a table, or the path of a file with a token in each line, in
+            UTF-8; a byte order mark at its beginning is no part of the first token.
 
     Raises:
         ValueError: no such file, or one that is not UTF-8; more than one axis, or no token at all; a token that is no integer
@@ -47,15 +50,16 @@ def _read(path: Path, who: str, is_text: bool) -> list[Any]:
     except OSError as error:
         raise ValueError(f"{who}: expected a vocabulary file at {str(path)!r}: {error.strerror}") from None
     tokens: list[Any] = []
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), 1):
+    for number, line in enumerate(content.removeprefix(BOM_UTF8).removesuffix(b"\n").split(b"\n"), 1):
         try:
             token = line.removesuffix(b"\r").decode()
-            tokens.append(token if is_text else int(token))
+            tokens.append(token if is_text else int(np.int64(token)))
         except UnicodeDecodeError as error:
             raise ValueError(f"{who}: expected a vocabulary file in UTF-8, got {line!r} in line {number} of {path}: "
                              f"{error}") from None
-        except ValueError:
-            raise ValueError(f"{who}: expected an integer in each line of {path}, got {token!r} in line {number}") from None
+        except (ValueError, OverflowError):
+            raise ValueError(f"{who}: expected an integer below 2**63 in each line of {path}, got {token!r} in line "
+                             f"{number}") from None
         if token == "" and number > 1:
             raise ValueError(f"{who}: expected a token in each line of {path}, got an empty line {number}")
     if not content:
@@ -104,14 +108,20 @@ def run_adapt(layer: Any, data: Any, steps: int | None, converted: Callable[[Any
         array = array.reshape(-1, 1) if array.ndim < 2 else array
         for start in range(0, len(array), rows):
             layer.update_state(array[start:start + rows])
-    elif hasattr(data, "__iter__"):
+    elif hasattr(data, "__iter__") and not isinstance(data, Mapping):
         for batch in islice(data, steps):
-            layer.update_state(batch)
+            layer.update_state(_inputs_of(batch))
     else:
         raise TypeError(f"{who}: expected an array, a list or an iterable of batches, got a {type(data).__name__}")
     if not layer.has_counted:
         raise ValueError(f"{who}: adapt expected at least one token, got none in the data")
     layer.finalize_state()
+
+
+def _inputs_of(batch: Any) -> Any:
+    """x of a batch x, (x, y) or (x, y, weights)."""
+    has_labels = isinstance(batch, (list, tuple)) and len(batch) in (2, 3) and any(map(is_whole_array, batch))
+    return batch[0] if has_labels else batch
 
 
 class Counts:
