@@ -1,4 +1,5 @@
 """What every test runs under: the checkout these tests lie in, few threads, Keras on JAX, the CUDA simulator."""
+import gc
 import os
 import random
 import shutil
@@ -40,6 +41,13 @@ from nblayers.layers import base  # noqa: E402
 
 SETTINGS = {setting: setting.get() for setting in (
     devices._device, config._floatx, config._epsilon, config._image_data_format, config._winograd)}
+
+
+def pytest_collection_finish():
+    """The millions of objects of JAX, TensorFlow and PyTorch stay: nobody need look through them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(params=kernels.ROOMS)

@@ -213,7 +213,7 @@ def compare(topic, name, inputs, shapes):
     single = 1e5 if inputs[0].dtype == "float32" else 1e12
     worst = max(worst, *(single * abs(a - b).max() / abs(a).max() for a, b in zip(*pairs)))
 
-for dtype in ("float32", "float64"):
+for dtype in ("float32",):
     for ta, tb in ((0, 0), (0, 1), (1, 0), (1, 1)):
         a, b = rng.normal(size=(135, 301)).astype(dtype), rng.normal(size=(301, 97)).astype(dtype)
         a, b = np.ascontiguousarray(a.T) if ta else a, np.ascontiguousarray(b.T) if tb else b

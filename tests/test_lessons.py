@@ -20,11 +20,13 @@ ALLOWED = set(sys.stdlib_module_names) | {"numpy", "numba", "matplotlib", "nblay
 TURN = re.compile(r"^# \? ", re.MULTILINE)
 each = pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
 
+OF_A_RUN = {"PYTHONIOENCODING": "utf-8", "NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}      # another test runs beside it
+
 
 @each
 def test_runs_straight_through(path, tmp_path):
     done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=600,
-                          stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, encoding="utf-8")
+                          stdin=subprocess.DEVNULL, env=os.environ | OF_A_RUN, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "agrees with the numerical derivative" in done.stdout or path.stem == FIRST
     pictures = list((tmp_path / "lessons" / "out").glob(f"{path.stem[:2]}_*.png"))

@@ -529,7 +529,7 @@ class Layer(NamesItself):
             return value
         if value is None:
             return None
-        if isinstance(value, (list, tuple)) and _holds_arrays(value):
+        if isinstance(value, (list, tuple)) and holds_arrays(value):
             return [self._to_array(v) for v in value]
         xp = self.xp
         array = xp.asarray(as_array(value, self.described, "an input"))
@@ -736,10 +736,10 @@ def _shapes(values: Any) -> Any:
     return None if values is None else np.shape(values)
 
 
-def _holds_arrays(values: Any) -> bool:
+def holds_arrays(values: Any) -> bool:
     """Whether arrays (or None in their places) stand in a list or in the lists inside it; numbers, NumPy's also, do not."""
     return any(value is None or (hasattr(value, "shape") and not isinstance(value, np.generic))
-               or (isinstance(value, (list, tuple)) and _holds_arrays(value[:1])) for value in values)
+               or (isinstance(value, (list, tuple)) and holds_arrays(value[:1])) for value in values)
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import integer
-from nblayers.arrays import as_array, as_strings, is_array
-from nblayers.layers.base import Record
+from nblayers.arrays import as_array, as_strings
+from nblayers.layers.base import Record, holds_arrays
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.layers.input_spec import InputSpec
@@ -190,7 +190,7 @@ class Hashing(Hasher):
         self.salt = salt_pair(self.described, salt)
 
     def _to_array(self, value: Any) -> Any:
-        if isinstance(value, (list, tuple)) and any(is_array(each) and not isinstance(each, np.generic) for each in value):
+        if isinstance(value, (list, tuple)) and holds_arrays([each for each in value if each is not None]):
             return list(value)                      # which is refused
         return value if value is None else self._feature(value)
 
