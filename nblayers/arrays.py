@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 _TEXTS = ("object", "string", "str", "large_string", "categorical")     # names of dtypes
-_STRINGS = "OUST"                                           # kinds of NumPy's dtypes that hold strings
+STRINGS = "OUST"                                            # kinds of NumPy's dtypes that hold strings
 
 
 def as_array(value: Any, who: str = "array", what: str = "data") -> Any:
@@ -75,7 +75,7 @@ def as_strings(value: Any, who: str, what: str = "an input") -> np.ndarray:
         array = np.column_stack([as_strings(column, who, what).astype(object) for _, column in _columns(value)])
     else:
         array = np.asarray(value if hasattr(value, "to_numpy") else as_array(value, who, what))
-    if array.dtype.kind not in _STRINGS:
+    if array.dtype.kind not in STRINGS:
         raise TypeError(f"{who}: expected {what} to hold strings, got dtype {array.dtype}")
     return array.astype(object) if array.dtype.kind == "T" else array
 

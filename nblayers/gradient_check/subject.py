@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.layers.base import Layer, _flatten, built_from
+from nblayers.layers.base import Layer, _flatten, built_from, holds_arrays
 from nblayers.parameter import Parameter
 from nblayers.structures import copied
 
@@ -67,7 +67,7 @@ class Subject:
         """The argument with a slot in the place of each array; the array goes into `leaves`."""
         if name.endswith("mask") or value is None or isinstance(value, (bool, int, float, str)):
             return value
-        if isinstance(value, (list, tuple)) and _holds_arrays(value):
+        if isinstance(value, (list, tuple)) and holds_arrays(value):
             return [self._slots(item, f"{name}[{i}]") for i, item in enumerate(value)]
         array = np.array(to_numpy(value))
         self.names.append(name)
@@ -153,11 +153,6 @@ class Subject:
 def flat(values: Any) -> list[Any]:
     """The arrays in a structure of lists, in order."""
     return [leaf for value in values for leaf in flat(value)] if isinstance(values, (list, tuple)) else [values]
-
-
-def _holds_arrays(values: Any) -> bool:
-    return any(value is None or hasattr(value, "shape") or (isinstance(value, (list, tuple)) and _holds_arrays(value))
-               for value in values)
 
 
 def _is_sequence(leaf: np.ndarray) -> bool:

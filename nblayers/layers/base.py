@@ -133,6 +133,7 @@ class Layer(NamesItself):
     masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     input_spec: InputSpec | list[InputSpec] | None = None
+    single_values = False               # an input without axes is one value, and has no samples to count
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
     assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
     _threads: Any = _NotMade()
@@ -559,7 +560,8 @@ class Layer(NamesItself):
         if isinstance(inputs, list) and isinstance(self.input_spec, InputSpec):
             raise ValueError(f"{self.described}: expected one array, got a list of {len(inputs)}")
         for array in arrays:
-            if array is not None and (not (shape := array.shape) or shape[0] == 0):
+            shape = array.shape if array is not None else (None,)
+            if (shape[0] == 0) if shape else not self.single_values:
                 raise ValueError(f"{self.described}: expected at least one sample on axis 0, got an input of shape {shape}")
         if (specs := self.input_spec) is None:
             return

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import integer
-from nblayers.arrays import as_array, as_strings
+from nblayers.arrays import STRINGS, as_array, as_strings
 from nblayers.layers.base import Record, holds_arrays
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import first_of, ids_below
@@ -13,7 +13,6 @@ from nblayers.layers.preprocessing.encoding import Encoder
 from nblayers.layers.preprocessing.hashes import combined, hash_text, hashed, salt_pair
 from nblayers.layers.preprocessing.strings import text_buffer
 
-STRINGS = "OUST"                        # kinds of NumPy's dtypes that hold strings
 START = 0xDECAFCAFFE                    # the hash of no feature, from which a crossing goes on
 
 
@@ -294,8 +293,7 @@ class HashedCrossing(Hasher):
             kind = "U" if each.dtype == "string" else np.dtype(each.dtype).kind
             if kind not in STRINGS + "iu":
                 raise TypeError(f"{who}: expected inputs of strings or integers, got dtype {each.dtype}")
-        if inputs[0].shape:
-            super()._check_inputs(inputs)
+        super()._check_inputs(inputs)
 
     def _check_shapes(self, shapes: list[Any]) -> None:
         if any(shape != shapes[0] for shape in shapes):

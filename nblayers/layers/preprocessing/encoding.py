@@ -23,6 +23,7 @@ class Encoder(Layer):
         sparse: refused where it is True.
     """
 
+    single_values = True
     modes: tuple[str, ...] = MODES
     output_mode: str = fixed()
 
@@ -31,10 +32,6 @@ class Encoder(Layer):
         self.output_mode = choice(self.described, "output_mode", output_mode, self.modes)
         if flag(self.described, "sparse", sparse):
             raise ValueError(f"{self.described}: expected sparse=False, got True: there are no sparse arrays here")
-
-    def _check_inputs(self, inputs: Any) -> None:
-        if isinstance(inputs, list) or inputs.shape:            # a single value has no samples to count
-            super()._check_inputs(inputs)
 
     def _encoded(self, ids: Any, V: int) -> Any:
         """ids (…), integers, as the output mode wants them."""

@@ -25,6 +25,7 @@ class TakesStrings(Layer):
     input_spec = InputSpec()
     input_dtype: str | None = "string"
     integer_inputs = True
+    single_values = True
 
     def __init__(self, encoding: str = "utf-8", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -46,8 +47,7 @@ class TakesStrings(Layer):
         if getattr(inputs, "is_symbolic", False) and (inputs.dtype == "string") != self.takes_strings:
             wanted = 'strings, as from Input(..., dtype="string")' if self.takes_strings else "integers"
             raise TypeError(f"{self.described}: expected {wanted}, got a symbolic tensor of dtype {inputs.dtype}")
-        if isinstance(inputs, list) or inputs.shape:                # a single value has no samples to count
-            super()._check_inputs(inputs)
+        super()._check_inputs(inputs)
 
     def backward(self, dy: Any) -> None:
         """Strings and integers have no gradient."""
