@@ -1101,7 +1101,8 @@ def draw_few_digits(right: Mapping[str, tuple[float, float]], images: np.ndarray
     for shift, k, colour, label in ((0.2, 0, "C0", "new digits"), (-0.2, 1, "C1", "the same, moved by one pixel")):
         bars = ax.barh(places + shift, [pair[k] for pair in right.values()], 0.38, color=colour, label=label)
         ax.bar_label(bars, [f"{pair[k]:.0%}" for pair in right.values()], padding=2, fontsize=8)
-    ax.set(yticks=places, yticklabels=list(right), xlim=(0, 1.1))
+    ax.set(yticks=places, yticklabels=list(right), xticks=np.linspace(0, 1, 6), xlim=(0, 1.1),
+           ylabel="changed in training", xlabel="digits that are right")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.15), ncols=2, fontsize=9, frameon=False)
     for ax, image, digit, answer in zip(pictures.subplots(2, 3).flat, images, truth, told, strict=False):

@@ -11,6 +11,16 @@ from nblayers.layers.fixed import fixed
 MODES = ("int", "one_hot", "multi_hot", "count")
 
 
+def bags(layer: Layer, ids: Any, offsets: Any, counted: bool, V: int) -> Any:
+    """ids, flat, of which row n has those from offsets[n] to offsets[n + 1] -> (N, V): how many of each id, or whether any.
+
+    Negative ids are left out.
+    """
+    y = layer.xp.zeros((offsets.size - 1, V), layer.dtype)
+    layer.kernels.text.bag_tokens(ids, offsets, counted, y)
+    return y
+
+
 class Encoder(Layer):
     r"""A layer whose output are ids i, from 0 to V - 1, or rows made of them:
 
@@ -38,9 +48,8 @@ class Encoder(Layer):
         if self.output_mode == "int":
             return ids.astype(self.output_dtype, copy=False)
         rows = self._rows(ids)
-        y = self.xp.zeros((len(rows), V), self.dtype)
         offsets = self.xp.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
-        self.kernels.text.bag_tokens(rows.reshape(-1), offsets, self.output_mode == "count", y)
+        y = bags(self, rows.reshape(-1), offsets, self.output_mode == "count", V)
         return y.reshape(self._encoded_shape(ids.shape, V))
 
     def _rows(self, values: Any) -> Any:
@@ -68,4 +77,4 @@ class Encoder(Layer):
         return super().get_config() | {"output_mode": self.output_mode}
 
 
-__all__ = ["MODES", "Encoder"]
+__all__ = ["MODES", "Encoder", "bags"]

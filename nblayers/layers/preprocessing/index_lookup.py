@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
+from nblayers.layers.preprocessing.encoding import bags
 from nblayers.layers.preprocessing.hashes import hash_text, hashed
 from nblayers.layers.preprocessing.holds_vocabulary import HoldsVocabulary, Vocabulary
 from nblayers.layers.preprocessing.strings import cut, text_buffer
@@ -96,8 +97,7 @@ class IndexLookup(HoldsVocabulary):
 
     def bags(self, ids: Any, offsets: Any, vocabulary: Vocabulary) -> Any:
         """For each row of ids (from one of `offsets` to the next) which of them it has, how many, or their weights."""
-        y = self.xp.zeros((offsets.size - 1, self._depth(vocabulary)), self.dtype)
-        self.kernels.text.bag_tokens(ids, offsets, self.output_mode in ("count", "tf_idf"), y)
+        y = bags(self, ids, offsets, self.output_mode in ("count", "tf_idf"), self._depth(vocabulary))
         if self.output_mode == "tf_idf":
             y *= self.xp.asarray(vocabulary.idf, self.dtype)
         return y
