@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.gradient_check.check import Check, Settings
-from nblayers.gradient_check.report import GradientCheckError, Report, TensorReport
+from nblayers.gradient_check.report import Finding, GradientCheckError, Report, TensorReport
 from nblayers.gradient_check.subject import FunctionPair, Subject
 from nblayers.layers.base import Layer
 
@@ -66,4 +66,4 @@ def gradcheck_function(f: Callable[..., Any], gradient: Callable[..., Any], *inp
     return gradcheck(FunctionPair(f, gradient), *inputs, **options)
 
 
-__all__ = ["GradientCheckError", "Report", "TensorReport", "gradcheck", "gradcheck_function"]
+__all__ = ["Finding", "GradientCheckError", "Report", "TensorReport", "gradcheck", "gradcheck_function"]

@@ -77,7 +77,7 @@ class Subject:
     @contextmanager
     def in_float64(self, rng: np.random.Generator) -> Iterator[None]:
         """Inside, the layer computes in double precision and no weight is constant; afterwards it is as it was."""
-        self.other = [leaf * rng.uniform(1, 1.1, leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in self.leaves]
+        self.other = [rng.permutation(leaf.ravel()).reshape(leaf.shape) for leaf in self.leaves]
         if not self.layer.built:
             self._build()
             self.layers = _flatten(self.layer)
@@ -108,22 +108,21 @@ class Subject:
                 if hasattr(layer, "reset_state"):
                     layer.reset_state()
 
-    def first_step(self) -> "Subject | None":
-        """The same layer with the first time step of its sequences, masks too; None if it has no sequences of floats."""
-        whole = next((leaf.shape[:2] for leaf in self.leaves if _is_sequence(leaf)), None)
-        if whole is None:
-            return None
+    def other_weights(self) -> None:
+        """Give every weight other values: its own in another order, or moved where there is no other order."""
+        rng = np.random.default_rng(7)
+        for parameter in self.weights:
+            value = parameter.numpy()
+            parameter.value[...] = rng.permutation(value.ravel()).reshape(value.shape) * rng.uniform(0.9, 1.1, value.shape)
 
-        def cut(leaf: np.ndarray) -> np.ndarray:
-            return leaf[:, :1].copy() if _is_sequence(leaf) and leaf.shape[:2] == whole else leaf
-
-        single = copy.copy(self)
-        single.leaves, single.other = [cut(leaf) for leaf in self.leaves], [cut(leaf) for leaf in self.other]
-        single.kwargs = {name: np.asarray(value)[:, :1] if name.endswith("mask") and np.shape(value) == whole else value
-                         for name, value in self.kwargs.items()}
-        restore_leaves = _remember(single.leaves, set())
-        single.restore = lambda: (self.restore(), restore_leaves())
-        return single
+    def elsewhere(self) -> "Subject | None":
+        """The same layer with the other inputs and weights."""
+        from nblayers.gradient_check.points import at
+        self.restore()
+        self.other_weights()
+        values = [parameter.numpy() for parameter in self.weights]
+        self.restore()
+        return at(self, self.other, values)
 
     def _changeable(self) -> list[Any]:
         return [*(vars(layer) for layer in self.layers), *self._random_sources()]
