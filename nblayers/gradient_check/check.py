@@ -144,7 +144,11 @@ class Check:
         self.subject.restore()
         self.subject.forward()
         dx, dw = self.subject.backward([d.copy() for d in dy])
-        return [*dx, *dw]
+        return [*self.for_each(dx), *dw]
+
+    def for_each(self, dx: list[Any]) -> list[Any]:
+        """One None stands for one for each input."""
+        return [None] * len(self.subject.leaves) if len(dx) == 1 and dx[0] is None else dx
 
     def gradient_of(self, tensor: Tensor, gradients: Sequence[np.ndarray | None]) -> np.ndarray:
         """One of `gradients`; zeros for None."""
@@ -154,8 +158,7 @@ class Check:
     def check_returned(self) -> list[int]:
         """Which inputs have a gradient that can be compared: an array of the right shape, or None, which stands for zeros."""
         subject, report = self.subject, self.report
-        if len(self.dx) == 1 and self.dx[0] is None:
-            self.dx = [None] * len(subject.leaves)      # one None for all
+        self.dx = self.for_each(self.dx)
         if len(self.dx) != len(subject.leaves):
             report.add("shape", f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
                                 f"({', '.join(subject.names)}): one for each is expected, None for an integer input")

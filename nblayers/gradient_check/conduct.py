@@ -155,7 +155,7 @@ def go_elsewhere(subject: Any) -> None:
 def check_linear(check: Any) -> None:
     """A gradient is linear in dy: what is small stays in proportion, what is zero stays zero, signs turn."""
     once = check.gradients(check.dy)
-    if not _close(once, [*check.dx, *check.dw]):
+    if not _close(once, [*check.for_each(check.dx), *check.dw]):
         return                                          # said already: it changes from call to call
     small = check.gradients([1e-3 * dy for dy in check.dy])
     idle = check.gradients([0 * dy for dy in check.dy])
@@ -236,7 +236,7 @@ def check_precision(check: Any) -> None:
             continue
         fine, coarse = (_gradients_at(check, moved(subject, factor)) for factor in (1 + TINY, 1 + 1e-5))
         for name, text in _rounded(names, once, fine, coarse):
-            _say_rounded(check, name, f"{text} {what}")
+            _say_rounded(check, name, f"{text} {what}".strip())
 
 
 def _say_rounded(check: Any, name: str, text: str) -> None:
@@ -272,7 +272,7 @@ def _gradients_at(check: Any, there: Any) -> list[Any]:
     there.restore()
     there.forward()
     dx, dw = there.backward(check.copied_dy())
-    return [*dx, *dw]
+    return [*check.for_each(dx), *dw]
 
 
 def _forward_rounds(check: Any) -> bool:

@@ -174,14 +174,14 @@ def of(check: Any) -> None:
 
 def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
-    found = next((found for look in (_zeros, _other_tensors, _decay, _ratio, _nearly, _layout) if (found := look(evidence))), None)
+    found = next((found for look in (_zeros, _other_tensors, _beside_dy, _ratio, _nearly, _layout) if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
         kind, parts = found[0], [found[1]]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
-        parts += _places(evidence) if kind != "nearly" else []
+        parts += _places(evidence, found is not None) if kind != "nearly" else []
     parts.append(_penalties(evidence))
     return kind, "; ".join(part for part in parts if part) or NO_PATTERN
 
@@ -191,6 +191,21 @@ def _of_shares(evidence: Evidence) -> Found:
     assert shares is not None
     if not shares.wrong.any():
         return None
+    if shares.single_output:
+        return _of_output(evidence, shares)
+    outputs = sorted({shares.columns[k].output for k in shares.wrong_columns})
+    found = [_of_output(evidence, shares.through(k)) for k in outputs]
+    kinds = {each[0] for each in found if each}
+    if len(kinds) != 1:
+        return None
+    last = max(column.output for column in shares.columns)
+    only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
+    texts = [f"through output {k}: {each[1] if each else '; '.join(patterns.places(shares.through(k)))}"
+             for k, each in zip(outputs, found, strict=True)]
+    return kinds.pop(), only + "; ".join(texts)
+
+
+def _of_output(evidence: Evidence, shares: Shares) -> Found:
     looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.own_factors,
              patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
     known = _known(evidence)
@@ -207,8 +222,8 @@ def _known(evidence: Evidence) -> patterns.Known:
     return patterns.Known(vectors, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
 
 
-def _places(evidence: Evidence) -> list[str]:
-    """Where, from the shares if there are any."""
+def _places(evidence: Evidence, is_told: bool) -> list[str]:
+    """Where, from the shares if there are any, and how unless that is told."""
     shares = evidence.shares
     if shares is None or not shares.wrong.any():
         return [_where(evidence)]
@@ -216,10 +231,8 @@ def _places(evidence: Evidence) -> list[str]:
     texts = patterns.places(shares)
     few = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
     texts = few + [text for text in texts if not (few and text.startswith("wrong only at"))]
-    how = patterns.one_column_each(shares)
-    if how and texts and not evidence.name.startswith("?"):
-        texts.append(f"there {how}" if not how.startswith("the sign") else f"there {how}")
-    return texts
+    how = "" if is_told else patterns.one_column_each(shares)
+    return [*texts, f"there {how}"] if how and texts else texts
 
 
 def _label(evidence: Evidence, shares: Shares) -> None:
@@ -269,19 +282,23 @@ def _other_tensors(evidence: Evidence) -> Found:
     return None
 
 
-def _decay(evidence: Evidence) -> Found:
-    """A multiple of the weight itself, there even where dy is zero."""
+def _beside_dy(evidence: Evidence) -> Found:
+    """What is there even where dy is zero: a multiple of the weight itself, or what takes no account of dy."""
     idle = evidence.idle
-    if idle is None or not evidence.tensor.is_weight or not np.abs(idle).max(initial=0.0) or len(evidence.check.y) > evidence.check.outputs:
+    if idle is None or not np.abs(idle).max(initial=0.0) or len(evidence.check.y) > evidence.check.outputs:
         return None
+    if evidence.shares is not None and not evidence.shares.analytic.any():
+        return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, the gradient of what follows"
+    if not evidence.tensor.is_weight:
+        return "not_linear", "not zero where dy is zero: something is added that dy, the gradient of what follows, does not multiply"
     value = np.asarray(to_numpy(evidence.tensor.values), np.float64)
     for words, form in (("the weight itself", value), ("the sign of the weight itself", np.sign(value))):
         size = float((form * form).sum())
         factor = float((idle * form).sum()) / size if size else 0.0
         if factor and np.allclose(idle, factor * form, rtol=1e-6, atol=1e-12):
-            return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay (penalty) inside of backward, "
-                             "though forward adds none to the loss")
-    return None
+            return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay inside of backward, "
+                             "though forward adds no penalty to the loss")
+    return "not_linear", "not zero where dy is zero: something is added that dy, the gradient of what follows, does not multiply"
 
 
 def _ratio(evidence: Evidence) -> Found:

@@ -26,7 +26,7 @@ def run(check: Any) -> None:
         return
     check.subject.restore()
     lab = Lab(check, wanted)
-    for look in (way_around, symmetric, palindromic, equal, without_mask, little_weights, fewer_steps, one_sample,
+    for look in (way_around, symmetric, palindromic, equal, without_mask, same_elsewhere, little_weights, fewer_steps, one_sample,
                  reasoning):
         if lab.wanted and check.has_time():
             look(lab)
@@ -224,6 +224,32 @@ def _large_errors(check: Any, tensor: Any, evidence: Any) -> str:
             best = size, (f"with all weights a hundredth as large, so that nothing spreads, it is far off only at {ranges(bad)} of axis "
                           f"{axis} (size {size})")
     return best[1] if best else ""
+
+
+def same_elsewhere(lab: Lab) -> None:
+    """The very same gradient for other inputs, though the slopes of forward are others there."""
+    from nblayers.gradient_check.check import again
+    check = lab.check
+    there = at(check.subject, leaves=[leaf[::-1] * 1.1 if leaf.dtype.kind == "f" and leaf.ndim else leaf for leaf in check.subject.leaves])
+    other = again(there, np.random.default_rng(1), check.settings)
+    same: set[str] = set()
+    try:
+        other.verdicts({})
+        other.dy = check.dy
+        gradients = other.gradients(check.dy)
+        for name, where in lab.wanted.items():
+            tensor = check.evidence[name].tensor
+            if not tensor.gradient.any() or not np.array_equal(other.gradient_of(tensor, gradients), tensor.gradient):
+                continue
+            moved = next(t for t in other.tensors() if t.name == name)
+            if any(abs(other.numeric(moved, i) - check.evidence[name].numeric[i]) > 1e-3 * abs(check.evidence[name].numeric[i]) for i in where):
+                same.add(name)
+    except Exception:
+        return
+    finally:
+        check.subject.restore()
+    lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's slopes are others there: a factor that depends on the input is left "
+                                     "out, or something constant stands in its place")
 
 
 def fewer_steps(lab: Lab) -> None:
