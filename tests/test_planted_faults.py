@@ -11,14 +11,16 @@ from tests.planted import _plain
 pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 
 RIGHTS, CASES = planted.rights(), planted.planted()
-BEHAVIOUR = {"changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad", "stale",
+BEHAVIOUR = {"changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad",
+"stale",
              "random", "float32"}
 
 
 def call(layer, inputs, options, right, seed=1):
     """The layer's call with other numbers than those that the checker sees."""
     takes = right.forward_options
-    return _plain.Call(layer, inputs(np.random.default_rng(11)), {name: options[name] for name in takes if name in options}, seed)
+    return _plain.Call(layer, inputs(np.random.default_rng(11)), {name: options[name] for name in takes if name in options},
+    seed)
 
 
 def story(layer, inputs, options, right):

@@ -97,8 +97,8 @@ def print_totals(totals: Counter) -> None:
     print(f"{'all':16}" + "".join(f"{totals[verdict]:9}" for verdict in verdicts))
     count = sum(totals[verdict] for verdict in verdicts)
     if count:
-        print(f"{count} faults; caught {count - totals['missed'] - totals['failed']}; named without an untrue word {totals['named']} "
-              f"({totals['named'] / count:.1%})")
+        caught, named = count - totals["missed"] - totals["failed"], totals["named"]
+        print(f"{count} faults; caught {caught}; named without an untrue word {named} ({named / count:.1%})")
 
 
 if __name__ == "__main__":
