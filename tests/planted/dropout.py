@@ -1,4 +1,5 @@
 """Dropout and noise: random numbers of a generator that the layer holds."""
+# ruff: noqa: RUF059     what a right layer unpacks in vain, a fault uses
 import numpy as np
 
 from nblayers.layers import Layer
@@ -87,7 +88,8 @@ FAULTS = [
           None),
     Fault("dropout", "dx = dy * m", "dx = dy * np.roll(m, 1, axis=0)", ("mask", "place", "extra", "moved"), "x"),
     Fault("dropout", "self.generator.uniform", "np.random.default_rng().uniform", "random", None, ("random numbers",)),
-    Fault("dropout", "self.cache = m", "if not hasattr(self, 'm'):\n            self.m = m\n        self.cache = self.m", "stale",
+    Fault("dropout", "self.cache = m", "if not hasattr(self, 'm'):\n            self.m = m\n        self.cache = self.m",
+          "stale",
           None, ("stale cache",)),
     Fault("dropout", "dx = dy * m", "dx = m * 1.0", "ignores_dy", None, ("does not use dy",)),
     Fault("dropout", "y = x * m", "y = x * (m > 0)", "factor", "x", ("1.666667",)),
@@ -98,7 +100,8 @@ FAULTS = [
     Fault("dropout_off", "dx = dy * m", "dx = dy * m / 0.6", "factor", "x", ("1.666667",)),
     Fault("dropout_off", "dx = dy * m", "dx = dy * (np.arange(dy.size).reshape(dy.shape) % 3 > 0)", ("zero", "place"), "x"),
 
-    Fault("spatial_dropout", "return dy * m", "return dy * m.mean(axis=0, keepdims=True)", ("factor_along", "place", "extra"), "x"),
+    Fault("spatial_dropout", "return dy * m", "return dy * m.mean(axis=0, keepdims=True)", ("factor_along", "place", "extra"),
+          "x"),
     Fault("spatial_dropout", "return dy * m", "return np.repeat((dy * m).mean(axis=1, keepdims=True), dy.shape[1], axis=1)",
           ("mixing", "extra", "place"), "x"),
     Fault("spatial_dropout", "return dy * m", "return dy * (m > 0)", "factor", "x", ("half",)),

@@ -130,7 +130,8 @@ FAULTS = [
           ("moved by 1", "along axis 0")),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy / len(ids))", "factor", "W",
           ("batch size",)),
-    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[0], dy[0])", ("one_sample", "place"), "W"),
+    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[0], dy[0])", ("one_sample", "place"),
+          "W"),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[:, -1], dy[:, -1])",
           ("one_step", "place"), "W", ("last",)),
     Fault("embedding", "self.cache = ids", "if not hasattr(self, 'ids'):\n            self.ids = ids.copy()\n"
@@ -139,7 +140,8 @@ FAULTS = [
           ("does not use dy",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, self.W.value[ids] * dy)",
           ("factor_along", "place"), "W"),
-    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.value, ids, -0.1 * dy)", ("missing", "changes_weight"),
+    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.value, ids, -0.1 * dy)", ("missing",
+          "changes_weight"),
           None, (), may=("changes_weight",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy[:, :, ::-1])", "reversed", "W",
           ("reverse order along axis 1",)),
@@ -150,13 +152,15 @@ FAULTS = [
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4",)),
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
     Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W"),
-    Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten", "replaces_grad"),
+    Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten",
+          "replaces_grad"),
           "W", (), may=("repeated_ids", "replaces_grad")),
     Fault("mean_of_words", "for b in range(ids.shape[0]):\n            for t in range(ids.shape[1]):\n                "
           "self.W.grad[ids[b, t]] +=", "for t in range(ids.shape[1]):\n            for b in range(0, ids.shape[0], 2):\n"
           "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("1 of axis 0",)),
 
-    Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask", "extra"),
+    Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask",
+          "extra"),
           "W"),
     Fault("masked_mean", "(dy / n)[:, None]", "(dy / m.shape[1])[:, None]", ("place", "factor_along", "mask"), "W"),
     Fault("masked_mean", "np.add.at(self.W.grad, ids, d)", "self.W.grad[ids] += d", "repeated_ids", "W", ("more than once",)),
@@ -171,7 +175,8 @@ FAULTS = [
     Fault("tokens_and_places", "self.P.grad += dy.sum(axis=0)", "pass", "missing", "P", ("all zeros",)),
 
     Fault("tied_scores", "self.W.grad += dy.T @ h", "pass", ("overwritten", "place", "missing_sum"), "W"),
-    Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "pass", ("overwritten", "place", "missing_sum"), "W"),
+    Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "pass", ("overwritten", "place", "missing_sum"),
+          "W"),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "self.W.grad[ids] += dh * (1 - h ** 2)",
           ("repeated_ids", "place"), "W", ("2",)),
     Fault("tied_scores", "(1 - h ** 2)", "(1 - np.tanh(h) ** 2)", "place", "W", ("axis 0",)),

@@ -208,7 +208,8 @@ FAULTS = [
 
     Fault("average", "dy / n for", "dy for", "factor", "inputs[0]", ("3",)),
     Fault("average", "dy / n for _ in range(n)", "dy / n * (i == 0) for i in range(n)", "missing", "inputs[1]", ("all zeros",)),
-    Fault("average", "[dy / n for _ in range(n)]", "[-dy / n, dy / n, dy / n]", "factor", "inputs[0]", ("the sign is flipped",)),
+    Fault("average", "[dy / n for _ in range(n)]", "[-dy / n, dy / n, dy / n]", "factor", "inputs[0]",
+          ("the sign is flipped",)),
     Fault("average", "dy / n for _ in range(n)", "dy / len(dy) ** (1 + i) for i in range(n)", "factor", "inputs[1]",
           ("batch size",)),
 

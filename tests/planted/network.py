@@ -1,4 +1,5 @@
 """Networks of two layers in one class, residual blocks, gates."""
+# ruff: noqa: RUF059     what a right layer unpacks in vain, a fault uses
 import numpy as np
 
 from nblayers.layers import Layer
@@ -146,13 +147,16 @@ FAULTS = [
     Fault("two_layers", "da = dh * (a > 0)", "da = dh * (a > 0) * a", ("place", "slope", "factor_along"), None),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += a.T @ dy", ("place", "value", "slope"), "W2"),
     Fault("two_layers", "dy.sum(axis=0)", "dy.mean(axis=0)", "factor", "b2", ("batch size",)),
-    Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad = da.sum(axis=0)", "replaces_grad", None, ("b1", "(=)")),
-    Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad += dh.sum(axis=0)", ("place", "slope", "value", "extra"),
+    Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad = da.sum(axis=0)", "replaces_grad", None, ("b1",
+          "(=)")),
+    Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad += dh.sum(axis=0)", ("place", "slope", "value",
+          "extra"),
           "b1"),
     Fault("two_layers", "self.W1.grad += x.T @ da", "self.W1.grad += x.T @ da + 0.02 * self.W1.value", "decay", "W1",
           ("times the weight itself",)),
     Fault("two_layers", "dx = da @ self.W1.value.T", "dx = dh @ self.W1.value.T", ("place", "slope", "value", "extra"), "x"),
-    Fault("two_layers", "self.cache = x, a, h", "if not hasattr(self, 'h'):\n            self.h = h\n        self.cache = x, a, self.h",
+    Fault("two_layers", "self.cache = x, a, h",
+          "if not hasattr(self, 'h'):\n            self.h = h\n        self.cache = x, a, self.h",
           "stale", None, ("stale cache",)),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += h.T @ dy\n        self.W2.value -= 0.1 * self.W2.grad",
           "changes_weight"),
@@ -163,7 +167,8 @@ FAULTS = [
           second=Expect("factor", "x", ("the sign is flipped",))),
     Fault("two_layers", "dh = dy @ self.W2.value.T", "dh = np.clip(dy @ self.W2.value.T, -0.5, 0.5)", ("clipped", "not_linear"),
           None, (), may=("clipped",)),
-    Fault("two_layers", "y = h @ self.W2.value + self.b2.value", "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)",
+    Fault("two_layers", "y = h @ self.W2.value + self.b2.value",
+          "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)",
           ("slope", "factor_along", "place"), None),
     Fault("two_layers", "da = dh * (a > 0)", "h[h > 0] = 1\n        da = dh * h", "single_use", None, ("a second backward",)),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += h.T @ np.ones_like(dy)", ("ignores_dy", "place"), None,
@@ -193,7 +198,8 @@ FAULTS = [
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = da @ self.W1.value.T", "way_around", "x", ("a way around",)),
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = dy", ("place", "missing_sum", "elementwise"), "x"),
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = 2 * dy + da @ self.W1.value.T", ("place", "way_around"), "x"),
-    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = x + da @ self.W1.value.T", ("not_linear", "place", "way_around"), None),
+    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = x + da @ self.W1.value.T", ("not_linear", "place",
+          "way_around"), None),
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = dy\n        dx += da @ self.W1.value.T", "changes_dy", None,
           ("in place",)),
     Fault("residual", "return x + h @ self.W2.value", "return 0.5 * x + h @ self.W2.value", ("place", "way_around"), "x"),

@@ -53,7 +53,6 @@ class AveragePool2D(Layer):
         return x.reshape(B, H // 2, 2, W // 3, 3, C).mean(axis=(2, 4))
 
     def backward(self, dy):
-        shape = self.cache
         dx = np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2) / 6
         return dx
 
@@ -174,7 +173,8 @@ FAULTS = [
           "        self.cache = self.which", "stale", None, ("stale cache",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("zero", "place", "factor"), "x"),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, 0]\n", ("moved", "place"), "x", ("axis 1",)),
-    Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up", None,
+    Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up",
+          None,
           ("adds up",), may=("changes_output",)),
     Fault("max_pool_ties", "dx[B, 2 * t + which[:, t], C] += dy[:, t]",
           "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] * (np.arange(3)[:, None] >= which[:, t:t + 1]) "
@@ -191,7 +191,8 @@ FAULTS = [
     Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("4",)),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches >= 0 * y[:, :, None, :, None]",
           ("extra", "place", "value"), "x"),
-    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place", "moved"), "x"),
+    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place",
+          "moved"), "x"),
     Fault("max_pool_2d", "dx.reshape(B, 2 * H, 2 * W, C)", "dx.transpose(0, 1, 3, 2, 4, 5).reshape(B, 2 * H, 2 * W, C)",
           ("moved", "place"), "x"),
     Fault("max_pool_2d", "dx = dx * dy[:, :, None, :, None]", "dx = dx * y[:, :, None, :, None]", "ignores_dy", None,
@@ -201,14 +202,15 @@ FAULTS = [
 
     Fault("average_pool", " / 6", "", "factor", "x", ("2 x 3",)),
     Fault("average_pool", " / 6", " / 2", "factor", "x", ("3",)),
-    Fault("average_pool", "np.repeat(dy, 2, axis=1), 3, axis=2)", "np.tile(dy, (1, 2, 1, 1)), 3, axis=2)", ("moved", "place"), "x",
+    Fault("average_pool", "np.repeat(dy, 2, axis=1), 3, axis=2)", "np.tile(dy, (1, 2, 1, 1)), 3, axis=2)", ("moved", "place"),
+          "x",
           ("axis 1",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2)", "np.repeat(np.repeat(dy, 3, axis=1), 2, axis=2)",
           "shape", "x", ("shape",)),
-    Fault("average_pool", "dx = np.repeat", "dx = np.zeros(shape)\n        dx[:, ::2, ::3] = dy\n        return dx\n"
+    Fault("average_pool", "dx = np.repeat", "dx = np.zeros(self.cache)\n        dx[:, ::2, ::3] = dy\n        return dx\n"
           "        dx = np.repeat", ("place", "zero", "moved", "factor"), "x", ("axis",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2) / 6",
-          "np.broadcast_to(dy.mean(axis=(1, 2), keepdims=True) / 6, shape)", ("mixing", "extra", "place"), "x"),
+          "np.broadcast_to(dy.mean(axis=(1, 2), keepdims=True) / 6, self.cache)", ("mixing", "extra", "place"), "x"),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2) / 6",
           "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2)[:, :, ::-1] / 6", ("reversed", "moved"), "x",
           ("reverse order along axis 2",)),
@@ -231,12 +233,14 @@ FAULTS = [
     Fault("global_average", "return dx", "return dy / T", "shape", "x", ("shape",)),
     Fault("global_average", "dx = np.zeros((B, T, C), dy.dtype)", "dx = np.full((B, T, C), np.nan)", "nan", "x", ("nan",)),
 
-    Fault("masked_average", "m[:, :, None] * dy[:, None]", "np.ones(m.shape)[:, :, None] * dy[:, None]", ("mask", "extra"), "x"),
+    Fault("masked_average", "m[:, :, None] * dy[:, None]", "np.ones(m.shape)[:, :, None] * dy[:, None]", ("mask", "extra"),
+          "x"),
     Fault("masked_average", "/ n[:, None, None]", "/ m.shape[1]", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "/ n[:, None, None]", "", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "dx = m[:, :, None] * dy[:, None] / n[:, None, None]",
           "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along", "place"), "x"),
-    Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra", "zero", "place"),
+    Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra", "zero",
+          "place"),
           "x"),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "m[0][None, :, None] * dy[:, None]", ("mask", "place", "extra"), "x",
           ("1-2 of axis 0",)),
@@ -246,7 +250,8 @@ FAULTS = [
     Fault("global_max", "dx[B, which, C] = dy", "dx[B, which.max(axis=1)[:, None], C] = dy", ("moved", "place", "extra"), "x"),
     Fault("global_max", "self.cache = x, which", "if not hasattr(self, 'which'):\n            self.which = which\n"
           "        self.cache = x, self.which", "stale", None, ("stale cache",)),
-    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "place", "slope"), "x"),
+    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "place", "slope"),
+          "x"),
     Fault("global_max_ties", "dx[B, which, C] = dy", "dx = (x == x.max(axis=1, keepdims=True)) * dy[:, None]", "tie", "x",
           ("equal",)),
     Fault("global_max_ties", "dx[B, which, C] = dy", "only = (x == x.max(axis=1, keepdims=True)).sum(axis=1) == 1\n"

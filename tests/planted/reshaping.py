@@ -192,7 +192,8 @@ FAULTS = [
     Fault("flatten", "x.reshape(len(x), -1)", "x.transpose(0, 2, 1).reshape(len(x), -1)", ("moved", "place"), "x"),
     Fault("flatten", "return dy.reshape(B, T, C)", "return dy", "shape", "x", ("shape",)),
 
-    Fault("cumulative_sum", "np.cumsum(dy[:, ::-1], axis=1)[:, ::-1]", "np.cumsum(dy, axis=1)", ("place", "moved", "extra"), "x",
+    Fault("cumulative_sum", "np.cumsum(dy[:, ::-1], axis=1)[:, ::-1]", "np.cumsum(dy, axis=1)", ("place", "moved", "extra"),
+          "x",
           ("axis 1",)),
     Fault("cumulative_sum", "np.cumsum(dy[:, ::-1], axis=1)[:, ::-1]", "dy", ("elementwise", "place"), "x"),
     Fault("cumulative_sum", "np.cumsum(dy[:, ::-1], axis=1)[:, ::-1]", "np.cumsum(dy[:, ::-1], axis=1)", "reversed", "x",
@@ -207,10 +208,12 @@ FAULTS = [
     Fault("split", "dx[:, 2:] = b", "dx[:, 2:] = -b", ("one_output", "factor"), "x", ("1",)),
     Fault("split", "dx[:, 2:] = b", "pass", ("one_output", "zero"), "x", ("2-4 of axis 1",)),
     Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero"), "x"),
-    Fault("split", "dx[:, :2] = a", "dx[:, :2] = a[:, ::-1]", ("place", "one_output", "reversed", "moved"), "x", ("0-1 of axis 1",)),
+    Fault("split", "dx[:, :2] = a", "dx[:, :2] = a[:, ::-1]", ("place", "one_output", "reversed", "moved"), "x",
+          ("0-1 of axis 1",)),
 
     Fault("gather", "dx[:, i] += dy[:, k]", "dx[:, i] = dy[:, k]", "overwritten", "x", ("one contribution",)),
-    Fault("gather", "dx[:, i] += dy[:, k]", "dx[:, k] += dy[:, i]", ("place", "moved"), "x", more=(("(2, 0, 2, 4)", "(2, 0, 2, 3)"),)),
+    Fault("gather", "dx[:, i] += dy[:, k]", "dx[:, k] += dy[:, i]", ("place", "moved"), "x", more=(("(2, 0, 2, 4)",
+          "(2, 0, 2, 3)"),)),
     Fault("gather", "for k, i in enumerate(self.index):\n            dx[:, i] += dy[:, k]", "dx[:, list(self.index)] += dy",
           "overwritten", "x", ("one contribution",)),
 ]
