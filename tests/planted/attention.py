@@ -261,15 +261,15 @@ def itself(rng):
     return (rng.normal(size=(B, 5, D)),)
 
 
-KEYS = {"mask": np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], bool)}
-STEPS = {"mask": np.array([[1, 1, 1, 0, 1], [0, 1, 1, 1, 0]], bool)}
+MASK = np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], bool)
+OTHER_MASK = np.array([[0, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
 
 RIGHT = {
     "dot_attention": Right(DotAttention, pair),
     "scaled_attention": Right(ScaledAttention, three),
     "scaled_attention_square": Right(ScaledAttention, square),
-    "masked_keys": Right(ScaledAttention, three, KEYS),
-    "masked_queries": Right(MaskedQueries, itself, STEPS),
+    "masked_keys": Right(ScaledAttention, lambda rng: (*three(rng), MASK), other=lambda rng: (*three(rng), OTHER_MASK)),
+    "masked_queries": Right(MaskedQueries, lambda rng: (*itself(rng), MASK), other=lambda rng: (*itself(rng), OTHER_MASK)),
     "causal_attention": Right(CausalAttention, itself),
     "two_heads": Right(TwoHeads, itself),
     "heads_in_a_loop": Right(HeadsInALoop, itself),
@@ -341,9 +341,6 @@ FAULTS = [
           "p = softmax(scores)\n        kept = softmax(query @ key.transpose(0, 2, 1) * scale)\n        self", "mask", None,
           ("mask",), more=(("value, p, scale\n        return p", "value, kept, scale\n        return p"),)),
     Fault("masked_keys", "np.where(mask[:, None, :], scores, -1e9)", "scores * mask[:, None, :]", "mask", None, ("mask",)),
-    Fault("masked_keys", "scores = np.where(mask[:, None, :], scores, -1e9)",
-          "scores = np.where(self.__dict__.setdefault('mask', mask)[:, None, :], scores, -1e9)\n        self.mask = mask",
-          "stale", "", ("stale cache",), options={}),
     Fault("masked_keys", "dkey = ds.transpose(0, 2, 1) @ query * scale", "dkey = ds.transpose(0, 2, 1) @ query", "factor",
           "key", ("twice",)),
     Fault("masked_queries", "d = dy * mask[:, :, None]", "d = dy", "mask", "x", ("mask",)),
@@ -447,7 +444,7 @@ FAULTS = [
     Fault("attention_pooling", "dh = dh + ds[..., None] * self.u.value * (1 - t ** 2)", "dh = dh", ("overwritten", "place"),
           "x", ("u",)),
     Fault("attention_pooling", "dh = dh + ds[..., None] * self.u.value * (1 - t ** 2)",
-          "dh = dh + ds[..., None] * self.u.value * (1 - t)", "place", "x", ("u",)),
+          "dh = dh + ds[..., None] * self.u.value * (1 - t)", "place", "x"),
     Fault("attention_pooling", "ds = p * (dp - (p * dp).sum(axis=1, keepdims=True))", "ds = p * (1 - p) * dp", "place", "u"),
     Fault("attention_pooling", "(ds[..., None] * t).sum(axis=(0, 1))", "(ds[..., None] * h).sum(axis=(0, 1))", "place", "u"),
 

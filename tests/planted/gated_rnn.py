@@ -390,8 +390,8 @@ FAULTS = [
     Fault("lstm", "daf = df * f * (1 - f)", "daf = df * f", "place", None, (F,), more=(("dao = do * o * (1 - o)",
           "dao = do * o"),), second=Expect("place", None, (O,))),
     Fault("lstm", "self.W.grad += x[:, t].T @ da", "self.W.grad += x[:, t - 1].T @ da", "place", "W"),
-    Fault("lstm", "h_prev, c_prev, i, f, g, o, c = steps[t]", "h_prev, c_prev, i, f, g, o, c = steps.pop()", "single_use",
-          "", ("a second backward",)),
+    Fault("lstm", "h_prev, c_prev, i, f, g, o, c = steps[t]", "h_prev, c_prev, i, f, g, o, c = steps.pop()", "single_use", "",
+          ("a second backward",)),
     Fault("lstm", "dh = dy[:, t] + dh_next", "dh = dh_next + (dy[:, t] > 0)", ("not_linear", "ignores_dy"), ""),
 
     # an LSTM by gates: the names of the weights tell

@@ -84,7 +84,7 @@ class BatchNormModes(Layer):
         return self.gamma.value * n + self.beta.value
 
     def backward(self, dy):
-        x, n, s, training = self.cache
+        x, n, s, training = self.cache                          # noqa: RUF059
         self.gamma.grad += (dy * n).sum(axis=0)
         self.beta.grad += dy.sum(axis=0)
         dn = dy * self.gamma.value
@@ -204,7 +204,7 @@ class UnitNorm(Layer):
         return y
 
     def backward(self, dy):
-        x, y, norm = self.cache
+        x, y, norm = self.cache                                 # noqa: RUF059
         return (dy - y * (y * dy).sum(axis=1, keepdims=True)) / norm
 
 

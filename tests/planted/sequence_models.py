@@ -172,6 +172,7 @@ class Tagger(Layer):
 IDS = np.array([[3, 1, 3, 0], [5, 3, 6, 1]])
 OTHER_IDS = np.array([[2, 2, 1, 4], [0, 5, 2, 6]])
 TARGETS = np.array([[2, 0, -1], [1, 3, 3]])
+OTHER_TARGETS = np.array([[0, -1, 3], [2, 2, 1]])
 
 
 def both(rng):
@@ -182,7 +183,8 @@ RIGHT = {
     "encoder_decoder": Right(EncoderDecoder, both),
     "time_distributed": Right(TimeDistributed, lambda rng: (rng.normal(size=(B, T, D)),)),
     "token_model": Right(TokenModel, lambda rng: (IDS,), other=lambda rng: (OTHER_IDS,)),
-    "tagger": Right(Tagger, lambda rng: (rng.normal(size=(B, S, D)), TARGETS)),
+    "tagger": Right(Tagger, lambda rng: (rng.normal(size=(B, S, D)), TARGETS),
+                    other=lambda rng: (rng.normal(size=(B, S, D)), OTHER_TARGETS)),
 }
 
 FAULTS = [
@@ -224,9 +226,8 @@ FAULTS = [
     Fault("encoder_decoder", "dx += da[k] @", "dx = da[k] @", ("overwritten", "place"), "target"),
     Fault("encoder_decoder", 'dh += da[k] @ self.w[f"{part}_U{k}"].value.T', 'dh += da[k] @ self.w[f"{part}_U{k}"].value',
           "weight_transposed", None, ("transposed",), may=("transposed",)),
-    Fault("encoder_decoder", 'in (("enc", source_shape[-1]), ("dec", target_shape[-1])):',
-          'in (("enc", source_shape[-1]), ("dec", target_shape[-1])):', "missing", "enc_bf", ("all zeros",),
-          more=(('_b{k}"].grad += da[k].sum(axis=0)', '_b{k}"].grad += da[k].sum(axis=0) * ((part, k) != ("enc", "f"))'),)),
+    Fault("encoder_decoder", '_b{k}"].grad += da[k].sum(axis=0)',
+          '_b{k}"].grad += da[k].sum(axis=0) * ((part, k) != ("enc", "f"))', "missing", "enc_bf", ("all zeros",)),
 
     # the same layer at each step
     Fault("time_distributed", "self.W.grad += x[:, t].T @ da", "self.W.grad = x[:, t].T @ da", ("one_step", "replaces_grad"),

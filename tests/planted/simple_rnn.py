@@ -205,12 +205,13 @@ def with_state(rng):
     return rng.normal(size=(B, T, D)), rng.normal(size=(B, H))
 
 
-MASK = {"mask": np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool)}
+MASK = np.array([[1, 1, 0, 1], [0, 1, 1, 0]], bool)
+OTHER_MASK = np.array([[0, 1, 1, 1], [1, 0, 1, 1]], bool)
 
 RIGHT = {
     "simple_rnn": Right(SimpleRNN, sequence),
     "last_state": Right(LastState, with_state),
-    "masked_rnn": Right(MaskedRNN, sequence, MASK),
+    "masked_rnn": Right(MaskedRNN, lambda rng: (*sequence(rng), MASK), other=lambda rng: (*sequence(rng), OTHER_MASK)),
     "backwards_rnn": Right(Backwards, sequence),
     "bidirectional_rnn": Right(Bidirectional, sequence),
     "stacked_rnn": Right(Stacked, sequence),
@@ -226,8 +227,7 @@ FAULTS = [
     Fault("simple_rnn", "dcarry = da @ self.U.value.T", "dcarry = da", "carry", None, ("later steps",)),
     Fault("simple_rnn", "self.U.grad += h[t].T @ da", "self.U.grad += h[t + 1].T @ da", ("place", "extra", "rolled"), "U"),
     Fault("simple_rnn", "self.U.grad += h[t].T @ da", "self.U.grad += h[t - 1].T @ da", ("place", "extra", "rolled"), "U"),
-    Fault("simple_rnn", "h = [np.zeros((len(x), H), x.dtype)]", "h = [np.zeros((len(x), H), np.float32)]\n        h[0] += 0.1",
-          ("place", "float32"), None),
+    Fault("simple_rnn", "h.append(np.tanh(a))", "h.append(np.tanh(a).astype(np.float32))", "float32", "", ("float32",)),
     Fault("simple_rnn", "self.U.grad += h[t].T @ da", "self.U.grad += da.T @ h[t]", "transposed", "U", ("transposed",)),
     Fault("simple_rnn", "self.W.grad += x[:, t].T @ da", "self.W.grad = x[:, t].T @ da", ("one_step", "replaces_grad"), None,
           may=("replaces_grad",)),
