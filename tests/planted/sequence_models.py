@@ -284,7 +284,7 @@ FAULTS = [
           ("last time step alone",)),
     Fault("token_model", "np.add.at(self.E.grad, ids, de)", "np.add.at(self.E.grad, ids[:, ::-1], de)",
           ("place", "moved", "extra"), "E"),
-    Fault("token_model", "np.add.at(self.E.grad, ids, de)", "np.add.at(self.E.grad, ids + 1, de)",
+    Fault("token_model", "np.add.at(self.E.grad, ids, de)", "np.add.at(self.E.grad, (ids + 1) % 7, de)",
           ("rolled", "extra", "moved", "place"), "E", ("axis 0",)),
     Fault("token_model", "        np.add.at(self.E.grad, ids, de)\n", "", "missing", "E", ("all zeros",)),
     Fault("token_model", "self.U.grad += h[:, t].T @ da", "self.U.grad += h[:, t].T @ da + 0.01 * self.U.value", "decay", "U",
