@@ -1,4 +1,5 @@
 """Dense layers: y = x W + b, with an activation behind it, over several axes, with penalties."""
+# ruff: noqa: RUF059     what a right layer unpacks in vain, a fault uses
 import numpy as np
 
 from nblayers.layers import Layer

@@ -1,4 +1,5 @@
 """Activations of one element each."""
+# ruff: noqa: RUF059     what a right layer unpacks in vain, a fault uses
 import numpy as np
 
 from nblayers.layers import Layer
@@ -193,7 +194,8 @@ FAULTS = [
     Fault("relu", "np.maximum(x, 0)", "np.maximum(x, 0, out=x)", "changes_input", None, ("in place",)),
     Fault("relu", "self.cache = x", "self.cache = y", "changes_output", None, ("in place",),
           more=(("dx = dy * (x > 0)", "x[x > 0] = 1\n        dx = x * dy"),), may=("single_use",)),
-    Fault("relu", "self.cache = x", "if not hasattr(self, 'mask'):\n            self.mask = x > 0\n        self.cache = self.mask",
+    Fault("relu", "self.cache = x",
+          "if not hasattr(self, 'mask'):\n            self.mask = x > 0\n        self.cache = self.mask",
           "stale", None, ("stale cache",), more=(("(x > 0)", "x"),)),
     Fault("relu", "self.cache = x", "self.mask = getattr(self, 'mask', False) | (x > 0)\n        self.cache = self.mask",
           "stale", None, ("stale cache",), more=(("(x > 0)", "x"),)),
@@ -279,7 +281,8 @@ FAULTS = [
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, 0)", (*SLOPE, "zero"), "x"),
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value) * self.alpha.value",
           "factor_along", "x", ("along axis 1", "alpha")),
-    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])", ("value", "slope", "place"),
+    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])", ("value", "slope",
+          "place"),
           "x"),
     Fault("prelu", "dx = dy * np.where(x > 0, 1, self.alpha.value)",
           "dx = dy * np.where(x > 0, 1, self.alpha.value + 0 * self.alpha.grad)", ("value", "slope"), "x",
