@@ -198,6 +198,28 @@ class AdditiveAttention(Layer):
         return [dquery, dvalue]
 
 
+class LearnedScale(Layer):
+    """Keras' Attention with use_scale, over keys that are real: softmax(scale * query value^T) value."""
+
+    def build(self, query_shape, value_shape):
+        self.scale = self.add_weight((), "ones", name="scale")
+
+    def forward(self, query, value, mask=None):
+        dot = query @ value.transpose(0, 2, 1)
+        scores = np.where(mask[:, None, :], self.scale.value * dot, -np.inf)
+        p = softmax(scores)
+        self.cache = query, value, dot, scores, p
+        return p @ value
+
+    def backward(self, dy):
+        query, value, dot, scores, p = self.cache               # noqa: RUF059
+        dp = dy @ value.transpose(0, 2, 1)
+        ds = p * (dp - (p * dp).sum(axis=-1, keepdims=True))
+        self.scale.grad += (ds * dot).sum()
+        ddot = ds * self.scale.value
+        return [ddot @ value, p.transpose(0, 2, 1) @ dy + ddot.transpose(0, 2, 1) @ query]
+
+
 class Pooling(Layer):
     """Attention pooling: h = x W, weights softmax(tanh(h) u) over the steps, y their weighted mean of h."""
 
@@ -274,6 +296,7 @@ RIGHT = {
     "two_heads": Right(TwoHeads, itself),
     "heads_in_a_loop": Right(HeadsInALoop, itself),
     "additive_attention": Right(AdditiveAttention, pair),
+    "learned_scale": Right(LearnedScale, lambda rng: (*pair(rng), MASK), other=lambda rng: (*pair(rng), OTHER_MASK)),
     "attention_pooling": Right(Pooling, itself),
     "attention_block": Right(Block, itself),
 }
@@ -438,6 +461,19 @@ FAULTS = [
           ("one_step", "missing_sum", "place"), "scale", ("axis 1",)),
     Fault("additive_attention", "(ds[..., None] * t).sum(axis=(0, 1, 2))", "(ds[..., None] * t)[-1].sum(axis=(0, 1))",
           "one_sample", "scale", ("last sample alone",)),
+
+    # a learned scale
+    Fault("learned_scale", "(ds * dot).sum()", "(ds * scores).sum() / self.scale.value", "nan", "scale", ("nan",)),
+    Fault("learned_scale", "(ds * dot).sum()", "(dp * dot).sum()", "place", "scale", ("right",)),
+    Fault("learned_scale", "(ds * dot).sum()", "(ds * dot).mean()", "factor", "scale", ("times",)),
+    Fault("learned_scale", "ddot = ds * self.scale.value", "ddot = ds", "factor", "query", ("scale",)),
+    Fault("learned_scale", "        self.scale.grad += (ds * dot).sum()\n", "", "missing", "scale", ("all zeros",)),
+    Fault("learned_scale", "self.scale.grad += (ds * dot).sum()", "self.scale.grad = (ds * dot).sum()", "replaces_grad", None,
+          ("(=)",)),
+    Fault("learned_scale", "p * (dp - (p * dp).sum(axis=-1, keepdims=True))",
+          "p * (dp - (p * dp).mean(axis=-1, keepdims=True))", "place", None),
+    Fault("learned_scale", "self.cache = query, value, dot, scores, p",
+          "self.cache = query, value, dot, scores, softmax(self.scale.value * dot)", "mask", None, ("mask",)),
 
     # pooling
     Fault("attention_pooling", "dh = dh + ds[..., None]", "dh = ds[..., None]", ("overwritten", "way_around", "place"), "x"),

@@ -258,6 +258,13 @@ FAULTS = [
           more=(("dx[:, t] = da @ self.W.value.T", "dx[:, t] = -da @ self.W.value.T"),),
           second=Expect("factor", "x", ("the sign is flipped",))),
 
+    Fault("time_distributed", "return dx", "np.square(y, out=y)\n        return dx", "changes_output", None, ("in place",),
+          may=("single_use",)),
+    Fault("time_distributed", "return dx", "for p in self.weights:\n            p.value -= 0.01 * p.grad\n        return dx",
+          "changes_weight", None, ("w",)),
+    Fault("time_distributed", "return dx", "self.total = getattr(self, 'total', 0) + dx\n        return self.total", "adds_up",
+          "x", ("adds up",), may=("stale", "single_use")),
+
     # tokens
     Fault("token_model", "np.add.at(self.E.grad, ids, de)", "self.E.grad[ids] += de", "repeated_ids", "E", ("more than once",)),
     Fault("token_model", "np.add.at(self.E.grad, ids, de)", "self.E.grad[ids] = de", ("repeated_ids", "replaces_grad"), None,

@@ -197,6 +197,70 @@ class Stacked(Layer):
         return np.stack(dx[::-1], axis=1)
 
 
+class DropoutRNN(Layer):
+    """An RNN whose states are dropped in training on their way to the next step, the same units at each step."""
+
+    rate = 0.25
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.rng = np.random.default_rng(3)
+
+    def build(self, shape):
+        self.W = self.add_weight((shape[-1], H), name="W")
+        self.U = self.add_weight((H, H), name="U")
+
+    def forward(self, x, training=False):
+        h, steps, ones = np.zeros((len(x), H), x.dtype), [], np.ones((len(x), H))
+        keep = (self.rng.random(ones.shape) >= self.rate) / (1 - self.rate) if training else ones
+        for t in range(x.shape[1]):
+            dropped = h * keep
+            h = np.tanh(x[:, t] @ self.W.value + dropped @ self.U.value)
+            steps.append((x[:, t], dropped, h))
+        self.cache = steps, keep
+        return h
+
+    def backward(self, dy):
+        steps, keep = self.cache
+        dh, dx = dy, []
+        for x, dropped, h in reversed(steps):
+            da = dh * (1 - h ** 2)
+            self.W.grad += x.T @ da
+            self.U.grad += dropped.T @ da
+            dx.append(da @ self.W.value.T)
+            dh = da @ self.U.value.T * keep
+        return np.stack(dx[::-1], axis=1)
+
+
+class PenalisedRNN(Layer):
+    """An RNN with a penalty on its states, 0.05 times the sum of their squares."""
+
+    def build(self, shape):
+        self.W = self.add_weight((shape[-1], H), name="W")
+        self.U = self.add_weight((H, H), name="U")
+
+    def forward(self, x):
+        h = [np.zeros((len(x), H), x.dtype)]
+        for t in range(x.shape[1]):
+            h.append(np.tanh(x[:, t] @ self.W.value + h[t] @ self.U.value))
+        h = np.stack(h, axis=1)
+        self.add_loss(0.05 * float((h ** 2).sum()))
+        self.cache = x, h
+        return h[:, 1:].copy()
+
+    def backward(self, dy):
+        x, h = self.cache
+        d = dy + 0.1 * h[:, 1:]
+        dx, dh = np.zeros_like(x), 0
+        for t in reversed(range(x.shape[1])):
+            da = (d[:, t] + dh) * (1 - h[:, t + 1] ** 2)
+            self.W.grad += x[:, t].T @ da
+            self.U.grad += h[:, t].T @ da
+            dx[:, t] = da @ self.W.value.T
+            dh = da @ self.U.value.T
+        return dx
+
+
 def sequence(rng):
     return (rng.normal(size=(B, T, D)),)
 
@@ -215,6 +279,8 @@ RIGHT = {
     "backwards_rnn": Right(Backwards, sequence),
     "bidirectional_rnn": Right(Bidirectional, sequence),
     "stacked_rnn": Right(Stacked, sequence),
+    "dropout_rnn": Right(DropoutRNN, sequence, {"training": True}),
+    "penalised_rnn": Right(PenalisedRNN, sequence),
 }
 
 FAULTS = [
@@ -282,6 +348,12 @@ FAULTS = [
           second=Expect("factor", "b", ("the batch size",))),
     Fault("simple_rnn", "            self.b.grad += da.sum(axis=0)\n", "", "missing", "b", ("all zeros",)),
 
+    Fault("simple_rnn", "return dx", "self.W.value -= 0.01 * self.W.grad\n        return dx", "changes_weight", None, ("w",)),
+    Fault("simple_rnn", "h = [np.zeros((len(x), H), x.dtype)]", "x -= x.mean()\n        h = [np.zeros((len(x), H), x.dtype)]",
+          "changes_input", None, ("in place",)),
+    Fault("simple_rnn", "            dx[:, t] = da @ self.W.value.T\n", "", "missing", "x", ("all zeros",)),
+    Fault("simple_rnn", "return dx", "return self.W.grad", "shape", "x", ("shape",)),
+
     # the last state, from a given one
     Fault("last_state", "return [dx, dh]", "return [dx, dy]", "place", "initial_state", ("right",)),
     Fault("last_state", "return [dx, dh]", "return [dx, da]", "place", "initial_state", ("right",)),
@@ -344,6 +416,30 @@ FAULTS = [
     Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return (dx + dr[:, ::-1]) / 2", "factor", "x", ("half",)),
     Fault("bidirectional_rnn", "return np.concatenate([h[:, 1:], g[:, :0:-1]], axis=2)",
           "return np.concatenate([h[:, 1:], g[:, 1:]], axis=2)", ("place", "reversed"), "x", ("3-5 of its axis 2",)),
+
+    # dropout between the steps
+    Fault("dropout_rnn", "dh = da @ self.U.value.T * keep", "dh = da @ self.U.value.T", "carry", None, ("later steps",),
+          may=("mask",)),
+    Fault("dropout_rnn", "steps.append((x[:, t], dropped, h))", "steps.append((x[:, t], h, h))", "place", "U", ("right",)),
+    Fault("dropout_rnn", "        self.cache = steps, keep",
+          "        keep = (self.rng.random(ones.shape) >= self.rate) / (1 - self.rate)\n        self.cache = steps, keep",
+          ("carry", "mask"), None),
+    Fault("dropout_rnn", "self.rng.random(ones.shape)", "np.random.default_rng().random(ones.shape)", "random", "",
+          ("random numbers",)),
+    Fault("dropout_rnn", "        self.cache = steps, keep",
+          "        self.cache = steps, self.__dict__.setdefault('keep', keep)", "stale", "", ("stale cache",)),
+    Fault("dropout_rnn", "steps, keep = self.cache",
+          "steps, keep = self.cache\n        keep = keep * (self.rng.random(keep.shape) > 0.2)",
+          ("single_use", "random", "carry"), None, (), may=("single_use", "random", "carry", "mask")),
+    Fault("dropout_rnn", "/ (1 - self.rate) if training", "* (1 - self.rate) if training", ("place", "carry"), None,
+          more=(("        self.cache = steps, keep", "        self.cache = steps, keep / (1 - self.rate) ** 2"),)),
+
+    # a penalty
+    Fault("penalised_rnn", "d = dy + 0.1 * h[:, 1:]", "d = dy", "penalty", None, ("penalt",)),
+    Fault("penalised_rnn", "d = dy + 0.1 * h[:, 1:]", "d = dy + 0.05 * h[:, 1:]", "penalty", None, ("penalt",)),
+    Fault("penalised_rnn", "d = dy + 0.1 * h[:, 1:]", "d = dy + 0.1 * h[:, 1:] / len(h)", "penalty", None, ("penalt",)),
+    Fault("penalised_rnn", "d = dy + 0.1 * h[:, 1:]", "d = dy + 0.1 * h[:, :-1]", "penalty", None, ("penalt",)),
+    Fault("penalised_rnn", "(d[:, t] + dh)", "d[:, t]", "carry", None, ("later steps",)),
 
     # two layers
     Fault("stacked_rnn", "dh = dh + da2 @ self.W2.value.T", "dh = da2 @ self.W2.value.T", "carry", None, ("later steps",)),
