@@ -96,6 +96,9 @@ class Check:
         conduct.check_forward(self)
         if self.report.problems:                        # no derivative of such a forward means anything
             return
+        conduct.check_rounding(self)
+        if self.report.problems:
+            return
         self.begin()
         conduct.check_backward(self)
         if self.settings.contract:

@@ -26,7 +26,7 @@ def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> Found:
         hint = of_shape(dx.shape, leaf.shape)
         return "shape", f"backward returns a gradient of shape {dx.shape}" + (f": {hint}" if hint else "")
     if dx is not None and dx.dtype != np.float64:
-        return "dtype", f"backward returns {dx.dtype} though the layer computes in float64"
+        return "float32", f"backward returns {dx.dtype} though the layer computes in float64"
     return None
 
 
@@ -174,7 +174,7 @@ def of(check: Any) -> None:
 
 def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
-    found = next((found for look in (_zeros, _other_tensors, _beside_dy, _ratio, _nearly, _layout) if (found := look(evidence))), None)
+    found = next((found for look in (_zeros, _beside_dy, _partly_elementwise, _ratio, _other_tensors, _nearly, _layout) if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
@@ -195,14 +195,14 @@ def _of_shares(evidence: Evidence) -> Found:
         return _of_output(evidence, shares)
     outputs = sorted({shares.columns[k].output for k in shares.wrong_columns})
     found = [_of_output(evidence, shares.through(k)) for k in outputs]
-    kinds = {each[0] for each in found if each}
-    if len(kinds) != 1:
+    kinds = [each[0] for each in found if each]
+    if not kinds:
         return None
     last = max(column.output for column in shares.columns)
     only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
     texts = [f"through output {k}: {each[1] if each else '; '.join(patterns.places(shares.through(k)))}"
              for k, each in zip(outputs, found, strict=True)]
-    return kinds.pop(), only + "; ".join(texts)
+    return kinds[0], only + "; ".join(texts)
 
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
@@ -275,11 +275,19 @@ def _other_tensors(evidence: Evidence) -> Found:
     for other in check.tensors():
         if other.name == evidence.name or other.gradient.shape != evidence.shape:
             continue
-        if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in evidence.probes[:6]):
+        if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
             return "swapped", f"holds the gradient of {other.name}: two are swapped, or one is used for the other"
         if np.array_equal(evidence.tensor.gradient, other.gradient):
             return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
     return None
+
+
+def _partly_elementwise(evidence: Evidence) -> Found:
+    """An elementwise layer that is right at some places: a table of slopes says more than a factor."""
+    if evidence.shares is None or not evidence.right or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
+        return None
+    found = patterns.elementwise(evidence.shares, _known(evidence))
+    return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
 
 def _beside_dy(evidence: Evidence) -> Found:
@@ -288,17 +296,17 @@ def _beside_dy(evidence: Evidence) -> Found:
     if idle is None or not np.abs(idle).max(initial=0.0) or len(evidence.check.y) > evidence.check.outputs:
         return None
     if evidence.shares is not None and not evidence.shares.analytic.any():
-        return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, the gradient of what follows"
+        return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, which the layers behind it send back"
     if not evidence.tensor.is_weight:
-        return "not_linear", "not zero where dy is zero: something is added that dy, the gradient of what follows, does not multiply"
+        return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
     value = np.asarray(to_numpy(evidence.tensor.values), np.float64)
     for words, form in (("the weight itself", value), ("the sign of the weight itself", np.sign(value))):
         size = float((form * form).sum())
         factor = float((idle * form).sum()) / size if size else 0.0
         if factor and np.allclose(idle, factor * form, rtol=1e-6, atol=1e-12):
             return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay inside of backward, "
-                             "though forward adds no penalty to the loss")
-    return "not_linear", "not zero where dy is zero: something is added that dy, the gradient of what follows, does not multiply"
+                             "of which forward knows nothing")
+    return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
 
 
 def _ratio(evidence: Evidence) -> Found:

@@ -22,13 +22,14 @@ def run(check: Any) -> None:
     """Try the hypotheses for those tensors whose finding leaves the cause open."""
     wanted = {name: evidence.probes[:PROBES] for name, evidence in check.evidence.items()
               if all(finding.kind in OPEN for finding in evidence.report.findings)}
-    if not wanted or not check.is_linear:
+    claims_ids = any(f.kind == "repeated_ids" for evidence in check.evidence.values() for f in evidence.report.findings)
+    if not (wanted or claims_ids) or not check.is_linear:
         return
     check.subject.restore()
     lab = Lab(check, wanted)
-    for look in (way_around, symmetric, palindromic, equal, without_mask, same_elsewhere, little_weights, fewer_steps, one_sample,
-                 reasoning):
-        if lab.wanted and check.has_time():
+    for look in (unique_ids, way_around, symmetric, palindromic, equal, left_out, without_mask, same_elsewhere, little_weights,
+                 fewer_steps, one_sample, reasoning):
+        if (lab.wanted or claims_ids) and check.has_time():
             look(lab)
 
 
@@ -112,13 +113,19 @@ def _blocks(shape: tuple[int, ...]) -> bool:
 
 def symmetric(lab: Lab) -> None:
     """A matrix used for its transpose is no mistake where the matrix is symmetric."""
-    def make(value: np.ndarray) -> np.ndarray:
-        n = value.shape[-2]
-        blocks = value.reshape(*value.shape[:-1], value.shape[-1] // n, n)
-        return ((blocks + np.swapaxes(blocks, -3, -1)) / 2).reshape(value.shape)
-    candidates = [k for k, v in enumerate(lab.values) if _blocks(v.shape)]
-    _try(lab, candidates, make, "weight_transposed",
-         lambda names: f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should")
+    words = (lambda names: f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should")
+    blocks = [k for k, v in enumerate(lab.values) if _blocks(v.shape)]
+    _try(lab, blocks, _symmetric_blocks, "weight_transposed", words)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        cubes = [k for k, v in enumerate(lab.values) if v.ndim > 2 and j < v.ndim and v.shape[i] == v.shape[j] > 1]
+        _try(lab, cubes, lambda v, i=i, j=j: (v + np.swapaxes(v, i, j)) / 2, "weight_transposed", words)      # type: ignore[misc]
+
+
+def _symmetric_blocks(value: np.ndarray) -> np.ndarray:
+    """Each square block along the last axis made symmetric."""
+    n = value.shape[-2]
+    blocks = value.reshape(*value.shape[:-1], value.shape[-1] // n, n)
+    return ((blocks + np.swapaxes(blocks, -3, -1)) / 2).reshape(value.shape)
 
 
 def palindromic(lab: Lab) -> None:
@@ -137,6 +144,50 @@ def equal(lab: Lab) -> None:
     _try(lab, candidates, lambda v: np.full_like(v, 1.3), "scale_outside",
          lambda names: f"right once all elements of {names} are equal: {names} stands outside of a sum or mean that it belongs into, or "
                        "meets other elements than its own")
+
+
+def left_out(lab: Lab) -> None:
+    """Right once a matrix is zero: then it is the way through that matrix that backward leaves out or has wrong."""
+    matrices = [k for k, v in enumerate(lab.values) if v.ndim > 1 and min(v.shape) > 1]
+    if len(matrices) < 2:
+        return
+    found: dict[str, list[str]] = {}
+    for k in matrices:
+        if not lab.check.has_time():
+            break
+        right = lab.right_at(lab.with_weights([k], np.zeros_like))
+        if right:
+            for name in right - lab.right_at(lab.with_weights([k], _shuffled)):
+                if not lab.check.evidence[name].tensor.is_weight or lab.names[k] != name.split("/")[-1]:
+                    found.setdefault(name, []).append(lab.names[k])
+    for name, weights in found.items():
+        lab.tell([name], "way_through", f"right once {' or '.join(weights)} is zero: what goes through {' or '.join(weights)} is left out of it, or wrong")
+
+
+def unique_ids(lab: Lab) -> None:
+    """Is it the ids that occur more than once? Then it is right where none does."""
+    check = lab.check
+    claimed = [name for name, evidence in check.evidence.items() if any(f.kind == "repeated_ids" for f in evidence.report.findings)]
+    if not claimed:
+        return
+    rows = check.evidence[claimed[0]].shape[0]
+    leaves = [np.random.default_rng(0).permutation(max(rows, leaf.size))[:leaf.size].reshape(leaf.shape) % rows if leaf.dtype.kind in "iu" else leaf
+              for leaf in check.subject.leaves]
+    if any(leaf.size > rows for leaf in leaves if leaf.dtype.kind in "iu"):
+        leaves = [leaf.ravel()[:1].reshape((1,) * leaf.ndim) if leaf.dtype.kind in "iu" else leaf for leaf in check.subject.leaves]
+    where = {name: [(int(row), *index[1:]) for index in lab_indices(check, name) for row in np.unique(next(
+        leaf for leaf in leaves if leaf.dtype.kind in "iu"))[:3]] for name in claimed}
+    right = lab.right_at(at(check.subject, leaves=leaves), where)
+    for name in set(claimed) - right:
+        report = check.evidence[name].report
+        report.findings = [f for f in report.findings if f.kind != "repeated_ids"]
+        report.add("place", "wrong, where ids occur only once too")
+        lab.wanted[name] = check.evidence[name].probes[:PROBES]
+
+
+def lab_indices(check: Any, name: str) -> list[Index]:
+    """A few of the wrong coordinates."""
+    return list(check.evidence[name].probes[:3])
 
 
 def without_mask(lab: Lab) -> None:
@@ -184,8 +235,8 @@ def _smaller(lab: Lab, axis: int, size: int, count: int) -> set[str]:
 def _steps(lab: Lab) -> tuple[int, int] | None:
     """(axis, size) of time, if the inputs are sequences."""
     axis = 1 if lab.check.settings.time_axis is None else lab.check.settings.time_axis
-    least = 3 if lab.check.settings.time_axis is None else axis + 1
-    sizes = [leaf.shape[axis] for leaf in lab.check.subject.leaves if leaf.ndim >= least and leaf.shape[axis] > 1]
+    given = lab.check.settings.time_axis is not None
+    sizes = [leaf.shape[axis] for leaf in lab.check.subject.leaves if (leaf.ndim > axis if given else leaf.ndim == 3) and leaf.shape[axis] > 1]
     return (axis, sizes[0]) if sizes else None
 
 
@@ -238,6 +289,8 @@ def same_elsewhere(lab: Lab) -> None:
         other.dy = check.dy
         gradients = other.gradients(check.dy)
         for name, where in lab.wanted.items():
+            if any(finding.kind != "place" for finding in check.evidence[name].report.findings):
+                continue
             tensor = check.evidence[name].tensor
             if not tensor.gradient.any() or not np.array_equal(other.gradient_of(tensor, gradients), tensor.gradient):
                 continue
@@ -248,7 +301,7 @@ def same_elsewhere(lab: Lab) -> None:
         return
     finally:
         check.subject.restore()
-    lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's slopes are others there: a factor that depends on the input is left "
+    lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's derivative is another one there: a factor that depends on the input is left "
                                      "out, or something constant stands in its place")
 
 

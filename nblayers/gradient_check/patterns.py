@@ -40,16 +40,32 @@ def elementwise(s: Shares, known: Known) -> Found:
         return "mixing", ("y depends on it element by element here, but backward mixes elements: what comes through y at other "
                           "places has gone in (the formula of another mode, a mean or a product too much)")
     if theirs and ours:
-        return _slope(s)
+        return _slope(s, known)
     return None
 
 
-def _slope(s: Shares) -> Found:
+def _moved_slopes(s: Shares, true: Array, got: Array) -> Found:
+    """The right slopes in other places."""
+    ours, right = (np.empty((*s.shape, 1)) for _ in range(2))
+    for row, a, n in zip(s.rows, got, true, strict=True):
+        ours[row], right[row] = a, n
+    for text, kind, move in _moves(s.shape):
+        if s.all_same(ours, move(right)):
+            return kind, f"elementwise, with the right slopes in other places: {text}"
+    return None
+
+
+def _slope(s: Shares, known: Known) -> Found:
     """Both element by element: a table of slopes."""
     i, o = np.nonzero(s.diagonal)
     x = np.array([float(s.values[s.rows[k]]) for k in i])
     true, got, bad = s.numeric[i, o], s.analytic[i, o], s.wrong[i, o]
     where = _by_value(x, bad, "x")
+    if not where and s.is_whole and len(s.columns) == len(s.rows):
+        if found := _moved_slopes(s, true, got):
+            return found
+        if (found := own_factors(s, known)) and found[0] == "factor_along":
+            return found
     shown = np.flatnonzero(bad)[np.argsort(x[bad])]
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(5, len(shown))).astype(int))]
     rows = "; ".join(f"x = {x[k]:.4g}: slope {true[k]:.6g}, backward has {got[k]:.6g}" for k in shown)
@@ -107,8 +123,7 @@ def own_factors(s: Shares, known: Known) -> Found:
     factors = _factors(s.analytic, s.numeric, s)
     if factors is None or len(s.rows) < 2:
         return None
-    spread_ = factors[np.isfinite(factors)]
-    if len(spread_) < 2 or np.allclose(spread_, spread_[0], rtol=1e-5):
+    if _says_nothing(factors):
         return None
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
@@ -117,6 +132,8 @@ def own_factors(s: Shares, known: Known) -> Found:
     if s.is_weight:
         return None
     x = np.array([float(s.values[row]) for row in s.rows])
+    if np.allclose(factors[np.isfinite(factors)], x[np.isfinite(factors)], rtol=1e-5, atol=1e-9):
+        return "factor_along", "off by a factor of its own for each element, which is its value: it has gone in once too often"
     order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
     shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
     table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
@@ -129,8 +146,7 @@ def output_factors(s: Shares, known: Known) -> Found:
     if factors is None or not s.single_output or len(s.columns) < 2:
         return None
     finite = np.isfinite(factors)
-    spread_ = factors[finite]
-    if len(spread_) < 2 or np.allclose(spread_, spread_[0], rtol=1e-5):
+    if _says_nothing(factors):
         return None
     for axis, size in enumerate(s.output_shape):
         by_index = _by_index(factors, s.column_places[:, axis], size)
@@ -144,6 +160,9 @@ def output_factors(s: Shares, known: Known) -> Found:
     order = [k for k in np.argsort(y) if bad[k]]
     shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
     table = "; ".join(f"y = {y[k]:.4g}: {factors[k]:.6g} times" for k in shown)
+    if np.allclose(factors[finite], y[finite], rtol=1e-5, atol=1e-9):
+        table = "the factor is y itself"
+    where = where or _among_columns(s, bad)
     guess = _known_output_slope(y[finite], factors[finite])
     return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, as with "
                                            f"a wrong slope of the last function before y{where}: {table}{guess}")
@@ -168,11 +187,21 @@ def inner_factors(s: Shares, known: Known) -> Found:
         factors.append(line)
     found = np.concatenate(factors)
     found = found[np.isfinite(found)]
-    if mixed < 3 or len(found) < 3 or np.allclose(found, found[0], rtol=1e-5):
+    if mixed < 3 or _says_nothing(found):
         return None
     low, high = float(found.min()), float(found.max())
     return "slope", (f"off by factors ({low:.4g} to {high:.4g} times) that are the same for everything along the last axis of y: what is "
                      "wrong comes in before y is mixed together from it, as with a wrong slope inside")
+
+
+def _among_columns(s: Shares, bad: Array) -> str:
+    """The indices of an axis of y outside of which nothing is wrong, if that tells wrong from right."""
+    for axis, size in enumerate(s.output_shape):
+        place = s.column_places[:, axis]
+        inside = set(place[bad].tolist())
+        if len(inside) < size and not inside & set(place[~bad].tolist()):
+            return f", wrong only through y at {ranges(inside)} of its axis {axis}"
+    return ""
 
 
 def _known_output_slope(y: Array, factors: Array) -> str:
@@ -187,6 +216,12 @@ def _known_output_slope(y: Array, factors: Array) -> str:
                     if np.allclose(factors * true, slope(y), rtol=1e-5, atol=1e-8) and not np.allclose(true, slope(y)):
                         return f"; it fits a {name} whose slope is taken for {at_y}"
     return ""
+
+
+def _says_nothing(factors: Array) -> bool:
+    """One factor for all is looked for elsewhere; of factors of 0 and 1 the places say more."""
+    found = factors[np.isfinite(factors)]
+    return len(found) < 2 or np.allclose(found, found[0], rtol=1e-5) or bool((np.isclose(found, 1, atol=1e-6) | np.isclose(found, 0, atol=1e-6)).all())
 
 
 def _factors(a: Array, n: Array, s: Shares) -> Array | None:
@@ -237,15 +272,30 @@ def overwritten(s: Shares, known: Known) -> Found:
     bad = s.wrong
     if not bad.any() or (np.abs(s.analytic[bad]) > s.floor).any():
         return None
-    several = (np.abs(s.numeric) > s.floor).sum(axis=1) > 1
-    kept = s.right.sum(axis=1)
-    rows = s.wrong_rows
-    if not several[rows].all() or not (kept[rows] == 1).all() or len(rows) < 2:
-        return None
-    if s.is_square and bool((s.right[rows] == (s.diagonal & s.support)[rows]).all()):
-        return None                                     # `elementwise` has the better words
-    return "overwritten", ("only one contribution has gone in where several outputs depend on one element: = for += (or "
-                           "grad[indices] += … with an index twice, where np.add.at is wanted)")
+    for leading in (False, True):
+        if _keeps_one(s, _places_of_y(s, leading)):
+            if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
+                return None                             # `elementwise` has the better words
+            return "overwritten", ("only one contribution has gone in where several outputs depend on one element: = for += (or "
+                                   "grad[indices] += … with an index twice, where np.add.at is wanted)")
+    return None
+
+
+def _places_of_y(s: Shares, leading: bool) -> list[list[int]]:
+    """The columns, each alone, or together all along the last axis of y (the channels of one place)."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for k, column in enumerate(s.columns):
+        groups.setdefault((column.output, *(column.index[:-1] if leading else column.index)), []).append(k)
+    return list(groups.values())
+
+
+def _keeps_one(s: Shares, groups: list[list[int]]) -> bool:
+    """Whether of the groups that a wrong coordinate depends on exactly one has gone in, whole."""
+    if len(groups) < 2 or len(s.wrong_rows) < 2:
+        return False
+    kept = np.stack([s.right[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
+    broken = np.stack([s.wrong[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
+    return bool((kept.sum(axis=1) == 1).all() and broken.any(axis=1).all() and not (kept & broken).any())
 
 
 def _repeated(s: Shares, ids: Array) -> Found:
@@ -290,7 +340,22 @@ def layout(s: Shares, known: Known) -> Found:
             moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[k], s.numeric[other])]
             shown = "; ".join(f"{list(s.rows[k])} holds what belongs to {list(s.rows[order[k]])}" for k in moved[:3])
             return "moved", f"the right numbers in other places: {shown}" + ("; …" if len(moved) > 3 else "")
+        if found := _moved_inside(s, ours, right):
+            return found
     return _moved_output(s)
+
+
+def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
+    """Moved along an axis, with something else where nothing is left."""
+    for axis, size in enumerate(s.shape):
+        for by in (1, -1, 2, -2, 3, -3, 4, -4):
+            if size - abs(by) < 2:
+                continue
+            ahead, behind = range(max(by, 0), size + min(by, 0)), range(max(-by, 0), size + min(-by, 0))
+            a, n = np.take(ours, ahead, axis), np.take(right, behind, axis)
+            if s.all_same(a, n) and np.abs(n).max(initial=0.0) > s.floor and not s.all_same(n, np.take(right, ahead, axis)):
+                return "rolled", f"moved by {by} along axis {axis}: at each place stands what belongs {abs(by)} {'before' if by > 0 else 'behind'} it"
+    return None
 
 
 def _moved_output(s: Shares) -> Found:

@@ -77,7 +77,7 @@ class Expect:
 
     def holds(self, finding: Any) -> bool:
         text = finding.text.lower()
-        return (finding.kind in self.kinds and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
+        return ((finding.kind in self.kinds or "place" in self.kinds) and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
                 and all(word in text for word in self.words))
 
 
