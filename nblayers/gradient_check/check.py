@@ -4,6 +4,7 @@ A random dy stands for whatever follows the layer, so that the loss is a number:
 
     L = \sum_k \langle dy_k, y_k \rangle + the layer's penalties        (1)    over all outputs y_k
 """
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,36 @@ EPSILON = float(np.finfo(np.float64).eps)
 NO_PATTERN = "wrong in no pattern known"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Settings:
-    step: float
-    rtol: float
-    atol: float
-    max_coordinates: int
+    """How `gradcheck` works; its docstring explains each.
+
+    Raises:
+        TypeError, ValueError: a number that is none, not finite, or out of its range.
+    """
+
+    step: float = 1e-5
+    rtol: float = 1e-6
+    atol: float = 1e-9
+    max_coordinates: int = 200
+    seconds: float = 3.0
+    time_axis: int | None = None
+    batch_axis: int | None = None
+    dy: Any = None
+    no_gradient: tuple[str, ...] = ()
+    contract: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("step", 0.0), ("rtol", 0.0), ("seconds", 0.0), ("atol", None)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise TypeError(f"gradcheck: expected a number for {name}, got {value!r}")
+            if not math.isfinite(value) or value < 0 or value == least:
+                raise ValueError(f"gradcheck: expected a positive, finite number for {name}, got {value!r}")
+        if isinstance(self.max_coordinates, bool) or not isinstance(self.max_coordinates, (int, np.integer)):
+            raise TypeError(f"gradcheck: expected a whole number for max_coordinates, got {self.max_coordinates!r}")
+        if self.max_coordinates < 1:
+            raise ValueError(f"gradcheck: expected max_coordinates of 1 or more, got {self.max_coordinates}: nothing would be checked")
 
 
 @dataclass
@@ -66,6 +91,7 @@ class Check:
                                         "casts them, and numeric derivatives of such a forward are worthless")
         if any(tensor.problem == NO_PATTERN for tensor in self.report.tensors):
             self.look_at_one_step()
+        self.report.notes += self.subject.notes
         return self.report
 
     def check_forward(self) -> None:
@@ -185,6 +211,7 @@ class Check:
                               "that was allocated (np.empty) and not written")
             return report
         evidence = diagnosis.Evidence(self, tensor)
+        report.errors = np.full(tensor.gradient.shape, np.nan)
         for index in self.chosen(tensor.gradient.shape):
             analytic = float(tensor.gradient[index])
             numeric, noise, is_kink = self.derivative(tensor, index, analytic)
@@ -194,6 +221,7 @@ class Check:
             error = self.relative_error(analytic, numeric, noise)
             evidence.add(index, numeric, error > self.settings.rtol)
             report.checked += 1
+            report.errors[index] = error
             if report.index is None or error > report.relative_error:
                 report.index, report.analytic, report.numeric, report.relative_error = index, analytic, numeric, error
         if evidence.wrong:
