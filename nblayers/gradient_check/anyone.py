@@ -391,6 +391,9 @@ class LiveLoss(Foreign):
         self.title, self.call, self.live_weights = self.name, call, weights
         self.function = f
 
+    def hold_float64(self) -> None:
+        return                                          # of all that it reads, nothing but the weights is known
+
     def find_plain(self, trial: plain.Trial) -> plain.Found:
         found, read = plain.Found(), self.read_by_function()
         given = {id(group.array): group.places for group in plain.groups(self.live_weights)}

@@ -93,7 +93,7 @@ class Plain:
         self.before = self.parameter.numpy()
         if isinstance(self.source, Updated):
             self.source.before = self.before
-        elif isinstance(self.source, Place):
+        elif isinstance(self.source, (Place, Beside)):
             old = self.source.read()
             if isinstance(old, np.ndarray) and old.flags.writeable and not np.may_share_memory(old, self.parameter.value):
                 old.fill(0)
@@ -150,14 +150,12 @@ class Trial:
         forward: runs it from where it is, and gives copies of the outputs.
         backward: goes back from there with a random dy.
         extras: what the last backward returned beside the gradients of the inputs.
-        rng: random numbers.
         has_rate: whether backward is given a learning rate.
     """
 
     restore: Callable[[], None]
     forward: Callable[[], list[np.ndarray]]
     backward: Callable[[], None]
-    rng: np.random.Generator
     extras: Callable[[], Any] = lambda: ()
     has_rate: bool = False
 
@@ -238,17 +236,16 @@ def dependencies(root: Any, trial: Trial) -> list[Group]:
     trial.forward()
     same = [group for group, copy in zip(there, kept, strict=True) if group.array.size
             and group.places[0].read() is group.array and np.array_equal(group.array, copy, equal_nan=True)]
-    found = [group for group in same if _matters(group.array, [], trial)]
-    equal = [group.array for group in found if (group.array == group.array.flat[0]).all()]
-    if equal:                                           # weights of zeros hide those before them
-        found = [group for group in same if group in found or _matters(group.array, equal, trial)]
+    equal = [group.array for group in same if (group.array == group.array.flat[0]).all()]
+    found = [group for group in same if _matters(group.array, equal, trial)]       # weights of zeros hide those before them
     trial.restore()
     return found
 
 
 def _matters(array: np.ndarray, also: Sequence[np.ndarray], trial: Trial) -> bool:
-    """Whether y changes where all elements of `array` change a little, and those of the arrays `also`."""
-    before, after = _moved(also, trial), _moved([*also, array], trial)
+    """Whether y changes where all elements of `array` change a little, those of the arrays `also` being changed already."""
+    others = [other for other in also if other is not array]
+    before, after = _moved(others, trial), _moved([*others, array], trial)
     return any(a.shape != b.shape or not np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=False))
 
 
@@ -300,7 +297,7 @@ def _opened(value: Place, gradient: Any) -> Iterator[tuple[Place, Any]]:
     if isinstance(there, (list, tuple, dict)):
         keys = list(there) if isinstance(there, dict) else range(len(there))
         for key in keys:
-            yield from _opened(value.inside(ITEM, key), _beside(gradient, key) if isinstance(gradient, Place) else None)
+            yield from _opened(value.inside(ITEM, key), Beside(gradient, key) if isinstance(gradient, Place) else None)
     elif not isinstance(there, np.ndarray) and (name := _value_name(there)):
         yield value.inside(ATTRIBUTE, name), gradient
     else:
@@ -312,17 +309,28 @@ def _value_name(thing: Any) -> str:
     return next((name for name in sorted(naming.VALUES) if isinstance(getattr(thing, name, None), np.ndarray)), "")
 
 
-def _beside(gradients: Place, key: Any) -> Place | None:
-    """The place in a dictionary or list of gradients that goes with a weight's `key`."""
-    there = gradients.read()
-    if isinstance(there, dict) and key not in there:
-        return next((gradients.inside(ITEM, other) for other in there if naming.is_gradient_of(other, key)), None)
-    return gradients.inside(ITEM, key)
+@dataclass
+class Beside:
+    """The gradient in a dictionary or list of gradients that goes with a weight's `key`; the dictionary may be a new one each time."""
+
+    gradients: Place
+    key: Any
+
+    def place(self) -> Place:
+        there = self.gradients.read()
+        names = [other for other in there if naming.is_gradient_of(other, self.key)] if isinstance(there, dict) else []
+        return self.gradients.inside(ITEM, names[0] if names and self.key not in there else self.key)
+
+    def read(self) -> Any:
+        return self.place().read()
+
+    def __str__(self) -> str:
+        return str(self.place())
 
 
 def _source(group: Group, given: Any, trial: Trial) -> Source | None:
     """Where the gradient of a weight is: as told, or by its name."""
-    if isinstance(given, Place):
+    if isinstance(given, (Place, Beside)):
         return given
     if given is not None:
         return Returned(trial.extras, given)
@@ -333,7 +341,7 @@ def _source(group: Group, given: Any, trial: Trial) -> Source | None:
     return next(iter([*written, *fitting, *there]), None)
 
 
-def candidates(group: Group) -> Iterator[Place]:
+def candidates(group: Group) -> Iterator[Source]:
     """Places in which, by the names that people use, the gradient of a weight may be."""
     for place in group.places:
         if hasattr(group.array, "grad"):
@@ -360,7 +368,7 @@ def _names(holder: Any) -> list[Any]:
     return [] if isinstance(holder, (list, tuple, np.ndarray)) else [name for name in dir(holder) if not name.startswith("__")]
 
 
-def _in_containers(place: Place, owner: Place, array: np.ndarray) -> Iterator[Place]:
+def _in_containers(place: Place, owner: Place, array: np.ndarray) -> Iterator[Source]:
     """grads["W"] or grads[0] of the object at `owner` for params["W"], params[0], W or params()[0]."""
     names = [name for name in _names(owner.read()) if naming.plain(name) in map(naming.plain, naming.GRADIENT_LISTS)]
     inside = place.steps[len(owner.steps):]
@@ -373,8 +381,8 @@ def _in_containers(place: Place, owner: Place, array: np.ndarray) -> Iterator[Pl
         there = container.read()
         for key in keys:
             is_index = isinstance(there, (list, tuple)) and isinstance(key, int) and key < len(there)
-            if (is_index or isinstance(there, dict)) and (found := _beside(container, key)):
-                yield found
+            if is_index or isinstance(there, dict):
+                yield Beside(container, key)
 
 
 def _keys_in_lists(owner: Place, array: np.ndarray) -> Iterator[Any]:

@@ -58,6 +58,10 @@ class Foreign(Layer):
         """The weights that are no `Parameter`s."""
         return plain.Found()
 
+    def hold_float64(self) -> None:
+        """Let the object behind it hold its floating arrays in double precision."""
+        plain.in_float64(self)
+
     def _to_array(self, value: Any) -> Any:
         return value
 
@@ -158,11 +162,12 @@ class Subject:
             self.layer.astype("float64")
             self.layer.input_gradient = needed
             for layer in self._with_plain_weights():
-                plain.in_float64(layer)
+                layer.hold_float64() if isinstance(layer, Foreign) else plain.in_float64(layer)
             self.weights = [p for p in self.layer.weights if np.dtype(p.dtype).kind == "f"]
             self.layer.zero_grad()
+            self._make_inputs_unequal()
             self._find_plain()
-            self._make_unequal()
+            self._make_weights_unequal()
             self._keep()
             self._find_other()
             yield
@@ -214,28 +219,32 @@ class Subject:
         def backward() -> None:
             rng = np.random.default_rng(0)
             self.backward([rng.normal(size=np.shape(to_numpy(y))) for y in flat(self.outputs)])
-        return plain.Trial(self.restore, self.forward, backward, self.rng, lambda: getattr(layer, "extras", ()),
-                           getattr(layer, "has_rate", False))
+        if isinstance(layer, Foreign):
+            return plain.Trial(self.restore, self.forward, backward, lambda: layer.extras, layer.has_rate)
+        return plain.Trial(self.restore, self.forward, backward)
 
-    def _make_unequal(self) -> None:
-        """Give random values to weights and inputs whose elements are all equal: these may hide a mistake."""
+    def _make_weights_unequal(self) -> None:
+        """Give random values to weights whose elements are all equal: these may hide a mistake."""
         for parameter in self.weights:
             value = parameter.numpy()
             if value.size and value.min() == value.max():
                 parameter.assign(value + self.rng.uniform(0.1, 0.6, value.shape))
-        given = [leaf.copy() for leaf in self.leaves]
+
+    def _make_inputs_unequal(self) -> None:
+        """The same for inputs, where forward works with such values."""
         constant = [i for i, leaf in enumerate(self.leaves) if is_constant(leaf)]
         if not constant:
             return
         self._keep()
         shapes = self._shapes_at(self.leaves)
         for i in constant:
-            self.leaves[i] = np.array(unequal(given[i], self.rng))
-            if self._shapes_at(self.leaves) == shapes is not None:
-                self.notes.append(f"{self.names[i]} was {given[i].flat[0]:g} everywhere, which hides mistakes: checked with random "
+            given = self.leaves[i]
+            self.leaves[i] = np.array(unequal(given, self.rng))
+            if shapes is not None and self._shapes_at(self.leaves) == shapes:
+                self.notes.append(f"{self.names[i]} was {given.flat[0]:g} everywhere, which hides mistakes: checked with random "
                                   "numbers in its place")
             else:
-                self.leaves[i] = given[i]
+                self.leaves[i] = given
 
     def _find_other(self) -> None:
         """Other inputs and masks that forward can do with."""
@@ -386,7 +395,7 @@ class Subject:
             one.prepare()
         returned = flat(self.layer.backward(_in_structure(self.outputs, iter(dy))))
         for one in self.plain:
-            one.collect(getattr(self.layer, "factor", 1.0))
+            one.collect(self.layer.factor if isinstance(self.layer, Foreign) else 1.0)
         return [None if dx is None else np.array(to_numpy(dx)) for dx in returned], self.weight_gradients()
 
     def weight_gradients(self) -> list[np.ndarray]:
