@@ -88,7 +88,7 @@ class Check:
             conduct.check_elsewhere(self)
         if not self.report.passed and self.evidence:
             diagnosis.of(self)
-        self.report.notes += getattr(self.subject, "notes", [])
+        self.report.notes += self.subject.notes
         return self.report
 
     def check_values(self) -> None:
@@ -105,8 +105,7 @@ class Check:
             conduct.check_second_backward(self)
         conduct.check_after_another_forward(self)
         conduct.check_linear(self)
-        tensors = self.tensors()
-        for tensor in tensors:
+        for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
         conduct.check_precision(self)
         if not self.report.findings and not any(t.checked or t.kinks for t in self.report.tensors):
@@ -130,7 +129,8 @@ class Check:
         for tensor in self.tensors():
             if tensor.name in where:
                 indices = [index for index in where[tensor.name] if all(i < n for i, n in zip(index, tensor.gradient.shape, strict=True))]
-                found[tensor.name] = bool(indices) and not any(self.is_wrong(tensor, index) for index in indices)
+                proves = any(abs(self.numeric(tensor, index)) > 1e-6 for index in indices)
+                found[tensor.name] = proves and not any(self.is_wrong(tensor, index) for index in indices)
         return found
 
     def is_wrong(self, tensor: Tensor, index: Index) -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import experiments, patterns
-from nblayers.gradient_check.report import Index, TensorReport
+from nblayers.gradient_check.points import masks
+from nblayers.gradient_check.report import Finding, Index, TensorReport
 from nblayers.gradient_check.shares import Element, Shares
 from nblayers.gradient_check.words import ranges, times
 
@@ -107,6 +108,10 @@ class Evidence:
                     if min(factors) > 1:
                         words = f"the size of axis {axes[0]}" if count == 1 else " x ".join(map(str, factors)) + f", sizes of axes {', '.join(map(str, axes))}"
                         sizes.setdefault(f"{words} of {name}", math.prod(factors))
+        own = sorted({size for of in arrays.values() for size in of if size > 1})
+        for count in (2, 3):
+            for factors in itertools.combinations(own, count):
+                sizes.setdefault(" x ".join(map(str, factors)), math.prod(factors))
         return sizes
 
     @property
@@ -149,7 +154,7 @@ def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes:
     {"the batch size": 2}.
     """
     evidence = KnownNumbers(got, want, wrong, sizes, rtol)
-    found = next((text for look in (_zeros, _ratio, _layout) if (text := look(evidence))), None) if got.any() else ("zero", "all zeros")
+    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))), None) if got.any() else ("zero", "all zeros")
     return "; ".join(part for part in (found[1] if found else "", _where(evidence)) if part)
 
 
@@ -170,11 +175,24 @@ def of(check: Any) -> None:
     right = [tensor.name.split("/")[-1] for tensor in check.report.tensors if tensor.passed]
     if right:
         check.report.notes.append(f"right: {', '.join(right)}")
+    for evidence in check.evidence.values():
+        evidence.report.findings = [_with_place(finding, right) for finding in evidence.report.findings]
+
+
+def _with_place(finding: Finding, right: list[str]) -> Finding:
+    """Where nothing is known of one gradient, the others tell where the mistake lies."""
+    if finding.text != NO_PATTERN:
+        return finding
+    others = f"right are those of {', '.join(right)}" if len(right) > 1 else f"right is that of {right[0]}" if right else "no gradient is right"
+    return Finding(finding.kind, finding.tensor, f"{NO_PATTERN}; {others}")
 
 
 def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
-    found = next((found for look in (_zeros, _beside_dy, _partly_elementwise, _ratio, _other_tensors, _nearly, _layout) if (found := look(evidence))), None)
+    if penalties := _penalties(evidence):
+        return "penalty", penalties
+    looks = (_missing, _partly_elementwise, _zeros, _beside_dy, _ratio, _other_tensors, _nearly, _layout)
+    found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
@@ -182,7 +200,6 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
-    parts.append(_penalties(evidence))
     return kind, "; ".join(part for part in parts if part) or NO_PATTERN
 
 
@@ -219,7 +236,8 @@ def _known(evidence: Evidence) -> patterns.Known:
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
-    return patterns.Known(vectors, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
+    arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
+    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
@@ -238,8 +256,7 @@ def _places(evidence: Evidence, is_told: bool) -> list[str]:
 def _label(evidence: Evidence, shares: Shares) -> None:
     """Attributes of rows and columns that masks and signs give."""
     check, labels = evidence.check, shares.labels
-    masks = {name: np.asarray(value) for name, value in check.subject.kwargs.items() if name.endswith("mask") and np.ndim(value) > 0}
-    for name, mask in masks.items():
+    for name, mask in masks(check.subject).items():
         if mask.dtype != bool:
             continue
         if not shares.is_weight and mask.shape == shares.shape[:mask.ndim]:
@@ -254,11 +271,15 @@ def _label(evidence: Evidence, shares: Shares) -> None:
         labels |= {"y is below 0": y < 0, "y is 0": y == 0}
 
 
-def _zeros(evidence: Evidence) -> Found:
+def _missing(evidence: Evidence) -> Found:
     if evidence.tensor.is_missing:
         return "missing", "backward returns None for it: is `return dx` missing?"
     if not evidence.tensor.gradient.any():
         return "missing", "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
+    return None
+
+
+def _zeros(evidence: Evidence) -> Found:
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     if agree(largest, 0):
         return "extra", "should be zero"
@@ -276,7 +297,9 @@ def _other_tensors(evidence: Evidence) -> Found:
         if other.name == evidence.name or other.gradient.shape != evidence.shape:
             continue
         if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
-            return "swapped", f"holds the gradient of {other.name}: two are swapped, or one is used for the other"
+            back = check.evidence.get(other.name)
+            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index)) for index in list(back.numeric)[:60])
+            return "swapped", f"holds the gradient of {other.name}" + (": the two are swapped" if is_swap else "")
         if np.array_equal(evidence.tensor.gradient, other.gradient):
             return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
     return None
@@ -284,8 +307,10 @@ def _other_tensors(evidence: Evidence) -> Found:
 
 def _partly_elementwise(evidence: Evidence) -> Found:
     """An elementwise layer that is right at some places: a table of slopes says more than a factor."""
-    if evidence.shares is None or not evidence.right or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
+    if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
         return None
+    if not any(abs(evidence.numeric[index]) > 1e-9 for index in evidence.right) and _ratio(evidence):
+        return None                                     # one factor wherever there is anything
     found = patterns.elementwise(evidence.shares, _known(evidence))
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
@@ -326,11 +351,17 @@ def _ratio(evidence: Evidence) -> Found:
     size = abs(ratio)
     exact = any(agree(size, value) for value in (1.0, 2.0, 0.5))
     origins = "".join(_origins(evidence, size))
-    if math.prod(evidence.shape) == 1 and not exact and not origins:
+    if math.prod(evidence.shape) == 1 and not exact and not origins and not _same_through_all(evidence, ratio):
         return None                                     # any number is some number of times another one: that tells nothing
     near_one = abs(size - 1) < 1e-2 and not exact
     words = f"{size:.8g} times what it should be" if near_one and ratio > 0 else times(ratio)
     return "factor", words + origins
+
+
+def _same_through_all(evidence: Evidence, ratio: float) -> bool:
+    """Whether a single number is off by one factor through each of several elements of y."""
+    shares = evidence.shares
+    return shares is not None and (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() > 3 and shares.all_same(shares.analytic, ratio * shares.numeric)
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
@@ -353,9 +384,11 @@ def _origins(evidence: Evidence, size: float) -> Iterator[str]:
 
 def _nearly(evidence: Evidence) -> Found:
     """Right to a few digits at every place: another constant, not another formula."""
+    if evidence.shares is not None and np.abs(evidence.shares.analytic - evidence.shares.numeric).max(initial=0.0) > 5e-3 * evidence.shares.scale:
+        return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
-    if len(evidence.wrong) < 2 or worst > 1e-2:
+    if len(evidence.wrong) < 2 or worst > 5e-3:
         return None
     return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
                       "them?), or an approximation")

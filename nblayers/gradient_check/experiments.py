@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.gradient_check.points import at
+from nblayers.gradient_check.points import at, masks, without_masks
 from nblayers.gradient_check.report import Index
 from nblayers.gradient_check.words import ranges
 
@@ -141,6 +141,8 @@ def palindromic(lab: Lab) -> None:
 def equal(lab: Lab) -> None:
     """A scale may be taken in front of a sum or mean only where all its elements are equal."""
     candidates = [k for k, v in enumerate(lab.values) if v.size > 1 and max(v.shape) == v.size]
+    _try(lab, candidates, lambda v: np.ones_like(v), "scale_outside",
+         lambda names: f"right once all elements of {names} are 1: {names} is left out somewhere, or stands outside of a sum or mean")
     _try(lab, candidates, lambda v: np.full_like(v, 1.3), "scale_outside",
          lambda names: f"right once all elements of {names} are equal: {names} stands outside of a sum or mean that it belongs into, or "
                        "meets other elements than its own")
@@ -149,7 +151,10 @@ def equal(lab: Lab) -> None:
 def left_out(lab: Lab) -> None:
     """Right once a matrix is zero: then it is the way through that matrix that backward leaves out or has wrong."""
     matrices = [k for k, v in enumerate(lab.values) if v.ndim > 1 and min(v.shape) > 1]
-    if len(matrices) < 2:
+    tensors = lab.check.report.tensors
+    inputs = [t for t in tensors if not t.passed and t.name in lab.check.subject.names]
+    alone = sum(not t.passed for t in tensors) == 1
+    if len(matrices) < 2 or not (alone or len(inputs) == sum(not t.passed for t in tensors)):
         return
     found: dict[str, list[str]] = {}
     for k in matrices:
@@ -192,18 +197,11 @@ def lab_indices(check: Any, name: str) -> list[Index]:
 
 def without_mask(lab: Lab) -> None:
     """Right without the mask: then it is the mask that forward and backward treat differently."""
-    kwargs = lab.check.subject.kwargs
-    masks = [name for name, value in kwargs.items() if name.endswith("mask") and np.ndim(value) > 0]
-    if masks:
-        there = at(lab.check.subject, kwargs={name: value for name, value in kwargs.items() if name not in masks})
-        right = lab.right_at(there)
-        lab.tell(right, "mask", f"right without the {' and '.join(masks)}: backward does not treat what is masked as forward does")
-
-
-def _cut(leaf: np.ndarray, axis: int, size: int, count: int) -> np.ndarray:
-    if leaf.ndim <= axis or leaf.shape[axis] != size:
-        return leaf
-    return np.take(leaf, range(count), axis)
+    names = masks(lab.check.subject)
+    if not names:
+        return
+    right = lab.right_at(without_masks(lab.check.subject))
+    lab.tell(right, "mask", f"right without the {' and '.join(names)}: backward does not treat what is masked as forward does")
 
 
 def _within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) -> dict[str, list[Index]]:
@@ -216,17 +214,15 @@ def _within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) -
     return found
 
 
-def _shorter(lab: Lab, axis: int, size: int, count: int) -> Any:
+def _shorter(lab: Lab, axis: int, count: int) -> Any:
     """The subject with the first `count` places of an axis only."""
     check = lab.check
-    leaves = [_cut(leaf, axis, size, count) for leaf in check.subject.leaves]
-    kwargs = {name: _cut(np.asarray(value), axis, size, count) if name.endswith("mask") and np.ndim(value) > axis else value
-              for name, value in check.subject.kwargs.items()}
-    return at(check.subject, leaves=leaves, kwargs=kwargs)
+    smaller = check.subject.with_steps(count) if axis == check.subject.time_axis else check.subject.with_samples(count)
+    return at(check.subject, smaller.leaves, None, smaller.kwargs, smaller.args)
 
 
-def _smaller(lab: Lab, axis: int, size: int, count: int) -> set[str]:
-    there = _shorter(lab, axis, size, count)
+def _smaller(lab: Lab, axis: int, count: int) -> set[str]:
+    there = _shorter(lab, axis, count)
     shapes = {name: lab.check.evidence[name].shape for name in lab.wanted}
     shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
     return lab.right_at(there, _within(lab.wanted, shapes))
@@ -234,10 +230,9 @@ def _smaller(lab: Lab, axis: int, size: int, count: int) -> set[str]:
 
 def _steps(lab: Lab) -> tuple[int, int] | None:
     """(axis, size) of time, if the inputs are sequences."""
-    axis = 1 if lab.check.settings.time_axis is None else lab.check.settings.time_axis
-    given = lab.check.settings.time_axis is not None
-    sizes = [leaf.shape[axis] for leaf in lab.check.subject.leaves if (leaf.ndim > axis if given else leaf.ndim == 3) and leaf.shape[axis] > 1]
-    return (axis, sizes[0]) if sizes else None
+    subject = lab.check.subject
+    sizes = [leaf.shape[subject.time_axis] for leaf in subject.leaves if leaf.ndim == 3 and leaf.dtype.kind == "f"]
+    return (subject.time_axis, sizes[0]) if sizes and sizes[0] > 1 else None
 
 
 def little_weights(lab: Lab) -> None:
@@ -315,24 +310,24 @@ def fewer_steps(lab: Lab) -> None:
     for count in range(1, min(size, 6)):
         if not lab.check.has_time():
             return
-        right = _smaller(lab, axis, size, count)
+        right = _smaller(lab, axis, count)
         if not names <= right:
             break
         last = count
     if not last:
-        _explain_one_step(lab, axis, size)
+        _explain_one_step(lab, axis)
     else:
         some = f"the first {last} time steps alone" if last > 1 else "the first time step alone"
         lab.check.report.notes.append(f"with {some} {_these(lab, names)} right, with one more not: the mistake shows only where several time steps come "
                                       "together, or where a state is no longer what it was at the beginning")
 
 
-def _explain_one_step(lab: Lab, axis: int, size: int) -> None:
+def _explain_one_step(lab: Lab, axis: int) -> None:
     """What is wrong with the first time step alone, where no mistake spreads from step to step."""
     from nblayers.gradient_check import diagnosis
     from nblayers.gradient_check.check import again
     check = lab.check
-    other = again(_shorter(lab, axis, size, 1), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
+    other = again(_shorter(lab, axis, 1), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
     try:
         other.check_values()
         if other.is_linear:
@@ -342,7 +337,9 @@ def _explain_one_step(lab: Lab, axis: int, size: int) -> None:
         return
     finally:
         check.subject.restore()
-    check.report.notes += [f"with the first time step alone, {name}: {text}" for name, text in found.items() if text != diagnosis.NO_PATTERN]
+    for name, text in found.items():
+        if text != diagnosis.NO_PATTERN:
+            check.evidence[name].report.add("place", f"with the first time step alone: {text}")
 
 
 def one_sample(lab: Lab) -> None:
@@ -352,7 +349,7 @@ def one_sample(lab: Lab) -> None:
     sizes = {leaf.shape[axis] for leaf in leaves if leaf.ndim > axis}
     if len(sizes) != 1 or sizes == {1}:
         return
-    right = _smaller(lab, axis, sizes.pop(), 1)
+    right = _smaller(lab, axis, 1)
     if right:
         lab.check.report.notes.append(f"with one sample alone {_these(lab, right)} right: the mistake shows only where several come together")
 

@@ -19,6 +19,7 @@ class Known(NamedTuple):
     """What the looks may be told beside the shares: vectors that a factor may be, by name, and ids that occur."""
 
     vectors: Mapping[str, Array]
+    arrays: Mapping[str, Array]
     ids: Array | None = None
     time_axis: int | None = 1
     slopes: bool = True
@@ -128,7 +129,13 @@ def own_factors(s: Shares, known: Known) -> Found:
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
+            bad = by_index[np.isfinite(by_index) & (np.abs(by_index - 1) > 1e-5)]
+            if len(bad) < size and np.allclose(bad, bad[0], rtol=1e-5):
+                at = np.flatnonzero(np.isfinite(by_index) & (np.abs(by_index - 1) > 1e-5)).tolist()
+                return "factor", f"{times(float(bad[0]))}; wrong only at {ranges(at)} of axis {axis} (size {size})"
             return "factor_along", f"off by a factor of its own for each index along axis {axis}{_named(by_index, known)}"
+    if named := _named_elements(factors, s, known):
+        return named
     if s.is_weight:
         return None
     x = np.array([float(s.values[row]) for row in s.rows])
@@ -200,7 +207,7 @@ def _among_columns(s: Shares, bad: Array) -> str:
         place = s.column_places[:, axis]
         inside = set(place[bad].tolist())
         if len(inside) < size and not inside & set(place[~bad].tolist()):
-            return f", wrong only through y at {ranges(inside)} of its axis {axis}"
+            return f", wrong only through y at {ranges(inside)} of axis {axis}"
     return ""
 
 
@@ -246,6 +253,21 @@ def _by_index(factors: Array, places: Array, size: int) -> Array | None:
             found[index] = values[0]
         seen_twice = seen_twice or len(values) > 1
     return found if np.isfinite(found).sum() > 1 and (seen_twice or len(factors) == size) else None
+
+
+def _named_elements(factors: Array, s: Shares, known: Known) -> Found:
+    """Whether each factor is the element at the same place of another input."""
+    fits = np.isfinite(factors)
+    for name, values in known.arrays.items():
+        if values.shape != s.shape or name == s.name or fits.sum() < 2:
+            continue
+        own = np.array([float(values[row]) for row in s.rows])
+        with np.errstate(all="ignore"):
+            for words, form in (("{}", own), ("1 / {}", 1 / own)):
+                if np.allclose(form[fits], factors[fits], rtol=1e-5, atol=1e-9):
+                    role = "it is left out" if words.startswith("1 /") else "it has gone in once too often"
+                    return "factor_along", f"off by a factor of its own for each element, which is {words.format(name)} there: {role}"
+    return None
 
 
 def _named(factors: Array, known: Known) -> str:
@@ -320,9 +342,10 @@ def one_share(s: Shares, known: Known) -> Found:
         for index, which in ((size - 1, "last"), (0, "first")):
             inside = place == index
             if not s.wrong[:, inside].any() and not s.right[:, ~inside].any() and s.right[:, inside].any():
-                what = "sample" if axis == 0 else "time step" if axis == 1 and len(s.output_shape) == 3 else f"index of axis {axis}"
-                kind = "one_sample" if axis == 0 else "one_step"
-                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of its axis {axis}): "
+                is_time = axis == known.time_axis and len(s.output_shape) == 3
+                what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
+                kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
+                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of axis {axis}): "
                               "= for += in a loop, or a sum left out?")
     return None
 
@@ -534,7 +557,7 @@ def _attribute_words(kind: str, words: str, inside: Array, s: Shares) -> str:
     if kind == "row":
         return f"wrong only at {ranges(inside.tolist())} of {words}"
     if kind == "column":
-        return f"wrong only through y at {ranges(inside.tolist())} of its {words.removesuffix(' of y')}"
+        return f"wrong only through y at {ranges(inside.tolist())} of {words.removesuffix(' of y')}"
     if kind == "output":
         last = max(column.output for column in s.columns)
         return f"only what comes through output {' and '.join(map(str, inside.tolist()))} of 0-{last} is wrong"

@@ -1,6 +1,7 @@
 """What a gradient check found, as text and as values."""
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -115,6 +116,18 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def heat_map(self) -> str:
+        """Where in each tensor the gradients differ, as text of 80 columns."""
+        from nblayers.gradient_check import heatmap
+        return heatmap.text(self)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as a page that needs no other file, with a map of relative errors; written to `path` if one is given."""
+        from nblayers.gradient_check import html
+        if path is not None:
+            html.write(self, path)
+        return html.page(self)
 
     def __str__(self) -> str:
         lines = [f"gradcheck of {self.layer}: " + ("passed" if self.passed else "FAILED")]
