@@ -181,10 +181,12 @@ def of(check: Any) -> None:
 
 def _with_place(finding: Finding, right: list[str]) -> Finding:
     """Where nothing is known of one gradient, the others tell where the mistake lies."""
-    if finding.text != NO_PATTERN:
+    if not finding.text.endswith(NO_PATTERN):
         return finding
-    others = f"right are those of {', '.join(right)}" if len(right) > 1 else f"right is that of {right[0]}" if right else "no gradient is right"
-    return Finding(finding.kind, finding.tensor, f"{NO_PATTERN}; {others}")
+    if not right:
+        return finding
+    others = f"those of {', '.join(right)} are right" if len(right) > 1 else f"that of {right[0]} is right"
+    return Finding(finding.kind, finding.tensor, finding.text.replace(NO_PATTERN, f"wrong all over, though {others}"))
 
 
 def explain(evidence: Evidence) -> tuple[str, str]:

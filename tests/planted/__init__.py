@@ -62,9 +62,10 @@ class Expect:
     """What one finding has to say.
 
     Attributes:
-        kind: its kind; several where each is a true and helpful name of the cause.
+        kind: its kind; several where each is a true and helpful name of the cause. "place" with words stands for any kind:
+            no black box can know the cause, and the words are the place or the change that the text has to give.
         tensor: the last part of the tensor's name, "" for the layer as a whole, None for any.
-        words: lower-case pieces that its text holds.
+        words: lower-case pieces that its text holds; "a|b" is one of two.
     """
 
     kind: str | tuple[str, ...]
@@ -77,8 +78,9 @@ class Expect:
 
     def holds(self, finding: Any) -> bool:
         text = finding.text.lower()
-        return ((finding.kind in self.kinds or "place" in self.kinds) and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
-                and all(word in text for word in self.words))
+        is_kind = finding.kind in self.kinds or ("place" in self.kinds and self.words != ())
+        return (is_kind and "no pattern" not in text and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
+                and all(any(piece in text for piece in word.split("|")) for word in self.words))
 
 
 @dataclass

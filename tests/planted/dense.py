@@ -76,14 +76,13 @@ class DenseRelu(Layer):
         self.b = self.add_weight((4,), "zeros", name="b")
 
     def forward(self, x):
-        a = x @ self.W.value + self.b.value
-        self.cache = x, a
-        return np.maximum(a, 0)
+        self.x = x
+        self.a = x @ self.W.value + self.b.value
+        return np.maximum(self.a, 0)
 
     def backward(self, dy):
-        x, a = self.cache
-        da = dy * (a > 0)
-        self.W.grad += x.T @ da
+        da = dy * (self.a > 0)
+        self.W.grad += self.x.T @ da
         self.b.grad += da.sum(axis=0)
         return da @ self.W.value.T
 
@@ -164,7 +163,8 @@ FAULTS = [
           ("does not use dy",)),
     Fault("dense", "dW = x.T @ dy", "dW = x.T @ dy + 0.01 * self.W.value", "decay", "W", ("times the weight itself",)),
     Fault("dense", "dW = x.T @ dy", "dW = x.T @ dy / len(x) + 0.3 * self.W.value", "decay", "W", ("times the weight itself",)),
-    Fault("dense", "db = dy.sum(axis=0)", "db = dy.sum()", ("mixing", "extra", "place"), "b"),
+    Fault("dense", "db = dy.sum(axis=0)", "db = dy.sum()", ("mixing", "extra", "place"), "b",
+          ("too much|mix|same number|should be zero",)),
     Fault("dense", "dW = x.T @ dy", "dW = np.clip(x.T @ dy, -0.5, 0.5)", "clipped", None, ("clipped", "0.5")),
     Fault("dense", "self.W.grad += dW", "scale = min(1, 1 / np.sqrt((dW ** 2).sum() + (db ** 2).sum()))\n"
           "        dW, db = scale * dW, scale * db\n        self.W.grad += dW", "clipped", None, ("clipped", "norm")),
@@ -178,7 +178,7 @@ FAULTS = [
           ("the sign is flipped",)),
     Fault("dense", "y = x @ self.W.value + self.b.value", "y = x @ self.W.value", "extra", "b", ("should be zero",)),
     Fault("dense", "y = x @ self.W.value + self.b.value", "y = x @ self.W.value + self.b.value ** 2",
-          ("factor_along", "place", "slope"), "b"),
+          ("factor_along", "slope"), "b"),
     Fault("dense", "self.cache = x", KEPT_ONCE.format("x", "x") + "self.cache = self.x", "stale", None, ("stale cache",)),
     Fault("dense", "self.cache = x", KEPT_ONCE.format("WT", "self.W.value.T.copy()") + "self.cache = x", "stale", None,
           ("stale cache",), more=(("dy @ self.W.value.T", "dy @ self.WT"),)),
@@ -192,7 +192,8 @@ FAULTS = [
           ("random numbers",)),
     Fault("dense", "db = dy.sum(axis=0)", "db = dy.mean(axis=0)", "factor", "b", ("batch size",),
           more=(("dx = dy @", "dx = -dy @"),), second=Expect("factor", "x", ("the sign is flipped",))),
-    Fault("dense", "dW = x.T @ dy", "dW = x.T @ dy\n        dW[:, -1] = 0", ("zero", "place"), "W", ("zero there", "3")),
+    Fault("dense", "dW = x.T @ dy", "dW = x.T @ dy\n        dW[:, -1] = 0", ("zero", "place"), "W",
+          ("zero there|missing", "3 of axis 1")),
     Fault("dense", "dx = dy @ self.W.value.T", "dx = dy[:, :3] @ self.W.value[:, :3].T", ("place", "missing_sum"), "x", ("3",)),
     Fault("dense", "dx = dy @ self.W.value.T", "dx = np.zeros_like(x)\n        dx[:-1] = dy[:-1] @ self.W.value.T",
           ("zero", "place"), "x", ("2",)),
@@ -204,56 +205,64 @@ FAULTS = [
     Fault("square_dense", "dy.sum(axis=0)", "(x.sum(axis=0) * 0 + dy).sum(axis=0)[::-1]", "reversed", "b", ("reverse order",)),
     Fault("square_dense", "x @ self.W.value + self.b.value", "x @ self.W.value.T + self.b.value", "weight_transposed", "x",
           ("w transposed",), second=Expect("transposed", "W", ("transposed",))),
-    Fault("square_dense", "dy @ self.W.value.T", "(dy + dy @ self.W.value.T)", ("place", "extra"), "x"),
+    Fault("square_dense", "dy @ self.W.value.T", "(dy + dy @ self.W.value.T)", ("place", "extra"), "x", ("same place",)),
     Fault("square_dense", "dy @ self.W.value.T", "dy * self.W.value.diagonal()", ("elementwise", "missing_sum"), "x"),
     Fault("square_dense", "self.b.grad += dy.sum(axis=0)", "self.b.grad += x.sum(axis=0)", ("ignores_dy", "place"), None,
           ("dy",), may=("ignores_dy",)),
 
-    Fault("dense_tanh", "(1 - y ** 2)", "(1 - y)", ("slope", "factor_along", "place")),
-    Fault("dense_tanh", "(1 - y ** 2)", "(1 - a ** 2)", ("slope", "factor_along", "place")),
-    Fault("dense_tanh", "(1 - y ** 2)", "y * (1 - y)", ("slope", "factor_along", "place")),
-    Fault("dense_tanh", "dx = da @ self.W.value.T", "dx = dy @ self.W.value.T", ("slope", "factor_along", "place"), "x"),
-    Fault("dense_tanh", "da.sum(axis=(0, 1))", "dy.sum(axis=(0, 1))", ("slope", "factor_along", "place"), "b"),
+    Fault("dense_tanh", "(1 - y ** 2)", "(1 - y)", ("slope", "factor_along"), None, ("factor",)),
+    Fault("dense_tanh", "(1 - y ** 2)", "(1 - a ** 2)", ("slope", "factor_along"), None, ("factor",)),
+    Fault("dense_tanh", "(1 - y ** 2)", "y * (1 - y)", ("slope", "factor_along"), None, ("factor",)),
+    Fault("dense_tanh", "dx = da @ self.W.value.T", "dx = dy @ self.W.value.T", ("slope", "factor_along"), "x", ("factor",)),
+    Fault("dense_tanh", "da.sum(axis=(0, 1))", "dy.sum(axis=(0, 1))", ("slope", "factor_along"), "b", ("factor",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da.mean(axis=(0, 1))", "factor", "b", ("batch size",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da.mean(axis=1).sum(axis=0)", "factor", "b", ("time steps",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da[:, -1].sum(axis=0)", "one_step", "b", ("time step alone",)),
     Fault("dense_tanh", 'np.einsum("btd,bth->dh", x, da)', "x[:, -1].T @ da[:, -1]", "one_step", "W", ("time step alone",)),
     Fault("dense_tanh", 'np.einsum("btd,bth->dh", x, da)', "x[0].T @ da[0]", "one_sample", "W", ("first", "sample alone")),
     Fault("dense_tanh", 'np.einsum("btd,bth->dh", x, da)', "x.sum(axis=(0, 1))[:, None] * da.sum(axis=(0, 1))",
-          ("place", "mixing", "extra"), "W"),
+          ("place", "mixing", "extra"), "W", ("one time step|one sample|other samples|axis 0",)),
     Fault("dense_tanh", "self.cache = x, a, y", KEPT_ONCE.format("y", "y.copy()") + "self.cache = x, a, self.y", "stale", None,
           ("stale cache",)),
-    Fault("dense_tanh", "da = dy * (1 - y ** 2)", "y *= -y\n        y += 1\n        da = dy * y", "changes_output", None,
-          ("in place",), may=("single_use",)),
+    Fault("dense_tanh", "da = dy * (1 - y ** 2)", "y *= -y\n        y += 1\n        da = dy * y",
+          ("changes_output", "single_use"), None, ("in place|cache[2]",), may=("single_use", "changes_output")),
     Fault("dense_tanh", "np.tanh(a)", "np.tanh(a).astype(np.float32).astype(a.dtype)", "float32", None, ("float32",)),
     Fault("dense_tanh", "da = dy * (1 - y ** 2)", "da = np.clip(dy, -0.5, 0.5) * (1 - y ** 2)",
           ("clipped", "not_linear"), None, (), may=("clipped",)),
     Fault("dense_tanh", "y = np.tanh(a)", "y = np.tanh(a / 2)", ("factor", "slope", "factor_along", "place"), None),
     Fault("dense_tanh", "y = np.tanh(a)", "y = np.tanh(a)\n        a = x @ self.W.value\n        y = y * (1 + 0 * a)\n"
-          "        y[:, 0] *= 0.5", ("place", "factor", "factor_along"), None, ("0",)),
+          "        y[:, 0] *= 0.5", ("place", "factor", "factor_along", "value"), None, ("0 of its axis 1|0 of axis 1",)),
 
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy\n        da[a <= 0] = 0", "changes_dy", None, ("in place",)),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy", ("value", "slope", "place", "extra"), None),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy * (dy > 0)", "not_linear", None, ("not linear in dy",)),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy * (a > 0.3)", ("value", "slope", "place", "zero"), None),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = np.maximum(a, 0) * dy", ("slope", "factor_along", "place"), None),
-    Fault("dense_relu", "self.cache = x, a", KEPT_ONCE.format("positive", "a > 0") + "self.cache = x, self.positive", "stale",
-          None, ("stale cache",), more=(("(a > 0)", "a"),)),
-    Fault("dense_relu", "return da @ self.W.value.T", "return dy @ self.W.value.T", ("value", "slope", "place", "extra"), "x"),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy\n        da[self.a <= 0] = 0", "changes_dy", None, ("in place",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy", ("value", "slope", "place", "extra"), None,
+          ("y is 0|should be zero",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (dy > 0)", "not_linear", None, ("not linear in dy",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (self.a > 0.3)", ("value", "slope", "place", "zero"), None,
+          ("0.3|there missing",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = np.maximum(self.a, 0) * dy", ("slope", "factor_along"), None,
+          ("y itself",)),
+    Fault("dense_relu", "return np.maximum(self.a, 0)", KEPT_ONCE.format("positive", "self.a > 0")
+          + "return np.maximum(self.a, 0)", "stale", None, ("stale cache",),
+          more=(("dy * (self.a > 0)", "dy * self.positive"),)),
+    Fault("dense_relu", "return da @ self.W.value.T", "return dy @ self.W.value.T", ("value", "slope", "place", "extra"), "x",
+          ("y is 0|should be zero",)),
 
     Fault("einsum_dense", '"btd,bthk->dhk"', '"btd,btkh->dhk"', "transposed", "W", ("transposed", "1", "2")),
-    Fault("einsum_dense", '"bthk,dhk->btd"', '"bthk,dkh->btd"', ("weight_transposed", "moved"), "x", ("w transposed",)),
+    Fault("einsum_dense", '"bthk,dhk->btd"', '"bthk,dkh->btd"', ("weight_transposed", "transposed"), "x", ("transposed",),
+          may=("transposed",)),
     Fault("einsum_dense", '"bthk->hk"', '"bthk->kh"', "transposed", "b", ("transposed",)),
     Fault("einsum_dense", 'np.einsum("bthk->hk", dy)', "dy.mean(axis=(0, 1))", "factor", "b", ("batch size",)),
     Fault("einsum_dense", 'np.einsum("bthk,dhk->btd", dy, self.W.value)',
-          'np.einsum("btk,dk->btd", dy[:, :, 0], self.W.value[:, 0])', ("place", "missing_sum", "zero"), "x", ("axis 2",)),
+          'np.einsum("btk,dk->btd", dy[:, :, 0], self.W.value[:, 0])', ("place", "missing_sum", "zero", "one_step"), "x",
+          ("0 of its axis 2|1 of its axis 2",)),
     Fault("einsum_dense", 'np.einsum("bthk,dhk->btd", dy, self.W.value)', 'np.einsum("bthk,dhk->btd", dy[:, ::-1], '
           "self.W.value)", ("reversed", "moved"), "x", ("reverse order along axis 1",)),
     Fault("einsum_dense", 'np.einsum("btd,bthk->dhk", x, dy)', 'np.einsum("bd,bhk->dhk", x.mean(axis=1), dy.sum(axis=1))',
-          ("place", "mixing", "extra"), "W"),
+          ("place", "mixing", "extra"), "W", ("one time step|one sample|other time steps|axis 1",)),
 
-    Fault("penalised", "da = dy + 0.2 * y / len(y)", "da = dy", "penalty", None, ("penalt",)),
-    Fault("penalised", "0.2 * y / len(y)", "0.1 * y / len(y)", "penalty", None, ("penalt",)),
-    Fault("penalised", "return da @ self.W.value.T", "return dy @ self.W.value.T", "penalty", "x", ("penalt",)),
-    Fault("penalised", "0.1 * float((y ** 2).sum()) / len(y)", "0.1 * float((y ** 2).sum())", "penalty", None, ("penalt",)),
+    Fault("penalised", "da = dy + 0.2 * y / len(y)", "da = dy", ("penalty", "place"), None, ("penalt",)),
+    Fault("penalised", "0.2 * y / len(y)", "0.1 * y / len(y)", ("penalty", "place"), None, ("penalt",)),
+    Fault("penalised", "return da @ self.W.value.T", "return dy @ self.W.value.T", ("penalty", "place"), "x", ("penalt",)),
+    Fault("penalised", "0.1 * float((y ** 2).sum()) / len(y)", "0.1 * float((y ** 2).sum())", ("penalty", "place"), None,
+          ("penalt",)),
 ]

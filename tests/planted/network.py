@@ -95,11 +95,11 @@ class Highway(Layer):
     def forward(self, x):
         f = np.tanh(x @ self.W.value)
         g = 1 / (1 + np.exp(-x @ self.U.value))
-        self.cache = x, f, g
+        self.x, self.f, self.g = x, f, g
         return g * f + (1 - g) * x
 
     def backward(self, dy):
-        x, f, g = self.cache
+        x, f, g = self.x, self.f, self.g
         df = dy * g * (1 - f ** 2)
         dg = dy * (f - x) * g * (1 - g)
         self.W.grad += x.T @ df
@@ -140,21 +140,23 @@ RIGHT = {
     "two_heads": Right(TwoHeads, lambda rng: (rng.normal(size=(3, 5)),)),
 }
 
-NEVER = ("later steps", "a carry", "softmax, a norm")
+NEVER = ("later steps", "a carry")
 
 FAULTS = [
-    Fault("two_layers", "da = dh * (a > 0)", "da = dh", ("place", "slope", "value", "extra"), None),
-    Fault("two_layers", "da = dh * (a > 0)", "da = dh * (a > 0) * a", ("place", "slope", "factor_along"), None),
-    Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += a.T @ dy", ("place", "value", "slope"), "W2"),
+    Fault("two_layers", "da = dh * (a > 0)", "da = dh", ("place", "slope", "value", "extra"), None, ("should be zero|slope",)),
+    Fault("two_layers", "da = dh * (a > 0)", "da = dh * (a > 0) * a", ("slope", "factor_along"), None,
+          ("slope inside|factor",)),
+    Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += a.T @ dy", ("place", "value", "slope"), "W2",
+          ("should be zero|below 0",)),
     Fault("two_layers", "dy.sum(axis=0)", "dy.mean(axis=0)", "factor", "b2", ("batch size",)),
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad = da.sum(axis=0)", "replaces_grad", None, ("b1",
           "(=)")),
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad += dh.sum(axis=0)", ("place", "slope", "value",
-          "extra"),
-          "b1"),
+          "extra"), "b1", ("should be zero|too much|slope",)),
     Fault("two_layers", "self.W1.grad += x.T @ da", "self.W1.grad += x.T @ da + 0.02 * self.W1.value", "decay", "W1",
           ("times the weight itself",)),
-    Fault("two_layers", "dx = da @ self.W1.value.T", "dx = dh @ self.W1.value.T", ("place", "slope", "value", "extra"), "x"),
+    Fault("two_layers", "dx = da @ self.W1.value.T", "dx = dh @ self.W1.value.T", ("place", "slope", "value", "extra"), "x",
+          ("should be zero|too much|slope",)),
     Fault("two_layers", "self.cache = x, a, h",
           "if not hasattr(self, 'h'):\n            self.h = h\n        self.cache = x, a, self.h",
           "stale", None, ("stale cache",)),
@@ -168,60 +170,65 @@ FAULTS = [
     Fault("two_layers", "dh = dy @ self.W2.value.T", "dh = np.clip(dy @ self.W2.value.T, -0.5, 0.5)", ("clipped", "not_linear"),
           None, (), may=("clipped",)),
     Fault("two_layers", "y = h @ self.W2.value + self.b2.value",
-          "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)",
-          ("slope", "factor_along", "place"), None),
+          "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)", ("slope", "factor_along"), None, ("factor",)),
     Fault("two_layers", "da = dh * (a > 0)", "h[h > 0] = 1\n        da = dh * h", "single_use", None, ("a second backward",)),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += h.T @ np.ones_like(dy)", ("ignores_dy", "place"), None,
           ("dy",), may=("ignores_dy",)),
 
     Fault("square", "dh = dy @ self.W2.value.T", "dh = dy @ self.W2.value", "weight_transposed", "x", ("w2 transposed",)),
     Fault("square", "dx = da @ self.W1.value.T", "dx = da @ self.W1.value", "weight_transposed", "x", ("w1 transposed",)),
-    Fault("square", "dx = da @ self.W1.value.T", "dx = da @ self.W2.value.T", ("place", "swapped", "weight_transposed"), "x"),
-    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW2, dW1 = x.T @ da, h.T @ dy", "swapped", "W1", ("the gradient of w2",)),
+    Fault("square", "dx = da @ self.W1.value.T", "dx = da @ self.W2.value.T", ("place", "swapped", "weight_transposed"), "x",
+          ("w1", "w2")),
+    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW2, dW1 = x.T @ da, h.T @ dy", "swapped", "W1",
+          ("the gradient of", "w2")),
     Fault("square", "db1, db2 = da.sum(axis=0), dy.sum(axis=0)", "db2, db1 = da.sum(axis=0), dy.sum(axis=0)", "swapped", "b1",
-          ("the gradient of b2",)),
-    Fault("square", "self.b1.grad += db1", "self.b1.grad += db2", "swapped", "b1", ("the gradient of b2",)),
-    Fault("square", "da = dh * (1 - h ** 2)", "da = dy * (1 - h ** 2)", ("place", "missing_sum", "elementwise"), None),
-    Fault("square", "da = dh * (1 - h ** 2)", "da = dh * (1 - np.tanh(h) ** 2)", ("slope", "place", "factor_along"), None),
-    Fault("square", "da = dh * (1 - h ** 2)", "da = dh * h * (1 - h)", ("slope", "place", "factor_along"), None),
+          ("the gradient of", "b2")),
+    Fault("square", "self.b1.grad += db1", "self.b1.grad += db2", "swapped", "b1", ("the gradient of", "b2")),
+    Fault("square", "da = dh * (1 - h ** 2)", "da = dy * (1 - h ** 2)", ("place", "way_through", "missing_sum"), "W1",
+          ("w2",)),
+    Fault("square", "da = dh * (1 - h ** 2)", "da = dh * (1 - np.tanh(h) ** 2)", ("slope", "factor_along"), None, ("slope",)),
+    Fault("square", "da = dh * (1 - h ** 2)", "da = dh * h * (1 - h)", ("slope", "factor_along"), None, ("slope",)),
     Fault("square", "self.W1.grad += dW1",
           "norm = np.sqrt(sum((d ** 2).sum() for d in (dW1, dW2, db1, db2)))\n        if norm > 1:\n"
           "            dW1, dW2, db1, db2 = dW1 / norm, dW2 / norm, db1 / norm, db2 / norm\n        self.W1.grad += dW1",
           "clipped", None, ("clipped", "norm")),
     Fault("square", "self.W1.grad += dW1", "for d in (dW1, dW2, db1, db2):\n            np.clip(d, -0.3, 0.3, out=d)\n"
           "        self.W1.grad += dW1", "clipped", None, ("clipped", "0.3")),
-    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, x.T @ dy", ("place",), "W2"),
-    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, h.T @ (dy - y)", ("not_linear", "place"), None),
+    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, x.T @ dy", ("place", "factor_along"), "W2", ("x",)),
+    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, h.T @ (dy - y)", "not_linear"),
     Fault("square", "self.cache = x, h, y", "self.cache = x, h.astype(np.float32), y", "float32", None, ("float32",)),
-    Fault("square", "dy.sum(axis=0)", "dy.sum(axis=1)[:1].repeat(dy.shape[1])", ("place", "mixing", "one_sample"), "b2"),
 
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = da @ self.W1.value.T", "way_around", "x", ("a way around",)),
-    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = dy", ("place", "missing_sum", "elementwise"), "x"),
-    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = 2 * dy + da @ self.W1.value.T", ("place", "way_around"), "x"),
-    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = x + da @ self.W1.value.T", ("not_linear", "place",
-          "way_around"), None),
+    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = dy", ("elementwise", "missing_sum", "place"), "x",
+          ("w1|w2|elementwise",)),
+    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = 2 * dy + da @ self.W1.value.T", ("place", "way_around"), "x",
+          ("same place|a way around",)),
+    Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = x + da @ self.W1.value.T", "not_linear"),
     Fault("residual", "dx = dy + da @ self.W1.value.T", "dx = dy\n        dx += da @ self.W1.value.T", "changes_dy", None,
           ("in place",)),
-    Fault("residual", "return x + h @ self.W2.value", "return 0.5 * x + h @ self.W2.value", ("place", "way_around"), "x"),
-    Fault("residual", "return x + h @ self.W2.value", "return h @ self.W2.value", ("place", "extra", "way_around"), "x"),
+    Fault("residual", "return x + h @ self.W2.value", "return 0.5 * x + h @ self.W2.value", ("place", "way_around"), "x",
+          ("same place|a way around",)),
+    Fault("residual", "return x + h @ self.W2.value", "return h @ self.W2.value", ("place", "extra", "way_around"), "x",
+          ("same place|a way around",)),
     Fault("residual", "return x + h @ self.W2.value", "x += h @ self.W2.value\n        return x", "changes_input", None,
           ("in place",)),
 
-    Fault("highway", "dx = dy * (1 - g) + df", "dx = dy + df", ("place", "way_around"), "x"),
-    Fault("highway", "dx = dy * (1 - g) + df", "dx = df", ("way_around", "place"), "x"),
-    Fault("highway", "(f - x)", "f", ("place", "slope"), "U"),
+    Fault("highway", "dx = dy * (1 - g) + df", "dx = dy + df", ("place", "way_around"), "x", ("same place|a way around",)),
+    Fault("highway", "dx = dy * (1 - g) + df", "dx = df", ("way_around", "place"), "x", ("same place|a way around",)),
+    Fault("highway", "(f - x)", "f", ("slope", "factor_along"), "U", ("factor",)),
     Fault("highway", "(f - x)", "(x - f)", "factor", "U", ("the sign is flipped",)),
-    Fault("highway", " + dg @ self.U.value.T", "", ("place", "missing_sum"), "x"),
-    Fault("highway", "g * (1 - g)\n        self", "(1 - g)\n        self", ("place", "slope", "factor_along"), "U"),
+    Fault("highway", " + dg @ self.U.value.T", "", ("way_through", "missing_sum"), "x", ("u",)),
+    Fault("highway", "g * (1 - g)\n        self", "(1 - g)\n        self", ("slope", "factor_along"), "U", ("factor",)),
     Fault("highway", "dg @ self.U.value.T", "dg @ self.U.value", "weight_transposed", "x", ("u transposed",)),
     Fault("highway", "self.W.grad += x.T @ df\n        self.U.grad += x.T @ dg",
-          "self.U.grad += x.T @ df\n        self.W.grad += x.T @ dg", "swapped", "W", ("the gradient of u",)),
+          "self.U.grad += x.T @ df\n        self.W.grad += x.T @ dg", "swapped", "W", ("the gradient of", "u")),
 
-    Fault("two_heads", "dh = da @ self.A.value.T + dc @ self.C.value.T", "dh = da @ self.A.value.T", "one_output", "x",
-          ("output 1",)),
+    Fault("two_heads", "dh = da @ self.A.value.T + dc @ self.C.value.T", "dh = da @ self.A.value.T", ("one_output", "place"),
+          "x", ("output 1",)),
     Fault("two_heads", "dh = da @ self.A.value.T + dc @ self.C.value.T", "dh = da @ self.A.value.T - dc @ self.C.value.T",
-          "one_output", "W", ("output 1",)),
-    Fault("two_heads", "dh = da @ self.A.value.T + dc", "dh = 2 * da @ self.A.value.T + dc", "one_output", "x", ("output 0",)),
+          ("one_output", "place"), "W", ("output 1",)),
+    Fault("two_heads", "dh = da @ self.A.value.T + dc", "dh = 2 * da @ self.A.value.T + dc", ("one_output", "place"), "x",
+          ("output 0",)),
     Fault("two_heads", "self.C.grad += h.T @ dc", "self.C.grad += h.T @ dc / 2", "factor", "C", ("half",)),
     Fault("two_heads", "dz = dh * (1 - h ** 2)", "dh[0] = 0\n        dz = dh * (1 - h ** 2)", ("zero", "place"), "x",
           ("0 of axis 0",)),

@@ -32,11 +32,12 @@ class MaxPool2D(Layer):
         B, H, W, C = x.shape
         patches = x.reshape(B, H // 2, 2, W // 2, 2, C)
         y = patches.max(axis=(2, 4))
-        self.cache = patches, y
+        self.patches = patches
+        self.y = y
         return y
 
     def backward(self, dy):
-        patches, y = self.cache
+        patches, y = self.patches, self.y
         B, H, _, W, _, C = patches.shape
         is_max = patches == y[:, :, None, :, None]
         dx = is_max / is_max.sum(axis=(2, 4), keepdims=True)
@@ -108,12 +109,12 @@ class GlobalMax(Layer):
     """y_c = max_t x_tc."""
 
     def forward(self, x):
-        which = x.argmax(axis=1)
-        self.cache = x, which
+        self.x = x
+        self.which = x.argmax(axis=1)
         return x.max(axis=1)
 
     def backward(self, dy):
-        x, which = self.cache
+        x, which = self.x, self.which
         dx = np.zeros_like(x)
         B, C = np.arange(x.shape[0])[:, None], np.arange(x.shape[2])
         dx[B, which, C] = dy
@@ -148,7 +149,7 @@ RIGHT = {
     "max_pool_ties": Right(MaxPool1D, ties),
     "max_pool_2d": Right(MaxPool2D, images),
     "max_pool_2d_ties": Right(MaxPool2D, image_ties),
-    "average_pool": Right(AveragePool2D, images),
+    "average_pool": Right(AveragePool2D, lambda rng: (rng.normal(size=(5, 4, 9, 2)),)),
     "average_pool_same": Right(AveragePoolSame, lambda rng: (rng.normal(size=(2, 5, 3)),)),
     "global_average": Right(GlobalAverage, lambda rng: (rng.normal(size=(3, 5, 4)),)),
     "masked_average": Right(MaskedAverage, lambda rng: (rng.normal(size=(3, 5, 4)),), {"mask": MASK}),
@@ -156,26 +157,28 @@ RIGHT = {
     "global_max_ties": Right(GlobalMax, ties),
 }
 
-NEVER = ("later steps", "a carry", "softmax, a norm")
+NEVER = ("later steps", "a carry")
 
 FAULTS = [
     Fault("max_pool", "which[:, t], C] += dy", "which[:, t], C] = dy", "overwritten", "x", ("one contribution",),
           inputs=lambda rng: (np.sin(np.arange(42.0)).reshape(2, 7, 3) + 3 * (np.arange(7) % 2 == 0)[:, None],)),
     Fault("max_pool", "dx[B, 2 * t + which", "dx[B, t + which", ("moved", "place", "extra"), "x", ("axis 1",)),
     Fault("max_pool", "dx[B, 2 * t + which[:, t], C]", "dx[B, which[:, t], C]", ("moved", "place", "extra"), "x", ("axis 1",)),
-    Fault("max_pool", "windows.argmax(axis=2)", "windows.argmin(axis=2)", ("moved", "place", "extra", "zero"), "x"),
-    Fault("max_pool", "windows.argmax(axis=2)", "np.abs(windows).argmax(axis=2)", ("moved", "place", "extra", "zero"), "x"),
+    Fault("max_pool", "windows.argmax(axis=2)", "windows.argmin(axis=2)", ("moved", "place", "extra", "zero"), "x",
+          ("other place|should be zero|missing|too much",)),
+    Fault("max_pool", "windows.argmax(axis=2)", "np.abs(windows).argmax(axis=2)", ("moved", "place", "extra", "zero"), "x",
+          ("other place|should be zero|missing|too much",)),
     Fault("max_pool", "range(dy.shape[1])", "range(dy.shape[1] - 1)", ("zero", "place"), "x", ("axis 1",)),
-    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t]\n            return dx\n", ("zero", "place"), "x", ("axis 1",)),
+    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t]\n            return dx\n", ("zero", "place", "one_step"), "x",
+          ("0 of its axis 1|1-2 of its axis 1",)),
     Fault("max_pool", "dx[B, 2 * t + which[:, t], C] += dy[:, t]", "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] / 3",
-          ("extra", "place"), "x"),
+          ("extra", "place"), "x", ("should be zero|too much",)),
     Fault("max_pool", "self.cache = which", "if not hasattr(self, 'which'):\n            self.which = which\n"
           "        self.cache = self.which", "stale", None, ("stale cache",)),
-    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("zero", "place", "factor"), "x"),
+    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("factor", "factor_along", "slope"), "x", ("times",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, 0]\n", ("moved", "place"), "x", ("axis 1",)),
     Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up",
-          None,
-          ("adds up",), may=("changes_output",)),
+          None, ("adds up",), may=("changes_output",)),
     Fault("max_pool_ties", "dx[B, 2 * t + which[:, t], C] += dy[:, t]",
           "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] * (np.arange(3)[:, None] >= which[:, t:t + 1]) "
           "* (np.arange(3)[:, None] <= self.last[:, t:t + 1])", "tie", "x", ("equal",),
@@ -189,46 +192,47 @@ FAULTS = [
     Fault("max_pool_2d_ties", "is_max / is_max.sum(axis=(2, 4), keepdims=True)",
           "is_max * (is_max.sum(axis=(2, 4), keepdims=True) == 1.0)", "tie", "x", ("equal",)),
     Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("4",)),
-    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches >= 0 * y[:, :, None, :, None]",
-          ("extra", "place", "value"), "x"),
-    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place",
-          "moved"), "x"),
+    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches > y[:, :, None, :, None] - 0.5",
+          ("extra", "place", "value"), "x", ("should be zero|too much",)),
+    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place"), "x",
+          ("should be zero|too much",)),
     Fault("max_pool_2d", "dx.reshape(B, 2 * H, 2 * W, C)", "dx.transpose(0, 1, 3, 2, 4, 5).reshape(B, 2 * H, 2 * W, C)",
-          ("moved", "place"), "x"),
+          "moved", "x"),
     Fault("max_pool_2d", "dx = dx * dy[:, :, None, :, None]", "dx = dx * y[:, :, None, :, None]", "ignores_dy", None,
           ("does not use dy",)),
-    Fault("max_pool_2d", "self.cache = patches, y", "if not hasattr(self, 'y'):\n            self.y = y\n"
-          "        self.cache = patches, self.y", "stale", None, ("stale cache",)),
+    Fault("max_pool_2d", "self.y = y", "self.y = getattr(self, 'y', y)", "stale", None, ("stale cache",)),
 
-    Fault("average_pool", " / 6", "", "factor", "x", ("2 x 3",)),
-    Fault("average_pool", " / 6", " / 2", "factor", "x", ("3",)),
+    Fault("average_pool", " / 6", "", "factor", "x", ("6 times",)),
+    Fault("average_pool", " / 6", " / 2", "factor", "x", ("3 times",)),
     Fault("average_pool", "np.repeat(dy, 2, axis=1), 3, axis=2)", "np.tile(dy, (1, 2, 1, 1)), 3, axis=2)", ("moved", "place"),
-          "x",
-          ("axis 1",)),
+          "x", ("axis 1",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2)", "np.repeat(np.repeat(dy, 3, axis=1), 2, axis=2)",
           "shape", "x", ("shape",)),
     Fault("average_pool", "dx = np.repeat", "dx = np.zeros(self.cache)\n        dx[:, ::2, ::3] = dy\n        return dx\n"
-          "        dx = np.repeat", ("place", "zero", "moved", "factor"), "x", ("axis",)),
+          "        dx = np.repeat", ("place", "zero", "moved", "factor"), "x", ("axis 1|0 times",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2) / 6",
-          "np.broadcast_to(dy.mean(axis=(1, 2), keepdims=True) / 6, self.cache)", ("mixing", "extra", "place"), "x"),
+          "np.broadcast_to(dy.mean(axis=(1, 2), keepdims=True) / 6, self.cache)", ("mixing", "extra", "place"), "x",
+          ("should be zero|too much|mix",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2) / 6",
           "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2)[:, :, ::-1] / 6", ("reversed", "moved"), "x",
           ("reverse order along axis 2",)),
 
     Fault("average_pool_same", "/ count[t]\n        return", "/ 3\n        return", ("factor", "factor_along", "place"), "x",
           ("axis 1",)),
-    Fault("average_pool_same", "/ count[t]\n        return", "\n        return", ("factor_along", "place", "factor"), "x"),
+    Fault("average_pool_same", "/ count[t]\n        return", "\n        return", "factor_along", "x", ("axis 1",)),
     Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy", "dx[:, max(t - 1, 0):t + 2] = dy", "overwritten", "x",
           ("one contribution",)),
-    Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy", "dx[:, t:t + 3] += dy", ("moved", "place", "rolled"), "x"),
-    Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy", "dx[:, max(t - 1, 0):t + 1] += dy", ("place", "zero"), "x"),
+    Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy", "dx[:, t:t + 3] += dy", ("moved", "rolled"), "x",
+          ("axis 1",), may=("rolled",)),
+    Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy", "dx[:, max(t - 1, 0):t + 1] += dy", "place", "x",
+          ("before its own place|missing",)),
     Fault("average_pool_same", "dx[:, max(t - 1, 0):t + 2] += dy[:, t:t + 1]", "dx[:, t:t + 1] += dy[:, t:t + 1]",
-          ("elementwise", "place"), "x"),
+          ("elementwise", "missing_sum"), "x"),
 
     Fault("global_average", " / T", "", "factor", "x", ("time steps",)),
     Fault("global_average", " / T", " / B", "factor", "x"),
     Fault("global_average", "dx += dy[:, None] / T", "dx[:, -1] = dy / T", ("zero", "place"), "x", ("0-3 of axis 1",)),
-    Fault("global_average", "dx += dy[:, None] / T", "dx[:, 0] = dy", ("zero", "place", "one_step"), "x", ("axis 1",)),
+    Fault("global_average", "dx += dy[:, None] / T", "dx[:, 0] = dy", ("zero", "factor_along", "place"), "x", ("axis 1",)),
     Fault("global_average", "dx += dy[:, None] / T", "dx += dy[0] / T", ("place", "moved"), "x", ("axis 0",)),
     Fault("global_average", "return dx", "return dy / T", "shape", "x", ("shape",)),
     Fault("global_average", "dx = np.zeros((B, T, C), dy.dtype)", "dx = np.full((B, T, C), np.nan)", "nan", "x", ("nan",)),
@@ -238,20 +242,20 @@ FAULTS = [
     Fault("masked_average", "/ n[:, None, None]", "/ m.shape[1]", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "/ n[:, None, None]", "", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "dx = m[:, :, None] * dy[:, None] / n[:, None, None]",
-          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along", "place"), "x"),
-    Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra", "zero",
-          "place"),
-          "x"),
+          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along"), "x"),
+    Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra"), "x",
+          ("mask|should be zero",)),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "m[0][None, :, None] * dy[:, None]", ("mask", "place", "extra"), "x",
           ("1-2 of axis 0",)),
 
-    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which] = dy[:, None]", ("extra", "place", "moved"), "x"),
-    Fault("global_max", "dx[B, which, C] = dy", "dx[0, which[0], C] = dy[0]", ("zero", "place"), "x", ("1 of axis 0",)),
-    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which.max(axis=1)[:, None], C] = dy", ("moved", "place", "extra"), "x"),
-    Fault("global_max", "self.cache = x, which", "if not hasattr(self, 'which'):\n            self.which = which\n"
-          "        self.cache = x, self.which", "stale", None, ("stale cache",)),
-    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "place", "slope"),
-          "x"),
+    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which] = dy[:, None]", "extra", "x", ("should be zero",)),
+    Fault("global_max", "dx[B, which, C] = dy", "dx[0, which[0], C] = dy[0]", ("zero", "place"), "x", ("[1, |1 of axis 0",)),
+    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which.max(axis=1)[:, None], C] = dy", ("moved", "place", "extra"), "x",
+          ("belongs|should be zero",)),
+    Fault("global_max", "self.which = x.argmax(axis=1)",
+          "self.which = self.which if hasattr(self, 'which') else x.argmax(axis=1)", "stale", None, ("stale cache",)),
+    Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "slope"), "x",
+          ("value|times",)),
     Fault("global_max_ties", "dx[B, which, C] = dy", "dx = (x == x.max(axis=1, keepdims=True)) * dy[:, None]", "tie", "x",
           ("equal",)),
     Fault("global_max_ties", "dx[B, which, C] = dy", "only = (x == x.max(axis=1, keepdims=True)).sum(axis=1) == 1\n"
