@@ -53,7 +53,7 @@ class Call:
         outputs = layer.forward(*copied(self.inputs), **copied(self.options))
         returned = flat(layer.backward(in_structure(outputs, iter(copied(self.dy)))))
         leaves = flat(self.inputs)
-        if returned == [None]:
+        if len(returned) == 1 and returned[0] is None:
             returned = [None] * len(leaves)
         returned = [*returned, *[None] * (len(leaves) - len(returned))]
         dx = [d for leaf, d in zip(leaves, returned, strict=False) if leaf.dtype.kind == "f"]
