@@ -64,7 +64,7 @@ class Expect:
     Attributes:
         kind: its kind; several where each is a true and helpful name of the cause.
         tensor: the last part of the tensor's name, "" for the layer as a whole, None for any.
-        words: lower-case pieces that its text holds.
+        words: lower-case pieces that its text holds; "a|b" is one of two.
     """
 
     kind: str | tuple[str, ...]
@@ -78,7 +78,7 @@ class Expect:
     def holds(self, finding: Any) -> bool:
         text = finding.text.lower()
         return (finding.kind in self.kinds and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
-                and all(word in text for word in self.words))
+                and all(any(piece in text for piece in word.split("|")) for word in self.words))
 
 
 @dataclass

@@ -45,11 +45,11 @@ class CausalConv(Layer):
     def forward(self, x):
         T = x.shape[1]
         xp = np.pad(x, ((0, 0), (4, 0), (0, 0)))
-        self.cache = xp
+        self.padded = xp
         return sum(xp[:, 2 * k:2 * k + T] @ self.W.value[k] for k in range(3))
 
     def backward(self, dy):
-        xp, T = self.cache, dy.shape[1]
+        xp, T = self.padded, dy.shape[1]
         dxp = np.zeros_like(xp)
         for k in range(3):
             window = xp[:, 2 * k:2 * k + T]
@@ -194,9 +194,8 @@ FAULTS = [
     Fault("conv1d", "reversed(range(K))", "reversed(range(1, K))", ("zero", "place"), "W", ("0 of axis 0",)),
     Fault("conv1d", "dxp = np.zeros_like(xp)", "dxp = np.zeros(xp.shape, np.float32)", ("float32", "shape"), None, ("float32",),
           may=("float32",)),
-    Fault("conv1d", "self.cache = xp", "if not hasattr(self, 'xp'):\n            self.xp = xp\n        self.cache = self.xp",
-          "stale",
-          None, ("stale cache",)),
+    Fault("conv1d", "self.cache = xp", "self.padded = getattr(self, 'padded', xp)\n        self.cache = self.padded",
+          "stale", None, ("stale cache",)),
     Fault("conv1d", "self.W.grad += dW", "self.W.grad = dW", "replaces_grad", None, ("(=)",)),
     Fault("conv1d", "self.W.grad += dW", "self.W.grad += dW / len(dy)", "factor", "W", ("batch size",)),
     Fault("conv1d", "self.W.grad += dW", "self.W.grad += dW + 0.1 * self.W.value", "decay", "W", ("times the weight itself",)),
@@ -237,8 +236,7 @@ FAULTS = [
     Fault("conv2d", "np.tensordot(xp[:, rows, columns], dy[:, i, j], axes=(0, 0))",
           "np.multiply.outer(xp[-1, rows, columns], dy[-1, i, j])", "one_sample", "W", ("last", "sample alone")),
     Fault("conv2d", "dx = dxp[:, 1:-1, 1:-1]", "dx = dxp[:, 1:-1, 1:-1]\n        dx[:, 0] = dx[:, -1] = 0", ("zero", "place"),
-          "x",
-          ("axis 1",)),
+          "x", ("axis 1",)),
     Fault("conv2d", "dx = dxp[:, 1:-1, 1:-1]", "dx = dxp[:, 1:-1, 1:-1].transpose(0, 2, 1, 3)", "shape", "x", ("shape",),
           may=("transposed",)),
 
@@ -258,8 +256,7 @@ FAULTS = [
           "dx[:, k:k + T, channels] += d @ self.W.value[k][:, :3].T", "place", "x", ("2-3 of axis 2",)),
     Fault("grouped", "self.W.grad[k][:, filters] +=", "self.W.grad[k][:, :3] +=", ("place", "zero", "extra"), "W", ("axis 2",)),
     Fault("grouped", "for g in range(2):\n            channels", "for g in range(1):\n            channels", ("zero",
-          "place"), "x",
-          ("2-3 of axis 2",), second=Expect(("zero", "place"), "W", ("3-5 of axis 2",))),
+          "place"), "x", ("2-3 of axis 2",), second=Expect(("zero", "place"), "W", ("3-5 of axis 2",))),
     Fault("grouped", "d = dy[..., filters]", "d = dy[..., 3 - 3 * g:6 - 3 * g]", ("place", "moved", "rolled"), "x"),
     Fault("grouped", "d = dy[..., filters]", "d = dy[..., g::2]", ("place", "moved"), "x"),
     Fault("grouped", "dx[:, k:k + T, channels] +=", "dx[:, k:k + T, channels] =", "overwritten", "x", ("one contribution",)),

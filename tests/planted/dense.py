@@ -76,14 +76,13 @@ class DenseRelu(Layer):
         self.b = self.add_weight((4,), "zeros", name="b")
 
     def forward(self, x):
-        a = x @ self.W.value + self.b.value
-        self.cache = x, a
-        return np.maximum(a, 0)
+        self.x = x
+        self.a = x @ self.W.value + self.b.value
+        return np.maximum(self.a, 0)
 
     def backward(self, dy):
-        x, a = self.cache
-        da = dy * (a > 0)
-        self.W.grad += x.T @ da
+        da = dy * (self.a > 0)
+        self.W.grad += self.x.T @ da
         self.b.grad += da.sum(axis=0)
         return da @ self.W.value.T
 
@@ -232,13 +231,14 @@ FAULTS = [
     Fault("dense_tanh", "y = np.tanh(a)", "y = np.tanh(a)\n        a = x @ self.W.value\n        y = y * (1 + 0 * a)\n"
           "        y[:, 0] *= 0.5", ("place", "factor", "factor_along"), None, ("0",)),
 
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy\n        da[a <= 0] = 0", "changes_dy", None, ("in place",)),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy", ("value", "slope", "place", "extra"), None),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy * (dy > 0)", "not_linear", None, ("not linear in dy",)),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = dy * (a > 0.3)", ("value", "slope", "place", "zero"), None),
-    Fault("dense_relu", "da = dy * (a > 0)", "da = np.maximum(a, 0) * dy", ("slope", "factor_along", "place"), None),
-    Fault("dense_relu", "self.cache = x, a", KEPT_ONCE.format("positive", "a > 0") + "self.cache = x, self.positive", "stale",
-          None, ("stale cache",), more=(("(a > 0)", "a"),)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy\n        da[self.a <= 0] = 0", "changes_dy", None, ("in place",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy", ("value", "slope", "place", "extra"), None),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (dy > 0)", "not_linear", None, ("not linear in dy",)),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (self.a > 0.3)", ("value", "slope", "place", "zero"), None),
+    Fault("dense_relu", "da = dy * (self.a > 0)", "da = np.maximum(self.a, 0) * dy", ("slope", "factor_along", "place"), None),
+    Fault("dense_relu", "return np.maximum(self.a, 0)", KEPT_ONCE.format("positive", "self.a > 0")
+          + "return np.maximum(self.a, 0)", "stale", None, ("stale cache",),
+          more=(("dy * (self.a > 0)", "dy * self.positive"),)),
     Fault("dense_relu", "return da @ self.W.value.T", "return dy @ self.W.value.T", ("value", "slope", "place", "extra"), "x"),
 
     Fault("einsum_dense", '"btd,bthk->dhk"', '"btd,btkh->dhk"', "transposed", "W", ("transposed", "1", "2")),

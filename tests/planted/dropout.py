@@ -18,12 +18,11 @@ class Dropout(Layer):
         if training:
             m = (self.generator.uniform(size=x.shape) < 0.6) / 0.6
         y = x * m
-        self.cache = m
+        self.m = m
         return y
 
     def backward(self, dy):
-        m = self.cache
-        dx = dy * m
+        dx = dy * self.m
         return dx
 
 
@@ -81,24 +80,25 @@ RIGHT = {
 NEVER = ("later steps", "a carry", "softmax, a norm")
 
 FAULTS = [
-    Fault("dropout", "dx = dy * m", "dx = dy * (m > 0)", "factor", "x", ("0.6",)),
-    Fault("dropout", "dx = dy * m", "dx = dy", ("mask", "extra", "place", "slope"), "x"),
-    Fault("dropout", "dx = dy * m", "dx = dy / 0.6", ("mask", "extra", "place"), "x", ("should be zero",)),
-    Fault("dropout", "dx = dy * m", "dx = dy * (self.generator.uniform(size=dy.shape) < 0.6) / 0.6", ("random", "single_use"),
+    Fault("dropout", "dx = dy * self.m", "dx = dy * (self.m > 0)", "factor", "x", ("0.6",)),
+    Fault("dropout", "dx = dy * self.m", "dx = dy", ("mask", "extra", "place", "slope"), "x"),
+    Fault("dropout", "dx = dy * self.m", "dx = dy / 0.6", ("mask", "extra", "place"), "x", ("should be zero",)),
+    Fault("dropout", "dx = dy * self.m", "dx = dy * (self.generator.uniform(size=dy.shape) < 0.6) / 0.6", ("random",
+          "single_use"),
           None),
-    Fault("dropout", "dx = dy * m", "dx = dy * np.roll(m, 1, axis=0)", ("mask", "place", "extra", "moved"), "x"),
+    Fault("dropout", "dx = dy * self.m", "dx = dy * np.roll(self.m, 1, axis=0)", ("mask", "place", "extra", "moved"), "x"),
     Fault("dropout", "self.generator.uniform", "np.random.default_rng().uniform", "random", None, ("random numbers",)),
-    Fault("dropout", "self.cache = m", "if not hasattr(self, 'm'):\n            self.m = m\n        self.cache = self.m",
-          "stale",
-          None, ("stale cache",)),
-    Fault("dropout", "dx = dy * m", "dx = m * 1.0", "ignores_dy", None, ("does not use dy",)),
+    Fault("dropout", "self.m = m", "if not hasattr(self, 'm'):\n            self.m = m",
+          "stale", None, ("stale cache",)),
+    Fault("dropout", "dx = dy * self.m", "dx = self.m * 1.0", "ignores_dy", None, ("does not use dy",)),
     Fault("dropout", "y = x * m", "y = x * (m > 0)", "factor", "x", ("1.666667",)),
-    Fault("dropout", "dx = dy * m", "dx = dy * m * m", "factor", "x", ("1.666667",)),
+    Fault("dropout", "dx = dy * self.m", "dx = dy * self.m * self.m", "factor", "x", ("1.666667",)),
     Fault("dropout", "y = x * m", "x *= m\n        y = x", "changes_input", None, ("in place",)),
-    Fault("dropout", "dx = dy * m", "dy *= m\n        dx = dy", "changes_dy", None, ("in place",)),
-    Fault("dropout", "dx = dy * m", "dx = dy * (1 - m)", ("mask", "place", "extra"), "x"),
-    Fault("dropout_off", "dx = dy * m", "dx = dy * m / 0.6", "factor", "x", ("1.666667",)),
-    Fault("dropout_off", "dx = dy * m", "dx = dy * (np.arange(dy.size).reshape(dy.shape) % 3 > 0)", ("zero", "place"), "x"),
+    Fault("dropout", "dx = dy * self.m", "dy *= self.m\n        dx = dy", "changes_dy", None, ("in place",)),
+    Fault("dropout", "dx = dy * self.m", "dx = dy * (1 - self.m)", ("mask", "place", "extra"), "x"),
+    Fault("dropout_off", "dx = dy * self.m", "dx = dy * self.m / 0.6", "factor", "x", ("1.666667",)),
+    Fault("dropout_off", "dx = dy * self.m", "dx = dy * (np.arange(dy.size).reshape(dy.shape) % 3 > 0)", ("zero", "place"),
+          "x"),
 
     Fault("spatial_dropout", "return dy * m", "return dy * m.mean(axis=0, keepdims=True)", ("factor_along", "place", "extra"),
           "x"),

@@ -116,12 +116,11 @@ class Softplus(Layer):
     """y = log(1 + exp(x))."""
 
     def forward(self, x):
-        self.cache = x
+        self.x = x
         return np.logaddexp(0, x)
 
     def backward(self, dy):
-        x = self.cache
-        return dy / (1 + np.exp(-x))
+        return dy / (1 + np.exp(-self.x))
 
 
 class PRelu(Layer):
@@ -268,11 +267,12 @@ FAULTS = [
     Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = dy * y * (1 - y)\n        dx[1:3] *= -1", ("factor", "place"), "x",
           ("the sign is flipped", "1-2 of axis 0")),
 
-    Fault("softplus", "np.exp(-x)", "np.exp(x)", "slope", "x", ("slope",)),
-    Fault("softplus", "dy / (1 + np.exp(-x))", "dy * np.exp(x)", "slope", "x", ("slope",)),
+    Fault("softplus", "np.exp(-self.x)", "np.exp(self.x)", "slope", "x", ("slope",)),
+    Fault("softplus", "dy / (1 + np.exp(-self.x))", "dy * np.exp(self.x)", "slope", "x", ("slope",)),
     Fault("softplus", "np.logaddexp(0, x)", "np.log(1 + np.exp(x) + 0.01)", ("slope", "nearly"), "x"),
-    Fault("softplus", "dy / (1 + np.exp(-x))", "-dy / (1 + np.exp(-x))", "factor", "x", ("the sign is flipped",)),
-    Fault("softplus_large", "dy / (1 + np.exp(-x))", "dy * np.exp(x) / (1 + np.exp(x))", "nan", "x", ("nan",)),
+    Fault("softplus", "dy / (1 + np.exp(-self.x))", "-dy / (1 + np.exp(-self.x))", "factor", "x", ("the sign is flipped",)),
+    Fault("softplus", "self.x = x", "self.x = getattr(self, 'x', x)", "stale", None, ("stale cache",)),
+    Fault("softplus_large", "dy / (1 + np.exp(-self.x))", "dy * np.exp(self.x) / (1 + np.exp(self.x))", "nan", "x", ("nan",)),
 
     Fault("prelu", "below = np.where(x > 0, 0, x)", "below = x", ("value", "extra", "place"), "alpha"),
     Fault("prelu", "(dy * below).sum(axis=0)", "(dy * below).sum()", ("mixing", "extra", "place"), "alpha"),
@@ -282,8 +282,7 @@ FAULTS = [
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value) * self.alpha.value",
           "factor_along", "x", ("along axis 1", "alpha")),
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])", ("value", "slope",
-          "place"),
-          "x"),
+          "place"), "x"),
     Fault("prelu", "dx = dy * np.where(x > 0, 1, self.alpha.value)",
           "dx = dy * np.where(x > 0, 1, self.alpha.value + 0 * self.alpha.grad)", ("value", "slope"), "x",
           more=(("np.where(x > 0, x, self.alpha.value * x)", "np.where(x > 0, x, -self.alpha.value * x)"),)),

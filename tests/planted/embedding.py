@@ -141,8 +141,7 @@ FAULTS = [
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, self.W.value[ids] * dy)",
           ("factor_along", "place"), "W"),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.value, ids, -0.1 * dy)", ("missing",
-          "changes_weight"),
-          None, (), may=("changes_weight",)),
+          "changes_weight"), None, (), may=("changes_weight",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy[:, :, ::-1])", "reversed", "W",
           ("reverse order along axis 1",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)",
@@ -153,15 +152,13 @@ FAULTS = [
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
     Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W"),
     Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten",
-          "replaces_grad"),
-          "W", (), may=("repeated_ids", "replaces_grad")),
+          "replaces_grad"), "W", (), may=("repeated_ids", "replaces_grad")),
     Fault("mean_of_words", "for b in range(ids.shape[0]):\n            for t in range(ids.shape[1]):\n                "
           "self.W.grad[ids[b, t]] +=", "for t in range(ids.shape[1]):\n            for b in range(0, ids.shape[0], 2):\n"
           "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("1 of axis 0",)),
 
     Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask",
-          "extra"),
-          "W"),
+          "extra"), "W"),
     Fault("masked_mean", "(dy / n)[:, None]", "(dy / m.shape[1])[:, None]", ("place", "factor_along", "mask"), "W"),
     Fault("masked_mean", "np.add.at(self.W.grad, ids, d)", "self.W.grad[ids] += d", "repeated_ids", "W", ("more than once",)),
     Fault("masked_mean", "(dy / n)[:, None]", "dy[:, None]", ("place", "factor_along", "mask"), "W"),

@@ -30,11 +30,12 @@ class CrossEntropy(Layer):
         p = e / e.sum(axis=1, keepdims=True)
         rows = np.arange(len(ids))
         loss = -np.log(p[rows, ids]).mean()
-        self.cache = p, ids
+        self.p = p
+        self.ids = ids
         return loss
 
     def backward(self, dy):
-        p, ids = self.cache
+        p, ids = self.p, self.ids
         d = p.copy()
         d[np.arange(len(ids)), ids] -= 1
         d *= dy / len(ids)
@@ -159,8 +160,7 @@ FAULTS = [
     Fault("cross_entropy", "d[np.arange(len(ids)), ids] -= 1", "d[np.arange(len(ids)), ids] += 1", ("place", "value"),
           "logits"),
     Fault("cross_entropy", "d = p.copy()", "d = p", "single_use", None, ("a second backward",)),
-    Fault("cross_entropy", "self.cache = p, ids",
-          "if not hasattr(self, 'ids'):\n            self.ids = ids.copy()\n        self.cache = p, self.ids", "stale", None,
+    Fault("cross_entropy", "self.ids = ids\n", "self.ids = getattr(self, 'ids', ids.copy())\n", "stale", None,
           ("stale cache",)),
     Fault("cross_entropy", "d *= dy / len(ids)", "d *= p * (1 - p) * dy / len(ids)", ("place", "factor_along", "elementwise"),
           "logits"),
@@ -193,8 +193,7 @@ FAULTS = [
           "a"),
     Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "e", ("value", "place", "slope"), "a"),
     Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.clip(e, -0.5, 0.5)", ("value", "place", "slope", "clipped"),
-          "a",
-          may=("clipped",)),
+          "a", may=("clipped",)),
     Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.sign(e)", ("value", "place", "slope"), "a"),
     Fault("huber", "[de, -de]", "[de, de]", "factor", "b", ("the sign is flipped",)),
     Fault("huber", "de * dy / e.size", "np.sign(e) * de * dy / e.size", ("factor", "value", "place"), "a"),

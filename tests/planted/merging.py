@@ -52,13 +52,12 @@ class Maximum(Layer):
     """y = max(a, b)."""
 
     def forward(self, a, b):
-        self.cache = a, b
+        self.a_is_larger = a >= b
         return np.maximum(a, b)
 
     def backward(self, dy):
-        a, b = self.cache
-        da = dy * (a >= b)
-        db = dy * (a < b)
+        da = dy * self.a_is_larger
+        db = dy * ~self.a_is_larger
         return [da, db]
 
 
@@ -186,12 +185,16 @@ FAULTS = [
     Fault("concatenate", "np.concatenate([a, b, c]", "np.concatenate([a, c, b]", "swapped", "b", ("the gradient of c",)),
     Fault("concatenate", "da = dy[:, :i]", "da = dy[:, :i][:, ::-1]", "reversed", "a", ("reverse order along axis 1",)),
 
-    Fault("maximum", "da = dy * (a >= b)", "da = dy", ("extra", "value", "place"), "a"),
-    Fault("maximum", "db = dy * (a < b)", "db = dy * (a >= b)", ("swapped", "place", "extra"), "b"),
-    Fault("maximum", "db = dy * (a < b)", "db = dy * (b > 0)", ("place", "extra", "value"), "b"),
+    Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "place"), "a"),
+    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "place", "extra"), "b"),
+    Fault("maximum", "a >= b", "a >= 0", ("place", "extra", "value", "slope"), "b"),
+    Fault("maximum", "self.a_is_larger = a >= b", "self.a_is_larger = getattr(self, 'a_is_larger', a >= b)", "stale", None,
+          ("stale cache",)),
     Fault("maximum", "return [da, db]", "return [dy / 2, dy / 2]", ("extra", "place", "factor"), "a"),
-    Fault("maximum_equal", "(a < b)", "(a <= b)", "tie", None, ("equal",)),
-    Fault("maximum_equal", "(a >= b)", "(a > b)", "tie", None, ("equal",)),
+    Fault("maximum_equal", "self.a_is_larger = a >= b", "self.a_is_larger, self.b_is_larger = a >= b, b >= a", "tie", None,
+          ("equal",), more=(("dy * ~self.a_is_larger", "dy * self.b_is_larger"),)),
+    Fault("maximum_equal", "self.a_is_larger = a >= b", "self.a_is_larger, self.b_is_larger = a > b, b > a", "tie", None,
+          ("equal",), more=(("dy * ~self.a_is_larger", "dy * self.b_is_larger"),)),
 
     Fault("dot", "da = dy @ b", "da = dy @ b.transpose(0, 2, 1)", ("weight_transposed", "moved"), "a", ("b transposed",)),
     Fault("dot", "db = dy.transpose(0, 2, 1) @ a", "db = dy @ a", ("place", "moved"), "b"),

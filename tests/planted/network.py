@@ -95,11 +95,11 @@ class Highway(Layer):
     def forward(self, x):
         f = np.tanh(x @ self.W.value)
         g = 1 / (1 + np.exp(-x @ self.U.value))
-        self.cache = x, f, g
+        self.x, self.f, self.g = x, f, g
         return g * f + (1 - g) * x
 
     def backward(self, dy):
-        x, f, g = self.cache
+        x, f, g = self.x, self.f, self.g
         df = dy * g * (1 - f ** 2)
         dg = dy * (f - x) * g * (1 - g)
         self.W.grad += x.T @ df
@@ -150,8 +150,7 @@ FAULTS = [
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad = da.sum(axis=0)", "replaces_grad", None, ("b1",
           "(=)")),
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad += dh.sum(axis=0)", ("place", "slope", "value",
-          "extra"),
-          "b1"),
+          "extra"), "b1"),
     Fault("two_layers", "self.W1.grad += x.T @ da", "self.W1.grad += x.T @ da + 0.02 * self.W1.value", "decay", "W1",
           ("times the weight itself",)),
     Fault("two_layers", "dx = da @ self.W1.value.T", "dx = dh @ self.W1.value.T", ("place", "slope", "value", "extra"), "x"),
@@ -168,8 +167,7 @@ FAULTS = [
     Fault("two_layers", "dh = dy @ self.W2.value.T", "dh = np.clip(dy @ self.W2.value.T, -0.5, 0.5)", ("clipped", "not_linear"),
           None, (), may=("clipped",)),
     Fault("two_layers", "y = h @ self.W2.value + self.b2.value",
-          "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)",
-          ("slope", "factor_along", "place"), None),
+          "y = h @ self.W2.value + self.b2.value\n        y = np.tanh(y)", ("slope", "factor_along", "place"), None),
     Fault("two_layers", "da = dh * (a > 0)", "h[h > 0] = 1\n        da = dh * h", "single_use", None, ("a second backward",)),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += h.T @ np.ones_like(dy)", ("ignores_dy", "place"), None,
           ("dy",), may=("ignores_dy",)),

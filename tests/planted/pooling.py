@@ -32,11 +32,12 @@ class MaxPool2D(Layer):
         B, H, W, C = x.shape
         patches = x.reshape(B, H // 2, 2, W // 2, 2, C)
         y = patches.max(axis=(2, 4))
-        self.cache = patches, y
+        self.patches = patches
+        self.y = y
         return y
 
     def backward(self, dy):
-        patches, y = self.cache
+        patches, y = self.patches, self.y
         B, H, _, W, _, C = patches.shape
         is_max = patches == y[:, :, None, :, None]
         dx = is_max / is_max.sum(axis=(2, 4), keepdims=True)
@@ -108,12 +109,12 @@ class GlobalMax(Layer):
     """y_c = max_t x_tc."""
 
     def forward(self, x):
-        which = x.argmax(axis=1)
-        self.cache = x, which
+        self.x = x
+        self.which = x.argmax(axis=1)
         return x.max(axis=1)
 
     def backward(self, dy):
-        x, which = self.cache
+        x, which = self.x, self.which
         dx = np.zeros_like(x)
         B, C = np.arange(x.shape[0])[:, None], np.arange(x.shape[2])
         dx[B, which, C] = dy
@@ -174,8 +175,7 @@ FAULTS = [
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("zero", "place", "factor"), "x"),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, 0]\n", ("moved", "place"), "x", ("axis 1",)),
     Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up",
-          None,
-          ("adds up",), may=("changes_output",)),
+          None, ("adds up",), may=("changes_output",)),
     Fault("max_pool_ties", "dx[B, 2 * t + which[:, t], C] += dy[:, t]",
           "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] * (np.arange(3)[:, None] >= which[:, t:t + 1]) "
           "* (np.arange(3)[:, None] <= self.last[:, t:t + 1])", "tie", "x", ("equal",),
@@ -189,7 +189,7 @@ FAULTS = [
     Fault("max_pool_2d_ties", "is_max / is_max.sum(axis=(2, 4), keepdims=True)",
           "is_max * (is_max.sum(axis=(2, 4), keepdims=True) == 1.0)", "tie", "x", ("equal",)),
     Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("4",)),
-    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches >= 0 * y[:, :, None, :, None]",
+    Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches > y[:, :, None, :, None] - 0.5",
           ("extra", "place", "value"), "x"),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place",
           "moved"), "x"),
@@ -197,14 +197,12 @@ FAULTS = [
           ("moved", "place"), "x"),
     Fault("max_pool_2d", "dx = dx * dy[:, :, None, :, None]", "dx = dx * y[:, :, None, :, None]", "ignores_dy", None,
           ("does not use dy",)),
-    Fault("max_pool_2d", "self.cache = patches, y", "if not hasattr(self, 'y'):\n            self.y = y\n"
-          "        self.cache = patches, self.y", "stale", None, ("stale cache",)),
+    Fault("max_pool_2d", "self.y = y", "self.y = getattr(self, 'y', y)", "stale", None, ("stale cache",)),
 
     Fault("average_pool", " / 6", "", "factor", "x", ("2 x 3",)),
     Fault("average_pool", " / 6", " / 2", "factor", "x", ("3",)),
     Fault("average_pool", "np.repeat(dy, 2, axis=1), 3, axis=2)", "np.tile(dy, (1, 2, 1, 1)), 3, axis=2)", ("moved", "place"),
-          "x",
-          ("axis 1",)),
+          "x", ("axis 1",)),
     Fault("average_pool", "np.repeat(np.repeat(dy, 2, axis=1), 3, axis=2)", "np.repeat(np.repeat(dy, 3, axis=1), 2, axis=2)",
           "shape", "x", ("shape",)),
     Fault("average_pool", "dx = np.repeat", "dx = np.zeros(self.cache)\n        dx[:, ::2, ::3] = dy\n        return dx\n"
@@ -240,16 +238,15 @@ FAULTS = [
     Fault("masked_average", "dx = m[:, :, None] * dy[:, None] / n[:, None, None]",
           "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along", "place"), "x"),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra", "zero",
-          "place"),
-          "x"),
+          "place"), "x"),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "m[0][None, :, None] * dy[:, None]", ("mask", "place", "extra"), "x",
           ("1-2 of axis 0",)),
 
     Fault("global_max", "dx[B, which, C] = dy", "dx[B, which] = dy[:, None]", ("extra", "place", "moved"), "x"),
     Fault("global_max", "dx[B, which, C] = dy", "dx[0, which[0], C] = dy[0]", ("zero", "place"), "x", ("1 of axis 0",)),
     Fault("global_max", "dx[B, which, C] = dy", "dx[B, which.max(axis=1)[:, None], C] = dy", ("moved", "place", "extra"), "x"),
-    Fault("global_max", "self.cache = x, which", "if not hasattr(self, 'which'):\n            self.which = which\n"
-          "        self.cache = x, self.which", "stale", None, ("stale cache",)),
+    Fault("global_max", "self.which = x.argmax(axis=1)",
+          "self.which = self.which if hasattr(self, 'which') else x.argmax(axis=1)", "stale", None, ("stale cache",)),
     Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "place", "slope"),
           "x"),
     Fault("global_max_ties", "dx[B, which, C] = dy", "dx = (x == x.max(axis=1, keepdims=True)) * dy[:, None]", "tie", "x",
