@@ -386,8 +386,8 @@ FAULTS = [
     Fault("causal_attention", "dq @ self.Wq.value.T", "dk @ self.Wq.value.T", ("place", "swapped"), "x"),
     Fault("causal_attention", "dv = p.transpose(0, 2, 1) @ dy", "dv = p @ dy", ("place",), "Wv", ("right",)),
     Fault("causal_attention", "np.tril(np.ones((x.shape[1], x.shape[1]), bool))",
-          "np.triu(np.ones((x.shape[1], x.shape[1]), bool))", ("place", "mask"), None, ("axis 1",),
-          more=(("x, q, k, v, p = self.cache", "x, q, k, v, p = self.cache\n"
+          "np.triu(np.ones((x.shape[1], x.shape[1]), bool))", ("place", "mask"), None, (), more=(("x, q, k, v, p = self.cache",
+          "x, q, k, v, p = self.cache\n"
           "        p = softmax(np.where(np.tri(x.shape[1], dtype=bool), q @ k.transpose(0, 2, 1) / np.sqrt(K), -np.inf))"),)),
     Fault("causal_attention", "ds = p * (dp - (p * dp).sum(axis=-1, keepdims=True))",
           "ds = (p * (dp - (p * dp).sum(axis=-1, keepdims=True)))[:, ::-1]", ("place", "reversed"), "x"),

@@ -403,7 +403,7 @@ FAULTS = [
           "one_sample", "gamma", ("first sample alone",)),
     Fault("layer_norm_sequence", "for t in range(dy.shape[1]):", "for t in range(1, dy.shape[1]):", "zero", "x",
           ("zero there", "0 of axis 1"), more=(("np.empty_like(dy)", "np.zeros_like(dy)"),)),
-    Fault("layer_norm_sequence", "return dx * s", "return dx * s[:, :1]", "factor_along", "x", ("axis 1",)),
+    Fault("layer_norm_sequence", "return dx * s", "return dx * s[:, :1]", ("place", "factor_along"), "x", ("axis 1",)),
     Fault("layer_norm_sequence", "x - mu) ** 2).mean(axis=2, keepdims=True)", "x - mu) ** 2).mean(axis=(1, 2), keepdims=True)",
           ("missing_sum", "place"), "x", ("axis 1",)),
     Fault("layer_norm_sequence", "n[:, t] * (dn * n[:, t])", "n[:, 0] * (dn * n[:, 0])", ("place", "missing_sum"), "x",

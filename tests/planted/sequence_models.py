@@ -299,7 +299,7 @@ FAULTS = [
           ("times the weight itself",), may=("not_linear",)),
 
     # targets
-    Fault("tagger", "        ds *= real[..., None]\n", "", ("extra", "place", "mask"), "x", ("2 of axis 1",)),
+    Fault("tagger", "        ds *= real[..., None]\n", "", ("extra", "place", "mask"), "x", ("should be zero|mask|axis 1",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "dy[:, None, None] * ds / targets.size", "factor", "x", ("times",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "ds / n", "ignores_dy", "", ("does not use dy",), may=("not_linear",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "dy[:, None, None] * ds", "factor", "x", ("times",)),

@@ -343,7 +343,7 @@ FAULTS = [
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in reversed(range(1, T)):", "zero", "x",
           ("zero there", "0 of axis 1")),
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in reversed(range(T - 1)):", ("zero", "place"), "x",
-          ("3 of axis 1",), may=("carry",)),
+          ("3", "axis 1"), may=("carry",)),
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in range(T):", "carry", None, ("later steps",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dh = (dy[:, t] if t == T - 1 else 0) + dcarry", "place", None,
           ("0-2", "axis 1"), may=("one_step",)),
