@@ -379,7 +379,7 @@ RIGHT = {
     "peephole_lstm": Right(Peephole, sequence),
     "masked_lstm": Right(MaskedLSTM, lambda rng: (*sequence(rng), MASK), other=lambda rng: (*sequence(rng), OTHER_MASK)),
     "conv_rnn": Right(ConvRNN, lambda rng: (rng.normal(size=(2, 3, 4, 2)),)),
-    "conv_lstm": Right(ConvLSTM, lambda rng: (rng.normal(size=(2, 3, 4, 1)),)),
+    "conv_lstm": Right(ConvLSTM, lambda rng: (rng.normal(size=(2, 3, 5, 1)),)),
     "gru": Right(GRU, sequence),
     "gru_reset_after": Right(ResetAfterGRU, lambda rng: (rng.normal(size=(B, T, D)), rng.normal(size=(B, H)))),
 }
@@ -524,7 +524,8 @@ FAULTS = [
           None, ("reversed",), may=("carry",)),
     Fault("conv_lstm", "return dp[:, 1:-1]", "dp[:, 1] += dp[:, 0]\n        return dp[:, 1:-1]", "place", "x", ("0 of axis 2",),
           may=("carry",)),
-    Fault("conv_lstm", "self.b.grad += da.sum(axis=(0, 1))", "self.b.grad += da.mean(axis=(0, 1))", "factor", "b", ("2 x 4",)),
+    Fault("conv_lstm", "self.b.grad += da.sum(axis=(0, 1))", "self.b.grad += da.mean(axis=(0, 1))", "factor", "b",
+          ("2 x 5|5 x 2",)),
     Fault("conv_lstm", "hw, da)", "np.roll(hw, 1, axis=1), da)", "place", "U", ("right",)),
     Fault("conv_lstm", "np.stack(dx[::-1], axis=1)", "np.stack(dx, axis=1)", "reversed", "x", ("reverse order along axis 1",)),
 

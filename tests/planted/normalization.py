@@ -162,7 +162,7 @@ class RMSNorm(Layer):
 
 
 class GroupNorm(Layer):
-    """Group normalization of (B, T, C): each group of three channels over all steps."""
+    """Group normalization of (B, T, C): each group of four channels over all steps."""
 
     groups = 2
 
@@ -276,7 +276,7 @@ RIGHT = {
     "layer_norm": Right(LayerNorm, wide),
     "layer_norm_sequence": Right(LayerNormSequence, lambda rng: (rng.normal(size=(B, T, H)),)),
     "rms_norm": Right(RMSNorm, wide),
-    "group_norm": Right(GroupNorm, lambda rng: (rng.normal(size=(3, T, 6)),)),
+    "group_norm": Right(GroupNorm, lambda rng: (rng.normal(size=(3, T, 8)),)),
     "unit_norm": Right(UnitNorm, wide),
     "weight_norm": Right(WeightNorm, lambda rng: (rng.normal(size=(2, H)),)),
     "spectral_norm": Right(SpectralNorm, lambda rng: (rng.normal(size=(2, H)),)),
@@ -430,20 +430,20 @@ FAULTS = [
 
     # group norm
     Fault("group_norm", "for k in range(self.groups):", "for k in range(1, self.groups):", "zero", "x",
-          ("zero there", "0-2 of axis 2")),
+          ("zero there", "0-3 of axis 2")),
     Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", "missing_sum", "x", ("axis 1",)),
     Fault("group_norm", "d.sum(axis=(1, 2), keepdims=True), (d", "d.sum(axis=2, keepdims=True), (d", "missing_sum", "x",
           ("axis 1",)),
     Fault("group_norm", "dg[:, :, k] = s[:, :, k]", "dg[:, :, k] = s[:, :, 0]", ("factor_along", "place"), "x",
-          ("3-5 of axis 2",)),
+          ("4-7 of axis 2",)),
     Fault("group_norm", "return dg.reshape(B, T, C)", "return dg.transpose(0, 1, 3, 2).reshape(B, T, C)", "moved", "x",
           ("in other places",)),
     Fault("group_norm", "self.beta.grad += dy.sum(axis=(0, 1))", "self.beta.grad += dy.mean(axis=(0, 1))", "factor", "beta",
-          ("3 x 2",)),
+          ("3 x 2|2 x 3|batch size times time steps",)),
     Fault("group_norm", "dn = (dy * self.gamma.value).reshape(n.shape)", "dn = dy.reshape(n.shape)", ("factor_along", "place"),
           "x", ("gamma",)),
     Fault("group_norm", "d, m = dn[:, :, k], n[:, :, k]", "d, m = dn[:, :, k], n[:, :, 0]", ("place", "missing_sum"), "x",
-          ("3-5 of axis 2",)),
+          ("4-7 of axis 2",)),
 
     # unit norm
     Fault("unit_norm", "(dy - y * (y * dy).sum(axis=1, keepdims=True)) / norm", "dy / norm", ("elementwise", "missing_sum"),

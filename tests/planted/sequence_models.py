@@ -237,7 +237,7 @@ FAULTS = [
     Fault("time_distributed", "self.b.grad += da.sum(axis=0)", "self.b.grad += da.sum(axis=0) / T", "factor", "b",
           ("the number of time steps",)),
     Fault("time_distributed", "self.W.grad += x[:, t].T @ da", "self.W.grad += x[:, t].T @ da / len(x) / T", "factor", "W",
-          ("batch size times time steps",)),
+          ("batch size times time steps|2 x 4|4 x 2",)),
     Fault("time_distributed", "(1 - y[:, t] ** 2)", "(1 - y[:, 0] ** 2)", "place", None, ("axis 1",)),
     Fault("time_distributed", "for t in range(T):", "for t in range(T - 1):", "zero", "x", ("zero there", "3 of axis 1")),
     Fault("time_distributed", "for t in range(T):", "for t in range(0, T, 2):", "zero", "x", ("zero there", "1, 3 of axis 1")),
