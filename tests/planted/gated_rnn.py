@@ -505,7 +505,7 @@ FAULTS = [
     Fault("conv_rnn", "dp[:, k:k + L] += dy", "dp[:, k:k + L] = dy", ("overwritten", "place"), None, may=("carry",)),
     Fault("conv_rnn", "return dp[:, 1:-1], dK", "return dp[:, :-2], dK", ("rolled", "moved", "place", "carry"), "x"),
     Fault("conv_rnn", 'dK[k] = np.einsum("bli,blj->ij", p[:, k:k + L], dy)', 'dK[k] = np.einsum("bli,blj->ij", x, dy)',
-          ("place", "copied", "swapped"), "W", ("axis 0",)),
+          ("place", "swapped"), "W", ("axis 0",)),
     Fault("conv_rnn", "dK[k] = np.einsum(", "dK[2 - k] = np.einsum(", "reversed", "W", ("reverse order along axis 0",)),
     Fault("conv_rnn", "dh, dU = self.convolve_back", "_, dU = self.convolve_back", "carry", None, ("later steps",)),
     Fault("conv_rnn", "self.convolve_back(h[t], self.U.value, da)", "self.convolve_back(h[t + 1], self.U.value, da)",
