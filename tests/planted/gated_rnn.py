@@ -226,6 +226,56 @@ class ConvRNN(Layer):
         return dx
 
 
+class ConvLSTM(Layer):
+    """An LSTM over rows (B, T, L, C): its products are convolutions of width 3, padded with zeros. Gives all h."""
+
+    def build(self, shape):
+        self.W = self.add_weight((3, shape[-1], 8), name="W")
+        self.U = self.add_weight((3, 2, 8), name="U")
+        self.b = self.add_weight((8,), "zeros", name="b")
+
+    def windows(self, x):
+        p = np.pad(x, ((0, 0), (1, 1), (0, 0)))
+        return np.stack([p[:, k:k + x.shape[1]] for k in range(3)], axis=2)         # (B, L, 3, C)
+
+    def gather(self, dwindows):
+        L = dwindows.shape[1]
+        dp = np.zeros((len(dwindows), L + 2, dwindows.shape[3]), dwindows.dtype)
+        for k in range(3):
+            dp[:, k:k + L] += dwindows[:, :, k]
+        return dp[:, 1:-1]
+
+    def forward(self, x):
+        h = c = np.zeros((*x[:, 0].shape[:2], 2), x.dtype)
+        self.cache, ys = [], []
+        for t in range(x.shape[1]):
+            xw, hw = self.windows(x[:, t]), self.windows(h)
+            a = np.einsum("blkc,kcu->blu", xw, self.W.value) + np.einsum("blkc,kcu->blu", hw, self.U.value) + self.b.value
+            i, f, o = (sigmoid(a[..., k:k + 2]) for k in (0, 2, 4))
+            g = np.tanh(a[..., 6:])
+            c_prev, c = c, f * c + i * g
+            h = o * np.tanh(c)
+            self.cache.append((xw, hw, i, f, o, g, c_prev, c))
+            ys.append(h)
+        return np.stack(ys, axis=1)
+
+    def backward(self, dy):
+        dh, dc, dx = 0, 0, []
+        for t in reversed(range(len(self.cache))):
+            xw, hw, i, f, o, g, c_prev, c = self.cache[t]
+            dh = dh + dy[:, t]
+            dc = dc + dh * o * (1 - np.tanh(c) ** 2)
+            di, df, do, dg = dc * g, dc * c_prev, dh * np.tanh(c), dc * i
+            da = np.concatenate([di * i * (1 - i), df * f * (1 - f), do * o * (1 - o), dg * (1 - g ** 2)], axis=-1)
+            self.W.grad += np.einsum("blkc,blu->kcu", xw, da)
+            self.U.grad += np.einsum("blkc,blu->kcu", hw, da)
+            self.b.grad += da.sum(axis=(0, 1))
+            dx.append(self.gather(np.einsum("blu,kcu->blkc", da, self.W.value)))
+            dh = self.gather(np.einsum("blu,kcu->blkc", da, self.U.value))
+            dc = dc * f
+        return np.stack(dx[::-1], axis=1)
+
+
 class GRU(Layer):
     """The reset gate works on h before the product: g = tanh(x Wg + (r h) Ug); the gates stand in the order z, r, g."""
 
@@ -329,6 +379,7 @@ RIGHT = {
     "peephole_lstm": Right(Peephole, sequence),
     "masked_lstm": Right(MaskedLSTM, lambda rng: (*sequence(rng), MASK), other=lambda rng: (*sequence(rng), OTHER_MASK)),
     "conv_rnn": Right(ConvRNN, lambda rng: (rng.normal(size=(2, 3, 4, 2)),)),
+    "conv_lstm": Right(ConvLSTM, lambda rng: (rng.normal(size=(2, 3, 5, 1)),)),
     "gru": Right(GRU, sequence),
     "gru_reset_after": Right(ResetAfterGRU, lambda rng: (rng.normal(size=(B, T, D)), rng.normal(size=(B, H)))),
 }
@@ -399,9 +450,9 @@ FAULTS = [
     # an LSTM by gates: the names of the weights tell
     Fault("gates_lstm", "f = sigmoid(z @ self.Wf.value + self.bf.value)", "f = sigmoid(z @ self.Wf.value + self.bi.value)",
           "extra", "bf", ("should be zero",)),
-    Fault("gates_lstm", "(self.Wf, self.bf, daf)", "(self.Wf, self.bf, dai)", ("swapped", "place"), "Wf"),
+    Fault("gates_lstm", "(self.Wf, self.bf, daf)", "(self.Wf, self.bf, dai)", ("swapped", "place"), "Wf", may=("carry",)),
     Fault("gates_lstm", "(self.Wi, self.bi, dai), (self.Wf, self.bf, daf)", "(self.Wi, self.bi, daf), (self.Wf, self.bf, dai)",
-          ("swapped", "place"), "Wf"),
+          ("swapped", "place"), "Wf", may=("carry",)),
     Fault("gates_lstm", "daf = dc * c_prev * f * (1 - f)", "daf = dc * c_prev * sigmoid(f)", "place", None, ("wf",)),
     Fault("gates_lstm", "dag = dc * i * (1 - g ** 2)", "dag = dc * i * (1 - np.tanh(g) ** 2)", "place", None, ("wc",)),
     Fault("gates_lstm", "dc = dc + dh * o", "dc = dh * o", ("carry", "one_output"), None),
@@ -416,7 +467,7 @@ FAULTS = [
     Fault("gates_lstm", "dh, dx = dz[:, :H], [dz[:, H:], *dx]", "dh, dx = dz[:, -H:], [dz[:, :-H], *dx]",
           ("place", "moved", "carry"), None),
     Fault("gates_lstm", "W.grad += z.T @ da", "W.grad += self.cache[0][0].T @ da", ("place", "one_step"), "Wi"),
-    Fault("gates_lstm", "dz = dz + da @ W.value.T", "dz = da @ W.value.T", ("overwritten", "place"), None),
+    Fault("gates_lstm", "dz = dz + da @ W.value.T", "dz = da @ W.value.T", ("overwritten", "place"), None, may=("carry",)),
     Fault("gates_lstm", "z = np.concatenate([h, x[:, t]], axis=1)", "z = np.concatenate([initial_state[0], x[:, t]], axis=1)",
           ("place", "carry"), None),
     Fault("gates_lstm", "            dc = dc * f\n", "            dc = dc * f\n            h = dc\n", ("shape", "place"), None,
@@ -439,8 +490,8 @@ FAULTS = [
     Fault("masked_lstm", "dh = dz[:, -H:] + dh_kept", "dh = dz[:, -H:]", ("mask", "carry"), None, ("mask",)),
     Fault("masked_lstm", "dh_kept, dc_kept = dh * ~m, dc * ~m", "dh_kept, dc_kept = dh, dc", ("mask", "carry"), None,
           ("mask",)),
-    Fault("masked_lstm", "dh_new, dc_new = dh * m, dc * m", "dh_new, dc_new = dh, dc", "mask", None, ("mask",)),
-    Fault("masked_lstm", "c = np.where(m, c_new, c)", "c = c_new", "mask", None, ("mask",)),
+    Fault("masked_lstm", "dh_new, dc_new = dh * m, dc * m", "dh_new, dc_new = dh, dc", "mask", None, ("mask",), may=("carry",)),
+    Fault("masked_lstm", "c = np.where(m, c_new, c)", "c = c_new", "mask", None, ("mask",), may=("carry",)),
     Fault("masked_lstm", "h = np.where(m, o * np.tanh(c_new), h)", "h = o * np.tanh(c_new) * m", ("mask", "carry"), None,
           ("mask",)),
     Fault("masked_lstm", "dc_new * c * f * (1 - f)", "dc_new * c_new * f * (1 - f)", "place", None, (F,)),
@@ -450,11 +501,11 @@ FAULTS = [
 
     # over windows
     Fault("conv_rnn", "dp[:, k:k + L] += dy @ K[k].T", "dp[:, k:k + L] += dy @ K[2 - k].T", "weight_reversed", None,
-          ("reversed",)),
-    Fault("conv_rnn", "dp[:, k:k + L] += dy", "dp[:, k:k + L] = dy", ("overwritten", "place"), None),
+          ("reversed",), may=("carry",)),
+    Fault("conv_rnn", "dp[:, k:k + L] += dy", "dp[:, k:k + L] = dy", ("overwritten", "place"), None, may=("carry",)),
     Fault("conv_rnn", "return dp[:, 1:-1], dK", "return dp[:, :-2], dK", ("rolled", "moved", "place", "carry"), "x"),
     Fault("conv_rnn", 'dK[k] = np.einsum("bli,blj->ij", p[:, k:k + L], dy)', 'dK[k] = np.einsum("bli,blj->ij", x, dy)',
-          ("place", "copied", "swapped"), "W", ("axis 0",)),
+          ("place", "swapped"), "W", ("axis 0",)),
     Fault("conv_rnn", "dK[k] = np.einsum(", "dK[2 - k] = np.einsum(", "reversed", "W", ("reverse order along axis 0",)),
     Fault("conv_rnn", "dh, dU = self.convolve_back", "_, dU = self.convolve_back", "carry", None, ("later steps",)),
     Fault("conv_rnn", "self.convolve_back(h[t], self.U.value, da)", "self.convolve_back(h[t + 1], self.U.value, da)",
@@ -462,6 +513,21 @@ FAULTS = [
     Fault("conv_rnn", "for k in range(3):\n            dK", "for k in range(2):\n            dK", ("zero", "place"), "W",
           ("2 of axis 0",)),
     Fault("conv_rnn", "self.W.grad += dW", "self.W.grad = dW", ("one_step", "replaces_grad"), None, may=("replaces_grad",)),
+
+    Fault("conv_lstm", "dc = dc + dh * o", "dc = dh * o", "carry", None, ("later steps",)),
+    Fault("conv_lstm", "dh = dh + dy[:, t]", "dh = dy[:, t]", "carry", None, ("later steps",)),
+    Fault("conv_lstm", "df * f * (1 - f)", "df * f", "place", None, ("2-3 of axis 2",)),
+    Fault("conv_lstm", "do * o * (1 - o)", "do * o * (1 - o ** 2)", "place", None, ("4-5 of axis 2",)),
+    Fault("conv_lstm", "dp[:, k:k + L] += dwindows[:, :, k]", "dp[:, k:k + L] = dwindows[:, :, k]", ("overwritten", "place"),
+          None, (), may=("carry",)),
+    Fault("conv_lstm", "dp[:, k:k + L] += dwindows[:, :, k]", "dp[:, k:k + L] += dwindows[:, :, 2 - k]", "weight_reversed",
+          None, ("reversed",), may=("carry",)),
+    Fault("conv_lstm", "return dp[:, 1:-1]", "dp[:, 1] += dp[:, 0]\n        return dp[:, 1:-1]", "place", "x", ("0 of axis 2",),
+          may=("carry",)),
+    Fault("conv_lstm", "self.b.grad += da.sum(axis=(0, 1))", "self.b.grad += da.mean(axis=(0, 1))", "factor", "b",
+          ("2 x 5|5 x 2",)),
+    Fault("conv_lstm", "hw, da)", "np.roll(hw, 1, axis=1), da)", "place", "U", ("right",)),
+    Fault("conv_lstm", "np.stack(dx[::-1], axis=1)", "np.stack(dx, axis=1)", "reversed", "x", ("reverse order along axis 1",)),
 
     # GRU
     Fault("gru", "dz = dh * (h - g)", "dz = dh * (g - h)", ("place", "factor"), None, (I,)),

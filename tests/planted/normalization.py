@@ -162,7 +162,7 @@ class RMSNorm(Layer):
 
 
 class GroupNorm(Layer):
-    """Group normalization of (B, T, C): each group of three channels over all steps."""
+    """Group normalization of (B, T, C): each group of four channels over all steps."""
 
     groups = 2
 
@@ -276,7 +276,7 @@ RIGHT = {
     "layer_norm": Right(LayerNorm, wide),
     "layer_norm_sequence": Right(LayerNormSequence, lambda rng: (rng.normal(size=(B, T, H)),)),
     "rms_norm": Right(RMSNorm, wide),
-    "group_norm": Right(GroupNorm, lambda rng: (rng.normal(size=(3, T, 6)),)),
+    "group_norm": Right(GroupNorm, lambda rng: (rng.normal(size=(3, T, 8)),)),
     "unit_norm": Right(UnitNorm, wide),
     "weight_norm": Right(WeightNorm, lambda rng: (rng.normal(size=(2, H)),)),
     "spectral_norm": Right(SpectralNorm, lambda rng: (rng.normal(size=(2, H)),)),
@@ -292,8 +292,7 @@ FAULTS = [
     Fault("batch_norm_steps", "-divar / std ** 2", "divar / std ** 2", "missing_sum", "x", ("axis 0",)),
     Fault("batch_norm_steps", "-divar / std ** 2", "-divar / std", "missing_sum", "x", ("axis 0",)),
     Fault("batch_norm_steps", "return dxmu + dmu / N ", "return dxmu ", "missing_sum", "x", ("axis 0",)),
-    Fault("batch_norm_steps", "dxmu = dxmu + 2 * xmu * dvar / N", "dxmu = 2 * xmu * dvar / N",
-          ("overwritten", "missing_sum", "place"), "x"),
+    Fault("batch_norm_steps", "dxmu = dxmu + 2 * xmu * dvar / N", "dxmu = 2 * xmu * dvar / N", ("overwritten", "place"), "x"),
     Fault("batch_norm_steps", "(dy * xhat).sum(axis=0)", "(dy * xmu).sum(axis=0)", "factor_along", "gamma", ("along axis 0",)),
     Fault("batch_norm_steps", "dxhat = dy * self.gamma.value", "dxhat = dy", "factor_along", "x",
           ("along axis 1", "1 / ", "gamma")),
@@ -328,7 +327,7 @@ FAULTS = [
     Fault("batch_norm_sequence", "return s * (dn - dmean - n * dn_n)", "n *= dn_n\n        return s * (dn - dmean - n)",
           "single_use", None, ("a second backward",)),
     Fault("batch_norm_sequence", "return s * (dn - dmean - n * dn_n)", "return self.gamma.value * s * (dy - dmean - n * dn_n)",
-          ("factor_along", "missing_sum", "scale_outside"), "x"),
+          "missing_sum", "x", ("axis 0",)),
     Fault("batch_norm_sequence", "self.gamma.grad += (dy * n).sum(axis=(0, 1))",
           "self.gamma.grad += (dy * n).sum(axis=(0, 1)) / n.shape[0] / n.shape[1]", "factor", "gamma", ("times",)),
     Fault("batch_norm_sequence", "mu, var = x.mean(axis=(0, 1)), x.var(axis=(0, 1))", "mu, var = x.mean(axis=0), x.var(axis=0)",
@@ -345,8 +344,8 @@ FAULTS = [
     Fault("batch_norm_inference", "return dn * s", "return dn * s ** 2", "factor_along", "x", ("along axis 1",)),
     Fault("batch_norm_inference", "if training:\n            mu, var", "if not training:\n            mu, var",
           ("elementwise", "missing_sum"), "x"),
-    Fault("batch_norm_inference", "dn = dy * self.gamma.value", "self.mean.value *= 0.99\n        dn = dy * self.gamma.value",
-          "changes_weight", None, ("mean",)),
+    Fault("batch_norm_inference", "dn = dy * self.gamma.value",
+          "self.mean.value += 0.01 * x.mean(axis=0)\n        dn = dy * self.gamma.value", "changes_weight", None, ("mean",)),
     Fault("batch_norm_inference", "self.gamma.grad += (dy * n).sum(axis=0)", "self.gamma.grad += (dy * x).sum(axis=0)", "place",
           "gamma", ("right",)),
     Fault("batch_norm_training", "if training:\n            dn = dn", "if not training:\n            dn = dn",
@@ -403,7 +402,7 @@ FAULTS = [
           "one_sample", "gamma", ("first sample alone",)),
     Fault("layer_norm_sequence", "for t in range(dy.shape[1]):", "for t in range(1, dy.shape[1]):", "zero", "x",
           ("zero there", "0 of axis 1"), more=(("np.empty_like(dy)", "np.zeros_like(dy)"),)),
-    Fault("layer_norm_sequence", "return dx * s", "return dx * s[:, :1]", "factor_along", "x", ("axis 1",)),
+    Fault("layer_norm_sequence", "return dx * s", "return dx * s[:, :1]", ("place", "factor_along"), "x", ("axis 1",)),
     Fault("layer_norm_sequence", "x - mu) ** 2).mean(axis=2, keepdims=True)", "x - mu) ** 2).mean(axis=(1, 2), keepdims=True)",
           ("missing_sum", "place"), "x", ("axis 1",)),
     Fault("layer_norm_sequence", "n[:, t] * (dn * n[:, t])", "n[:, 0] * (dn * n[:, 0])", ("place", "missing_sum"), "x",
@@ -424,26 +423,26 @@ FAULTS = [
     Fault("rms_norm", "self.cache = x, r", "self.cache = x, 1 / np.sqrt((x ** 2).mean(axis=-1, keepdims=True))", "nearly", "x",
           ("right to within",)),
     Fault("rms_norm", "(dy * x * r).sum(axis=0)", "(dy * x).sum(axis=0)", "place", "gamma", ("right",)),
-    Fault("rms_norm", "r * dn - r ** 3", "r * dy - r ** 3", ("missing_sum", "factor_along", "place"), "x", ("gamma",)),
+    Fault("rms_norm", "r * dn - r ** 3", "r * dy - r ** 3", ("factor_along", "place"), "x", ("gamma",)),
     Fault("rms_norm", "(x ** 2).mean(axis=-1, keepdims=True)", "(x ** 2).mean(axis=0)", ("missing_sum", "extra", "place"), "x",
           ("axis 0",)),
 
     # group norm
     Fault("group_norm", "for k in range(self.groups):", "for k in range(1, self.groups):", "zero", "x",
-          ("zero there", "0-2 of axis 2")),
+          ("zero there", "0-3 of axis 2")),
     Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", "missing_sum", "x", ("axis 1",)),
     Fault("group_norm", "d.sum(axis=(1, 2), keepdims=True), (d", "d.sum(axis=2, keepdims=True), (d", "missing_sum", "x",
           ("axis 1",)),
     Fault("group_norm", "dg[:, :, k] = s[:, :, k]", "dg[:, :, k] = s[:, :, 0]", ("factor_along", "place"), "x",
-          ("3-5 of axis 2",)),
+          ("4-7 of axis 2",)),
     Fault("group_norm", "return dg.reshape(B, T, C)", "return dg.transpose(0, 1, 3, 2).reshape(B, T, C)", "moved", "x",
           ("in other places",)),
     Fault("group_norm", "self.beta.grad += dy.sum(axis=(0, 1))", "self.beta.grad += dy.mean(axis=(0, 1))", "factor", "beta",
-          ("3 x 2",)),
+          ("3 x 2|2 x 3|batch size times time steps",)),
     Fault("group_norm", "dn = (dy * self.gamma.value).reshape(n.shape)", "dn = dy.reshape(n.shape)", ("factor_along", "place"),
           "x", ("gamma",)),
     Fault("group_norm", "d, m = dn[:, :, k], n[:, :, k]", "d, m = dn[:, :, k], n[:, :, 0]", ("place", "missing_sum"), "x",
-          ("3-5 of axis 2",)),
+          ("4-7 of axis 2",)),
 
     # unit norm
     Fault("unit_norm", "(dy - y * (y * dy).sum(axis=1, keepdims=True)) / norm", "dy / norm", ("elementwise", "missing_sum"),
@@ -475,7 +474,7 @@ FAULTS = [
     Fault("weight_norm", "self.V.grad += ", "self.V.grad = ", "replaces_grad", None, ("(=)",)),
     Fault("weight_norm", "return dy @ W.T", "self.WT = getattr(self, 'WT', W.T)\n        return dy @ self.WT", "stale", "",
           ("stale cache",)),
-    Fault("weight_norm", "self.g.value / n * dW", "self.g.value * dW", ("missing_sum", "place"), "V"),
+    Fault("weight_norm", "self.g.value / n * dW", "self.g.value * dW", "place", "V", ("right",)),
     Fault("weight_norm", "- self.g.value * dg / n ** 2 * self.V.value", "- dg / n ** 2 * self.V.value", "missing_sum", "V",
           ("axis 0",)),
     Fault("spectral_norm", "(dWn + dsigma * np.outer(u, v)) / sigma", "dWn / sigma", ("missing_sum", "place"), "W"),

@@ -237,7 +237,7 @@ FAULTS = [
     Fault("time_distributed", "self.b.grad += da.sum(axis=0)", "self.b.grad += da.sum(axis=0) / T", "factor", "b",
           ("the number of time steps",)),
     Fault("time_distributed", "self.W.grad += x[:, t].T @ da", "self.W.grad += x[:, t].T @ da / len(x) / T", "factor", "W",
-          ("batch size times time steps",)),
+          ("batch size times time steps|2 x 4|4 x 2",)),
     Fault("time_distributed", "(1 - y[:, t] ** 2)", "(1 - y[:, 0] ** 2)", "place", None, ("axis 1",)),
     Fault("time_distributed", "for t in range(T):", "for t in range(T - 1):", "zero", "x", ("zero there", "3 of axis 1")),
     Fault("time_distributed", "for t in range(T):", "for t in range(0, T, 2):", "zero", "x", ("zero there", "1, 3 of axis 1")),
@@ -285,7 +285,8 @@ FAULTS = [
     Fault("token_model", "carry = da @ self.U.value.T", "carry = 0", "carry", None, ("later steps",)),
     Fault("token_model", "dh = dy @ self.V.value.T", "dh = dy @ self.V.value.T / len(ids)", "factor", "W", ("the batch size",)),
     Fault("token_model", "dh = dy @ self.V.value.T",
-          "dh = 0 * dy @ self.V.value.T\n        dh[:, -1] = dy[:, -1] @ self.V.value.T", "place", "E", ("0-2 of its axis 1",)),
+          "dh = 0 * dy @ self.V.value.T\n        dh[:, -1] = dy[:, -1] @ self.V.value.T", "place", "E", ("0-2", "axis 1"),
+          may=("one_step",)),
     Fault("token_model", '"bth,btv->hv", h[:, 1:], dy', '"bth,btv->hv", h[:, :-1], dy', "place", "V", ("right",)),
     Fault("token_model", "self.c.grad += dy.sum(axis=(0, 1))", "self.c.grad += dy[:, -1].sum(axis=0)", "one_step", "c",
           ("last time step alone",)),
@@ -298,7 +299,7 @@ FAULTS = [
           ("times the weight itself",), may=("not_linear",)),
 
     # targets
-    Fault("tagger", "        ds *= real[..., None]\n", "", ("extra", "place", "mask"), "x", ("2 of axis 1",)),
+    Fault("tagger", "        ds *= real[..., None]\n", "", ("extra", "place", "mask"), "x", ("should be zero|mask|axis 1",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "dy[:, None, None] * ds / targets.size", "factor", "x", ("times",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "ds / n", "ignores_dy", "", ("does not use dy",), may=("not_linear",)),
     Fault("tagger", "dy[:, None, None] * ds / n", "dy[:, None, None] * ds", "factor", "x", ("times",)),

@@ -197,6 +197,41 @@ class Stacked(Layer):
         return np.stack(dx[::-1], axis=1)
 
 
+class UnitsFirst(Layer):
+    """Coursera's RNN: x (D, m, T) and a0 (H, m), the samples stand along axis 1; gives all a (H, m, T)."""
+
+    def build(self, x_shape, a0_shape):
+        D, H = x_shape[0], a0_shape[0]
+        self.Wax = self.add_weight((H, D), name="Wax")
+        self.Waa = self.add_weight((H, H), name="Waa")
+        self.ba = self.add_weight((H, 1), "zeros", name="ba")
+
+    def forward(self, x, a0):
+        a = np.zeros((*a0.shape, x.shape[2]), x.dtype)
+        a_next, caches = a0, []
+        for t in range(x.shape[2]):
+            a_prev = a_next
+            a_next = np.tanh(self.Wax.value @ x[:, :, t] + self.Waa.value @ a_prev + self.ba.value)
+            a[:, :, t] = a_next
+            caches.append((a_next, a_prev, x[:, :, t]))
+        self.cache = caches
+        return a
+
+    def backward(self, da):
+        caches = self.cache
+        dx = np.zeros((self.Wax.shape[1], da.shape[1], len(caches)), da.dtype)
+        da_prev = np.zeros(da.shape[:2], da.dtype)
+        for t in reversed(range(len(caches))):
+            a_next, a_prev, xt = caches[t]
+            dtanh = (1 - a_next ** 2) * (da[:, :, t] + da_prev)
+            dx[:, :, t] = self.Wax.value.T @ dtanh
+            self.Wax.grad += dtanh @ xt.T
+            self.Waa.grad += dtanh @ a_prev.T
+            self.ba.grad += dtanh.sum(axis=1, keepdims=True)
+            da_prev = self.Waa.value.T @ dtanh
+        return [dx, da_prev]
+
+
 class DropoutRNN(Layer):
     """An RNN whose states are dropped in training on their way to the next step, the same units at each step."""
 
@@ -279,6 +314,7 @@ RIGHT = {
     "backwards_rnn": Right(Backwards, sequence),
     "bidirectional_rnn": Right(Bidirectional, sequence),
     "stacked_rnn": Right(Stacked, sequence),
+    "units_first_rnn": Right(UnitsFirst, lambda rng: (rng.normal(size=(D, B, T)), rng.normal(size=(H, B)))),
     "dropout_rnn": Right(DropoutRNN, sequence, {"training": True}),
     "penalised_rnn": Right(PenalisedRNN, sequence),
 }
@@ -307,10 +343,10 @@ FAULTS = [
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in reversed(range(1, T)):", "zero", "x",
           ("zero there", "0 of axis 1")),
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in reversed(range(T - 1)):", ("zero", "place"), "x",
-          ("3 of axis 1",)),
+          ("3", "axis 1"), may=("carry",)),
     Fault("simple_rnn", "for t in reversed(range(T)):", "for t in range(T):", "carry", None, ("later steps",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dh = (dy[:, t] if t == T - 1 else 0) + dcarry", "place", None,
-          ("0-2 of its axis 1",)),
+          ("0-2", "axis 1"), may=("one_step",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dh = dy[:, -1] + dcarry", "place", None, ("axis 1",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dh = dy[:, t] + (dcarry if t % 2 else 0)", "carry", None, ("later steps",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dy[:, t] += dcarry\n            dh = dy[:, t]", "changes_dy", None,
@@ -377,15 +413,15 @@ FAULTS = [
     Fault("masked_rnn", "dh = dh * ~m + da @ self.U.value.T", "dh = da @ self.U.value.T", ("mask", "carry"), None, ("mask",)),
     Fault("masked_rnn", "dh = dh * ~m + da @ self.U.value.T", "dh = dh + da @ self.U.value.T", ("mask", "carry"), None,
           ("mask",)),
-    Fault("masked_rnn", "da = dh * m * (1", "da = dh * (1", "mask", None, ("mask",)),
-    Fault("masked_rnn", "before, new, m = steps[t]", "before, new, m = *steps[t][:2], steps[t - 1][2]", "mask", None,
-          ("mask",)),
-    Fault("masked_rnn", "da = dh * m * (1", "da = dh * ~m * (1", "mask", None, ("mask",)),
+    Fault("masked_rnn", "da = dh * m * (1", "da = dh * (1", "mask", None, ("mask",), may=("carry",)),
+    Fault("masked_rnn", "before, new, m = steps[t]", "before, new, m = *steps[t][:2], steps[t - 1][2]", "mask", None, ("mask",),
+          may=("carry",)),
+    Fault("masked_rnn", "da = dh * m * (1", "da = dh * ~m * (1", "mask", None, ("mask",), may=("carry",)),
     Fault("masked_rnn", "m = mask[:, t, None]", "m = self.__dict__.setdefault('mask', mask)[:, t, None]", "stale", "",
           ("stale cache",), more=(("h = np.where(m, new, h)", "h = np.where(mask[:, t, None], new, h)"),)),
-    Fault("masked_rnn", "h = np.where(m, new, h)", "h = new", "mask", None, ("mask",)),
+    Fault("masked_rnn", "h = np.where(m, new, h)", "h = new", "mask", None, ("mask",), may=("carry",)),
     Fault("masked_rnn", "h = np.where(m, new, h)", "h = np.where(m, new, 0)", ("mask", "carry"), None, ("mask",)),
-    Fault("masked_rnn", "dh = dh + dy[:, t]", "dh = dh + dy[:, t] * m", "mask", None, ("mask",)),
+    Fault("masked_rnn", "dh = dh + dy[:, t]", "dh = dh + dy[:, t] * m", "mask", None, ("mask",), may=("carry",)),
     Fault("masked_rnn", "dh = dh * ~m + da", "dh = da", ("mask", "carry"), None, ("mask",), more=(("dx[:, t] = da @",
           "dx[:, t] = da.mean() + da @"),), second=Expect(("mask", "place"), "x")),
 
@@ -402,20 +438,37 @@ FAULTS = [
           ("u", "transposed"), may=("carry",)),
 
     # both ways
-    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx", "place", "x", ("3-5 of its axis 2",)),
-    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx + dr", ("place", "reversed"), "x", ("3-5 of its axis 2",)),
-    Fault("bidirectional_rnn", "g, dg[:, ::-1], self.W[1]", "g, dg, self.W[1]", ("place", "reversed"), "x",
-          ("3-5 of its axis 2",)),
+    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx", "place", "x", ("3-5", "axis 2")),
+    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx + dr", ("place", "reversed"), "x", ("3-5", "axis 2")),
+    Fault("bidirectional_rnn", "g, dg[:, ::-1], self.W[1]", "g, dg, self.W[1]", ("place", "reversed"), "x", ("3-5", "axis 2")),
     Fault("bidirectional_rnn", "dh, dg = dy[:, :, :3], dy[:, :, 3:]", "dg, dh = dy[:, :, :3], dy[:, :, 3:]",
           ("place", "swapped", "moved"), "x", ("axis 2",)),
     Fault("bidirectional_rnn", "x[:, ::-1], g, dg[:, ::-1]", "x, g, dg[:, ::-1]", "place", "W_backward", ("right",)),
     Fault("bidirectional_rnn", "x[:, ::-1], g, dg[:, ::-1], self.W[1], self.U[1])",
           "x[:, ::-1], g, dg[:, ::-1], self.W[1], self.U[0])", ("place", "missing"), "U_backward"),
-    Fault("bidirectional_rnn", "x[:, ::-1], g, dg", "x[:, ::-1], h, dg", "place", None, ("3-5 of its axis 2",)),
+    Fault("bidirectional_rnn", "x[:, ::-1], g, dg", "x[:, ::-1], h, dg", "place", None, ("3-5", "axis 2")),
     Fault("bidirectional_rnn", "(dy[:, t] + carry)", "(dy[:, t])", "carry", None, ("later steps",)),
     Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return (dx + dr[:, ::-1]) / 2", "factor", "x", ("half",)),
     Fault("bidirectional_rnn", "return np.concatenate([h[:, 1:], g[:, :0:-1]], axis=2)",
-          "return np.concatenate([h[:, 1:], g[:, 1:]], axis=2)", ("place", "reversed"), "x", ("3-5 of its axis 2",)),
+          "return np.concatenate([h[:, 1:], g[:, 1:]], axis=2)", ("place", "reversed"), "x", ("3-5", "axis 2")),
+
+    # units first, samples second
+    Fault("units_first_rnn", "(da[:, :, t] + da_prev)", "da[:, :, t]", "carry", None, ("later steps",)),
+    Fault("units_first_rnn", "self.Waa.value.T @ dtanh", "self.Waa.value @ dtanh", "weight_transposed", None,
+          ("waa", "transposed"), may=("carry",)),
+    Fault("units_first_rnn", "self.Waa.grad += dtanh @ a_prev.T", "self.Waa.grad += dtanh @ a_next.T", "place", "Waa",
+          ("right",)),
+    Fault("units_first_rnn", "self.Waa.grad += dtanh @ a_prev.T", "self.Waa.grad += a_prev @ dtanh.T", "transposed", "Waa",
+          ("transposed",)),
+    Fault("units_first_rnn", "return [dx, da_prev]", "self.Wax.grad /= da.shape[1]\n        return [dx, da_prev]", "factor",
+          "Wax", ("half",)),
+    Fault("units_first_rnn", "dtanh.sum(axis=1, keepdims=True)", "dtanh[:, :1]", ("one_sample", "missing_sum"), "ba"),
+    Fault("units_first_rnn", "return [dx, da_prev]", "return [dx[:, :, ::-1], da_prev]", "reversed", "x",
+          ("reverse order along axis 2",)),
+    Fault("units_first_rnn", "return [dx, da_prev]", "return [dx.transpose(2, 1, 0), da_prev]", "shape", "x", ("shape",),
+          may=("transposed",)),
+    Fault("units_first_rnn", "return [dx, da_prev]", "return [dx, dtanh]", "place", "a0", ("right",)),
+    Fault("units_first_rnn", "a_prev = a_next\n", "a_prev = a0\n", ("place", "carry"), None),
 
     # dropout between the steps
     Fault("dropout_rnn", "dh = da @ self.U.value.T * keep", "dh = da @ self.U.value.T", "carry", None, ("later steps",),
@@ -450,7 +503,7 @@ FAULTS = [
     Fault("stacked_rnn", "self.W2.grad += h.T @ da2", "self.W2.grad += h_before.T @ da2", "place", "W2", ("right",)),
     Fault("stacked_rnn", "np.stack(dx[::-1], axis=1)", "np.stack(dx, axis=1)", "reversed", "x",
           ("reverse order along axis 1",)),
-    Fault("stacked_rnn", "reversed(self.cache)", "self.cache[::-1][:1]", ("shape", "one_step", "place"), None),
+    Fault("stacked_rnn", "reversed(self.cache)", "self.cache[::-1][:1]", ("shape", "one_step", "place"), None, may=("carry",)),
     Fault("stacked_rnn", "self.cache = steps = []",
           "self.steps = steps = getattr(self, 'steps', [])\n        self.cache = steps[-99:]", ("stale", "shape"), None,
           more=(("        return g\n", "        self.cache = steps\n        return g\n"),)),
