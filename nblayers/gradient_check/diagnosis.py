@@ -15,6 +15,7 @@ from nblayers.gradient_check.shares import Element, Shares
 from nblayers.gradient_check.words import ranges, times
 
 NO_PATTERN = "wrong in no pattern known"
+KINDS_OF_PLACES = (("mask", "mask is False"), ("one_output", "only what comes through output"), ("value", " is below 0"))
 PROBES = 12                             # coordinates looked at where each one costs further passes
 Found = tuple[str, str] | None
 
@@ -202,6 +203,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
+        if kind in ("place", "extra", "zero"):
+            kind = next((name for name, piece in KINDS_OF_PLACES if any(piece in part for part in parts)), kind)
     return kind, "; ".join(part for part in parts if part) or NO_PATTERN
 
 
@@ -399,7 +402,7 @@ def _nearly(evidence: Evidence) -> Found:
 def _layout(evidence: Evidence) -> Found:
     """The right numbers in other places."""
     def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in evidence.probes)
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in [*evidence.probes, *evidence.right])
 
     shape = evidence.shape
     if len(evidence.wrong) < 2:

@@ -27,8 +27,8 @@ def run(check: Any) -> None:
         return
     check.subject.restore()
     lab = Lab(check, wanted)
-    for look in (unique_ids, way_around, symmetric, palindromic, equal, left_out, without_mask, same_elsewhere, little_weights,
-                 fewer_steps, one_sample, reasoning):
+    for look in (unique_ids, way_around, without_mask, fewer_steps, one_sample, symmetric, palindromic, equal, left_out, narrower,
+                 little_weights, same_elsewhere, reasoning):
         if (lab.wanted or claims_ids) and check.has_time():
             look(lab)
 
@@ -318,8 +318,9 @@ def fewer_steps(lab: Lab) -> None:
         _explain_one_step(lab, axis)
     else:
         some = f"the first {last} time steps alone" if last > 1 else "the first time step alone"
-        lab.check.report.notes.append(f"with {some} {_these(lab, names)} right, with one more not: the mistake shows only where several time steps come "
-                                      "together, or where a state is no longer what it was at the beginning")
+        for name in names:
+            lab.check.evidence[name].report.add("place", f"right with {some}, wrong with one more: it shows only where several come together, or "
+                                                         "where a state is no longer what it was at first")
 
 
 def _explain_one_step(lab: Lab, axis: int) -> None:
@@ -349,14 +350,24 @@ def one_sample(lab: Lab) -> None:
     sizes = {leaf.shape[axis] for leaf in leaves if leaf.ndim > axis}
     if len(sizes) != 1 or sizes == {1}:
         return
-    right = _smaller(lab, axis, 1)
-    if right:
-        lab.check.report.notes.append(f"with one sample alone {_these(lab, right)} right: the mistake shows only where several come together")
+    for name in _smaller(lab, axis, 1):
+        lab.check.evidence[name].report.add("place", "right with one sample alone: it shows only where several come together")
 
 
-def _these(lab: Lab, names: set[str]) -> str:
-    short = sorted(name.split("/")[-1] for name in names)
-    return f"{', '.join(short)} {'is' if len(short) == 1 else 'are'}"
+def narrower(lab: Lab) -> None:
+    """Is it right once an axis of an input has a single place? Then it is a sum along that axis."""
+    subject = lab.check.subject
+    for k, (name, leaf) in enumerate(zip(subject.names, subject.leaves, strict=True)):
+        for axis, size in enumerate(leaf.shape):
+            if size < 2 or axis == subject.batch_axis or not lab.check.has_time():
+                continue
+            leaves = [np.take(other, [0], axis) if j == k else other for j, other in enumerate(subject.leaves)]
+            there = at(subject, leaves=leaves)
+            shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
+            shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
+            for right in lab.right_at(there, _within(lab.wanted, shapes)):
+                lab.check.evidence[right].report.add("place", f"right once {name} has a single place along axis {axis}: it shows only where several of "
+                                                              "them come together")
 
 
 def reasoning(lab: Lab) -> None:

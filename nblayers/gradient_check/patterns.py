@@ -12,6 +12,7 @@ from nblayers.gradient_check.shares import Array, Shares, permutation
 from nblayers.gradient_check.words import ranges, times
 
 Found = tuple[str, str] | None
+MISSING, TOO_MUCH = "missing", "too much (it should be zero)"
 MOST_LINES = 400                        # for looks that compare each line with each other
 
 
@@ -71,7 +72,9 @@ def _slope(s: Shares, known: Known) -> Found:
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(5, len(shown))).astype(int))]
     rows = "; ".join(f"x = {x[k]:.4g}: slope {true[k]:.6g}, backward has {got[k]:.6g}" for k in shown)
     guess = _known_slope(x, true, got)
-    return "value" if where else "slope", f"elementwise, with a wrong slope{where}: {rows}{guess}"
+    how = one_column_each(s)
+    how = f", {how}" if how in (TOO_MUCH, MISSING) else ""
+    return "value" if where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
 
 
 def _by_value(x: Array, bad: Array, name: str) -> str:
@@ -207,7 +210,7 @@ def _among_columns(s: Shares, bad: Array) -> str:
         place = s.column_places[:, axis]
         inside = set(place[bad].tolist())
         if len(inside) < size and not inside & set(place[~bad].tolist()):
-            return f", wrong only through y at {ranges(inside)} of axis {axis}"
+            return f", wrong only through y at {ranges(inside)} of its axis {axis}"
     return ""
 
 
@@ -238,7 +241,8 @@ def _factors(a: Array, n: Array, s: Shares) -> Array | None:
     with np.errstate(all="ignore"):
         factors = np.where(zero, np.nan, (a * n).sum(axis=1) / size)
     fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n)
-    return factors if bool(fits.all()) else None
+    proves = ((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum() > 1       # one number is always some number of times another
+    return factors if proves and bool(fits.all()) else None
 
 
 def _by_index(factors: Array, places: Array, size: int) -> Array | None:
@@ -345,7 +349,7 @@ def one_share(s: Shares, known: Known) -> Found:
                 is_time = axis == known.time_axis and len(s.output_shape) == 3
                 what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
                 kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
-                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of axis {axis}): "
+                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of its axis {axis}): "
                               "= for += in a loop, or a sum left out?")
     return None
 
@@ -441,11 +445,11 @@ def _shift(a: Array, by: int, axis: int) -> Array:
 def later_steps(s: Shares, known: Known) -> Found:
     """What comes from other time steps of y than the own one, where y at one step depends on all steps before (or behind) it."""
     axis = known.time_axis
-    if axis is None or s.is_weight or not s.single_output or len(s.shape) <= axis or len(s.output_shape) <= axis:
+    if axis is None or s.is_weight or not s.single_output or len(s.shape) <= max(axis, 2) or s.shape[axis] < 3:
         return None
     size = s.shape[axis]
-    if size != s.output_shape[axis] or size < 3:
-        return None
+    if len(s.output_shape) <= axis or size != s.output_shape[axis]:
+        return _right_at_an_end(s, axis)
     steps = s.column_places[None, :, axis] - s.row_places[:, axis, None]
     reach = np.abs(s.numeric) > s.floor
     for sign, words in ((1, "later"), (-1, "earlier")):
@@ -463,6 +467,18 @@ def later_steps(s: Shares, known: Known) -> Found:
         what = "missing" if missing else f"wrong{factor}"
         return "carry", (f"right for what comes through y at the same time step, {what} for what comes from {words} steps{near} "
                          "(in a recurrent layer: the carry, what one step hands back to another)")
+    return None
+
+
+def _right_at_an_end(s: Shares, axis: int) -> Found:
+    """y has no time axis: right at the last time step of x alone, or at the first alone."""
+    place = s.row_places[:, axis]
+    bad, seen = set(place[s.wrong_rows].tolist()), set(place.tolist())
+    for end, words, others in ((max(seen), "last", "before it"), (min(seen), "first", "behind it")):
+        if bad == seen - {end} and s.right[place == end].any():
+            how = one_column_each(s) or "wrong"
+            return "carry", (f"right at the {words} time step, {how} at all {others} (in a recurrent layer: what later steps send back, "
+                             "the carry)")
     return None
 
 
@@ -515,9 +531,9 @@ def one_column_each(s: Shares) -> str:
     bad = s.wrong
     ours, right = s.analytic[bad], s.numeric[bad]
     if (np.abs(ours) <= s.floor).all():
-        return "missing"
+        return MISSING
     if (np.abs(right) <= s.floor).all():
-        return "too much (it should be zero)"
+        return TOO_MUCH
     with np.errstate(all="ignore"):
         ratio = ours / right
     strong = np.abs(right) > 1e-3 * s.scale
@@ -557,7 +573,7 @@ def _attribute_words(kind: str, words: str, inside: Array, s: Shares) -> str:
     if kind == "row":
         return f"wrong only at {ranges(inside.tolist())} of {words}"
     if kind == "column":
-        return f"wrong only through y at {ranges(inside.tolist())} of {words.removesuffix(' of y')}"
+        return f"wrong only through y at {ranges(inside.tolist())} of its {words.removesuffix(' of y')}"
     if kind == "output":
         last = max(column.output for column in s.columns)
         return f"only what comes through output {' and '.join(map(str, inside.tolist()))} of 0-{last} is wrong"
