@@ -231,7 +231,7 @@ FAULTS = [
           ("clipped", "not_linear"), None, (), may=("clipped",)),
     Fault("dense_tanh", "y = np.tanh(a)", "y = np.tanh(a / 2)", ("factor", "slope", "factor_along", "place"), None),
     Fault("dense_tanh", "y = np.tanh(a)", "y = np.tanh(a)\n        a = x @ self.W.value\n        y = y * (1 + 0 * a)\n"
-          "        y[:, 0] *= 0.5", ("place", "factor", "factor_along", "value"), None, ("0 of its axis 1|0 of axis 1",)),
+          "        y[:, 0] *= 0.5", ("place", "factor", "factor_along", "value"), None, ("y at 0 of",)),
 
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy\n        da[self.a <= 0] = 0", "changes_dy", None, ("in place",)),
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy", ("value", "slope", "place", "extra"), None,
@@ -254,7 +254,7 @@ FAULTS = [
     Fault("einsum_dense", 'np.einsum("bthk->hk", dy)', "dy.mean(axis=(0, 1))", "factor", "b", ("batch size",)),
     Fault("einsum_dense", 'np.einsum("bthk,dhk->btd", dy, self.W.value)',
           'np.einsum("btk,dk->btd", dy[:, :, 0], self.W.value[:, 0])', ("place", "missing_sum", "zero", "one_step"), "x",
-          ("0 of its axis 2|1 of its axis 2",)),
+          ("y at 0 of|y at 1 of",)),
     Fault("einsum_dense", 'np.einsum("bthk,dhk->btd", dy, self.W.value)', 'np.einsum("bthk,dhk->btd", dy[:, ::-1], '
           "self.W.value)", ("reversed", "moved"), "x", ("reverse order along axis 1",)),
     Fault("einsum_dense", 'np.einsum("btd,bthk->dhk", x, dy)', 'np.einsum("bd,bhk->dhk", x.mean(axis=1), dy.sum(axis=1))',

@@ -151,12 +151,12 @@ FAULTS = [
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4",)),
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
     Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W",
-          ("3 of axis 1|3 of its axis 1|last",)),
+          ("3 of axis 1|at 3 of|last",)),
     Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten",
           "replaces_grad"), "W", (), may=("repeated_ids", "replaces_grad")),
     Fault("mean_of_words", "for b in range(ids.shape[0]):\n            for t in range(ids.shape[1]):\n                "
           "self.W.grad[ids[b, t]] +=", "for t in range(ids.shape[1]):\n            for b in range(0, ids.shape[0], 2):\n"
-          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("1 of axis 0|1 of its axis 0",)),
+          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("y at 1 of",)),
 
     Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask",
           "extra"), "W"),

@@ -188,7 +188,7 @@ FAULTS = [
     Fault("concatenate", "da = dy[:, :i]", "da = dy[:, :i][:, ::-1]", "reversed", "a", ("reverse order along axis 1",)),
 
     Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "slope"), "a"),
-    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra"), "b"),
+    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra", "slope"), "b"),
     Fault("maximum", "a >= b", "a >= 0", ("extra", "value", "slope"), "b"),
     Fault("maximum", "self.a_is_larger = a >= b", "self.a_is_larger = getattr(self, 'a_is_larger', a >= b)", "stale", None,
           ("stale cache",)),

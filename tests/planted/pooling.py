@@ -170,7 +170,7 @@ FAULTS = [
           ("other place|should be zero|missing|too much",)),
     Fault("max_pool", "range(dy.shape[1])", "range(dy.shape[1] - 1)", ("zero", "place"), "x", ("axis 1",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t]\n            return dx\n", ("zero", "place", "one_step"), "x",
-          ("0 of its axis 1|1-2 of its axis 1",)),
+          ("y at 0 of|y at 1-2 of",)),
     Fault("max_pool", "dx[B, 2 * t + which[:, t], C] += dy[:, t]", "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] / 3",
           ("extra", "place"), "x", ("should be zero|too much",)),
     Fault("max_pool", "self.cache = which", "if not hasattr(self, 'which'):\n            self.which = which\n"

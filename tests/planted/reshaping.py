@@ -173,13 +173,13 @@ FAULTS = [
     Fault("zero_padding", "(1, 2)", "(2, 1)", "rolled", "x", ("moved by 1|moved by -1", "along axis 1")),
 
     Fault("reflect_padding", "dx[:, 1] += dy[:, 0]", "pass", ("place", "overwritten"), "x",
-          ("one contribution|1 of axis 1|0 of its axis 1",)),
+          ("one contribution|1 of axis 1|y at 0 of",)),
     Fault("reflect_padding", "dx[:, 1] += dy[:, 0]", "dx[:, 1] = dy[:, 0]", ("overwritten", "place"), "x",
-          ("one contribution|1 of axis 1|0 of its axis 1",)),
+          ("one contribution|1 of axis 1|y at 0 of",)),
     Fault("reflect_padding", "dx[:, -2] += dy[:, -1]", "dx[:, -1] += dy[:, -1]", ("place", "moved"), "x",
-          ("3-4 of axis 1|6 of its axis 1",)),
+          ("3-4 of axis 1|y at 6 of",)),
     Fault("reflect_padding", "dx[:, -2] += dy[:, -1]", "dx[:, -2] -= dy[:, -1]", "place", "x",
-          ("3 of axis 1|6 of its axis 1|6 are wrong|6 is wrong",)),
+          ("3 of axis 1|y at 6 of|6 are wrong|6 is wrong",)),
     Fault("reflect_padding", "dy[:, 1:-1].copy()", "dy[:, 1:-1]", "changes_dy", None, ("in place",)),
     Fault("reflect_padding", 'mode="reflect"', 'mode="edge"', ("place", "moved"), "x", ("axis 1",)),
 

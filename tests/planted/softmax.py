@@ -153,9 +153,9 @@ FAULTS = [
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, 0]", ("place", "moved", "zero"), "x",
           ("axis 1",)),
     Fault("softmax_jacobian", "range(p.shape[0])", "range(p.shape[0] - 1)", ("zero", "place", "one_sample"), "x",
-          ("1 of axis 0|1 of its axis 0|0 of its axis 0",)),
+          ("1 of axis 0|y at 1 of|y at 0 of",)),
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, t]\n            return dx",
-          ("zero", "place", "one_sample"), "x", ("1 of axis 0|1 of its axis 0|0 of its axis 0",)),
+          ("zero", "place", "one_sample"), "x", ("1 of axis 0|y at 1 of|y at 0 of",)),
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, t, ::-1]", ("moved", "reversed"), "x",
           ("axis 2",), may=("reversed",)),
 
