@@ -66,7 +66,9 @@ def _slope(s: Shares, known: Known) -> Found:
     if not where and s.is_whole and len(s.columns) == len(s.rows):
         if found := _moved_slopes(s, true, got):
             return found
-        if (found := own_factors(s, known)) and found[0] == "factor_along":
+        with np.errstate(all="ignore"):
+            factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
+        if (np.abs(got[~np.isfinite(factors)]) <= s.floor).all() and not _says_nothing(factors) and (found := _factor_of_rows(factors, s, known)):
             return found
     shown = np.flatnonzero(bad)[np.argsort(x[bad])]
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(5, len(shown))).astype(int))]
@@ -125,10 +127,21 @@ def _known_slope(x: Array, true: Array, got: Array) -> str:
 def own_factors(s: Shares, known: Known) -> Found:
     """Each coordinate is off by a factor of its own, whatever output it comes through."""
     factors = _factors(s.analytic, s.numeric, s)
-    if factors is None or len(s.rows) < 2:
+    if factors is None or len(s.rows) < 2 or _says_nothing(factors):
         return None
-    if _says_nothing(factors):
+    if found := _factor_of_rows(factors, s, known):
+        return found
+    if s.is_weight:
         return None
+    x = np.array([float(s.values[row]) for row in s.rows])
+    order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
+    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
+    table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
+    return "slope", f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: {table}"
+
+
+def _factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
+    """What the factors are: one for each index of an axis, another input, the element itself."""
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
@@ -139,15 +152,32 @@ def own_factors(s: Shares, known: Known) -> Found:
             return "factor_along", f"off by a factor of its own for each index along axis {axis}{_named(by_index, known)}"
     if named := _named_elements(factors, s, known):
         return named
-    if s.is_weight:
+    fits = np.isfinite(factors)
+    own = np.array([float(s.values[row]) for row in s.rows])
+    if np.allclose(factors[fits], own[fits], rtol=1e-5, atol=1e-9):
+        return "factor_along", f"off by a factor of its own for each element, which is {s.name} itself there: it has gone in once too often"
+    return None
+
+
+def by_value(s: Shares, known: Known) -> Found:
+    """Which elements are wrong is told by a bound on their value, on another input's there, or on the difference of the two."""
+    if s.is_weight or not len(s.shape):
         return None
-    x = np.array([float(s.values[row]) for row in s.rows])
-    if np.allclose(factors[np.isfinite(factors)], x[np.isfinite(factors)], rtol=1e-5, atol=1e-9):
-        return "factor_along", "off by a factor of its own for each element, which is its value: it has gone in once too often"
-    order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
-    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
-    table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
-    return "slope", f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: {table}"
+    bad = s.wrong.any(axis=1)
+    some = s.support.any(axis=1)
+    if bad.sum() < 2 or (some & ~bad).sum() < 2:
+        return None
+    own = np.asarray(s.values)
+    others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
+    candidates = {s.name: own, f"|{s.name}|": np.abs(own), **others}
+    candidates |= {f"{s.name} - {name}": own - values for name, values in others.items()}
+    candidates |= {f"|{s.name} - {name}|": np.abs(own - values) for name, values in others.items()}
+    for words, values in candidates.items():
+        at = np.array([float(values[row]) for row in s.rows])
+        if text := _by_value(at[some], bad[some], words):
+            how = one_column_each(s)
+            return "value", text.removeprefix(", ") + (f"; there {how}" if how else "")
+    return None
 
 
 def output_factors(s: Shares, known: Known) -> Found:
@@ -366,10 +396,19 @@ def layout(s: Shares, known: Known) -> Found:
         if order is not None:
             moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[k], s.numeric[other])]
             shown = "; ".join(f"{list(s.rows[k])} holds what belongs to {list(s.rows[order[k]])}" for k in moved[:3])
-            return "moved", f"the right numbers in other places: {shown}" + ("; …" if len(moved) > 3 else "")
+            return "moved", f"the right numbers in other places{_among_rows(s, moved)}: {shown}" + ("; …" if len(moved) > 3 else "")
         if found := _moved_inside(s, ours, right):
             return found
     return _moved_output(s)
+
+
+def _among_rows(s: Shares, lines: list[int]) -> str:
+    """ ", at 5-9 of axis 1": the indices among which these rows lie, where that is not all."""
+    for axis, size in enumerate(s.shape):
+        inside = set(s.row_places[lines, axis].tolist())
+        if len(inside) < size:
+            return f", at {ranges(inside)} of axis {axis} (size {size})"
+    return ""
 
 
 def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
@@ -448,8 +487,10 @@ def later_steps(s: Shares, known: Known) -> Found:
     if axis is None or s.is_weight or not s.single_output or len(s.shape) <= max(axis, 2) or s.shape[axis] < 3:
         return None
     size = s.shape[axis]
-    if len(s.output_shape) <= axis or size != s.output_shape[axis]:
+    if len(s.output_shape) < len(s.shape):
         return _right_at_an_end(s, axis)
+    if size != s.output_shape[axis]:
+        return None
     steps = s.column_places[None, :, axis] - s.row_places[:, axis, None]
     reach = np.abs(s.numeric) > s.floor
     for sign, words in ((1, "later"), (-1, "earlier")):
