@@ -173,7 +173,7 @@ RIGHT = {
     "transposed_conv": Right(TransposedConv, lambda rng: (rng.normal(size=(2, 3, 4)),)),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("conv1d", "dxp[:, 2 * t + k] +=", "dxp[:, 2 * t + k] =", "overwritten", "x", ("one contribution",)),
@@ -186,7 +186,7 @@ FAULTS = [
     Fault("conv1d", "dW[k] +=", "dW[K - 1 - k] +=", "reversed", "W", ("reverse order along axis 0",)),
     Fault("conv1d", "@ self.W.value[k].T", "@ self.W.value[K - 1 - k].T", "weight_reversed", "x", ("w reversed",)),
     Fault("conv1d", "dy.sum(axis=(0, 1))", "dy.mean(axis=(0, 1))", "factor", "b", ("3 x 4",)),
-    Fault("conv1d", "dy.sum(axis=(0, 1))", "dy.mean(axis=1).sum(axis=0)", "factor", "b", ("4",)),
+    Fault("conv1d", "dy.sum(axis=(0, 1))", "dy.mean(axis=1).sum(axis=0)", "factor", "b", ("1/4",)),
     Fault("conv1d", "dy.sum(axis=(0, 1))", "dy[0].sum(axis=0)", "one_sample", "b", ("first", "sample alone")),
     Fault("conv1d", "dy.sum(axis=(0, 1))", "dy[:, -1].sum(axis=0)", ("one_step", "overwritten"), "b", ("last",)),
     Fault("conv1d", "range(dy.shape[1])", "range(dy.shape[1] - 1)", ("place", "zero"), "W", ("3 of", "axis 1")),
@@ -216,7 +216,7 @@ FAULTS = [
     Fault("causal_conv", "@ self.W.value[k] for", "@ self.W.value[2 - k] for", ("weight_reversed", "reversed"), "x",
           ("reverse",), second=Expect("reversed", "W", ("reverse order along axis 0",))),
     Fault("causal_conv", "dxp[:, 2 * k:2 * k + T] += dy @ self.W.value[k].T",
-          "dxp[:, 2 * k:2 * k + T] += dy @ self.W.value[0].T", ("place", "scale_outside"), "x", ("axis 1|w",)),
+          "dxp[:, 2 * k:2 * k + T] += dy @ self.W.value[0].T", ("place", "scale_outside"), "x", ("though|along axis 1",)),
 
     Fault("conv2d", "dxp[:, rows, columns] +=", "dxp[:, rows, columns] =", "overwritten", "x", ("one contribution",)),
     Fault("conv2d", "dW += np", "dW = np", ("overwritten", "place", "one_step"), "W", ("last|y at 2 of",)),
@@ -226,8 +226,9 @@ FAULTS = [
           ("w reversed",)),
     Fault("conv2d", "dy[:, i, j], self.W.value, axes", "dy[:, i, j], self.W.value.swapaxes(0, 1), axes",
           "weight_transposed", "x", ("w transposed",)),
-    Fault("conv2d", "self.W.grad += dW", "self.W.grad += dW[::-1, ::-1]", "reversed", "W", ("reverse order", "0", "1")),
-    Fault("conv2d", "self.W.grad += dW", "self.W.grad += dW.swapaxes(0, 1)", "transposed", "W", ("transposed", "0", "1")),
+    Fault("conv2d", "self.W.grad += dW", "self.W.grad += dW[::-1, ::-1]", "reversed", "W",
+          ("reverse order", "axis 0", "axis 1")),
+    Fault("conv2d", "self.W.grad += dW", "self.W.grad += dW.swapaxes(0, 1)", "transposed", "W", ("axes 0 and 1",)),
     Fault("conv2d", "self.W.grad += dW", "self.W.grad += dW[:, :, ::-1]", "reversed", "W", ("reverse order along axis 2",)),
     Fault("conv2d", "slice(2 * j, 2 * j + 3)", "slice(j, j + 3)", "place", "W", ("y at 1 of",)),
     Fault("conv2d", "range(dy.shape[2])", "range(dy.shape[2] - 1)", ("place", "zero", "one_step"), "W",
@@ -253,8 +254,8 @@ FAULTS = [
     Fault("depthwise", "(x[:, k:k + T] * dy).sum", "(x[:, :T] * dy).sum", "place", "W", ("1-2 of axis 0",)),
     Fault("depthwise", "dx[:, k:k + T] +=", "dx[:, k:k + T] =", "overwritten", "x", ("one contribution",)),
     Fault("depthwise", "dy * self.W.value[k]\n", "dy * self.W.value[2 - k]\n", "weight_reversed", "x", ("w reversed",)),
-    Fault("depthwise", "dy * self.W.value[k]\n", "dy * self.W.value[k].mean()\n", ("scale_outside", "factor_along"), "x",
-          ("w",)),
+    Fault("depthwise", "dy * self.W.value[k]\n", "dy * self.W.value[k].mean()\n", ("scale_outside", "factor_along", "place"),
+          "x", ("elements of w|1 / w|though",)),
     Fault("depthwise", "dy * self.W.value[k]\n", "dy @ np.ones((4, 4)) * self.W.value[k]\n", ("mixing", "extra", "place"), "x",
           ("too much|mix",)),
     Fault("depthwise", "self.W.grad[k] +=", "self.W.grad[k, ::-1] +=", "reversed", "W", ("reverse order along axis 1",)),

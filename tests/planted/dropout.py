@@ -77,7 +77,7 @@ RIGHT = {
     "dense_dropout": Right(DenseDropout, lambda rng: (rng.normal(size=(4, 6)),), TRAINING),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("dropout", "dx = dy * self.m", "dx = dy * (self.m > 0)", ("factor", "slope"), "x", ("0.6|1.66667, backward has 1",)),

@@ -148,7 +148,7 @@ FAULTS = [
           "counts = np.bincount(ids.ravel(), minlength=7)\n        np.add.at(self.W.grad, ids, dy / counts[ids][:, :, None])",
           ("repeated_ids", "factor_along"), "W"),
 
-    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4",)),
+    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4 times",)),
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
     Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W",
           ("3 of axis 1|at 3 of|last",)),
@@ -178,7 +178,7 @@ FAULTS = [
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "pass", ("overwritten", "place", "missing_sum"),
           "W", ("0, 2, 5 of axis 0|rows of ids",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "self.W.grad[ids] += dh * (1 - h ** 2)",
-          ("repeated_ids", "place"), "W", ("2",)),
+          ("repeated_ids", "place"), "W", ("more than once",)),
     Fault("tied_scores", "(1 - h ** 2)", "(1 - np.tanh(h) ** 2)", "place", "W", ("axis 0",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "np.add.at(self.W.grad, ids, dh)", "place", "W",
           ("axis 0",)),

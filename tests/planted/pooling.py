@@ -157,7 +157,7 @@ RIGHT = {
     "global_max_ties": Right(GlobalMax, ties),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("max_pool", "which[:, t], C] += dy", "which[:, t], C] = dy", "overwritten", "x", ("one contribution",),
@@ -191,7 +191,7 @@ FAULTS = [
           "is_max / is_max.sum(axis=(2, 4), keepdims=True) ** 2", "tie", "x", ("equal",)),
     Fault("max_pool_2d_ties", "is_max / is_max.sum(axis=(2, 4), keepdims=True)",
           "is_max * (is_max.sum(axis=(2, 4), keepdims=True) == 1.0)", "tie", "x", ("equal",)),
-    Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("4",)),
+    Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("1/4|0.25",)),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches > y[:, :, None, :, None] - 0.5",
           ("extra", "place", "value"), "x", ("should be zero|too much",)),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place"), "x",

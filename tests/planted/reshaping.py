@@ -152,7 +152,7 @@ RIGHT = {
     "gather": Right(Gather, lambda rng: (rng.normal(size=(3, 5)),)),
 }
 
-NEVER = ("stale",)
+NEVER = ("stale", "square root")
 
 FAULTS = [
     Fault("up_sampling", "dy.reshape(B, T, 2, C).sum(axis=2)", "dy[:, ::2]", ("overwritten", "place", "missing_sum"), "x",
@@ -190,7 +190,7 @@ FAULTS = [
     Fault("cropping", "return dx", "return dy", "shape", "x", ("shape",)),
     Fault("cropping", "np.zeros(self.cache, dy.dtype)", "np.ones(self.cache, dy.dtype)", ("extra", "not_linear"), None),
 
-    Fault("permute", "dy.transpose(0, 2, 1)", "dy", "transposed", "x", ("transposed", "1", "2")),
+    Fault("permute", "dy.transpose(0, 2, 1)", "dy", "transposed", "x", ("axes 1 and 2",)),
     Fault("permute_rectangle", "dx = dy.transpose(0, 2, 1)", "dx = dy.reshape(self.cache)", "moved", "x"),
     Fault("permute_rectangle", "dx = dy.transpose(0, 2, 1)", "dx = dy", "shape", "x", ("shape",), may=("transposed",)),
     Fault("flatten", "dy.reshape(B, T, C)", 'dy.reshape(B, T, C, order="F")', "moved", "x"),
@@ -212,7 +212,7 @@ FAULTS = [
     Fault("reverse", "x[:, ::-1].copy()", "np.roll(x[:, ::-1], 1, axis=1)", "rolled", "x",
           ("moved by 1|moved by -1", "along axis 1")),
 
-    Fault("split", "dx[:, 2:] = b", "dx[:, 2:] = -b", ("one_output", "factor"), "x", ("1",)),
+    Fault("split", "dx[:, 2:] = b", "dx[:, 2:] = -b", ("one_output", "factor"), "x", ("2-4 of axis 1|output 1",)),
     Fault("split", "dx[:, 2:] = b", "pass", ("one_output", "zero"), "x", ("2-4 of axis 1|output 1",)),
     Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero"), "x", ("output",)),
     Fault("split", "dx[:, :2] = a", "dx[:, :2] = a[:, ::-1]", ("place", "one_output", "reversed", "moved"), "x",
