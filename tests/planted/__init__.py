@@ -24,10 +24,10 @@ from nblayers.layers import Layer
 
 # Kinds of findings that are true of no fault but their own; `may` of a fault lists those that hold beside its kind.
 CLAIMS = {"changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad", "stale",
-          "random", "ignores_dy", "clipped", "not_linear", "float32", "decay", "repeated_ids", "swapped", "one_sample",
-          "one_step",
-          "way_around", "mask", "carry", "penalty", "kink", "tie", "transposed", "reversed", "rolled", "weight_transposed",
-          "weight_reversed", "scale_outside", "nearly"}
+          "random", "ignores_dy", "clipped", "not_linear", "float32", "decay", "repeated_ids", "swapped", "one_sample", "one_step",
+          "way_around", "way_through", "mask", "carry", "penalty", "kink", "tie", "transposed", "reversed", "rolled", "moved",
+          "weight_transposed", "weight_reversed", "scale_outside", "nearly", "elementwise", "mixing", "overwritten", "missing_sum",
+          "same_elsewhere"}
 
 
 @dataclass
@@ -62,7 +62,8 @@ class Expect:
     """What one finding has to say.
 
     Attributes:
-        kind: its kind; several where each is a true and helpful name of the cause.
+        kind: its kind; several where each is a true and helpful name of the cause. "place" with words stands for any kind:
+            no black box can know the cause, and the words are the place or the change that the text has to give.
         tensor: the last part of the tensor's name, "" for the layer as a whole, None for any.
         words: lower-case pieces that its text holds; "a|b" is one of two.
     """
@@ -77,7 +78,8 @@ class Expect:
 
     def holds(self, finding: Any) -> bool:
         text = finding.text.lower()
-        return (finding.kind in self.kinds and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
+        is_kind = finding.kind in self.kinds or ("place" in self.kinds and self.words != ())
+        return (is_kind and "no pattern" not in text and (self.tensor is None or finding.tensor.split("/")[-1] == self.tensor)
                 and all(any(piece in text for piece in word.split("|")) for word in self.words))
 
 

@@ -176,7 +176,7 @@ RIGHT = {
     "prelu": Right(PRelu, numbers),
 }
 
-NEVER = ("later steps", "a carry", "softmax, a norm")
+NEVER = ("later steps", "a carry", "square root")
 
 SLOPE = "slope", "value"        # a table of slopes, or the side on which they are wrong
 
@@ -184,12 +184,12 @@ FAULTS = [
     Fault("relu", "(x > 0)", "(x < 0)", SLOPE, "x"),
     Fault("relu", "(x > 0)", "x", "slope", "x", ("slope",)),
     Fault("relu", "(x > 0)", "np.maximum(x, 0)", SLOPE, "x"),
-    Fault("relu", "dy * (x > 0)", "dy", SLOPE, "x"),
-    Fault("relu", "dy * (x > 0)", "np.where(x > 0, dy, -dy)", SLOPE, "x"),
+    Fault("relu", "dy * (x > 0)", "dy", ("slope", "value", "extra"), "x", ("below|slope",)),
+    Fault("relu", "dy * (x > 0)", "np.where(x > 0, dy, -dy)", ("slope", "value", "extra"), "x", ("below|slope",)),
     Fault("relu", "dx = dy * (x > 0)", "dx = dy\n        dx[x <= 0] = 0", "changes_dy", None, ("in place",)),
     Fault("relu", "dy * (x > 0)", "(x > 0) * 1.0", "ignores_dy", None, ("does not use dy",)),
     Fault("relu", "dy * (x > 0)", "dy * (x > 0) * (dy > 0)", "not_linear", None, ("not linear in dy",)),
-    Fault("relu", "(x > 0)", "(x > 1)", SLOPE, "x"),
+    Fault("relu", "(x > 0)", "(x > 1)", SLOPE, "x", ("above|slope",)),
     Fault("relu", "np.maximum(x, 0)", "np.maximum(x, 0, out=x)", "changes_input", None, ("in place",)),
     Fault("relu", "self.cache = x", "self.cache = y", "changes_output", None, ("in place",),
           more=(("dx = dy * (x > 0)", "x[x > 0] = 1\n        dx = x * dy"),), may=("single_use",)),
@@ -204,7 +204,7 @@ FAULTS = [
     Fault("relu_at_zero", "(x > 0)", "np.where(x == 0, -1, x > 0)", "kink", "x", ("slopes",)),
     Fault("relu_at_zero", "dy * (x > 0)", "dy * 0.5 * (1 + x / np.abs(x))", "nan", "x", ("nan",)),
 
-    Fault("leaky_relu", "np.where(x > 0, 1, 0.1)", "np.where(x > 0, 1, 0)", SLOPE, "x"),
+    Fault("leaky_relu", "np.where(x > 0, 1, 0.1)", "np.where(x > 0, 1, 0)", ("slope", "value", "zero"), "x", ("below|slope",)),
     Fault("leaky_relu", "np.where(x > 0, 1, 0.1)", "np.where(x > 0, 1, 0.01)", SLOPE, "x"),
     Fault("leaky_relu", "np.where(x > 0, 1, 0.1)", "np.where(x > 0, 0.1, 1)", "slope", "x", ("slope",)),
     Fault("leaky_relu", "np.where(x > 0, 1, 0.1)", "np.where(x > 1, 1, 0.1)", SLOPE, "x"),
@@ -236,10 +236,10 @@ FAULTS = [
     Fault("gelu", "(1 + 3 * 0.044715 * x ** 2)", "(1 + 3 * 0.044715 * x)", "slope", "x", ("slope",)),
 
     Fault("swish", "dx = dy * s + da", "dx = da", "slope", "x", ("slope",)),
-    Fault("swish", "dx = dy * s + da * self.beta.value", "dx = dy * s + da", ("slope", "place"), "x"),
-    Fault("swish", "da = dy * x * s * (1 - s)", "da = dy * s * (1 - s)", ("slope", "place"), "x"),
+    Fault("swish", "dx = dy * s + da * self.beta.value", "dx = dy * s + da", "slope", "x"),
+    Fault("swish", "da = dy * x * s * (1 - s)", "da = dy * s * (1 - s)", "slope", "x"),
     Fault("swish", "(da * x).sum()", "(da * x).mean()", "factor", "beta", ("4 x 5",)),
-    Fault("swish", "(da * x).sum()", "da.sum()", ("factor_along", "place", "slope"), "beta"),
+    Fault("swish", "(da * x).sum()", "da.sum()", ("factor_along", "slope"), "beta", ("factor",)),
     Fault("swish", "(da * x).sum()", "(da * x)[-1].sum()", "one_sample", "beta", ("sample alone",)),
     Fault("swish", "self.cache = x, s", "if not hasattr(self, 's'):\n            self.s = s\n        self.cache = x, self.s",
           "stale", None, ("stale cache",)),
@@ -251,8 +251,9 @@ FAULTS = [
     Fault("tanh", "(1 - y ** 2)", "(1 - (y * dy) ** 2)", "not_linear", None, ("not linear in dy",)),
     Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = np.clip(dy * (1 - y ** 2), -0.25, 0.25)", "clipped", None,
           ("clipped", "0.25")),
-    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2)\n        dx[-1] = 0", ("zero", "place"), "x", ("3",)),
-    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2) + 1e-4", ("not_linear", "place", "extra"), None),
+    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2)\n        dx[-1] = 0", ("zero", "place"), "x",
+          ("3 of axis 0",)),
+    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2) + 1e-4", ("not_linear", "extra")),
 
     Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = dy * x * (1 - x)", "slope", "x", ("slope",)),
     Fault("sigmoid", "dx = dy * y * (1 - y)", "y = 1 / (1 + np.exp(-y))\n        dx = dy * y * (1 - y)", "slope", "x",
@@ -261,11 +262,11 @@ FAULTS = [
     Fault("sigmoid", "(1 - y)", "(1 + y)", "slope", "x", ("slope",)),
     Fault("sigmoid", "(1 - y)", "(1 - y ** 2)", "slope", "x", ("slope",)),
     Fault("sigmoid", "1 / (1 + np.exp(-x))", "1 / (1 + np.exp(-2 * x))", "factor", "x", ("half",)),
-    Fault("sigmoid", "1 / (1 + np.exp(-x))", "np.clip(0.2 * x + 0.5, 0, 1)", "slope", "x", ("slope",)),
+    Fault("sigmoid", "1 / (1 + np.exp(-x))", "np.clip(0.2 * x + 0.5, 0, 1)", ("slope", "value"), "x", ("slope",)),
     Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = (dy * y * (1 - y)).astype(np.float16).astype(x.dtype)",
-          ("float32", "nearly"), None, may=("float32",)),
-    Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = dy * y * (1 - y)\n        dx[1:3] *= -1", ("factor", "place"), "x",
-          ("the sign is flipped", "1-2 of axis 0")),
+          ("float32", "nearly"), may=("float32", "nearly", "not_linear")),
+    Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = dy * y * (1 - y)\n        dx[1:3] *= -1", ("factor", "factor_along"), "x",
+          ("axis 0",)),
 
     Fault("softplus", "np.exp(-self.x)", "np.exp(self.x)", "slope", "x", ("slope",)),
     Fault("softplus", "dy / (1 + np.exp(-self.x))", "dy * np.exp(self.x)", "slope", "x", ("slope",)),
@@ -274,15 +275,17 @@ FAULTS = [
     Fault("softplus", "self.x = x", "self.x = getattr(self, 'x', x)", "stale", None, ("stale cache",)),
     Fault("softplus_large", "dy / (1 + np.exp(-self.x))", "dy * np.exp(self.x) / (1 + np.exp(self.x))", "nan", "x", ("nan",)),
 
-    Fault("prelu", "below = np.where(x > 0, 0, x)", "below = x", ("value", "extra", "place"), "alpha"),
-    Fault("prelu", "(dy * below).sum(axis=0)", "(dy * below).sum()", ("mixing", "extra", "place"), "alpha"),
+    Fault("prelu", "below = np.where(x > 0, 0, x)", "below = x", ("value", "extra", "place"), "alpha",
+          ("too much|should be zero",)),
+    Fault("prelu", "(dy * below).sum(axis=0)", "(dy * below).sum()", ("mixing", "extra", "place"), "alpha",
+          ("too much|mix|same number|should be zero",)),
     Fault("prelu", "(dy * below).sum(axis=0)", "(dy * below).mean(axis=0)", "factor", "alpha", ("batch size",)),
     Fault("prelu", "(dy * below).sum(axis=0)", "dy[-1] * below[-1]", "one_sample", "alpha", ("sample alone",)),
-    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, 0)", (*SLOPE, "zero"), "x"),
+    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, 0)", (*SLOPE, "zero"), "x", ("below|slope",)),
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value) * self.alpha.value",
           "factor_along", "x", ("along axis 1", "alpha")),
-    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])", ("value", "slope",
-          "place"), "x"),
+    Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])",
+          ("value", "slope", "scale_outside"), "x", ("slope|alpha",), may=("scale_outside",), never=("left out",)),
     Fault("prelu", "dx = dy * np.where(x > 0, 1, self.alpha.value)",
           "dx = dy * np.where(x > 0, 1, self.alpha.value + 0 * self.alpha.grad)", ("value", "slope"), "x",
           more=(("np.where(x > 0, x, self.alpha.value * x)", "np.where(x > 0, x, -self.alpha.value * x)"),)),

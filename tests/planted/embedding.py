@@ -118,7 +118,7 @@ RIGHT = {
     "tied_scores": Right(TiedScores, lambda rng: (FEW,), other=lambda rng: (FEW[::-1] // 2,)),
 }
 
-NEVER = ("later steps", "a carry", "softmax, a norm")
+NEVER = ("later steps", "a carry")
 
 FAULTS = [
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "self.W.grad[ids] += dy", "repeated_ids", "W", ("more than once",)),
@@ -127,11 +127,11 @@ FAULTS = [
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "self.W.grad[...] = 0\n        np.add.at(self.W.grad, ids, dy)",
           "replaces_grad", None, ("(=)",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids - 1, dy)", "rolled", "W",
-          ("moved by 1", "along axis 0")),
+          ("moved by 1|moved by -1", "along axis 0")),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy / len(ids))", "factor", "W",
           ("batch size",)),
-    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[0], dy[0])", ("one_sample", "place"),
-          "W"),
+    Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[0], dy[0])", "one_sample", "W",
+          ("first",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids[:, -1], dy[:, -1])",
           ("one_step", "place"), "W", ("last",)),
     Fault("embedding", "self.cache = ids", "if not hasattr(self, 'ids'):\n            self.ids = ids.copy()\n"
@@ -139,7 +139,7 @@ FAULTS = [
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, 1.0)", "ignores_dy", None,
           ("does not use dy",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, self.W.value[ids] * dy)",
-          ("factor_along", "place"), "W"),
+          ("factor_along", "slope"), "W", ("y itself|value",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.value, ids, -0.1 * dy)", ("missing",
           "changes_weight"), None, (), may=("changes_weight",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy[:, :, ::-1])", "reversed", "W",
@@ -148,34 +148,37 @@ FAULTS = [
           "counts = np.bincount(ids.ravel(), minlength=7)\n        np.add.at(self.W.grad, ids, dy / counts[ids][:, :, None])",
           ("repeated_ids", "factor_along"), "W"),
 
-    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4",)),
+    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4 times",)),
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
-    Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W"),
+    Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W",
+          ("3 of axis 1|at 3 of|last",)),
     Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten",
           "replaces_grad"), "W", (), may=("repeated_ids", "replaces_grad")),
     Fault("mean_of_words", "for b in range(ids.shape[0]):\n            for t in range(ids.shape[1]):\n                "
           "self.W.grad[ids[b, t]] +=", "for t in range(ids.shape[1]):\n            for b in range(0, ids.shape[0], 2):\n"
-          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("1 of axis 0",)),
+          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("y at 1 of",)),
 
     Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask",
           "extra"), "W"),
-    Fault("masked_mean", "(dy / n)[:, None]", "(dy / m.shape[1])[:, None]", ("place", "factor_along", "mask"), "W"),
+    Fault("masked_mean", "(dy / n)[:, None]", "(dy / m.shape[1])[:, None]", ("factor_along", "mask"), "W", ("axis 0|mask",)),
     Fault("masked_mean", "np.add.at(self.W.grad, ids, d)", "self.W.grad[ids] += d", "repeated_ids", "W", ("more than once",)),
-    Fault("masked_mean", "(dy / n)[:, None]", "dy[:, None]", ("place", "factor_along", "mask"), "W"),
+    Fault("masked_mean", "(dy / n)[:, None]", "dy[:, None]", ("factor_along", "mask"), "W", ("axis 0|mask",)),
 
     Fault("tokens_and_places", "np.add.at(self.W.grad, ids, np.sqrt(3) * dy)", "np.add.at(self.W.grad, ids, dy)", "factor", "W",
           ("0.577",)),
     Fault("tokens_and_places", "dy.sum(axis=0)", "dy.mean(axis=0)", "factor", "P", ("batch size",)),
     Fault("tokens_and_places", "dy.sum(axis=0)", "dy[0]", "one_sample", "P", ("first", "sample alone")),
-    Fault("tokens_and_places", "dy.sum(axis=0)", "dy.sum(axis=(0, 1))", ("place", "mixing", "extra"), "P"),
+    Fault("tokens_and_places", "dy.sum(axis=0)", "dy.sum(axis=(0, 1))", ("place", "mixing", "extra"), "P",
+          ("too much|mix|same number|should be zero",)),
     Fault("tokens_and_places", "dy.sum(axis=0)", "dy.sum(axis=0)[::-1]", "reversed", "P", ("reverse order along axis 0",)),
     Fault("tokens_and_places", "self.P.grad += dy.sum(axis=0)", "pass", "missing", "P", ("all zeros",)),
 
-    Fault("tied_scores", "self.W.grad += dy.T @ h", "pass", ("overwritten", "place", "missing_sum"), "W"),
+    Fault("tied_scores", "self.W.grad += dy.T @ h", "pass", ("overwritten", "place", "missing_sum"), "W",
+          ("missing|one contribution|same place",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "pass", ("overwritten", "place", "missing_sum"),
-          "W"),
+          "W", ("0, 2, 5 of axis 0|rows of ids",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "self.W.grad[ids] += dh * (1 - h ** 2)",
-          ("repeated_ids", "place"), "W", ("2",)),
+          ("repeated_ids", "place"), "W", ("more than once",)),
     Fault("tied_scores", "(1 - h ** 2)", "(1 - np.tanh(h) ** 2)", "place", "W", ("axis 0",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "np.add.at(self.W.grad, ids, dh)", "place", "W",
           ("axis 0",)),

@@ -150,7 +150,7 @@ RIGHT = {
     "bilinear": Right(Bilinear, two),
 }
 
-NEVER = ("later steps", "a carry", "softmax, a norm")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("add_broadcast", "2 * dy.sum(axis=(0, 1))", "2 * dy", "shape", "b", ("shape",)),
@@ -166,9 +166,10 @@ FAULTS = [
     Fault("multiply", "return [da, db, dc]", "return [db, da, dc]", "swapped", "a", ("the gradient of b",)),
     Fault("multiply", "return [da, db, dc]", "return [da, db, da]", "swapped", "c", ("the gradient of a",)),
     Fault("multiply", "da = dy * b * c", "da = dy * b", "factor_along", "a", ("1 / c",)),
-    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("a",)),
-    Fault("multiply", "db = dy * a * c", "db = dy * a * b * c / a", ("factor_along", "place"), "b"),
-    Fault("multiply", "dc = dy * a * b", "dc = dy * (a + b)", ("place", "slope", "factor_along"), "c"),
+    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("its value|which is a",)),
+    Fault("multiply", "db = dy * a * c", "db = dy * a * b * c / a", ("swapped", "factor_along"), "b",
+          ("the gradient of a|b / a",)),
+    Fault("multiply", "dc = dy * a * b", "dc = dy * (a + b)", ("slope", "factor_along"), "c"),
     Fault("multiply", "return a * b * c", "a *= b\n        return a * c", "changes_input", None, ("in place",)),
     Fault("multiply", "self.cache = a, b, c", "y = self.y = a * b * c\n        self.cache = a, b, c", "nan", "a", ("nan",),
           more=(("da = dy * b * c", "da = dy * self.y / a"),),
@@ -177,7 +178,8 @@ FAULTS = [
 
     Fault("concatenate", "return [da, db, dc]", "return [da, dc, db]", "swapped", "b", ("the gradient of c",)),
     Fault("concatenate", "dc = dy[:, i + j:]", "dc = dy[:, i:i + j]", "swapped", "c", ("the gradient of b",)),
-    Fault("concatenate", "da = dy[:, :i]", "da = dy[:, -i:]", ("place", "moved", "swapped"), "a"),
+    Fault("concatenate", "da = dy[:, :i]", "da = dy[:, -i:]", ("rolled", "moved", "swapped"), "a", ("axis 1",),
+          may=("rolled", "swapped")),
     Fault("concatenate", "db = dy[:, i:i + j]", "db = dy[:, j:i + j]", "shape", "b", ("shape",)),
     Fault("concatenate", "db = dy[:, i:i + j]", "db = dy[:, i - 1:i + j - 1]", ("rolled", "moved", "place"), "b", ("axis 1",)),
     Fault("concatenate", "db = dy[:, i:i + j]", "db = dy[:, i:i + j]\n        db *= 2", "changes_dy", None, ("in place",),
@@ -185,31 +187,35 @@ FAULTS = [
     Fault("concatenate", "np.concatenate([a, b, c]", "np.concatenate([a, c, b]", "swapped", "b", ("the gradient of c",)),
     Fault("concatenate", "da = dy[:, :i]", "da = dy[:, :i][:, ::-1]", "reversed", "a", ("reverse order along axis 1",)),
 
-    Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "place"), "a"),
-    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "place", "extra"), "b"),
-    Fault("maximum", "a >= b", "a >= 0", ("place", "extra", "value", "slope"), "b"),
+    Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "slope"), "a"),
+    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra", "slope"), "b"),
+    Fault("maximum", "a >= b", "a >= 0", ("extra", "value", "slope"), "b"),
     Fault("maximum", "self.a_is_larger = a >= b", "self.a_is_larger = getattr(self, 'a_is_larger', a >= b)", "stale", None,
           ("stale cache",)),
-    Fault("maximum", "return [da, db]", "return [dy / 2, dy / 2]", ("extra", "place", "factor"), "a"),
+    Fault("maximum", "return [da, db]", "return [dy / 2, dy / 2]", ("extra", "factor", "slope", "swapped"), "a",
+          ("slope|same numbers|half",)),
     Fault("maximum_equal", "self.a_is_larger = a >= b", "self.a_is_larger, self.b_is_larger = a >= b, b >= a", "tie", None,
           ("equal",), more=(("dy * ~self.a_is_larger", "dy * self.b_is_larger"),)),
     Fault("maximum_equal", "self.a_is_larger = a >= b", "self.a_is_larger, self.b_is_larger = a > b, b > a", "tie", None,
           ("equal",), more=(("dy * ~self.a_is_larger", "dy * self.b_is_larger"),)),
 
     Fault("dot", "da = dy @ b", "da = dy @ b.transpose(0, 2, 1)", ("weight_transposed", "moved"), "a", ("b transposed",)),
-    Fault("dot", "db = dy.transpose(0, 2, 1) @ a", "db = dy @ a", ("place", "moved"), "b"),
+    Fault("dot", "db = dy.transpose(0, 2, 1) @ a", "db = dy @ a", "transposed", "b", ("transposed",)),
     Fault("dot", "return [da, db]", "return [db, da]", "swapped", "a", ("the gradient of b",)),
     Fault("dot", "da = dy @ b", "da = (dy @ b).transpose(0, 2, 1)", "transposed", "a", ("transposed",)),
     Fault("dot", "da = dy @ b", "da = dy[0] @ b", ("place", "moved"), "a", ("1 of axis 0",)),
     Fault("dot", "b.transpose(0, 2, 1)", "b", ("weight_transposed", "place"), "a", ("b transposed",)),
 
-    Fault("cosine", "(b / (n * m) - y * a / n ** 2)", "b / (n * m)", ("place", "missing_sum", "elementwise"), "a"),
-    Fault("cosine", "y * a / n ** 2", "y * a / n", ("place", "factor_along"), "a"),
-    Fault("cosine", "y * b / m ** 2", "y * a / m ** 2", ("place",), "b"),
+    Fault("cosine", "(b / (n * m) - y * a / n ** 2)", "b / (n * m)", ("place", "missing_sum", "slope", "factor_along"), "a",
+          ("factor|sum",)),
+    Fault("cosine", "y * a / n ** 2", "y * a / n", ("place", "missing_sum", "slope", "factor_along"), "a", ("factor|sum",)),
+    Fault("cosine", "y * b / m ** 2", "y * a / m ** 2", ("place", "missing_sum", "slope", "factor_along"), "b",
+          ("factor|sum",)),
     Fault("cosine", "return [da, db]", "return [db, da]", "swapped", "a", ("the gradient of b",)),
-    Fault("cosine", "(a / (n * m) - y * b / m ** 2)", "(a / (n * m) + y * b / m ** 2)", ("place",), "b"),
+    Fault("cosine", "(a / (n * m) - y * b / m ** 2)", "(a / (n * m) + y * b / m ** 2)",
+          ("place", "missing_sum", "slope", "factor_along"), "b", ("factor|sum",)),
 
-    Fault("average", "dy / n for", "dy for", "factor", "inputs[0]", ("3",)),
+    Fault("average", "dy / n for", "dy for", "factor", "inputs[0]", ("3 times",)),
     Fault("average", "dy / n for _ in range(n)", "dy / n * (i == 0) for i in range(n)", "missing", "inputs[1]", ("all zeros",)),
     Fault("average", "[dy / n for _ in range(n)]", "[-dy / n, dy / n, dy / n]", "factor", "inputs[0]",
           ("the sign is flipped",)),
@@ -218,9 +224,9 @@ FAULTS = [
 
     Fault("bilinear", "b @ self.W.value.T", "b @ self.W.value", "weight_transposed", "a", ("w transposed",)),
     Fault("bilinear", "(a * dy[:, None]).T @ b", "(b * dy[:, None]).T @ a", "transposed", "W", ("transposed",)),
-    Fault("bilinear", " + self.u.value)", ")", ("place", "missing_sum", "way_around"), "a"),
+    Fault("bilinear", " + self.u.value)", ")", ("way_around", "missing_sum"), "a", ("a way around|goes through u",)),
     Fault("bilinear", "return [da, db]", "return [db, da]", "swapped", "a", ("the gradient of b",)),
-    Fault("bilinear", "a.T @ dy", "b.T @ dy", ("place", "swapped"), "u"),
+    Fault("bilinear", "a.T @ dy", "b.T @ dy", ("place", "factor_along"), "u", ("b / a|though",)),
     Fault("bilinear", "a.T @ dy", "(a * dy[:, None]).mean(axis=0)", "factor", "u", ("batch size",)),
-    Fault("bilinear", "(a * dy[:, None]).T @ b", "a.T @ b", ("ignores_dy", "place"), None, may=("ignores_dy",)),
+    Fault("bilinear", "(a * dy[:, None]).T @ b", "a.T @ b", "ignores_dy", may=("ignores_dy",)),
 ]
