@@ -141,9 +141,9 @@ class Backward:
         unknown = [name for name in rest if name not in known]
         if len(unknown) == 1:
             return known | {unknown[0]: Role(DY)}
-        raise TypeError(f"{self.described} takes ({', '.join(self.names)}), and gradcheck cannot tell what each of them is: there "
-                        f"is dy, forward's inputs ({', '.join(self.inputs)}), and a cache if forward returns (y, cache). Wrap it: "
-                        "lambda dy, cache: …")
+        raise TypeError(f"{self.described} takes ({', '.join(self.names)}), and gradcheck cannot tell what each of them is: "
+                        f"there is dy, forward's inputs ({', '.join(self.inputs)}), and a cache if forward returns (y, cache). "
+                        "Wrap it: lambda dy, cache: …")
 
 
 def scaled(gradients: Any, factor: float) -> Any:
@@ -183,7 +183,7 @@ def gradients_of_inputs(returned: Any, names: Sequence[str], wanted: Sequence[bo
     if len(items) < count:
         return items, []
     waiting = iter(items[:count])
-    extras = items[count:]
+    extras: Any = items[count:]
     if len(extras) == 1 and isinstance(extras[0], (list, tuple, dict)):
         extras = extras[0]
     return [next(waiting) if is_wanted else None for is_wanted in wanted], extras

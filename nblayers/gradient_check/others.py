@@ -22,15 +22,16 @@ def unequal(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return array * rng.uniform(0.6, 1, array.shape)
 
 
-def other_values(leaves: Sequence[np.ndarray], batch_axis: int, rng: np.random.Generator) -> Iterator[tuple[list[np.ndarray], int]]:
+def other_values(leaves: Sequence[np.ndarray], batch_axis: int,
+                 rng: np.random.Generator) -> Iterator[tuple[list[np.ndarray], int]]:
     """The same arrays with other numbers, in several ways, the wildest first; each with how wild the masks may be.
 
     The first moves values to other places, turns signs where all are alike, and changes ids; the last is nearly the same.
     """
     yield [_shuffled(_turned(leaf, rng), rng) for leaf in leaves], 2
     yield [_shuffled(leaf, rng) for leaf in leaves], 2
-    yield [_scaled(_reversed(leaf, batch_axis), rng) for leaf in leaves], 1
-    yield [_scaled(leaf, rng) for leaf in leaves], 0
+    yield [nearly(_reversed(leaf, batch_axis), rng) for leaf in leaves], 1
+    yield [nearly(leaf, rng) for leaf in leaves], 0
 
 
 def _turned(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +46,7 @@ def _turned(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _shuffled(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """All values, in other places."""
     if leaf.size < 2:
-        return _scaled(leaf, rng)
+        return nearly(leaf, rng)
     order = rng.permutation(leaf.size)
     if (order == np.arange(leaf.size)).all():
         order = order[::-1]
@@ -56,7 +57,8 @@ def _reversed(leaf: np.ndarray, axis: int) -> np.ndarray:
     return np.flip(leaf, axis).copy() if -leaf.ndim <= axis < leaf.ndim else leaf
 
 
-def _scaled(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def nearly(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same numbers times 1 to 1.1; integers as they are."""
     return leaf * rng.uniform(1, 1.1, leaf.shape) if leaf.dtype.kind == "f" else leaf
 
 

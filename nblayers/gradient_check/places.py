@@ -80,7 +80,8 @@ def at(root: Any, text: str) -> Place:
     try:
         return Place(root, tuple(_steps(ast.parse(text.strip(), mode="eval").body)))
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"expected the name of an attribute or item, such as W, layer1.W or params['W1'], got {text!r}") from error
+        raise ValueError("expected the name of an attribute or item, such as W, layer1.W or params['W1'], got "
+                         f"{text!r}") from error
 
 
 def _steps(node: ast.expr) -> Iterator[Step]:

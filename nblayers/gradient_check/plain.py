@@ -311,7 +311,7 @@ def _value_name(thing: Any) -> str:
 
 @dataclass
 class Beside:
-    """The gradient in a dictionary or list of gradients that goes with a weight's `key`; the dictionary may be a new one each time."""
+    """The gradient in a dictionary or list of gradients that goes with a weight's `key`; it may be a new one each time."""
 
     gradients: Place
     key: Any
