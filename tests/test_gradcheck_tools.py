@@ -115,7 +115,7 @@ def test_the_command_fails(file, capsys):
     (("nowhere.py:Scale", "--shape", "2"), "there is no file nowhere.py"),
     (("mine.py:Skale", "--shape", "2"), "no Skale: it has the classes Scale, Affine, Embed and the functions f, b"),
     (("mine.py", "--shape", "2"), "which of mine.py. it has the classes Scale"),
-    (("mine.py:Affine", "--shape", "2,3"), "Affine cannot be made: TypeError.*arguments are given as --args '{\"sizes\": …}'"),
+    (("mine.py:Affine", "--shape", "2,3"), "Affine cannot be made: TypeError.*given as --args '{\"sizes\": …}'"),
     (("mine.py:Affine", "--args", "{sizes}", "--shape", "2,3"), "--args: expected JSON"),
     (("mine.py:Affine", "--args", "[[3, 2]]", "--shape", "4,5"), r"inputs of shape \(4, 5\): ValueError: .*mine.py, line 33"),
     (("mine.py:Affine", "--args", "[[3, 2]]", "--shape", "4,3", "--params", "V=d"), "Affine has no V"),

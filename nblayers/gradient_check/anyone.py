@@ -119,6 +119,8 @@ def gradcheck_object(thing: Any, /, *inputs: Any, params: Any = None, forward: s
     Raises:
         TypeError, ValueError: no such method or weight; else as `gradcheck`.
     """
+    if isinstance(thing, Layer) and (params, forward, backward, reset) == (None, None, None, None):
+        return gradcheck(thing, *inputs, **options)
     options, arguments = _apart(options)
     layer = Object(thing, forward, backward, reset, params)
     layer.name_inputs(inputs, arguments, options.get("no_gradient", ()))

@@ -67,6 +67,7 @@ class Backward:
         if not needed and known and not self.is_open:
             needed = [known[0].name]                    # backward(self, dout=1)
         self.names = needed
+        self.more = [p.name for p in known or () if p.name not in needed and naming.is_gradient(p.name)]
         self.has_rate = any(map(naming.is_rate, needed))
 
     def apart(self, result: Any) -> Result:
@@ -99,9 +100,12 @@ class Backward:
         dys = dy if isinstance(dy, (list, tuple)) else [dy]
         roles = self.roles(len(outputs), result.has_cache, is_loss=len(outputs) == 1 and np.size(outputs[0]) == 1)
         self.uses_dy = any(role.kind == DY for role in roles)
+        more = {}
+        if len(self.more) == len(outputs) - 1 and Role(DY) in roles:        # backward(dout, cache, dh=None, dc=None)
+            dy, more = dys[0], dict(zip(self.more, dys[1:], strict=True))
         values = {CACHE: lambda _: result.cache, RATE: lambda _: 1.0, INPUT: lambda k: inputs[k],
                   DY: lambda k: dy if k is None else dys[k]}
-        return self.function(*(values[role.kind](role.number) for role in roles))
+        return self.function(*(values[role.kind](role.number) for role in roles), **more)
 
     def roles(self, outputs: int, has_cache: bool, is_loss: bool = False) -> list[Role]:
         """What each argument is, by its name and by how many there are."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from nblayers.gradient_check import naming, plain
 from nblayers.gradient_check.calls import Backward, Result, by_name, gradients_of_inputs, scaled
+from nblayers.gradient_check.places import layers
 from nblayers.gradient_check.remember import GlobalRandom, remember
 from nblayers.gradient_check.subject import Foreign, Subject, argument_names
 from nblayers.layers.base import Layer
@@ -91,6 +92,7 @@ class Object(Foreign):
             raise TypeError(f"gradcheck_object: expected an object, got the class {thing.__name__}: make one with "
                             f"{thing.__name__}(…)")
         self.thing, self.params, self.reset = thing, params, reset
+        self.parts = layers(thing)                      # whose weights are the object's
         self.forward_name = self._method("forward", forward, naming.FORWARD)
         backward_name = self._method("backward", backward, naming.BACKWARD)
         self.way = Backward(getattr(thing, backward_name), f"{self.title}.{backward_name}")
@@ -146,6 +148,8 @@ class Object(Foreign):
         self.names, without = subject.names, [no_gradient] if isinstance(no_gradient, str) else list(no_gradient)
         self.wanted = [leaf.dtype.kind == "f" and name not in without
                        for name, leaf in zip(subject.names, subject.leaves, strict=True)]
+        if not all(part.built for part in self.parts):
+            self.forward(*copied(list(inputs)), **copied(dict(named)))
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """What a pass that returns nothing left in an attribute; None if nothing is found."""

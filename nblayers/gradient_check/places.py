@@ -120,6 +120,23 @@ def arrays(root: Any) -> Iterator[tuple[Place, np.ndarray]]:
                 waiting.append((inner, value))
 
 
+def layers(root: Any) -> list[Layer]:
+    """The layers that an object holds, also deep inside; those inside a layer are the layer's."""
+    seen: set[int] = set()
+    found: list[Layer] = []
+    waiting = [root]
+    while waiting:
+        holder = waiting.pop(0)
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if isinstance(holder, Layer):
+            found.append(holder)
+        elif isinstance(holder, (list, tuple, dict)) or _is_open(holder):
+            waiting.extend(value for _, _, value in _items(holder))
+    return found
+
+
 def _is_open(value: Any) -> bool:
     return has_attributes(value) and not isinstance(value, (Layer, Parameter, np.random.Generator))
 

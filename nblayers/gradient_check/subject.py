@@ -279,9 +279,10 @@ class Subject:
         return [values.shape for values in y] if is_finite else None
 
     def other_weights(self) -> None:
-        """Move all weights to other values; `restore` puts them back."""
+        """Move all weights' values to other places, and a little; `restore` puts them back."""
         for parameter in self.weights:
-            parameter.assign(parameter.numpy() * self.rng.uniform(0.6, 1.4, parameter.shape))
+            values = self.rng.permutation(parameter.numpy().reshape(-1)).reshape(parameter.shape)
+            parameter.assign(values * self.rng.uniform(0.8, 1.2, parameter.shape))
 
     def first_step(self) -> "Subject | None":
         """The same layer with the first time step of its sequences, masks too; None if it has no sequences of floats."""
