@@ -7,6 +7,7 @@ from .anyone import (
     gradcheck_pair as gradcheck_pair,
 )
 from .report import (
+    Finding as Finding,
     GradientCheckError as GradientCheckError,
     Report as Report,
     TensorReport as TensorReport,

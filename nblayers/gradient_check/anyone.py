@@ -198,7 +198,9 @@ def _run(layer: Layer, inputs: Sequence[Any], arguments: dict[str, Any], options
 
 def _misshaped(name: str, shape: tuple[int, ...], got: tuple[int, ...]) -> TensorReport:
     hint = of_shape(got, shape)
-    return TensorReport(name, shape, problem=f"its gradient has the shape {got}" + (f": {hint}" if hint else ""))
+    report = TensorReport(name, shape)
+    report.add("shape", f"its gradient has the shape {got}" + (f": {hint}" if hint else ""))
+    return report
 
 
 def _settings(options: Mapping[str, Any]) -> Settings:
