@@ -29,7 +29,7 @@ svg { display: block; } svg text { fill: var(--soft); font: 10px system-ui, sans
 def page(report: Report) -> str:
     """The page: summary, findings, a table of the tensors, a map of relative errors for each."""
     title = f"gradcheck of {report.layer}: {'passed' if report.passed else 'FAILED'}"
-    findings = [*report.problems, *(f"{tensor.name}: {tensor.problem}" for tensor in report.tensors if tensor.problem)]
+    findings = [f"{finding.tensor}: {finding.text}" if finding.tensor else finding.text for finding in report.findings]
     body = [f"<h1>gradcheck of {_text(report.layer)}: {_mark(report.passed, 'passed', 'FAILED')}</h1>",
             f"<p>{_summary(report)}</p>", *_list("Findings", findings), *_list("Notes", report.notes), *_tensors(report)]
     maps = [line for tensor in heatmap.shown(report) for line in _map(tensor)]
