@@ -67,6 +67,7 @@ class Backward:
         if not needed and known and not self.is_open:
             needed = [known[0].name]                    # backward(self, dout=1)
         self.names = needed
+        self.more = [p.name for p in known or () if p.name not in needed and naming.is_gradient(p.name)]
         self.has_rate = any(map(naming.is_rate, needed))
 
     def apart(self, result: Any) -> Result:
@@ -99,9 +100,12 @@ class Backward:
         dys = dy if isinstance(dy, (list, tuple)) else [dy]
         roles = self.roles(len(outputs), result.has_cache, is_loss=len(outputs) == 1 and np.size(outputs[0]) == 1)
         self.uses_dy = any(role.kind == DY for role in roles)
+        more = {}
+        if len(self.more) == len(outputs) - 1 and Role(DY) in roles:        # backward(dout, cache, dh=None, dc=None)
+            dy, more = dys[0], dict(zip(self.more, dys[1:], strict=True))
         values = {CACHE: lambda _: result.cache, RATE: lambda _: 1.0, INPUT: lambda k: inputs[k],
                   DY: lambda k: dy if k is None else dys[k]}
-        return self.function(*(values[role.kind](role.number) for role in roles))
+        return self.function(*(values[role.kind](role.number) for role in roles), **more)
 
     def roles(self, outputs: int, has_cache: bool, is_loss: bool = False) -> list[Role]:
         """What each argument is, by its name and by how many there are."""
@@ -141,9 +145,9 @@ class Backward:
         unknown = [name for name in rest if name not in known]
         if len(unknown) == 1:
             return known | {unknown[0]: Role(DY)}
-        raise TypeError(f"{self.described} takes ({', '.join(self.names)}), and gradcheck cannot tell what each of them is: there "
-                        f"is dy, forward's inputs ({', '.join(self.inputs)}), and a cache if forward returns (y, cache). Wrap it: "
-                        "lambda dy, cache: …")
+        raise TypeError(f"{self.described} takes ({', '.join(self.names)}), and gradcheck cannot tell what each of them is: "
+                        f"there is dy, forward's inputs ({', '.join(self.inputs)}), and a cache if forward returns (y, cache). "
+                        "Wrap it: lambda dy, cache: …")
 
 
 def scaled(gradients: Any, factor: float) -> Any:
@@ -183,7 +187,7 @@ def gradients_of_inputs(returned: Any, names: Sequence[str], wanted: Sequence[bo
     if len(items) < count:
         return items, []
     waiting = iter(items[:count])
-    extras = items[count:]
+    extras: Any = items[count:]
     if len(extras) == 1 and isinstance(extras[0], (list, tuple, dict)):
         extras = extras[0]
     return [next(waiting) if is_wanted else None for is_wanted in wanted], extras

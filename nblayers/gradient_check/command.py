@@ -26,8 +26,8 @@ def add(commands: Any) -> None:
     """Add the command to the command line's parser."""
     command: argparse.ArgumentParser = commands.add_parser(
         "gradcheck", help="check the backward of a layer in a file of yours", allow_abbrev=False,
-        description="Compare the backward of a layer with numeric derivatives of its forward. For a Layer, for an object of any "
-                    "class with a forward and a backward, and for two functions.",
+        description="Compare the backward of a layer with numeric derivatives of its forward. For a Layer, for an object of "
+                    "any class with a forward and a backward, and for two functions.",
         epilog="Exit code: 0 every gradient is right, 1 one is wrong, 2 nothing could be checked.")
     command.add_argument("target", metavar="FILE.py:NAME",
                          help="a class, an object, or two functions FILE.py:forward,backward; without :NAME, what the file has")
@@ -39,8 +39,8 @@ def add(commands: Any) -> None:
     command.add_argument("--training", action="store_true", help="call forward with training=True")
     command.add_argument("--seed", type=int, default=0, metavar="N", help="of the random numbers")
     command.add_argument("--params", action="append", default=[], metavar="W=dW",
-                         help="a weight and its gradient, for a class that is no Layer: attributes, dictionaries or lists; may be "
-                              "repeated; by default they are found by their names")
+                         help="a weight and its gradient, for a class that is no Layer: attributes, dictionaries or lists; may "
+                              "be repeated; by default they are found by their names")
     command.add_argument("--forward", metavar="NAME", help="the method, for a class that is no Layer")
     command.add_argument("--backward", metavar="NAME")
     command.add_argument("--html", type=Path, metavar="FILE", help="write the report as a page too")
@@ -67,7 +67,7 @@ def _integers(parser: Any, option: Any, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.replace("x", ",").split(",") if word.strip())
     except ValueError:
-        parser.error(f"{option}: expected whole numbers such as 2,5,3, got {text}")
+        raise parser.error(f"{option}: expected whole numbers such as 2,5,3, got {text}") from None
 
 
 def run(given: argparse.Namespace, rest: list[str]) -> int:
@@ -168,7 +168,9 @@ def _made(found: Any, given: argparse.Namespace) -> Any:
     except json.JSONDecodeError as error:
         raise Refused(f"--args: expected JSON such as '{{\"units\": 4}}', got {given.args} ({error.msg})") from error
     try:
-        return found(**arguments) if isinstance(arguments, dict) else found(*arguments if isinstance(arguments, list) else [arguments])
+        if isinstance(arguments, dict):
+            return found(**arguments)
+        return found(*(arguments if isinstance(arguments, list) else [arguments]))
     except Exception as error:
         hint = "" if given.args else f"; arguments are given as --args '{_example(found)}'"
         raise Refused(f"{found.__name__} cannot be made: {type(error).__name__}: {error}{hint}") from error
@@ -191,8 +193,7 @@ def _checked(things: list[Any], given: argparse.Namespace, path: str) -> Any:
     from nblayers.gradient_check import anyone
     from nblayers.layers.base import Layer
     rng = np.random.default_rng(given.seed)
-    inputs = [rng.integers(*wanted.integers, wanted.shape) if wanted.integers else rng.normal(size=wanted.shape)
-              for wanted in given.inputs]
+    inputs = [_drawn(wanted, rng) for wanted in given.inputs]
     options: dict[str, Any] = {"seed": given.seed, "raise_error": False} | ({"training": True} if given.training else {})
     is_plain = len(things) == 1 and not isinstance(things[0], Layer)
     named = {"params": _params(given.params), "forward": given.forward, "backward": given.backward}
@@ -206,6 +207,10 @@ def _checked(things: list[Any], given: argparse.Namespace, path: str) -> Any:
     except Exception as error:
         shapes = ", ".join(str(wanted.shape) for wanted in given.inputs)
         raise Refused(f"{given.target} cannot be checked with inputs of shape {shapes}: {_told(error, path)}") from error
+
+
+def _drawn(wanted: Wanted, rng: Any) -> Any:
+    return rng.normal(size=wanted.shape) if wanted.integers is None else rng.integers(*wanted.integers, wanted.shape)
 
 
 def _params(words: list[str]) -> Any:

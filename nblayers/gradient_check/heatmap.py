@@ -12,8 +12,7 @@ SIGNS = "·-+#"                          # of the levels; readable without colou
 STYLES = ("green", "yellow", "dark_orange", "bold red")
 UNCHECKED = -1
 MOST_COLUMNS, MOST_ROWS = 60, 24        # of a terminal of 80 columns
-LEGEND = [(SIGNS[0], f"below {LIMITS[0]:.0e}"), (SIGNS[1], f"below {LIMITS[1]:.0e}"), (SIGNS[2], f"below {LIMITS[2]:.0e}"),
-          (SIGNS[3], "larger"), (" ", "not compared")]
+LEGEND = [(SIGNS[0], "to 1e-6"), (SIGNS[1], "to 1e-4"), (SIGNS[2], "to 1e-2"), (SIGNS[3], "above"), (" ", "not compared")]
 
 
 class Map(NamedTuple):
@@ -70,11 +69,17 @@ def renderable(report: Report) -> Any:
         parts += [Text.assemble("  ", *line) for line in _lines(table(tensor.errors))]
     if not parts:
         return Text("no errors to show: nothing was compared")
-    legend = Text("relative error: ")
+    return Group(*parts, _legend())
+
+
+def _legend() -> Any:
+    from rich.text import Text
+    line = Text("relative error")
     for place, (sign, words) in enumerate(LEGEND):
-        legend.append(f"{sign!r} " if sign == " " else f"{sign} ", STYLES[place] if place < len(STYLES) else "")
-        legend.append(words + ("" if place == len(LEGEND) - 1 else ", "))
-    return Group(*parts, legend)
+        line.append("  ")
+        line.append("blank" if sign == " " else sign, STYLES[place] if place < len(STYLES) else "")
+        line.append(f" {words}")
+    return line
 
 
 def _lines(found: Map) -> Iterator[list[Any]]:

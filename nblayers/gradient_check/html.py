@@ -29,15 +29,16 @@ svg { display: block; } svg text { fill: var(--soft); font: 10px system-ui, sans
 def page(report: Report) -> str:
     """The page: summary, findings, a table of the tensors, a map of relative errors for each."""
     title = f"gradcheck of {report.layer}: {'passed' if report.passed else 'FAILED'}"
-    body = [f"<h1>gradcheck of {_text(report.layer)}: {_mark(report.passed, 'passed', 'FAILED')}</h1>", f"<p>{_summary(report)}</p>",
-            *_list("Findings", [*report.problems, *(f"{tensor.name}: {tensor.problem}" for tensor in report.tensors if tensor.problem)]),
-            *_list("Notes", report.notes), *_tensors(report)]
+    findings = [f"{finding.tensor}: {finding.text}" if finding.tensor else finding.text for finding in report.findings]
+    body = [f"<h1>gradcheck of {_text(report.layer)}: {_mark(report.passed, 'passed', 'FAILED')}</h1>",
+            f"<p>{_summary(report)}</p>", *_list("Findings", findings), *_list("Notes", report.notes), *_tensors(report)]
     maps = [line for tensor in heatmap.shown(report) for line in _map(tensor)]
     if maps:
         body += ["<h2>Relative errors</h2>", _legend(), *maps]
     return ("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n" + "\n".join(body) + "\n</body>\n</html>\n")
+            f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+            + "\n".join(body) + "\n</body>\n</html>\n")
 
 
 def write(report: Report, path: str | Path) -> None:
@@ -70,8 +71,8 @@ def _tensors(report: Report) -> list[str]:
         return []
     head = ("", "tensor", "shape", "compared", "worst at", "analytic", "numeric", "relative error")
     rows = [f"<tr>{''.join(_cells(tensor))}</tr>" for tensor in report.tensors]
-    return ["<h2>Gradients</h2>", '<div class="wide"><table>', f"<tr>{''.join(f'<th>{word}</th>' for word in head)}</tr>", *rows,
-            "</table></div>"]
+    return ["<h2>Gradients</h2>", '<div class="wide"><table>', f"<tr>{''.join(f'<th>{word}</th>' for word in head)}</tr>",
+            *rows, "</table></div>"]
 
 
 def _cells(tensor: TensorReport) -> Iterator[str]:
@@ -108,7 +109,8 @@ def _cell(x: int, y: int, place: str, error: float) -> str:
     kind = heatmap.level(error)
     words = "not compared" if kind == heatmap.UNCHECKED else f"{error:.1e}"
     name = "none" if kind == heatmap.UNCHECKED else f"e{kind}"
-    return (f'<rect class="{name}" x="{x}" y="{y}" width="{CELL - 1}" height="{CELL - 1}"><title>{_text(place)}: {words}</title></rect>')
+    return (f'<rect class="{name}" x="{x}" y="{y}" width="{CELL - 1}" height="{CELL - 1}">'
+            f"<title>{_text(place)}: {words}</title></rect>")
 
 
 def _legend() -> str:

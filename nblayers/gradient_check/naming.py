@@ -8,7 +8,7 @@ FORWARD = ("forward", "fprop", "forward_pass", "forward_propagation", "forward_p
 BACKWARD = ("backward", "bprop", "backprop", "back_prop", "backward_pass", "backward_propagation", "back_propagation",
             "backpropagation", "backpropagate", "backward_prop", "bwd", "bpass", "gradient", "grad")
 OUTPUT = ("output", "outputs", "out", "y", "a", "activation", "activations", "result")
-INPUT_GRADIENT = ("dinputs", "dinput", "dx", "dinputs_", "grad_input", "input_grad", "input_gradient", "dvalues_input", "d_input")
+INPUT_GRADIENT = ("dinputs", "dinput", "dx", "dX", "grad_input", "input_grad", "input_gradient", "d_input")
 RATES = {"learningrate", "lr", "learnrate", "eta", "stepsize", "rate"}
 CACHES = {"cache", "caches", "ctx", "context", "tape", "memory", "saved", "state_cache"}
 VALUES = {"data", "value", "val", "w", "param", "array"}        # of a weight that is an object of its own

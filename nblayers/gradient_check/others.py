@@ -22,30 +22,30 @@ def unequal(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return array * rng.uniform(0.6, 1, array.shape)
 
 
-def other_values(leaves: Sequence[np.ndarray], batch_axis: int, rng: np.random.Generator) -> Iterator[tuple[list[np.ndarray], int]]:
+def other_values(leaves: Sequence[np.ndarray], batch_axis: int,
+                 rng: np.random.Generator) -> Iterator[tuple[list[np.ndarray], int]]:
     """The same arrays with other numbers, in several ways, the wildest first; each with how wild the masks may be.
 
-    The first moves values to other places, turns signs where all are alike, and changes ids; the last is nearly the same.
+    The first moves all values to other places (signs, winners and ids change, the range does not); the last changes little.
     """
-    yield [_shuffled(_turned(leaf, rng), rng) for leaf in leaves], 2
+    yield [_shuffled(_another_id(leaf), rng) for leaf in leaves], 2
     yield [_shuffled(leaf, rng) for leaf in leaves], 2
-    yield [_scaled(_reversed(leaf, batch_axis), rng) for leaf in leaves], 1
-    yield [_scaled(leaf, rng) for leaf in leaves], 0
+    yield [nearly(_reversed(leaf, batch_axis), rng) for leaf in leaves], 1
+    yield [nearly(leaf, rng) for leaf in leaves], 0
 
 
-def _turned(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """With both signs among the values; an array of one integer gets another one."""
-    if leaf.dtype.kind == "f" and ((leaf >= 0).all() or (leaf <= 0).all()):
-        return leaf * rng.choice([-1.0, 1.0], leaf.shape)
-    if leaf.dtype.kind in "iu" and leaf.size and (leaf == leaf.flat[0]).all():
-        return np.where(leaf == 0, 1, 0).astype(leaf.dtype)
-    return leaf
+def _another_id(leaf: np.ndarray) -> np.ndarray:
+    """An array of one integer only gets another one."""
+    is_one = leaf.dtype.kind in "iu" and leaf.size and (leaf == leaf.flat[0]).all()
+    return np.where(leaf == 0, 1, 0).astype(leaf.dtype) if is_one else leaf
 
 
 def _shuffled(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All values, in other places."""
+    """All values, in other places; in their rows if each of these has the same sum, as probabilities have."""
     if leaf.size < 2:
-        return _scaled(leaf, rng)
+        return nearly(leaf, rng)
+    if leaf.dtype.kind == "f" and leaf.ndim > 1 and leaf.shape[-1] > 1 and np.ptp(leaf.sum(axis=-1)) < 1e-6:
+        return rng.permuted(leaf, axis=-1)
     order = rng.permutation(leaf.size)
     if (order == np.arange(leaf.size)).all():
         order = order[::-1]
@@ -56,7 +56,8 @@ def _reversed(leaf: np.ndarray, axis: int) -> np.ndarray:
     return np.flip(leaf, axis).copy() if -leaf.ndim <= axis < leaf.ndim else leaf
 
 
-def _scaled(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def nearly(leaf: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same numbers times 1 to 1.1; integers as they are."""
     return leaf * rng.uniform(1, 1.1, leaf.shape) if leaf.dtype.kind == "f" else leaf
 
 

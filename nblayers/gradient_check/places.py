@@ -80,7 +80,8 @@ def at(root: Any, text: str) -> Place:
     try:
         return Place(root, tuple(_steps(ast.parse(text.strip(), mode="eval").body)))
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"expected the name of an attribute or item, such as W, layer1.W or params['W1'], got {text!r}") from error
+        raise ValueError("expected the name of an attribute or item, such as W, layer1.W or params['W1'], got "
+                         f"{text!r}") from error
 
 
 def _steps(node: ast.expr) -> Iterator[Step]:
@@ -117,6 +118,23 @@ def arrays(root: Any) -> Iterator[tuple[Place, np.ndarray]]:
                 yield inner, value
             elif isinstance(value, (list, tuple, dict)) or _is_open(value):
                 waiting.append((inner, value))
+
+
+def layers(root: Any) -> list[Layer]:
+    """The layers that an object holds, also deep inside; those inside a layer are the layer's."""
+    seen: set[int] = set()
+    found: list[Layer] = []
+    waiting = [root]
+    while waiting:
+        holder = waiting.pop(0)
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if isinstance(holder, Layer):
+            found.append(holder)
+        elif isinstance(holder, (list, tuple, dict)) or _is_open(holder):
+            waiting.extend(value for _, _, value in _items(holder))
+    return found
 
 
 def _is_open(value: Any) -> bool:

@@ -205,16 +205,26 @@ def find(root: Any, trial: Trial, params: Any, prefix: str = "") -> Found:
     sources = [_source(group, given, trial) for group, given in wanted]
     _hand_out([group for group, _ in wanted], sources, trial)
     steps = [_step_of(group, value, root, trial) for (group, _), value in zip(wanted, before, strict=True)]
-    found = Found()
+    found, names = Found(), _own_names(root)
     for (group, _), source, step in zip(wanted, sources, steps, strict=True):
-        _enter(found, group, source or step, bool(step) and trial.has_rate, prefix)
+        name = names.get(id(group.array)) if params is None else None
+        _enter(found, group, source or step, bool(step) and trial.has_rate, prefix, name or str(group.places[0]))
     trial.restore()
     return found
 
 
-def _enter(found: Found, group: Group, source: Source | None, is_stepped: bool, prefix: str) -> None:
+def _own_names(root: Any) -> dict[int, str]:
+    """The names that an object like PyTorch's modules gives to its weights, by the ids of the arrays."""
+    named = getattr(root, "named_parameters", None)
+    try:
+        pairs = list(named()) if callable(named) else []
+        return {id(getattr(weight, _value_name(weight))): str(name) for name, weight in pairs if _value_name(weight)}
+    except Exception:                                   # a method of that name which is something else
+        return {}
+
+
+def _enter(found: Found, group: Group, source: Source | None, is_stepped: bool, prefix: str, name: str) -> None:
     """Put one weight into `found`, as what it turned out to be."""
-    name = str(group.places[0])
     if source is None:
         found.unchecked.append(group.places[0])
         return
@@ -311,7 +321,7 @@ def _value_name(thing: Any) -> str:
 
 @dataclass
 class Beside:
-    """The gradient in a dictionary or list of gradients that goes with a weight's `key`; the dictionary may be a new one each time."""
+    """The gradient in a dictionary or list of gradients that goes with a weight's `key`; it may be a new one each time."""
 
     gradients: Place
     key: Any

@@ -73,16 +73,16 @@ def has_attributes(value: Any) -> bool:
 def attributes(value: Any) -> Iterator[tuple[str, Any]]:
     """Names and values of an object's own attributes, `__slots__` too; no property is called."""
     yield from list(getattr(value, "__dict__", {}).items())
-    for name in _slots(type(value)):
+    for name in _slots_of(value.__class__):
         if hasattr(value, name):
             yield name, getattr(value, name)
 
 
 @functools.cache
-def _slots(cls: type) -> tuple[str, ...]:
+def _slots_of(cls: Any) -> tuple[str, ...]:
     """The names that a class and its bases keep in `__slots__`."""
     found = []
-    for base in cls.__mro__:
+    for base in inspect.getmro(cls):
         names = vars(base).get("__slots__", ())
         for name in [names] if isinstance(names, str) else names:
             mangled = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
@@ -106,7 +106,7 @@ def _contents(value: Any) -> Contents:
 
 
 def _attributes(value: Any) -> Contents:
-    names = _slots(type(value))
+    names = _slots_of(value.__class__)
     kept = {name: getattr(value, name) for name in names if hasattr(value, name)}
 
     def put_back() -> None:

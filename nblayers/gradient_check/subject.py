@@ -1,6 +1,5 @@
 """A layer that can be run as often as wanted from one and the same state."""
 import copy
-import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,8 +10,9 @@ import numpy as np
 
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import plain
+from nblayers.gradient_check.calls import positional
 from nblayers.gradient_check.naming import STATISTICS
-from nblayers.gradient_check.others import is_constant, other_mask, other_values, unequal
+from nblayers.gradient_check.others import is_constant, nearly, other_mask, other_values, unequal
 from nblayers.gradient_check.remember import GlobalRandom, is_random_source, remember
 from nblayers.layers.base import Layer, _flatten, built_from, holds_arrays
 from nblayers.structures import copied
@@ -49,6 +49,10 @@ class Foreign(Layer):
     def called(self) -> Callable[..., Any]:
         """The forward whose arguments have the names."""
         return self.forward
+
+    def argument_names(self) -> list[str]:
+        """What its forward calls the arguments that are given by place."""
+        return [parameter.name for parameter in positional(self.called) or ()]
 
     @property
     def described(self) -> str:
@@ -189,15 +193,15 @@ class Subject:
         self.layer.build(*built_from(type(self.layer), shaped, next(iter(shaped.values()), None)))
         self.layer.built = True
         if not all(layer.built for layer in _flatten(self.layer)):
-            near = [leaf * self.rng.uniform(1, 1.1, leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in self.leaves]
-            self.forward(near)
+            self.forward([nearly(leaf, self.rng) for leaf in self.leaves])
             for layer in _flatten(self.layer):
                 if hasattr(layer, "reset_state"):
                     layer.reset_state()
 
     def _with_plain_weights(self) -> list[Layer]:
         """The layers that may keep weights in plain arrays: those that somebody else wrote."""
-        return [layer for layer in self.layers if not type(layer).__module__.startswith("nblayers.") or isinstance(layer, Foreign)]
+        return [layer for layer in self.layers
+                if isinstance(layer, Foreign) or not type(layer).__module__.startswith("nblayers.")]
 
     def _find_plain(self) -> None:
         """Find weights in plain arrays; from now on `weights` holds them too."""
@@ -241,8 +245,8 @@ class Subject:
             given = self.leaves[i]
             self.leaves[i] = np.array(unequal(given, self.rng))
             if shapes is not None and self._shapes_at(self.leaves) == shapes:
-                self.notes.append(f"{self.names[i]} was {given.flat[0]:g} everywhere, which hides mistakes: checked with random "
-                                  "numbers in its place")
+                self.notes.append(f"{self.names[i]} was {given.flat[0]:g} everywhere, which hides mistakes: checked with "
+                                  "random numbers in its place")
             else:
                 self.leaves[i] = given
 
@@ -259,7 +263,8 @@ class Subject:
                 return
 
     def _other_mask(self, name: str, value: Any, wildness: int) -> Any:
-        return other_mask(value, wildness, self.batch_axis, self.rng) if name.endswith("mask") and _is_mask(value) else value
+        is_mask = name.endswith("mask") and _is_mask(value)
+        return other_mask(value, wildness, self.batch_axis, self.rng) if is_mask else value
 
     def _shapes_at(self, leaves: Leaves) -> list[tuple[int, ...]] | None:
         """The shapes of the outputs for these inputs; None if forward fails there, or gives numbers that are not finite."""
@@ -274,9 +279,10 @@ class Subject:
         return [values.shape for values in y] if is_finite else None
 
     def other_weights(self) -> None:
-        """Move all weights to other values; `restore` puts them back."""
+        """Move all weights' values to other places, and a little; `restore` puts them back."""
         for parameter in self.weights:
-            parameter.assign(parameter.numpy() * self.rng.uniform(0.6, 1.4, parameter.shape))
+            values = self.rng.permutation(parameter.numpy().reshape(-1)).reshape(parameter.shape)
+            parameter.assign(values * self.rng.uniform(0.8, 1.2, parameter.shape))
 
     def first_step(self) -> "Subject | None":
         """The same layer with the first time step of its sequences, masks too; None if it has no sequences of floats."""
@@ -305,7 +311,8 @@ class Subject:
             return leaf.ndim > axis and leaf.shape[axis] == whole
         return self._cut(axis, count, fits, fits)
 
-    def _cut(self, axis: int, count: int, fits: Callable[[np.ndarray], bool], mask_fits: Callable[[np.ndarray], bool]) -> "Subject":
+    def _cut(self, axis: int, count: int, fits: Callable[[np.ndarray], bool],
+             mask_fits: Callable[[np.ndarray], bool]) -> "Subject":
         """The same layer with less of its inputs; weights and state are shared."""
         def cut(leaf: np.ndarray) -> np.ndarray:
             return np.take(leaf, range(count), axis) if fits(leaf) else leaf
@@ -368,7 +375,8 @@ class Subject:
         if outputs is None:
             raise TypeError(f"{who}: expected forward to return an array, got None: is `return y` missing?")
         if isinstance(outputs, (list, tuple)) and self._holds_cache(outputs):
-            raise TypeError(f"{who}: expected forward to return an array or a list of arrays, got what looks like (y, cache){hint}")
+            raise TypeError(f"{who}: expected forward to return an array or a list of arrays, got what looks like (y, cache)"
+                            + hint)
         found = flat(outputs)
         if not found:
             raise TypeError(f"{who}: expected forward to return an array, got an empty list")
@@ -417,7 +425,8 @@ def _notes(layer: Layer, found: plain.Found) -> list[str]:
     if unchecked:
         how = ("name it: params={'W': 'dW'}" if isinstance(layer, Foreign) else
                "keep it as self.dW beside self.W, or make the weight with add_weight")
-        notes.append(f"not checked: {', '.join(unchecked)}, on which y depends, as no gradient was found there; if it is a weight, {how}")
+        notes.append(f"not checked: {', '.join(unchecked)}, on which y depends, as no gradient was found for it; if it is a "
+                     f"weight, {how}")
     return notes
 
 
@@ -463,12 +472,10 @@ def _in_structure(outputs: Any, leaves: Iterator[Any]) -> Any:
 
 def argument_names(layer: Layer, count: int) -> list[str]:
     """What forward calls its first `count` arguments."""
-    try:
-        called = layer.called if isinstance(layer, Foreign) else layer.forward
-        parameters = inspect.signature(called).parameters.values()
-    except (TypeError, ValueError):                                     # a builtin has no signature
-        parameters = {}.values()
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if isinstance(layer, Foreign):
+        names = layer.argument_names()
+    else:
+        names = [parameter.name for parameter in positional(layer.forward) or ()]
     return [names[i] if i < len(names) else f"input {i}" for i in range(count)]
 
 
