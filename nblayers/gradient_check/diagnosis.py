@@ -207,7 +207,7 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
     if penalties := _penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _ratio, _nearly, _layout)
+    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _nearly, _partly_elementwise, _zeros, _ratio, _layout)
     found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
@@ -235,13 +235,14 @@ def _of_shares(evidence: Evidence) -> Found:
         return None
     last = max(column.output for column in shares.columns)
     only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
-    texts = [f"through output {k}: {each[1] if each else '; '.join(patterns.places(shares.through(k)))}"
-             for k, each in zip(outputs, found, strict=True)]
+    texts = [f"through output {k}: {text}" for k, each in zip(outputs, found, strict=True)
+             if (text := each[1] if each else "; ".join(patterns.places(shares.through(k))))]
     return kinds[0], only + "; ".join(texts)
 
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
-    looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
+    _label(evidence, shares)
+    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
              patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)
@@ -255,7 +256,8 @@ def _known(evidence: Evidence) -> patterns.Known:
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
     arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
-    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
+    is_plain = not check.subject.weights and len(check.subject.leaves) == 1 and check.outputs == 1
+    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis, is_plain)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
