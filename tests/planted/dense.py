@@ -236,17 +236,17 @@ FAULTS = [
 
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy\n        da[self.a <= 0] = 0", "changes_dy", None, ("in place",)),
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy", ("value", "slope", "place", "extra"), None,
-          ("y is 0|should be zero",)),
+          ("y is 0|should be zero",), never=("several come together",)),
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (dy > 0)", "not_linear", None, ("not linear in dy",)),
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = dy * (self.a > 0.3)", ("value", "slope", "place", "zero"), None,
-          ("above|there missing",)),
+          ("above|there missing",), never=("several come together",)),
     Fault("dense_relu", "da = dy * (self.a > 0)", "da = np.maximum(self.a, 0) * dy", ("slope", "factor_along"), None,
           ("y itself",)),
     Fault("dense_relu", "return np.maximum(self.a, 0)", KEPT_ONCE.format("positive", "self.a > 0")
           + "return np.maximum(self.a, 0)", "stale", None, ("stale cache",),
           more=(("dy * (self.a > 0)", "dy * self.positive"),)),
     Fault("dense_relu", "return da @ self.W.value.T", "return dy @ self.W.value.T", ("value", "slope", "place", "extra"), "x",
-          ("y is 0|should be zero",)),
+          ("y is 0|should be zero",), never=("several come together",)),
 
     Fault("einsum_dense", '"btd,bthk->dhk"', '"btd,btkh->dhk"', "transposed", "W", ("axes 1 and 2",)),
     Fault("einsum_dense", '"bthk,dhk->btd"', '"bthk,dkh->btd"', ("weight_transposed", "transposed"), "x", ("transposed",),
