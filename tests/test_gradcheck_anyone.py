@@ -529,6 +529,83 @@ class Slots:
     forward, backward = Affine.forward, Affine.backward
 
 
+class Optimised(Affine):
+    """Backward takes a step with an optimizer of its own: what of it is the gradient cannot be known."""
+
+    def backward(self, dout):
+        dx = super().backward(dout)
+        self.W = self.W - 0.3 * self.__dict__.pop("dW")
+        self.b -= 0.3 * self.__dict__.pop("db")
+        return dx
+
+
+class WithState:
+    """(y, h) from forward; backward takes dy, and has a learning rate; the names are short."""
+
+    factor = 1.0
+
+    def __init__(self):
+        self.Whh, self.Wxh = arrays((H, H), (H, D))
+
+    def forward(self, inputs):
+        h = np.zeros((H, 1))
+        self.inputs, self.hs = inputs, [h]
+        for x in inputs:
+            h = np.tanh(self.Wxh @ x + self.Whh @ h)
+            self.hs.append(h)
+        return 2 * h, h
+
+    def backprop(self, d_y, learn_rate=2e-2):
+        d_h, d_Whh, d_Wxh = 2 * d_y, np.zeros_like(self.Whh), np.zeros_like(self.Wxh)
+        for t in reversed(range(len(self.inputs))):
+            da = (1 - self.hs[t + 1] ** 2) * d_h
+            d_Whh += da @ self.hs[t].T
+            d_Wxh += da @ self.inputs[t].T
+            d_h = self.Whh.T @ da
+        self.Whh -= learn_rate * self.factor * d_Whh
+        self.Wxh -= learn_rate * d_Wxh
+
+
+def test_a_step_of_unknown_size(x):
+    report = gradcheck_object(Optimised(), x)
+    assert names(report) == ["x"]
+    assert any("not checked: W, b, which backward changes by a step of unknown size" in note for note in report.notes)
+
+
+def test_a_state_beside_the_output():
+    thing, inputs = WithState(), arrays((D, 1), (D, 1), (D, 1))
+    report = gradcheck_object(thing, inputs, no_gradient="inputs")
+    assert names(report) == ["Whh", "Wxh"] and thing.Whh.all()
+    assert "backward takes the gradient of the first output alone: the others are left out" in report.notes
+    thing.factor = 2
+    assert wrong(gradcheck_object(thing, inputs, no_gradient="inputs", raise_error=False)) == ["Whh"]
+
+
+class Lists:
+    """Lists of weights, gradients with short names."""
+
+    def __init__(self):
+        self.weights, self.biases = arrays((D, H), (H, 2)), arrays(H, 2)
+
+    def forward(self, x):
+        self.a = [x]
+        for W, b in zip(self.weights, self.biases, strict=True):
+            self.a.append(np.tanh(self.a[-1] @ W + b))
+        return self.a[-1]
+
+    def backward(self, delta):
+        self.nabla_w, self.nabla_b = [None, None], [None, None]
+        for k in (1, 0):
+            delta = delta * (1 - self.a[k + 1] ** 2)
+            self.nabla_w[k], self.nabla_b[k] = self.a[k].T @ delta, delta.sum(axis=0)
+            delta = delta @ self.weights[k].T
+        return delta
+
+
+def test_lists_with_short_names(x):
+    assert names(gradcheck_object(Lists(), x)) == ["x", "weights[0]", "weights[1]", "biases[0]", "biases[1]"]
+
+
 STYLES = {
     Affine: ["W", "b"], InLists: ["params[0]", "params[1]"], InDictionaries: ["parameters['W']", "parameters['b']"],
     NewGradients: ["parameters['W']", "parameters['b']"], Nnfs: ["weights", "biases"], Stepping: ["W", "b"],

@@ -182,8 +182,8 @@ def _apart(named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _run(layer: Layer, inputs: Sequence[Any], arguments: dict[str, Any], options: dict[str, Any]) -> Report:
     """Check a layer with these arguments."""
-    settings = _settings(options)
     subject = Subject(layer, inputs, arguments, options.get("time_axis"), options.get("batch_axis"))
+    settings = _settings(options, subject.names)
     if not (subject.leaves or layer.built):
         raise TypeError(f"gradcheck of {layer.described}: expected the arrays that its forward takes, got {inputs or 'none'}")
     rng = np.random.default_rng(options.get("seed", 0))
@@ -203,7 +203,10 @@ def _misshaped(name: str, shape: tuple[int, ...], got: tuple[int, ...]) -> Tenso
     return report
 
 
-def _settings(options: Mapping[str, Any]) -> Settings:
+def _settings(options: Mapping[str, Any], inputs: Sequence[str]) -> Settings:
+    """The settings; a name in `no_gradient` stands for all arrays in a list of this name."""
     given: dict[str, Any] = {name: value for name, value in options.items() if name not in ("seed", "raise_error")}
-    names = given.get("no_gradient", ())
-    return Settings(**given | {"no_gradient": (names,) if isinstance(names, str) else tuple(names)})
+    told = given.get("no_gradient", ())
+    told = (told,) if isinstance(told, str) else tuple(told)
+    parts = [name for name in inputs if name.partition("[")[0] in told]
+    return Settings(**given | {"no_gradient": (*told, *parts)})

@@ -150,6 +150,31 @@ class Object(Foreign):
                        for name, leaf in zip(subject.names, subject.leaves, strict=True)]
         if not all(part.built for part in self.parts):
             self.forward(*copied(list(inputs)), **copied(dict(named)))
+        self._try_outputs(inputs, named)
+
+    def _try_outputs(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Find out whether a backward of one dy takes the gradients of several outputs in a list, or that of the first alone."""
+        put_back = remember(GlobalRandom(), self.thing)
+        y: Any = None
+        try:
+            y = self.forward(*copied(list(inputs)), **copied(dict(named)))
+            if isinstance(y, tuple) and len(y) > 1 and not self._fits([np.array(value) for value in y], inputs):
+                self.way.only_first = self._fits(np.array(y[0]), inputs)
+        except Exception:                               # the check itself will meet it
+            return
+        finally:
+            put_back()
+        if self.way.only_first:
+            self.remarks = ["backward takes the gradient of the first output alone: the others are left out"]
+
+    def _fits(self, dy: Any, inputs: Sequence[Any]) -> bool:
+        """Whether backward takes this dy, and gives gradients of the inputs' shapes."""
+        try:
+            dx = self.backward(dy)
+        except Exception:
+            return False
+        leaves = [leaf for leaf, is_wanted in zip(Subject(self, inputs, {}).leaves, self.wanted, strict=False) if is_wanted]
+        return all(d is None or np.shape(d) == leaf.shape for d, leaf in zip([d for d in dx if d is not None], leaves, strict=False))
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """What a pass that returns nothing left in an attribute; None if nothing is found."""

@@ -59,6 +59,13 @@ class Updated:
         return "read off the step that backward takes with it"
 
 
+class Nowhere:
+    """No gradient to be read."""
+
+    def read(self) -> Any:
+        return MISSING
+
+
 @dataclass
 class Plain:
     """One weight in a plain array.
@@ -133,12 +140,14 @@ class Found:
         taken: sentences that say what was taken for what.
         unchecked: the places of arrays on which y depends and that have no gradient.
         misshaped: name, shape and the gradient's shape of weights whose gradient has another shape.
+        stepped: those that backward changes by a step of unknown size: they are put back after each.
     """
 
     weights: list[Plain] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     unchecked: list[Place] = field(default_factory=list)
     misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    stepped: list[Plain] = field(default_factory=list)
 
 
 @dataclass
@@ -202,11 +211,15 @@ def find(root: Any, trial: Trial, params: Any, prefix: str = "") -> Found:
     trial.restore()
     trial.forward()
     trial.backward()
+    changed = [_is_changed(group, value) for (group, _), value in zip(wanted, before, strict=True)]
     sources = [_source(group, given, trial) for group, given in wanted]
     _hand_out([group for group, _ in wanted], sources, trial)
     steps = [_step_of(group, value, root, trial) for (group, _), value in zip(wanted, before, strict=True)]
     found, names = Found(), _own_names(root)
-    for (group, _), source, step in zip(wanted, sources, steps, strict=True):
+    for (group, _), source, step, is_changed in zip(wanted, sources, steps, changed, strict=True):
+        if is_changed and source is None and step is None:
+            found.stepped.append(Plain(Parameter(group.array), group.places, Nowhere(), True))
+            continue
         name = names.get(id(group.array)) if params is None else None
         _enter(found, group, source or step, bool(step) and trial.has_rate, prefix, name or str(group.places[0]))
     trial.restore()
@@ -439,9 +452,14 @@ def _hand_out(wanted: Sequence[Group], sources: list[Source | None], trial: Tria
 
 def _step_of(group: Group, before: np.ndarray, root: Any, trial: Trial) -> Updated | None:
     """The step that backward took with a weight, where it knows the rate: it was given one, or the object holds one."""
-    now = group.places[0].read()
-    if not isinstance(now, np.ndarray) or now.shape != before.shape or np.array_equal(now, before):
+    if not _is_changed(group, before):
         return None
     rates = [getattr(root, name) for name in _names(root) if naming.is_rate(str(name))]
     rate = 1.0 if trial.has_rate else next((float(rate) for rate in rates if isinstance(rate, (int, float)) and rate), None)
     return None if rate is None else Updated(group.places, group.array, rate)
+
+
+def _is_changed(group: Group, before: np.ndarray) -> bool:
+    """Whether other numbers lie in a weight's place than `before`."""
+    now = group.places[0].read()
+    return isinstance(now, np.ndarray) and now.shape == before.shape and not np.array_equal(now, before)

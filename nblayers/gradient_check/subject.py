@@ -30,6 +30,7 @@ class Foreign(Layer):
         extras: what the last backward returned beside the gradients of the inputs.
         has_rate: whether backward takes a learning rate and changes the weights itself.
         params: what the user said of the weights in plain arrays.
+        remarks: what the report should say of how the object was called.
     """
 
     integer_inputs = True
@@ -40,6 +41,7 @@ class Foreign(Layer):
     extras: Any = ()
     has_rate = False
     params: Any = None
+    remarks: Sequence[str] = ()
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -214,10 +216,10 @@ class Subject:
             else:
                 continue
             self.restore()
-            self.plain += found.weights
+            self.plain += [*found.weights, *found.stepped]
             self.weights += [one.parameter for one in found.weights]
             self.misshaped += found.misshaped
-            self.notes += _notes(layer, found)
+            self.notes += [*(layer.remarks if isinstance(layer, Foreign) else ()), *_notes(layer, found)]
 
     def _trial(self, layer: Layer) -> plain.Trial:
         def backward() -> None:
@@ -422,6 +424,10 @@ def _notes(layer: Layer, found: plain.Found) -> list[str]:
     if found.taken and not (isinstance(layer, Foreign) and layer.params is not None):
         notes.append(f"weights found in plain arrays, and their gradients: {', '.join(found.taken)}")
     unchecked = [f"{who}{place}" for place in found.unchecked if not STATISTICS.search(str(place))]
+    stepped = [f"{who}{one.places[0]}" for one in found.stepped]
+    if stepped:
+        notes.append(f"not checked: {', '.join(stepped)}, which backward changes by a step of unknown size: let backward take the "
+                     "learning rate as an argument, or keep the gradient in an attribute (self.dW)")
     if unchecked:
         how = ("name it: params={'W': 'dW'}" if isinstance(layer, Foreign) else
                "keep it as self.dW beside self.W, or make the weight with add_weight")
