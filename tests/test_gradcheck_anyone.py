@@ -208,6 +208,13 @@ def test_dictionaries_of_parameters_and_gradients():
     report = gradcheck_pair(rnn_cell_forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
     assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
 
+    def forward(xt, a_prev, parameters):
+        a_next, cache = rnn_cell_forward(xt, a_prev, parameters)
+        return a_next, 2 * a_next, cache                # a prediction, whose gradient backward does not take
+    report = gradcheck_pair(forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
+    assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
+
     def backward(da_next, cache):
         return rnn_cell_backward(da_next, cache) | {"dWaa": np.zeros((H, H))}
     report = gradcheck_pair(rnn_cell_forward, backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba}, raise_error=False)
@@ -407,6 +414,24 @@ class WithCache(Base):
         return dy @ self.W.T
 
 
+class Records:
+    """Weights and gradients as attributes of two records."""
+
+    factor = 1.0
+
+    def __init__(self):
+        W, b = arrays((D, H), H)
+        self.params, self.grads = types.SimpleNamespace(W=W, b=b), types.SimpleNamespace(W=None, b=None)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.params.W + self.params.b
+
+    def backward(self, dy):
+        self.grads.W, self.grads.b = self.factor * (self.x.T @ dy), dy.sum(axis=0)
+        return dy @ self.params.W.T
+
+
 class WithInput(Base):
     """Backward is given the input again."""
 
@@ -576,7 +601,7 @@ def test_a_state_beside_the_output():
     thing, inputs = WithState(), arrays((D, 1), (D, 1), (D, 1))
     report = gradcheck_object(thing, inputs, no_gradient="inputs")
     assert names(report) == ["Whh", "Wxh"] and thing.Whh.all()
-    assert "backward takes the gradient of the first output alone: the others are left out" in report.notes
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
     thing.factor = 2
     assert wrong(gradcheck_object(thing, inputs, no_gradient="inputs", raise_error=False)) == ["Whh"]
 
@@ -610,7 +635,7 @@ STYLES = {
     Affine: ["W", "b"], InLists: ["params[0]", "params[1]"], InDictionaries: ["parameters['W']", "parameters['b']"],
     NewGradients: ["parameters['W']", "parameters['b']"], Nnfs: ["weights", "biases"], Stepping: ["W", "b"],
     SteppingByItself: ["W", "b"], Returning: ["W", "b"], ReturningByName: ["W", "b"], ReturningAll: ["W", "b"],
-    WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
+    Records: ["params.W", "params.b"], WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
     Objects: ["weight", "bias"], ByMethods: ["W", "b"],
     Network: ["params[0]", "params[1]", "params[2]", "params[3]"], Slots: ["W", "b"],
 }

@@ -52,7 +52,7 @@ class Backward:
         described: how it is called in messages.
         inputs: the names of forward's inputs.
         uses_dy: whether it was last called with a dy.
-        only_first: it takes the gradient of the first output, and there are more.
+        used: of how many outputs it takes the gradients, the first ones; None for all.
         has_rate: whether it takes a learning rate, and so changes the weights itself.
     """
 
@@ -60,7 +60,7 @@ class Backward:
     described: str
     inputs: Sequence[str] = ()
     uses_dy: bool = field(default=True, init=False)
-    only_first: bool = field(default=False, init=False)
+    used: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         known = positional(self.function)
@@ -77,9 +77,22 @@ class Backward:
     def apart(self, result: Any) -> Result:
         """Forward's result: (y, cache), (y1, y2, cache) where backward takes a cache, else outputs alone."""
         if not (isinstance(result, tuple) and len(result) > 1 and self._takes_cache(result)):
-            return Result(result[0] if self.only_first else result, None, False)
+            return Result(self._first(result), None, False)
         *outputs, cache = result
-        return Result(outputs[0] if len(outputs) == 1 else outputs, cache, True)
+        outputs = self._first(outputs)
+        return Result(outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs, cache, True)
+
+    def _first(self, outputs: Any) -> Any:
+        """The outputs that backward takes gradients of; one alone by itself."""
+        if self.used is None or not isinstance(outputs, (list, tuple)):
+            return outputs
+        return outputs[0] if self.used == 1 else list(outputs[:self.used])
+
+    def find_used(self, count: int, fits: Callable[[int], bool]) -> None:
+        """Find out of how many of `count` outputs it takes the gradients; `fits` tries it with the first of them."""
+        if count < 2 or fits(count):
+            return
+        self.used = next((k for k in range(count - 1, 0, -1) if fits(k)), None)
 
     def _takes_cache(self, result: tuple[Any, ...]) -> bool:
         if any(map(naming.is_cache, self.names)):

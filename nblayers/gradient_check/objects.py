@@ -14,7 +14,47 @@ from nblayers.layers.base import Layer
 from nblayers.structures import copied
 
 
-class Pair(Foreign):
+class Called(Foreign):
+    """What has a forward and a backward that are called as they want to be.
+
+    Attributes:
+        way: its backward.
+        names, wanted: the arrays that it is given, and which of them have a gradient.
+    """
+
+    way: Backward
+    names: list[str]
+    wanted: list[bool]
+
+    def try_outputs(self, thing: Any, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Find out whether backward takes the gradients of all outputs, or those of the first ones alone."""
+        def fits(count: int) -> bool:
+            self.way.used = count
+            try:
+                y = self.forward(*copied(list(inputs)), **copied(dict(named)))
+                dx = self.backward([np.array(value) for value in y] if count > 1 else np.array(y))
+            except Exception:
+                return False
+            finally:
+                put_back()
+                self.way.used = None
+            leaves = Subject(self, inputs, dict(named)).leaves
+            return all(d is None or np.shape(d) == leaf.shape for d, leaf in zip(dx, leaves, strict=False))
+
+        put_back = remember(GlobalRandom(), thing, *inputs, *named.values())
+        try:
+            y = self.forward(*copied(list(inputs)), **copied(dict(named)))
+        except Exception:                               # the check itself will meet it
+            return
+        finally:
+            put_back()
+        count = len(y) if isinstance(y, (list, tuple)) else 1
+        self.way.find_used(count, fits)
+        if self.way.used is not None:
+            self.remarks = [f"backward takes the gradient of {self.way.used} of the {count} outputs: the others are left out"]
+
+
+class Pair(Called):
     """A forward and a backward that hand a cache to each other."""
 
     def __init__(self, f: Callable[..., Any], backward: Callable[..., Any], inputs: Sequence[Any],
@@ -26,6 +66,7 @@ class Pair(Foreign):
         self.wanted: list[bool] = []
         self._name_inputs(inputs, named)
         self.way = Backward(backward, getattr(backward, "__name__", "backward"), [*argument_names(self, len(inputs)), *named])
+        self.try_outputs(f, inputs, named)
         self.dict_inputs = self._dictionaries(inputs, named)
 
     @property
@@ -45,9 +86,12 @@ class Pair(Foreign):
         if not found:
             return []
         put_back = remember(GlobalRandom(), self.f, *given.values())
+        self.returned: Any = None
         try:
             y = self.forward(*copied(list(inputs)), **copied(dict(named)))
             self.backward(copied(y))
+        except Exception:                               # the check itself will meet it
+            return []
         finally:
             put_back()
         if not isinstance(self.returned, dict):
@@ -82,7 +126,7 @@ def _single(dy: Any, layer: Layer) -> float:
     return float(np.reshape(dy, ()))
 
 
-class Object(Foreign):
+class Object(Called):
     """An object that somebody's class made."""
 
     def __init__(self, thing: Any, forward: str | None, backward: str | None, reset: Any, params: Any) -> None:
@@ -150,31 +194,7 @@ class Object(Foreign):
                        for name, leaf in zip(subject.names, subject.leaves, strict=True)]
         if not all(part.built for part in self.parts):
             self.forward(*copied(list(inputs)), **copied(dict(named)))
-        self._try_outputs(inputs, named)
-
-    def _try_outputs(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
-        """Find out whether a backward of one dy takes the gradients of several outputs in a list, or that of the first alone."""
-        put_back = remember(GlobalRandom(), self.thing)
-        y: Any = None
-        try:
-            y = self.forward(*copied(list(inputs)), **copied(dict(named)))
-            if isinstance(y, tuple) and len(y) > 1 and not self._fits([np.array(value) for value in y], inputs):
-                self.way.only_first = self._fits(np.array(y[0]), inputs)
-        except Exception:                               # the check itself will meet it
-            return
-        finally:
-            put_back()
-        if self.way.only_first:
-            self.remarks = ["backward takes the gradient of the first output alone: the others are left out"]
-
-    def _fits(self, dy: Any, inputs: Sequence[Any]) -> bool:
-        """Whether backward takes this dy, and gives gradients of the inputs' shapes."""
-        try:
-            dx = self.backward(dy)
-        except Exception:
-            return False
-        leaves = [leaf for leaf, is_wanted in zip(Subject(self, inputs, {}).leaves, self.wanted, strict=False) if is_wanted]
-        return all(d is None or np.shape(d) == leaf.shape for d, leaf in zip([d for d in dx if d is not None], leaves, strict=False))
+        self.try_outputs(self.thing, inputs, named)
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """What a pass that returns nothing left in an attribute; None if nothing is found."""

@@ -341,6 +341,8 @@ class Beside:
 
     def place(self) -> Place:
         there = self.gradients.read()
+        if not isinstance(there, (dict, list, tuple)):
+            return self.gradients.inside(ATTRIBUTE, self.key)
         names = [other for other in there if naming.is_gradient_of(other, self.key)] if isinstance(there, dict) else []
         return self.gradients.inside(ITEM, names[0] if names and self.key not in there else self.key)
 
@@ -404,7 +406,7 @@ def _in_containers(place: Place, owner: Place, array: np.ndarray) -> Iterator[So
         there = container.read()
         for key in keys:
             is_index = isinstance(there, (list, tuple)) and isinstance(key, int) and key < len(there)
-            if is_index or isinstance(there, dict):
+            if is_index or isinstance(there, dict) or (isinstance(key, str) and hasattr(there, key)):
                 yield Beside(container, key)
 
 
