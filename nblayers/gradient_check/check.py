@@ -107,6 +107,7 @@ class Check:
         conduct.check_linear(self)
         for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
+        kinks.judge_pairs(self)
         conduct.check_precision(self)
         if not self.report.findings and not any(t.checked or t.kinks for t in self.report.tensors):
             conduct.nothing_checked(self)

@@ -15,6 +15,7 @@ from nblayers.gradient_check.shares import Element, Shares
 from nblayers.gradient_check.words import ranges, times
 
 NO_PATTERN = "wrong in no pattern known"
+KINDS_OF_PLACES = (("mask", "mask is False"), ("one_output", "only what comes through output"), ("value", " is below 0"))
 PROBES = 12                             # coordinates looked at where each one costs further passes
 Found = tuple[str, str] | None
 
@@ -193,7 +194,7 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
     if penalties := _penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _partly_elementwise, _zeros, _beside_dy, _ratio, _other_tensors, _nearly, _layout)
+    looks = (_missing, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _beside_dy, _ratio, _nearly, _layout)
     found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
@@ -202,6 +203,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
+        if kind in ("place", "extra", "zero"):
+            kind = next((name for name, piece in KINDS_OF_PLACES if any(piece in part for part in parts)), kind)
     return kind, "; ".join(part for part in parts if part) or NO_PATTERN
 
 
@@ -225,7 +228,7 @@ def _of_shares(evidence: Evidence) -> Found:
 
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
-    looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.own_factors,
+    looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
              patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)
@@ -311,8 +314,6 @@ def _partly_elementwise(evidence: Evidence) -> Found:
     """An elementwise layer that is right at some places: a table of slopes says more than a factor."""
     if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
         return None
-    if not any(abs(evidence.numeric[index]) > 1e-9 for index in evidence.right) and _ratio(evidence):
-        return None                                     # one factor wherever there is anything
     found = patterns.elementwise(evidence.shares, _known(evidence))
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
@@ -334,6 +335,11 @@ def _beside_dy(evidence: Evidence) -> Found:
             return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay inside of backward, "
                              "of which forward knows nothing")
     return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
+
+
+def _ratio_everywhere(evidence: Evidence) -> Found:
+    """One factor wherever there is anything."""
+    return None if any(abs(evidence.numeric[index]) > 1e-9 for index in evidence.right) else _ratio(evidence)
 
 
 def _ratio(evidence: Evidence) -> Found:
@@ -386,7 +392,7 @@ def _origins(evidence: Evidence, size: float) -> Iterator[str]:
 
 def _nearly(evidence: Evidence) -> Found:
     """Right to a few digits at every place: another constant, not another formula."""
-    if evidence.shares is not None and np.abs(evidence.shares.analytic - evidence.shares.numeric).max(initial=0.0) > 5e-3 * evidence.shares.scale:
+    if evidence.check is not None and any(_far_off(other) for other in evidence.check.evidence.values()):
         return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
@@ -396,10 +402,16 @@ def _nearly(evidence: Evidence) -> Found:
                       "them?), or an approximation")
 
 
+def _far_off(evidence: Evidence) -> bool:
+    """Whether anything of it, through any output, is off by more than half a percent of the largest share."""
+    shares = evidence.shares
+    return shares is not None and bool(np.abs(shares.analytic - shares.numeric).max(initial=0.0) > 5e-3 * shares.scale)
+
+
 def _layout(evidence: Evidence) -> Found:
     """The right numbers in other places."""
     def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in evidence.probes)
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in [*evidence.probes, *evidence.right])
 
     shape = evidence.shape
     if len(evidence.wrong) < 2:

@@ -3,6 +3,7 @@
 At a kink (relu at 0) any number between the slopes to the left and to the right is a subgradient. At a tie (two equal numbers in
 a maximum) each of the tied elements may have any share, but together they pass on what goes out: moved together, they make no kink.
 """
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,31 @@ def judge(check: Any, tensor: Any, report: TensorReport) -> None:
         return
     for group in tied(check, tensor, report.kinks):
         together = sum(float(tensor.gradient[index]) for index in group)
-        slope, noise = together_slope(check, tensor, group)
+        slope, noise = together_slope(check, [(tensor, index) for index in group])
         if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
             report.add("tie", f"equal numbers, one of which wins (a tie): moved together the elements {_listed(group)} have the slope "
                               f"{slope:.6g}, but their gradients add up to {together:.6g}")
             return
+
+
+def judge_pairs(check: Any) -> None:
+    """The same for equal numbers at one place of two inputs, as in a maximum of the two."""
+    reports = {report.name: report for report in check.report.tensors}
+    inputs = [t for t in check.tensors() if not t.is_weight and t.name in reports and reports[t.name].kinks and reports[t.name].passed]
+    if len(check.subject.layers) > 1:
+        return
+    for a, b in combinations(inputs, 2):
+        if a.values.shape != b.values.shape:
+            continue
+        for index in reports[a.name].kinks[:32]:
+            if index not in reports[b.name].kinks or a.values[index] != b.values[index]:
+                continue
+            slope, noise = together_slope(check, [(a, index), (b, index)])
+            together = float(a.gradient[index]) + float(b.gradient[index])
+            if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
+                reports[a.name].add("tie", f"equal numbers in {a.name} and {b.name}, one of which wins (a tie): moved together at {list(index)} they "
+                                           f"have the slope {slope:.6g}, but their gradients add up to {together:.6g}")
+                return
 
 
 def sides(check: Any, tensor: Any, index: Index) -> tuple[float, float]:
@@ -81,15 +102,15 @@ def _touched(check: Any, tensor: Any, index: Index) -> np.ndarray:
     return np.concatenate([np.ravel((a != y) | (b != y)) for y, a, b in zip(check.y, *moved, strict=True)])
 
 
-def together_slope(check: Any, tensor: Any, group: list[Index]) -> tuple[float | None, float]:
+def together_slope(check: Any, group: list[tuple[Any, Index]]) -> tuple[float | None, float]:
     """The slope with all of the group moved at once, and its noise; None if that is a kink too."""
-    step = max(check.step_at(tensor, index) for index in group)
+    step = max(check.step_at(tensor, index) for tensor, index in group)
 
     def moved(by: float) -> list[np.ndarray]:
         check.subject.restore()
-        for index in group:
+        for tensor, index in group:
             tensor.values[index] = tensor.values[index] + by
-        return check.subject.forward()
+        return list(check.subject.forward())
 
     slopes = check.slopes_between(moved(step), moved(-step), step)
     smooth = slopes.gap <= 1e-3 * (abs(slopes.right) + abs(slopes.left)) + 10 * slopes.noise

@@ -12,6 +12,7 @@ from nblayers.gradient_check.shares import Array, Shares, permutation
 from nblayers.gradient_check.words import ranges, times
 
 Found = tuple[str, str] | None
+MISSING, TOO_MUCH = "missing", "too much (it should be zero)"
 MOST_LINES = 400                        # for looks that compare each line with each other
 
 
@@ -65,13 +66,17 @@ def _slope(s: Shares, known: Known) -> Found:
     if not where and s.is_whole and len(s.columns) == len(s.rows):
         if found := _moved_slopes(s, true, got):
             return found
-        if (found := own_factors(s, known)) and found[0] == "factor_along":
+        with np.errstate(all="ignore"):
+            factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
+        if (np.abs(got[~np.isfinite(factors)]) <= s.floor).all() and not _says_nothing(factors) and (found := _factor_of_rows(factors, s, known)):
             return found
     shown = np.flatnonzero(bad)[np.argsort(x[bad])]
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(5, len(shown))).astype(int))]
     rows = "; ".join(f"x = {x[k]:.4g}: slope {true[k]:.6g}, backward has {got[k]:.6g}" for k in shown)
     guess = _known_slope(x, true, got)
-    return "value" if where else "slope", f"elementwise, with a wrong slope{where}: {rows}{guess}"
+    how = one_column_each(s)
+    how = f", {how}" if how in (TOO_MUCH, MISSING) else ""
+    return "value" if where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
 
 
 def _by_value(x: Array, bad: Array, name: str) -> str:
@@ -122,10 +127,21 @@ def _known_slope(x: Array, true: Array, got: Array) -> str:
 def own_factors(s: Shares, known: Known) -> Found:
     """Each coordinate is off by a factor of its own, whatever output it comes through."""
     factors = _factors(s.analytic, s.numeric, s)
-    if factors is None or len(s.rows) < 2:
+    if factors is None or len(s.rows) < 2 or _says_nothing(factors):
         return None
-    if _says_nothing(factors):
+    if found := _factor_of_rows(factors, s, known):
+        return found
+    if s.is_weight:
         return None
+    x = np.array([float(s.values[row]) for row in s.rows])
+    order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
+    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
+    table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
+    return "slope", f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: {table}"
+
+
+def _factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
+    """What the factors are: one for each index of an axis, another input, the element itself."""
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
@@ -136,15 +152,32 @@ def own_factors(s: Shares, known: Known) -> Found:
             return "factor_along", f"off by a factor of its own for each index along axis {axis}{_named(by_index, known)}"
     if named := _named_elements(factors, s, known):
         return named
-    if s.is_weight:
+    fits = np.isfinite(factors)
+    own = np.array([float(s.values[row]) for row in s.rows])
+    if np.allclose(factors[fits], own[fits], rtol=1e-5, atol=1e-9):
+        return "factor_along", f"off by a factor of its own for each element, which is {s.name} itself there: it has gone in once too often"
+    return None
+
+
+def by_value(s: Shares, known: Known) -> Found:
+    """Which elements are wrong is told by a bound on their value, on another input's there, or on the difference of the two."""
+    if s.is_weight or not len(s.shape):
         return None
-    x = np.array([float(s.values[row]) for row in s.rows])
-    if np.allclose(factors[np.isfinite(factors)], x[np.isfinite(factors)], rtol=1e-5, atol=1e-9):
-        return "factor_along", "off by a factor of its own for each element, which is its value: it has gone in once too often"
-    order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
-    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
-    table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
-    return "slope", f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: {table}"
+    bad = s.wrong.any(axis=1)
+    some = s.support.any(axis=1)
+    if bad.sum() < 2 or (some & ~bad).sum() < 2:
+        return None
+    own = np.asarray(s.values)
+    others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
+    candidates = {s.name: own, f"|{s.name}|": np.abs(own), **others}
+    candidates |= {f"{s.name} - {name}": own - values for name, values in others.items()}
+    candidates |= {f"|{s.name} - {name}|": np.abs(own - values) for name, values in others.items()}
+    for words, values in candidates.items():
+        at = np.array([float(values[row]) for row in s.rows])
+        if text := _by_value(at[some], bad[some], words):
+            how = one_column_each(s)
+            return "value", text.removeprefix(", ") + (f"; there {how}" if how else "")
+    return None
 
 
 def output_factors(s: Shares, known: Known) -> Found:
@@ -207,7 +240,7 @@ def _among_columns(s: Shares, bad: Array) -> str:
         place = s.column_places[:, axis]
         inside = set(place[bad].tolist())
         if len(inside) < size and not inside & set(place[~bad].tolist()):
-            return f", wrong only through y at {ranges(inside)} of axis {axis}"
+            return f", wrong only through y at {ranges(inside)} of its axis {axis}"
     return ""
 
 
@@ -238,7 +271,8 @@ def _factors(a: Array, n: Array, s: Shares) -> Array | None:
     with np.errstate(all="ignore"):
         factors = np.where(zero, np.nan, (a * n).sum(axis=1) / size)
     fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n)
-    return factors if bool(fits.all()) else None
+    proves = ((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum() > 1       # one number is always some number of times another
+    return factors if proves and bool(fits.all()) else None
 
 
 def _by_index(factors: Array, places: Array, size: int) -> Array | None:
@@ -345,7 +379,7 @@ def one_share(s: Shares, known: Known) -> Found:
                 is_time = axis == known.time_axis and len(s.output_shape) == 3
                 what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
                 kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
-                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of axis {axis}): "
+                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of its axis {axis}): "
                               "= for += in a loop, or a sum left out?")
     return None
 
@@ -362,10 +396,19 @@ def layout(s: Shares, known: Known) -> Found:
         if order is not None:
             moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[k], s.numeric[other])]
             shown = "; ".join(f"{list(s.rows[k])} holds what belongs to {list(s.rows[order[k]])}" for k in moved[:3])
-            return "moved", f"the right numbers in other places: {shown}" + ("; …" if len(moved) > 3 else "")
+            return "moved", f"the right numbers in other places{_among_rows(s, moved)}: {shown}" + ("; …" if len(moved) > 3 else "")
         if found := _moved_inside(s, ours, right):
             return found
     return _moved_output(s)
+
+
+def _among_rows(s: Shares, lines: list[int]) -> str:
+    """ ", at 5-9 of axis 1": the indices among which these rows lie, where that is not all."""
+    for axis, size in enumerate(s.shape):
+        inside = set(s.row_places[lines, axis].tolist())
+        if len(inside) < size:
+            return f", at {ranges(inside)} of axis {axis} (size {size})"
+    return ""
 
 
 def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
@@ -441,10 +484,12 @@ def _shift(a: Array, by: int, axis: int) -> Array:
 def later_steps(s: Shares, known: Known) -> Found:
     """What comes from other time steps of y than the own one, where y at one step depends on all steps before (or behind) it."""
     axis = known.time_axis
-    if axis is None or s.is_weight or not s.single_output or len(s.shape) <= axis or len(s.output_shape) <= axis:
+    if axis is None or s.is_weight or not s.single_output or len(s.shape) <= max(axis, 2) or s.shape[axis] < 3:
         return None
     size = s.shape[axis]
-    if size != s.output_shape[axis] or size < 3:
+    if len(s.output_shape) < len(s.shape):
+        return _right_at_an_end(s, axis)
+    if size != s.output_shape[axis]:
         return None
     steps = s.column_places[None, :, axis] - s.row_places[:, axis, None]
     reach = np.abs(s.numeric) > s.floor
@@ -463,6 +508,18 @@ def later_steps(s: Shares, known: Known) -> Found:
         what = "missing" if missing else f"wrong{factor}"
         return "carry", (f"right for what comes through y at the same time step, {what} for what comes from {words} steps{near} "
                          "(in a recurrent layer: the carry, what one step hands back to another)")
+    return None
+
+
+def _right_at_an_end(s: Shares, axis: int) -> Found:
+    """y has no time axis: right at the last time step of x alone, or at the first alone."""
+    place = s.row_places[:, axis]
+    bad, seen = set(place[s.wrong_rows].tolist()), set(place.tolist())
+    for end, words, others in ((max(seen), "last", "before it"), (min(seen), "first", "behind it")):
+        if bad == seen - {end} and s.right[place == end].any():
+            how = one_column_each(s) or "wrong"
+            return "carry", (f"right at the {words} time step, {how} at all {others} (in a recurrent layer: what later steps send back, "
+                             "the carry)")
     return None
 
 
@@ -515,9 +572,9 @@ def one_column_each(s: Shares) -> str:
     bad = s.wrong
     ours, right = s.analytic[bad], s.numeric[bad]
     if (np.abs(ours) <= s.floor).all():
-        return "missing"
+        return MISSING
     if (np.abs(right) <= s.floor).all():
-        return "too much (it should be zero)"
+        return TOO_MUCH
     with np.errstate(all="ignore"):
         ratio = ours / right
     strong = np.abs(right) > 1e-3 * s.scale
@@ -557,7 +614,7 @@ def _attribute_words(kind: str, words: str, inside: Array, s: Shares) -> str:
     if kind == "row":
         return f"wrong only at {ranges(inside.tolist())} of {words}"
     if kind == "column":
-        return f"wrong only through y at {ranges(inside.tolist())} of {words.removesuffix(' of y')}"
+        return f"wrong only through y at {ranges(inside.tolist())} of its {words.removesuffix(' of y')}"
     if kind == "output":
         last = max(column.output for column in s.columns)
         return f"only what comes through output {' and '.join(map(str, inside.tolist()))} of 0-{last} is wrong"

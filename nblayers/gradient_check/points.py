@@ -60,7 +60,10 @@ def masks(subject: Any) -> dict[str, np.ndarray]:
 
 
 def without_masks(subject: Any) -> Any:
-    """The same layer without them."""
+    """The same layer with masks that mask nothing."""
+    def opened(name: str, value: Any) -> Any:
+        return np.ones_like(np.asarray(value)) if name.endswith("mask") and np.ndim(value) > 0 else value
+
     names = argument_names(subject.layer, len(subject.args))
-    return at(subject, kwargs={name: value for name, value in subject.kwargs.items() if not name.endswith("mask")},
-              args=[None if name.endswith("mask") else value for name, value in zip(names, subject.args, strict=True)])
+    return at(subject, kwargs={name: opened(name, value) for name, value in subject.kwargs.items()},
+              args=[opened(name, value) for name, value in zip(names, subject.args, strict=True)])

@@ -165,8 +165,6 @@ class Shares:
 
     def steps(self) -> Iterator[tuple[int, int, Array]]:
         """(axis of the tensor, axis of y, how much later in y) for axes of one length above 1."""
-        if self.is_weight:
-            return
         for a, size in enumerate(self.shape):
             for b, other in enumerate(self.output_shape):
                 if size == other > 1:

@@ -77,12 +77,12 @@ RIGHT = {
     "dense_dropout": Right(DenseDropout, lambda rng: (rng.normal(size=(4, 6)),), TRAINING),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("dropout", "dx = dy * self.m", "dx = dy * (self.m > 0)", ("factor", "slope"), "x", ("0.6|1.66667, backward has 1",)),
     Fault("dropout", "dx = dy * self.m", "dx = dy", ("mask", "extra", "slope"), "x"),
-    Fault("dropout", "dx = dy * self.m", "dx = dy / 0.6", ("mask", "extra", "place"), "x", ("should be zero",)),
+    Fault("dropout", "dx = dy * self.m", "dx = dy / 0.6", ("mask", "extra", "slope"), "x", ("should be zero|slope 0",)),
     Fault("dropout", "dx = dy * self.m", "dx = dy * (self.generator.uniform(size=dy.shape) < 0.6) / 0.6", ("random",
           "single_use"),
           None),

@@ -176,7 +176,7 @@ RIGHT = {
     "prelu": Right(PRelu, numbers),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 SLOPE = "slope", "value"        # a table of slopes, or the side on which they are wrong
 
@@ -251,7 +251,8 @@ FAULTS = [
     Fault("tanh", "(1 - y ** 2)", "(1 - (y * dy) ** 2)", "not_linear", None, ("not linear in dy",)),
     Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = np.clip(dy * (1 - y ** 2), -0.25, 0.25)", "clipped", None,
           ("clipped", "0.25")),
-    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2)\n        dx[-1] = 0", ("zero", "place"), "x", ("3",)),
+    Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2)\n        dx[-1] = 0", ("zero", "place"), "x",
+          ("3 of axis 0",)),
     Fault("tanh", "dx = dy * (1 - y ** 2)", "dx = dy * (1 - y ** 2) + 1e-4", ("not_linear", "extra")),
 
     Fault("sigmoid", "dx = dy * y * (1 - y)", "dx = dy * x * (1 - x)", "slope", "x", ("slope",)),
@@ -284,7 +285,7 @@ FAULTS = [
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value) * self.alpha.value",
           "factor_along", "x", ("along axis 1", "alpha")),
     Fault("prelu", "np.where(x > 0, 1, self.alpha.value)", "np.where(x > 0, 1, self.alpha.value[0])",
-          ("value", "slope", "scale_outside"), "x", ("slope|alpha",), may=("scale_outside",)),
+          ("value", "slope", "scale_outside"), "x", ("slope|alpha",), may=("scale_outside",), never=("left out",)),
     Fault("prelu", "dx = dy * np.where(x > 0, 1, self.alpha.value)",
           "dx = dy * np.where(x > 0, 1, self.alpha.value + 0 * self.alpha.grad)", ("value", "slope"), "x",
           more=(("np.where(x > 0, x, self.alpha.value * x)", "np.where(x > 0, x, -self.alpha.value * x)"),)),

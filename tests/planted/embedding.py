@@ -148,15 +148,15 @@ FAULTS = [
           "counts = np.bincount(ids.ravel(), minlength=7)\n        np.add.at(self.W.grad, ids, dy / counts[ids][:, :, None])",
           ("repeated_ids", "factor_along"), "W"),
 
-    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4",)),
+    Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b]", "factor", "W", ("4 times",)),
     Fault("mean_of_words", "dy[b] / ids.shape[1]", "dy[b] / ids.shape[0]", "factor", "W"),
     Fault("mean_of_words", "range(ids.shape[1])", "range(ids.shape[1] - 1)", ("place", "zero"), "W",
-          ("3 of axis 1|3 of its axis 1|last",)),
+          ("3 of axis 1|at 3 of|last",)),
     Fault("mean_of_words", "self.W.grad[ids[b, t]] +=", "self.W.grad[ids[b, t]] =", ("repeated_ids", "overwritten",
           "replaces_grad"), "W", (), may=("repeated_ids", "replaces_grad")),
     Fault("mean_of_words", "for b in range(ids.shape[0]):\n            for t in range(ids.shape[1]):\n                "
           "self.W.grad[ids[b, t]] +=", "for t in range(ids.shape[1]):\n            for b in range(0, ids.shape[0], 2):\n"
-          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("1 of axis 0|1 of its axis 0",)),
+          "                self.W.grad[ids[b, t]] +=", ("place", "zero"), "W", ("y at 1 of",)),
 
     Fault("masked_mean", "m[:, :, None] * (dy / n)[:, None]", "np.ones_like(m)[:, :, None] * (dy / n)[:, None]", ("mask",
           "extra"), "W"),
@@ -178,7 +178,7 @@ FAULTS = [
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "pass", ("overwritten", "place", "missing_sum"),
           "W", ("0, 2, 5 of axis 0|rows of ids",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "self.W.grad[ids] += dh * (1 - h ** 2)",
-          ("repeated_ids", "place"), "W", ("2",)),
+          ("repeated_ids", "place"), "W", ("more than once",)),
     Fault("tied_scores", "(1 - h ** 2)", "(1 - np.tanh(h) ** 2)", "place", "W", ("axis 0",)),
     Fault("tied_scores", "np.add.at(self.W.grad, ids, dh * (1 - h ** 2))", "np.add.at(self.W.grad, ids, dh)", "place", "W",
           ("axis 0",)),

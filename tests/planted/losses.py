@@ -139,12 +139,12 @@ RIGHT = {
     "hinge": Right(Hinge, classes, other=other_classes),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("mse", "dy * 2 * e / e.size", "dy * e / e.size", "factor", "a", ("half",)),
     Fault("mse", "dy * 2 * e / e.size", "dy * 2 * e", "factor", "a", ("3 x 4",)),
-    Fault("mse", "dy * 2 * e / e.size", "dy * 2 * e / len(e)", "factor", "a", ("4",)),
+    Fault("mse", "dy * 2 * e / e.size", "dy * 2 * e / len(e)", "factor", "a", ("4 times",)),
     Fault("mse", "db = -da", "db = da", "factor", "b", ("the sign is flipped",)),
     Fault("mse", "return [da, db]", "return [db, da]", ("swapped", "factor"), "a"),
     Fault("mse", "return [da, db]", "return [da, None]", "missing", "b", ("none",)),
@@ -156,7 +156,7 @@ FAULTS = [
     Fault("mse", "return [da, db]", "return da", ("missing", "shape"), None),
 
     Fault("cross_entropy", "d *= dy / len(ids)", "d *= dy", "factor", "logits", ("batch size",)),
-    Fault("cross_entropy", "d *= dy / len(ids)", "d *= dy / d.size", "factor", "logits", ("4",)),
+    Fault("cross_entropy", "d *= dy / len(ids)", "d *= dy / d.size", "factor", "logits", ("1/4",)),
     Fault("cross_entropy", "d *= dy / len(ids)", "d /= len(ids)", "ignores_dy", None, ("does not use dy",)),
     Fault("cross_entropy", "d[np.arange(len(ids)), ids] -= 1", "d[np.arange(len(ids)), ids] = -1", "place", "logits",
           ("[0, 2]", "[1, 0]", "[2, 3]")),
@@ -180,7 +180,7 @@ FAULTS = [
     Fault("binary_cross_entropy", "(1 - t) / (1 - p) - t / p", "(1 - t) / (1 - p) + t / p", ("factor", "value", "slope"), "p",
           ("the sign is flipped|-1 times",)),
     Fault("binary_cross_entropy", "- t / p\n", "- t / (p + 1e-4)\n", "nearly", "p", ("right to within",)),
-    Fault("binary_cross_entropy", "dy[:, None] / p.shape[1]", "dy[:, None]", "factor", "p", ("5",)),
+    Fault("binary_cross_entropy", "dy[:, None] / p.shape[1]", "dy[:, None]", "factor", "p", ("5 times",)),
     Fault("binary_cross_entropy", "dy[:, None] / p.shape[1]", "dy.sum() / p.shape[1]", ("mixing", "extra", "place"), "p",
           ("too much|mix",)),
     Fault("binary_cross_entropy", "dy[:, None] / p.shape[1]", "1 / p.shape[1]", "ignores_dy", None, ("does not use dy",)),
@@ -190,17 +190,19 @@ FAULTS = [
     Fault("sigmoid_cross_entropy", "(s - t)", "(t - s)", "factor", "z", ("the sign is flipped",)),
     Fault("sigmoid_cross_entropy", "(s - t)", "(z - t)", "slope", "z"),
     Fault("sigmoid_cross_entropy", "(s - t)", "((s > 0.5) * 1.0 - t)", ("slope", "zero"), "z"),
-    Fault("sigmoid_cross_entropy", " / z.size", " / len(z)", "factor", "z", ("5",)),
+    Fault("sigmoid_cross_entropy", " / z.size", " / len(z)", "factor", "z", ("5 times",)),
     Fault("sigmoid_cross_entropy", "(s - t)", "s", ("value", "place"), "z", ("wrong only",)),
 
-    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.where(np.abs(e) < 1, e, 1)", ("factor", "value", "slope"),
-          "a", ("sign|-1 times",)),
-    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "e", ("value", "slope"), "a"),
+    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.where(np.abs(e) < 1, e, 1)",
+          ("factor", "value", "slope", "place"), "a", ("sign|-1 times",), never=("several come together",)),
+    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "e", ("value", "slope"), "a", never=("several come together",)),
     Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.clip(e, -0.5, 0.5)", ("value", "slope", "clipped"), "a",
-          may=("clipped",)),
-    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.sign(e)", ("value", "slope"), "a"),
+          may=("clipped",), never=("several come together",)),
+    Fault("huber", "np.where(np.abs(e) < 1, e, np.sign(e))", "np.sign(e)", ("value", "slope"), "a",
+          never=("several come together",)),
     Fault("huber", "[de, -de]", "[de, de]", "factor", "b", ("the sign is flipped",)),
-    Fault("huber", "de * dy / e.size", "np.sign(e) * de * dy / e.size", ("factor", "value", "slope"), "a", ("sign|-1 times",)),
+    Fault("huber", "de * dy / e.size", "np.sign(e) * de * dy / e.size", ("factor", "value", "slope"), "a", ("sign|-1 times",),
+          never=("several come together",)),
     Fault("huber", "0.5 * e ** 2", "e ** 2", "factor", "a", ("half",), more=(("np.abs(e) - 0.5", "2 * np.abs(e) - 1"),)),
 
     Fault("hinge", "d[rows, ids] -= d.sum(axis=1)", "pass", "zero", "scores", ("[0, 2]", "[1, 0]", "[2, 3]")),

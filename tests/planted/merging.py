@@ -150,7 +150,7 @@ RIGHT = {
     "bilinear": Right(Bilinear, two),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("add_broadcast", "2 * dy.sum(axis=(0, 1))", "2 * dy", "shape", "b", ("shape",)),
@@ -166,7 +166,7 @@ FAULTS = [
     Fault("multiply", "return [da, db, dc]", "return [db, da, dc]", "swapped", "a", ("the gradient of b",)),
     Fault("multiply", "return [da, db, dc]", "return [da, db, da]", "swapped", "c", ("the gradient of a",)),
     Fault("multiply", "da = dy * b * c", "da = dy * b", "factor_along", "a", ("1 / c",)),
-    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("a",)),
+    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("its value|which is a",)),
     Fault("multiply", "db = dy * a * c", "db = dy * a * b * c / a", ("swapped", "factor_along"), "b",
           ("the gradient of a|b / a",)),
     Fault("multiply", "dc = dy * a * b", "dc = dy * (a + b)", ("slope", "factor_along"), "c"),
@@ -188,7 +188,7 @@ FAULTS = [
     Fault("concatenate", "da = dy[:, :i]", "da = dy[:, :i][:, ::-1]", "reversed", "a", ("reverse order along axis 1",)),
 
     Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "slope"), "a"),
-    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra"), "b"),
+    Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra", "slope"), "b"),
     Fault("maximum", "a >= b", "a >= 0", ("extra", "value", "slope"), "b"),
     Fault("maximum", "self.a_is_larger = a >= b", "self.a_is_larger = getattr(self, 'a_is_larger', a >= b)", "stale", None,
           ("stale cache",)),
@@ -215,7 +215,7 @@ FAULTS = [
     Fault("cosine", "(a / (n * m) - y * b / m ** 2)", "(a / (n * m) + y * b / m ** 2)",
           ("place", "missing_sum", "slope", "factor_along"), "b", ("factor|sum",)),
 
-    Fault("average", "dy / n for", "dy for", "factor", "inputs[0]", ("3",)),
+    Fault("average", "dy / n for", "dy for", "factor", "inputs[0]", ("3 times",)),
     Fault("average", "dy / n for _ in range(n)", "dy / n * (i == 0) for i in range(n)", "missing", "inputs[1]", ("all zeros",)),
     Fault("average", "[dy / n for _ in range(n)]", "[-dy / n, dy / n, dy / n]", "factor", "inputs[0]",
           ("the sign is flipped",)),
@@ -224,9 +224,9 @@ FAULTS = [
 
     Fault("bilinear", "b @ self.W.value.T", "b @ self.W.value", "weight_transposed", "a", ("w transposed",)),
     Fault("bilinear", "(a * dy[:, None]).T @ b", "(b * dy[:, None]).T @ a", "transposed", "W", ("transposed",)),
-    Fault("bilinear", " + self.u.value)", ")", ("way_around", "missing_sum"), "a", ("a way around|u",)),
+    Fault("bilinear", " + self.u.value)", ")", ("way_around", "missing_sum"), "a", ("a way around|goes through u",)),
     Fault("bilinear", "return [da, db]", "return [db, da]", "swapped", "a", ("the gradient of b",)),
-    Fault("bilinear", "a.T @ dy", "b.T @ dy", ("place", "factor_along"), "u", ("b",)),
+    Fault("bilinear", "a.T @ dy", "b.T @ dy", ("place", "factor_along"), "u", ("b / a|though",)),
     Fault("bilinear", "a.T @ dy", "(a * dy[:, None]).mean(axis=0)", "factor", "u", ("batch size",)),
     Fault("bilinear", "(a * dy[:, None]).T @ b", "a.T @ b", "ignores_dy", may=("ignores_dy",)),
 ]

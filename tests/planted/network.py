@@ -140,23 +140,24 @@ RIGHT = {
     "two_heads": Right(TwoHeads, lambda rng: (rng.normal(size=(3, 5)),)),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
-    Fault("two_layers", "da = dh * (a > 0)", "da = dh", ("place", "slope", "value", "extra"), None, ("should be zero|slope",)),
+    Fault("two_layers", "da = dh * (a > 0)", "da = dh", ("place", "slope", "value", "extra"), None, ("should be zero|slope",),
+          never=("several come together",)),
     Fault("two_layers", "da = dh * (a > 0)", "da = dh * (a > 0) * a", ("slope", "factor_along"), None,
           ("slope inside|factor",)),
     Fault("two_layers", "self.W2.grad += h.T @ dy", "self.W2.grad += a.T @ dy", ("place", "value", "slope"), "W2",
-          ("should be zero|below 0",)),
+          ("should be zero|below 0",), never=("several come together",)),
     Fault("two_layers", "dy.sum(axis=0)", "dy.mean(axis=0)", "factor", "b2", ("batch size",)),
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad = da.sum(axis=0)", "replaces_grad", None, ("b1",
           "(=)")),
     Fault("two_layers", "self.b1.grad += da.sum(axis=0)", "self.b1.grad += dh.sum(axis=0)", ("place", "slope", "value",
-          "extra"), "b1", ("should be zero|too much|slope",)),
+          "extra"), "b1", ("should be zero|too much|slope",), never=("several come together",)),
     Fault("two_layers", "self.W1.grad += x.T @ da", "self.W1.grad += x.T @ da + 0.02 * self.W1.value", "decay", "W1",
           ("times the weight itself",)),
     Fault("two_layers", "dx = da @ self.W1.value.T", "dx = dh @ self.W1.value.T", ("place", "slope", "value", "extra"), "x",
-          ("should be zero|too much|slope",)),
+          ("should be zero|too much|slope",), never=("several come together",)),
     Fault("two_layers", "self.cache = x, a, h",
           "if not hasattr(self, 'h'):\n            self.h = h\n        self.cache = x, a, self.h",
           "stale", None, ("stale cache",)),
@@ -178,7 +179,7 @@ FAULTS = [
     Fault("square", "dh = dy @ self.W2.value.T", "dh = dy @ self.W2.value", "weight_transposed", "x", ("w2 transposed",)),
     Fault("square", "dx = da @ self.W1.value.T", "dx = da @ self.W1.value", "weight_transposed", "x", ("w1 transposed",)),
     Fault("square", "dx = da @ self.W1.value.T", "dx = da @ self.W2.value.T", ("place", "swapped", "weight_transposed"), "x",
-          ("w1", "w2")),
+          ("w2 for w1|right are|though",)),
     Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW2, dW1 = x.T @ da, h.T @ dy", "swapped", "W1",
           ("the gradient of", "w2")),
     Fault("square", "db1, db2 = da.sum(axis=0), dy.sum(axis=0)", "db2, db1 = da.sum(axis=0), dy.sum(axis=0)", "swapped", "b1",
@@ -194,7 +195,8 @@ FAULTS = [
           "clipped", None, ("clipped", "norm")),
     Fault("square", "self.W1.grad += dW1", "for d in (dW1, dW2, db1, db2):\n            np.clip(d, -0.3, 0.3, out=d)\n"
           "        self.W1.grad += dW1", "clipped", None, ("clipped", "0.3")),
-    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, x.T @ dy", ("place", "factor_along"), "W2", ("x",)),
+    Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, x.T @ dy", ("place", "factor_along"), "W2",
+          ("x / h|though",)),
     Fault("square", "dW1, dW2 = x.T @ da, h.T @ dy", "dW1, dW2 = x.T @ da, h.T @ (dy - y)", "not_linear"),
     Fault("square", "self.cache = x, h, y", "self.cache = x, h.astype(np.float32), y", "float32", None, ("float32",)),
 
@@ -217,7 +219,7 @@ FAULTS = [
     Fault("highway", "dx = dy * (1 - g) + df", "dx = df", ("way_around", "place"), "x", ("same place|a way around",)),
     Fault("highway", "(f - x)", "f", ("slope", "factor_along"), "U", ("factor",)),
     Fault("highway", "(f - x)", "(x - f)", "factor", "U", ("the sign is flipped",)),
-    Fault("highway", " + dg @ self.U.value.T", "", ("way_through", "missing_sum"), "x", ("u",)),
+    Fault("highway", " + dg @ self.U.value.T", "", ("way_through", "missing_sum"), "x", ("through u",)),
     Fault("highway", "g * (1 - g)\n        self", "(1 - g)\n        self", ("slope", "factor_along"), "U", ("factor",)),
     Fault("highway", "dg @ self.U.value.T", "dg @ self.U.value", "weight_transposed", "x", ("u transposed",)),
     Fault("highway", "self.W.grad += x.T @ df\n        self.U.grad += x.T @ dg",

@@ -157,7 +157,7 @@ RIGHT = {
     "global_max_ties": Right(GlobalMax, ties),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("max_pool", "which[:, t], C] += dy", "which[:, t], C] = dy", "overwritten", "x", ("one contribution",),
@@ -170,7 +170,7 @@ FAULTS = [
           ("other place|should be zero|missing|too much",)),
     Fault("max_pool", "range(dy.shape[1])", "range(dy.shape[1] - 1)", ("zero", "place"), "x", ("axis 1",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t]\n            return dx\n", ("zero", "place", "one_step"), "x",
-          ("0 of its axis 1|1-2 of its axis 1",)),
+          ("y at 0 of|y at 1-2 of",)),
     Fault("max_pool", "dx[B, 2 * t + which[:, t], C] += dy[:, t]", "dx[:, 2 * t:2 * t + 3] += dy[:, t:t + 1] / 3",
           ("extra", "place"), "x", ("should be zero|too much",)),
     Fault("max_pool", "self.cache = which", "if not hasattr(self, 'which'):\n            self.which = which\n"
@@ -191,7 +191,7 @@ FAULTS = [
           "is_max / is_max.sum(axis=(2, 4), keepdims=True) ** 2", "tie", "x", ("equal",)),
     Fault("max_pool_2d_ties", "is_max / is_max.sum(axis=(2, 4), keepdims=True)",
           "is_max * (is_max.sum(axis=(2, 4), keepdims=True) == 1.0)", "tie", "x", ("equal",)),
-    Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("4",)),
+    Fault("max_pool_2d", "is_max / is_max.sum(axis=(2, 4), keepdims=True)", "is_max / 4", "factor", "x", ("1/4|0.25",)),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches > y[:, :, None, :, None] - 0.5",
           ("extra", "place", "value"), "x", ("should be zero|too much",)),
     Fault("max_pool_2d", "patches == y[:, :, None, :, None]", "patches != y[:, :, None, :, None]", ("extra", "place"), "x",

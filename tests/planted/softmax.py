@@ -111,7 +111,7 @@ RIGHT = {
     "log_sum_exp": Right(LogSumExp, rows),
 }
 
-NEVER = ("later steps", "a carry")
+NEVER = ("later steps", "a carry", "square root")
 
 FAULTS = [
     Fault("softmax", "p * (dy - (p * dy).sum(axis=-1, keepdims=True))", "p * dy * (1 - p)", "elementwise", "x",
@@ -149,13 +149,13 @@ FAULTS = [
     Fault("softmax_jacobian", "np.diag(p[b, t]) - np.outer", "np.diag(p[b, t]) + np.outer", ("place", "factor", "missing_sum"),
           "x", ("sign|another place|other places",)),
     Fault("softmax_jacobian", "np.outer(p[b, t], p[b, t])", "np.outer(p[b, t], p[b, 0])", ("place", "factor_along"), "x",
-          ("1",)),
+          ("axis 1",)),
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, 0]", ("place", "moved", "zero"), "x",
           ("axis 1",)),
     Fault("softmax_jacobian", "range(p.shape[0])", "range(p.shape[0] - 1)", ("zero", "place", "one_sample"), "x",
-          ("1 of axis 0|1 of its axis 0|0 of its axis 0",)),
+          ("1 of axis 0|y at 1 of|y at 0 of",)),
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, t]\n            return dx",
-          ("zero", "place", "one_sample"), "x", ("1 of axis 0|1 of its axis 0|0 of its axis 0",)),
+          ("zero", "place", "one_sample"), "x", ("1 of axis 0|y at 1 of|y at 0 of",)),
     Fault("softmax_jacobian", "dx[b, t] = J @ dy[b, t]", "dx[b, t] = J @ dy[b, t, ::-1]", ("moved", "reversed"), "x",
           ("axis 2",), may=("reversed",)),
 
