@@ -995,6 +995,25 @@ def test_plain_arrays_inside_a_model(x):
     assert sorted(names(report)[1:]) == ["dense/bias", "dense/kernel", "plain/W", "plain/b"]
 
 
+def test_attributes_that_are_the_arrays_of_weights(x):
+    class Aliases(Layer):
+        def build(self, shape):
+            kernel = self.add_weight((shape[-1], 2), name="kernel")
+            self.W, self.dW = kernel.value, kernel.grad
+
+        def forward(self, x):
+            self.cache = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW += self.cache.T @ dy
+            return dy @ self.W.T
+    layer = Aliases(name="aliases")
+    report = gradcheck(layer, x)
+    assert names(report) == ["x", "aliases/kernel"] and not report.notes
+    assert layer.W is layer.weights[0].value and layer.dW is layer.weights[0].grad and layer.W.dtype == np.float32
+
+
 def test_a_plain_array_without_gradient_is_named(x):
     class Positions(Layer):
         def __init__(self):

@@ -3,7 +3,7 @@
 `self.W` with `self.dW`; `params = {"W": …}` with `grads = {"W": …}`; lists; objects with `data` and `grad`; gradients that
 backward returns beside dx, or that show only in how backward changes the weight.
 """
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,8 +13,6 @@ from nblayers.gradient_check import naming
 from nblayers.gradient_check.calls import by_name
 from nblayers.gradient_check.places import ATTRIBUTE, CALL, ITEM, MISSING, Place, arrays, at
 from nblayers.parameter import Parameter
-
-MOST_CANDIDATES = 200                   # arrays of one object of which it is tried whether y depends on them
 
 
 class Source(Protocol):
@@ -193,18 +191,20 @@ def in_float64(root: Any) -> None:
                 place.write(double)
 
 
-def find(root: Any, trial: Trial, params: Any, prefix: str = "") -> Found:
+def find(root: Any, trial: Trial, params: Any, prefix: str = "", known: Collection[int] = ()) -> Found:
     """The weights of an object and where their gradients are.
 
     Arguments:
         root: the object.
         params: {"W": "dW"}, a list of names, or None: all arrays on which y depends are weights.
         prefix: goes before the weights' names.
+        known: ids of arrays that are weights, or gradients, of another kind.
 
     Raises:
         TypeError, ValueError: `params` names what is not there, or what is no floating array.
     """
-    wanted = [(group, None) for group in dependencies(root, trial)] if params is None else list(declared(root, params))
+    wanted = list(declared(root, params)) if params is not None else [
+        (group, None) for group in dependencies(root, trial) if id(group.array) not in known]
     if not wanted:
         return Found()
     before = [group.array.copy() for group, _ in wanted]
@@ -253,23 +253,25 @@ def _enter(found: Found, group: Group, source: Source | None, is_stepped: bool, 
 
 def dependencies(root: Any, trial: Trial) -> list[Group]:
     """The arrays that forward reads, leaves as they are, and on which y depends."""
-    there = groups(root)[:MOST_CANDIDATES]
+    there = groups(root)
     kept = [group.array.copy() for group in there]
     trial.restore()
     trial.forward()
     same = [group for group, copy in zip(there, kept, strict=True) if group.array.size
             and group.places[0].read() is group.array and np.array_equal(group.array, copy, equal_nan=True)]
     equal = [group.array for group in same if (group.array == group.array.flat[0]).all()]
-    found = [group for group in same if _matters(group.array, equal, trial)]       # weights of zeros hide those before them
+    moved = _moved(equal, trial)                        # weights of zeros would hide those before them
+    found = [group for group in same if _matters(group.array, equal, moved, trial)]
     trial.restore()
     return found
 
 
-def _matters(array: np.ndarray, also: Sequence[np.ndarray], trial: Trial) -> bool:
-    """Whether y changes where all elements of `array` change a little, those of the arrays `also` being changed already."""
+def _matters(array: np.ndarray, also: Sequence[np.ndarray], moved: Sequence[np.ndarray], trial: Trial) -> bool:
+    """Whether y changes where all elements of `array` do; those of `also` have changed already, which gives `moved`."""
     others = [other for other in also if other is not array]
-    before, after = _moved(others, trial), _moved([*others, array], trial)
-    return any(a.shape != b.shape or not np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=False))
+    without = moved if len(others) == len(also) else _moved(others, trial)
+    pairs = zip(without, _moved([*others, array], trial), strict=False)
+    return any(a.shape != b.shape or not np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def _moved(moved: Sequence[np.ndarray], trial: Trial) -> list[np.ndarray]:
