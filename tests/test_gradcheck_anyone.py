@@ -1212,6 +1212,30 @@ def test_forward_returns_something_else(returned, words, x):
         gradcheck(Odd(), x)
 
 
+def test_arguments_that_forward_does_not_take(x):
+    W, b = arrays((D, H), H)
+    with pytest.raises(TypeError, match=r"gradcheck of Affine: its forward takes \(x\), got 0 inputs: missing .*'x'"):
+        gradcheck_object(Affine())
+    with pytest.raises(TypeError, match=r"gradcheck of affine_forward: its forward takes \(x, w, b\), got 2 inputs"):
+        gradcheck_pair(affine_forward, affine_backward, x, W)
+    with pytest.raises(TypeError, match=r"got 2 inputs and c by name"):
+        gradcheck_pair(affine_forward, affine_backward, x, W, c=b)
+    with pytest.raises(TypeError, match=r"gradcheck of PlainDense '.*': its forward takes \(x\), got 2 inputs: too many"):
+        gradcheck(PlainDense(), x, x)
+
+
+def test_a_layer_that_gives_one_number(x):
+    class Sum(Layer):
+        def forward(self, x):
+            self.cache = x
+            return float((x ** 2).sum())
+
+        def backward(self, dy):
+            return 2 * self.cache * dy
+    assert gradcheck(Sum(), x)
+    assert assert_gradients(np.tanh, lambda dy, x: dy / np.cosh(x) ** 2, x) is None
+
+
 @pytest.mark.parametrize("given, words", [
     ([[1.0, 2.0], [3.0]], "a list of rows of equal length, as inputs, got a ragged list"),
     (np.ones(3) * 1j, "an array of real numbers as inputs, got an array of complex128"),

@@ -13,6 +13,8 @@ from nblayers.gradient_check.subject import Foreign, Subject, argument_names
 from nblayers.layers.base import Layer
 from nblayers.structures import copied
 
+MOST_NAMED = 12                         # methods of an object that an error lists
+
 
 class Called(Foreign):
     """What has a forward and a backward that are called as they want to be.
@@ -156,8 +158,9 @@ class Object(Called):
         if found is None:
             public = [own for own in dir(self.thing) if not own.startswith("_")]
             methods = [own for own in public if inspect.isroutine(getattr(self.thing, own, None))]
-            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are "
-                            f"{', '.join(methods) or 'none'}: say {what}='…'")
+            some = ", ".join(methods[:MOST_NAMED]) + (", …" if len(methods) > MOST_NAMED else "") if methods else "none"
+            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are {some}: "
+                            f"say {what}='…'")
         return found
 
     @property
