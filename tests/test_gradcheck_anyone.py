@@ -208,6 +208,13 @@ def test_dictionaries_of_parameters_and_gradients():
     report = gradcheck_pair(rnn_cell_forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
     assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
 
+    def forward(xt, a_prev, parameters):
+        a_next, cache = rnn_cell_forward(xt, a_prev, parameters)
+        return a_next, 2 * a_next, cache                # a prediction, whose gradient backward does not take
+    report = gradcheck_pair(forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
+    assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
+
     def backward(da_next, cache):
         return rnn_cell_backward(da_next, cache) | {"dWaa": np.zeros((H, H))}
     report = gradcheck_pair(rnn_cell_forward, backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba}, raise_error=False)
@@ -407,6 +414,24 @@ class WithCache(Base):
         return dy @ self.W.T
 
 
+class Records:
+    """Weights and gradients as attributes of two records."""
+
+    factor = 1.0
+
+    def __init__(self):
+        W, b = arrays((D, H), H)
+        self.params, self.grads = types.SimpleNamespace(W=W, b=b), types.SimpleNamespace(W=None, b=None)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.params.W + self.params.b
+
+    def backward(self, dy):
+        self.grads.W, self.grads.b = self.factor * (self.x.T @ dy), dy.sum(axis=0)
+        return dy @ self.params.W.T
+
+
 class WithInput(Base):
     """Backward is given the input again."""
 
@@ -529,11 +554,88 @@ class Slots:
     forward, backward = Affine.forward, Affine.backward
 
 
+class Optimised(Affine):
+    """Backward takes a step with an optimizer of its own: what of it is the gradient cannot be known."""
+
+    def backward(self, dout):
+        dx = super().backward(dout)
+        self.W = self.W - 0.3 * self.__dict__.pop("dW")
+        self.b -= 0.3 * self.__dict__.pop("db")
+        return dx
+
+
+class WithState:
+    """(y, h) from forward; backward takes dy, and has a learning rate; the names are short."""
+
+    factor = 1.0
+
+    def __init__(self):
+        self.Whh, self.Wxh = arrays((H, H), (H, D))
+
+    def forward(self, inputs):
+        h = np.zeros((H, 1))
+        self.inputs, self.hs = inputs, [h]
+        for x in inputs:
+            h = np.tanh(self.Wxh @ x + self.Whh @ h)
+            self.hs.append(h)
+        return 2 * h, h
+
+    def backprop(self, d_y, learn_rate=2e-2):
+        d_h, d_Whh, d_Wxh = 2 * d_y, np.zeros_like(self.Whh), np.zeros_like(self.Wxh)
+        for t in reversed(range(len(self.inputs))):
+            da = (1 - self.hs[t + 1] ** 2) * d_h
+            d_Whh += da @ self.hs[t].T
+            d_Wxh += da @ self.inputs[t].T
+            d_h = self.Whh.T @ da
+        self.Whh -= learn_rate * self.factor * d_Whh
+        self.Wxh -= learn_rate * d_Wxh
+
+
+def test_a_step_of_unknown_size(x):
+    report = gradcheck_object(Optimised(), x)
+    assert names(report) == ["x"]
+    assert any("not checked: W, b, which backward changes by a step of unknown size" in note for note in report.notes)
+
+
+def test_a_state_beside_the_output():
+    thing, inputs = WithState(), arrays((D, 1), (D, 1), (D, 1))
+    report = gradcheck_object(thing, inputs, no_gradient="inputs")
+    assert names(report) == ["Whh", "Wxh"] and thing.Whh.all()
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
+    thing.factor = 2
+    assert wrong(gradcheck_object(thing, inputs, no_gradient="inputs", raise_error=False)) == ["Whh"]
+
+
+class Lists:
+    """Lists of weights, gradients with short names."""
+
+    def __init__(self):
+        self.weights, self.biases = arrays((D, H), (H, 2)), arrays(H, 2)
+
+    def forward(self, x):
+        self.a = [x]
+        for W, b in zip(self.weights, self.biases, strict=True):
+            self.a.append(np.tanh(self.a[-1] @ W + b))
+        return self.a[-1]
+
+    def backward(self, delta):
+        self.nabla_w, self.nabla_b = [None, None], [None, None]
+        for k in (1, 0):
+            delta = delta * (1 - self.a[k + 1] ** 2)
+            self.nabla_w[k], self.nabla_b[k] = self.a[k].T @ delta, delta.sum(axis=0)
+            delta = delta @ self.weights[k].T
+        return delta
+
+
+def test_lists_with_short_names(x):
+    assert names(gradcheck_object(Lists(), x)) == ["x", "weights[0]", "weights[1]", "biases[0]", "biases[1]"]
+
+
 STYLES = {
     Affine: ["W", "b"], InLists: ["params[0]", "params[1]"], InDictionaries: ["parameters['W']", "parameters['b']"],
     NewGradients: ["parameters['W']", "parameters['b']"], Nnfs: ["weights", "biases"], Stepping: ["W", "b"],
     SteppingByItself: ["W", "b"], Returning: ["W", "b"], ReturningByName: ["W", "b"], ReturningAll: ["W", "b"],
-    WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
+    Records: ["params.W", "params.b"], WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
     Objects: ["weight", "bias"], ByMethods: ["W", "b"],
     Network: ["params[0]", "params[1]", "params[2]", "params[3]"], Slots: ["W", "b"],
 }
@@ -893,6 +995,25 @@ def test_plain_arrays_inside_a_model(x):
     assert sorted(names(report)[1:]) == ["dense/bias", "dense/kernel", "plain/W", "plain/b"]
 
 
+def test_attributes_that_are_the_arrays_of_weights(x):
+    class Aliases(Layer):
+        def build(self, shape):
+            kernel = self.add_weight((shape[-1], 2), name="kernel")
+            self.W, self.dW = kernel.value, kernel.grad
+
+        def forward(self, x):
+            self.cache = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW += self.cache.T @ dy
+            return dy @ self.W.T
+    layer = Aliases(name="aliases")
+    report = gradcheck(layer, x)
+    assert names(report) == ["x", "aliases/kernel"] and not report.notes
+    assert layer.W is layer.weights[0].value and layer.dW is layer.weights[0].grad and layer.W.dtype == np.float32
+
+
 def test_a_plain_array_without_gradient_is_named(x):
     class Positions(Layer):
         def __init__(self):
@@ -1089,6 +1210,30 @@ def test_forward_returns_something_else(returned, words, x):
             return dy
     with pytest.raises(TypeError, match=f"gradcheck of Odd '.*': .*{words}"):
         gradcheck(Odd(), x)
+
+
+def test_arguments_that_forward_does_not_take(x):
+    W, b = arrays((D, H), H)
+    with pytest.raises(TypeError, match=r"gradcheck of Affine: its forward takes \(x\), got 0 inputs: missing .*'x'"):
+        gradcheck_object(Affine())
+    with pytest.raises(TypeError, match=r"gradcheck of affine_forward: its forward takes \(x, w, b\), got 2 inputs"):
+        gradcheck_pair(affine_forward, affine_backward, x, W)
+    with pytest.raises(TypeError, match=r"got 2 inputs and c by name"):
+        gradcheck_pair(affine_forward, affine_backward, x, W, c=b)
+    with pytest.raises(TypeError, match=r"gradcheck of PlainDense '.*': its forward takes \(x\), got 2 inputs: too many"):
+        gradcheck(PlainDense(), x, x)
+
+
+def test_a_layer_that_gives_one_number(x):
+    class Sum(Layer):
+        def forward(self, x):
+            self.cache = x
+            return float((x ** 2).sum())
+
+        def backward(self, dy):
+            return 2 * self.cache * dy
+    assert gradcheck(Sum(), x)
+    assert assert_gradients(np.tanh, lambda dy, x: dy / np.cosh(x) ** 2, x) is None
 
 
 @pytest.mark.parametrize("given, words", [

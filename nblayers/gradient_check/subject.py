@@ -30,6 +30,7 @@ class Foreign(Layer):
         extras: what the last backward returned beside the gradients of the inputs.
         has_rate: whether backward takes a learning rate and changes the weights itself.
         params: what the user said of the weights in plain arrays.
+        remarks: what the report should say of how the object was called.
     """
 
     integer_inputs = True
@@ -40,6 +41,7 @@ class Foreign(Layer):
     extras: Any = ()
     has_rate = False
     params: Any = None
+    remarks: Sequence[str] = ()
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -163,8 +165,10 @@ class Subject:
         put_back = remember(*self._changeable())
         needed = self.layer.input_gradient
         try:
+            put_aliases = self._aliases()
             self.layer.astype("float64")
             self.layer.input_gradient = needed
+            put_aliases()
             for layer in self._with_plain_weights():
                 layer.hold_float64() if isinstance(layer, Foreign) else plain.in_float64(layer)
             self.weights = [p for p in self.layer.weights if np.dtype(p.dtype).kind == "f"]
@@ -203,6 +207,18 @@ class Subject:
         return [layer for layer in self.layers
                 if isinstance(layer, Foreign) or not type(layer).__module__.startswith("nblayers.")]
 
+    def _aliases(self) -> Callable[[], None]:
+        """A function that lets attributes which were a weight's own array, or its gradient's, be that again."""
+        there = {id(array): (parameter, name) for parameter in self.layer.weights
+                 for name, array in (("value", parameter.value), ("grad", parameter.grad))}
+        found = [(place, *there[id(array)]) for layer in self._with_plain_weights() for place, array in plain.arrays(layer)
+                 if id(array) in there]
+
+        def put() -> None:
+            for place, parameter, name in found:
+                place.write(getattr(parameter, name))
+        return put
+
     def _find_plain(self) -> None:
         """Find weights in plain arrays; from now on `weights` holds them too."""
         self._keep()
@@ -210,14 +226,18 @@ class Subject:
             if isinstance(layer, Foreign):
                 found = layer.find_plain(self._trial(layer))
             elif any(True for _ in plain.arrays(layer)):
-                found = plain.find(layer, self._trial(layer), None, f"{layer.name}/")
+                found = plain.find(layer, self._trial(layer), None, f"{layer.name}/", self._own_arrays())
             else:
                 continue
             self.restore()
-            self.plain += found.weights
+            self.plain += [*found.weights, *found.stepped]
             self.weights += [one.parameter for one in found.weights]
             self.misshaped += found.misshaped
-            self.notes += _notes(layer, found)
+            self.notes += [*(layer.remarks if isinstance(layer, Foreign) else ()), *_notes(layer, found)]
+
+    def _own_arrays(self) -> set[int]:
+        """The ids of the arrays of `Parameter`s."""
+        return {id(array) for parameter in self.layer.weights for array in (parameter.value, parameter.grad)}
 
     def _trial(self, layer: Layer) -> plain.Trial:
         def backward() -> None:
@@ -422,6 +442,10 @@ def _notes(layer: Layer, found: plain.Found) -> list[str]:
     if found.taken and not (isinstance(layer, Foreign) and layer.params is not None):
         notes.append(f"weights found in plain arrays, and their gradients: {', '.join(found.taken)}")
     unchecked = [f"{who}{place}" for place in found.unchecked if not STATISTICS.search(str(place))]
+    stepped = [f"{who}{one.places[0]}" for one in found.stepped]
+    if stepped:
+        notes.append(f"not checked: {', '.join(stepped)}, which backward changes by a step of unknown size: let backward take "
+                     "the learning rate as an argument, or keep the gradient in an attribute (self.dW)")
     if unchecked:
         how = ("name it: params={'W': 'dW'}" if isinstance(layer, Foreign) else
                "keep it as self.dW beside self.W, or make the weight with add_weight")
