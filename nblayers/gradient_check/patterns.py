@@ -23,7 +23,7 @@ class Known(NamedTuple):
     arrays: Mapping[str, Array]
     ids: Array | None = None
     time_axis: int | None = 1
-    slopes: bool = True
+    is_plain: bool = False              # one input, one output, no weights
 
 
 def elementwise(s: Shares, known: Known) -> Found:
@@ -34,8 +34,9 @@ def elementwise(s: Shares, known: Known) -> Found:
     ours = bool((np.abs(s.analytic[off]) <= s.floor).all())
     theirs = bool((np.abs(s.numeric[off]) <= s.floor).all())
     if ours and not theirs and np.abs(s.numeric[off]).max() > 1e-4 * s.scale and s.analytic.any():
-        exact = s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal])
-        more = "" if exact else ", and that share is wrong too"
+        if not s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) and not known.is_plain:
+            return None
+        more = "" if s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) else ", and that share is wrong too"
         return "elementwise", ("treated as elementwise: only what comes through y at the same place has gone in" + more
                                + ", but y at other places depends on it too (softmax, a norm, a mean: a sum over them is missing)")
     if theirs and not ours:
@@ -332,7 +333,7 @@ def overwritten(s: Shares, known: Known) -> Found:
         if _keeps_one(s, _places_of_y(s, leading)):
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
                 return None                             # `elementwise` has the better words
-            return "overwritten", ("only one contribution has gone in where several outputs depend on one element: = for += (or "
+            return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = for += (or "
                                    "grad[indices] += … with an index twice, where np.add.at is wanted)")
     return None
 
@@ -349,9 +350,10 @@ def _keeps_one(s: Shares, groups: list[list[int]]) -> bool:
     """Whether of the groups that a wrong coordinate depends on exactly one has gone in, whole."""
     if len(groups) < 2 or len(s.wrong_rows) < 2:
         return False
-    kept = np.stack([s.right[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
-    broken = np.stack([s.wrong[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
-    return bool((kept.sum(axis=1) == 1).all() and broken.any(axis=1).all() and not (kept & broken).any())
+    kept = np.stack([s.right[:, g].any(axis=1) for g in groups], axis=1)
+    broken = np.stack([s.wrong[:, g].any(axis=1) for g in groups], axis=1)
+    wrong = s.wrong_rows
+    return bool((kept.sum(axis=1) <= 1).all() and (kept[wrong].sum(axis=1) == 1).all() and not (kept & broken).any())
 
 
 def _repeated(s: Shares, ids: Array) -> Found:
@@ -369,18 +371,42 @@ def one_share(s: Shares, known: Known) -> Found:
     """What comes through one index of an axis of y is all that has gone in: one sample, one time step."""
     if not s.single_output or (np.abs(s.analytic[s.wrong]) > s.floor).any():
         return None
-    for axis, size in enumerate(s.output_shape):
-        if size < 2:
-            continue
-        place = s.column_places[:, axis]
-        for index, which in ((size - 1, "last"), (0, "first")):
-            inside = place == index
-            if not s.wrong[:, inside].any() and not s.right[:, ~inside].any() and s.right[:, inside].any():
-                is_time = axis == known.time_axis and len(s.output_shape) == 3
-                what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
-                kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
-                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of its axis {axis}): "
-                              "= for += in a loop, or a sum left out?")
+    kept, lost = s.right.any(axis=0), s.wrong.any(axis=0)
+    if not kept.any() or (kept & lost).any():
+        return None
+    sets = [set(s.column_places[kept, axis].tolist()) for axis in range(len(s.output_shape))]
+    inside = np.all([np.isin(s.column_places[:, axis], list(each)) for axis, each in enumerate(sets)], axis=0)
+    if (inside & lost).any():
+        return None
+    seen = [set(s.column_places[kept | lost, axis].tolist()) for axis in range(len(sets))]
+    told = [axis for axis, each in enumerate(sets) if each != seen[axis]]
+    where = " and ".join(f"{ranges(sets[axis])} of its axis {axis}" for axis in told)
+    if len(told) == 1 and len(sets[told[0]]) == 1:
+        axis, index = told[0], sets[told[0]].copy().pop()
+        which = {max(seen[axis]): "last", min(seen[axis]): "first"}.get(index, "")
+        is_time = axis == known.time_axis and len(s.output_shape) == 3
+        what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
+        kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
+        if which:
+            return kind, (f"holds the share of the {which} {what} alone (what comes through y at {where}): = for += in a loop, or a sum "
+                          "left out?")
+    if sum(len(seen[axis]) > 2 * len(sets[axis]) or len(sets[axis]) == 1 for axis in told) == len(told) and told:
+        return "place", f"only what comes through y at {where} has gone in: = for += in a loop, or a sum left out?"
+    return None
+
+
+def reversed_choice(s: Shares, known: Known) -> Found:
+    """Zero where there should be something and something where there should be zero, by a mask or a sign: the wrong way round."""
+    too_much = s.wrong & (np.abs(s.numeric) <= s.floor)
+    lost = s.wrong & (np.abs(s.analytic) <= s.floor)
+    if not too_much.any() or not lost.any() or (s.wrong & ~too_much & ~lost).any():
+        return None
+    for words, label in s.labels.items():
+        there = np.broadcast_to(label, s.wrong.shape)
+        if (too_much <= there).all() and (lost <= ~there).all():
+            return ("mask" if "mask" in words else "value"), f"the wrong way round: too much where {words} (it should be zero), missing elsewhere"
+        if (too_much <= ~there).all() and (lost <= there).all():
+            return ("mask" if "mask" in words else "value"), f"the wrong way round: missing where {words}, too much elsewhere (it should be zero)"
     return None
 
 
