@@ -769,6 +769,50 @@ def test_library_layers_in_an_object(x):
     assert gradcheck_object(layers.Dense(2), x)
 
 
+class Lazy:
+    """numpy-ml: the first forward makes the weights."""
+
+    factor = 1.0
+
+    def __init__(self):
+        self.parameters, self.gradients, self.X = {"W": None, "b": None}, {}, []
+        self.is_initialized = False
+
+    def forward(self, X):
+        if not self.is_initialized:
+            self.parameters = {"W": np.random.normal(size=(X.shape[1], H)), "b": np.zeros((1, H))}
+            self.gradients = {name: np.zeros_like(value) for name, value in self.parameters.items()}
+            self.is_initialized = True
+        self.X.append(X)
+        return X @ self.parameters["W"] + self.parameters["b"]
+
+    def backward(self, dLdy):
+        self.gradients["W"] += self.factor * (self.X[-1].T @ dLdy)
+        self.gradients["b"] += dLdy.sum(axis=0, keepdims=True)
+        return dLdy @ self.parameters["W"].T
+
+
+def test_weights_that_the_first_forward_makes(x):
+    thing = Lazy()
+    assert names(gradcheck_object(thing, x)) == ["X", "parameters['W']", "parameters['b']"]
+    assert thing.parameters == {"W": None, "b": None} and not thing.X and not thing.is_initialized
+    assert names(gradcheck_object(thing, x, params={"parameters": "gradients"}))[1:] == ["parameters['W']", "parameters['b']"]
+    thing.factor = 3.0
+    assert wrong(gradcheck_object(thing, x, raise_error=False)) == ["parameters['W']"]
+
+    class LazyLayer(Layer):
+        def forward(self, x):
+            if not hasattr(self, "W"):
+                self.W = np.random.normal(size=(x.shape[1], 2))
+            self.cache = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW = 17 * (self.cache.T @ dy)
+            return dy @ self.W.T
+    assert wrong(gradcheck(LazyLayer(name="lazy"), x, raise_error=False)) == ["lazy/W"]
+
+
 def test_reset(x):
     class Stateful(Affine):
         def __init__(self):

@@ -131,6 +131,8 @@ def _single(dy: Any, layer: Layer) -> float:
 class Object(Called):
     """An object that somebody's class made."""
 
+    may_hold_weights = True
+
     def __init__(self, thing: Any, forward: str | None, backward: str | None, reset: Any, params: Any) -> None:
         super().__init__(type(thing).__name__)
         self.title = type(thing).__name__

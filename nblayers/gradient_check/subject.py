@@ -30,6 +30,7 @@ class Foreign(Layer):
         extras: what the last backward returned beside the gradients of the inputs.
         has_rate: whether backward takes a learning rate and changes the weights itself.
         params: what the user said of the weights in plain arrays.
+        may_hold_weights: whether it stands for an object that has weights.
         remarks: what the report should say of how the object was called.
     """
 
@@ -41,6 +42,7 @@ class Foreign(Layer):
     extras: Any = ()
     has_rate = False
     params: Any = None
+    may_hold_weights = False
     remarks: Sequence[str] = ()
 
     def __init__(self, name: str) -> None:
@@ -169,6 +171,7 @@ class Subject:
             self.layer.astype("float64")
             self.layer.input_gradient = needed
             put_aliases()
+            self._make_at_first_forward()
             for layer in self._with_plain_weights():
                 layer.hold_float64() if isinstance(layer, Foreign) else plain.in_float64(layer)
             self.weights = [p for p in self.layer.weights if np.dtype(p.dtype).kind == "f"]
@@ -206,6 +209,31 @@ class Subject:
         """The layers that may keep weights in plain arrays: those that somebody else wrote."""
         return [layer for layer in self.layers
                 if isinstance(layer, Foreign) or not type(layer).__module__.startswith("nblayers.")]
+
+    def _make_at_first_forward(self) -> None:
+        """Run a forward where that is what makes weights in plain arrays: the same for whatever input, and kept from then on."""
+        layers = [layer for layer in self._with_plain_weights() if getattr(layer, "may_hold_weights", True)]
+        if not layers:
+            return
+        there = [array for layer in layers for _, array in plain.arrays(layer)]
+        put_back, rng = remember(*self._changeable()), np.random.default_rng(0)
+
+        def made() -> dict[str, np.ndarray]:
+            self.forward([nearly(leaf, rng) for leaf in self.leaves])
+            ids = set(map(id, there))
+            return {f"{k} {place}": array for k, layer in enumerate(layers) for place, array in plain.arrays(layer)
+                    if id(array) not in ids}
+        try:
+            first = copied(made())
+            put_back()
+            second = made() if first else {}
+            again = made() if second else {}
+        except Exception:                               # the check itself will meet it
+            put_back()
+            return
+        kept = [name for name, array in second.items() if again.get(name) is array and name in first]
+        if not any(np.array_equal(first[name], second[name]) for name in kept):
+            put_back()
 
     def _aliases(self) -> Callable[[], None]:
         """A function that lets attributes which were a weight's own array, or its gradient's, be that again."""
