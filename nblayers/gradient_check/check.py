@@ -101,10 +101,10 @@ class Check:
             return
         self.begin()
         conduct.check_backward(self)
+        conduct.check_linear(self)
         if self.settings.contract:
             conduct.check_second_backward(self)
         conduct.check_after_another_forward(self)
-        conduct.check_linear(self)
         for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
         kinks.judge_pairs(self)

@@ -182,7 +182,7 @@ def of(check: Any) -> None:
     if check.is_linear:
         check.account()
     for evidence in check.evidence.values():
-        kind, text = explain(evidence)
+        kind, text = explain(evidence) if check.is_linear else _missing(evidence) or ("place", NO_PATTERN)
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
     experiments.run(check)

@@ -57,6 +57,11 @@ class Lab:
         finally:
             self.check.subject.restore()
 
+    def all_wrong(self) -> dict[str, list[Index]]:
+        """All wrong coordinates of the wanted tensors, the largest first."""
+        evidence = self.check.evidence
+        return {name: sorted(evidence[name].wrong, key=lambda i, e=evidence[name]: -abs(e.numeric[i]))[:40] for name in self.wanted}    # type: ignore[misc]
+
     def mostly_wrong(self, least: float = 0.5) -> dict[str, list[Index]]:
         """The wanted tensors of which so large a part is wrong: where little is, other numbers may hide it by chance."""
         evidence = self.check.evidence
@@ -103,20 +108,29 @@ def way_around(lab: Lab) -> None:
                                   "(a residual, x + f(x)) is left out of backward")
 
 
-def _try(lab: Lab, candidates: Sequence[int], make: Make, kind: str, words: Callable[[str], str], together: bool = True) -> None:
-    """Change each weight alone, then all of them together; tell what that makes right and another change does not."""
-    groups = [[k] for k in candidates] + ([list(candidates)] if len(candidates) > 1 and together else [])
-    for group in groups:
-        if not lab.check.has_time():
+def _try(lab: Lab, candidates: Sequence[int], make: Make, kind: str, words: Callable[[str], str]) -> None:
+    """Change all of these weights; tell what that makes right and another change does not, and which of them it takes."""
+    rest = list(candidates)
+    while rest and lab.wanted and lab.check.has_time():
+        if not (right := _cured(lab, rest, make)):
             return
-        right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong(0.25 if together else 0.5))
-        for trial in range(3):                          # another symmetric point is right too, points without symmetry are wrong
-            if right:
-                right &= lab.right_at(lab.with_weights(group, lambda v, t=trial: make(_shuffled(v, t))))      # type: ignore[misc]
-            if right:
-                right -= lab.right_at(lab.with_weights(group, lambda v, t=trial: _shuffled(v, t)))            # type: ignore[misc]
+        for k in list(rest):                            # which of them are needed for it?
+            fewer = [other for other in rest if other != k]
+            if fewer and lab.check.has_time() and right <= _cured(lab, fewer, make):
+                rest = fewer
+        lab.tell(right, kind, words(" and ".join(lab.names[k] for k in rest)))
+        rest = [k for k in candidates if k not in rest]
+
+
+def _cured(lab: Lab, group: Sequence[int], make: Make) -> set[str]:
+    """What is right at several points with this symmetry, and at none without it."""
+    right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong(0.25))
+    for trial in range(3):
         if right:
-            lab.tell(right, kind, words(" and ".join(lab.names[k] for k in group)))
+            right &= lab.right_at(lab.with_weights(group, lambda v, t=trial: make(_shuffled(v, t))))      # type: ignore[misc]
+        if right:
+            right -= lab.right_at(lab.with_weights(group, lambda v, t=trial: _shuffled(v, t)))            # type: ignore[misc]
+    return right
 
 
 def _shuffled(value: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -236,12 +250,11 @@ def without_mask(lab: Lab) -> None:
 
 
 def _within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) -> dict[str, list[Index]]:
-    """Coordinates that still exist, and if there are none, others."""
+    """Those of the coordinates that still exist."""
     found = {}
     for name, indices in where.items():
-        shape = shapes[name]
-        kept = [index for index in indices if all(i < n for i, n in zip(index, shape, strict=True))]
-        found[name] = kept or list(np.ndindex(shape))[:PROBES]
+        if kept := [index for index in indices if all(i < n for i, n in zip(index, shapes[name], strict=True))]:
+            found[name] = kept
     return found
 
 
@@ -256,7 +269,7 @@ def _smaller(lab: Lab, axis: int, count: int) -> dict[str, bool]:
     there = _shorter(lab, axis, count)
     shapes = {name: lab.check.evidence[name].shape for name in lab.wanted}
     shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
-    return lab.verdicts_at(there, _within(lab.wanted, shapes))
+    return lab.verdicts_at(there, _within(lab.all_wrong(), shapes))
 
 
 def _steps(lab: Lab) -> tuple[int, int] | None:
@@ -352,37 +365,37 @@ def fewer_steps(lab: Lab) -> None:
         if not verdicts or not all(verdicts.values()):
             break
         last = count
-    if not last:
-        _explain_one_step(lab, axis)
-    else:
+    if last:
         some = f"the first {last} time steps alone" if last > 1 else "one time step alone"
         for name in names:
             lab.check.evidence[name].report.add("place", f"right with {some}, wrong with one more: it shows only where several come together, or "
                                                          "where a state is no longer what it was at first")
+    if last + 1 < size:
+        _explain_steps(lab, axis, last + 1)
 
 
-def _explain_one_step(lab: Lab, axis: int) -> None:
-    """What is wrong with the first time step alone, where no mistake spreads from step to step."""
+def _explain_steps(lab: Lab, axis: int, count: int) -> None:
+    """What is wrong with the fewest time steps with which anything is, where it has spread least."""
     from nblayers.gradient_check import diagnosis
     from nblayers.gradient_check.check import again
     check = lab.check
-    other = again(_shorter(lab, axis, 1), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
+    some = f"with the first {count} time steps alone" if count > 1 else "with the first time step alone"
+    other = again(_shorter(lab, axis, count), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
     try:
         other.check_values()
         if other.is_linear:
             other.account()
         found = {name: diagnosis.explain(evidence)[1] for name, evidence in other.evidence.items() if name in lab.wanted}
-    except Exception:                                   # a layer that cannot do with one step has nothing to tell here
+    except Exception:                                   # a layer that cannot do with so few has nothing to tell here
         return
     finally:
         check.subject.restore()
+    for name, text in found.items():
+        if text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem:
+            check.evidence[name].report.add("place", f"{some}: {text}")
     wrong = [name.split("/")[-1] for name in other.evidence]
-    for name in lab.wanted:
-        text = found.get(name, "")
-        if text and text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem:
-            check.evidence[name].report.add("place", f"with the first time step alone: {text}")
-        elif wrong and len(wrong) < len(other.report.tensors):
-            check.evidence[name].report.add("place", f"with the first time step alone only those of {', '.join(wrong)} are wrong")
+    if 0 < len(wrong) < len([t for t in check.report.tensors if not t.passed]):
+        check.report.add("place", f"{some} only the gradients of {', '.join(wrong)} are wrong")
 
 
 def one_sample(lab: Lab) -> None:
@@ -392,7 +405,8 @@ def one_sample(lab: Lab) -> None:
     sizes = {leaf.shape[axis] for leaf in leaves if leaf.ndim > axis}
     if len(sizes) != 1 or sizes == {1}:
         return
-    for name in [name for name, is_right in _smaller(lab, axis, 1).items() if is_right]:
+    enough = lab.mostly_wrong()
+    for name in [name for name, is_right in _smaller(lab, axis, 1).items() if is_right and name in enough]:
         lab.check.evidence[name].report.add("place", "right with one sample alone: it shows only where several come together")
 
 
@@ -408,7 +422,7 @@ def narrower(lab: Lab) -> None:
             there = at(subject, leaves=leaves)
             shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
             shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
-            for right in lab.right_at(there, _within(lab.wanted, shapes)):
+            for right in lab.right_at(there, _within(lab.mostly_wrong(), shapes)):
                 lab.check.evidence[right].report.add("place", f"right once {name} has a single place along axis {axis}: it shows only where several of "
                                                               "them come together")
 

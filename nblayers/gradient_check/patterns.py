@@ -143,6 +143,13 @@ def own_factors(s: Shares, known: Known) -> Found:
 
 def _factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
     """What the factors are: one for each index of an axis, another input, the element itself."""
+    for i, j in itertools.combinations(range(len(s.shape)), 2):
+        places_ = s.row_places[:, i] * s.shape[j] + s.row_places[:, j]
+        if len(s.shape) > 2 and all(_by_index(factors, s.row_places[:, k], s.shape[k]) is None for k in (i, j)):
+            by_pair = _by_index(factors, places_, s.shape[i] * s.shape[j])
+            if by_pair is not None:
+                low, high = float(np.nanmin(by_pair)), float(np.nanmax(by_pair))
+                return "factor_along", f"off by a factor of its own for each index along axis {i} and axis {j}, {low:.4g} to {high:.4g} times"
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
@@ -576,37 +583,43 @@ def _per_step(s: Shares, bad: Array, steps: Array) -> str:
 
 
 def missing_sum(s: Shares, known: Known) -> Found:
-    """Wrong by one and the same amount all along an axis, or by a multiple of x less its mean."""
+    """Wrong by one and the same amount all along some axes, or by a multiple of x, or of x less its mean."""
     if not s.is_whole or not len(s.shape) or s.is_weight:
         return None
-    difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values)[..., None]
-    for axis, size in enumerate(s.shape):
-        if size < 3:
+    difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values, float)
+    axes = range(len(s.shape))
+    for along in (*((k,) for k in axes), *itertools.combinations(axes, 2)):
+        size = int(np.prod([s.shape[k] for k in along]))
+        if size < 3 or min(s.shape[k] for k in along) < 2:
             continue
-        mean = difference.mean(axis=axis, keepdims=True)
-        if s.all_same(difference, np.broadcast_to(mean, difference.shape)) and not s.all_same(right, right.mean(axis=axis, keepdims=True) + 0 * right):
-            return "missing_sum", (f"wrong by one and the same amount all along axis {axis}: a sum (or mean) over axis {axis} is missing "
-                                   "or too much")
-    for axis, size in enumerate(s.shape):
-        if size < 3:
+        lines, ours, values = (_lines(a, along) for a in (difference, right, np.broadcast_to(x[..., None], difference.shape)))
+        one, centred = np.ones_like(values), values - values.mean(axis=0)
+        if s.all_same(ours, ours.mean(axis=0) + 0 * ours):
             continue
-        centred = x - x.mean(axis=axis, keepdims=True)
-        with np.errstate(all="ignore"):
-            k = (difference * centred).sum(axis=axis, keepdims=True) / (centred * centred).sum(axis=axis, keepdims=True)
-        if np.isfinite(k).all() and s.all_same(difference, k * centred):
-            return "missing_sum", (f"wrong by a multiple of x - mean(x) along axis {axis}: a sum over axis {axis} that goes with the "
-                                   "variance is missing or too much")
-        with np.errstate(all="ignore"):
-            k = (difference * x).sum(axis=axis, keepdims=True) / (x * x).sum(axis=axis, keepdims=True)
-        if np.isfinite(k).all() and s.all_same(difference, k * x) and size > 2:
-            return "missing_sum", (f"wrong by a multiple of x itself along axis {axis}: a sum over axis {axis} that goes with x is missing "
-                                   "or too much")
+        name = " and ".join(map(str, along))
+        for terms, words in (((one,), "one and the same amount"), ((centred,), "a multiple of x - mean(x)"), ((values,), "a multiple of x itself"),
+                             ((one, centred), "a multiple of x and an amount that is the same for all")):
+            if size >= len(terms) + 2 and _spans(s, lines, terms):
+                return "missing_sum", f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too much or not the right one"
     return None
+
+
+def _lines(a: Array, along: tuple[int, ...]) -> Array:
+    """The array with these axes made one, in front, and all others one behind."""
+    front = np.moveaxis(a, along, range(len(along)))
+    return front.reshape(int(np.prod(front.shape[:len(along)])), -1)
+
+
+def _spans(s: Shares, lines: Array, terms: tuple[Array, ...]) -> bool:
+    """Whether each column of `lines` is a sum of multiples of the same columns of the terms."""
+    basis = np.stack(terms, axis=-1).transpose(1, 0, 2)                    # (columns, places, terms)
+    fitted = np.einsum("cpt,ct->pc", basis, np.einsum("ctp,pc->ct", np.linalg.pinv(basis), lines))
+    return s.all_same(lines, fitted)
 
 
 def mixed_axes(s: Shares, known: Known) -> Found:
     """Forward and backward mix elements along different axes."""
-    if not s.is_square:
+    if not s.is_square or not known.is_plain:
         return None
     forwards, backwards = ([a for a, b, steps in s.steps() if a == b and (np.abs(account) > s.floor)[np.broadcast_to(steps != 0, account.shape)].any()]
                            for account in (s.numeric, s.analytic))
@@ -629,7 +642,9 @@ def misrouted(s: Shares, known: Known) -> Found:
         return None
     column = int(columns[0])
     got, want = (int(np.argmax(np.abs(account[:, column]))) for account in (s.analytic, s.numeric))
-    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place than it should: through y at "
+    axes = [axis for axis in range(len(s.shape)) if s.rows[got][axis] != s.rows[want][axis]]
+    where = f" along axis {' and '.join(map(str, axes))}" if axes else ""
+    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: through y at "
                      f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs to {list(s.rows[want])}")
 
 
@@ -647,7 +662,7 @@ def one_each(s: Shares, known: Known) -> Found:
     for k in shown:
         row, column = s.rows[k], int(np.argmax(s.support[k]))
         given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
-        lines.append(f"{given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
+        lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
     return "slope", "each element with a slope of its own, and a wrong one: " + "; ".join(lines)
 
 
