@@ -252,6 +252,33 @@ def check_precision(check: Any) -> None:
         fine, coarse = (_gradients_at(check, moved(subject, factor)) for factor in (1 + TINY, 1 + 1e-5))
         for name, text in _rounded(names, once, fine, coarse):
             _say_rounded(check, name, f"{text} {what}".strip())
+    for tensor in check.tensors():
+        _look_finer(check, tensor)
+
+
+def _look_finer(check: Any, tensor: Any) -> None:
+    """Right to seven digits and no better, at one element after the other: so are numbers that were float32 on the way."""
+    report = next((t for t in check.report.tensors if t.name == tensor.name), None)
+    if report is None or report.errors is None or any(finding.kind == "float32" for finding in report.findings):
+        return
+    largest = float(np.abs(tensor.gradient).max(initial=0.0))
+    suspects = [index for index in np.ndindex(report.errors.shape) if 3e-9 < report.errors[index] < 3e-5
+                and abs(tensor.gradient[index]) > 1e-3 * max(largest, 1.0)]
+    if len(suspects) < 3:
+        return
+    errors = [error for index in suspects[:12] if (error := _fine_error(check, tensor, index)) is not None]
+    if len(errors) >= 3 and len(errors) >= 0.6 * min(len(suspects), 12) and max(errors) < 1e-6:
+        report.add("float32", f"right to {max(errors):.0e} and no better at {len(suspects)} elements, as numbers are that were rounded to float32 on the way")
+
+
+def _fine_error(check: Any, tensor: Any, index: Any) -> float | None:
+    """The relative error against a derivative of the fourth order; None where that is not certain, or the error is none."""
+    a = float(tensor.gradient[index])
+    step = 1e-3 * max(1.0, abs(float(tensor.values[index])))
+    slopes = [check.slopes(tensor, index, step / k).central for k in (1, 2, 4)]
+    first, second = ((4 * fine - coarse) / 3 for coarse, fine in zip(slopes, slopes[1:], strict=False))
+    error = abs(a - second)
+    return error / abs(a) if abs(first - second) < 0.05 * error and error > 3e-9 * abs(a) else None
 
 
 def _say_rounded(check: Any, name: str, text: str) -> None:

@@ -243,7 +243,8 @@ def _of_shares(evidence: Evidence) -> Found:
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
     _label(evidence, shares)
     looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
-             patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
+             patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
+             patterns.one_each)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)
 
@@ -256,7 +257,7 @@ def _known(evidence: Evidence) -> patterns.Known:
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
     arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
-    is_plain = not check.subject.weights and len(check.subject.leaves) == 1 and check.outputs == 1
+    is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
     return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis, is_plain)
 
 
@@ -369,7 +370,7 @@ def _ratio(evidence: Evidence) -> Found:
     floor = 1e-7 * largest
     if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor for i in evidence.wrong):
         return None
-    if abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0:
+    if (abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0) or abs(ratio) < 1e-7:
         return None
     size = abs(ratio)
     exact = any(agree(size, value) for value in (1.0, 2.0, 0.5))

@@ -67,6 +67,12 @@ class Lab:
         chosen = set(chosen)
         return at(self.check.subject, weights=[make(v) if k in chosen else None for k, v in enumerate(self.values)])
 
+    def only_zero(self, chosen: int, seed: int) -> Any:
+        """One weight zero, the others with other numbers and signs."""
+        rng = np.random.default_rng(seed)
+        return at(self.check.subject, weights=[0 * v if k == chosen else rng.normal(size=v.shape) * np.abs(v).mean()
+                                               for k, v in enumerate(self.values)])
+
     def tell(self, names: Iterable[str], kind: str, text: str) -> None:
         """A finding for each of these tensors, in front of what was known; they need no other."""
         for name in sorted(names):
@@ -152,15 +158,21 @@ def palindromic(lab: Lab) -> None:
 
 
 def equal(lab: Lab) -> None:
-    """A scale may be taken in front of a sum or mean only where all its elements are equal."""
-    candidates = [k for k, v in enumerate(lab.values) if v.size > 1 and max(v.shape) == v.size]
-    matrices = [k for k, v in enumerate(lab.values) if v.size > 1 and k not in candidates]
-    _try(lab, candidates, lambda v: np.ones_like(v), "scale_outside",
-         lambda names: f"right once all elements of {names} are 1: {names} is left out somewhere, has gone in once too often, or stands "
-                       "outside of a sum or mean", together=False)
-    _try(lab, candidates + matrices, lambda v: np.full_like(v, float(v.mean()) + 0.3), "scale_outside",
-         lambda names: f"right once all elements of {names} are equal: {names} stands outside of a sum or mean that it belongs into, or "
-                       "meets other elements than its own", together=False)
+    """A scale may be taken in front of a sum or mean where all its elements are equal, and left out where they are 1."""
+    for k in [k for k, v in enumerate(lab.values) if v.size > 1 and max(v.shape) == v.size]:
+        if not lab.check.has_time():
+            return
+        name = lab.names[k]
+        at_values = [lab.right_at(lab.with_weights([k], lambda v, c=c: np.full_like(v, c)), lab.mostly_wrong())       # type: ignore[misc]
+                     for c in (1.0, 1.3, 0.7, -0.8)]
+        ever = set.union(*at_values)
+        unequal = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(2))) if ever else set()   # type: ignore[misc]
+        lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
+                 f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, or meets other elements "
+                 "than its own")
+        lab.tell((at_values[0] - set.union(*at_values[1:]) - unequal) & set(lab.wanted), "scale_outside",
+                 f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or stands outside of a sum or "
+                 "mean")
 
 
 def left_out(lab: Lab) -> None:
@@ -176,6 +188,9 @@ def left_out(lab: Lab) -> None:
         if not lab.check.has_time():
             break
         right = lab.right_at(lab.with_weights([k], np.zeros_like), lab.mostly_wrong())
+        for seed in range(2):                           # whatever the other weights are
+            if right:
+                right &= lab.right_at(lab.only_zero(k, seed))
         if right:
             others = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(3)))    # type: ignore[misc]
             for name in right - others:
@@ -340,7 +355,7 @@ def fewer_steps(lab: Lab) -> None:
     if not last:
         _explain_one_step(lab, axis)
     else:
-        some = f"the first {last} time steps alone" if last > 1 else "the first time step alone"
+        some = f"the first {last} time steps alone" if last > 1 else "one time step alone"
         for name in names:
             lab.check.evidence[name].report.add("place", f"right with {some}, wrong with one more: it shows only where several come together, or "
                                                          "where a state is no longer what it was at first")

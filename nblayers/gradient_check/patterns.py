@@ -221,17 +221,18 @@ def inner_factors(s: Shares, known: Known) -> Found:
         if len(places_) < 2:
             return None
         a, n = s.analytic[:, places_], s.numeric[:, places_]
-        line = _factors(a, n, s)
+        line = _factors_or_much(a, n, s)
         if line is None:
             return None
         mixed += int(((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum())
         factors.append(line)
     found = np.concatenate(factors)
+    much = " or should be zero" if np.isinf(found).any() else ""
     found = found[np.isfinite(found)]
-    if mixed < 3 or _says_nothing(found):
+    if mixed < 3 or len(found) < 2 or (_says_nothing(found) and not much):
         return None
     low, high = float(found.min()), float(found.max())
-    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times) that are the same for everything along the last axis of y: what is "
+    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last axis of y: what is "
                      "wrong comes in before y is mixed together from it, as with a wrong slope inside")
 
 
@@ -274,6 +275,16 @@ def _factors(a: Array, n: Array, s: Shares) -> Array | None:
     fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n)
     proves = ((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum() > 1       # one number is always some number of times another
     return factors if proves and bool(fits.all()) else None
+
+
+def _factors_or_much(a: Array, n: Array, s: Shares) -> Array | None:
+    """k for each line such that a = k n; infinity where n is zero and a is not; NaN where both are; None if a line is no multiple."""
+    size = (n * n).sum(axis=1)
+    zero, none = (np.abs(lines).max(axis=1, initial=0.0) <= s.floor for lines in (n, a))
+    with np.errstate(all="ignore"):
+        factors = np.where(zero, np.where(none, np.nan, np.inf), (a * n).sum(axis=1) / size)
+    fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n) | zero[:, None]
+    return factors if bool(fits.all()) else None
 
 
 def _by_index(factors: Array, places: Array, size: int) -> Array | None:
@@ -591,6 +602,53 @@ def missing_sum(s: Shares, known: Known) -> Found:
             return "missing_sum", (f"wrong by a multiple of x itself along axis {axis}: a sum over axis {axis} that goes with x is missing "
                                    "or too much")
     return None
+
+
+def mixed_axes(s: Shares, known: Known) -> Found:
+    """Forward and backward mix elements along different axes."""
+    if not s.is_square:
+        return None
+    forwards, backwards = ([a for a, b, steps in s.steps() if a == b and (np.abs(account) > s.floor)[np.broadcast_to(steps != 0, account.shape)].any()]
+                           for account in (s.numeric, s.analytic))
+    if forwards == backwards:
+        return None
+    def words(axes: list[int]) -> str:
+        return f"along axis {' and '.join(map(str, axes))}" if axes else "along none"
+    return "missing_sum", (f"forward mixes elements {words(forwards)}, backward {words(backwards)}: a sum or mean over the wrong axis, or one that is "
+                           "missing")
+
+
+def misrouted(s: Shares, known: Known) -> Found:
+    """What comes through an element of y is right but arrives at another place."""
+    columns = s.wrong_columns
+    if len(columns) < 2:
+        return None
+    ours, right = (np.sort(account[:, columns], axis=0) for account in (s.analytic, s.numeric))
+    sparse = (np.abs(s.numeric[:, columns]) > s.floor).sum(axis=0).max(initial=0) <= max(1, len(s.rows) // 4)
+    if not sparse or not s.all_same(ours, right):
+        return None
+    column = int(columns[0])
+    got, want = (int(np.argmax(np.abs(account[:, column]))) for account in (s.analytic, s.numeric))
+    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place than it should: through y at "
+                     f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs to {list(s.rows[want])}")
+
+
+def one_each(s: Shares, known: Known) -> Found:
+    """Every element has to do with one element of y alone: a table of slopes."""
+    if s.is_weight or not len(s.shape) or len(s.rows) < 2 or (s.support.sum(axis=1) > 1).any():
+        return None
+    bad = s.wrong_rows
+    if len(bad) < 2:
+        return None
+    order = bad[np.argsort([float(s.values[s.rows[k]]) for k in bad])]
+    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
+    others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
+    lines = []
+    for k in shown:
+        row, column = s.rows[k], int(np.argmax(s.support[k]))
+        given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
+        lines.append(f"{given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
+    return "slope", "each element with a slope of its own, and a wrong one: " + "; ".join(lines)
 
 
 def one_column_each(s: Shares) -> str:
