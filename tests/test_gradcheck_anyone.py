@@ -1219,6 +1219,37 @@ def test_no_gradient(x):
     assert gradcheck_object(First(), x, no_gradient="x")
 
 
+def test_options_are_those_of_gradcheck_everywhere(x):
+    W, b = arrays((D, H), H)
+    ones = np.ones((N, H))
+    report = gradcheck_pair(affine_forward, affine_backward, x, W, b, dy=ones, max_coordinates=3)
+    assert [t.checked for t in report.tensors] == [3, 3, 3]
+    assert report.tensors[2].analytic == pytest.approx(N)                           # the sum of dy
+    assert names(gradcheck_object(Affine(), x, no_gradient=("W",))) == ["x", "b"]
+    assert str(gradcheck_object(Affine(), x, seed=3)) == str(gradcheck_object(Affine(), x, seed=3))
+    assert str(gradcheck_object(Affine(), x, seed=3)) != str(gradcheck_object(Affine(), x))
+
+
+def test_the_contract_may_be_looser(x):
+    class Pops(Affine):
+        def __init__(self):
+            super().__init__()
+            self.stack = []
+
+        def forward(self, x):
+            self.stack.append(x)
+            return super().forward(x)
+
+        def backward(self, dout):
+            self.x = self.stack.pop()
+            dx = super().backward(dout)
+            dout *= 0
+            return dx
+    assert not gradcheck_object(Pops(), x, raise_error=False)
+    report = gradcheck_object(Pops(), x, contract=False)
+    assert any("changes dy in place" in note for note in report.notes)
+
+
 def test_input_gradient_is_not_needed(x):
     class First(Layer):
         def build(self, shape):

@@ -8,10 +8,11 @@ import numpy as np
 
 from nblayers.gradient_check.check import Check, Settings
 from nblayers.gradient_check.diagnosis import of_shape
+from nblayers.gradient_check.foreign import FunctionPair
 from nblayers.gradient_check.losses import as_layer
 from nblayers.gradient_check.objects import Object, Pair
 from nblayers.gradient_check.report import GradientCheckError, Report, TensorReport
-from nblayers.gradient_check.subject import FunctionPair, Subject
+from nblayers.gradient_check.subject import Subject
 from nblayers.layers.base import Layer
 
 OPTIONS = {field.name for field in dataclasses.fields(Settings)} | {"seed", "raise_error"}

@@ -7,9 +7,10 @@ import numpy as np
 
 from nblayers.gradient_check import naming, plain
 from nblayers.gradient_check.calls import Backward, Result, by_name, gradients_of_inputs, scaled
+from nblayers.gradient_check.foreign import Foreign
 from nblayers.gradient_check.places import layers
 from nblayers.gradient_check.remember import GlobalRandom, remember
-from nblayers.gradient_check.subject import Foreign, Subject, argument_names
+from nblayers.gradient_check.subject import Subject, argument_names
 from nblayers.layers.base import Layer
 from nblayers.structures import copied
 

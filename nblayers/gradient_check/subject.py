@@ -11,6 +11,7 @@ import numpy as np
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import positional
+from nblayers.gradient_check.foreign import Foreign, FunctionPair
 from nblayers.gradient_check.naming import STATISTICS
 from nblayers.gradient_check.others import is_constant, nearly, other_mask, other_values, unequal
 from nblayers.gradient_check.remember import GlobalRandom, is_random_source, remember
@@ -18,69 +19,6 @@ from nblayers.layers.base import Layer, _flatten, built_from, holds_arrays
 from nblayers.structures import copied
 
 Leaves = Sequence[np.ndarray]
-
-
-class Foreign(Layer):
-    """Somebody's own code as a layer: what it is given is neither cast nor checked, nor is what it returns.
-
-    Attributes:
-        title: how messages call it.
-        dict_inputs: names of the arguments that are dictionaries of inputs; others are settings.
-        factor: what the weights' gradients are multiplied by, where backward takes no dy.
-        extras: what the last backward returned beside the gradients of the inputs.
-        has_rate: whether backward takes a learning rate and changes the weights itself.
-        params: what the user said of the weights in plain arrays.
-        may_hold_weights: whether it stands for an object that has weights.
-        remarks: what the report should say of how the object was called.
-    """
-
-    integer_inputs = True
-    single_values = True
-    dict_inputs: Sequence[str] = ()
-    title = ""
-    factor = 1.0
-    extras: Any = ()
-    has_rate = False
-    params: Any = None
-    may_hold_weights = False
-    remarks: Sequence[str] = ()
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-        self.built = True
-
-    @property
-    def called(self) -> Callable[..., Any]:
-        """The forward whose arguments have the names."""
-        return self.forward
-
-    def argument_names(self) -> list[str]:
-        """What its forward calls the arguments that are given by place."""
-        return [parameter.name for parameter in positional(self.called) or ()]
-
-    @property
-    def described(self) -> str:
-        return self.title or f"{type(self).__name__} {self.name!r}"
-
-    def find_plain(self, trial: plain.Trial) -> plain.Found:
-        """The weights that are no `Parameter`s."""
-        return plain.Found()
-
-    def hold_float64(self) -> None:
-        """Let the object behind it hold its floating arrays in double precision."""
-        plain.in_float64(self)
-
-    def _to_array(self, value: Any) -> Any:
-        return value
-
-    def _to_mask(self, value: Any) -> Any:
-        return value
-
-    def _check_inputs(self, inputs: Any) -> None:
-        return
-
-    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
-        return dy
 
 
 @dataclass
@@ -131,7 +69,7 @@ class Subject:
         if name.endswith("mask") or _is_setting(value, isinstance(self.layer, Foreign)):
             return value
         if isinstance(value, dict):
-            if name not in getattr(self.layer, "dict_inputs", ()):
+            if not (isinstance(self.layer, Foreign) and name in self.layer.dict_inputs):
                 return value
             return {key: self._slots(item, str(key)) if _is_floating(item) else item for key, item in value.items()}
         if isinstance(value, (list, tuple)) and holds_arrays(value):
@@ -211,8 +149,8 @@ class Subject:
                 if isinstance(layer, Foreign) or not type(layer).__module__.startswith("nblayers.")]
 
     def _make_at_first_forward(self) -> None:
-        """Run a forward where that is what makes weights in plain arrays: the same for whatever input, and kept from then on."""
-        layers = [layer for layer in self._with_plain_weights() if getattr(layer, "may_hold_weights", True)]
+        """Run a forward where that is what makes weights in plain arrays: the same for any input, and kept from then on."""
+        layers = [layer for layer in self._with_plain_weights() if not isinstance(layer, Foreign) or layer.may_hold_weights]
         if not layers:
             return
         there = [array for layer in layers for _, array in plain.arrays(layer)]
@@ -531,21 +469,4 @@ def argument_names(layer: Layer, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"input {i}" for i in range(count)]
 
 
-class FunctionPair(Foreign):
-    """A function and its gradient as a layer: `gradient(*inputs, dy)` gives dL/dx for each input."""
-
-    def __init__(self, f: Callable[..., Any], gradient: Callable[..., Any]) -> None:
-        super().__init__(getattr(f, "__name__", type(f).__name__))
-        self.f, self.gradient = f, gradient
-
-    @property
-    def called(self) -> Callable[..., Any]:
-        return self.f
-
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        self.cache = copied((inputs, named))                   # as they were, should f work in place
-        return self.f(*inputs, **named)
-
-    def backward(self, dy: Any) -> Any:
-        inputs, named = copied(self.cache)
-        return self.gradient(*inputs, dy, **named)
+__all__ = ["FunctionPair", "Leaves", "Subject", "argument_names", "flat"]
