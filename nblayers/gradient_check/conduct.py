@@ -71,6 +71,7 @@ def check_second_backward(check: Any) -> None:
     subject, report = check.subject, check.report
     if report.problems:                                 # what was changed above would be found here again
         return
+    check.gradients(check.dy)
     try:
         dx, dw = subject.backward(check.copied_dy())
     except Exception as error:
