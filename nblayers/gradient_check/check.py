@@ -75,7 +75,7 @@ class Check:
         self.given = [leaf.copy() for leaf in subject.leaves]
         self.evidence: dict[str, diagnosis.Evidence] = {}
         self.is_linear = True
-        self.deadline = time.thread_time() + settings.seconds
+        self.deadline = time.thread_time() + settings.seconds + 0.5 * max(0, len(subject.weights) - 4)
 
     def has_time(self, share: float = 1.0) -> bool:
         """Whether less than this share of the time allowed is over."""

@@ -212,7 +212,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        kind, parts = found[0], [found[1]]
+        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum") else ""
+        kind, parts = found[0], [found[1], where]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
@@ -256,7 +257,7 @@ def _known(evidence: Evidence) -> patterns.Known:
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
-    arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
+    arrays = dict(zip(check.subject.names, check.subject.leaves, strict=True))
     is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
     return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis, is_plain)
 
@@ -419,7 +420,7 @@ def _nearly(evidence: Evidence) -> Found:
         return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
-    if len(evidence.wrong) < 2 or worst > 5e-3:
+    if len(evidence.wrong) < 2 or worst > 2e-2:
         return None
     return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
                       "them?), or an approximation")

@@ -77,7 +77,18 @@ def _slope(s: Shares, known: Known) -> Found:
     guess = _known_slope(x, true, got)
     how = one_column_each(s)
     how = f", {how}" if how in (TOO_MUCH, MISSING) else ""
-    return "value" if where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
+    where = where or _among_places(s, i[bad])
+    return "value" if "where" in where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
+
+
+def _among_places(s: Shares, rows: Array) -> str:
+    """ ", wrong only at 3 of axis 0 (size 4)": the indices among which these rows lie, where others are right."""
+    right = [k for k in range(len(s.rows)) if k not in set(rows.tolist())]
+    for axis, size in enumerate(s.shape):
+        inside = set(s.row_places[rows, axis].tolist())
+        if len(inside) < size and not inside & set(s.row_places[right, axis].tolist()):
+            return f", wrong only at {ranges(inside)} of axis {axis} (size {size})"
+    return ""
 
 
 def _by_value(x: Array, bad: Array, name: str) -> str:
@@ -379,7 +390,7 @@ def _repeated(s: Shares, ids: Array) -> Found:
     repeated = set(values[counts > 1].tolist())
     bad = {s.rows[int(k)][0] for k in s.wrong_rows}
     touched = {row[0] for row, any_ in zip(s.rows, s.support.any(axis=1), strict=True) if any_}
-    if not bad or not bad <= repeated or bad == touched or (np.abs(s.analytic) > np.abs(s.numeric) + s.floor).any():
+    if not bad or not bad <= repeated or bad == touched:
         return None
     return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for one of "
                             "them only; np.add.at(grad, ids, dy) adds for all")
@@ -663,7 +674,7 @@ def one_each(s: Shares, known: Known) -> Found:
         row, column = s.rows[k], int(np.argmax(s.support[k]))
         given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
         lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
-    return "slope", "each element with a slope of its own, and a wrong one: " + "; ".join(lines)
+    return "slope", f"each element with a slope of its own, and a wrong one{_among_places(s, bad)}: " + "; ".join(lines)
 
 
 def one_column_each(s: Shares) -> str:
