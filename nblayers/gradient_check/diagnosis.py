@@ -243,8 +243,8 @@ def _of_shares(evidence: Evidence) -> Found:
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
     _label(evidence, shares)
-    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
-             patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
+    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.layout,
+             patterns.own_factors, patterns.output_factors, patterns.inner_factors, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
              patterns.one_each)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)

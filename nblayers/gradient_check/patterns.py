@@ -247,7 +247,7 @@ def inner_factors(s: Shares, known: Known) -> Found:
     found = np.concatenate(factors)
     much = " or should be zero" if np.isinf(found).any() else ""
     found = found[np.isfinite(found)]
-    if mixed < 3 or len(found) < 2 or (_says_nothing(found) and not much):
+    if mixed < 3 or len(found) < 2 or (_says_nothing(found) and not much) or not (np.abs(found) > 1e-6).any():
         return None
     low, high = float(found.min()), float(found.max())
     return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last axis of y: what is "
