@@ -8,7 +8,7 @@ import inspect
 import pytest
 from configurations import GENERATORS, configuration, is_right, of_generator
 
-from nblayers import layers, nn
+from nblayers import device, layers, nn
 from nblayers.layers import Layer
 
 ROOMS = {"layers": layers, "nn": nn}
@@ -39,10 +39,29 @@ def options_of(callable_):
             if option not in WITHOUT_EFFECT and not option.endswith(("initializer", "regularizer", "constraint"))]
 
 
-def options_in(setup, callable_):
-    """What the code of a layer gives, by position or by name."""
+def drawn_options(setup):
+    """Option and value of all that the code of a layer gives, by position or by name, and of what forward is given."""
     code = ast.parse(setup.layer, mode="eval").body
-    return {*list(inspect.signature(callable_).parameters)[:len(code.args)], *(keyword.arg for keyword in code.keywords)}
+    names = inspect.signature(maker(ast.unparse(code.func))).parameters
+    values = dict(zip(names, code.args, strict=False)) | {keyword.arg: keyword.value for keyword in code.keywords}
+    return {option: getattr(value, "value", None) for option, value in values.items()} | setup.call
+
+
+def choices(setup):
+    """What is to be tried at least once: a flag on and off, each name such as "same", any other option whatever its value."""
+    return {(option, value if isinstance(value, (bool, str)) and option != "activation" else None)
+            for option, value in drawn_options(setup).items()}
+
+
+def telling(name):
+    """Of sixty configurations those in which something is chosen for the first time, and never fewer than three."""
+    seen = set()
+    for number in range(60):
+        drawn = of_generator(name, number)
+        new = choices(drawn.setup) - seen if name in LAYERS else set()
+        if new or number < 3:
+            seen |= new
+            yield drawn
 
 
 def test_every_layer_has_a_generator():
@@ -55,13 +74,11 @@ def test_every_layer_has_a_generator():
 @pytest.mark.parametrize("name", sorted(set(LAYERS) - {f"layers.{name}" for name in OF_WORDS}))
 def test_every_option_is_drawn(name):
     """Of the layer, and of its forward: what may be given beside the inputs."""
-    none = OF_ONE_LAYER.get(name, set())
     drawn = [of_generator(name, number) for number in range(60)]
-    seen = set().union(*(options_in(each.setup, maker(name)) for each in drawn))
-    assert set(options_of(maker(name))) - seen <= none
+    seen = set().union(*(drawn_options(each.setup) for each in drawn)) | OF_ONE_LAYER.get(name, set())
     inputs = max(len(each.setup.inputs) for each in drawn)
-    given = set().union(*(each.setup.call for each in drawn))
-    assert set(options_of(drawn[0].make().forward)[inputs:]) - given <= none
+    assert set(options_of(maker(name))) - seen == set()
+    assert set(options_of(drawn[0].make().forward)[inputs:]) - seen == set()
 
 
 def test_a_configuration_is_always_the_same():
@@ -71,13 +88,20 @@ def test_a_configuration_is_always_the_same():
 
 
 def test_the_code_of_a_configuration_repeats_it(capsys):
-    for name in ("layers.LSTM", "layers.Attention", "nn.Embedding"):
-        exec(of_generator(name, 3).code())
-        assert "passed" in capsys.readouterr().out
+    with device("reference"):
+        for name in ("layers.LSTM", "layers.Attention", "nn.Embedding"):
+            exec(of_generator(name, 3).code())
+            assert "passed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", range(len(GENERATORS)), ids=list(GENERATORS).__getitem__)
-def test_no_false_alarm(number):
-    tested = configuration(number)
-    report = tested.check()
-    assert is_right(report), f"{report}\n{tested.code()}"
+UNDECIDED = {"layers.RandomContrast": "all numbers lie where the clipping begins", "nn.MultiheadAttention": "an output is None"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xfail(reason=UNDECIDED[name], strict=True))
+                                  if name in UNDECIDED else name for name in GENERATORS])
+def test_no_false_alarm(name):
+    """In the room whose kernels need no compiling, which here take less time than the compiler."""
+    with device("reference"):
+        for drawn in telling(name):
+            report = drawn.check()
+            assert is_right(report), f"{report}\n{drawn.code()}"

@@ -63,9 +63,9 @@ class Configuration(NamedTuple):
         setup = self.setup
         arguments = [setup.layer, *map(written, setup.inputs), *(f"{k}={v}" for k, v in setup.tolerance.items()),
                      *(f"{name}={written(value)}" for name, value in setup.call.items())]
-        imports = "import numpy as np\nimport nblayers\nfrom nblayers import layers, nn\n"
+        imports = "import numpy as np\nimport nblayers\nfrom nblayers import layers, nn\nfrom nblayers.random import set_seed\n"
         imports += "from tests.configurations import networks\n" if self.name.startswith("networks.") else ""
-        return f"{imports}nblayers.random.set_seed({self.number})\nprint(nblayers.gradcheck({', '.join(arguments)}))"
+        return f"{imports}set_seed({self.number})\nprint(nblayers.gradcheck({', '.join(arguments)}))"
 
 
 def configuration(number: int) -> Configuration:

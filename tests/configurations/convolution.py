@@ -61,10 +61,10 @@ def convolution(draw: Draw, name: str) -> Setup:
 def transposed(draw: Draw, name: str) -> Setup:
     rank = rank_of(name)
     at = window(draw, rank)
-    options = convolution_options(draw, at)
+    options, least = convolution_options(draw, at), 1
     if max(at.strides) > 1 and draw.chance(0.4):
-        options["output_padding"] = plain(tuple(draw.integer(0, s - 1) for s in at.strides))
-    shape = image_shape(draw, [draw.integer(1, 3) for _ in at.places], draw.integer(1, 2), options)
+        options["output_padding"], least = plain(tuple(draw.integer(0, s - 1) for s in at.strides)), 2
+    shape = image_shape(draw, [draw.integer(least, 3) for _ in at.places], draw.integer(1, 2), options)
     return Setup(call(name, draw.integer(1, 2), plain(at.sizes), **options), [draw.numbers(*shape)])
 
 

@@ -43,6 +43,22 @@ def transformer(width: int) -> Any:
     return models.Model(x, layers.Add()([y, layers.Dense(width, activation="gelu")(y)]))
 
 
+def hourglass(channels: int) -> Any:
+    """An image made small and large again, with a way across."""
+    x = layers.Input((4, 4, channels))
+    small = layers.Conv2D(2, 3, strides=2, padding="same", activation="softplus")(x)
+    large = layers.Conv2DTranspose(2, 2, strides=2, activation="tanh")(layers.AveragePooling2D(1)(small))
+    joined = layers.Concatenate()([large, x, layers.UpSampling2D(2, interpolation="bilinear")(small)])
+    return models.Model(x, layers.Conv2D(1, 1)(layers.BatchNormalization()(joined)))
+
+
+def nested(width: int) -> Any:
+    """A model in a model, used twice."""
+    inner = models.Sequential([layers.Input((width,)), layers.Dense(width, activation="tanh"), layers.Dropout(0.2)])
+    x = layers.Input((width,))
+    return models.Model(x, [inner(inner(x)), layers.Dense(1, activity_regularizer="l2")(inner(x))])
+
+
 @makes("networks.layered")
 def sequentials(draw: Draw, name: str) -> Setup:
     """Networks as they are built every day, with dropout and normalization, on numbers, images, ids and sequences."""
@@ -64,14 +80,24 @@ def sequentials(draw: Draw, name: str) -> Setup:
     return Setup(call(name, *inside), [x], training)
 
 
-@makes("networks.residual", "networks.twins", "networks.translator", "networks.transformer")
+@makes("networks.residual", "networks.twins", "networks.translator", "networks.transformer", "networks.hourglass",
+       "networks.nested")
 def functional(draw: Draw, name: str) -> Setup:
+    """One network of its kind, and inputs that it takes."""
     width, batch = draw.size(), draw.integer(1, 2)
+    given: list[Any] = [width]
+    x: Any
     if name.endswith("residual"):
-        return Setup(call(name, width, draw.one(SMOOTH[:8])), [draw.numbers(batch, width)])
-    if name.endswith("twins"):
-        return Setup(call(name, width), [[draw.numbers(batch, width) for _ in range(2)]])
-    if name.endswith("transformer"):
-        return Setup(call(name, width), [draw.numbers(batch, draw.size(), width)])
-    sequences = [draw.numbers(batch, draw.size(), width) for _ in range(2)]
-    return Setup(call(name, draw.one(["LSTM", "GRU", "SimpleRNN"]), width), [sequences])
+        given, x = [width, draw.one(SMOOTH[:8])], draw.numbers(batch, width)
+    elif name.endswith("twins"):
+        x = [draw.numbers(batch, width) for _ in range(2)]
+    elif name.endswith("translator"):
+        given, x = [draw.one(["LSTM", "GRU", "SimpleRNN"]), width], [draw.numbers(batch, draw.size(), width) for _ in range(2)]
+    elif name.endswith("transformer"):
+        x = draw.numbers(batch, draw.size(), width)
+    elif name.endswith("hourglass"):
+        given = [draw.integer(1, 2)]
+        x = draw.numbers(batch, 4, 4, *given)
+    else:
+        x = draw.numbers(batch, width)
+    return Setup(call(name, *given), [x], {"training": draw.chance()} if name.endswith(("hourglass", "nested")) else {})
