@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nblayers import __version__
+from nblayers.gradient_check import command as gradcheck
 from nblayers.learn.saying import fail, write_new
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=_check)
 
     _add_workshop(commands)
+    gradcheck.add(commands)
 
     formula = commands.add_parser("formula", help="what a tag beside a formula stands for, and where it is computed",
                                   allow_abbrev=False)

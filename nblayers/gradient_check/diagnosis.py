@@ -2,27 +2,34 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from nblayers.gradient_check.report import Index
+from nblayers.devices import to_numpy
+from nblayers.gradient_check import experiments, patterns
+from nblayers.gradient_check.points import masks
+from nblayers.gradient_check.report import Finding, Index, TensorReport
+from nblayers.gradient_check.shares import Element, Shares
+from nblayers.gradient_check.words import ranges, times
 
+NO_PATTERN = "wrong in no pattern known"
+KINDS_OF_PLACES = (("mask", "mask is False"), ("one_output", "only what comes through output"), ("value", " is below 0"))
 PROBES = 12                             # coordinates looked at where each one costs further passes
+Found = tuple[str, str] | None
 
 
-def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> str:
+def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> Found:
     """What is wrong with the gradient returned for one input, before any value is looked at."""
     if leaf.dtype.kind != "f":
-        return "a gradient for an integer input: None is expected" if dx is not None and takes_integers else ""
+        return ("shape", "a gradient for an integer input: None is expected") if dx is not None and takes_integers else None
     if dx is not None and dx.shape != leaf.shape:
         hint = of_shape(dx.shape, leaf.shape)
-        return f"backward returns a gradient of shape {dx.shape}" + (f": {hint}" if hint else "")
+        return "shape", f"backward returns a gradient of shape {dx.shape}" + (f": {hint}" if hint else "")
     if dx is not None and dx.dtype != np.float64:
-        return f"backward returns {dx.dtype} though the layer computes in float64"
-    return ""
+        return "float32", f"backward returns {dx.dtype} though the layer computes in float64"
+    return None
 
 
 def of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
@@ -37,17 +44,43 @@ def of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
 
 
 class Evidence:
-    """The coordinates of one tensor that were compared, and the means to look further."""
+    """The coordinates of one tensor that were compared, and the means to look further.
 
-    def __init__(self, check: Any, tensor: Any) -> None:
-        self.check, self.tensor = check, tensor
+    Attributes:
+        right, wrong: indices.
+        numeric: the numeric derivative at each.
+        shares: what each coordinate and each output element have to do with each other, once `Check.account` has found out.
+        idle: the gradient where dy is zero.
+    """
+
+    def __init__(self, check: Any, tensor: Any, report: TensorReport | None = None) -> None:
+        self.check, self.tensor, self.report = check, tensor, report
         self.right: list[Index] = []
         self.wrong: list[Index] = []
         self.numeric: dict[Index, float] = {}
+        self.shares: Shares | None = None
+        self.idle: np.ndarray | None = None
+        self._moved: dict[Index, list[np.ndarray]] = {}
 
-    def add(self, index: Index, numeric: float, is_wrong: bool) -> None:
+    def add(self, index: Index, numeric: float, is_wrong: bool,
+            moved: tuple[list[np.ndarray], list[np.ndarray], float] | None = None) -> None:
         self.numeric[index] = numeric
         (self.wrong if is_wrong else self.right).append(index)
+        if moved is not None and sum(y.size for y in moved[0]) <= 20_000:
+            more, less, step = moved
+            self._moved[index] = [(a - b) / (2 * step) for a, b in zip(more, less, strict=True)]
+
+    def share(self, index: Index, element: Element) -> float:
+        """dy_o / d theta_i, numerically."""
+        if index not in self._moved:
+            self.check.numeric(self.tensor, index)
+            more, less, step = self.check.latest
+            self._moved[index] = [(a - b) / (2 * step) for a, b in zip(more, less, strict=True)]
+        return float(self._moved[index][element.output][element.index])
+
+    @property
+    def name(self) -> str:
+        return str(self.tensor.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,12 +92,27 @@ class Evidence:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """By what a gradient may be divided or multiplied by mistake: the batch size and the like."""
-        shape: tuple[int, ...] = next((leaf.shape for leaf in self.check.subject.leaves), ())
+        """By what a gradient may be divided or multiplied by mistake: the batch size and the like, then any size and product."""
+        arrays = {"x" if k == 0 else name: leaf.shape for k, (name, leaf) in
+                  enumerate(zip(self.check.subject.names, self.check.subject.leaves, strict=True))}
+        shape: tuple[int, ...] = next(iter(arrays.values()), ())
         sizes = {"the batch size": shape[0]} if shape else {}
         if len(shape) == 3:
             sizes["the number of time steps"] = shape[1]
             sizes["batch size times time steps"] = shape[0] * shape[1]
+        arrays |= {f"output {k}" if self.check.outputs > 1 else "y": self.check.y[k].shape for k in range(self.check.outputs)}
+        arrays |= {parameter.path: parameter.shape for parameter in self.check.subject.weights}
+        for count in (1, 2, 3, 4):
+            for name, of in arrays.items():
+                for axes in itertools.combinations(range(len(of)), count):
+                    factors = [of[axis] for axis in axes]
+                    if min(factors) > 1:
+                        words = f"the size of axis {axes[0]}" if count == 1 else " x ".join(map(str, factors)) + f", sizes of axes {', '.join(map(str, axes))}"
+                        sizes.setdefault(f"{words} of {name}", math.prod(factors))
+        own = sorted({size for of in arrays.values() for size in of if size > 1})
+        for count in (2, 3):
+            for factors in itertools.combinations(own, count):
+                sizes.setdefault(" x ".join(map(str, factors)), math.prod(factors))
         return sizes
 
     @property
@@ -81,17 +129,12 @@ class Evidence:
             self.numeric[index] = self.check.numeric(self.tensor, index)
         return self.numeric[index]
 
-    @cached_property
-    def shares(self) -> dict[Index, list[np.ndarray]]:
-        """For each probe what came through each element of each output."""
-        return {index: self.check.shares(self.tensor, index) for index in self.probes}
-
 
 class KnownNumbers(Evidence):
     """Two arrays of one shape of which all is known: what somebody computed, and what is right."""
 
     def __init__(self, got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float) -> None:
-        super().__init__(None, SimpleNamespace(gradient=got, is_weight=False, is_missing=False))
+        super().__init__(None, SimpleNamespace(gradient=got, is_weight=False, is_missing=False, name=""))
         self._sizes, self._rtol = sizes, rtol
         for index in np.ndindex(want.shape):
             self.add(index, float(want[index]), bool(wrong[index]))
@@ -106,13 +149,14 @@ class KnownNumbers(Evidence):
 
 
 def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
-    """`explain` for two arrays of one shape that hold finite numbers; `wrong` says where they differ.
+    """What is wrong with numbers of which the right ones are known; `wrong` says where they differ. Empty if nothing can be told.
 
-    `sizes` are numbers by which one divides or multiplies by mistake: {"the batch size": 2}.
+    Both arrays have one shape and hold finite numbers. `sizes` are numbers by which one divides or multiplies by mistake:
+    {"the batch size": 2}.
     """
     evidence = KnownNumbers(got, want, wrong, sizes, rtol)
-    what = next((text for look in (_zeros, _ratio, _layout) if (text := look(evidence))), "") if got.any() else "all zeros"
-    return "; ".join(part for part in (what, _where(evidence)) if part)
+    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))), None) if got.any() else ("zero", "all zeros")
+    return "; ".join(part for part in (found[1] if found else "", _where(evidence)) if part)
 
 
 def agree(value: float, other: float) -> bool:
@@ -120,95 +164,271 @@ def agree(value: float, other: float) -> bool:
     return abs(value - other) <= 1e-5 * max(abs(value), abs(other)) + 1e-8
 
 
-def explain(evidence: Evidence) -> str:
-    """The mistake as far as it can be told, where it shows, and through which output it comes; empty if nothing can be told."""
-    what = next((text for look in (_zeros, _ratio, _layout, _one_share, _independent) if (text := look(evidence))), "")
-    parts = [part for part in (what, _where(evidence), _outputs(evidence)) if part]
-    return "; ".join(parts)
+def of(check: Any) -> None:
+    """Explain each wrong tensor of a check, as far as that can be tried out; say what is right."""
+    if check.is_linear:
+        check.account()
+    for evidence in check.evidence.values():
+        kind, text = explain(evidence)
+        evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
+        evidence.report.add(kind, text)
+    experiments.run(check)
+    right = [tensor.name.split("/")[-1] for tensor in check.report.tensors if tensor.passed]
+    if right:
+        check.report.notes.append(f"right: {', '.join(right)}")
+    for evidence in check.evidence.values():
+        evidence.report.findings = [_with_place(finding, right) for finding in evidence.report.findings]
 
 
-def _zeros(evidence: Evidence) -> str:
+def _with_place(finding: Finding, right: list[str]) -> Finding:
+    """Where nothing is known of one gradient, the others tell where the mistake lies."""
+    if not finding.text.endswith(NO_PATTERN):
+        return finding
+    if not right:
+        return finding
+    others = f"those of {', '.join(right)} are right" if len(right) > 1 else f"that of {right[0]} is right"
+    return Finding(finding.kind, finding.tensor, finding.text.replace(NO_PATTERN, f"wrong all over, though {others}"))
+
+
+def explain(evidence: Evidence) -> tuple[str, str]:
+    """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
+    if penalties := _penalties(evidence):
+        return "penalty", penalties
+    looks = (_missing, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _beside_dy, _ratio, _nearly, _layout)
+    found = next((found for look in looks if (found := look(evidence))), None)
+    if found is None and evidence.shares is not None:
+        found = _of_shares(evidence)
+    if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
+        kind, parts = found[0], [found[1]]
+    else:
+        kind, parts = (found[0], [found[1]]) if found else ("place", [])
+        parts += _places(evidence, found is not None) if kind != "nearly" else []
+        if kind in ("place", "extra", "zero"):
+            kind = next((name for name, piece in KINDS_OF_PLACES if any(piece in part for part in parts)), kind)
+    return kind, "; ".join(part for part in parts if part) or NO_PATTERN
+
+
+def _of_shares(evidence: Evidence) -> Found:
+    shares = evidence.shares
+    assert shares is not None
+    if not shares.wrong.any():
+        return None
+    if shares.single_output:
+        return _of_output(evidence, shares)
+    outputs = sorted({shares.columns[k].output for k in shares.wrong_columns})
+    found = [_of_output(evidence, shares.through(k)) for k in outputs]
+    kinds = [each[0] for each in found if each]
+    if not kinds:
+        return None
+    last = max(column.output for column in shares.columns)
+    only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
+    texts = [f"through output {k}: {each[1] if each else '; '.join(patterns.places(shares.through(k)))}"
+             for k, each in zip(outputs, found, strict=True)]
+    return kinds[0], only + "; ".join(texts)
+
+
+def _of_output(evidence: Evidence, shares: Shares) -> Found:
+    looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
+             patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
+    known = _known(evidence)
+    return next((found for look in looks if (found := look(shares, known))), None)
+
+
+def _known(evidence: Evidence) -> patterns.Known:
+    check = evidence.check
+    vectors = {parameter.path.split("/")[-1]: np.ravel(np.asarray(to_numpy(parameter.value), np.float64))
+               for parameter in check.subject.weights if np.prod(parameter.shape) > 1 and max(parameter.shape) == np.prod(parameter.shape)}
+    vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
+                if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
+    ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
+    arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
+    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
+
+
+def _places(evidence: Evidence, is_told: bool) -> list[str]:
+    """Where, from the shares if there are any, and how unless that is told."""
+    shares = evidence.shares
+    if shares is None or not shares.wrong.any():
+        return [_where(evidence)]
+    _label(evidence, shares)
+    texts = patterns.places(shares)
+    few = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
+    texts = few + [text for text in texts if not (few and text.startswith("wrong only at"))]
+    how = "" if is_told else patterns.one_column_each(shares)
+    return [*texts, f"there {how}"] if how and texts else texts
+
+
+def _label(evidence: Evidence, shares: Shares) -> None:
+    """Attributes of rows and columns that masks and signs give."""
+    check, labels = evidence.check, shares.labels
+    for name, mask in masks(check.subject).items():
+        if mask.dtype != bool:
+            continue
+        if not shares.is_weight and mask.shape == shares.shape[:mask.ndim]:
+            labels[f"the {name} is False"] = ~np.array([[mask[row[:mask.ndim]]] for row in shares.rows])
+        if shares.output_shape and mask.shape == shares.output_shape[:mask.ndim]:
+            labels[f"y stands where the {name} is False"] = ~np.array([[mask[c.index[:mask.ndim]] for c in shares.columns]])
+    if not shares.is_weight:
+        x = np.array([[float(shares.values[row])] for row in shares.rows])
+        labels |= {f"{evidence.name} is below 0": x < 0, f"{evidence.name} is 0": x == 0}
+    if shares.single_output:
+        y = np.array([[float(shares.y[c.output][c.index]) for c in shares.columns]])
+        labels |= {"y is below 0": y < 0, "y is 0": y == 0}
+
+
+def _missing(evidence: Evidence) -> Found:
     if evidence.tensor.is_missing:
-        return "backward returns None for it: is `return dx` missing?"
-    if evidence.tensor.gradient.any():
-        return "zero there" if not any(evidence.analytic(index) for index in evidence.wrong) else ""
-    return "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
+        return "missing", "backward returns None for it: is `return dx` missing?"
+    if not evidence.tensor.gradient.any():
+        return "missing", "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
+    return None
 
 
-def _ratio(evidence: Evidence) -> str:
-    """One factor between analytic and numeric, and where such a factor may come from."""
+def _zeros(evidence: Evidence) -> Found:
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     if agree(largest, 0):
-        return "should be zero"
+        return "extra", "should be zero"
+    if all(abs(evidence.analytic(index)) <= 1e-7 * largest for index in evidence.wrong):
+        return "zero", "zero there"
+    return None
+
+
+def _other_tensors(evidence: Evidence) -> Found:
+    """The gradient of another tensor, or the same numbers as another one's."""
+    if evidence.check is None or math.prod(evidence.shape) < 2:
+        return None
+    check = evidence.check
+    for other in check.tensors():
+        if other.name == evidence.name or other.gradient.shape != evidence.shape:
+            continue
+        if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
+            back = check.evidence.get(other.name)
+            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index)) for index in list(back.numeric)[:60])
+            return "swapped", f"holds the gradient of {other.name}" + (": the two are swapped" if is_swap else "")
+        if np.array_equal(evidence.tensor.gradient, other.gradient):
+            return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
+    return None
+
+
+def _partly_elementwise(evidence: Evidence) -> Found:
+    """An elementwise layer that is right at some places: a table of slopes says more than a factor."""
+    if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
+        return None
+    found = patterns.elementwise(evidence.shares, _known(evidence))
+    return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
+
+
+def _beside_dy(evidence: Evidence) -> Found:
+    """What is there even where dy is zero: a multiple of the weight itself, or what takes no account of dy."""
+    idle = evidence.idle
+    if idle is None or not np.abs(idle).max(initial=0.0) or len(evidence.check.y) > evidence.check.outputs:
+        return None
+    if evidence.shares is not None and not evidence.shares.analytic.any():
+        return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, which the layers behind it send back"
+    if not evidence.tensor.is_weight:
+        return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
+    value = np.asarray(to_numpy(evidence.tensor.values), np.float64)
+    for words, form in (("the weight itself", value), ("the sign of the weight itself", np.sign(value))):
+        size = float((form * form).sum())
+        factor = float((idle * form).sum()) / size if size else 0.0
+        if factor and np.allclose(idle, factor * form, rtol=1e-6, atol=1e-12):
+            return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay inside of backward, "
+                             "of which forward knows nothing")
+    return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
+
+
+def _ratio_everywhere(evidence: Evidence) -> Found:
+    """One factor wherever there is anything."""
+    return None if any(abs(evidence.numeric[index]) > 1e-9 for index in evidence.right) else _ratio(evidence)
+
+
+def _ratio(evidence: Evidence) -> Found:
+    """One factor between analytic and numeric, and where such a factor may come from."""
+    if len(evidence.wrong) < 2 and math.prod(evidence.shape) > 1:
+        return None                                     # a single number is some number of times any other
+    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
+    if not largest:
+        return None
     strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
     ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
-    if not all(agree(evidence.analytic(index), ratio * evidence.numeric[index]) for index in evidence.wrong):
-        return ""
+    floor = 1e-7 * largest
+    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor for i in evidence.wrong):
+        return None
+    if abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0:
+        return None
     size = abs(ratio)
-    texts = ["the sign is flipped"] if ratio < 0 else []
-    if abs(size - 1) > evidence.rtol / 2:
-        named = {2.0: "twice as large as it should be", 0.5: "half as large as it should be"}
-        exact = next((text for value, text in named.items() if agree(size, value)), "")
-        origins = "".join(_origins(evidence, size))
-        if math.prod(evidence.shape) == 1 and not exact and not origins:
-            return ""                                   # any number is some number of times another one: that tells nothing
-        the_size = "the size is " if texts else ""
-        texts.append((exact or f"{the_size}{size:.7g} times what it should be") + origins)
-    return " and ".join(texts)
+    exact = any(agree(size, value) for value in (1.0, 2.0, 0.5))
+    origins = "".join(_origins(evidence, size))
+    if math.prod(evidence.shape) == 1 and not exact and not origins and not _same_through_all(evidence, ratio):
+        return None                                     # any number is some number of times another one: that tells nothing
+    near_one = abs(size - 1) < 1e-2 and not exact
+    words = f"{size:.8g} times what it should be" if near_one and ratio > 0 else times(ratio)
+    return "factor", words + origins
+
+
+def _same_through_all(evidence: Evidence, ratio: float) -> bool:
+    """Whether a single number is off by one factor through each of several elements of y."""
+    shares = evidence.shares
+    return shares is not None and (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() > 3 and shares.all_same(shares.analytic, ratio * shares.numeric)
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    names = {count: name for name, count in reversed(evidence.sizes.items())}       # one name for each size, the first
+    names: dict[int, str] = {}
+    for name, count in evidence.sizes.items():
+        names.setdefault(count, name)                   # one name for each size, the first
     for count, name in names.items():
         if count > 1 and agree(size, count):
             yield f" ({count} is {name}: summed over it once too often?)"
-        elif count > 1 and agree(size, 1 / count):
+            return
+        if count > 1 and agree(size, 1 / count):
             yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean)"
+            return
+    for count, name in names.items():
+        if count > 1 and (agree(size, count ** 0.5) or agree(size, count ** -0.5)):
+            what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"
+            yield f" ({what}, {name})"
+            return
 
 
-def _layout(evidence: Evidence) -> str:
+def _nearly(evidence: Evidence) -> Found:
+    """Right to a few digits at every place: another constant, not another formula."""
+    if evidence.check is not None and any(_far_off(other) for other in evidence.check.evidence.values()):
+        return None
+    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
+    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
+    if len(evidence.wrong) < 2 or worst > 5e-3:
+        return None
+    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
+                      "them?), or an approximation")
+
+
+def _far_off(evidence: Evidence) -> bool:
+    """Whether anything of it, through any output, is off by more than half a percent of the largest share."""
+    shares = evidence.shares
+    return shares is not None and bool(np.abs(shares.analytic - shares.numeric).max(initial=0.0) > 5e-3 * shares.scale)
+
+
+def _layout(evidence: Evidence) -> Found:
     """The right numbers in other places."""
     def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in evidence.probes)
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in [*evidence.probes, *evidence.right])
 
     shape = evidence.shape
+    if len(evidence.wrong) < 2:
+        return None
     for i, j in itertools.combinations(range(len(shape)), 2):
         if shape[i] == shape[j] and is_moved(lambda index, i=i, j=j: _swapped(index, i, j)):        # type: ignore[misc]
-            return f"transposed: axes {i} and {j} are swapped"
+            return "transposed", f"transposed: axes {i} and {j} are swapped"
     for axis, size in enumerate(shape):
         if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k], *index[k + 1:])):  # type: ignore[misc]
-            return f"in reverse order along axis {axis}"
-    return ""
+            return "reversed", f"in reverse order along axis {axis}"
+    return None
 
 
 def _swapped(index: Index, i: int, j: int) -> Index:
     moved = list(index)
     moved[i], moved[j] = moved[j], moved[i]
     return tuple(moved)
-
-
-def _one_share(evidence: Evidence) -> str:
-    """A weight's gradient that misses a sum: only one sample, or only one time step of the output, has gone into it."""
-    if not evidence.tensor.is_weight:
-        return ""
-    outputs = evidence.check.y[:evidence.check.outputs]
-    for axis, name, fits in ((0, "sample", all(y.ndim for y in outputs)), (1, "time step", all(y.ndim == 3 for y in outputs))):
-        sizes = {y.shape[axis] for y in outputs} if fits else {1}
-        if len(sizes) > 1 or sizes == {1}:
-            continue
-        for place, which in ((-1, "last"), (0, "first")):
-            if all(agree(evidence.analytic(index), sum(float(np.take(share, place, axis).sum()) for share in shares))
-                   for index, shares in evidence.shares.items()):
-                return f"holds the share of the {which} {name} alone: `=` for `+=` in a loop, or a sum left out?"
-    return ""
-
-
-def _independent(evidence: Evidence) -> str:
-    gradient, elsewhere = evidence.tensor.gradient, evidence.tensor.elsewhere
-    if elsewhere is None or not np.array_equal(gradient, elsewhere):
-        return ""
-    return ("the same for other inputs, on which it should depend: backward uses what an earlier forward kept (a stale cache), "
-            "or leaves a factor out")
 
 
 def _where(evidence: Evidence) -> str:
@@ -224,44 +444,15 @@ def _where(evidence: Evidence) -> str:
         only_good = good - bad
         inside = sum(index[axis] in bad for index in right)
         if only_good and inside < len(wrong) and len(bad) / len(bad | good) < best[0]:
-            best = len(bad) / len(bad | good), _places(evidence, axis, size, bad, only_good)
+            best = len(bad) / len(bad | good), f"wrong only at {ranges(bad)} of axis {axis} (size {size})"
     return best[1]
 
 
-def _places(evidence: Evidence, axis: int, size: int, bad: set[int], good: set[int]) -> str:
-    if axis == 1 and len(evidence.shape) == 3 and not evidence.tensor.is_weight:
-        if good == {size - 1}:
-            return ("right at the last time step and wrong at all before it: what step t + 1 sends back to step t (a carry) is "
-                    "dropped or wrong")
-        if good == {0}:
-            return "right at the first time step and wrong at all after it: a carry is dropped or wrong, if time runs backwards"
-    return f"wrong only at {_ranges(bad)} of axis {axis} (size {size})"
-
-
-def _ranges(places: set[int]) -> str:
-    """{0, 1, 2, 5} as "0-2, 5"."""
-    runs: list[list[int]] = []
-    for place in sorted(places):
-        if runs and runs[-1][1] == place - 1:
-            runs[-1][1] = place
-        else:
-            runs.append([place, place])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def _outputs(evidence: Evidence) -> str:
-    """Which of several outputs, or the penalties, the wrong part comes through."""
+def _penalties(evidence: Evidence) -> str:
+    """Whether all that is wrong are the penalties."""
     check, tensor = evidence.check, evidence.tensor
-    if len(check.y) == 1:
+    if check is None or len(check.y) == check.outputs or evidence.shares is None:
         return ""
-    penalties = check.through(tensor, None)
-    wrong = []
-    for k in range(check.outputs):
-        gradient = check.through(tensor, k) - penalties
-        if not all(agree(float(gradient[index]), float(shares[k].sum())) for index, shares in evidence.shares.items()):
-            wrong.append(k)
-    if not wrong and len(check.y) > check.outputs:
+    if not evidence.shares.wrong.any():
         return "right but for the layer's penalties (activity regularizer, add_loss), whose gradient belongs to backward too"
-    if 0 < len(wrong) < check.outputs:
-        return f"only what comes through output {' and '.join(map(str, wrong))} of 0-{check.outputs - 1} is wrong"
     return ""

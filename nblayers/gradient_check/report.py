@@ -1,8 +1,26 @@
 """What a gradient check found, as text and as values."""
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
 
 Index = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. What it claims was tried out on numbers.
+
+    Attributes:
+        kind: one word for the kind of mistake, such as "factor", "transposed", "stale".
+        tensor: the input or weight whose gradient it is about; empty for the layer as a whole.
+        text: the finding in a sentence.
+    """
+
+    kind: str
+    tensor: str
+    text: str
 
 
 @dataclass
@@ -13,10 +31,11 @@ class TensorReport:
         name: the input's name in `forward`, or the weight's path.
         shape: its shape.
         checked: how many of its coordinates were compared.
-        kinks: indices at which no derivative exists; they are not held against the layer.
+        kinks: indices at which no derivative exists; there the gradient must lie between the slopes on both sides.
         index, analytic, numeric, relative_error: the coordinate that agrees worst and its two derivatives. The error is
             relative to the larger of the two, or to atol / rtol where both are smaller than that.
-        problem: what is wrong, in words; empty if nothing is.
+        errors: the relative error of each element, NaN where it was not compared.
+        findings: what is wrong; empty if nothing is.
     """
 
     name: str
@@ -27,11 +46,21 @@ class TensorReport:
     analytic: float = math.nan
     numeric: float = math.nan
     relative_error: float = 0.0
-    problem: str = ""
+    errors: np.ndarray | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, kind: str, text: str) -> None:
+        """Add what is wrong with this gradient."""
+        self.findings.append(Finding(kind, self.name, text))
+
+    @property
+    def problem(self) -> str:
+        """All that is wrong, in words; empty if nothing is."""
+        return "; ".join(finding.text for finding in self.findings)
 
     @property
     def passed(self) -> bool:
-        return not self.problem
+        return not self.findings
 
     def __str__(self) -> str:
         facts = []
@@ -40,10 +69,10 @@ class TensorReport:
                       f"worst at {list(self.index)}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
                       f"relative error {self.relative_error:.1e}"]
         if self.kinks:
-            facts.append(f"{len(self.kinks)} at a kink, not counted: {', '.join(str(list(i)) for i in self.kinks[:3])}"
+            facts.append(f"{len(self.kinks)} at a kink: {', '.join(str(list(i)) for i in self.kinks[:3])}"
                          + (", …" if len(self.kinks) > 3 else ""))
         line = f"{'ok   ' if self.passed else 'WRONG'}  {self.name} {self.shape}" + (": " if facts else "") + "; ".join(facts)
-        return line if self.passed else f"{line}\n         {self.problem}"
+        return "\n         ".join([line, *(finding.text for finding in self.findings)])
 
 
 @dataclass
@@ -53,18 +82,32 @@ class Report:
     Attributes:
         layer: class and name.
         tensors: one `TensorReport` for each input and weight that has a gradient.
-        problems: what is wrong with the layer as a whole.
+        general: what is wrong with the layer as a whole.
         notes: what else may help to find the mistake.
     """
 
     layer: str
     tensors: list[TensorReport] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    general: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add(self, kind: str, text: str) -> None:
+        """Add what is wrong with the layer as a whole."""
+        self.general.append(Finding(kind, "", text))
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with the layer as a whole, in words."""
+        return [finding.text for finding in self.general]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All that is wrong."""
+        return [*self.general, *(finding for tensor in self.tensors for finding in tensor.findings)]
 
     @property
     def passed(self) -> bool:
-        return not self.problems and all(tensor.passed for tensor in self.tensors)
+        return not self.findings
 
     @property
     def worst(self) -> TensorReport | None:
@@ -73,6 +116,18 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def heat_map(self) -> str:
+        """Where in each tensor the gradients differ, as text of 80 columns."""
+        from nblayers.gradient_check import heatmap
+        return heatmap.text(self)
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """The report as a page that needs no other file, with a map of relative errors; written to `path` if one is given."""
+        from nblayers.gradient_check import html
+        if path is not None:
+            html.write(self, path)
+        return html.page(self)
 
     def __str__(self) -> str:
         lines = [f"gradcheck of {self.layer}: " + ("passed" if self.passed else "FAILED")]

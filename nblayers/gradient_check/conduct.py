@@ -1,0 +1,350 @@
+"""How the two passes behave, apart from the numbers that come out: what they change, keep, round and take no notice of."""
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nblayers.devices import to_numpy
+from nblayers.gradient_check.points import at, elsewhere
+from nblayers.gradient_check.subject import flat
+
+TINY = 1e-10                            # a change that float64 sees and float32 does not
+
+
+def check_forward(check: Any) -> None:
+    """Finite float64 outputs, the same twice, inputs left alone."""
+    subject, report = check.subject, check.report
+    subject.restore()
+    check.y = subject.forward()
+    find_changed_inputs(check, "forward")
+    for k, y in enumerate(check.y):
+        if y.dtype.kind == "c":
+            report.add("dtype", f"forward's output {k} is complex: gradients are checked for real outputs only")
+        elif y.dtype.kind not in "fiub":
+            report.add("dtype", f"forward's output {k} is an array of {y.dtype}, where numbers are expected")
+        elif not np.isfinite(y).all():
+            report.add("nan", f"forward's output {k} holds NaN or infinity, first at {first(~np.isfinite(y))}")
+        elif y.dtype.kind == "f" and y.dtype != np.float64:
+            report.add("float32", f"forward's output {k} is {y.dtype} though the layer computes in float64: allocate with the "
+                                "input's dtype, or self.dtype")
+    if not check.y:
+        report.add("nothing_checked", "forward gives no output")
+    subject.restore()
+    if not same(check.y, subject.forward()):
+        report.add("random", "forward gives another output for the same input the second time: it draws random numbers or keeps "
+                             "a state which gradcheck cannot put back (make it an array or a NumPy Generator in an attribute)")
+
+
+def find_changed_inputs(check: Any, who: str) -> None:
+    for name, leaf, given in zip(check.subject.names, check.subject.handed, check.given, strict=True):
+        if not same([leaf], [given]):
+            _contract(check, "changes_input", f"{who} changes the input {name!r} in place: work on a copy")
+
+
+def _contract(check: Any, kind: str, text: str) -> None:
+    """A finding; a note where nobody asks for this contract."""
+    if check.settings.contract:
+        check.report.add(kind, text)
+    else:
+        check.report.notes.append(text)
+
+
+def check_backward(check: Any) -> None:
+    """The gradients to be compared; dy, inputs, outputs and weights are left alone."""
+    subject = check.subject
+    values = [parameter.numpy() for parameter in subject.weights]
+    dy = check.copied_dy()
+    check.kept = cached_arrays(subject.layer)
+    check.dx, check.dw = subject.backward(dy)
+    if not same(dy, check.dy):
+        _contract(check, "changes_dy", "backward changes dy in place: work on a copy")
+    if not same([to_numpy(y) for y in flat(subject.outputs)], check.y[:check.outputs]):
+        _contract(check, "changes_output", "backward changes forward's output in place: work on a copy")
+    find_changed_inputs(check, "backward")
+    for parameter, value in zip(subject.weights, values, strict=True):
+        if not np.array_equal(parameter.numpy(), value):
+            check.report.add("changes_weight", f"backward changes the value of the weight {parameter.path!r} in place: it may only add to its grad")
+
+
+def check_second_backward(check: Any) -> None:
+    """The same gradient again from the same cache, and twice as much in the weights' `grad`."""
+    subject, report = check.subject, check.report
+    if report.problems:                                 # what was changed above would be found here again
+        return
+    try:
+        dx, dw = subject.backward(check.copied_dy())
+    except Exception as error:
+        report.add("single_use", f"a second backward after one forward fails: backward must only read the cache{changed(check)} "
+                                 f"({type(error).__name__}: {error})")
+        return
+    if _close(dx, [None if d is None else 2 * d for d in check.dx]) and not _close(dx, check.dx):
+        report.add("adds_up", "the gradient returned adds up from one backward to the next: start from zeros in each call")
+    elif not _close(dx, check.dx):
+        report.add("single_use", "a second backward after one forward returns another gradient: backward must only read "
+                                 f"the cache{changed(check)}")
+    if report.problems:
+        return
+    for parameter, once, twice in zip(subject.weights, check.dw, dw, strict=True):
+        if getattr(parameter, "is_replaced", False):    # of somebody's own code, which makes a new gradient in each call
+            continue
+        if _close([twice], [once]) and not _close([once], [0 * once]):
+            report.add("replaces_grad", f"backward replaces the grad of {parameter.path!r} (=) where it must add to it (+=)")
+        elif not _close([twice], [2 * once]) and not report.problems:
+            report.add("single_use", f"a second backward adds something else to the grad of {parameter.path!r} than the first{changed(check)}")
+
+
+def cached_arrays(layer: Any) -> dict[str, np.ndarray]:
+    """Copies of the arrays that a layer keeps between forward and backward, by name."""
+    found: dict[str, np.ndarray] = {}
+
+    def walk(value: Any, name: str, depth: int) -> None:
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            found[name] = value.copy()
+        elif depth and isinstance(value, dict):
+            for key, item in value.items():
+                walk(item, f"{name}[{key!r}]" if name else str(key), depth - 1)
+        elif depth and hasattr(value, "_fields"):
+            for key in value._fields:
+                walk(getattr(value, key), f"{name}.{key}", depth - 1)
+        elif depth and isinstance(value, (list, tuple)):
+            for key, item in enumerate(value[:50]):
+                walk(item, f"{name}[{key}]", depth - 1)
+        elif depth and hasattr(value, "__dataclass_fields__"):
+            for key in value.__dataclass_fields__:
+                walk(getattr(value, key, None), f"{name}.{key}", depth - 1)
+
+    own = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
+    try:
+        own["cache"] = layer.cache
+    except (AttributeError, RuntimeError):              # none, or none any more
+        pass
+    for key, value in own.items():
+        walk(value, key, 3)
+    return found
+
+
+def changed(check: Any) -> str:
+    """Which of the arrays that forward kept backward has changed: " (it changes cache.h)"."""
+    now = cached_arrays(check.subject.layer)
+    names = [name for name, before in check.kept.items() if name not in now or not same([now[name]], [before])]
+    return f" (it changes {', '.join(names[:4])})" if names else ""
+
+
+def check_after_another_forward(check: Any) -> None:
+    """The gradient must be that of the last forward, whatever was computed before it."""
+    subject = check.subject
+    subject.restore()
+    try:
+        subject.other_weights()
+        subject.forward(subject.other)
+        subject.backward(check.copied_dy())
+    except Exception:                                   # other numbers may be none that this layer takes
+        return
+    subject.restore_weights_and_chance()
+    if not same(subject.forward(), check.y):            # a stateful layer, which is allowed to remember
+        return
+    dx, dw = subject.backward(check.copied_dy())
+    told = {finding.kind for finding in check.report.general}
+    if not _close([*dx, *dw], [*check.dx, *check.dw]) and not told & {"adds_up", "single_use"}:
+        check.report.add("stale", "after a forward on other inputs the gradient is another one: backward uses what that "
+                                  "earlier forward kept (a stale cache)")
+
+
+def check_linear(check: Any) -> None:
+    """A gradient is linear in dy: what is small stays in proportion, what is zero stays zero, signs turn."""
+    if any(finding.kind in ("changes_weight", "single_use") for finding in check.report.general):
+        return
+    once = check.gradients(check.dy)
+    if not _close(once, [*check.for_each(check.dx), *check.dw]):
+        return                                          # said already: it changes from call to call
+    small = check.gradients([1e-3 * dy for dy in check.dy])
+    idle = check.gradients([0 * dy for dy in check.dy])
+    minus = check.gradients([-dy for dy in check.dy])
+    lines = [(a, b, c, z) for a, b, c, z in zip(once, small, minus, idle, strict=True) if a is not None and a.size and np.isfinite(a).all()]
+    lines = [line for line in lines if all(part is not None for part in line)]
+    in_line = [_near(b - z, 1e-3 * (a - z), a - z) and _near(c - z, z - a, a - z) for a, b, c, z in lines]
+    check.is_linear = all(in_line)
+    if check.is_linear:
+        return
+    if all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c, _ in lines):
+        check.report.add("ignores_dy", "backward gives the same gradient whatever dy is: it does not use dy, which the "
+                                       "layers behind it send back")
+        return
+    if text := clipped(check, lines, small):
+        check.report.add("clipped", text)
+        return
+    rounded = [_near(b - z, 1e-3 * (a - z), a - z, 1e-5) and _near(c - z, z - a, a - z, 1e-5) for a, b, c, z in lines]
+    if all(rounded):                                    # check_precision says more
+        check.is_linear = True
+        return
+    names = [name for name, fits in zip(_names(check, once), in_line, strict=False) if not fits]
+    turned = all(_near(c - z, z - a, a - z) for a, b, c, z in lines)
+    how = "a thousandth of dy does not give a thousandth of the gradient" if turned else "for -dy it is not the gradient with its sign turned"
+    check.report.add("not_linear", f"backward is not linear in dy: {how} ({', '.join(names)})")
+
+
+def _names(check: Any, gradients: Sequence[Any]) -> list[str]:
+    names = [*check.subject.names, *(parameter.path for parameter in check.subject.weights)]
+    names = names if len(names) == len(gradients) else [str(k) for k in range(len(gradients))]
+    return [name for name, g in zip(names, gradients, strict=True) if g is not None and g.size]
+
+
+def _near(a: np.ndarray, b: np.ndarray, whole: np.ndarray, tolerance: float = 1e-8) -> bool:
+    largest = float(np.abs(whole).max(initial=0.0))
+    return bool((np.abs(a - b) <= tolerance * np.abs(b) + tolerance * 1e-2 * largest + 1e-14).all())
+
+
+def clipped(check: Any, lines: Sequence[Any], small: Sequence[Any]) -> str:
+    """A bound that gradients run into, if they do: of each element, or of a norm. A larger dy runs into it again."""
+    tiny = check.gradients([1e-6 * dy for dy in check.dy])
+    if not all(_near(1e3 * a, b, b) for a, b in zip(tiny, small, strict=True) if a is not None and b is not None and a.size):
+        return ""
+    large = [g for g in check.gradients([1e3 * dy for dy in check.dy]) if g is not None and g.size]
+    larger = [g for g in check.gradients([1e4 * dy for dy in check.dy]) if g is not None and g.size]
+    norm, norm_again = (float(np.sqrt(sum((g ** 2).sum() for g in gs))) for gs in (large, larger))
+    for a, b in zip(large, larger, strict=True):
+        bound, bound_again = float(np.abs(a).max()), float(np.abs(b).max())
+        hit = int((np.abs(a) == bound).sum())
+        if bound and bound == bound_again and hit > 1:
+            return (f"gradients are clipped: for larger and larger dy no element passes {bound:.6g} or -{bound:.6g}, and {hit} "
+                    "are exactly that. Clipping belongs into the optimizer")
+    if norm and abs(norm - norm_again) <= 1e-6 * norm:
+        return f"gradients are clipped: for larger and larger dy their norm together stays {norm:.6g}. Clipping belongs into the optimizer"
+    for a, b in zip(large, larger, strict=True):
+        own, own_again = float(np.sqrt((a ** 2).sum())), float(np.sqrt((b ** 2).sum()))
+        if own and abs(own - own_again) <= 1e-6 * own and a.size > 1:
+            return f"gradients are clipped: for larger and larger dy the norm of one stays {own:.6g}. Clipping belongs into the optimizer"
+    return ""
+
+
+def check_rounding(check: Any) -> None:
+    """A forward in float32 has no derivatives to compare with."""
+    if _forward_rounds(check):
+        check.report.add("float32", "forward rounds to float32 on the way though the layer computes in float64: its output does not "
+                                    f"feel a change of {TINY:g} in all its inputs and weights, and numeric derivatives of such a "
+                                    "forward are worthless")
+    check.subject.restore()
+    check.subject.forward()
+
+
+def check_precision(check: Any) -> None:
+    """Numbers that do not feel a change of 1e-10 were rounded to float32 on the way, in forward or in backward."""
+    if any(finding.kind in ("single_use", "stale", "ignores_dy", "dtype", "random") for finding in check.report.findings):
+        return
+    subject = check.subject
+    names = [*subject.names, *(parameter.path for parameter in subject.weights)]
+    once = check.gradients(check.dy)
+    if len(once) != len(names):
+        return
+    finer = check.gradients([dy * (1 + TINY) for dy in check.dy])
+    for name, text in _rounded(names, once, finer, check.gradients([dy * 1.001 for dy in check.dy])):
+        _say_rounded(check, name, f"{text} in dy")
+    for moved, what in ((_leaves_times, "in the inputs"), (_weights_times, "in the weights")):
+        if not subject.leaves and moved is _leaves_times:
+            continue
+        fine, coarse = (_gradients_at(check, moved(subject, factor)) for factor in (1 + TINY, 1 + 1e-5))
+        for name, text in _rounded(names, once, fine, coarse):
+            _say_rounded(check, name, f"{text} {what}".strip())
+
+
+def _say_rounded(check: Any, name: str, text: str) -> None:
+    report = next((tensor for tensor in check.report.tensors if tensor.name == name), None)
+    if report is None or any(finding.kind == "float32" for finding in report.findings):
+        return
+    report.add("float32", f"rounded to float32 on the way: it does not feel a change of {TINY:g} {text}")
+
+
+def _rounded(names: Sequence[str], once: Sequence[Any], fine: Sequence[Any], coarse: Sequence[Any]) -> list[tuple[str, str]]:
+    """Which gradients stay what they are, to the last bit, under the fine change, though they follow the coarse one."""
+    found = []
+    for name, a, b, c in zip(names, once, fine, coarse, strict=True):
+        if a is None or b is None or c is None or not a.size or not (np.isfinite(a).all() and np.isfinite(c).all()):
+            continue
+        moves = np.abs(c - a) > 1e-7 * np.abs(a)
+        jumps = np.abs(c - a) > 2e-2 * np.abs(a).max(initial=0.0)
+        if moves.sum() >= 3 and not jumps.any() and np.array_equal(a[moves], b[moves]):
+            found.append((name, ""))
+    return [(name, text.strip()) for name, text in found]
+
+
+def _leaves_times(subject: Any, factor: float) -> Any:
+    return at(subject, leaves=[leaf * factor if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves])
+
+
+def _weights_times(subject: Any, factor: float) -> Any:
+    subject.restore()
+    return at(subject, weights=[np.asarray(to_numpy(parameter.value)) * factor for parameter in subject.weights])
+
+
+def _gradients_at(check: Any, there: Any) -> list[Any]:
+    there.restore()
+    there.forward()
+    dx, dw = there.backward(check.copied_dy())
+    return [*check.for_each(dx), *dw]
+
+
+def _forward_rounds(check: Any) -> bool:
+    """Whether no output feels a change of 1e-10 in everything at once, though a change of 1e-5 is felt by all."""
+    subject = check.subject
+    def moved(factor: float) -> list[np.ndarray]:
+        subject.restore()
+        values = [np.array(to_numpy(parameter.value)) * factor for parameter in subject.weights]
+        there = at(subject, [leaf * factor if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves], values)
+        there.restore()
+        return [np.asarray(y) for y in there.forward()]
+    fine, coarse = moved(1 + TINY), moved(1 + 1e-4)
+    subject.restore()
+    felt = [np.abs(c - y) > 1e-6 * np.abs(y) for c, y in zip(coarse, check.y, strict=True)]
+    return sum(int(f.sum()) for f in felt) >= 3 and all(np.array_equal(a[f], y[f]) and np.array_equal(y, y.astype(np.float32))
+                                                        for a, y, f in zip(fine, check.y, felt, strict=True))
+
+
+def check_elsewhere(check: Any) -> None:
+    """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks and weights."""
+    subject = check.subject
+    there = elsewhere(subject)
+    from nblayers.gradient_check.check import again
+    other = again(there, check.rng, check.settings, coordinates=max(12, 200 if check.has_time() else 12))
+    other.deadline = check.deadline
+    try:
+        other.check_values()
+    except Exception:                                   # other numbers may be none that this layer takes
+        return
+    if other.report.passed or any(f.kind in ("nan", "random") for f in other.report.general):
+        return
+    check.report.notes.append("all of this shows with other numbers than those given (inputs and weights with their values in another "
+                              "order, or moved where all were equal); with those given every gradient is right")
+    check.report.general, check.report.tensors, check.evidence = other.report.general, other.report.tensors, other.evidence
+    for name in ("y", "dy", "dx", "dw", "outputs", "subject", "given", "is_linear"):
+        setattr(check, name, getattr(other, name))
+    for evidence in check.evidence.values():
+        evidence.check = check
+
+
+def nothing_checked(check: Any) -> None:
+    """A check that compared no number proves nothing."""
+    subject = check.subject
+    why = ("it has no input of floating numbers and no weights" if not any(leaf.dtype.kind == "f" for leaf in subject.leaves)
+           and not subject.weights else "no input and no weight has a gradient to compare")
+    check.report.add("nothing_checked", f"nothing was checked: {why}")
+
+
+def first(bad: np.ndarray) -> list[int]:
+    """The first place that is true."""
+    return [int(i) for i in np.argwhere(bad)[0]]
+
+
+def same(values: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    """Whether two lists hold the same arrays, NaN at the same places included."""
+    return len(values) == len(others) and all(a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+                                              for a, b in zip(values, others, strict=True))
+
+
+def _close(values: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Equal but for the order of a parallel sum."""
+    def close(a: Any, b: Any) -> bool:
+        if a is None or b is None or a.shape != b.shape:
+            return a is b
+        largest = float(np.max(np.abs(b), initial=0, where=np.isfinite(b)))
+        return np.allclose(a, b, rtol=1e-9, atol=1e-12 * largest, equal_nan=True)
+    return len(values) == len(others) and all(map(close, values, others))
