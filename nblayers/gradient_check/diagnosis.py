@@ -116,6 +116,15 @@ class Evidence:
         return sizes
 
     @property
+    def scalars(self) -> dict[str, float]:
+        """Weights and inputs that are a single number other than 0, 1 or -1."""
+        check = self.check
+        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0]) for parameter in check.subject.weights
+                 if math.prod(parameter.shape) == 1}
+        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.size == 1}
+        return {name: value for name, value in found.items() if abs(value) not in (0.0, 1.0) and name != self.name}
+
+    @property
     def probes(self) -> list[Index]:
         """Those of the wrong coordinates where the numeric derivative is largest."""
         return sorted(self.wrong, key=lambda index: -abs(self.numeric[index]))[:PROBES]
@@ -146,6 +155,10 @@ class KnownNumbers(Evidence):
     @property
     def sizes(self) -> dict[str, int]:
         return self._sizes
+
+    @property
+    def scalars(self) -> dict[str, float]:
+        return {}
 
 
 def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
@@ -194,7 +207,7 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
     if penalties := _penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _beside_dy, _ratio, _nearly, _layout)
+    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _ratio, _nearly, _layout)
     found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
@@ -383,6 +396,13 @@ def _origins(evidence: Evidence, size: float) -> Iterator[str]:
         if count > 1 and agree(size, 1 / count):
             yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean)"
             return
+    for name, value in evidence.scalars.items():
+        if agree(size, abs(1 / value)) or agree(size, abs(value)):
+            left_out = agree(size, abs(1 / value))
+            yield f" ({'1 / ' if left_out else ''}{name}: {'it is left out' if left_out else 'it has gone in once too often'}?)"
+            return
+    if agree(size, 2.0) or agree(size, 0.5):
+        return
     for count, name in names.items():
         if count > 1 and (agree(size, count ** 0.5) or agree(size, count ** -0.5)):
             what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"

@@ -34,8 +34,9 @@ def elementwise(s: Shares, known: Known) -> Found:
     ours = bool((np.abs(s.analytic[off]) <= s.floor).all())
     theirs = bool((np.abs(s.numeric[off]) <= s.floor).all())
     if ours and not theirs and np.abs(s.numeric[off]).max() > 1e-4 * s.scale and s.analytic.any():
-        exact = s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal])
-        more = "" if exact else ", and that share is wrong too"
+        if not s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) and len(s.shape) > 2:
+            return None
+        more = "" if s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) else ", and that share is wrong too"
         return "elementwise", ("treated as elementwise: only what comes through y at the same place has gone in" + more
                                + ", but y at other places depends on it too (softmax, a norm, a mean: a sum over them is missing)")
     if theirs and not ours:
@@ -332,7 +333,7 @@ def overwritten(s: Shares, known: Known) -> Found:
         if _keeps_one(s, _places_of_y(s, leading)):
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
                 return None                             # `elementwise` has the better words
-            return "overwritten", ("only one contribution has gone in where several outputs depend on one element: = for += (or "
+            return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = for += (or "
                                    "grad[indices] += … with an index twice, where np.add.at is wanted)")
     return None
 
@@ -349,9 +350,10 @@ def _keeps_one(s: Shares, groups: list[list[int]]) -> bool:
     """Whether of the groups that a wrong coordinate depends on exactly one has gone in, whole."""
     if len(groups) < 2 or len(s.wrong_rows) < 2:
         return False
-    kept = np.stack([s.right[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
-    broken = np.stack([s.wrong[:, g].any(axis=1) for g in groups], axis=1)[s.wrong_rows]
-    return bool((kept.sum(axis=1) == 1).all() and broken.any(axis=1).all() and not (kept & broken).any())
+    kept = np.stack([s.right[:, g].any(axis=1) for g in groups], axis=1)
+    broken = np.stack([s.wrong[:, g].any(axis=1) for g in groups], axis=1)
+    wrong = s.wrong_rows
+    return bool((kept.sum(axis=1) <= 1).all() and (kept[wrong].sum(axis=1) == 1).all() and not (kept & broken).any())
 
 
 def _repeated(s: Shares, ids: Array) -> Found:

@@ -24,10 +24,10 @@ from nblayers.layers import Layer
 
 # Kinds of findings that are true of no fault but their own; `may` of a fault lists those that hold beside its kind.
 CLAIMS = {
-    "changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad", "stale", "random",
-    "ignores_dy", "clipped", "not_linear", "float32", "decay", "repeated_ids", "swapped", "one_sample", "one_step", "way_around",
-    "way_through", "mask", "carry", "penalty", "kink", "tie", "transposed", "reversed", "rolled", "moved", "weight_transposed",
-    "weight_reversed", "scale_outside", "nearly", "elementwise", "mixing", "overwritten", "missing_sum"}
+    "changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad", "stale",
+    "random", "ignores_dy", "clipped", "not_linear", "float32", "decay", "repeated_ids", "swapped", "one_sample", "one_step",
+    "way_around", "way_through", "mask", "carry", "penalty", "kink", "tie", "transposed", "reversed", "rolled", "moved",
+    "weight_transposed", "weight_reversed", "scale_outside", "nearly", "elementwise", "mixing", "overwritten", "missing_sum"}
 
 
 @dataclass

@@ -139,7 +139,7 @@ FAULTS = [
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, 1.0)", "ignores_dy", None,
           ("does not use dy",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, self.W.value[ids] * dy)",
-          ("factor_along", "slope"), "W", ("y itself|value",)),
+          ("factor_along", "slope"), "W", ("itself|value",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.value, ids, -0.1 * dy)", ("missing",
           "changes_weight"), None, (), may=("changes_weight",)),
     Fault("embedding", "np.add.at(self.W.grad, ids, dy)", "np.add.at(self.W.grad, ids, dy[:, :, ::-1])", "reversed", "W",

@@ -166,7 +166,7 @@ FAULTS = [
     Fault("multiply", "return [da, db, dc]", "return [db, da, dc]", "swapped", "a", ("the gradient of b",)),
     Fault("multiply", "return [da, db, dc]", "return [da, db, da]", "swapped", "c", ("the gradient of a",)),
     Fault("multiply", "da = dy * b * c", "da = dy * b", "factor_along", "a", ("1 / c",)),
-    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("its value|which is a",)),
+    Fault("multiply", "da = dy * b * c", "da = dy * b * c * a", "factor_along", "a", ("its value|which is a|itself",)),
     Fault("multiply", "db = dy * a * c", "db = dy * a * b * c / a", ("swapped", "factor_along"), "b",
           ("the gradient of a|b / a",)),
     Fault("multiply", "dc = dy * a * b", "dc = dy * (a + b)", ("slope", "factor_along"), "c"),

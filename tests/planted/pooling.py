@@ -255,7 +255,7 @@ FAULTS = [
     Fault("global_max", "self.which = x.argmax(axis=1)",
           "self.which = self.which if hasattr(self, 'which') else x.argmax(axis=1)", "stale", None, ("stale cache",)),
     Fault("global_max", "dx[B, which, C] = dy", "dx[B, which, C] = dy * x[B, which, C]", ("factor_along", "slope"), "x",
-          ("value|times",)),
+          ("value|times|itself",)),
     Fault("global_max_ties", "dx[B, which, C] = dy", "dx = (x == x.max(axis=1, keepdims=True)) * dy[:, None]", "tie", "x",
           ("equal",)),
     Fault("global_max_ties", "dx[B, which, C] = dy", "only = (x == x.max(axis=1, keepdims=True)).sum(axis=1) == 1\n"
