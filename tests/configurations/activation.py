@@ -1,4 +1,6 @@
 """Activation layers."""
+import numpy as np
+
 from .drawing import Draw, Setup, call, makes
 
 SMOOTH = ["tanh", "sigmoid", "elu", "selu", "gelu", "softplus", "softsign", "silu", "mish", "softmax", "log_softmax"]
@@ -23,9 +25,11 @@ def elementwise(draw: Draw, name: str) -> Setup:
 
 @makes("layers.PReLU")
 def prelu(draw: Draw, name: str) -> Setup:
+    """Not at 0, where Keras' gradient is 0 and no slope of either side."""
     shape = draw.shape(1, 3)
     shared = [axis for axis in range(1, len(shape)) if draw.chance(0.4)]
-    return Setup(call(name, **({"shared_axes": shared} if shared else {})), [draw.numbers(*shape)])
+    x = draw.numbers(*shape)
+    return Setup(call(name, **({"shared_axes": shared} if shared else {})), [np.where(x == 0, 0.5, x)])
 
 
 @makes("layers.Softmax")
