@@ -20,16 +20,20 @@ ELEMENTWISE = {
 @makes(*(f"layers.{name}" for name in ELEMENTWISE))
 def elementwise(draw: Draw, name: str) -> Setup:
     options = draw.some(**ELEMENTWISE[name.split(".")[1]])
-    return Setup(call(name, **options, **draw.penalty()), [draw.numbers(*draw.shape(1, 3))])
+    x = draw.numbers(*draw.shape(1, 3))
+    return Setup(call(name, **options, **draw.penalty()), [off_zero(x) if "negative_slope" in options else x])
+
+
+def off_zero(x: np.ndarray) -> np.ndarray:
+    """Without 0, where Keras' gradient of a relu with two slopes is 0 and neither of them."""
+    return np.where(x == 0, 0.5, x)
 
 
 @makes("layers.PReLU")
 def prelu(draw: Draw, name: str) -> Setup:
-    """Not at 0, where Keras' gradient is 0 and no slope of either side."""
     shape = draw.shape(1, 3)
     shared = [axis for axis in range(1, len(shape)) if draw.chance(0.4)]
-    x = draw.numbers(*shape)
-    return Setup(call(name, **({"shared_axes": shared} if shared else {})), [np.where(x == 0, 0.5, x)])
+    return Setup(call(name, **({"shared_axes": shared} if shared else {})), [off_zero(draw.numbers(*shape))])
 
 
 @makes("layers.Softmax")

@@ -56,5 +56,5 @@ WRAPPED = [("layers.Dense(2)", (2, 3)), ("layers.Conv1D(2, 2)", (1, 3, 2)), ("la
 def spectral_normalization(draw: Draw, name: str) -> Setup:
     """u and v count as constants, which is right once they have settled."""
     inner, shape = draw.one(WRAPPED)
-    return Setup(call(name, Source(inner), 500), [draw.normal(*shape)], {"training": draw.chance()},
+    return Setup(call(name, Source(inner), 200), [draw.normal(*shape)], {"training": draw.chance()},
                  dict(rtol=1e-5, atol=1e-7))
