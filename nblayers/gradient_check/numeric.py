@@ -64,7 +64,7 @@ def _smooth(coarse: Slopes, fine: Slopes, ratio: float, difference: float) -> bo
     """
     if not (math.isfinite(coarse.gap) and math.isfinite(fine.gap)):
         return False
-    unexplained = 0.01 * difference + 20 * fine.noise
+    unexplained = min(0.01 * difference, 0.1 * abs(fine.central)) + 20 * fine.noise
     steady = abs(fine.central - coarse.central) <= 1e-6 * abs(fine.central) + unexplained
     closing = fine.gap <= unexplained or fine.gap <= (1 + ratio) / 2 * coarse.gap
     return steady and closing

@@ -1,5 +1,6 @@
 """What a gradient check found, as text and as values."""
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +53,17 @@ class TensorReport:
     def add(self, kind: str, text: str) -> None:
         """Add what is wrong with this gradient."""
         self.findings.append(Finding(kind, self.name, text))
+
+    def set_aside(self, indices: Sequence[Index], numeric: Mapping[Index, float], gradient: np.ndarray) -> None:
+        """Count these as kinks, and let the worst be the worst of the others."""
+        assert self.errors is not None
+        self.kinks += indices
+        self.checked -= len(indices)
+        for index in indices:
+            self.errors[index] = np.nan
+        self.index = tuple(int(i) for i in np.unravel_index(np.nanargmax(self.errors), self.shape))
+        self.analytic, self.numeric = float(gradient[self.index]), numeric[self.index]
+        self.relative_error = float(self.errors[self.index])
 
     @property
     def problem(self) -> str:

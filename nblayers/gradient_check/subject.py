@@ -208,7 +208,7 @@ class Subject:
     def _trial(self, layer: Layer) -> plain.Trial:
         def backward() -> None:
             rng = np.random.default_rng(0)
-            self.backward([rng.normal(size=np.shape(to_numpy(y))) for y in flat(self.outputs)])
+            self.backward([rng.normal(size=np.shape(to_numpy(y))) for y in present(self.outputs)])
         if isinstance(layer, Foreign):
             return plain.Trial(self.restore, self.forward, backward, lambda: layer.extras, layer.has_rate)
         return plain.Trial(self.restore, self.forward, backward)
@@ -363,12 +363,12 @@ class Subject:
         if isinstance(outputs, (list, tuple)) and self._holds_cache(outputs):
             raise TypeError(f"{who}: expected forward to return an array or a list of arrays, got what looks like (y, cache)"
                             + hint)
-        found = flat(outputs)
+        found = present(outputs)
         if not found:
             raise TypeError(f"{who}: expected forward to return an array, got an empty list")
         arrays = []
         for y in found:
-            array = None if y is None or isinstance(y, (str, bytes, dict, set)) else np.array(to_numpy(y))
+            array = None if isinstance(y, (str, bytes, dict, set)) else np.array(to_numpy(y))
             if array is None or array.dtype.kind not in "fiub":
                 raise TypeError(f"{who}: expected forward to return an array of real numbers, got {_described(y, array)}")
             arrays.append(array)
@@ -376,8 +376,8 @@ class Subject:
 
     def _holds_cache(self, outputs: Sequence[Any]) -> bool:
         """Whether what stands behind the first output is for backward: no array, or in a tuple with the input itself."""
-        rest = flat(list(outputs[1:]))
-        if any(y is None or isinstance(y, (str, bytes, dict, set)) or callable(y) for y in rest):
+        rest = present(list(outputs[1:]))
+        if any(isinstance(y, (str, bytes, dict, set)) or callable(y) for y in rest):
             return not isinstance(outputs[0], (str, dict)) and outputs[0] is not None
         own = [*self.handed[:1], *(p.value for p in self.weights)]
         nested = [y for one in outputs[1:] if isinstance(one, (list, tuple)) for y in flat(list(one))]
@@ -399,6 +399,11 @@ class Subject:
 def flat(values: Any) -> list[Any]:
     """The arrays in a structure of lists, in order."""
     return [leaf for value in values for leaf in flat(value)] if isinstance(values, (list, tuple)) else [values]
+
+
+def present(outputs: Any) -> list[Any]:
+    """The outputs that are there: None stands for one that was not asked for."""
+    return [y for y in flat(outputs) if y is not None]
 
 
 def _notes(layer: Layer, found: plain.Found) -> list[str]:
@@ -457,7 +462,9 @@ def _filled(value: Any, leaves: Leaves) -> Any:
 
 
 def _in_structure(outputs: Any, leaves: Iterator[Any]) -> Any:
-    return [_in_structure(y, leaves) for y in outputs] if isinstance(outputs, (list, tuple)) else next(leaves)
+    if isinstance(outputs, (list, tuple)):
+        return [_in_structure(y, leaves) for y in outputs]
+    return None if outputs is None else next(leaves)
 
 
 def argument_names(layer: Layer, count: int) -> list[str]:
