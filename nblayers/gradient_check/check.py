@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ class Check:
         conduct.forgive_single_points(self)
         if self.report.passed:
             conduct.check_elsewhere(self)
-        if self.evidence and not any(finding.kind == "changes_weight" for finding in self.report.general):
+        if self.evidence:
             diagnosis.of(self)
         self.report.notes += self.subject.notes
         return self.report
@@ -282,9 +283,30 @@ class Check:
         dy[element.output][element.index] = 1.0
         return dy
 
+    @cached_property
+    def order_matters(self) -> bool:
+        """Whether the last time step of y is another one once the first two of x have changed places, as in a recurrent layer."""
+        subject, axis = self.subject, self.subject.time_axis
+        k = next((k for k, leaf in enumerate(subject.leaves) if leaf.ndim > max(axis, 2) and leaf.dtype.kind == "f" and leaf.shape[axis] > 2), None)
+        if k is None:
+            return False
+        subject.restore()
+        values = subject.leaves[k].copy()
+        ends = []
+        for first, last in ((0, 1), (-1, -2)):
+            subject.restore()
+            order = np.arange(values.shape[axis])
+            order[[first, last]] = order[[last, first]]
+            subject.leaves[k][...] = np.take(values, order, axis)
+            ends.append((subject.forward()[0], order[-1] == len(order) - 1))
+        subject.restore()
+        return any(not np.allclose(*(_end(each, axis, at_last) for each in (y, self.y[0])), rtol=1e-6) for y, at_last in ends)
+
     def account(self) -> None:
         """Give each evidence its shares, from backward's gradients for unit dys. They need a backward linear in dy."""
         columns = self.columns()
+        self.subject.restore()
+        values = {name: np.array(evidence.tensor.values) for name, evidence in self.evidence.items()}
         idle = self.gradients([0 * dy for dy in self.dy])
         units = [self.gradients(self.unit(column)) for column in columns]
         for evidence in self.evidence.values():
@@ -296,8 +318,13 @@ class Check:
             analytic = np.array([[(g - at_rest)[row] for row in rows] for g in (self.gradient_of(tensor, unit) for unit in units)]).T
             numeric = np.array([[evidence.share(row, column) for column in columns] for row in rows])
             evidence.shares = Shares(tensor.name, tensor.gradient.shape, tensor.is_weight, rows, columns, numeric,
-                                     analytic.reshape(numeric.shape), np.asarray(tensor.values), self.y)
+                                     analytic.reshape(numeric.shape), values[tensor.name], self.y)
             evidence.idle = at_rest
+
+
+def _end(y: np.ndarray, axis: int, last: bool) -> np.ndarray:
+    """The last place of an axis, or the first; all of it if there is no such axis."""
+    return np.take(y, -1 if last else 0, axis) if y.ndim > max(axis, 2) else y
 
 
 def again(subject: Subject, rng: np.random.Generator, settings: Settings, coordinates: int = 12) -> Check:

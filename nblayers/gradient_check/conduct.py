@@ -327,7 +327,7 @@ def _gradients_at(check: Any, there: Any) -> list[Any]:
 
 
 def _forward_rounds(check: Any) -> bool:
-    """Whether no output feels a change of 1e-10 in everything at once, though a change of 1e-5 is felt by all."""
+    """Whether (nearly) no output feels a change of 1e-10 in everything at once, though all feel a change of 1e-4."""
     subject = check.subject
     def moved(factor: float) -> list[np.ndarray]:
         subject.restore()
@@ -338,8 +338,9 @@ def _forward_rounds(check: Any) -> bool:
     fine, coarse = moved(1 + TINY), moved(1 + 1e-4)
     subject.restore()
     felt = [np.abs(c - y) > 1e-6 * np.abs(y) for c, y in zip(coarse, check.y, strict=True)]
-    return sum(int(f.sum()) for f in felt) >= 3 and all(np.array_equal(a[f], y[f]) and np.array_equal(y, y.astype(np.float32))
-                                                        for a, y, f in zip(fine, check.y, felt, strict=True))
+    changed = sum(int((a[f] != y[f]).sum()) for a, y, f in zip(fine, check.y, felt, strict=True))
+    count = sum(int(f.sum()) for f in felt)
+    return count >= 3 and changed <= 0.1 * count and all(np.array_equal(y, y.astype(np.float32)) for y in check.y)
 
 
 def forgive_single_points(check: Any) -> None:

@@ -179,12 +179,16 @@ def agree(value: float, other: float) -> bool:
 
 def of(check: Any) -> None:
     """Explain each wrong tensor of a check, as far as that can be tried out; say what is right."""
-    if check.is_linear:
+    changes_weight = any(finding.kind == "changes_weight" for finding in check.report.general)
+    is_linear = check.is_linear and not changes_weight
+    if is_linear:
         check.account()
     for evidence in check.evidence.values():
-        kind, text = explain(evidence) if check.is_linear else _missing(evidence) or ("place", NO_PATTERN)
+        kind, text = explain(evidence) if is_linear else _missing(evidence) or ("place", NO_PATTERN)
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
+    if changes_weight:
+        return
     experiments.run(check)
     right = [tensor.name.split("/")[-1] for tensor in check.report.tensors if tensor.passed]
     if right:
@@ -212,11 +216,13 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum") else ""
+        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum", "mask", "value") else ""
         kind, parts = found[0], [found[1], where]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
+        if not any(parts) and evidence.shares is not None and (few := patterns.few_factors(evidence.shares, _known(evidence))):
+            kind, parts = few[0], [few[1]]
         if kind in ("place", "extra", "zero"):
             kind = next((name for name, piece in KINDS_OF_PLACES if any(piece in part for part in parts)), kind)
     return kind, "; ".join(part for part in parts if part) or NO_PATTERN
@@ -245,6 +251,7 @@ def _of_output(evidence: Evidence, shares: Shares) -> Found:
     _label(evidence, shares)
     looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.layout,
              patterns.own_factors, patterns.output_factors, patterns.inner_factors, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
+             patterns.named_pairs, patterns.other_places,
              patterns.one_each)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)
@@ -252,6 +259,7 @@ def _of_output(evidence: Evidence, shares: Shares) -> Found:
 
 def _known(evidence: Evidence) -> patterns.Known:
     check = evidence.check
+    check.subject.restore()                             # the last look may have left an element moved
     vectors = {parameter.path.split("/")[-1]: np.ravel(np.asarray(to_numpy(parameter.value), np.float64))
                for parameter in check.subject.weights if np.prod(parameter.shape) > 1 and max(parameter.shape) == np.prod(parameter.shape)}
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
@@ -259,7 +267,7 @@ def _known(evidence: Evidence) -> patterns.Known:
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
     arrays = dict(zip(check.subject.names, check.subject.leaves, strict=True))
     is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
-    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis, is_plain)
+    return patterns.Known(vectors, arrays, ids, check.subject.time_axis, is_plain, check.order_matters)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
@@ -288,9 +296,21 @@ def _label(evidence: Evidence, shares: Shares) -> None:
     if not shares.is_weight:
         x = np.array([[float(shares.values[row])] for row in shares.rows])
         labels |= {f"{evidence.name} is below 0": x < 0, f"{evidence.name} is 0": x == 0}
+        labels |= _values_of_others(evidence, shares)
     if shares.single_output:
         y = np.array([[float(shares.y[c.output][c.index]) for c in shares.columns]])
         labels |= {"y is below 0": y < 0, "y is 0": y == 0}
+
+
+def _values_of_others(evidence: Evidence, shares: Shares) -> dict[str, np.ndarray]:
+    """ "t is 0": where another input has one of its few values."""
+    found = {}
+    for name, leaf in zip(evidence.check.subject.names, evidence.check.subject.leaves, strict=True):
+        values = np.unique(leaf)
+        if name == evidence.name or leaf.shape != shares.shape or not 1 < len(values) < 4:
+            continue
+        found |= {f"{name} is {value:g}": np.array([[leaf[row] == value] for row in shares.rows]) for value in values}
+    return found
 
 
 def _missing(evidence: Evidence) -> Found:
@@ -332,6 +352,9 @@ def _partly_elementwise(evidence: Evidence) -> Found:
     if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
         return None
     found = patterns.elementwise(evidence.shares, _known(evidence))
+    if found and found[0] == "slope":
+        found = patterns.few_factors(evidence.shares, _known(evidence)) or found
+        return found if found[0] != "extra" else None
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
 

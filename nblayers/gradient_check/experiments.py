@@ -105,6 +105,9 @@ def kept_from_before(lab: Lab) -> bool:
             if verdicts and all(verdicts.values()):
                 check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept from an earlier one (a stale "
                                           "cache)")
+                for evidence in check.evidence.values():
+                    evidence.report.findings = []
+                    evidence.report.add("place", f"right once self.{name} is forgotten")
                 return True
     return False
 

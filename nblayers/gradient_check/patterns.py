@@ -3,6 +3,7 @@
 A look says nothing that does not hold for every pair of a coordinate and an output element that it speaks of.
 """
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ class Known(NamedTuple):
     ids: Array | None = None
     time_axis: int | None = 1
     is_plain: bool = False              # one input, one output, no weights
+    order_matters: bool = False         # of the time steps before the last one, as in a recurrent layer
 
 
 def elementwise(s: Shares, known: Known) -> Found:
@@ -184,8 +186,8 @@ def by_value(s: Shares, known: Known) -> Found:
         return None
     bad = s.wrong.any(axis=1)
     some = s.support.any(axis=1)
-    if bad.sum() < 2 or (some & ~bad).sum() < 2:
-        return None
+    if bad.sum() < 2 or (some & ~bad).sum() < 2 or math.comb(int(some.sum()), int(bad.sum())) < 2000:
+        return None                                     # so few that a bound tells them apart by chance
     own = np.asarray(s.values)
     others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
     candidates = {s.name: own, f"|{s.name}|": np.abs(own), **others}
@@ -247,7 +249,7 @@ def inner_factors(s: Shares, known: Known) -> Found:
     found = np.concatenate(factors)
     much = " or should be zero" if np.isinf(found).any() else ""
     found = found[np.isfinite(found)]
-    if mixed < 3 or len(found) < 2 or (_says_nothing(found) and not much) or not (np.abs(found) > 1e-6).any():
+    if mixed < 3 or len(found) < 2 or _says_nothing(found) or not (np.abs(found) > 1e-6).any():
         return None
     low, high = float(found.min()), float(found.max())
     return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last axis of y: what is "
@@ -358,6 +360,8 @@ def overwritten(s: Shares, known: Known) -> Found:
     bad = s.wrong
     if not bad.any() or (np.abs(s.analytic[bad]) > s.floor).any():
         return None
+    if any(a == b and s.shape[a] > 2 and not (s.wrong & (steps == 0)).any() and not (s.right & (steps != 0)).any() for a, b, steps in s.steps()):
+        return None                                     # all of the same place along an axis has gone in
     for leading in (False, True):
         if _keeps_one(s, _places_of_y(s, leading)):
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
@@ -408,7 +412,8 @@ def one_share(s: Shares, known: Known) -> Found:
     if (inside & lost).any():
         return None
     seen = [set(s.column_places[kept | lost, axis].tolist()) for axis in range(len(sets))]
-    told = [axis for axis, each in enumerate(sets) if each != seen[axis]]
+    alone = [axis for axis, each in enumerate(sets) if not each & set(s.column_places[lost, axis].tolist())]
+    told = alone[:1] or [axis for axis, each in enumerate(sets) if each != seen[axis]]
     where = " and ".join(f"{ranges(sets[axis])} of its axis {axis}" for axis in told)
     if len(told) == 1 and len(sets[told[0]]) == 1:
         axis, index = told[0], sets[told[0]].copy().pop()
@@ -430,17 +435,21 @@ def reversed_choice(s: Shares, known: Known) -> Found:
     lost = s.wrong & (np.abs(s.analytic) <= s.floor)
     if not too_much.any() or not lost.any() or (s.wrong & ~too_much & ~lost).any():
         return None
+    turned = "" if s.right.any() else "the wrong way round: "
     for words, label in s.labels.items():
         there = np.broadcast_to(label, s.wrong.shape)
+        kind = "mask" if "mask" in words else "value"
         if (too_much <= there).all() and (lost <= ~there).all():
-            return ("mask" if "mask" in words else "value"), f"the wrong way round: too much where {words} (it should be zero), missing elsewhere"
+            return kind, f"{turned}too much where {words} (it should be zero), missing elsewhere"
         if (too_much <= ~there).all() and (lost <= there).all():
-            return ("mask" if "mask" in words else "value"), f"the wrong way round: missing where {words}, too much elsewhere (it should be zero)"
+            return kind, f"{turned}missing where {words}, too much elsewhere (it should be zero)"
     return None
 
 
 def layout(s: Shares, known: Known) -> Found:
     """The right numbers in other places: axes swapped, in reverse, moved round, halves swapped."""
+    if (np.abs(s.analytic) <= s.floor).all():
+        return None
     if s.is_whole and len(s.shape):
         ours, right = s.grid(s.analytic), s.grid(s.numeric)
         for text, kind, move in _moves(s.shape):
@@ -458,12 +467,10 @@ def layout(s: Shares, known: Known) -> Found:
 
 
 def _among_rows(s: Shares, lines: list[int]) -> str:
-    """ ", at 5-9 of axis 1": the indices among which these rows lie, where that is not all."""
-    for axis, size in enumerate(s.shape):
-        inside = set(s.row_places[lines, axis].tolist())
-        if len(inside) < size:
-            return f", at {ranges(inside)} of axis {axis} (size {size})"
-    return ""
+    """ ", at 5-9 of axis 1": the indices among which these rows lie, along each axis where that is not all."""
+    sets = [set(s.row_places[lines, axis].tolist()) for axis in range(len(s.shape))]
+    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis, (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
+    return ", at " + " and ".join(told) if told else ""
 
 
 def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
@@ -548,22 +555,27 @@ def later_steps(s: Shares, known: Known) -> Found:
         return None
     steps = s.column_places[None, :, axis] - s.row_places[:, axis, None]
     reach = np.abs(s.numeric) > s.floor
-    for sign, words in ((1, "later"), (-1, "earlier")):
-        if (reach & (sign * steps < 0)).any() or not all((reach & (sign * steps == k)).any() for k in range(size)):
+    for away, words in ((steps, "later"), (-steps, "earlier"), (np.abs(steps), "earlier and later")):
+        if (reach & (away < 0)).any() or not all((reach & (away == k)).any() for k in range(size)):
             continue
-        own, others = steps == 0, (sign * steps > 0) & s.support
+        own, others = steps == 0, (away > 0) & s.support
         if s.wrong[own].any() or not s.wrong[others].any():
             return None
-        bad = others & s.wrong
-        missing = bool((np.abs(s.analytic[bad]) <= s.floor).all())
-        all_of_them = not (others & s.right).any()
-        factor = "" if missing else _per_step(s, bad, sign * steps)
-        far = sorted(set((sign * steps)[bad].tolist()))
-        near = "" if all_of_them else f", wrong from {far[0]} step{'s' if far[0] > 1 else ''} away" if 1 not in far else ""
-        what = "missing" if missing else f"wrong{factor}"
-        return "carry", (f"right for what comes through y at the same time step, {what} for what comes from {words} steps{near} "
-                         "(in a recurrent layer: the carry, what one step hands back to another)")
+        return _of_other_steps(s, known, others, away, words)
     return None
+
+
+def _of_other_steps(s: Shares, known: Known, others: Array, away: Array, words: str) -> Found:
+    """What is wrong with what comes from other time steps, which `others` is true for."""
+    bad, axis = others & s.wrong, known.time_axis
+    missing = bool((np.abs(s.analytic[bad]) <= s.floor).all())
+    what = "missing" if missing else f"wrong{_per_step(s, bad, away)}"
+    if not known.order_matters:
+        return "place", f"right for what comes through y at the same place along axis {axis}, {what} for what comes from other places along it"
+    far = int(away[bad].min())
+    near = f", wrong from {far} steps away" if far > 1 and (others & s.right).any() else ""
+    return "carry", (f"right for what comes through y at the same time step, {what} for what comes from {words} steps{near} "
+                     "(in a recurrent layer: the carry, what one step hands back to another)")
 
 
 def _right_at_an_end(s: Shares, axis: int) -> Found:
@@ -595,7 +607,7 @@ def _per_step(s: Shares, bad: Array, steps: Array) -> str:
 
 def missing_sum(s: Shares, known: Known) -> Found:
     """Wrong by one and the same amount all along some axes, or by a multiple of x, or of x less its mean."""
-    if not s.is_whole or not len(s.shape) or s.is_weight:
+    if not s.is_whole or not len(s.shape):
         return None
     difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values, float)
     axes = range(len(s.shape))
@@ -608,8 +620,10 @@ def missing_sum(s: Shares, known: Known) -> Found:
         if s.all_same(ours, ours.mean(axis=0) + 0 * ours):
             continue
         name = " and ".join(map(str, along))
-        for terms, words in (((one,), "one and the same amount"), ((centred,), "a multiple of x - mean(x)"), ((values,), "a multiple of x itself"),
-                             ((one, centred), "a multiple of x and an amount that is the same for all")):
+        x_name = s.name.split("/")[-1] if s.is_weight else "x"
+        tried = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
+                 ((values,), f"a multiple of {x_name} itself"), ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
+        for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
                 return "missing_sum", f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too much or not the right one"
     return None
@@ -630,11 +644,16 @@ def _spans(s: Shares, lines: Array, terms: tuple[Array, ...]) -> bool:
 
 def mixed_axes(s: Shares, known: Known) -> Found:
     """Forward and backward mix elements along different axes."""
-    if not s.is_square or not known.is_plain:
+    if not s.is_square:
+        return None
+    if not known.is_plain and (np.abs(s.numeric[s.diagonal]) <= s.floor).any():
         return None
     forwards, backwards = ([a for a, b, steps in s.steps() if a == b and (np.abs(account) > s.floor)[np.broadcast_to(steps != 0, account.shape)].any()]
                            for account in (s.numeric, s.analytic))
     if forwards == backwards:
+        return None
+    own = s.diagonal & (np.abs(s.numeric) > s.floor)
+    if (np.abs(s.analytic[own]) <= s.floor).any():      # it is moved, and no sum
         return None
     def words(axes: list[int]) -> str:
         return f"along axis {' and '.join(map(str, axes))}" if axes else "along none"
@@ -651,30 +670,137 @@ def misrouted(s: Shares, known: Known) -> Found:
     sparse = (np.abs(s.numeric[:, columns]) > s.floor).sum(axis=0).max(initial=0) <= max(1, len(s.rows) // 4)
     if not sparse or not s.all_same(ours, right):
         return None
+    too_much, lost = (s.wrong[:, columns] & (np.abs(account[:, columns]) <= s.floor) for account in (s.numeric, s.analytic))
+    if not (too_much.any(axis=0) & lost.any(axis=0)).all():
+        return None
     column = int(columns[0])
-    got, want = (int(np.argmax(np.abs(account[:, column]))) for account in (s.analytic, s.numeric))
+    got, want = int(np.argmax(too_much[:, 0])), int(np.argmax(lost[:, 0]))
     axes = [axis for axis in range(len(s.shape)) if s.rows[got][axis] != s.rows[want][axis]]
     where = f" along axis {' and '.join(map(str, axes))}" if axes else ""
     return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: through y at "
                      f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs to {list(s.rows[want])}")
 
 
+def other_places(s: Shares, known: Known) -> Found:
+    """What comes through y at other places than the own one is off by one factor, or by one that y has there."""
+    if not s.is_square:
+        return None
+    off = ~s.diagonal & (np.abs(s.numeric) > 1e-4 * s.scale)
+    if off.sum() < 4 or not s.wrong[off].any() or (s.wrong & ~s.diagonal & ~off & (np.abs(s.analytic) > 1e-3 * s.scale)).any():
+        return None
+    with np.errstate(all="ignore"):
+        ratio = s.analytic / s.numeric
+    y = np.array([[float(s.y[c.output][c.index]) for c in s.columns]])
+    x = np.array([[float(s.y[s.columns[0].output][row])] for row in s.rows])
+    where = "what comes through y at another place than its own is"
+    own = "" if s.wrong[s.diagonal].any() else ", what comes through its own place is right"
+    if np.allclose(ratio[off], ratio[off][0], rtol=1e-4):
+        value = float(ratio[off][0])
+        return "factor", f"{where} {times(value)}{_one_over(value)}{own}"
+    for words, form in (("y", y), ("1 / y", 1 / y), ("exp(-y)", np.exp(-y)), ("exp(y)", np.exp(y))):
+        if np.allclose(np.broadcast_to(form, ratio.shape)[off], ratio[off], rtol=1e-4):
+            return "factor_along", f"{where} off by a factor, {words} at that other place{own}"
+    for words, form in (("y", x), ("1 / y", 1 / x), ("y / exp(y)", x / np.exp(x)), ("exp(y) / y", np.exp(x) / x)):
+        if np.allclose(np.broadcast_to(form, ratio.shape)[off], ratio[off], rtol=1e-4):
+            return "factor_along", f"{where} off by a factor, {words} at its own place{own}"
+    return None
+
+
+def _one_over(value: float) -> str:
+    """ " (1/5)" for a fifth."""
+    count = round(1 / abs(value)) if value else 0
+    return f" (1/{count})" if count > 2 and abs(count * abs(value) - 1) < 1e-6 else ""
+
+
 def one_each(s: Shares, known: Known) -> Found:
-    """Every element has to do with one element of y alone: a table of slopes."""
+    """Every element has to do with one element of y alone: what the slopes are off by, or a table of them."""
     if s.is_weight or not len(s.shape) or len(s.rows) < 2 or (s.support.sum(axis=1) > 1).any():
         return None
     bad = s.wrong_rows
     if len(bad) < 2:
         return None
+    own = np.where(s.support.any(axis=1), s.support.argmax(axis=1), 0)
+    got, true = (account[np.arange(len(own)), own] for account in (s.analytic, s.numeric))
+    with np.errstate(all="ignore"):
+        factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
+    if not _says_nothing(factors) and (np.abs(got[~np.isfinite(factors)]) <= s.floor).all() and (found := _factor_of_rows(factors, s, known)):
+        return found
+    return few_factors(s, known) or _table(s, known, own)
+
+
+def _table(s: Shares, known: Known, own: Array) -> Found:
+    """The slopes of some elements, each through the one element of y that it has to do with."""
+    bad = s.wrong_rows
     order = bad[np.argsort([float(s.values[s.rows[k]]) for k in bad])]
     shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
     others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
     lines = []
     for k in shown:
-        row, column = s.rows[k], int(np.argmax(s.support[k]))
+        row, column = s.rows[k], int(own[k])
         given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
         lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
     return "slope", f"each element with a slope of its own, and a wrong one{_among_places(s, bad)}: " + "; ".join(lines)
+
+
+def few_factors(s: Shares, known: Known) -> Found:
+    """Too much at some places, missing or some times what it should be at others."""
+    groups: list[tuple[float, Array]] = []
+    with np.errstate(all="ignore"):
+        ratio = np.where(np.abs(s.numeric) <= s.floor, np.inf, np.where(np.abs(s.analytic) <= s.floor, 0.0, s.analytic / s.numeric))
+    weak = np.abs(s.numeric) <= 1e-4 * s.scale
+    left = s.wrong & ~(weak & np.isfinite(ratio))
+    while left.any() and len(groups) < 4:
+        value = float(ratio[left][0])
+        inside = left & ((ratio == value) | (np.isfinite(ratio) & (np.abs(ratio - value) <= 1e-5 * abs(value))))
+        groups.append((value, inside))
+        left = left & ~inside
+    if left.any() or s.wrong.sum() < max(4, 2 * len(groups)) or any(inside.sum() < 2 for _, inside in groups):
+        return None
+    texts = [f"{_factor_words(value)} {_places_in_words(s, inside)}" for value, inside in sorted(groups, key=lambda group: group[0])]
+    values = {value for value, _ in groups}
+    kind = "extra" if values == {np.inf} else "zero" if values == {0.0} else "place" if values == {0.0, np.inf} else "factor"
+    return kind, ", ".join(texts)
+
+
+def _factor_words(value: float) -> str:
+    return "should be zero" if np.isinf(value) else "missing (zero there)" if value == 0 else times(value)
+
+
+def _places_in_words(s: Shares, pairs: Array) -> str:
+    """Which rows these pairs are in: "at 0, 2 of axis 1 (size 4)", or the first of them; "at some" where that is everywhere."""
+    for words, label in s.labels.items():
+        there = np.broadcast_to(label, pairs.shape)
+        if (pairs <= there).all() and not (s.wrong & there & ~pairs).any():
+            return f"where {words}"
+    for a, b, steps in s.steps():
+        for words, there in (("its own place", steps == 0), ("another place than its own", steps != 0)):
+            if (pairs <= there).all() and not (s.wrong & there & ~pairs).any():
+                return f"through y at {words} along axis {b}" + (f" (its own on axis {a})" if a != b else "")
+    rows = np.flatnonzero(pairs.any(axis=1))
+    sets = [sorted(set(s.row_places[rows, axis].tolist())) for axis in range(len(s.shape))]
+    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis, (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
+    inside = np.all([np.isin(s.row_places[:, axis], each) for axis, each in enumerate(sets)], axis=0) if sets else np.ones(1, bool)
+    if told and (s.support.any(axis=1) & inside).sum() == len(rows):
+        return "at " + " and ".join(told)
+    if len(rows) == len(s.rows):
+        return "through some elements of y"
+    shown = ", ".join(str(list(s.rows[int(k)])) for k in rows[:3])
+    return f"at {shown}" + (f", … ({len(rows)} elements)" if len(rows) > 3 else "")
+
+
+def named_pairs(s: Shares, known: Known) -> Found:
+    """What comes through each element of y is off by an input's element at the same place."""
+    if not s.single_output or s.numeric.size < 4:
+        return None
+    for name, values in known.arrays.items():
+        if values.shape != s.output_shape or values.dtype.kind != "f" or np.ptp(values) < 1e-6:
+            continue
+        there = np.array([[float(values[column.index]) for column in s.columns]])
+        if s.all_same(s.analytic * there, s.numeric) and not s.all_same(s.analytic, s.numeric):
+            return "factor_along", f"what comes through each element of y is off by a factor of its own, which is 1 / {name} there: {name} is left out"
+        if s.all_same(s.analytic, s.numeric * there):
+            return "factor_along", f"what comes through each element of y is off by a factor of its own, which is {name} there: it has gone in once too often"
+    return None
 
 
 def one_column_each(s: Shares) -> str:
