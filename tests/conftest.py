@@ -31,6 +31,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+import jax_in_numpy  # noqa: E402
+
 import kernels  # noqa: E402
 from nblayers import (  # noqa: E402
     config,
@@ -48,6 +50,10 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+
+
+if os.environ.get("NBLAYERS_TEST_XLA") != "1":
+    jax_in_numpy.install()
 
 
 @pytest.fixture(params=kernels.ROOMS)
