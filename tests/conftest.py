@@ -28,10 +28,9 @@ THREADS = str(min(2, os.cpu_count() or 1))
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
 
+import jax_in_numpy  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
-
-import jax_in_numpy  # noqa: E402
 
 import kernels  # noqa: E402
 from nblayers import (  # noqa: E402

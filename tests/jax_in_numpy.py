@@ -1,7 +1,7 @@
 """JAX's operations computed by NumPy instead of being compiled one by one: an example of a few numbers is over at once.
 
-What Keras and JAX do stays theirs: their layers, their derivatives; only the single operation (a sum, a product, a transpose) is
-NumPy's. An operation that is not here, or arguments that are out of the ordinary, are compiled by XLA as ever. With
+What Keras and JAX do stays theirs: their layers, their derivatives; only the single operation (a sum, a product, a transpose)
+is NumPy's. An operation that is not here, or arguments that are out of the ordinary, are compiled by XLA as ever. With
 NBLAYERS_TEST_XLA=1 everything is. `test_jax_in_numpy.py` compares each operation with XLA's.
 """
 import functools
@@ -65,20 +65,19 @@ def only(possible: Any) -> None:
 
 def each_by_itself() -> None:
     """Operations that NumPy has under the same sign, for numbers: not for truth values, where JAX may mean something else."""
-    for primitive, f in {
-            primitives.neg_p: np.negative, primitives.sign_p: np.sign, primitives.floor_p: np.floor, primitives.ceil_p: np.ceil, primitives.abs_p: np.abs,
-            primitives.exp_p: np.exp, primitives.exp2_p: np.exp2, primitives.expm1_p: np.expm1, primitives.log_p: np.log, primitives.log1p_p: np.log1p,
-            primitives.tanh_p: np.tanh, primitives.sin_p: np.sin, primitives.cos_p: np.cos, primitives.sqrt_p: np.sqrt, primitives.square_p: np.square,
-            primitives.rsqrt_p: lambda x: 1 / np.sqrt(x), primitives.logistic_p: scipy.special.expit, primitives.erf_p: scipy.special.erf,
-            primitives.erf_inv_p: scipy.special.erfinv}.items():
-        operation(primitive)(numbers(f))
-    for primitive, f in {primitives.add_p: np.add, primitives.sub_p: np.subtract, primitives.mul_p: np.multiply, primitives.max_p: np.maximum,
-                         primitives.min_p: np.minimum}.items():
-        operation(primitive)(numbers(f))
-    for primitive, f in {primitives.eq_p: np.equal, primitives.ne_p: np.not_equal, primitives.lt_p: np.less, primitives.le_p: np.less_equal,
-                         primitives.gt_p: np.greater, primitives.ge_p: np.greater_equal, primitives.and_p: np.bitwise_and, primitives.or_p: np.bitwise_or,
-                         primitives.xor_p: np.bitwise_xor, primitives.not_p: np.invert, primitives.is_finite_p: np.isfinite}.items():
-        operation(primitive)(plain(f))
+    for names, of_numbers in {
+            "neg negative, sign sign, floor floor, ceil ceil, abs abs, exp exp, exp2 exp2, expm1 expm1, log log, log1p log1p, "
+            "tanh tanh, sin sin, cos cos, sqrt sqrt, square square, add add, sub subtract, mul multiply, max maximum, "
+            "min minimum": True,
+            "eq equal, ne not_equal, lt less, le less_equal, gt greater, ge greater_equal, and bitwise_and, or bitwise_or, "
+            "xor bitwise_xor, not invert, is_finite isfinite": False}.items():
+        for name in names.split(", "):
+            ours, theirs = name.split()
+            operation(getattr(primitives, f"{ours}_p"))((numbers if of_numbers else plain)(getattr(np, theirs)))
+    operation(primitives.rsqrt_p)(numbers(lambda x: 1 / np.sqrt(x)))
+    operation(primitives.logistic_p)(numbers(scipy.special.expit))
+    operation(primitives.erf_p)(numbers(scipy.special.erf))
+    operation(primitives.erf_inv_p)(numbers(scipy.special.erfinv))
 
 
 def numbers(f: Any) -> Callable[..., Any]:
@@ -211,7 +210,8 @@ def pad(x: Any, value: Any, *, padding_config: Any) -> Any:
     between = [n + (n - 1) * inner for n, (_, _, inner) in zip(x.shape, padding_config, strict=True)]
     whole = np.full([n + max(low, 0) + max(high, 0) for n, (low, high, _) in zip(between, padding_config, strict=True)], value,
                     x.dtype)
-    whole[tuple(slice(max(low, 0), max(low, 0) + n, inner + 1) for n, (low, _, inner) in zip(between, padding_config, strict=True))] = x
+    whole[tuple(slice(max(low, 0), max(low, 0) + n, inner + 1)
+                for n, (low, _, inner) in zip(between, padding_config, strict=True))] = x
     return whole[tuple(slice(max(-low, 0), n + min(high, 0) if high < 0 else None)
                        for n, (low, high, _) in zip(whole.shape, padding_config, strict=True))]
 
@@ -310,7 +310,7 @@ def threefry2x32(key_1: Any, key_2: Any, x_1: Any, x_2: Any) -> Any:
     """The random bits of Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", with 20 rounds."""
     keys = key_1, key_2, key_1 ^ key_2 ^ np.uint32(0x1BD11BDA)
     a, b = x_1 + keys[0], x_2 + keys[1]
-    for k, rotations in zip(range(1, 6), itertools.cycle([(13, 15, 26, 6), (17, 29, 16, 24)])):      # noqa: B905
+    for k, rotations in zip(range(1, 6), itertools.cycle([(13, 15, 26, 6), (17, 29, 16, 24)])):
         for turned in rotations:
             a = a + b
             b = a ^ (b << np.uint32(turned) | b >> np.uint32(32 - turned))
@@ -344,7 +344,7 @@ def results_of(equation: Any, inputs: list[Any]) -> Any:
     primitive, params = equation.primitive, equation.params
     if primitive.name in CONTROL:
         return CONTROL[primitive.name](inputs, **params)
-    if primitive in OPERATIONS and all(isinstance(getattr(x, "dtype", None), np.dtype) and x.dtype.kind in "fiub" for x in inputs):
+    if primitive in OPERATIONS and all(isinstance(x, np.ndarray) and x.dtype.kind in "fiub" for x in inputs):
         try:
             result = OPERATIONS[primitive](*inputs, **params)
             return result if primitive.multiple_results else [result]
