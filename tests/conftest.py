@@ -44,6 +44,16 @@ SETTINGS = {setting: setting.get() for setting in (
     devices._device, config._floatx, config._epsilon, config._image_data_format, config._winograd)}
 
 
+LONGEST = ["lessons", "turns", "attention", "workshop", "install", "cuda", "convolution", "normalization", "conv_lstm",
+           "activation", "compiling", "pooling", "kernels", "layers"]       # minutes the first, half a minute the last
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first: none of them is begun when the other worker has nothing left to do."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 def pytest_collection_finish():
     """The millions of objects of JAX, TensorFlow and PyTorch stay: nobody need look through them again and again."""
     gc.collect()
