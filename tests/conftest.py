@@ -32,6 +32,7 @@ THREADS = str(min(2, os.cpu_count() or 1))
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(variable, THREADS)
 
+import jax_in_numpy  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
@@ -47,11 +48,25 @@ SETTINGS = {setting: setting.get() for setting in (
     devices._device, config._floatx, config._epsilon, config._image_data_format, config._winograd)}
 
 
+LONGEST = ["lessons", "turns", "attention", "workshop", "install", "cuda", "convolution", "normalization", "conv_lstm",
+           "activation", "compiling", "pooling", "kernels", "layers"]       # minutes the first, half a minute the last
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take long come first: none of them is begun when the other worker has nothing left to do."""
+    rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 def pytest_collection_finish():
     """The millions of objects of JAX, TensorFlow and PyTorch stay: nobody need look through them again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+
+
+if os.environ.get("NBLAYERS_TEST_XLA") != "1":
+    jax_in_numpy.install()
 
 
 @pytest.fixture(params=kernels.ROOMS)

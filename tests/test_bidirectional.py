@@ -28,14 +28,6 @@ def random_states(layer, rng, batch=B):
     return random_like([*layer.forward_layer.get_initial_state(batch), *layer.backward_layer.get_initial_state(batch)], rng)
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 class OwnCell(Layer):
     """A user's cell, registered nowhere."""
 
@@ -112,7 +104,7 @@ KERAS = [
 
 
 @pytest.mark.parametrize(("kind", "options", "mask", "initial"), KERAS)
-def test_values_and_gradients_are_keras(rng, x64, eager, kind, options, mask, initial):
+def test_values_and_gradients_are_keras(rng, x64, kind, options, mask, initial):
     import keras
     ours, theirs = make(kind, **options), exact_tanh(make(kind, keras.layers, **options))
     arguments = {} if mask is None else {"mask": mask}
@@ -121,7 +113,7 @@ def test_values_and_gradients_are_keras(rng, x64, eager, kind, options, mask, in
     agrees_with_keras(ours, theirs, sequences(rng), **arguments)
 
 
-def test_ones_own_backward_layer_is_keras(rng, x64, eager):
+def test_ones_own_backward_layer_is_keras(rng, x64):
     import keras
     both = []
     for module in (layers, keras.layers):

@@ -56,14 +56,6 @@ def keras_layer(layer_class, *arguments, **options):
     return layer
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 KERNEL_CASES = [
     # batch, time, places, taps, filters, go_backwards, masked, every, dtype
     (1, 1, (1, 1, 1), (1, 1, 1), 1, False, False, True, "float64"),
@@ -162,7 +154,7 @@ KERAS = [
 
 
 @pytest.mark.parametrize(("layer_class", "options", "mask", "initial"), KERAS)
-def test_values_and_gradients_are_keras(rng, x64, eager, layer_class, options, mask, initial):
+def test_values_and_gradients_are_keras(rng, x64, layer_class, options, mask, initial):
     options = {"kernel_size": 3, "dtype": "float64", **options}
     ours, x = layer_class(F, **options), sequences(rng, layer_class)
     arguments = {"mask": mask_of(mask)} if mask_of(mask) is not None else {}
@@ -233,7 +225,7 @@ def test_float32_stays_float32(rng, options):
 
 @pytest.mark.parametrize("options", [dict(dropout=0.4), dict(recurrent_dropout=0.4), dict(dropout=0.3, recurrent_dropout=0.4),
                                      dict(dropout=1.0, recurrent_dropout=1.0)])
-def test_dropout_is_keras_given_the_same_masks(rng, x64, eager, monkeypatch, options):
+def test_dropout_is_keras_given_the_same_masks(rng, x64, monkeypatch, options):
     import keras
     ours = ConvLSTM2D(F, 3, return_sequences=True, dtype="float64", seed=3, **options)
     theirs = keras_layer(ConvLSTM2D, F, 3, return_sequences=True, dtype="float64", **options)

@@ -39,14 +39,6 @@ def with_random_weights(layer, rng, shape=(B, T, D)):
     return layer
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 @both_ways
 @pytest.mark.parametrize("activation", ["tanh", "softsign"])
 def test_layer_in_three_rooms(rng, reset_after, activation):
@@ -80,7 +72,7 @@ KERAS = [
 
 @both_ways
 @pytest.mark.parametrize(("options", "mask", "initial"), KERAS)
-def test_values_and_gradients_are_keras(rng, x64, eager, reset_after, options, mask, initial):
+def test_values_and_gradients_are_keras(rng, x64, reset_after, options, mask, initial):
     import keras
     arguments = {"mask": mask_of(mask)} if mask_of(mask) is not None else {}
     if initial:
@@ -91,7 +83,7 @@ def test_values_and_gradients_are_keras(rng, x64, eager, reset_after, options, m
 
 
 @both_ways
-def test_float32_is_keras_too_and_stays_float32(rng, eager, reset_after):
+def test_float32_is_keras_too_and_stays_float32(rng, reset_after):
     import keras
     ours = with_random_weights(GRU(H, return_sequences=True, reset_after=reset_after), rng)
     agrees_with_keras(ours, keras.layers.GRU(H, return_sequences=True, reset_after=reset_after), sequences(rng, "float32"))
@@ -104,7 +96,7 @@ def test_float32_is_keras_too_and_stays_float32(rng, eager, reset_after):
 
 @both_ways
 @pytest.mark.parametrize("zero", [False, True])
-def test_rnn_over_a_cell_is_keras(rng, x64, eager, reset_after, zero):
+def test_rnn_over_a_cell_is_keras(rng, x64, reset_after, zero):
     import keras
     options = dict(return_sequences=True, return_state=True, go_backwards=True, zero_output_for_mask=zero, dtype="float64")
     ours = with_random_weights(RNN(GRUCell(H, reset_after=reset_after, dtype="float64"), **options), rng)
@@ -115,7 +107,7 @@ def test_rnn_over_a_cell_is_keras(rng, x64, eager, reset_after, zero):
 @both_ways
 @pytest.mark.parametrize("options", [dict(dropout=0.4), dict(recurrent_dropout=0.4), dict(dropout=0.3, recurrent_dropout=0.4),
                                      dict(dropout=1.0), dict(recurrent_dropout=1.0)], ids=str)
-def test_dropout_is_keras_given_the_same_masks(rng, x64, eager, monkeypatch, reset_after, options):
+def test_dropout_is_keras_given_the_same_masks(rng, x64, monkeypatch, reset_after, options):
     import keras
     options = dict(options, return_sequences=True, reset_after=reset_after, dtype="float64")
     ours = with_random_weights(GRU(H, seed=3, **options), rng)

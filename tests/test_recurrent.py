@@ -38,14 +38,6 @@ def keras_class(layer_class):
     return getattr(keras.layers, layer_class.__name__)
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 def in_double_precision(theirs):
     """The Keras layer with a tanh that keeps float64: Keras' own casts it to float32 on JAX."""
     import jax.numpy as jnp
@@ -98,7 +90,7 @@ KERAS = [
 
 
 @pytest.mark.parametrize(("layer_class", "options", "mask", "initial"), KERAS)
-def test_values_and_gradients_are_keras(rng, x64, eager, layer_class, options, mask, initial):
+def test_values_and_gradients_are_keras(rng, x64, layer_class, options, mask, initial):
     arguments = {"mask": mask_of(mask)} if mask_of(mask) is not None else {}
     if initial:
         arguments["initial_state"] = states_of(layer_class, rng)
@@ -108,7 +100,7 @@ def test_values_and_gradients_are_keras(rng, x64, eager, layer_class, options, m
 
 
 @pytest.mark.parametrize("layer_class", [SimpleRNN, LSTM])
-def test_float32_is_keras_too_and_stays_float32(rng, eager, layer_class):
+def test_float32_is_keras_too_and_stays_float32(rng, layer_class):
     ours = layer_class(H, return_sequences=True)
     agrees_with_keras(ours, keras_class(layer_class)(H, return_sequences=True), sequences(rng, "float32"))
     y = ours(sequences(rng, "float32"))
@@ -117,7 +109,7 @@ def test_float32_is_keras_too_and_stays_float32(rng, eager, layer_class):
 
 @pytest.mark.parametrize("cell", [SimpleRNNCell, LSTMCell])
 @pytest.mark.parametrize("zero", [False, True])
-def test_rnn_over_a_cell_is_keras(rng, x64, eager, cell, zero):
+def test_rnn_over_a_cell_is_keras(rng, x64, cell, zero):
     import keras
     options = dict(return_sequences=True, return_state=True, go_backwards=True, zero_output_for_mask=zero, dtype="float64")
     ours = RNN(cell(H, dtype="float64"), **options)
@@ -131,7 +123,7 @@ def test_rnn_over_a_cell_is_keras(rng, x64, eager, cell, zero):
     for options in (dict(dropout=0.4), dict(recurrent_dropout=0.4), dict(dropout=0.3, recurrent_dropout=0.4),
                     dict(dropout=1.0), dict(recurrent_dropout=1.0))
 ])
-def test_dropout_is_keras_given_the_same_masks(rng, x64, eager, monkeypatch, layer_class, options):
+def test_dropout_is_keras_given_the_same_masks(rng, x64, monkeypatch, layer_class, options):
     import keras
     ours = layer_class(H, dtype="float64", return_sequences=True, seed=3, **options)
     theirs = in_double_precision(keras_class(layer_class)(H, dtype="float64", return_sequences=True, **options))

@@ -34,14 +34,6 @@ def random_states(layer, rng):
     return random_like(layer.get_initial_state(B), rng)
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 class OwnCell(Layer):
     """A user's cell: one state of the size of the input, nothing declared beyond state_size, and a tuple for a cache."""
 
@@ -125,7 +117,7 @@ KERAS = [
 
 
 @pytest.mark.parametrize(("kind", "options", "masked", "initial"), KERAS)
-def test_values_and_gradients_are_keras(rng, x64, eager, kind, options, masked, initial):
+def test_values_and_gradients_are_keras(rng, x64, kind, options, masked, initial):
     import keras
     ours = RNN(cells(kind, dtype="float64"), dtype="float64", **options)
     theirs = keras.layers.RNN(keras.layers.StackedRNNCells(cells(kind, keras.layers, dtype="float64"), dtype="float64"),
@@ -264,7 +256,7 @@ def test_config_goes_to_keras_and_back():
 
 
 @pytest.mark.parametrize("name", ["SimpleRNNCell", "LSTMCell", "GRUCell"])
-def test_a_cell_twice_shares_its_weights(name, rng, eager):
+def test_a_cell_twice_shares_its_weights(name, rng):
     import keras
     shared, theirs = getattr(layers, name)(D), getattr(keras.layers, name)(D)
     ours = RNN([shared, shared, SimpleRNNCell(3)])

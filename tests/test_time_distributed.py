@@ -65,14 +65,6 @@ class Taking(Layer):
         return dx
 
 
-@pytest.fixture
-def eager():
-    """JAX without compilation: for a few small steps that is what takes the time."""
-    import jax
-    with jax.disable_jit():
-        yield
-
-
 def small_model(module):
     return module.Sequential([module.layers.Conv1D(3, 2, dtype="float64"), module.layers.Flatten(dtype="float64"),
                               module.layers.Dense(2, activation="softsign", dtype="float64")])
@@ -93,7 +85,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("kind", ["Dense", "Conv2D", "LSTM", "a model"])
-def test_values_and_gradients_are_keras(rng, x64, eager, kind):
+def test_values_and_gradients_are_keras(rng, x64, kind):
     import keras
     make, shape = WRAPPED[kind]
     theirs = exact_tanh(keras.layers.TimeDistributed(make(keras), dtype="float64"))
@@ -107,7 +99,7 @@ class nblayers_as_keras:
 
 
 @pytest.mark.parametrize("kind", ["GRU, sequences", "Bidirectional"])
-def test_a_mask_of_more_axes_goes_to_the_layer_as_in_keras(rng, x64, eager, kind):
+def test_a_mask_of_more_axes_goes_to_the_layer_as_in_keras(rng, x64, kind):
     import keras
     make, shape = WRAPPED[kind]
     ours = TimeDistributed(make(nblayers_as_keras), dtype="float64")
@@ -116,7 +108,7 @@ def test_a_mask_of_more_axes_goes_to_the_layer_as_in_keras(rng, x64, eager, kind
     agrees_with_keras(ours, theirs, rng.normal(size=(B, T, *shape)), mask=mask)
 
 
-def test_embedding_is_keras(rng, eager):
+def test_embedding_is_keras(rng):
     import keras
     ids = rng.integers(0, 5, (B, T, 4))
     agrees_with_keras(TimeDistributed(Embedding(5, 3)), keras.layers.TimeDistributed(keras.layers.Embedding(5, 3)), ids)
@@ -179,7 +171,7 @@ def test_statistics_are_those_of_each_step(rng):
     np.testing.assert_array_equal(layer(x.repeat(2, axis=0), training=False)[::2], whole)
 
 
-def test_statistics_are_keras(rng, eager):
+def test_statistics_are_keras(rng):
     import keras
 
     class KerasStatistics(keras.layers.Layer):
@@ -229,7 +221,7 @@ MASKING_STEPS = {
 
 
 @pytest.mark.parametrize("kind", MASKING_STEPS)
-def test_a_mask_of_the_outer_steps_passes_by(rng, eager, kind):
+def test_a_mask_of_the_outer_steps_passes_by(rng, kind):
     """It says nothing about the steps inside a sample. Keras hands it to the layer, which then fails."""
     import keras
     ours, theirs = (m.TimeDistributed(MASKING_STEPS[kind](outer))
@@ -275,7 +267,7 @@ def test_masks_that_go_on(rng):
         assert_same(TimeDistributed(reducing).compute_mask(rng.normal(size=(B, T, 4, 2)), words), words.any(axis=2))
 
 
-def test_texts_of_sentences_of_words_are_keras(rng, eager):
+def test_texts_of_sentences_of_words_are_keras(rng):
     """Masks on two levels: words within sentences, sentences within texts."""
     import keras
     ids = np.array([[[1, 2, 0], [3, 0, 0], [0, 0, 0]], [[4, 4, 1], [2, 0, 0], [1, 1, 0]]])
