@@ -217,6 +217,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
         where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum", "mask", "value") else ""
+        if not where and found[0] in ("mask", "value"):
+            where = _along_an_axis(evidence)
         kind, parts = found[0], [found[1], where]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
@@ -280,6 +282,8 @@ def _places(evidence: Evidence, is_told: bool) -> list[str]:
     few = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
     texts = few + [text for text in texts if not (few and text.startswith("wrong only at"))]
     how = "" if is_told else patterns.one_column_each(shares)
+    if texts and not is_told and not how and (few := patterns.few_factors(shares, _known(evidence))):
+        return [*texts, f"there it is {few[1]}"]
     return [*texts, f"there {how}"] if how and texts else texts
 
 
@@ -493,6 +497,15 @@ def _where(evidence: Evidence) -> str:
         if only_good and inside < len(wrong) and len(bad) / len(bad | good) < best[0]:
             best = len(bad) / len(bad | good), f"wrong only at {ranges(bad)} of axis {axis} (size {size})"
     return best[1]
+
+
+def _along_an_axis(evidence: Evidence) -> str:
+    """The indices of an axis outside of which nothing is wrong."""
+    for axis, size in enumerate(evidence.shape):
+        bad = {index[axis] for index in evidence.wrong}
+        if len(bad) < size and {index[axis] for index in evidence.numeric} == set(range(size)):
+            return f"wrong only at {ranges(bad)} of axis {axis} (size {size})"
+    return ""
 
 
 def _penalties(evidence: Evidence) -> str:

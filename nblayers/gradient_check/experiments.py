@@ -28,8 +28,8 @@ def run(check: Any) -> None:
     lab = Lab(check, wanted)
     if kept_from_before(lab) or not (wanted or claims_ids) or not check.is_linear:
         return
-    for look in (unique_ids, way_around, without_mask, fewer_steps, one_sample, little_weights, symmetric, palindromic, equal, left_out, narrower,
-                  same_elsewhere, reasoning):
+    for look in (unique_ids, way_around, without_mask, fewer_steps, fewer_samples, one_of_each, symmetric, palindromic, equal, one_for_other,
+                 left_out, one_tap, little_weights, narrower, same_elsewhere, reasoning):
         if (lab.wanted or claims_ids) and check.has_time():
             look(lab)
 
@@ -71,6 +71,10 @@ class Lab:
     def with_weights(self, chosen: Iterable[int], make: Make) -> Any:
         chosen = set(chosen)
         return at(self.check.subject, weights=[make(v) if k in chosen else None for k, v in enumerate(self.values)])
+
+    def with_input(self, chosen: int, make: Make) -> Any:
+        """The subject with one of the inputs changed."""
+        return at(self.check.subject, leaves=[make(leaf) if k == chosen else leaf for k, leaf in enumerate(self.check.subject.leaves)])
 
     def only_zero(self, chosen: int, seed: int) -> Any:
         """One weight zero, the others with other numbers and signs."""
@@ -187,9 +191,84 @@ def symmetric(lab: Lab) -> None:
     words = (lambda names: f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should")
     blocks = [k for k, v in enumerate(lab.values) if _blocks(v.shape)]
     _try(lab, blocks, _symmetric_blocks, "weight_transposed", words)
+    symmetric_inputs(lab)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         cubes = [k for k, v in enumerate(lab.values) if v.ndim > 2 and j < v.ndim and v.shape[i] == v.shape[j] > 1]
         _try(lab, cubes, lambda v, i=i, j=j: (v + np.swapaxes(v, i, j)) / 2, "weight_transposed", words)      # type: ignore[misc]
+
+
+def symmetric_inputs(lab: Lab) -> None:
+    """The same for inputs: one that is used for its transpose is no mistake where it is symmetric."""
+    subject = lab.check.subject
+    for k, (name, leaf) in enumerate(zip(subject.names, subject.leaves, strict=True)):
+        pairs = [(i, j) for i in range(leaf.ndim) for j in range(i + 1, leaf.ndim) if leaf.shape[i] == leaf.shape[j] > 1 and leaf.dtype.kind == "f"]
+        for i, j in pairs if len(subject.leaves) > 1 or lab.values else ():
+            right = _cured_by_input(lab, k, lambda v, i=i, j=j: (v + np.swapaxes(v, i, j)) / 2) - {name}
+            lab.tell(right, "weight_transposed", f"right once {name} is symmetric: backward has {name} transposed where it should not be, or not where it "
+                                                 f"should (axes {i} and {j})")
+
+
+def _cured_by_input(lab: Lab, k: int, make: Make) -> set[str]:
+    """What is right at several points with this change of an input, and at none without it."""
+    right = lab.right_at(lab.with_input(k, make), lab.mostly_wrong(0.25))
+    for trial in range(3):
+        if right:
+            right &= lab.right_at(lab.with_input(k, lambda v, t=trial: make(_shuffled(v, t))))
+        if right:
+            right -= lab.right_at(lab.with_input(k, lambda v, t=trial: _shuffled(v, t)))
+    return right
+
+
+def one_for_other(lab: Lab) -> None:
+    """Two inputs, or two weights, of one shape: is it right once they are the same? Then one stands where the other should."""
+    check = lab.check
+    leaves = [(name, k) for k, name in enumerate(check.subject.names) if check.subject.leaves[k].dtype.kind == "f"]
+    for chosen, make, values in ((leaves, _same_inputs, check.subject.leaves), ([(n, k) for k, n in enumerate(lab.names)], _same_weights, lab.values)):
+        pairs = [(a, b) for n, a in enumerate(chosen) for b in chosen[n + 1:] if values[a[1]].shape == values[b[1]].shape and values[a[1]].size > 1]
+        for (a, i), (b, j) in pairs[:6]:
+            if not lab.check.has_time() or not lab.wanted:
+                return
+            right = lab.right_at(make(lab, i, j, 0), lab.mostly_wrong(0.25))
+            for trial in (1, 2):
+                right = right & lab.right_at(make(lab, i, j, trial)) if right else right
+            if right:
+                right -= set.union(*(lab.right_at(make(lab, i, j, trial, alike=False)) for trial in (3, 4)))
+            lab.tell(right, "one_for_other", f"right once {a} and {b} are the same: one of them stands where the other should")
+
+
+def _same_inputs(lab: Lab, i: int, j: int, trial: int, alike: bool = True) -> Any:
+    leaves = [np.array(leaf) for leaf in lab.check.subject.leaves]
+    leaves[j] = leaves[i] = _shuffled(leaves[i], trial) if trial else leaves[i]
+    if not alike:
+        leaves[j] = _shuffled(leaves[j], trial)
+    return at(lab.check.subject, leaves=leaves)
+
+
+def _same_weights(lab: Lab, i: int, j: int, trial: int, alike: bool = True) -> Any:
+    value = _shuffled(lab.values[i], trial) if trial else lab.values[i]
+    other = value if alike else _shuffled(value, trial)
+    return at(lab.check.subject, weights=[value if k == i else other if k == j else None for k in range(len(lab.values))])
+
+
+def one_tap(lab: Lab) -> None:
+    """A kernel of which one tap alone is not zero moves things by whole places: what is wrong with it then?"""
+    check = lab.check
+    kernels = [k for k, v in enumerate(lab.values) if v.ndim > 2 and 1 < np.prod(v.shape[:-2]) < 10]
+    for k in kernels[:1]:
+        taps = list(np.ndindex(lab.values[k].shape[:-2]))
+        for tap in dict.fromkeys((taps[-1], taps[0])):
+            names = [name for name in lab.wanted if all(f.text.endswith("no pattern known") for f in check.evidence[name].report.findings)
+                     or not check.evidence[name].tensor.is_weight]
+            if not names or not check.has_time():
+                return
+            there = lab.with_weights([k], lambda v, tap=tap: _only(v, tap))
+            _explain_at(lab, there, f"with no tap of {lab.names[k]} but {list(tap)}", names, ("rolled", "moved", "reversed", "transposed", "factor"))
+
+
+def _only(kernel: np.ndarray, tap: tuple[int, ...]) -> np.ndarray:
+    alone = np.zeros_like(kernel)
+    alone[tap] = kernel[tap]
+    return alone
 
 
 def _symmetric_blocks(value: np.ndarray) -> np.ndarray:
@@ -262,15 +341,38 @@ def unique_ids(lab: Lab) -> None:
     leaves = [np.random.default_rng(0).permutation(max(rows, leaf.size))[:leaf.size].reshape(leaf.shape) % rows if leaf.dtype.kind in "iu" else leaf
               for leaf in check.subject.leaves]
     if any(leaf.size > rows for leaf in leaves if leaf.dtype.kind in "iu"):
-        leaves = [leaf.ravel()[:1].reshape((1,) * leaf.ndim) if leaf.dtype.kind in "iu" else leaf for leaf in check.subject.leaves]
-    where = {name: [(int(row), *index[1:]) for index in lab_indices(check, name) for row in np.unique(next(
-        leaf for leaf in leaves if leaf.dtype.kind in "iu"))[:3]] for name in claimed}
-    right = lab.right_at(at(check.subject, leaves=leaves), where)
+        leaves = [_first_sample(leaf, rows) if leaf.dtype.kind in "iu" else leaf for leaf in check.subject.leaves]
+    ids = np.unique(next(leaf for leaf in leaves if leaf.dtype.kind in "iu"))[:12]
+    where = {name: [(int(row), *index[1:]) for index in lab_indices(check, name) for row in ids] for name in claimed}
+    there = at(check.subject, leaves=leaves)
+    right = lab.right_at(there, where)
     for name in set(claimed) - right:
         report = check.evidence[name].report
         report.findings = [f for f in report.findings if f.kind != "repeated_ids"]
-        report.add("place", "wrong, where ids occur only once too")
+        report.add("place", "wrong, where ids occur only once too" + _wrong_ids(lab, there, name))
         lab.wanted[name] = check.evidence[name].probes[:PROBES]
+
+
+def _wrong_ids(lab: Lab, there: Any, name: str) -> str:
+    """Which places among the ids have a wrong row."""
+    ids = next(leaf for leaf in there.leaves if leaf.dtype.kind in "iu")
+    if len(np.unique(ids)) != ids.size:
+        return ""
+    column = lab_indices(lab.check, name)[0][1:]
+    bad = [place for place in np.ndindex(ids.shape) if name not in lab.right_at(there, {name: [(int(ids[place]), *column)]})]
+    for axis, size in enumerate(ids.shape):
+        inside = {place[axis] for place in bad}
+        if 0 < len(inside) < size and len(bad) == len(inside) * ids.size // size:
+            return f": in the rows of the ids at {ranges(inside)} of axis {axis}"
+    return ""
+
+
+def _first_sample(ids: np.ndarray, rows: int) -> np.ndarray:
+    """The ids of one sample, each once; a single id where there are too many."""
+    one = ids[:1] if ids.ndim else ids
+    if one.size > rows:
+        return ids.ravel()[:1].reshape((1,) * ids.ndim)
+    return np.arange(one.size).reshape(one.shape).astype(ids.dtype)
 
 
 def lab_indices(check: Any, name: str) -> list[Index]:
@@ -296,18 +398,48 @@ def _within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) -
     return found
 
 
-def _shorter(lab: Lab, axis: int, count: int) -> Any:
-    """The subject with the first `count` places of an axis only."""
+def _shorter(lab: Lab, axis: int, count: int, rolled: int = 0) -> Any:
+    """The subject with the first `count` places of an axis only, after a turn of that axis by `rolled`."""
     check = lab.check
-    smaller = check.subject.with_steps(count) if axis == check.subject.time_axis else check.subject.with_samples(count)
+    subject = check.subject
+    if axis == subject.batch_axis:
+        if rolled:
+            subject = _rolled(subject, axis, rolled)
+        smaller = subject.with_samples(count)
+    elif _steps(lab) is not None and axis == subject.time_axis:
+        smaller = subject.with_steps(count)
+    else:
+        smaller = at(subject, leaves=[np.take(leaf, range(count), axis) if leaf.ndim > 3 else leaf for leaf in subject.leaves])
     return at(check.subject, smaller.leaves, None, smaller.kwargs, smaller.args)
 
 
-def _smaller(lab: Lab, axis: int, count: int) -> dict[str, bool]:
-    there = _shorter(lab, axis, count)
+def _rolled(subject: Any, axis: int, by: int) -> Any:
+    """The subject with its samples, and the masks of theirs, in another order."""
+    size = next(leaf.shape[axis] for leaf in subject.leaves if leaf.ndim > axis)
+
+    def turned(value: Any) -> Any:
+        is_array = isinstance(value, np.ndarray) and value.ndim > axis and value.shape[axis] == size
+        return np.roll(value, -by, axis) if is_array else value
+
+    there = at(subject, [turned(leaf) for leaf in subject.leaves], None, {k: turned(v) for k, v in subject.kwargs.items()},
+               [turned(v) for v in subject.args])
+    return there
+
+
+def _smaller(lab: Lab, axis: int, count: int, rolled: int = 0) -> dict[str, bool]:
+    there = _shorter(lab, axis, count, rolled)
     shapes = {name: lab.check.evidence[name].shape for name in lab.wanted}
     shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
-    return lab.verdicts_at(there, _within(lab.all_wrong(), shapes))
+    return lab.verdicts_at(there, _within(lab.all_wrong(), shapes) | _all_of_small(lab, there))
+
+
+def _all_of_small(lab: Lab, there: Any) -> dict[str, list[Index]]:
+    """All coordinates of the inputs that are no longer what they were: what was right may be wrong there."""
+    found = {}
+    for name, leaf in zip(there.names, there.leaves, strict=True):
+        if name in lab.wanted:
+            found[name] = spread(list(np.ndindex(leaf.shape)), 40)
+    return found
 
 
 def _steps(lab: Lab) -> tuple[int, int] | None:
@@ -322,27 +454,32 @@ def little_weights(lab: Lab) -> None:
     check = lab.check
     wide = [name for name in lab.wanted if len(check.evidence[name].wrong) > 3 and check.evidence[name].tensor.is_weight]
     matrices = [k for k, v in enumerate(lab.values) if v.ndim > 1 and min(v.shape) > 1]
-    trials = [(f"with {lab.names[k]} zero", lab.with_weights([k], np.zeros_like), [n for n in wide if n.split("/")[-1] != lab.names[k]])
-              for k in matrices if len(matrices) > 1]
-    trials.append(("with all weights a thousandth as large", lab.with_weights(range(len(lab.values)), lambda v: 1e-3 * v), wide))
-    for words, there, names in trials:
+    trials = [("with all weights a thousandth as large", lab.with_weights(range(len(lab.values)), lambda v: 1e-3 * v), "")]
+    if 1 < len(matrices) < 5:
+        trials += [(f"with {lab.names[k]} zero", lab.with_weights([k], np.zeros_like), lab.names[k]) for k in matrices]
+    for words, there, zero in trials:
+        names = [name for name in wide if name.split("/")[-1] != zero]
         if names and check.has_time():
-            _tell_large_errors(lab, words, there, names)
+            told = _tell_large_errors(lab, words, there, names)
+            wide = [name for name in wide if name not in told]
 
 
-def _tell_large_errors(lab: Lab, words: str, there: Any, names: list[str]) -> None:
+def _tell_large_errors(lab: Lab, words: str, there: Any, names: list[str]) -> set[str]:
     from nblayers.gradient_check.check import again
     check = lab.check
     other = again(there, np.random.default_rng(1), check.settings)
+    told: set[str] = set()
     try:
         other.verdicts({})
         for tensor in other.tensors():
             if tensor.name in names and (place := _large_errors(other, tensor, check.evidence[tensor.name])):
                 check.evidence[tensor.name].report.add("place", f"{words}, so that less spreads, it is off by more than 0.5 % only at {place}")
-    except Exception:
-        return
+                told.add(tensor.name)
+    except Exception:                                   # a layer that cannot do with it has nothing to tell here
+        pass
     finally:
         check.subject.restore()
+    return told
 
 
 def _large_errors(check: Any, tensor: Any, evidence: Any) -> str:
@@ -392,77 +529,154 @@ def same_elsewhere(lab: Lab) -> None:
 def fewer_steps(lab: Lab) -> None:
     """With how many time steps does it begin to be wrong?"""
     time = _steps(lab)
+    what = "time step"
     if time is None:
-        return
-    axis, size = time
-    names, last = set(lab.wanted), 0
-    for count in range(1, min(size, 6)):
-        if not lab.check.has_time():
+        subject = lab.check.subject
+        sizes = [leaf.shape[subject.time_axis] for leaf in subject.leaves if leaf.ndim > 3 and leaf.dtype.kind == "f"]
+        if not sizes or sizes[0] < 2 or subject.time_axis == subject.batch_axis:
             return
-        verdicts = _smaller(lab, axis, count)
+        time, what = (subject.time_axis, sizes[0]), f"place along axis {subject.time_axis}"
+    axis, size = time
+    last = _largest_right(lab, axis, size)
+    for name in list(lab.wanted) if last else ():
+        some = f"the first {_plural(last, what)} alone" if last > 1 else f"one {what} alone"
+        lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), wrong with one more: it shows only where several come "
+                                                     "together, or where a state is no longer what it was at first")
+    if last + 1 < size:
+        _explain_steps(lab, axis, last + 1, what)
+
+
+def _plural(count: int, what: str) -> str:
+    head, _, tail = what.partition(" along")
+    return f"{count} {head}s{' along' + tail if tail else ''}" if count > 1 else what
+
+
+def _largest_right(lab: Lab, axis: int, size: int) -> int:
+    """With how many places along an axis everything is still right; 0 if with none."""
+    last = 0
+    for count in range(1, min(size, 6)):
+        verdicts = _smaller(lab, axis, count) if lab.check.has_time() else {}
         if not verdicts or not all(verdicts.values()):
             break
         last = count
-    if last:
-        some = f"the first {last} time steps alone" if last > 1 else "one time step alone"
-        for name in names:
-            lab.check.evidence[name].report.add("place", f"right with {some}, wrong with one more: it shows only where several come together, or "
-                                                         "where a state is no longer what it was at first")
-    if last + 1 < size:
-        _explain_steps(lab, axis, last + 1)
+    return last
 
 
-def _explain_steps(lab: Lab, axis: int, count: int) -> None:
+def _explain_steps(lab: Lab, axis: int, count: int, what: str) -> None:
     """What is wrong with the fewest time steps with which anything is, where it has spread least."""
+    check = lab.check
+    words = f"with the first {_plural(count, what)} alone"
+    wrong = _explain_at(lab, _shorter(lab, axis, count), words, list(lab.wanted))
+    if 0 < len(wrong) <= 0.5 * len([t for t in check.report.tensors if not t.passed]):
+        check.report.add("place", f"{words} only the gradients of {', '.join(wrong)} are wrong")
+
+
+def _explain_at(lab: Lab, there: Any, words: str, names: list[str], kinds: tuple[str, ...] = ()) -> list[str]:
+    """What is wrong there, told of these tensors; all that is wrong there is returned."""
     from nblayers.gradient_check import diagnosis
     from nblayers.gradient_check.check import again
     check = lab.check
-    some = f"with the first {count} time steps alone" if count > 1 else "with the first time step alone"
-    other = again(_shorter(lab, axis, count), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
+    other = again(there, np.random.default_rng(1), check.settings, check.settings.max_coordinates)
     try:
         other.check_values()
         if other.is_linear:
             other.account()
-        found = {name: diagnosis.explain(evidence)[1] for name, evidence in other.evidence.items() if name in lab.wanted}
+        found = {name: diagnosis.explain(evidence) for name, evidence in other.evidence.items() if name in names}
     except Exception:                                   # a layer that cannot do with so few has nothing to tell here
-        return
+        return []
     finally:
         check.subject.restore()
-    for name, text in found.items():
-        if text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem:
-            check.evidence[name].report.add("place", f"{some}: {text}")
-    wrong = [name.split("/")[-1] for name in other.evidence]
-    if 0 < len(wrong) < len([t for t in check.report.tensors if not t.passed]):
-        check.report.add("place", f"{some} only the gradients of {', '.join(wrong)} are wrong")
+    for name, (kind, text) in found.items():
+        if text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem and (not kinds or kind in kinds):
+            check.evidence[name].report.add("place", f"{words}: {text}")
+    return [name.split("/")[-1] for name in other.evidence]
 
 
-def one_sample(lab: Lab) -> None:
-    """Is it right for a batch of one?"""
-    leaves = lab.check.subject.leaves
-    axis = 0 if lab.check.settings.batch_axis is None else lab.check.settings.batch_axis
+def fewer_samples(lab: Lab) -> None:
+    """With how many samples does it begin to be wrong, whichever they are?"""
+    leaves, axis = lab.check.subject.leaves, lab.check.subject.batch_axis
     sizes = {leaf.shape[axis] for leaf in leaves if leaf.ndim > axis}
     if len(sizes) != 1 or sizes == {1}:
         return
-    enough = lab.mostly_wrong()
-    for name in [name for name, is_right in _smaller(lab, axis, 1).items() if is_right and name in enough]:
-        lab.check.evidence[name].report.add("place", "right with one sample alone: it shows only where several come together")
+    size = sizes.pop()
+    right: set[str] | None = None
+    for count in range(1, min(size, 4)):
+        verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(size if count == 1 else 2) if lab.check.has_time()]
+        if not any(verdicts):                           # too few to tell anything, as in a norm over one sample
+            continue
+        now = {name for name in lab.mostly_wrong() if any(name in each for each in verdicts) and all(each.get(name, True) for each in verdicts)}
+        now = now if right is None else now & right
+        for name in ((right or set()) - now) & set(lab.wanted):
+            _say_samples(lab, name, count - 1, axis)
+        if not now:
+            return
+        right = now
+    for name in (right or set()) & set(lab.wanted):
+        _say_samples(lab, name, min(size, 4) - 1, axis)
+
+
+def _say_samples(lab: Lab, name: str, count: int, axis: int) -> None:
+    some = "one sample alone" if count == 1 else f"{count} samples alone"
+    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), whichever: it shows only where more of them come together")
+
+
+def one_of_each(lab: Lab) -> None:
+    """Is it right for one sample with one time step alone?"""
+    time, axis = _steps(lab), lab.check.subject.batch_axis
+    names = {name for name in lab.mostly_wrong() if all(f.text.endswith("no pattern known") for f in lab.check.evidence[name].report.findings)}
+    if time is None or not names:
+        return
+    size = next(leaf.shape[axis] for leaf in lab.check.subject.leaves if leaf.ndim > axis)
+    verdicts = []
+    for rolled in range(min(size, 3)):
+        one = _shorter(lab, axis, 1, rolled).with_steps(1)
+        there = at(lab.check.subject, one.leaves, None, one.kwargs, one.args)
+        shapes = {name: lab.check.evidence[name].shape for name in names}
+        shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
+        verdicts.append(lab.verdicts_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in names}, shapes)))
+    for name in names:
+        if all(each.get(name, False) for each in verdicts):
+            lab.check.evidence[name].report.add("place", "right with one sample and one time step alone: it shows only where several of them come together")
 
 
 def narrower(lab: Lab) -> None:
     """Is it right once an axis of an input has a single place? Then it is a sum along that axis."""
+    for chosen, axis in _narrowable(lab):
+        if not lab.check.has_time():
+            return
+        subject = lab.check.subject
+        size = subject.leaves[chosen[0]].shape[axis]
+        right: set[str] | None = None
+        for place in {0, size // 2, size - 1}:
+            if right is None or right:
+                found = _right_at_one_place(lab, chosen, axis, place)
+                right = found if right is None else right & found
+        names = " and ".join(subject.names[k] for k in chosen)
+        for name in right or ():
+            lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a single place along axis {axis}: it "
+                                                         "shows only where several of them come together")
+
+
+def _narrowable(lab: Lab) -> list[tuple[list[int], int]]:
+    """(inputs, axis): each input alone, and those together that are as long along an axis."""
     subject = lab.check.subject
-    for k, (name, leaf) in enumerate(zip(subject.names, subject.leaves, strict=True)):
+    found: list[tuple[list[int], int]] = []
+    for k, leaf in enumerate(subject.leaves):
         for axis, size in enumerate(leaf.shape):
-            is_time = leaf.ndim == 3 and axis == subject.time_axis and _steps(lab) is not None
-            if size < 2 or axis == subject.batch_axis or is_time or not lab.check.has_time():
-                continue
-            leaves = [np.take(other, [0], axis) if j == k else other for j, other in enumerate(subject.leaves)]
-            there = at(subject, leaves=leaves)
-            shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
-            shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
-            for right in lab.right_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes)):
-                lab.check.evidence[right].report.add("place", f"right once {name} has a single place along axis {axis}: it shows only where several of "
-                                                              "them come together")
+            alike = [j for j, other in enumerate(subject.leaves) if other.ndim == leaf.ndim and other.shape[axis] == size]
+            is_time = axis == subject.time_axis and leaf.ndim == 3 and len(alike) == len(subject.leaves)
+            if size > 1 and axis != subject.batch_axis and not is_time:
+                found += [([k], axis)] if alike == [k] else [([k], axis), (alike, axis)]
+    return [each for k, each in enumerate(found) if each not in found[:k]][:12]
+
+
+def _right_at_one_place(lab: Lab, chosen: list[int], axis: int, place: int) -> set[str]:
+    subject = lab.check.subject
+    leaves = [np.take(leaf, [place], axis) if k in chosen else leaf for k, leaf in enumerate(subject.leaves)]
+    there = at(subject, leaves=leaves)
+    shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
+    shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
+    return lab.right_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes))
 
 
 def reasoning(lab: Lab) -> None:

@@ -543,6 +543,11 @@ def _shift(a: Array, by: int, axis: int) -> Array:
     return moved
 
 
+def steps_of(s: Shares, axis: int) -> Array:
+    """How much later along this axis each element of y is than each coordinate."""
+    return np.asarray(s.column_places[None, :, axis] - s.row_places[:, axis, None])
+
+
 def later_steps(s: Shares, known: Known) -> Found:
     """What comes from other time steps of y than the own one, where y at one step depends on all steps before (or behind) it."""
     axis = known.time_axis
@@ -553,19 +558,19 @@ def later_steps(s: Shares, known: Known) -> Found:
         return _right_at_an_end(s, axis)
     if size != s.output_shape[axis]:
         return None
-    steps = s.column_places[None, :, axis] - s.row_places[:, axis, None]
+    steps = steps_of(s, axis)
     reach = np.abs(s.numeric) > s.floor
-    for away, words in ((steps, "later"), (-steps, "earlier"), (np.abs(steps), "earlier and later")):
+    for away in (steps, -steps, np.abs(steps)):
         if (reach & (away < 0)).any() or not all((reach & (away == k)).any() for k in range(size)):
             continue
         own, others = steps == 0, (away > 0) & s.support
         if s.wrong[own].any() or not s.wrong[others].any():
             return None
-        return _of_other_steps(s, known, others, away, words)
+        return _of_other_steps(s, known, others, away)
     return None
 
 
-def _of_other_steps(s: Shares, known: Known, others: Array, away: Array, words: str) -> Found:
+def _of_other_steps(s: Shares, known: Known, others: Array, away: Array) -> Found:
     """What is wrong with what comes from other time steps, which `others` is true for."""
     bad, axis = others & s.wrong, known.time_axis
     missing = bool((np.abs(s.analytic[bad]) <= s.floor).all())
@@ -573,6 +578,8 @@ def _of_other_steps(s: Shares, known: Known, others: Array, away: Array, words: 
     if not known.order_matters:
         return "place", f"right for what comes through y at the same place along axis {axis}, {what} for what comes from other places along it"
     far = int(away[bad].min())
+    towards = steps_of(s, axis)[bad]
+    words = "later" if (towards > 0).all() else "earlier" if (towards < 0).all() else "earlier and later"
     near = f", wrong from {far} steps away" if far > 1 and (others & s.right).any() else ""
     return "carry", (f"right for what comes through y at the same time step, {what} for what comes from {words} steps{near} "
                      "(in a recurrent layer: the carry, what one step hands back to another)")
@@ -655,10 +662,16 @@ def mixed_axes(s: Shares, known: Known) -> Found:
     own = s.diagonal & (np.abs(s.numeric) > s.floor)
     if (np.abs(s.analytic[own]) <= s.floor).any():      # it is moved, and no sum
         return None
-    def words(axes: list[int]) -> str:
-        return f"along axis {' and '.join(map(str, axes))}" if axes else "along none"
-    return "missing_sum", (f"forward mixes elements {words(forwards)}, backward {words(backwards)}: a sum or mean over the wrong axis, or one that is "
-                           "missing")
+    if not backwards:
+        return "place", f"treated as elementwise by backward, though forward mixes elements {_along(forwards)}"
+    words = f"forward mixes elements {_along(forwards)}, backward {_along(backwards)}"
+    if len(known.arrays) > 1:
+        return "place", words
+    return "missing_sum", f"{words}: a sum or mean over the wrong axis, or one that is missing"
+
+
+def _along(axes: list[int]) -> str:
+    return f"along axis {' and '.join(map(str, axes))}" if axes else "along none"
 
 
 def misrouted(s: Shares, known: Known) -> Found:
@@ -751,7 +764,7 @@ def few_factors(s: Shares, known: Known) -> Found:
     left = s.wrong & ~(weak & np.isfinite(ratio))
     while left.any() and len(groups) < 4:
         value = float(ratio[left][0])
-        inside = left & ((ratio == value) | (np.isfinite(ratio) & (np.abs(ratio - value) <= 1e-5 * abs(value))))
+        inside = left & (ratio == value if np.isinf(value) else np.abs(ratio - value) <= 1e-5 * abs(value))
         groups.append((value, inside))
         left = left & ~inside
     if left.any() or s.wrong.sum() < max(4, 2 * len(groups)) or any(inside.sum() < 2 for _, inside in groups):
@@ -772,10 +785,8 @@ def _places_in_words(s: Shares, pairs: Array) -> str:
         there = np.broadcast_to(label, pairs.shape)
         if (pairs <= there).all() and not (s.wrong & there & ~pairs).any():
             return f"where {words}"
-    for a, b, steps in s.steps():
-        for words, there in (("its own place", steps == 0), ("another place than its own", steps != 0)):
-            if (pairs <= there).all() and not (s.wrong & there & ~pairs).any():
-                return f"through y at {words} along axis {b}" + (f" (its own on axis {a})" if a != b else "")
+    if through := _steps_in_words(s, pairs):
+        return through
     rows = np.flatnonzero(pairs.any(axis=1))
     sets = [sorted(set(s.row_places[rows, axis].tolist())) for axis in range(len(s.shape))]
     told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis, (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
@@ -783,9 +794,21 @@ def _places_in_words(s: Shares, pairs: Array) -> str:
     if told and (s.support.any(axis=1) & inside).sum() == len(rows):
         return "at " + " and ".join(told)
     if len(rows) == len(s.rows):
-        return "through some elements of y"
+        columns = _among_columns(s, pairs.any(axis=0)) if not (s.wrong & ~pairs).any() else ""
+        return columns.removeprefix(", wrong only ") or "through some elements of y"
     shown = ", ".join(str(list(s.rows[int(k)])) for k in rows[:3])
     return f"at {shown}" + (f", … ({len(rows)} elements)" if len(rows) > 3 else "")
+
+
+def _steps_in_words(s: Shares, pairs: Array) -> str:
+    """How these pairs lie to each other along an axis, if that tells them from all others."""
+    for a, b, steps in s.steps():
+        for words, there in (("its own place", steps == 0), ("places behind its own", steps > 0), ("places before its own", steps < 0),
+                             ("other places than its own", steps != 0)):
+            there = np.broadcast_to(there, pairs.shape)
+            if (pairs <= there).all() and not (s.wrong & there & ~pairs).any() and (s.support & ~there).any():
+                return f"through y at {words} along axis {b}" + (f" (its own on axis {a})" if a != b else "")
+    return ""
 
 
 def named_pairs(s: Shares, known: Known) -> Found:
