@@ -1122,7 +1122,7 @@ def draw_mending(reports: Mapping[str, Any]) -> Any:
     for row, (title, report) in zip(axes, reports.items(), strict=True):
         for ax, tensor in zip(row, report.tensors, strict=True):
             errors = tensor.errors.reshape(-1, tensor.shape[-1])
-            image = ax.imshow(np.maximum(errors, 1e-12), norm="log", vmin=1e-12, vmax=1, cmap="RdYlGn_r", aspect="auto")
+            image = ax.imshow(np.maximum(errors, 1e-12), norm="log", vmin=1e-12, vmax=1, cmap="RdYlBu_r", aspect="auto")
             ax.set(xticks=[], yticks=[])
             for side in ax.spines.values():
                 side.set(color="C3" if not tensor.passed else "0.6", linewidth=2.5 if not tensor.passed else 1)

@@ -302,7 +302,8 @@ def exercise_2(answer: Answer) -> None:
         wrong: mistakes.Mistakes = {
             "it is divided by N; it is a sum over the samples": {"dW": right["dW"] / N},
             "that is the first sample alone; it is a sum over the samples": {"dW": np.einsum("i,m,k->imk", x[0], z[0], dy[0])},
-            "that is the last sample alone; it is a sum over the samples": {"dW": np.einsum("i,m,k->imk", x[-1], z[-1], dy[-1])},
+            "that is the last sample alone; it is a sum over the samples":
+                {"dW": np.einsum("i,m,k->imk", x[-1], z[-1], dy[-1])},
             "z is missing; y is linear in x, with the factor W z": {"dx": np.einsum("nk,imk->ni", dy, W)},
             "x is missing; y is linear in z, with the factor x W": {"dz": np.einsum("nk,imk->nm", dy, W)},
             "z is missing; its factor is x z": {"dW": np.repeat(np.einsum("ni,nk->ik", x, dy)[:, None], M, axis=1)},
