@@ -473,7 +473,7 @@ print(third)
 
 # %%
 alone = tensors(examine(MendedTwice, sequences[:, :1]))["U"]
-print("one step: numeric", alone.numeric, ", analytic", alone.analytic)
+print(f"one step: numeric {alone.numeric}, analytic {alone.analytic:.3g}")
 assert alone.numeric == 0 != alone.analytic
 
 # %% [markdown]
