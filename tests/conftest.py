@@ -11,6 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))                       # this checkout, also where another copy is installed ...
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))     # ... and in children
 
+for module in [name for name in sys.modules if name.partition(".")[0] in ("nblayers", "kernels", "lessons")]:
+    if not (getattr(sys.modules[module], "__file__", None) or str(ROOT)).startswith(str(ROOT)):
+        del sys.modules[module]                     # another copy's pytest plugin was loaded before this checkout was found
+
 ON_GPU = os.environ.get("NBLAYERS_TEST_GPU") == "1"
 os.environ["NUMBA_ENABLE_CUDASIM"] = "0" if ON_GPU else "1"
 os.environ.pop("NBLAYERS_DEVICE", None)

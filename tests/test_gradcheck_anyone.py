@@ -208,6 +208,13 @@ def test_dictionaries_of_parameters_and_gradients():
     report = gradcheck_pair(rnn_cell_forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
     assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
 
+    def forward(xt, a_prev, parameters):
+        a_next, cache = rnn_cell_forward(xt, a_prev, parameters)
+        return a_next, 2 * a_next, cache                # a prediction, whose gradient backward does not take
+    report = gradcheck_pair(forward, rnn_cell_backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba})
+    assert names(report) == ["xt", "a_prev", "Wax", "Waa", "ba"]
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
+
     def backward(da_next, cache):
         return rnn_cell_backward(da_next, cache) | {"dWaa": np.zeros((H, H))}
     report = gradcheck_pair(rnn_cell_forward, backward, xt, a, {"Wax": Wax, "Waa": Waa, "ba": ba}, raise_error=False)
@@ -407,6 +414,24 @@ class WithCache(Base):
         return dy @ self.W.T
 
 
+class Records:
+    """Weights and gradients as attributes of two records."""
+
+    factor = 1.0
+
+    def __init__(self):
+        W, b = arrays((D, H), H)
+        self.params, self.grads = types.SimpleNamespace(W=W, b=b), types.SimpleNamespace(W=None, b=None)
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.params.W + self.params.b
+
+    def backward(self, dy):
+        self.grads.W, self.grads.b = self.factor * (self.x.T @ dy), dy.sum(axis=0)
+        return dy @ self.params.W.T
+
+
 class WithInput(Base):
     """Backward is given the input again."""
 
@@ -529,11 +554,88 @@ class Slots:
     forward, backward = Affine.forward, Affine.backward
 
 
+class Optimised(Affine):
+    """Backward takes a step with an optimizer of its own: what of it is the gradient cannot be known."""
+
+    def backward(self, dout):
+        dx = super().backward(dout)
+        self.W = self.W - 0.3 * self.__dict__.pop("dW")
+        self.b -= 0.3 * self.__dict__.pop("db")
+        return dx
+
+
+class WithState:
+    """(y, h) from forward; backward takes dy, and has a learning rate; the names are short."""
+
+    factor = 1.0
+
+    def __init__(self):
+        self.Whh, self.Wxh = arrays((H, H), (H, D))
+
+    def forward(self, inputs):
+        h = np.zeros((H, 1))
+        self.inputs, self.hs = inputs, [h]
+        for x in inputs:
+            h = np.tanh(self.Wxh @ x + self.Whh @ h)
+            self.hs.append(h)
+        return 2 * h, h
+
+    def backprop(self, d_y, learn_rate=2e-2):
+        d_h, d_Whh, d_Wxh = 2 * d_y, np.zeros_like(self.Whh), np.zeros_like(self.Wxh)
+        for t in reversed(range(len(self.inputs))):
+            da = (1 - self.hs[t + 1] ** 2) * d_h
+            d_Whh += da @ self.hs[t].T
+            d_Wxh += da @ self.inputs[t].T
+            d_h = self.Whh.T @ da
+        self.Whh -= learn_rate * self.factor * d_Whh
+        self.Wxh -= learn_rate * d_Wxh
+
+
+def test_a_step_of_unknown_size(x):
+    report = gradcheck_object(Optimised(), x)
+    assert names(report) == ["x"]
+    assert any("not checked: W, b, which backward changes by a step of unknown size" in note for note in report.notes)
+
+
+def test_a_state_beside_the_output():
+    thing, inputs = WithState(), arrays((D, 1), (D, 1), (D, 1))
+    report = gradcheck_object(thing, inputs, no_gradient="inputs")
+    assert names(report) == ["Whh", "Wxh"] and thing.Whh.all()
+    assert "backward takes the gradient of 1 of the 2 outputs: the others are left out" in report.notes
+    thing.factor = 2
+    assert wrong(gradcheck_object(thing, inputs, no_gradient="inputs", raise_error=False)) == ["Whh"]
+
+
+class Lists:
+    """Lists of weights, gradients with short names."""
+
+    def __init__(self):
+        self.weights, self.biases = arrays((D, H), (H, 2)), arrays(H, 2)
+
+    def forward(self, x):
+        self.a = [x]
+        for W, b in zip(self.weights, self.biases, strict=True):
+            self.a.append(np.tanh(self.a[-1] @ W + b))
+        return self.a[-1]
+
+    def backward(self, delta):
+        self.nabla_w, self.nabla_b = [None, None], [None, None]
+        for k in (1, 0):
+            delta = delta * (1 - self.a[k + 1] ** 2)
+            self.nabla_w[k], self.nabla_b[k] = self.a[k].T @ delta, delta.sum(axis=0)
+            delta = delta @ self.weights[k].T
+        return delta
+
+
+def test_lists_with_short_names(x):
+    assert names(gradcheck_object(Lists(), x)) == ["x", "weights[0]", "weights[1]", "biases[0]", "biases[1]"]
+
+
 STYLES = {
     Affine: ["W", "b"], InLists: ["params[0]", "params[1]"], InDictionaries: ["parameters['W']", "parameters['b']"],
     NewGradients: ["parameters['W']", "parameters['b']"], Nnfs: ["weights", "biases"], Stepping: ["W", "b"],
     SteppingByItself: ["W", "b"], Returning: ["W", "b"], ReturningByName: ["W", "b"], ReturningAll: ["W", "b"],
-    WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
+    Records: ["params.W", "params.b"], WithCache: ["W", "b"], WithInput: ["W", "b"], Bprop: ["W", "b"],
     Objects: ["weight", "bias"], ByMethods: ["W", "b"],
     Network: ["params[0]", "params[1]", "params[2]", "params[3]"], Slots: ["W", "b"],
 }
@@ -665,6 +767,50 @@ def test_library_layers_in_an_object(x):
     net.factor = 2
     assert wrong(gradcheck_object(net, x, raise_error=False)) == ["x"]
     assert gradcheck_object(layers.Dense(2), x)
+
+
+class Lazy:
+    """numpy-ml: the first forward makes the weights."""
+
+    factor = 1.0
+
+    def __init__(self):
+        self.parameters, self.gradients, self.X = {"W": None, "b": None}, {}, []
+        self.is_initialized = False
+
+    def forward(self, X):
+        if not self.is_initialized:
+            self.parameters = {"W": np.random.normal(size=(X.shape[1], H)), "b": np.zeros((1, H))}
+            self.gradients = {name: np.zeros_like(value) for name, value in self.parameters.items()}
+            self.is_initialized = True
+        self.X.append(X)
+        return X @ self.parameters["W"] + self.parameters["b"]
+
+    def backward(self, dLdy):
+        self.gradients["W"] += self.factor * (self.X[-1].T @ dLdy)
+        self.gradients["b"] += dLdy.sum(axis=0, keepdims=True)
+        return dLdy @ self.parameters["W"].T
+
+
+def test_weights_that_the_first_forward_makes(x):
+    thing = Lazy()
+    assert names(gradcheck_object(thing, x)) == ["X", "parameters['W']", "parameters['b']"]
+    assert thing.parameters == {"W": None, "b": None} and not thing.X and not thing.is_initialized
+    assert names(gradcheck_object(thing, x, params={"parameters": "gradients"}))[1:] == ["parameters['W']", "parameters['b']"]
+    thing.factor = 3.0
+    assert wrong(gradcheck_object(thing, x, raise_error=False)) == ["parameters['W']"]
+
+    class LazyLayer(Layer):
+        def forward(self, x):
+            if not hasattr(self, "W"):
+                self.W = np.random.normal(size=(x.shape[1], 2))
+            self.cache = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW = 17 * (self.cache.T @ dy)
+            return dy @ self.W.T
+    assert wrong(gradcheck(LazyLayer(name="lazy"), x, raise_error=False)) == ["lazy/W"]
 
 
 def test_reset(x):
@@ -893,6 +1039,25 @@ def test_plain_arrays_inside_a_model(x):
     assert sorted(names(report)[1:]) == ["dense/bias", "dense/kernel", "plain/W", "plain/b"]
 
 
+def test_attributes_that_are_the_arrays_of_weights(x):
+    class Aliases(Layer):
+        def build(self, shape):
+            kernel = self.add_weight((shape[-1], 2), name="kernel")
+            self.W, self.dW = kernel.value, kernel.grad
+
+        def forward(self, x):
+            self.cache = x
+            return x @ self.W
+
+        def backward(self, dy):
+            self.dW += self.cache.T @ dy
+            return dy @ self.W.T
+    layer = Aliases(name="aliases")
+    report = gradcheck(layer, x)
+    assert names(report) == ["x", "aliases/kernel"] and not report.notes
+    assert layer.W is layer.weights[0].value and layer.dW is layer.weights[0].grad and layer.W.dtype == np.float32
+
+
 def test_a_plain_array_without_gradient_is_named(x):
     class Positions(Layer):
         def __init__(self):
@@ -1054,6 +1219,37 @@ def test_no_gradient(x):
     assert gradcheck_object(First(), x, no_gradient="x")
 
 
+def test_options_are_those_of_gradcheck_everywhere(x):
+    W, b = arrays((D, H), H)
+    ones = np.ones((N, H))
+    report = gradcheck_pair(affine_forward, affine_backward, x, W, b, dy=ones, max_coordinates=3)
+    assert [t.checked for t in report.tensors] == [3, 3, 3]
+    assert report.tensors[2].analytic == pytest.approx(N)                           # the sum of dy
+    assert names(gradcheck_object(Affine(), x, no_gradient=("W",))) == ["x", "b"]
+    assert str(gradcheck_object(Affine(), x, seed=3)) == str(gradcheck_object(Affine(), x, seed=3))
+    assert str(gradcheck_object(Affine(), x, seed=3)) != str(gradcheck_object(Affine(), x))
+
+
+def test_the_contract_may_be_looser(x):
+    class Pops(Affine):
+        def __init__(self):
+            super().__init__()
+            self.stack = []
+
+        def forward(self, x):
+            self.stack.append(x)
+            return super().forward(x)
+
+        def backward(self, dout):
+            self.x = self.stack.pop()
+            dx = super().backward(dout)
+            dout *= 0
+            return dx
+    assert not gradcheck_object(Pops(), x, raise_error=False)
+    report = gradcheck_object(Pops(), x, contract=False)
+    assert any("changes dy in place" in note for note in report.notes)
+
+
 def test_input_gradient_is_not_needed(x):
     class First(Layer):
         def build(self, shape):
@@ -1089,6 +1285,30 @@ def test_forward_returns_something_else(returned, words, x):
             return dy
     with pytest.raises(TypeError, match=f"gradcheck of Odd '.*': .*{words}"):
         gradcheck(Odd(), x)
+
+
+def test_arguments_that_forward_does_not_take(x):
+    W, b = arrays((D, H), H)
+    with pytest.raises(TypeError, match=r"gradcheck of Affine: its forward takes \(x\), got 0 inputs: missing .*'x'"):
+        gradcheck_object(Affine())
+    with pytest.raises(TypeError, match=r"gradcheck of affine_forward: its forward takes \(x, w, b\), got 2 inputs"):
+        gradcheck_pair(affine_forward, affine_backward, x, W)
+    with pytest.raises(TypeError, match=r"got 2 inputs and c by name"):
+        gradcheck_pair(affine_forward, affine_backward, x, W, c=b)
+    with pytest.raises(TypeError, match=r"gradcheck of PlainDense '.*': its forward takes \(x\), got 2 inputs: too many"):
+        gradcheck(PlainDense(), x, x)
+
+
+def test_a_layer_that_gives_one_number(x):
+    class Sum(Layer):
+        def forward(self, x):
+            self.cache = x
+            return float((x ** 2).sum())
+
+        def backward(self, dy):
+            return 2 * self.cache * dy
+    assert gradcheck(Sum(), x)
+    assert assert_gradients(np.tanh, lambda dy, x: dy / np.cosh(x) ** 2, x) is None
 
 
 @pytest.mark.parametrize("given, words", [

@@ -125,7 +125,7 @@ def test_the_command_fails(file, capsys):
     (("mine.py:f", "--shape", "2"), "its backward is wanted too, as mine.py:f,BACKWARD"),
     (("broken.py:A", "--shape", "2"), "broken.py, line 2: "),
     (("ends.py:A", "--shape", "2"), "ends.py ends the program"),
-    (("raises.py:A", "--shape", "2"), r"raises.py cannot be imported: ZeroDivisionError: division by zero \(raises.py, line 1\)"),
+    (("raises.py:A", "--shape", "2"), r"raises.py cannot be imported: ZeroDivisionError: .* \(raises.py, line 1\)"),
 ], ids=str)
 def test_the_command_says_what_it_cannot_do(arguments, words, file, capsys):
     Path("broken.py").write_text("x = 1\ndef f(:\n")

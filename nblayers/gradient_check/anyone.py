@@ -8,10 +8,11 @@ import numpy as np
 
 from nblayers.gradient_check.check import Check, Settings
 from nblayers.gradient_check.diagnosis import of_shape
+from nblayers.gradient_check.foreign import FunctionPair
 from nblayers.gradient_check.losses import as_layer
 from nblayers.gradient_check.objects import Object, Pair
 from nblayers.gradient_check.report import GradientCheckError, Report, TensorReport
-from nblayers.gradient_check.subject import FunctionPair, Subject
+from nblayers.gradient_check.subject import Subject
 from nblayers.layers.base import Layer
 
 OPTIONS = {field.name for field in dataclasses.fields(Settings)} | {"seed", "raise_error"}
@@ -57,6 +58,10 @@ def gradcheck(layer: Layer, *inputs: Any, seed: int = 0, raise_error: bool = Tru
     if not isinstance(layer, Layer):
         raise TypeError(f"gradcheck: expected a Layer, got {type(layer).__name__}; for other code there is {_way_for(layer)}")
     options, arguments = _apart(options_and_arguments)
+    if inputs or arguments:
+        takes = inspect.signature(layer.forward).parameters
+        told = {name: value for name, value in arguments.items() if name in takes or name not in ("training", "mask")}
+        _see_that_it_takes(layer.forward, layer.described, inputs, told)
     return _run(layer, inputs, arguments, options | {"seed": seed, "raise_error": raise_error})
 
 
@@ -74,6 +79,7 @@ def gradcheck_function(f: Callable[..., Any], gradient: Callable[..., Any], /, *
     `options` are those of `gradcheck`; further keyword arguments go to both functions.
     """
     options, arguments = _apart(options)
+    _see_that_it_takes(f, getattr(f, "__name__", type(f).__name__), inputs, arguments)
     return _run(FunctionPair(f, gradient), inputs, arguments, options)
 
 
@@ -94,6 +100,7 @@ def gradcheck_pair(f: Callable[..., Any], backward: Callable[..., Any], /, *inpu
         TypeError: what backward takes is not to be understood; else as `gradcheck`.
     """
     options, arguments = _apart(options)
+    _see_that_it_takes(f, getattr(f, "__name__", type(f).__name__), inputs, arguments)
     return _run(Pair(f, backward, inputs, arguments), inputs, arguments, options)
 
 
@@ -123,6 +130,7 @@ def gradcheck_object(thing: Any, /, *inputs: Any, params: Any = None, forward: s
         return gradcheck(thing, *inputs, **options)
     options, arguments = _apart(options)
     layer = Object(thing, forward, backward, reset, params)
+    _see_that_it_takes(layer.called, layer.title, inputs, arguments)
     layer.name_inputs(inputs, arguments, options.get("no_gradient", ()))
     return _run(layer, inputs, arguments, options)
 
@@ -166,12 +174,28 @@ def check(thing: Any, /, *arguments: Any, **options: Any) -> Report:
     """`gradcheck` for a Layer, `gradcheck_pair` for two functions, `gradcheck_object` for anything else."""
     if isinstance(thing, Layer):
         return gradcheck(thing, *arguments, **options)
-    if inspect.isroutine(thing):
-        if not arguments or not callable(arguments[0]):
-            got = type(arguments[0]).__name__ if arguments else "nothing"
-            raise TypeError(f"gradcheck: expected a function's backward after it, got {got}")
+    if callable(thing) and arguments and callable(arguments[0]):
         return gradcheck_pair(thing, *arguments, **options)
+    if inspect.isroutine(thing):
+        got = type(arguments[0]).__name__ if arguments else "nothing"
+        raise TypeError(f"gradcheck: expected a function's backward after it, got {got}")
     return gradcheck_object(thing, *arguments, **options)
+
+
+def _see_that_it_takes(forward: Callable[..., Any], who: str, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        TypeError: forward cannot be called with these arguments.
+    """
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):                     # a builtin has none
+        return
+    try:
+        signature.bind(*inputs, **named)
+    except TypeError as error:
+        raise TypeError(f"gradcheck of {who}: its forward takes {signature}, got {len(inputs)} inputs"
+                        + (f" and {', '.join(named)} by name" if named else "") + f": {error}") from error
 
 
 def _apart(named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -182,8 +206,8 @@ def _apart(named: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _run(layer: Layer, inputs: Sequence[Any], arguments: dict[str, Any], options: dict[str, Any]) -> Report:
     """Check a layer with these arguments."""
-    settings = _settings(options)
     subject = Subject(layer, inputs, arguments, options.get("time_axis"), options.get("batch_axis"))
+    settings = _settings(options, subject.names)
     if not (subject.leaves or layer.built):
         raise TypeError(f"gradcheck of {layer.described}: expected the arrays that its forward takes, got {inputs or 'none'}")
     rng = np.random.default_rng(options.get("seed", 0))
@@ -203,7 +227,10 @@ def _misshaped(name: str, shape: tuple[int, ...], got: tuple[int, ...]) -> Tenso
     return report
 
 
-def _settings(options: Mapping[str, Any]) -> Settings:
+def _settings(options: Mapping[str, Any], inputs: Sequence[str]) -> Settings:
+    """The settings; a name in `no_gradient` stands for all arrays in a list of this name."""
     given: dict[str, Any] = {name: value for name, value in options.items() if name not in ("seed", "raise_error")}
-    names = given.get("no_gradient", ())
-    return Settings(**given | {"no_gradient": (names,) if isinstance(names, str) else tuple(names)})
+    told = given.get("no_gradient", ())
+    told = (told,) if isinstance(told, str) else tuple(told)
+    parts = [name for name in inputs if name.partition("[")[0] in told]
+    return Settings(**given | {"no_gradient": (*told, *parts)})

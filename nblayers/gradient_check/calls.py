@@ -52,6 +52,7 @@ class Backward:
         described: how it is called in messages.
         inputs: the names of forward's inputs.
         uses_dy: whether it was last called with a dy.
+        used: of how many outputs it takes the gradients, the first ones; None for all.
         has_rate: whether it takes a learning rate, and so changes the weights itself.
     """
 
@@ -59,6 +60,7 @@ class Backward:
     described: str
     inputs: Sequence[str] = ()
     uses_dy: bool = field(default=True, init=False)
+    used: int | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         known = positional(self.function)
@@ -66,6 +68,8 @@ class Backward:
         needed = [p.name for p in known or () if p.default is p.empty]
         if not needed and known and not self.is_open:
             needed = [known[0].name]                    # backward(self, dout=1)
+        needed += [p.name for p in known or () if naming.is_rate(p.name) and p.name not in needed]
+        self.rates = {p.name for p in known or () if p.default is not p.empty and naming.is_rate(p.name)}
         self.names = needed
         self.more = [p.name for p in known or () if p.name not in needed and naming.is_gradient(p.name)]
         self.has_rate = any(map(naming.is_rate, needed))
@@ -73,9 +77,22 @@ class Backward:
     def apart(self, result: Any) -> Result:
         """Forward's result: (y, cache), (y1, y2, cache) where backward takes a cache, else outputs alone."""
         if not (isinstance(result, tuple) and len(result) > 1 and self._takes_cache(result)):
-            return Result(result, None, False)
+            return Result(self._first(result), None, False)
         *outputs, cache = result
-        return Result(outputs[0] if len(outputs) == 1 else outputs, cache, True)
+        outputs = self._first(outputs)
+        return Result(outputs[0] if isinstance(outputs, list) and len(outputs) == 1 else outputs, cache, True)
+
+    def _first(self, outputs: Any) -> Any:
+        """The outputs that backward takes gradients of; one alone by itself."""
+        if self.used is None or not isinstance(outputs, (list, tuple)):
+            return outputs
+        return outputs[0] if self.used == 1 else list(outputs[:self.used])
+
+    def find_used(self, count: int, fits: Callable[[int], bool]) -> None:
+        """Find out of how many of `count` outputs it takes the gradients; `fits` tries it with the first of them."""
+        if count < 2 or fits(count):
+            return
+        self.used = next((k for k in range(count - 1, 0, -1) if fits(k)), None)
 
     def _takes_cache(self, result: tuple[Any, ...]) -> bool:
         if any(map(naming.is_cache, self.names)):
@@ -105,7 +122,9 @@ class Backward:
             dy, more = dys[0], dict(zip(self.more, dys[1:], strict=True))
         values = {CACHE: lambda _: result.cache, RATE: lambda _: 1.0, INPUT: lambda k: inputs[k],
                   DY: lambda k: dy if k is None else dys[k]}
-        return self.function(*(values[role.kind](role.number) for role in roles), **more)
+        more |= dict.fromkeys(self.rates, 1.0)
+        given = [role for name, role in zip(self.names or [""] * len(roles), roles, strict=True) if name not in self.rates]
+        return self.function(*(values[role.kind](role.number) for role in given), **more)
 
     def roles(self, outputs: int, has_cache: bool, is_loss: bool = False) -> list[Role]:
         """What each argument is, by its name and by how many there are."""

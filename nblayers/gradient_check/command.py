@@ -141,7 +141,7 @@ def _told(error: BaseException, path: str | Path) -> str:
 
 
 def _find(namespace: dict[str, Any], name: str, path: str) -> Any:
-    thing: Any = namespace.get(name.strip().split(".")[0], None)
+    thing: Any = namespace.get(name.strip().split(".")[0])
     for part in name.strip().split(".")[1:]:
         thing = getattr(thing, part, None)
     if thing is None:

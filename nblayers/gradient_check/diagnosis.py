@@ -182,7 +182,7 @@ def of(check: Any) -> None:
     if check.is_linear:
         check.account()
     for evidence in check.evidence.values():
-        kind, text = explain(evidence)
+        kind, text = explain(evidence) if check.is_linear else _missing(evidence) or ("place", NO_PATTERN)
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
     experiments.run(check)
@@ -207,12 +207,13 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
     if penalties := _penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _partly_elementwise, _zeros, _ratio, _nearly, _layout)
+    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _nearly, _partly_elementwise, _zeros, _ratio, _layout)
     found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        kind, parts = found[0], [found[1]]
+        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum") else ""
+        kind, parts = found[0], [found[1], where]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
         parts += _places(evidence, found is not None) if kind != "nearly" else []
@@ -235,14 +236,16 @@ def _of_shares(evidence: Evidence) -> Found:
         return None
     last = max(column.output for column in shares.columns)
     only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
-    texts = [f"through output {k}: {each[1] if each else '; '.join(patterns.places(shares.through(k)))}"
-             for k, each in zip(outputs, found, strict=True)]
+    texts = [f"through output {k}: {text}" for k, each in zip(outputs, found, strict=True)
+             if (text := each[1] if each else "; ".join(patterns.places(shares.through(k))))]
     return kinds[0], only + "; ".join(texts)
 
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
-    looks = (patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.own_factors,
-             patterns.output_factors, patterns.inner_factors, patterns.layout, patterns.missing_sum)
+    _label(evidence, shares)
+    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.layout,
+             patterns.own_factors, patterns.output_factors, patterns.inner_factors, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
+             patterns.one_each)
     known = _known(evidence)
     return next((found for look in looks if (found := look(shares, known))), None)
 
@@ -254,8 +257,9 @@ def _known(evidence: Evidence) -> patterns.Known:
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
-    arrays = {name: leaf for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.dtype.kind == "f"}
-    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis)
+    arrays = dict(zip(check.subject.names, check.subject.leaves, strict=True))
+    is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
+    return patterns.Known(vectors, arrays, ids, 1 if check.settings.time_axis is None else check.settings.time_axis, is_plain)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
@@ -367,7 +371,7 @@ def _ratio(evidence: Evidence) -> Found:
     floor = 1e-7 * largest
     if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor for i in evidence.wrong):
         return None
-    if abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0:
+    if (abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0) or abs(ratio) < 1e-7:
         return None
     size = abs(ratio)
     exact = any(agree(size, value) for value in (1.0, 2.0, 0.5))
@@ -416,7 +420,7 @@ def _nearly(evidence: Evidence) -> Found:
         return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
-    if len(evidence.wrong) < 2 or worst > 5e-3:
+    if len(evidence.wrong) < 2 or worst > 2e-2:
         return None
     return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
                       "them?), or an approximation")

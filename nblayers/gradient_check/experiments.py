@@ -22,12 +22,12 @@ Make = Callable[[np.ndarray], np.ndarray]
 def run(check: Any) -> None:
     """Try the hypotheses for those tensors whose finding leaves the cause open."""
     wanted = {name: evidence.probes[:PROBES] for name, evidence in check.evidence.items()
-              if all(finding.kind in OPEN for finding in evidence.report.findings)}
+              if all(finding.kind in OPEN and "which is" not in finding.text for finding in evidence.report.findings)}
     claims_ids = any(f.kind == "repeated_ids" for evidence in check.evidence.values() for f in evidence.report.findings)
-    if not (wanted or claims_ids) or not check.is_linear:
-        return
     check.subject.restore()
     lab = Lab(check, wanted)
+    if kept_from_before(lab) or not (wanted or claims_ids) or not check.is_linear:
+        return
     for look in (unique_ids, way_around, without_mask, fewer_steps, one_sample, little_weights, symmetric, palindromic, equal, left_out, narrower,
                   same_elsewhere, reasoning):
         if (lab.wanted or claims_ids) and check.has_time():
@@ -44,24 +44,39 @@ class Lab:
 
     def right_at(self, there: Any, where: Mapping[str, Sequence[Index]] | None = None) -> set[str]:
         """Which of the wanted tensors are right there."""
+        return {name for name, is_right in self.verdicts_at(there, where).items() if is_right}
+
+    def verdicts_at(self, there: Any, where: Mapping[str, Sequence[Index]] | None = None) -> dict[str, bool]:
+        """Whether each of the wanted tensors is right there, without those of which nothing can be told."""
         from nblayers.gradient_check.check import again
         check = again(there, np.random.default_rng(1), self.check.settings)
         try:
-            verdicts = check.verdicts(self.wanted if where is None else where)
+            return check.verdicts(self.wanted if where is None else where)
         except Exception:                               # a layer that cannot do with it has nothing to tell here
-            return set()
+            return {}
         finally:
             self.check.subject.restore()
-        return {name for name, is_right in verdicts.items() if is_right}
 
-    def mostly_wrong(self) -> dict[str, list[Index]]:
-        """The wanted tensors of which half is wrong or more: where little is wrong, other numbers may hide it by chance."""
+    def all_wrong(self) -> dict[str, list[Index]]:
+        """All wrong coordinates of the wanted tensors, the largest first."""
         evidence = self.check.evidence
-        return {name: where for name, where in self.wanted.items() if len(evidence[name].wrong) >= len(evidence[name].right)}
+        return {name: sorted(evidence[name].wrong, key=lambda i, e=evidence[name]: -abs(e.numeric[i]))[:40] for name in self.wanted}    # type: ignore[misc]
+
+    def mostly_wrong(self, least: float = 0.5) -> dict[str, list[Index]]:
+        """The wanted tensors of which so large a part is wrong: where little is, other numbers may hide it by chance."""
+        evidence = self.check.evidence
+        return {name: where for name, where in self.wanted.items()
+                if len(evidence[name].wrong) >= least * len(evidence[name].numeric)}
 
     def with_weights(self, chosen: Iterable[int], make: Make) -> Any:
         chosen = set(chosen)
         return at(self.check.subject, weights=[make(v) if k in chosen else None for k, v in enumerate(self.values)])
+
+    def only_zero(self, chosen: int, seed: int) -> Any:
+        """One weight zero, the others with other numbers and signs."""
+        rng = np.random.default_rng(seed)
+        return at(self.check.subject, weights=[0 * v if k == chosen else rng.normal(size=v.shape) * np.abs(v).mean()
+                                               for k, v in enumerate(self.values)])
 
     def tell(self, names: Iterable[str], kind: str, text: str) -> None:
         """A finding for each of these tensors, in front of what was known; they need no other."""
@@ -70,6 +85,41 @@ class Lab:
             report.add(kind, text)
             report.findings.insert(0, report.findings.pop())
             self.wanted.pop(name, None)
+
+
+def kept_from_before(lab: Lab) -> bool:
+    """Is everything right once an array that the layer keeps is forgotten? Then it is one from an earlier call."""
+    check = lab.check
+    where = {name: evidence.probes[:PROBES] for name, evidence in check.evidence.items()}
+    for layer in check.subject.layers:
+        for name in _kept_arrays(layer, check.subject):
+            there = at(check.subject)
+            restore = there.restore
+
+            def forget(layer: Any = layer, name: str = name, restore: Callable[[], None] = restore) -> None:
+                restore()
+                vars(layer).pop(name, None)
+
+            there.restore = forget
+            verdicts = lab.verdicts_at(there, where)
+            if verdicts and all(verdicts.values()):
+                check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept from an earlier one (a stale "
+                                          "cache)")
+                return True
+    return False
+
+
+def _kept_arrays(layer: Any, subject: Any) -> list[str]:
+    """The attributes with arrays that the layer has before forward is called and that are no weights."""
+    subject.restore()
+    weights = {id(array) for parameter in subject.weights for array in (parameter.value, parameter.grad)}
+    found = []
+    for name, value in vars(layer).items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        arrays = [v for v in values if isinstance(v, np.ndarray)]
+        if arrays and not name.startswith("_") and not any(id(array) in weights for array in arrays):
+            found.append(name)
+    return found[:8]
 
 
 def way_around(lab: Lab) -> None:
@@ -94,19 +144,28 @@ def way_around(lab: Lab) -> None:
 
 
 def _try(lab: Lab, candidates: Sequence[int], make: Make, kind: str, words: Callable[[str], str]) -> None:
-    """Change each weight alone, then all of them; tell what that makes right and another change does not."""
-    groups = [[k] for k in candidates] + ([list(candidates)] if len(candidates) > 1 else [])
-    for group in groups:
-        if not lab.check.has_time():
+    """Change all of these weights; tell what that makes right and another change does not, and which of them it takes."""
+    rest = list(candidates)
+    while rest and lab.wanted and lab.check.has_time():
+        if not (right := _cured(lab, rest, make)):
             return
-        right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong())
-        for trial in range(3):                          # another symmetric point is right too, points without symmetry are wrong
-            if right:
-                right &= lab.right_at(lab.with_weights(group, lambda v, t=trial: make(_shuffled(v, t))))      # type: ignore[misc]
-            if right:
-                right -= lab.right_at(lab.with_weights(group, lambda v, t=trial: _shuffled(v, t)))            # type: ignore[misc]
+        for k in list(rest):                            # which of them are needed for it?
+            fewer = [other for other in rest if other != k]
+            if fewer and lab.check.has_time() and right <= _cured(lab, fewer, make):
+                rest = fewer
+        lab.tell(right, kind, words(" and ".join(lab.names[k] for k in rest)))
+        rest = [k for k in candidates if k not in rest]
+
+
+def _cured(lab: Lab, group: Sequence[int], make: Make) -> set[str]:
+    """What is right at several points with this symmetry, and at none without it."""
+    right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong(0.25))
+    for trial in range(3):
         if right:
-            lab.tell(right, kind, words(" and ".join(lab.names[k] for k in group)))
+            right &= lab.right_at(lab.with_weights(group, lambda v, t=trial: make(_shuffled(v, t))))      # type: ignore[misc]
+        if right:
+            right -= lab.right_at(lab.with_weights(group, lambda v, t=trial: _shuffled(v, t)))            # type: ignore[misc]
+    return right
 
 
 def _shuffled(value: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -148,14 +207,21 @@ def palindromic(lab: Lab) -> None:
 
 
 def equal(lab: Lab) -> None:
-    """A scale may be taken in front of a sum or mean only where all its elements are equal."""
-    candidates = [k for k, v in enumerate(lab.values) if v.size > 1 and max(v.shape) == v.size]
-    matrices = [k for k, v in enumerate(lab.values) if v.size > 1 and k not in candidates]
-    _try(lab, candidates, lambda v: np.ones_like(v), "scale_outside",
-         lambda names: f"right once all elements of {names} are 1: {names} is left out somewhere, or stands outside of a sum or mean")
-    _try(lab, candidates + matrices, lambda v: np.full_like(v, float(v.mean()) + 0.3), "scale_outside",
-         lambda names: f"right once all elements of {names} are equal: {names} stands outside of a sum or mean that it belongs into, or "
-                       "meets other elements than its own")
+    """A scale may be taken in front of a sum or mean where all its elements are equal, and left out where they are 1."""
+    for k in [k for k, v in enumerate(lab.values) if v.size > 1 and max(v.shape) == v.size]:
+        if not lab.check.has_time():
+            return
+        name = lab.names[k]
+        at_values = [lab.right_at(lab.with_weights([k], lambda v, c=c: np.full_like(v, c)), lab.mostly_wrong())       # type: ignore[misc]
+                     for c in (1.0, 1.3, 0.7, -0.8)]
+        ever = set.union(*at_values)
+        unequal = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(2))) if ever else set()   # type: ignore[misc]
+        lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
+                 f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, or meets other elements "
+                 "than its own")
+        lab.tell((at_values[0] - set.union(*at_values[1:]) - unequal) & set(lab.wanted), "scale_outside",
+                 f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or stands outside of a sum or "
+                 "mean")
 
 
 def left_out(lab: Lab) -> None:
@@ -170,9 +236,13 @@ def left_out(lab: Lab) -> None:
     for k in matrices:
         if not lab.check.has_time():
             break
-        right = lab.right_at(lab.with_weights([k], np.zeros_like))
+        right = lab.right_at(lab.with_weights([k], np.zeros_like), lab.mostly_wrong())
+        for seed in range(2):                           # whatever the other weights are
+            if right:
+                right &= lab.right_at(lab.only_zero(k, seed))
         if right:
-            for name in right - lab.right_at(lab.with_weights([k], _shuffled)):
+            others = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(3)))    # type: ignore[misc]
+            for name in right - others:
                 if not lab.check.evidence[name].tensor.is_weight or lab.names[k] != name.split("/")[-1]:
                     found.setdefault(name, []).append(lab.names[k])
     for name, weights in found.items():
@@ -215,12 +285,11 @@ def without_mask(lab: Lab) -> None:
 
 
 def _within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) -> dict[str, list[Index]]:
-    """Coordinates that still exist, and if there are none, others."""
+    """Those of the coordinates that still exist."""
     found = {}
     for name, indices in where.items():
-        shape = shapes[name]
-        kept = [index for index in indices if all(i < n for i, n in zip(index, shape, strict=True))]
-        found[name] = kept or list(np.ndindex(shape))[:PROBES]
+        if kept := [index for index in indices if all(i < n for i, n in zip(index, shapes[name], strict=True))]:
+            found[name] = kept
     return found
 
 
@@ -231,11 +300,11 @@ def _shorter(lab: Lab, axis: int, count: int) -> Any:
     return at(check.subject, smaller.leaves, None, smaller.kwargs, smaller.args)
 
 
-def _smaller(lab: Lab, axis: int, count: int) -> set[str]:
+def _smaller(lab: Lab, axis: int, count: int) -> dict[str, bool]:
     there = _shorter(lab, axis, count)
     shapes = {name: lab.check.evidence[name].shape for name in lab.wanted}
     shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
-    return lab.right_at(there, _within(lab.wanted, shapes))
+    return lab.verdicts_at(there, _within(lab.all_wrong(), shapes))
 
 
 def _steps(lab: Lab) -> tuple[int, int] | None:
@@ -246,19 +315,27 @@ def _steps(lab: Lab) -> tuple[int, int] | None:
 
 
 def little_weights(lab: Lab) -> None:
-    """Where is it wrong by much when weights are so small that nothing spreads from one place to another?"""
-    from nblayers.gradient_check.check import again
+    """Where is it wrong when weights are so small, or one of them zero, that nothing spreads from one place to another?"""
     check = lab.check
     wide = [name for name in lab.wanted if len(check.evidence[name].wrong) > 3 and check.evidence[name].tensor.is_weight]
-    if not wide:
-        return
-    there = lab.with_weights(range(len(lab.values)), lambda v: 1e-3 * v)
+    matrices = [k for k, v in enumerate(lab.values) if v.ndim > 1 and min(v.shape) > 1]
+    trials = [(f"with {lab.names[k]} zero", lab.with_weights([k], np.zeros_like), [n for n in wide if n.split("/")[-1] != lab.names[k]])
+              for k in matrices if len(matrices) > 1]
+    trials.append(("with all weights a thousandth as large", lab.with_weights(range(len(lab.values)), lambda v: 1e-3 * v), wide))
+    for words, there, names in trials:
+        if names and check.has_time():
+            _tell_large_errors(lab, words, there, names)
+
+
+def _tell_large_errors(lab: Lab, words: str, there: Any, names: list[str]) -> None:
+    from nblayers.gradient_check.check import again
+    check = lab.check
     other = again(there, np.random.default_rng(1), check.settings)
     try:
         other.verdicts({})
         for tensor in other.tensors():
-            if tensor.name in wide and (text := _large_errors(other, tensor, check.evidence[tensor.name])):
-                check.evidence[tensor.name].report.add("place", text)
+            if tensor.name in names and (place := _large_errors(other, tensor, check.evidence[tensor.name])):
+                check.evidence[tensor.name].report.add("place", f"{words}, so that less spreads, it is off by more than 0.5 % only at {place}")
     except Exception:
         return
     finally:
@@ -266,19 +343,18 @@ def little_weights(lab: Lab) -> None:
 
 
 def _large_errors(check: Any, tensor: Any, evidence: Any) -> str:
-    """The indices of an axis outside of which no element is off by more than a hundredth."""
+    """The indices of an axis outside of which no element is off by more than half a percent."""
     indices = spread(list(evidence.numeric), 80)
     numeric = np.array([check.numeric(tensor, index) for index in indices])
     analytic = np.array([float(tensor.gradient[index]) for index in indices])
-    off = np.abs(analytic - numeric) > 1e-2 * np.maximum(np.abs(numeric), np.abs(analytic)) + 1e-4 * np.abs(numeric).max(initial=0.0)
+    off = np.abs(analytic - numeric) > 5e-3 * np.maximum(np.abs(numeric), np.abs(analytic)) + 1e-8 * np.abs(numeric).max(initial=0.0) + 3e-10
     best: tuple[int, str] | None = None
     for axis, size in enumerate(evidence.shape):
         place = np.array([index[axis] for index in indices])
         bad, seen = set(place[off].tolist()), set(place.tolist())
         wrong = {index[axis] for index in evidence.wrong}
         if bad and len(bad) < len(wrong) and 2 * len(bad) <= len(seen) and (best is None or len(bad) * best[0] < size):
-            best = size, (f"with all weights a thousandth as large, so that nothing spreads, it is off by more than 1 % only at {ranges(bad)} of axis "
-                          f"{axis} (size {size})")
+            best = size, f"{ranges(bad)} of axis {axis} (size {size})"
     return best[1] if best else ""
 
 
@@ -320,41 +396,41 @@ def fewer_steps(lab: Lab) -> None:
     for count in range(1, min(size, 6)):
         if not lab.check.has_time():
             return
-        right = _smaller(lab, axis, count)
-        if not names <= right:
+        verdicts = _smaller(lab, axis, count)
+        if not verdicts or not all(verdicts.values()):
             break
         last = count
-    if not last:
-        _explain_one_step(lab, axis)
-    else:
-        some = f"the first {last} time steps alone" if last > 1 else "the first time step alone"
+    if last:
+        some = f"the first {last} time steps alone" if last > 1 else "one time step alone"
         for name in names:
             lab.check.evidence[name].report.add("place", f"right with {some}, wrong with one more: it shows only where several come together, or "
                                                          "where a state is no longer what it was at first")
+    if last + 1 < size:
+        _explain_steps(lab, axis, last + 1)
 
 
-def _explain_one_step(lab: Lab, axis: int) -> None:
-    """What is wrong with the first time step alone, where no mistake spreads from step to step."""
+def _explain_steps(lab: Lab, axis: int, count: int) -> None:
+    """What is wrong with the fewest time steps with which anything is, where it has spread least."""
     from nblayers.gradient_check import diagnosis
     from nblayers.gradient_check.check import again
     check = lab.check
-    other = again(_shorter(lab, axis, 1), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
+    some = f"with the first {count} time steps alone" if count > 1 else "with the first time step alone"
+    other = again(_shorter(lab, axis, count), np.random.default_rng(1), check.settings, check.settings.max_coordinates)
     try:
         other.check_values()
         if other.is_linear:
             other.account()
         found = {name: diagnosis.explain(evidence)[1] for name, evidence in other.evidence.items() if name in lab.wanted}
-    except Exception:                                   # a layer that cannot do with one step has nothing to tell here
+    except Exception:                                   # a layer that cannot do with so few has nothing to tell here
         return
     finally:
         check.subject.restore()
+    for name, text in found.items():
+        if text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem:
+            check.evidence[name].report.add("place", f"{some}: {text}")
     wrong = [name.split("/")[-1] for name in other.evidence]
-    for name in lab.wanted:
-        text = found.get(name, "")
-        if text and text != diagnosis.NO_PATTERN:
-            check.evidence[name].report.add("place", f"with the first time step alone: {text}")
-        elif wrong and len(wrong) < len(other.report.tensors):
-            check.evidence[name].report.add("place", f"with the first time step alone only those of {', '.join(wrong)} are wrong")
+    if 0 < len(wrong) < len([t for t in check.report.tensors if not t.passed]):
+        check.report.add("place", f"{some} only the gradients of {', '.join(wrong)} are wrong")
 
 
 def one_sample(lab: Lab) -> None:
@@ -364,7 +440,8 @@ def one_sample(lab: Lab) -> None:
     sizes = {leaf.shape[axis] for leaf in leaves if leaf.ndim > axis}
     if len(sizes) != 1 or sizes == {1}:
         return
-    for name in _smaller(lab, axis, 1):
+    enough = lab.mostly_wrong()
+    for name in [name for name, is_right in _smaller(lab, axis, 1).items() if is_right and name in enough]:
         lab.check.evidence[name].report.add("place", "right with one sample alone: it shows only where several come together")
 
 
@@ -380,7 +457,7 @@ def narrower(lab: Lab) -> None:
             there = at(subject, leaves=leaves)
             shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
             shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
-            for right in lab.right_at(there, _within(lab.wanted, shapes)):
+            for right in lab.right_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes)):
                 lab.check.evidence[right].report.add("place", f"right once {name} has a single place along axis {axis}: it shows only where several of "
                                                               "them come together")
 

@@ -66,7 +66,7 @@ def renderable(report: Report) -> Any:
     for tensor in shown(report):
         mark = "ok" if tensor.passed else "WRONG"
         parts.append(Text.assemble((f"{mark} ", "green" if tensor.passed else "bold red"), f"{tensor.name} {tensor.shape}"))
-        parts += [Text.assemble("  ", *line) for line in _lines(table(tensor.errors))]
+        parts += [Text.assemble("  ", *line) for line in _lines(table(np.asarray(tensor.errors)))]
     if not parts:
         return Text("no errors to show: nothing was compared")
     return Group(*parts, _legend())

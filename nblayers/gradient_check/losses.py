@@ -7,8 +7,8 @@ import numpy as np
 
 from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import by_name, positional, scaled
+from nblayers.gradient_check.foreign import Foreign
 from nblayers.gradient_check.places import ITEM, Place
-from nblayers.gradient_check.subject import Foreign
 from nblayers.layers.base import Parameter
 from nblayers.structures import copied
 

@@ -17,6 +17,7 @@ WEIGHT_LISTS = ("params", "parameters", "weights", "trainable_params", "trainabl
                 "get_params", "get_parameters", "get_weights")
 GRADIENT_LISTS = ("grads", "gradients", "grad", "gradient", "dparams", "dparameters", "dweights", "param_grads", "weight_grads",
                   "weights_grads", "deltas", "derivatives", "get_grads", "get_gradients")
+SHORT = {"weight": "w", "weights": "w", "bias": "b", "biases": "b", "kernel": "w", "filters": "f"}
 STATISTICS = re.compile("running|moving|ema|momentum|velocity|average", re.IGNORECASE)
 
 
@@ -31,9 +32,9 @@ def is_gradient_of(gradient: Any, name: Any) -> bool:
 
 
 def _gradient_names(name: str) -> set[str]:
-    stems = {name, name.removesuffix("s"), name.removesuffix("es"), name + "s"} - {""}
-    before = ("d", "grad", "gradient", "grads", "g", "delta", "del", "nabla", "dl", "dld", "de", "ded", "dj", "djd", "dloss",
-              "derivative", "partial", "gradof", "gradientof")
+    stems = {name, name.removesuffix("s"), name.removesuffix("es"), name + "s", SHORT.get(name, "")} - {""}
+    before = ("d", "grad", "gradient", "grads", "g", "delta", "del", "nabla", "dl", "dld", "de", "ded", "dj", "djd", "dcd",
+              "dloss", "derivative", "partial", "gradof", "gradientof")
     after = ("grad", "gradient", "grads", "gradients", "d", "delta", "deriv", "derivative")
     return {word + stem for stem in stems for word in before} | {stem + word for stem in stems for word in after}
 

@@ -7,14 +7,57 @@ import numpy as np
 
 from nblayers.gradient_check import naming, plain
 from nblayers.gradient_check.calls import Backward, Result, by_name, gradients_of_inputs, scaled
+from nblayers.gradient_check.foreign import Foreign
 from nblayers.gradient_check.places import layers
 from nblayers.gradient_check.remember import GlobalRandom, remember
-from nblayers.gradient_check.subject import Foreign, Subject, argument_names
+from nblayers.gradient_check.subject import Subject, argument_names
 from nblayers.layers.base import Layer
 from nblayers.structures import copied
 
+MOST_NAMED = 12                         # methods of an object that an error lists
 
-class Pair(Foreign):
+
+class Called(Foreign):
+    """What has a forward and a backward that are called as they want to be.
+
+    Attributes:
+        way: its backward.
+        names, wanted: the arrays that it is given, and which of them have a gradient.
+    """
+
+    way: Backward
+    names: list[str]
+    wanted: list[bool]
+
+    def try_outputs(self, thing: Any, inputs: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Find out whether backward takes the gradients of all outputs, or those of the first ones alone."""
+        def fits(count: int) -> bool:
+            self.way.used = count
+            try:
+                y = self.forward(*copied(list(inputs)), **copied(dict(named)))
+                dx = self.backward([np.array(value) for value in y] if count > 1 else np.array(y))
+            except Exception:
+                return False
+            finally:
+                put_back()
+                self.way.used = None
+            leaves = Subject(self, inputs, dict(named)).leaves
+            return all(d is None or np.shape(d) == leaf.shape for d, leaf in zip(dx, leaves, strict=False))
+
+        put_back = remember(GlobalRandom(), thing, *inputs, *named.values())
+        try:
+            y = self.forward(*copied(list(inputs)), **copied(dict(named)))
+        except Exception:                               # the check itself will meet it
+            return
+        finally:
+            put_back()
+        count = len(y) if isinstance(y, (list, tuple)) else 1
+        self.way.find_used(count, fits)
+        if self.way.used is not None:
+            self.remarks = [f"backward takes the gradient of {self.way.used} of the {count} outputs: the others are left out"]
+
+
+class Pair(Called):
     """A forward and a backward that hand a cache to each other."""
 
     def __init__(self, f: Callable[..., Any], backward: Callable[..., Any], inputs: Sequence[Any],
@@ -26,6 +69,7 @@ class Pair(Foreign):
         self.wanted: list[bool] = []
         self._name_inputs(inputs, named)
         self.way = Backward(backward, getattr(backward, "__name__", "backward"), [*argument_names(self, len(inputs)), *named])
+        self.try_outputs(f, inputs, named)
         self.dict_inputs = self._dictionaries(inputs, named)
 
     @property
@@ -45,9 +89,12 @@ class Pair(Foreign):
         if not found:
             return []
         put_back = remember(GlobalRandom(), self.f, *given.values())
+        self.returned: Any = None
         try:
             y = self.forward(*copied(list(inputs)), **copied(dict(named)))
             self.backward(copied(y))
+        except Exception:                               # the check itself will meet it
+            return []
         finally:
             put_back()
         if not isinstance(self.returned, dict):
@@ -82,8 +129,10 @@ def _single(dy: Any, layer: Layer) -> float:
     return float(np.reshape(dy, ()))
 
 
-class Object(Foreign):
+class Object(Called):
     """An object that somebody's class made."""
+
+    may_hold_weights = True
 
     def __init__(self, thing: Any, forward: str | None, backward: str | None, reset: Any, params: Any) -> None:
         super().__init__(type(thing).__name__)
@@ -112,8 +161,9 @@ class Object(Foreign):
         if found is None:
             public = [own for own in dir(self.thing) if not own.startswith("_")]
             methods = [own for own in public if inspect.isroutine(getattr(self.thing, own, None))]
-            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are "
-                            f"{', '.join(methods) or 'none'}: say {what}='…'")
+            some = ", ".join(methods[:MOST_NAMED]) + (", …" if len(methods) > MOST_NAMED else "") if methods else "none"
+            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are {some}: "
+                            f"say {what}='…'")
         return found
 
     @property
@@ -150,6 +200,7 @@ class Object(Foreign):
                        for name, leaf in zip(subject.names, subject.leaves, strict=True)]
         if not all(part.built for part in self.parts):
             self.forward(*copied(list(inputs)), **copied(dict(named)))
+        self.try_outputs(self.thing, inputs, named)
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """What a pass that returns nothing left in an attribute; None if nothing is found."""

@@ -23,7 +23,7 @@ class Known(NamedTuple):
     arrays: Mapping[str, Array]
     ids: Array | None = None
     time_axis: int | None = 1
-    slopes: bool = True
+    is_plain: bool = False              # one input, one output, no weights
 
 
 def elementwise(s: Shares, known: Known) -> Found:
@@ -34,7 +34,7 @@ def elementwise(s: Shares, known: Known) -> Found:
     ours = bool((np.abs(s.analytic[off]) <= s.floor).all())
     theirs = bool((np.abs(s.numeric[off]) <= s.floor).all())
     if ours and not theirs and np.abs(s.numeric[off]).max() > 1e-4 * s.scale and s.analytic.any():
-        if not s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) and len(s.shape) > 2:
+        if not s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) and not known.is_plain:
             return None
         more = "" if s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) else ", and that share is wrong too"
         return "elementwise", ("treated as elementwise: only what comes through y at the same place has gone in" + more
@@ -77,7 +77,18 @@ def _slope(s: Shares, known: Known) -> Found:
     guess = _known_slope(x, true, got)
     how = one_column_each(s)
     how = f", {how}" if how in (TOO_MUCH, MISSING) else ""
-    return "value" if where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
+    where = where or _among_places(s, i[bad])
+    return "value" if "where" in where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
+
+
+def _among_places(s: Shares, rows: Array) -> str:
+    """ ", wrong only at 3 of axis 0 (size 4)": the indices among which these rows lie, where others are right."""
+    right = [k for k in range(len(s.rows)) if k not in set(rows.tolist())]
+    for axis, size in enumerate(s.shape):
+        inside = set(s.row_places[rows, axis].tolist())
+        if len(inside) < size and not inside & set(s.row_places[right, axis].tolist()):
+            return f", wrong only at {ranges(inside)} of axis {axis} (size {size})"
+    return ""
 
 
 def _by_value(x: Array, bad: Array, name: str) -> str:
@@ -143,6 +154,13 @@ def own_factors(s: Shares, known: Known) -> Found:
 
 def _factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
     """What the factors are: one for each index of an axis, another input, the element itself."""
+    for i, j in itertools.combinations(range(len(s.shape)), 2):
+        places_ = s.row_places[:, i] * s.shape[j] + s.row_places[:, j]
+        if len(s.shape) > 2 and all(_by_index(factors, s.row_places[:, k], s.shape[k]) is None for k in (i, j)):
+            by_pair = _by_index(factors, places_, s.shape[i] * s.shape[j])
+            if by_pair is not None:
+                low, high = float(np.nanmin(by_pair)), float(np.nanmax(by_pair))
+                return "factor_along", f"off by a factor of its own for each index along axis {i} and axis {j}, {low:.4g} to {high:.4g} times"
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
@@ -221,17 +239,18 @@ def inner_factors(s: Shares, known: Known) -> Found:
         if len(places_) < 2:
             return None
         a, n = s.analytic[:, places_], s.numeric[:, places_]
-        line = _factors(a, n, s)
+        line = _factors_or_much(a, n, s)
         if line is None:
             return None
         mixed += int(((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum())
         factors.append(line)
     found = np.concatenate(factors)
+    much = " or should be zero" if np.isinf(found).any() else ""
     found = found[np.isfinite(found)]
-    if mixed < 3 or _says_nothing(found):
+    if mixed < 3 or len(found) < 2 or (_says_nothing(found) and not much) or not (np.abs(found) > 1e-6).any():
         return None
     low, high = float(found.min()), float(found.max())
-    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times) that are the same for everything along the last axis of y: what is "
+    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last axis of y: what is "
                      "wrong comes in before y is mixed together from it, as with a wrong slope inside")
 
 
@@ -274,6 +293,16 @@ def _factors(a: Array, n: Array, s: Shares) -> Array | None:
     fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n)
     proves = ((np.abs(n) > 1e-3 * s.scale).sum(axis=1) > 1).sum() > 1       # one number is always some number of times another
     return factors if proves and bool(fits.all()) else None
+
+
+def _factors_or_much(a: Array, n: Array, s: Shares) -> Array | None:
+    """k for each line such that a = k n; infinity where n is zero and a is not; NaN where both are; None if a line is no multiple."""
+    size = (n * n).sum(axis=1)
+    zero, none = (np.abs(lines).max(axis=1, initial=0.0) <= s.floor for lines in (n, a))
+    with np.errstate(all="ignore"):
+        factors = np.where(zero, np.where(none, np.nan, np.inf), (a * n).sum(axis=1) / size)
+    fits = s.same(a, np.where(zero, 0.0, factors)[:, None] * n) | zero[:, None]
+    return factors if bool(fits.all()) else None
 
 
 def _by_index(factors: Array, places: Array, size: int) -> Array | None:
@@ -361,7 +390,7 @@ def _repeated(s: Shares, ids: Array) -> Found:
     repeated = set(values[counts > 1].tolist())
     bad = {s.rows[int(k)][0] for k in s.wrong_rows}
     touched = {row[0] for row, any_ in zip(s.rows, s.support.any(axis=1), strict=True) if any_}
-    if not bad or not bad <= repeated or bad == touched or (np.abs(s.analytic) > np.abs(s.numeric) + s.floor).any():
+    if not bad or not bad <= repeated or bad == touched:
         return None
     return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for one of "
                             "them only; np.add.at(grad, ids, dy) adds for all")
@@ -371,18 +400,42 @@ def one_share(s: Shares, known: Known) -> Found:
     """What comes through one index of an axis of y is all that has gone in: one sample, one time step."""
     if not s.single_output or (np.abs(s.analytic[s.wrong]) > s.floor).any():
         return None
-    for axis, size in enumerate(s.output_shape):
-        if size < 2:
-            continue
-        place = s.column_places[:, axis]
-        for index, which in ((size - 1, "last"), (0, "first")):
-            inside = place == index
-            if not s.wrong[:, inside].any() and not s.right[:, ~inside].any() and s.right[:, inside].any():
-                is_time = axis == known.time_axis and len(s.output_shape) == 3
-                what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
-                kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
-                return kind, (f"holds the share of the {which} {what} alone (what comes through y at {index} of its axis {axis}): "
-                              "= for += in a loop, or a sum left out?")
+    kept, lost = s.right.any(axis=0), s.wrong.any(axis=0)
+    if not kept.any() or (kept & lost).any():
+        return None
+    sets = [set(s.column_places[kept, axis].tolist()) for axis in range(len(s.output_shape))]
+    inside = np.all([np.isin(s.column_places[:, axis], list(each)) for axis, each in enumerate(sets)], axis=0)
+    if (inside & lost).any():
+        return None
+    seen = [set(s.column_places[kept | lost, axis].tolist()) for axis in range(len(sets))]
+    told = [axis for axis, each in enumerate(sets) if each != seen[axis]]
+    where = " and ".join(f"{ranges(sets[axis])} of its axis {axis}" for axis in told)
+    if len(told) == 1 and len(sets[told[0]]) == 1:
+        axis, index = told[0], sets[told[0]].copy().pop()
+        which = {max(seen[axis]): "last", min(seen[axis]): "first"}.get(index, "")
+        is_time = axis == known.time_axis and len(s.output_shape) == 3
+        what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
+        kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
+        if which:
+            return kind, (f"holds the share of the {which} {what} alone (what comes through y at {where}): = for += in a loop, or a sum "
+                          "left out?")
+    if sum(len(seen[axis]) > 2 * len(sets[axis]) or len(sets[axis]) == 1 for axis in told) == len(told) and told:
+        return "place", f"only what comes through y at {where} has gone in: = for += in a loop, or a sum left out?"
+    return None
+
+
+def reversed_choice(s: Shares, known: Known) -> Found:
+    """Zero where there should be something and something where there should be zero, by a mask or a sign: the wrong way round."""
+    too_much = s.wrong & (np.abs(s.numeric) <= s.floor)
+    lost = s.wrong & (np.abs(s.analytic) <= s.floor)
+    if not too_much.any() or not lost.any() or (s.wrong & ~too_much & ~lost).any():
+        return None
+    for words, label in s.labels.items():
+        there = np.broadcast_to(label, s.wrong.shape)
+        if (too_much <= there).all() and (lost <= ~there).all():
+            return ("mask" if "mask" in words else "value"), f"the wrong way round: too much where {words} (it should be zero), missing elsewhere"
+        if (too_much <= ~there).all() and (lost <= there).all():
+            return ("mask" if "mask" in words else "value"), f"the wrong way round: missing where {words}, too much elsewhere (it should be zero)"
     return None
 
 
@@ -541,32 +594,87 @@ def _per_step(s: Shares, bad: Array, steps: Array) -> str:
 
 
 def missing_sum(s: Shares, known: Known) -> Found:
-    """Wrong by one and the same amount all along an axis, or by a multiple of x less its mean."""
+    """Wrong by one and the same amount all along some axes, or by a multiple of x, or of x less its mean."""
     if not s.is_whole or not len(s.shape) or s.is_weight:
         return None
-    difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values)[..., None]
-    for axis, size in enumerate(s.shape):
-        if size < 3:
+    difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values, float)
+    axes = range(len(s.shape))
+    for along in (*((k,) for k in axes), *itertools.combinations(axes, 2)):
+        size = int(np.prod([s.shape[k] for k in along]))
+        if size < 3 or min(s.shape[k] for k in along) < 2:
             continue
-        mean = difference.mean(axis=axis, keepdims=True)
-        if s.all_same(difference, np.broadcast_to(mean, difference.shape)) and not s.all_same(right, right.mean(axis=axis, keepdims=True) + 0 * right):
-            return "missing_sum", (f"wrong by one and the same amount all along axis {axis}: a sum (or mean) over axis {axis} is missing "
-                                   "or too much")
-    for axis, size in enumerate(s.shape):
-        if size < 3:
+        lines, ours, values = (_lines(a, along) for a in (difference, right, np.broadcast_to(x[..., None], difference.shape)))
+        one, centred = np.ones_like(values), values - values.mean(axis=0)
+        if s.all_same(ours, ours.mean(axis=0) + 0 * ours):
             continue
-        centred = x - x.mean(axis=axis, keepdims=True)
-        with np.errstate(all="ignore"):
-            k = (difference * centred).sum(axis=axis, keepdims=True) / (centred * centred).sum(axis=axis, keepdims=True)
-        if np.isfinite(k).all() and s.all_same(difference, k * centred):
-            return "missing_sum", (f"wrong by a multiple of x - mean(x) along axis {axis}: a sum over axis {axis} that goes with the "
-                                   "variance is missing or too much")
-        with np.errstate(all="ignore"):
-            k = (difference * x).sum(axis=axis, keepdims=True) / (x * x).sum(axis=axis, keepdims=True)
-        if np.isfinite(k).all() and s.all_same(difference, k * x) and size > 2:
-            return "missing_sum", (f"wrong by a multiple of x itself along axis {axis}: a sum over axis {axis} that goes with x is missing "
-                                   "or too much")
+        name = " and ".join(map(str, along))
+        for terms, words in (((one,), "one and the same amount"), ((centred,), "a multiple of x - mean(x)"), ((values,), "a multiple of x itself"),
+                             ((one, centred), "a multiple of x and an amount that is the same for all")):
+            if size >= len(terms) + 2 and _spans(s, lines, terms):
+                return "missing_sum", f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too much or not the right one"
     return None
+
+
+def _lines(a: Array, along: tuple[int, ...]) -> Array:
+    """The array with these axes made one, in front, and all others one behind."""
+    front = np.moveaxis(a, along, range(len(along)))
+    return front.reshape(int(np.prod(front.shape[:len(along)])), -1)
+
+
+def _spans(s: Shares, lines: Array, terms: tuple[Array, ...]) -> bool:
+    """Whether each column of `lines` is a sum of multiples of the same columns of the terms."""
+    basis = np.stack(terms, axis=-1).transpose(1, 0, 2)                    # (columns, places, terms)
+    fitted = np.einsum("cpt,ct->pc", basis, np.einsum("ctp,pc->ct", np.linalg.pinv(basis), lines))
+    return s.all_same(lines, fitted)
+
+
+def mixed_axes(s: Shares, known: Known) -> Found:
+    """Forward and backward mix elements along different axes."""
+    if not s.is_square or not known.is_plain:
+        return None
+    forwards, backwards = ([a for a, b, steps in s.steps() if a == b and (np.abs(account) > s.floor)[np.broadcast_to(steps != 0, account.shape)].any()]
+                           for account in (s.numeric, s.analytic))
+    if forwards == backwards:
+        return None
+    def words(axes: list[int]) -> str:
+        return f"along axis {' and '.join(map(str, axes))}" if axes else "along none"
+    return "missing_sum", (f"forward mixes elements {words(forwards)}, backward {words(backwards)}: a sum or mean over the wrong axis, or one that is "
+                           "missing")
+
+
+def misrouted(s: Shares, known: Known) -> Found:
+    """What comes through an element of y is right but arrives at another place."""
+    columns = s.wrong_columns
+    if len(columns) < 2:
+        return None
+    ours, right = (np.sort(account[:, columns], axis=0) for account in (s.analytic, s.numeric))
+    sparse = (np.abs(s.numeric[:, columns]) > s.floor).sum(axis=0).max(initial=0) <= max(1, len(s.rows) // 4)
+    if not sparse or not s.all_same(ours, right):
+        return None
+    column = int(columns[0])
+    got, want = (int(np.argmax(np.abs(account[:, column]))) for account in (s.analytic, s.numeric))
+    axes = [axis for axis in range(len(s.shape)) if s.rows[got][axis] != s.rows[want][axis]]
+    where = f" along axis {' and '.join(map(str, axes))}" if axes else ""
+    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: through y at "
+                     f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs to {list(s.rows[want])}")
+
+
+def one_each(s: Shares, known: Known) -> Found:
+    """Every element has to do with one element of y alone: a table of slopes."""
+    if s.is_weight or not len(s.shape) or len(s.rows) < 2 or (s.support.sum(axis=1) > 1).any():
+        return None
+    bad = s.wrong_rows
+    if len(bad) < 2:
+        return None
+    order = bad[np.argsort([float(s.values[s.rows[k]]) for k in bad])]
+    shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
+    others = {name: values for name, values in known.arrays.items() if name != s.name and values.shape == s.shape}
+    lines = []
+    for k in shown:
+        row, column = s.rows[k], int(np.argmax(s.support[k]))
+        given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
+        lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
+    return "slope", f"each element with a slope of its own, and a wrong one{_among_places(s, bad)}: " + "; ".join(lines)
 
 
 def one_column_each(s: Shares) -> str:

@@ -3,7 +3,7 @@
 `self.W` with `self.dW`; `params = {"W": …}` with `grads = {"W": …}`; lists; objects with `data` and `grad`; gradients that
 backward returns beside dx, or that show only in how backward changes the weight.
 """
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,8 +13,6 @@ from nblayers.gradient_check import naming
 from nblayers.gradient_check.calls import by_name
 from nblayers.gradient_check.places import ATTRIBUTE, CALL, ITEM, MISSING, Place, arrays, at
 from nblayers.parameter import Parameter
-
-MOST_CANDIDATES = 200                   # arrays of one object of which it is tried whether y depends on them
 
 
 class Source(Protocol):
@@ -57,6 +55,13 @@ class Updated:
 
     def __str__(self) -> str:
         return "read off the step that backward takes with it"
+
+
+class Nowhere:
+    """No gradient to be read."""
+
+    def read(self) -> Any:
+        return MISSING
 
 
 @dataclass
@@ -133,12 +138,14 @@ class Found:
         taken: sentences that say what was taken for what.
         unchecked: the places of arrays on which y depends and that have no gradient.
         misshaped: name, shape and the gradient's shape of weights whose gradient has another shape.
+        stepped: those that backward changes by a step of unknown size: they are put back after each.
     """
 
     weights: list[Plain] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     unchecked: list[Place] = field(default_factory=list)
     misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    stepped: list[Plain] = field(default_factory=list)
 
 
 @dataclass
@@ -184,29 +191,35 @@ def in_float64(root: Any) -> None:
                 place.write(double)
 
 
-def find(root: Any, trial: Trial, params: Any, prefix: str = "") -> Found:
+def find(root: Any, trial: Trial, params: Any, prefix: str = "", known: Collection[int] = ()) -> Found:
     """The weights of an object and where their gradients are.
 
     Arguments:
         root: the object.
         params: {"W": "dW"}, a list of names, or None: all arrays on which y depends are weights.
         prefix: goes before the weights' names.
+        known: ids of arrays that are weights, or gradients, of another kind.
 
     Raises:
         TypeError, ValueError: `params` names what is not there, or what is no floating array.
     """
-    wanted = [(group, None) for group in dependencies(root, trial)] if params is None else list(declared(root, params))
+    wanted = list(declared(root, params)) if params is not None else [
+        (group, None) for group in dependencies(root, trial) if id(group.array) not in known]
     if not wanted:
         return Found()
     before = [group.array.copy() for group, _ in wanted]
     trial.restore()
     trial.forward()
     trial.backward()
+    changed = [_is_changed(group, value) for (group, _), value in zip(wanted, before, strict=True)]
     sources = [_source(group, given, trial) for group, given in wanted]
     _hand_out([group for group, _ in wanted], sources, trial)
     steps = [_step_of(group, value, root, trial) for (group, _), value in zip(wanted, before, strict=True)]
     found, names = Found(), _own_names(root)
-    for (group, _), source, step in zip(wanted, sources, steps, strict=True):
+    for (group, _), source, step, is_changed in zip(wanted, sources, steps, changed, strict=True):
+        if is_changed and source is None and step is None:
+            found.stepped.append(Plain(Parameter(group.array), group.places, Nowhere(), True))
+            continue
         name = names.get(id(group.array)) if params is None else None
         _enter(found, group, source or step, bool(step) and trial.has_rate, prefix, name or str(group.places[0]))
     trial.restore()
@@ -240,23 +253,25 @@ def _enter(found: Found, group: Group, source: Source | None, is_stepped: bool, 
 
 def dependencies(root: Any, trial: Trial) -> list[Group]:
     """The arrays that forward reads, leaves as they are, and on which y depends."""
-    there = groups(root)[:MOST_CANDIDATES]
+    there = groups(root)
     kept = [group.array.copy() for group in there]
     trial.restore()
     trial.forward()
     same = [group for group, copy in zip(there, kept, strict=True) if group.array.size
             and group.places[0].read() is group.array and np.array_equal(group.array, copy, equal_nan=True)]
     equal = [group.array for group in same if (group.array == group.array.flat[0]).all()]
-    found = [group for group in same if _matters(group.array, equal, trial)]       # weights of zeros hide those before them
+    moved = _moved(equal, trial)                        # weights of zeros would hide those before them
+    found = [group for group in same if _matters(group.array, equal, moved, trial)]
     trial.restore()
     return found
 
 
-def _matters(array: np.ndarray, also: Sequence[np.ndarray], trial: Trial) -> bool:
-    """Whether y changes where all elements of `array` change a little, those of the arrays `also` being changed already."""
+def _matters(array: np.ndarray, also: Sequence[np.ndarray], moved: Sequence[np.ndarray], trial: Trial) -> bool:
+    """Whether y changes where all elements of `array` do; those of `also` have changed already, which gives `moved`."""
     others = [other for other in also if other is not array]
-    before, after = _moved(others, trial), _moved([*others, array], trial)
-    return any(a.shape != b.shape or not np.array_equal(a, b, equal_nan=True) for a, b in zip(before, after, strict=False))
+    without = moved if len(others) == len(also) else _moved(others, trial)
+    pairs = zip(without, _moved([*others, array], trial), strict=False)
+    return any(a.shape != b.shape or not np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def _moved(moved: Sequence[np.ndarray], trial: Trial) -> list[np.ndarray]:
@@ -328,6 +343,8 @@ class Beside:
 
     def place(self) -> Place:
         there = self.gradients.read()
+        if not isinstance(there, (dict, list, tuple)):
+            return self.gradients.inside(ATTRIBUTE, self.key)
         names = [other for other in there if naming.is_gradient_of(other, self.key)] if isinstance(there, dict) else []
         return self.gradients.inside(ITEM, names[0] if names and self.key not in there else self.key)
 
@@ -391,7 +408,7 @@ def _in_containers(place: Place, owner: Place, array: np.ndarray) -> Iterator[So
         there = container.read()
         for key in keys:
             is_index = isinstance(there, (list, tuple)) and isinstance(key, int) and key < len(there)
-            if is_index or isinstance(there, dict):
+            if is_index or isinstance(there, dict) or (isinstance(key, str) and hasattr(there, key)):
                 yield Beside(container, key)
 
 
@@ -439,9 +456,14 @@ def _hand_out(wanted: Sequence[Group], sources: list[Source | None], trial: Tria
 
 def _step_of(group: Group, before: np.ndarray, root: Any, trial: Trial) -> Updated | None:
     """The step that backward took with a weight, where it knows the rate: it was given one, or the object holds one."""
-    now = group.places[0].read()
-    if not isinstance(now, np.ndarray) or now.shape != before.shape or np.array_equal(now, before):
+    if not _is_changed(group, before):
         return None
     rates = [getattr(root, name) for name in _names(root) if naming.is_rate(str(name))]
     rate = 1.0 if trial.has_rate else next((float(rate) for rate in rates if isinstance(rate, (int, float)) and rate), None)
     return None if rate is None else Updated(group.places, group.array, rate)
+
+
+def _is_changed(group: Group, before: np.ndarray) -> bool:
+    """Whether other numbers lie in a weight's place than `before`."""
+    now = group.places[0].read()
+    return isinstance(now, np.ndarray) and now.shape == before.shape and not np.array_equal(now, before)

@@ -11,6 +11,7 @@ import numpy as np
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import positional
+from nblayers.gradient_check.foreign import Foreign, FunctionPair
 from nblayers.gradient_check.naming import STATISTICS
 from nblayers.gradient_check.others import is_constant, nearly, other_mask, other_values, unequal
 from nblayers.gradient_check.remember import GlobalRandom, is_random_source, remember
@@ -18,65 +19,6 @@ from nblayers.layers.base import Layer, _flatten, built_from, holds_arrays
 from nblayers.structures import copied
 
 Leaves = Sequence[np.ndarray]
-
-
-class Foreign(Layer):
-    """Somebody's own code as a layer: what it is given is neither cast nor checked, nor is what it returns.
-
-    Attributes:
-        title: how messages call it.
-        dict_inputs: names of the arguments that are dictionaries of inputs; others are settings.
-        factor: what the weights' gradients are multiplied by, where backward takes no dy.
-        extras: what the last backward returned beside the gradients of the inputs.
-        has_rate: whether backward takes a learning rate and changes the weights itself.
-        params: what the user said of the weights in plain arrays.
-    """
-
-    integer_inputs = True
-    single_values = True
-    dict_inputs: Sequence[str] = ()
-    title = ""
-    factor = 1.0
-    extras: Any = ()
-    has_rate = False
-    params: Any = None
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name=name)
-        self.built = True
-
-    @property
-    def called(self) -> Callable[..., Any]:
-        """The forward whose arguments have the names."""
-        return self.forward
-
-    def argument_names(self) -> list[str]:
-        """What its forward calls the arguments that are given by place."""
-        return [parameter.name for parameter in positional(self.called) or ()]
-
-    @property
-    def described(self) -> str:
-        return self.title or f"{type(self).__name__} {self.name!r}"
-
-    def find_plain(self, trial: plain.Trial) -> plain.Found:
-        """The weights that are no `Parameter`s."""
-        return plain.Found()
-
-    def hold_float64(self) -> None:
-        """Let the object behind it hold its floating arrays in double precision."""
-        plain.in_float64(self)
-
-    def _to_array(self, value: Any) -> Any:
-        return value
-
-    def _to_mask(self, value: Any) -> Any:
-        return value
-
-    def _check_inputs(self, inputs: Any) -> None:
-        return
-
-    def _to_gradient(self, dy: Any, shapes: Any) -> Any:
-        return dy
 
 
 @dataclass
@@ -127,7 +69,7 @@ class Subject:
         if name.endswith("mask") or _is_setting(value, isinstance(self.layer, Foreign)):
             return value
         if isinstance(value, dict):
-            if name not in getattr(self.layer, "dict_inputs", ()):
+            if not (isinstance(self.layer, Foreign) and name in self.layer.dict_inputs):
                 return value
             return {key: self._slots(item, str(key)) if _is_floating(item) else item for key, item in value.items()}
         if isinstance(value, (list, tuple)) and holds_arrays(value):
@@ -163,8 +105,11 @@ class Subject:
         put_back = remember(*self._changeable())
         needed = self.layer.input_gradient
         try:
+            put_aliases = self._aliases()
             self.layer.astype("float64")
             self.layer.input_gradient = needed
+            put_aliases()
+            self._make_at_first_forward()
             for layer in self._with_plain_weights():
                 layer.hold_float64() if isinstance(layer, Foreign) else plain.in_float64(layer)
             self.weights = [p for p in self.layer.weights if np.dtype(p.dtype).kind == "f"]
@@ -203,6 +148,43 @@ class Subject:
         return [layer for layer in self.layers
                 if isinstance(layer, Foreign) or not type(layer).__module__.startswith("nblayers.")]
 
+    def _make_at_first_forward(self) -> None:
+        """Run a forward where that is what makes weights in plain arrays: the same for any input, and kept from then on."""
+        layers = [layer for layer in self._with_plain_weights() if not isinstance(layer, Foreign) or layer.may_hold_weights]
+        if not layers:
+            return
+        there = [array for layer in layers for _, array in plain.arrays(layer)]
+        put_back, rng = remember(*self._changeable()), np.random.default_rng(0)
+
+        def made() -> dict[str, np.ndarray]:
+            self.forward([nearly(leaf, rng) for leaf in self.leaves])
+            ids = set(map(id, there))
+            return {f"{k} {place}": array for k, layer in enumerate(layers) for place, array in plain.arrays(layer)
+                    if id(array) not in ids}
+        try:
+            first = copied(made())
+            put_back()
+            second = made() if first else {}
+            again = made() if second else {}
+        except Exception:                               # the check itself will meet it
+            put_back()
+            return
+        kept = [name for name, array in second.items() if again.get(name) is array and name in first]
+        if not any(np.array_equal(first[name], second[name]) for name in kept):
+            put_back()
+
+    def _aliases(self) -> Callable[[], None]:
+        """A function that lets attributes which were a weight's own array, or its gradient's, be that again."""
+        there = {id(array): (parameter, name) for parameter in self.layer.weights
+                 for name, array in (("value", parameter.value), ("grad", parameter.grad))}
+        found = [(place, *there[id(array)]) for layer in self._with_plain_weights() for place, array in plain.arrays(layer)
+                 if id(array) in there]
+
+        def put() -> None:
+            for place, parameter, name in found:
+                place.write(getattr(parameter, name))
+        return put
+
     def _find_plain(self) -> None:
         """Find weights in plain arrays; from now on `weights` holds them too."""
         self._keep()
@@ -210,14 +192,18 @@ class Subject:
             if isinstance(layer, Foreign):
                 found = layer.find_plain(self._trial(layer))
             elif any(True for _ in plain.arrays(layer)):
-                found = plain.find(layer, self._trial(layer), None, f"{layer.name}/")
+                found = plain.find(layer, self._trial(layer), None, f"{layer.name}/", self._own_arrays())
             else:
                 continue
             self.restore()
-            self.plain += found.weights
+            self.plain += [*found.weights, *found.stepped]
             self.weights += [one.parameter for one in found.weights]
             self.misshaped += found.misshaped
-            self.notes += _notes(layer, found)
+            self.notes += [*(layer.remarks if isinstance(layer, Foreign) else ()), *_notes(layer, found)]
+
+    def _own_arrays(self) -> set[int]:
+        """The ids of the arrays of `Parameter`s."""
+        return {id(array) for parameter in self.layer.weights for array in (parameter.value, parameter.grad)}
 
     def _trial(self, layer: Layer) -> plain.Trial:
         def backward() -> None:
@@ -422,6 +408,10 @@ def _notes(layer: Layer, found: plain.Found) -> list[str]:
     if found.taken and not (isinstance(layer, Foreign) and layer.params is not None):
         notes.append(f"weights found in plain arrays, and their gradients: {', '.join(found.taken)}")
     unchecked = [f"{who}{place}" for place in found.unchecked if not STATISTICS.search(str(place))]
+    stepped = [f"{who}{one.places[0]}" for one in found.stepped]
+    if stepped:
+        notes.append(f"not checked: {', '.join(stepped)}, which backward changes by a step of unknown size: let backward take "
+                     "the learning rate as an argument, or keep the gradient in an attribute (self.dW)")
     if unchecked:
         how = ("name it: params={'W': 'dW'}" if isinstance(layer, Foreign) else
                "keep it as self.dW beside self.W, or make the weight with add_weight")
@@ -479,21 +469,4 @@ def argument_names(layer: Layer, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"input {i}" for i in range(count)]
 
 
-class FunctionPair(Foreign):
-    """A function and its gradient as a layer: `gradient(*inputs, dy)` gives dL/dx for each input."""
-
-    def __init__(self, f: Callable[..., Any], gradient: Callable[..., Any]) -> None:
-        super().__init__(getattr(f, "__name__", type(f).__name__))
-        self.f, self.gradient = f, gradient
-
-    @property
-    def called(self) -> Callable[..., Any]:
-        return self.f
-
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        self.cache = copied((inputs, named))                   # as they were, should f work in place
-        return self.f(*inputs, **named)
-
-    def backward(self, dy: Any) -> Any:
-        inputs, named = copied(self.cache)
-        return self.gradient(*inputs, dy, **named)
+__all__ = ["FunctionPair", "Leaves", "Subject", "argument_names", "flat"]

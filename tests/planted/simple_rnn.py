@@ -383,7 +383,7 @@ FAULTS = [
           ("reverse order along axis 1",)),
     Fault("simple_rnn", "dh = dy[:, t] + dcarry", "dh = dy[:, t]", "carry", None, ("later steps",),
           more=(("self.b.grad += da.sum(axis=0)", "self.b.grad += da.mean(axis=0)"),),
-          second=Expect("factor", "b", ("the batch size",))),
+          second=Expect(("factor", "place"), "b", ("the batch size",))),
     Fault("simple_rnn", "            self.b.grad += da.sum(axis=0)\n", "", "missing", "b", ("all zeros",)),
 
     Fault("simple_rnn", "return dx", "self.W.value -= 0.01 * self.W.grad\n        return dx", "changes_weight", None, ("w",)),
@@ -404,8 +404,9 @@ FAULTS = [
     Fault("last_state", "self.steps.append((h, a > 0))", "self.steps.append((h, self.__dict__.setdefault(f'on{t}', a > 0)))",
           "stale", "", ("stale cache",)),
     Fault("last_state", "da = dh * (on + 0.1)", "da = dh * on", ("slope", "place"), None),
-    Fault("last_state", "da = dh * (on + 0.1)", "da = dh", ("slope", "place"), None),
-    Fault("last_state", "dh = da @ self.U.value.T", "dh = dh @ self.U.value.T", "carry", None, ("later steps",)),
+    Fault("last_state", "da = dh * (on + 0.1)", "da = dh", ("slope", "place", "same_elsewhere"), None, may=("same_elsewhere",)),
+    Fault("last_state", "dh = da @ self.U.value.T", "dh = dh @ self.U.value.T", "carry", None, ("later steps",),
+          may=("same_elsewhere",)),
     Fault("last_state", "self.U.grad += before.T @ da", "self.U.grad += x[:, :1, 0].T @ da", "place", "U", ("right",)),
     Fault("last_state", "self.steps.append((h, a > 0))", "self.steps.append((initial_state, a > 0))", "place", "U", ("right",)),
     Fault("last_state", "a = x[:, t] @ self.W.value + h @ self.U.value",
@@ -442,10 +443,11 @@ FAULTS = [
           ("u", "transposed"), may=("carry",)),
 
     # both ways
-    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx", "place", "x", ("3-5", "axis 2")),
-    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx + dr", ("place", "reversed"), "x", ("3-5", "axis 2")),
-    Fault("bidirectional_rnn", "g, dg[:, ::-1], self.W[1]", "g, dg, self.W[1]", ("place", "reversed"), None,
-          ("axis 1|axis 2",)),
+    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx", "place", "x", ("3-5", "axis 2"), may=("way_through",)),
+    Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return dx + dr", ("place", "reversed"), "x", ("3-5", "axis 2"),
+          may=("way_through",)),
+    Fault("bidirectional_rnn", "g, dg[:, ::-1], self.W[1]", "g, dg, self.W[1]", ("place", "reversed"), None, ("axis 1|axis 2",),
+          may=("moved",)),
     Fault("bidirectional_rnn", "dh, dg = dy[:, :, :3], dy[:, :, 3:]", "dg, dh = dy[:, :, :3], dy[:, :, 3:]",
           ("place", "swapped", "moved"), "x", ("axis 2",)),
     Fault("bidirectional_rnn", "x[:, ::-1], g, dg[:, ::-1]", "x, g, dg[:, ::-1]", "place", "W_backward", ("right",)),
@@ -455,7 +457,8 @@ FAULTS = [
     Fault("bidirectional_rnn", "(dy[:, t] + carry)", "(dy[:, t])", "carry", None, ("later steps",)),
     Fault("bidirectional_rnn", "return dx + dr[:, ::-1]", "return (dx + dr[:, ::-1]) / 2", "factor", "x", ("half",)),
     Fault("bidirectional_rnn", "return np.concatenate([h[:, 1:], g[:, :0:-1]], axis=2)",
-          "return np.concatenate([h[:, 1:], g[:, 1:]], axis=2)", ("place", "reversed"), None, ("axis 1|axis 2",)),
+          "return np.concatenate([h[:, 1:], g[:, 1:]], axis=2)", ("place", "reversed"), None, ("axis 1|axis 2",),
+          may=("moved",)),
 
     # units first, samples second
     Fault("units_first_rnn", "(da[:, :, t] + da_prev)", "da[:, :, t]", ("carry", "place"), None, ("later steps|axis 2",),

@@ -120,7 +120,7 @@ def in_words(report: Report, parts: tuple[str, ...]) -> str:
         hit = [part for k, part in enumerate(parts) if columns & set(range(k * width, (k + 1) * width))]
         return f"{match[0]}: in the part of {' and '.join(hit)}"
 
-    return re.sub(r"wrong only at ([\d, -]+) of axis \d \(size (\d+)\)", named, str(report).replace("my/", ""))
+    return re.sub(r"only at ([\d, -]+) of axis \d \(size (\d+)\)", named, str(report).replace("my/", ""))
 
 
 def _short(name: str) -> str:
