@@ -1113,6 +1113,52 @@ def draw_few_digits(right: Mapping[str, tuple[float, float]], images: np.ndarray
     return figure
 
 
+# lesson 23
+def draw_mending(reports: Mapping[str, Any]) -> Any:
+    """The relative errors of x, W, U, b in each of some reports of the gradient checker."""
+    import matplotlib.pyplot as plt
+    names = [tensor.name.split("/")[-1] for tensor in next(iter(reports.values())).tensors]
+    figure, axes = plt.subplots(len(reports), len(names), figsize=(9, 1.8 * len(reports)), layout="constrained")
+    for row, (title, report) in zip(axes, reports.items(), strict=True):
+        for ax, tensor in zip(row, report.tensors, strict=True):
+            errors = tensor.errors.reshape(-1, tensor.shape[-1])
+            image = ax.imshow(np.maximum(errors, 1e-12), norm="log", vmin=1e-12, vmax=1, cmap="RdYlBu_r", aspect="auto")
+            ax.set(xticks=[], yticks=[])
+            for side in ax.spines.values():
+                side.set(color="C3" if not tensor.passed else "0.6", linewidth=2.5 if not tensor.passed else 1)
+        row[0].set_ylabel(title)
+    for ax, name, tensor in zip(axes[0], names, report.tensors, strict=True):
+        ax.set_title(f"{name} {tensor.shape}", fontsize=10)
+    figure.colorbar(image, ax=axes, shrink=0.7, label="relative error", ticks=[1e-12, 1e-9, 1e-6, 1e-3, 1])
+    return figure
+
+
+def draw_row_by_row(outcomes: Mapping[str, Any]) -> Any:
+    """The losses of some `lessons.data.Read`, their shares of right digits, and digits that the last one got wrong."""
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11, 3.8), layout="constrained")
+    curves, pictures = figure.subfigures(1, 2, width_ratios=[1.8, 1])
+    left, right = curves.subplots(1, 2)
+    for name, outcome in outcomes.items():
+        left.semilogy(range(1, len(outcome.losses) + 1), outcome.losses, label=name)
+    left.set(xlabel="epoch", ylabel="loss")
+    left.legend(fontsize=9)
+    places = np.arange(len(outcomes))[::-1]
+    bars = right.barh(places, [outcome.right.mean() for outcome in outcomes.values()],
+                      color=[f"C{k}" for k in range(len(outcomes))])
+    right.bar_label(bars, [f"{outcome.right.mean():.0%}" for outcome in outcomes.values()], padding=2, fontsize=9)
+    right.set(yticks=places, yticklabels=list(outcomes), xlim=(0, 1.2), xticks=[0, 0.5, 1], xlabel="new digits that are right")
+    right.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    last = list(outcomes.values())[-1]
+    wrong = np.flatnonzero(~last.right)
+    for ax, k in zip(pictures.subplots(2, 3).flat, wrong, strict=False):
+        ax.imshow(last.images[k], cmap="gray_r")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{last.truth[k]}, taken for {last.told[k]}", fontsize=8)
+    pictures.suptitle("wrong, with all faults mended", fontsize=10)
+    return figure
+
+
 # lesson 24
 def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[float, Any]], ridge: float) -> Any:
     """What part of the limit measured beside it each step of a kernel reaches, and each layer under its roof.

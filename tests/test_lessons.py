@@ -153,6 +153,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("20_branches", "fixed_permute_backward", "the way back is its inverse"),
     ("21_initializers", "fixed_he_normal", "where NumPy wants the standard deviation"),
     ("22_preprocessing", "fixed_standardize", "still have a share in mean and deviation"),
+    ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -282,6 +283,20 @@ def test_a_whole_highway_backward_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_augmentation_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("22_preprocessing", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("self.W.grad += np", "self.W.grad = np", "(+=)"),
+    ("self.W.grad += np", "np", "adds nothing to self.W.grad"),
+    ('np.einsum("ni,nm,nk->imk", x, z, dy)', 'np.einsum("ni,nm,nk->imk", x, z, dy) / len(x)', "it is a sum over the samples"),
+    ('np.einsum("ni,nm,nk->imk", x, z, dy)', 'np.einsum("i,m,k->imk", x[0], z[0], dy[0])', "the first sample alone"),
+    ("dx = np", "dx = dy @ self.W.value.sum(axis=1).T  # np", "z is missing; y is linear in x"),
+    ("return [dx, dz]", "return dx", "a list of two arrays, [dx, dz]"),
+    ("return [dx, dz]", "return [dz, dx]", "dx"),
+    ("self.cache = x, z", "self.cache = getattr(self, 'kept', (x, z))\n        self.kept = self.cache", "checker says"),
+])
+def test_a_whole_layer_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("23_your_own_layer", line, instead, message, tmp_path)
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):
