@@ -12,6 +12,7 @@ from nblayers.devices import to_numpy
 from nblayers.gradient_check.points import at, masks, without_masks
 from nblayers.gradient_check.report import Index
 from nblayers.gradient_check.shares import spread
+from nblayers.gradient_check.subject import argument_names
 from nblayers.gradient_check.words import ranges
 
 PROBES = 8                              # coordinates of each tensor that are looked at
@@ -646,13 +647,10 @@ def narrower(lab: Lab) -> None:
             return
         subject = lab.check.subject
         size = subject.leaves[chosen[0]].shape[axis]
-        right: set[str] | None = None
-        for place in {0, size // 2, size - 1}:
-            if right is None or right:
-                found = _right_at_one_place(lab, chosen, axis, place)
-                right = found if right is None else right & found
+        verdicts = [_right_at_one_place(lab, chosen, axis, place) for place in sorted({0, size // 2, size - 1})]
+        right = {name for name in lab.wanted if any(name in each for each in verdicts) and all(each.get(name, True) for each in verdicts)}
         names = " and ".join(subject.names[k] for k in chosen)
-        for name in right or ():
+        for name in right:
             lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a single place along axis {axis}: it "
                                                          "shows only where several of them come together")
 
@@ -670,13 +668,21 @@ def _narrowable(lab: Lab) -> list[tuple[list[int], int]]:
     return [each for k, each in enumerate(found) if each not in found[:k]][:12]
 
 
-def _right_at_one_place(lab: Lab, chosen: list[int], axis: int, place: int) -> set[str]:
+def _right_at_one_place(lab: Lab, chosen: list[int], axis: int, place: int) -> dict[str, bool]:
     subject = lab.check.subject
+    size = subject.leaves[chosen[0]].shape[axis]
+
+    def cut(name: str, value: Any) -> Any:
+        fits = name.endswith("mask") and np.ndim(value) > axis and np.shape(value)[axis] == size
+        return np.take(np.asarray(value), [place], axis) if fits else value
+
     leaves = [np.take(leaf, [place], axis) if k in chosen else leaf for k, leaf in enumerate(subject.leaves)]
-    there = at(subject, leaves=leaves)
+    names = argument_names(subject.layer, len(subject.args))
+    there = at(subject, leaves, None, {name: cut(name, value) for name, value in subject.kwargs.items()},
+               [cut(name, value) for name, value in zip(names, subject.args, strict=True)])
     shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
     shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
-    return lab.right_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes))
+    return lab.verdicts_at(there, _within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes))
 
 
 def reasoning(lab: Lab) -> None:

@@ -40,11 +40,13 @@ def judge_pairs(check: Any) -> None:
     inputs = [t for t in check.tensors() if not t.is_weight and t.name in reports and reports[t.name].kinks and reports[t.name].passed]
     if len(check.subject.layers) > 1:
         return
+    check.subject.restore()
+    values = {tensor.name: np.array(tensor.values) for tensor in inputs}
     for a, b in combinations(inputs, 2):
         if a.values.shape != b.values.shape:
             continue
         for index in reports[a.name].kinks[:32]:
-            if index not in reports[b.name].kinks or a.values[index] != b.values[index]:
+            if index not in reports[b.name].kinks or values[a.name][index] != values[b.name][index]:
                 continue
             slope, noise = together_slope(check, [(a, index), (b, index)])
             together = float(a.gradient[index]) + float(b.gradient[index])
@@ -76,6 +78,7 @@ def _is_between(check: Any, tensor: Any, index: Index) -> bool:
 
 def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:
     """Groups of equal elements that have an output element in common."""
+    check.subject.restore()                             # the last step may have left an element moved
     by_value: dict[float, list[Index]] = {}
     for index in kinks[:64]:
         by_value.setdefault(float(tensor.values[index]), []).append(index)

@@ -215,7 +215,7 @@ FAULTS = [
     Fault("dense_tanh", "(1 - y ** 2)", "(1 - a ** 2)", ("slope", "factor_along"), None, ("factor",)),
     Fault("dense_tanh", "(1 - y ** 2)", "y * (1 - y)", ("slope", "factor_along"), None, ("factor",)),
     Fault("dense_tanh", "dx = da @ self.W.value.T", "dx = dy @ self.W.value.T", ("slope", "factor_along"), "x", ("factor",)),
-    Fault("dense_tanh", "da.sum(axis=(0, 1))", "dy.sum(axis=(0, 1))", ("slope", "factor_along"), "b", ("factor",)),
+    Fault("dense_tanh", "da.sum(axis=(0, 1))", "dy.sum(axis=(0, 1))", ("slope", "factor_along", "same_elsewhere"), "b", ("factor",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da.mean(axis=(0, 1))", "factor", "b", ("batch size",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da.mean(axis=1).sum(axis=0)", "factor", "b", ("time steps",)),
     Fault("dense_tanh", "da.sum(axis=(0, 1))", "da[:, -1].sum(axis=0)", "one_step", "b", ("time step alone",)),
