@@ -207,11 +207,10 @@ def _near(a: np.ndarray, b: np.ndarray, whole: np.ndarray, tolerance: float = 1e
 def clipped(check: Any, small: Sequence[Any]) -> str:
     """A bound that gradients run into, if they do: of each element, or of a norm. A larger dy runs into it again."""
     tiny = check.gradients([1e-6 * dy for dy in check.dy])
-    if not all(_near(1e3 * a, b, b) for a, b in zip(tiny, small, strict=True) if a is not None and b is not None and a.size):
-        return ""
+    steady = all(_near(1e3 * a, b, b) for a, b in zip(tiny, small, strict=True) if a is not None and b is not None and a.size)
     large, larger = ([g for g in check.gradients([factor * dy for dy in check.dy]) if g is not None and g.size]
                      for factor in (1e3, 1e4))
-    for a, b in zip(large, larger, strict=True):
+    for a, b in zip(large, larger, strict=True) if steady else ():
         bound, bound_again = float(np.abs(a).max()), float(np.abs(b).max())
         hit = int((np.abs(a) == bound).sum())
         if bound and bound == bound_again and hit > 1:
@@ -220,12 +219,18 @@ def clipped(check: Any, small: Sequence[Any]) -> str:
     weights = slice(len(large) - len(check.dw), None)
     for words, chosen in (("the norm of all together", slice(None)), ("the norm of all weights' gradients together", weights)):
         norm, norm_again = (_norm(gradients[chosen]) for gradients in (large, larger))
-        if norm and abs(norm - norm_again) <= 1e-6 * norm:
+        if norm and abs(norm - norm_again) <= 1e-6 * norm and (steady or _differ(large[chosen])):
             return f"gradients are clipped: for larger and larger dy {words} stays {norm:.6g}. Clipping belongs into the optimizer"
-    for a, b in zip(large, larger, strict=True):
+    for a, b in zip(large, larger, strict=True) if steady else ():
         if a.size > 1 and _norm([a]) and abs(_norm([a]) - _norm([b])) <= 1e-6 * _norm([a]):
             return f"gradients are clipped: for larger and larger dy the norm of one stays {_norm([a]):.6g}. Clipping belongs into the optimizer"
     return ""
+
+
+def _differ(gradients: Sequence[np.ndarray]) -> bool:
+    """Whether they are not all of one size, as signs are."""
+    sizes = np.abs(np.concatenate([g.ravel() for g in gradients]))
+    return bool((sizes > 1.01 * np.median(sizes)).any())
 
 
 def _norm(gradients: Sequence[np.ndarray]) -> float:

@@ -356,9 +356,6 @@ def _partly_elementwise(evidence: Evidence) -> Found:
     if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
         return None
     found = patterns.elementwise(evidence.shares, _known(evidence))
-    if found and found[0] == "slope":
-        found = patterns.few_factors(evidence.shares, _known(evidence)) or found
-        return found if found[0] != "extra" else None
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
 

@@ -29,8 +29,8 @@ def run(check: Any) -> None:
     lab = Lab(check, wanted)
     if kept_from_before(lab) or not (wanted or claims_ids) or not check.is_linear:
         return
-    for look in (unique_ids, way_around, without_mask, fewer_steps, fewer_samples, one_of_each, symmetric, palindromic, equal, one_for_other,
-                 left_out, one_tap, little_weights, narrower, same_elsewhere, reasoning):
+    for look in (unique_ids, way_around, without_mask, fewer_steps, narrower, fewer_samples, one_of_each, symmetric, palindromic, equal,
+                 one_for_other, left_out, one_tap, little_weights, same_elsewhere, reasoning):
         if (lab.wanted or claims_ids) and check.has_time():
             look(lab)
 
@@ -90,6 +90,14 @@ class Lab:
             report.add(kind, text)
             report.findings.insert(0, report.findings.pop())
             self.wanted.pop(name, None)
+
+    def tell_wrong_too(self, wrong: set[str], right: set[str], there: str) -> None:
+        """Of what nothing is known yet, that it is wrong even there, where others are right."""
+        others = ", ".join(name.split("/")[-1] for name in sorted(right)[:4]) + (", …" if len(right) > 4 else "")
+        for name in wrong - right if right else ():
+            report = self.check.evidence[name].report
+            if all(finding.text.endswith("no pattern known") for finding in report.findings):
+                report.add("place", f"wrong even {there}, where {others} {'are' if len(right) > 1 else 'is'} right")
 
 
 def kept_from_before(lab: Lab) -> bool:
@@ -650,6 +658,8 @@ def narrower(lab: Lab) -> None:
         verdicts = [_right_at_one_place(lab, chosen, axis, place) for place in sorted({0, size // 2, size - 1})]
         right = {name for name in lab.wanted if any(name in each for each in verdicts) and all(each.get(name, True) for each in verdicts)}
         names = " and ".join(subject.names[k] for k in chosen)
+        one = f"with a single place of {names} along axis {axis}"
+        lab.tell_wrong_too({name for each in verdicts for name, is_right in each.items() if not is_right}, right, one)
         for name in right:
             lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a single place along axis {axis}: it "
                                                          "shows only where several of them come together")

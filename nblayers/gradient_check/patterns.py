@@ -14,6 +14,7 @@ from nblayers.gradient_check.words import ranges, times
 
 Found = tuple[str, str] | None
 MISSING, TOO_MUCH = "missing", "too much (it should be zero)"
+SOME = "through some elements of y"
 MOST_LINES = 400                        # for looks that compare each line with each other
 
 
@@ -203,9 +204,11 @@ def by_value(s: Shares, known: Known) -> Found:
 
 def output_factors(s: Shares, known: Known) -> Found:
     """What comes through each output element is off by a factor of that element's own."""
-    factors = _factors(s.analytic.T, s.numeric.T, s)
-    if factors is None or not s.single_output or len(s.columns) < 2:
+    if not s.single_output or len(s.columns) < 2:
         return None
+    factors = _factors(s.analytic.T, s.numeric.T, s)
+    if factors is None:
+        return _factors_or_none(s)
     finite = np.isfinite(factors)
     if _says_nothing(factors):
         return None
@@ -227,6 +230,21 @@ def output_factors(s: Shares, known: Known) -> Found:
     guess = _known_output_slope(y[finite], factors[finite])
     return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, as with "
                                            f"a wrong slope of the last function before y{where}: {table}{guess}")
+
+
+def _factors_or_none(s: Shares) -> Found:
+    """The same where what comes through some elements of y should be zero."""
+    factors = _factors_or_much(s.analytic.T, s.numeric.T, s)
+    if factors is None or not np.isinf(factors).any() or (np.abs(s.numeric) > 1e-3 * s.scale).sum(axis=0).max() < 3:
+        return None
+    bad = [k for k in range(len(factors)) if not np.isnan(factors[k]) and abs(factors[k] - 1) > 1e-5]
+    if len(bad) < 3 or np.isinf(factors[bad]).all():
+        return None
+    y = [float(s.y[column.output][column.index]) for column in s.columns]
+    shown = [bad[int(k)] for k in np.unique(np.linspace(0, len(bad) - 1, min(5, len(bad))).astype(int))]
+    table = "; ".join(f"y = {y[k]:.4g}: " + ("should be zero" if np.isinf(factors[k]) else f"{factors[k]:.6g} times") for k in shown)
+    return "slope", ("what comes through each element of y is off by a factor of that element's own or should be zero, as with a wrong slope of the last "
+                     f"function before y: {table}")
 
 
 def inner_factors(s: Shares, known: Known) -> Found:
@@ -360,8 +378,8 @@ def overwritten(s: Shares, known: Known) -> Found:
     bad = s.wrong
     if not bad.any() or (np.abs(s.analytic[bad]) > s.floor).any():
         return None
-    if any(a == b and s.shape[a] > 2 and not (s.wrong & (steps == 0)).any() and not (s.right & (steps != 0)).any() for a, b, steps in s.steps()):
-        return None                                     # all of the same place along an axis has gone in
+    if any(a == b and _keeps_own_place(s, s.shape[a], steps) for a, b, steps in s.steps()):
+        return None
     for leading in (False, True):
         if _keeps_one(s, _places_of_y(s, leading)):
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
@@ -369,6 +387,12 @@ def overwritten(s: Shares, known: Known) -> Found:
             return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = for += (or "
                                    "grad[indices] += … with an index twice, where np.add.at is wanted)")
     return None
+
+
+def _keeps_own_place(s: Shares, size: int, steps: Array) -> bool:
+    """Whether y depends on all places of an axis from first to last, and all of the same place has gone in, but nothing else."""
+    across = (np.abs(s.numeric) > s.floor) & (np.abs(steps) == size - 1)
+    return size > 2 and bool(across.any()) and not (s.wrong & (steps == 0)).any() and not (s.right & (steps != 0)).any()
 
 
 def _places_of_y(s: Shares, leading: bool) -> list[list[int]]:
@@ -769,7 +793,10 @@ def few_factors(s: Shares, known: Known) -> Found:
         left = left & ~inside
     if left.any() or s.wrong.sum() < max(4, 2 * len(groups)) or any(inside.sum() < 2 for _, inside in groups):
         return None
-    texts = [f"{_factor_words(value)} {_places_in_words(s, inside)}" for value, inside in sorted(groups, key=lambda group: group[0])]
+    places_ = {value: _places_in_words(s, inside) for value, inside in sorted(groups, key=lambda group: group[0])}
+    if list(places_.values()).count(SOME) > 1:
+        return None
+    texts = [f"{_factor_words(value)} {place}" for value, place in places_.items()]
     values = {value for value, _ in groups}
     kind = "extra" if values == {np.inf} else "zero" if values == {0.0} else "place" if values == {0.0, np.inf} else "factor"
     return kind, ", ".join(texts)
@@ -795,7 +822,7 @@ def _places_in_words(s: Shares, pairs: Array) -> str:
         return "at " + " and ".join(told)
     if len(rows) == len(s.rows):
         columns = _among_columns(s, pairs.any(axis=0)) if not (s.wrong & ~pairs).any() else ""
-        return columns.removeprefix(", wrong only ") or "through some elements of y"
+        return columns.removeprefix(", wrong only ") or SOME
     shown = ", ".join(str(list(s.rows[int(k)])) for k in rows[:3])
     return f"at {shown}" + (f", … ({len(rows)} elements)" if len(rows) > 3 else "")
 

@@ -189,7 +189,7 @@ FAULTS = [
 
     Fault("maximum", "da = dy * self.a_is_larger", "da = dy", ("extra", "value", "slope"), "a"),
     Fault("maximum", "db = dy * ~self.a_is_larger", "db = dy * self.a_is_larger", ("swapped", "extra", "slope"), "b"),
-    Fault("maximum", "a >= b", "a >= 0", ("extra", "value", "slope"), "b"),
+    Fault("maximum", "a >= b", "a >= 0", ("extra", "value", "slope", "place"), "b"),
     Fault("maximum", "self.a_is_larger = a >= b", "self.a_is_larger = getattr(self, 'a_is_larger', a >= b)", "stale", None,
           ("stale cache",)),
     Fault("maximum", "return [da, db]", "return [dy / 2, dy / 2]", ("extra", "factor", "slope", "swapped"), "a",

@@ -242,7 +242,7 @@ FAULTS = [
     Fault("masked_average", "/ n[:, None, None]", "/ m.shape[1]", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "/ n[:, None, None]", "", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "dx = m[:, :, None] * dy[:, None] / n[:, None, None]",
-          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along"), "x"),
+          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along", "factor"), "x"),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra"), "x",
           ("mask|should be zero",)),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "m[0][None, :, None] * dy[:, None]", ("mask", "place", "extra"), "x",
