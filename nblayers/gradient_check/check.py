@@ -267,10 +267,6 @@ class Check:
     def numeric(self, tensor: Tensor, index: Index) -> float:
         return self.slopes(tensor, index, self.step_at(tensor, index)).central
 
-    def through(self, tensor: Tensor, output: int | None) -> np.ndarray:
-        """The gradient that backward gives where only one output has a dy, or none has."""
-        return self.gradient_of(tensor, self.gradients([dy * (k == output) for k, dy in enumerate(self.dy)]))
-
     def columns(self) -> list[Element]:
         """The elements of the outputs for which a backward of its own is affordable."""
         elements = [Element(k, index) for k, dy in enumerate(self.dy) if self.y[k].dtype.kind == "f" for index in np.ndindex(dy.shape)]
@@ -302,7 +298,7 @@ class Check:
             subject.leaves[k][...] = np.take(values, order, axis)
             ends.append((subject.forward()[0], order[-1] == len(order) - 1))
         subject.restore()
-        return any(not np.allclose(*(_end(each, axis, at_last) for each in (y, self.y[0])), rtol=1e-6) for y, at_last in ends)
+        return any(not np.allclose(_end(y, axis, at_last), _end(self.y[0], axis, at_last), rtol=1e-6) for y, at_last in ends)
 
     def account(self) -> None:
         """Give each evidence its shares, from backward's gradients for unit dys. They need a backward linear in dy."""

@@ -1,5 +1,7 @@
 """How the two passes behave, apart from the numbers that come out: what they change, keep, round and take no notice of."""
+import contextlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,10 +117,8 @@ def cached_arrays(layer: Any) -> dict[str, np.ndarray]:
                 walk(getattr(value, key, None), f"{name}.{key}", depth - 1)
 
     own = {key: value for key, value in vars(layer).items() if not key.startswith("_")}
-    try:
+    with contextlib.suppress(AttributeError, RuntimeError):         # none, or none any more
         own["cache"] = layer.cache
-    except (AttributeError, RuntimeError):              # none, or none any more
-        pass
     for key, value in own.items():
         walk(value, key, 3)
     return found
@@ -290,7 +290,7 @@ def _fine_error(check: Any, tensor: Any, index: Any) -> float | None:
     a = float(tensor.gradient[index])
     step = 1e-3 * max(1.0, abs(float(tensor.values[index])))
     slopes = [check.slopes(tensor, index, step / k).central for k in (1, 2, 4)]
-    first, second = ((4 * fine - coarse) / 3 for coarse, fine in zip(slopes, slopes[1:], strict=False))
+    first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(slopes))
     error = abs(a - second)
     return error / abs(a) if abs(first - second) < 0.05 * error and error > 3e-9 * abs(a) else None
 

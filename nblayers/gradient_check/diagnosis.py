@@ -105,10 +105,8 @@ class Evidence:
         for count in (1, 2, 3, 4):
             for name, of in arrays.items():
                 for axes in itertools.combinations(range(len(of)), count):
-                    factors = [of[axis] for axis in axes]
-                    if min(factors) > 1:
-                        words = f"the size of axis {axes[0]}" if count == 1 else " x ".join(map(str, factors)) + f", sizes of axes {', '.join(map(str, axes))}"
-                        sizes.setdefault(f"{words} of {name}", math.prod(factors))
+                    if min(of[axis] for axis in axes) > 1:
+                        sizes.setdefault(f"{_axes_in_words(of, axes)} of {name}", math.prod(of[axis] for axis in axes))
         own = sorted({size for of in arrays.values() for size in of if size > 1})
         for count in (2, 3):
             for factors in itertools.combinations(own, count):
@@ -137,6 +135,13 @@ class Evidence:
         if index not in self.numeric:
             self.numeric[index] = self.check.numeric(self.tensor, index)
         return self.numeric[index]
+
+
+def _axes_in_words(shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
+    """ "the size of axis 1", or "3 x 2, sizes of axes 0, 1"."""
+    if len(axes) == 1:
+        return f"the size of axis {axes[0]}"
+    return " x ".join(str(shape[axis]) for axis in axes) + f", sizes of axes {', '.join(map(str, axes))}"
 
 
 class KnownNumbers(Evidence):
@@ -279,8 +284,8 @@ def _places(evidence: Evidence, is_told: bool) -> list[str]:
         return [_where(evidence)]
     _label(evidence, shares)
     texts = patterns.places(shares)
-    few = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
-    texts = few + [text for text in texts if not (few and text.startswith("wrong only at"))]
+    exact = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
+    texts = exact + [text for text in texts if not (exact and text.startswith("wrong only at"))]
     how = "" if is_told else patterns.one_column_each(shares)
     if texts and not is_told and not how and (few := patterns.few_factors(shares, _known(evidence))):
         return [*texts, f"there it is {few[1]}"]
@@ -308,7 +313,7 @@ def _label(evidence: Evidence, shares: Shares) -> None:
 
 def _values_of_others(evidence: Evidence, shares: Shares) -> dict[str, np.ndarray]:
     """ "t is 0": where another input has one of its few values."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, leaf in zip(evidence.check.subject.names, evidence.check.subject.leaves, strict=True):
         values = np.unique(leaf)
         if name == evidence.name or leaf.shape != shares.shape or not 1 < len(values) < 4:
@@ -507,7 +512,7 @@ def _along_an_axis(evidence: Evidence) -> str:
 
 def _penalties(evidence: Evidence) -> str:
     """Whether all that is wrong are the penalties."""
-    check, tensor = evidence.check, evidence.tensor
+    check = evidence.check
     if check is None or len(check.y) == check.outputs or evidence.shares is None:
         return ""
     if not evidence.shares.wrong.any():

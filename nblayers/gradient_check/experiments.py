@@ -4,6 +4,7 @@ Each hypothesis is tried: it is told only where the gradient is right with the c
 has no such symmetry.
 """
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Lab:
     def all_wrong(self) -> dict[str, list[Index]]:
         """All wrong coordinates of the wanted tensors, the largest first."""
         evidence = self.check.evidence
-        return {name: sorted(evidence[name].wrong, key=lambda i, e=evidence[name]: -abs(e.numeric[i]))[:40] for name in self.wanted}    # type: ignore[misc]
+        return {name: sorted(evidence[name].wrong, key=partial(_size_at, evidence[name]))[:40] for name in self.wanted}
 
     def mostly_wrong(self, least: float = 0.5) -> dict[str, list[Index]]:
         """The wanted tensors of which so large a part is wrong: where little is, other numbers may hide it by chance."""
@@ -98,6 +99,11 @@ class Lab:
             report = self.check.evidence[name].report
             if all(finding.text.endswith("no pattern known") for finding in report.findings):
                 report.add("place", f"wrong even {there}, where {others} {'are' if len(right) > 1 else 'is'} right")
+
+
+def _size_at(evidence: Any, index: Index) -> float:
+    """By which to sort: the largest first."""
+    return -abs(float(evidence.numeric[index]))
 
 
 def kept_from_before(lab: Lab) -> bool:
@@ -178,9 +184,9 @@ def _cured(lab: Lab, group: Sequence[int], make: Make) -> set[str]:
     right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong(0.25))
     for trial in range(3):
         if right:
-            right &= lab.right_at(lab.with_weights(group, lambda v, t=trial: make(_shuffled(v, t))))      # type: ignore[misc]
+            right &= lab.right_at(lab.with_weights(group, _after_shuffle(make, trial)))
         if right:
-            right -= lab.right_at(lab.with_weights(group, lambda v, t=trial: _shuffled(v, t)))            # type: ignore[misc]
+            right -= lab.right_at(lab.with_weights(group, partial(_shuffled, seed=trial)))
     return right
 
 
@@ -190,6 +196,17 @@ def _shuffled(value: np.ndarray, seed: int = 0) -> np.ndarray:
     return rng.permutation(value.ravel()).reshape(value.shape) * rng.uniform(0.9, 1.1, value.shape)
 
 
+def _after_shuffle(make: Make, seed: int) -> Make:
+    """`make` of the same numbers in another order."""
+    def made(value: np.ndarray) -> np.ndarray:
+        return make(_shuffled(value, seed))
+    return made
+
+
+def _symmetric_axes(value: np.ndarray, i: int, j: int) -> np.ndarray:
+    return np.asarray((value + np.swapaxes(value, i, j)) / 2)
+
+
 def _blocks(shape: tuple[int, ...]) -> bool:
     """Whether the last two axes are a square, or several side by side."""
     return len(shape) >= 2 and shape[-2] > 1 and shape[-1] % shape[-2] == 0
@@ -197,13 +214,15 @@ def _blocks(shape: tuple[int, ...]) -> bool:
 
 def symmetric(lab: Lab) -> None:
     """A matrix used for its transpose is no mistake where the matrix is symmetric."""
-    words = (lambda names: f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should")
+    def words(names: str) -> str:
+        return f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should"
+
     blocks = [k for k, v in enumerate(lab.values) if _blocks(v.shape)]
     _try(lab, blocks, _symmetric_blocks, "weight_transposed", words)
     symmetric_inputs(lab)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         cubes = [k for k, v in enumerate(lab.values) if v.ndim > 2 and j < v.ndim and v.shape[i] == v.shape[j] > 1]
-        _try(lab, cubes, lambda v, i=i, j=j: (v + np.swapaxes(v, i, j)) / 2, "weight_transposed", words)      # type: ignore[misc]
+        _try(lab, cubes, partial(_symmetric_axes, i=i, j=j), "weight_transposed", words)
 
 
 def symmetric_inputs(lab: Lab) -> None:
@@ -212,7 +231,7 @@ def symmetric_inputs(lab: Lab) -> None:
     for k, (name, leaf) in enumerate(zip(subject.names, subject.leaves, strict=True)):
         pairs = [(i, j) for i in range(leaf.ndim) for j in range(i + 1, leaf.ndim) if leaf.shape[i] == leaf.shape[j] > 1 and leaf.dtype.kind == "f"]
         for i, j in pairs if len(subject.leaves) > 1 or lab.values else ():
-            right = _cured_by_input(lab, k, lambda v, i=i, j=j: (v + np.swapaxes(v, i, j)) / 2) - {name}
+            right = _cured_by_input(lab, k, partial(_symmetric_axes, i=i, j=j)) - {name}
             lab.tell(right, "weight_transposed", f"right once {name} is symmetric: backward has {name} transposed where it should not be, or not where it "
                                                  f"should (axes {i} and {j})")
 
@@ -222,9 +241,9 @@ def _cured_by_input(lab: Lab, k: int, make: Make) -> set[str]:
     right = lab.right_at(lab.with_input(k, make), lab.mostly_wrong(0.25))
     for trial in range(3):
         if right:
-            right &= lab.right_at(lab.with_input(k, lambda v, t=trial: make(_shuffled(v, t))))
+            right &= lab.right_at(lab.with_input(k, _after_shuffle(make, trial)))
         if right:
-            right -= lab.right_at(lab.with_input(k, lambda v, t=trial: _shuffled(v, t)))
+            right -= lab.right_at(lab.with_input(k, partial(_shuffled, seed=trial)))
     return right
 
 
@@ -241,7 +260,7 @@ def one_for_other(lab: Lab) -> None:
             for trial in (1, 2):
                 right = right & lab.right_at(make(lab, i, j, trial)) if right else right
             if right:
-                right -= set.union(*(lab.right_at(make(lab, i, j, trial, alike=False)) for trial in (3, 4)))
+                right = right - lab.right_at(make(lab, i, j, 3, alike=False)) - lab.right_at(make(lab, i, j, 4, alike=False))
             lab.tell(right, "one_for_other", f"right once {a} and {b} are the same: one of them stands where the other should")
 
 
@@ -270,7 +289,7 @@ def one_tap(lab: Lab) -> None:
                      or not check.evidence[name].tensor.is_weight]
             if not names or not check.has_time():
                 return
-            there = lab.with_weights([k], lambda v, tap=tap: _only(v, tap))
+            there = lab.with_weights([k], partial(_only, tap=tap))
             _explain_at(lab, there, f"with no tap of {lab.names[k]} but {list(tap)}", names, ("rolled", "moved", "reversed", "transposed", "factor"))
 
 
@@ -303,14 +322,15 @@ def equal(lab: Lab) -> None:
         if not lab.check.has_time():
             return
         name = lab.names[k]
-        at_values = [lab.right_at(lab.with_weights([k], lambda v, c=c: np.full_like(v, c)), lab.mostly_wrong())       # type: ignore[misc]
+        at_values = [lab.right_at(lab.with_weights([k], partial(np.full_like, fill_value=c)), lab.mostly_wrong())
                      for c in (1.0, 1.3, 0.7, -0.8)]
         ever = set.union(*at_values)
-        unequal = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(2))) if ever else set()   # type: ignore[misc]
+        unequal = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t))) for t in range(2))) if ever else set()
         lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
                  f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, or meets other elements "
                  "than its own")
-        lab.tell((at_values[0] - set.union(*at_values[1:]) - unequal) & set(lab.wanted), "scale_outside",
+        only_at_one = at_values[0].difference(*at_values[1:]) - unequal
+        lab.tell(only_at_one & set(lab.wanted), "scale_outside",
                  f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or stands outside of a sum or "
                  "mean")
 
@@ -332,7 +352,7 @@ def left_out(lab: Lab) -> None:
             if right:
                 right &= lab.right_at(lab.only_zero(k, seed))
         if right:
-            others = set.union(*(lab.right_at(lab.with_weights([k], lambda v, t=t: _shuffled(v, t))) for t in range(3)))    # type: ignore[misc]
+            others = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t))) for t in range(3)))
             for name in right - others:
                 if not lab.check.evidence[name].tensor.is_weight or lab.names[k] != name.split("/")[-1]:
                     found.setdefault(name, []).append(lab.names[k])

@@ -5,6 +5,7 @@ A look says nothing that does not hold for every pair of a coordinate and an out
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,7 @@ def _by_value(x: Array, bad: Array, name: str) -> str:
 
 def _bound(low: float, high: float) -> str:
     """A round number between two."""
-    for digits in range(0, 6):
+    for digits in range(6):
         middle = round((low + high) / 2, digits)
         if low <= 0 <= high:
             return "0"
@@ -185,8 +186,8 @@ def by_value(s: Shares, known: Known) -> Found:
     """Which elements are wrong is told by a bound on their value, on another input's there, or on the difference of the two."""
     if s.is_weight or not len(s.shape):
         return None
-    bad = s.wrong.any(axis=1)
-    some = s.support.any(axis=1)
+    bad = np.asarray(s.wrong.any(axis=1))
+    some = np.asarray(s.support.any(axis=1))
     if bad.sum() < 2 or (some & ~bad).sum() < 2 or math.comb(int(some.sum()), int(bad.sum())) < 2000:
         return None                                     # so few that a bound tells them apart by chance
     own = np.asarray(s.values)
@@ -219,7 +220,7 @@ def output_factors(s: Shares, known: Known) -> Found:
             return "factor_along", ("what comes through y is off by a factor of its own for each index along axis "
                                     f"{axis} of y ({ranges(places.tolist())} are wrong){_named(by_index, known)}")
     y = np.array([float(s.y[c.output][c.index]) for c in s.columns])
-    bad = finite & (np.abs(factors - 1) > 1e-5)
+    bad = np.asarray(finite & (np.abs(factors - 1) > 1e-5))
     where = _by_value(y[finite], bad[finite], "y")
     order = [k for k in np.argsort(y) if bad[k]]
     shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
@@ -417,7 +418,7 @@ def _repeated(s: Shares, ids: Array) -> Found:
     values, counts = np.unique(ids, return_counts=True)
     repeated = set(values[counts > 1].tolist())
     bad = {s.rows[int(k)][0] for k in s.wrong_rows}
-    touched = {row[0] for row, any_ in zip(s.rows, s.support.any(axis=1), strict=True) if any_}
+    touched = {s.rows[int(k)][0] for k in np.flatnonzero(s.support.any(axis=1))}
     if not bad or not bad <= repeated or bad == touched:
         return None
     return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for one of "
@@ -532,31 +533,34 @@ def _moves(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array],
     axes = range(len(shape))
     for i, j in itertools.combinations(axes, 2):
         if shape[i] == shape[j] > 1:
-            yield f"transposed: axes {i} and {j} are swapped", "transposed", lambda a, i=i, j=j: a.swapaxes(i, j)
+            yield f"transposed: axes {i} and {j} are swapped", "transposed", partial(np.swapaxes, axis1=i, axis2=j)
     for axis in axes:
         if shape[axis] > 1:
-            yield f"in reverse order along axis {axis}", "reversed", lambda a, k=axis: np.flip(a, k)
+            yield f"in reverse order along axis {axis}", "reversed", partial(np.flip, axis=axis)
     for i, j in itertools.combinations(axes, 2):
         if shape[i] > 1 and shape[j] > 1:
-            yield f"in reverse order along axis {i} and axis {j}", "reversed", lambda a, i=i, j=j: np.flip(a, (i, j))
+            yield f"in reverse order along axis {i} and axis {j}", "reversed", partial(np.flip, axis=(i, j))
     for axis in axes:
         size = shape[axis]
         if size > 2 and size % 2 == 0:
-            yield f"the two halves along axis {axis} are swapped: in other places", "moved", lambda a, k=axis, n=size: np.roll(a, n // 2, k)
+            yield f"the two halves along axis {axis} are swapped: in other places", "moved", partial(np.roll, shift=size // 2, axis=axis)
         for by in (1, -1, 2, -2):
             if size > 2 and abs(by) < size:
-                yield (f"moved by {by} along axis {axis} (the last comes first again)", "rolled", lambda a, k=axis, by=by: np.roll(a, by, k))
-                yield (f"moved by {by} along axis {axis}, with zeros where nothing is left", "rolled", lambda a, k=axis, by=by: _shift(a, by, k))
+                yield (f"moved by {by} along axis {axis} (the last comes first again)", "rolled", partial(np.roll, shift=by, axis=axis))
+                yield (f"moved by {by} along axis {axis}, with zeros where nothing is left", "rolled", partial(_shift, by=by, axis=axis))
     for axis in axes:
         size = shape[axis]
         for parts in range(2, size):
             if size % parts == 0 and size // parts > 1:
                 order = np.arange(size).reshape(parts, size // parts).T.ravel()
                 yield (f"read in the wrong order along axis {axis}: in other places, as if {parts} parts of {size // parts} were {size // parts} "
-                       f"of {parts}", "moved", lambda a, k=axis, o=order: np.take(a, o, k))
+                       f"of {parts}", "moved", partial(np.take, indices=order, axis=axis))
     if len(shape) == 2 and shape[0] != shape[1] and min(shape) > 1:
-        yield ("reshaped where it had to be transposed: in other places", "moved",
-               lambda a: a.swapaxes(0, 1).reshape(a.shape))
+        yield "reshaped where it had to be transposed: in other places", "moved", _reshaped
+
+
+def _reshaped(a: Array) -> Array:
+    return a.swapaxes(0, 1).reshape(a.shape)
 
 
 def _shift(a: Array, by: int, axis: int) -> Array:
@@ -590,13 +594,13 @@ def later_steps(s: Shares, known: Known) -> Found:
         own, others = steps == 0, (away > 0) & s.support
         if s.wrong[own].any() or not s.wrong[others].any():
             return None
-        return _of_other_steps(s, known, others, away)
+        return _of_other_steps(s, known, axis, others, away)
     return None
 
 
-def _of_other_steps(s: Shares, known: Known, others: Array, away: Array) -> Found:
+def _of_other_steps(s: Shares, known: Known, axis: int, others: Array, away: Array) -> Found:
     """What is wrong with what comes from other time steps, which `others` is true for."""
-    bad, axis = others & s.wrong, known.time_axis
+    bad = others & s.wrong
     missing = bool((np.abs(s.analytic[bad]) <= s.floor).all())
     what = "missing" if missing else f"wrong{_per_step(s, bad, away)}"
     if not known.order_matters:
@@ -821,7 +825,7 @@ def _places_in_words(s: Shares, pairs: Array) -> str:
     if told and (s.support.any(axis=1) & inside).sum() == len(rows):
         return "at " + " and ".join(told)
     if len(rows) == len(s.rows):
-        columns = _among_columns(s, pairs.any(axis=0)) if not (s.wrong & ~pairs).any() else ""
+        columns = _among_columns(s, np.asarray(pairs.any(axis=0))) if not (s.wrong & ~pairs).any() else ""
         return columns.removeprefix(", wrong only ") or SOME
     shown = ", ".join(str(list(s.rows[int(k)])) for k in rows[:3])
     return f"at {shown}" + (f", … ({len(rows)} elements)" if len(rows) > 3 else "")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from nblayers.gradient_check.report import Index
 Array = np.ndarray
 
 
-class Element(NamedTuple):
+@dataclass(frozen=True)
+class Element:
     """One element of one of the outputs."""
 
     output: int
