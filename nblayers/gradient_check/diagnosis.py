@@ -256,12 +256,8 @@ def _of_shares(evidence: Evidence) -> Found:
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
     _label(evidence, shares)
-    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.layout,
-             patterns.own_factors, patterns.output_factors, patterns.inner_factors, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
-             patterns.named_pairs, patterns.other_places,
-             patterns.one_each)
     known = _known(evidence)
-    return next((found for look in looks if (found := look(shares, known))), None)
+    return next((found for look in patterns.LOOKS if (found := look(shares, known))), None)
 
 
 def _known(evidence: Evidence) -> patterns.Known:
