@@ -92,7 +92,7 @@ class Evidence:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """By what a gradient may be divided or multiplied by mistake: the batch size and the like, then any size and product."""
+        """By what a gradient may be divided or multiplied by mistake: the batch size, any size and product."""
         arrays = {"x" if k == 0 else name: leaf.shape for k, (name, leaf) in
                   enumerate(zip(self.check.subject.names, self.check.subject.leaves, strict=True))}
         shape: tuple[int, ...] = next(iter(arrays.values()), ())
@@ -117,9 +117,11 @@ class Evidence:
     def scalars(self) -> dict[str, float]:
         """Weights and inputs that are a single number other than 0, 1 or -1."""
         check = self.check
-        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0]) for parameter in check.subject.weights
+        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0])
+                 for parameter in check.subject.weights
                  if math.prod(parameter.shape) == 1}
-        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.size == 1}
+        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
+                  if leaf.size == 1}
         return {name: value for name, value in found.items() if abs(value) not in (0.0, 1.0) and name != self.name}
 
     @property
@@ -167,13 +169,14 @@ class KnownNumbers(Evidence):
 
 
 def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
-    """What is wrong with numbers of which the right ones are known; `wrong` says where they differ. Empty if nothing can be told.
+    """What is wrong with numbers of which the right ones are known. Empty if nothing can be told.
 
     Both arrays have one shape and hold finite numbers. `sizes` are numbers by which one divides or multiplies by mistake:
     {"the batch size": 2}.
     """
     evidence = KnownNumbers(got, want, wrong, sizes, rtol)
-    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))), None) if got.any() else ("zero", "all zeros")
+    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))),
+                 None) if got.any() else ("zero", "all zeros")
     return "; ".join(part for part in (found[1] if found else "", _where(evidence)) if part)
 
 
@@ -221,7 +224,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum", "mask", "value") else ""
+        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum",
+                                                                                  "mask", "value") else ""
         if not where and found[0] in ("mask", "value"):
             where = _along_an_axis(evidence)
         kind, parts = found[0], [found[1], where]
@@ -248,7 +252,8 @@ def _of_shares(evidence: Evidence) -> Found:
     if not kinds:
         return None
     last = max(column.output for column in shares.columns)
-    only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
+    only = (f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; "
+            if len(outputs) <= last else "")
     texts = [f"through output {k}: {text}" for k, each in zip(outputs, found, strict=True)
              if (text := each[1] if each else "; ".join(patterns.places(shares.through(k))))]
     return kinds[0], only + "; ".join(texts)
@@ -264,7 +269,8 @@ def _known(evidence: Evidence) -> patterns.Known:
     check = evidence.check
     check.subject.restore()                             # the last look may have left an element moved
     vectors = {parameter.path.split("/")[-1]: np.ravel(np.asarray(to_numpy(parameter.value), np.float64))
-               for parameter in check.subject.weights if np.prod(parameter.shape) > 1 and max(parameter.shape) == np.prod(parameter.shape)}
+               for parameter in check.subject.weights if np.prod(parameter.shape) > 1
+               and max(parameter.shape) == np.prod(parameter.shape)}
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
@@ -345,7 +351,8 @@ def _other_tensors(evidence: Evidence) -> Found:
             continue
         if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
             back = check.evidence.get(other.name)
-            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index)) for index in list(back.numeric)[:60])
+            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index))
+                                               for index in list(back.numeric)[:60])
             return "swapped", f"holds the gradient of {other.name}" + (": the two are swapped" if is_swap else "")
         if np.array_equal(evidence.tensor.gradient, other.gradient):
             return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
@@ -394,7 +401,8 @@ def _ratio(evidence: Evidence) -> Found:
     strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
     ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
     floor = 1e-7 * largest
-    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor for i in evidence.wrong):
+    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor
+               for i in evidence.wrong):
         return None
     if (abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0) or abs(ratio) < 1e-7:
         return None
@@ -411,7 +419,9 @@ def _ratio(evidence: Evidence) -> Found:
 def _same_through_all(evidence: Evidence, ratio: float) -> bool:
     """Whether a single number is off by one factor through each of several elements of y."""
     shares = evidence.shares
-    return shares is not None and (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() > 3 and shares.all_same(shares.analytic, ratio * shares.numeric)
+    if shares is None or (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() < 4:
+        return False
+    return shares.all_same(shares.analytic, ratio * shares.numeric)
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
@@ -444,10 +454,12 @@ def _nearly(evidence: Evidence) -> Found:
     if evidence.check is not None and any(_far_off(other) for other in evidence.check.evidence.values()):
         return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
-    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
+    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest)
+                for i in evidence.wrong)
     if len(evidence.wrong) < 2 or worst > 2e-2:
         return None
-    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
+    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon "
+                      f"in one of "
                       "them?), or an approximation")
 
 
@@ -460,7 +472,8 @@ def _far_off(evidence: Evidence) -> bool:
 def _layout(evidence: Evidence) -> Found:
     """The right numbers in other places."""
     def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in [*evidence.probes, *evidence.right])
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index)))
+                   for index in [*evidence.probes, *evidence.right])
 
     shape = evidence.shape
     if len(evidence.wrong) < 2:
@@ -469,7 +482,8 @@ def _layout(evidence: Evidence) -> Found:
         if shape[i] == shape[j] and is_moved(lambda index, i=i, j=j: _swapped(index, i, j)):        # type: ignore[misc]
             return "transposed", f"transposed: axes {i} and {j} are swapped"
     for axis, size in enumerate(shape):
-        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k], *index[k + 1:])):  # type: ignore[misc]
+        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k],
+                                                                *index[k + 1:])):  # type: ignore[misc]
             return "reversed", f"in reverse order along axis {axis}"
     return None
 

@@ -58,7 +58,8 @@ class Shares:
     def through(self, output: int) -> "Shares":
         """The part that comes through one of the outputs."""
         chosen = [k for k, column in enumerate(self.columns) if column.output == output]
-        return Shares(self.name, self.shape, self.is_weight, self.rows, [self.columns[k] for k in chosen], self.numeric[:, chosen],
+        return Shares(self.name, self.shape, self.is_weight, self.rows, [self.columns[k] for k in chosen],
+                      self.numeric[:, chosen],
                       self.analytic[:, chosen], self.values, self.y, self.tolerance)
 
     @cached_property

@@ -166,7 +166,8 @@ FAULTS = [
     Fault("cross_entropy", "d = p.copy()", "d = p", "single_use", None, ("a second backward",)),
     Fault("cross_entropy", "self.ids = ids\n", "self.ids = getattr(self, 'ids', ids.copy())\n", "stale", None,
           ("stale cache",)),
-    Fault("cross_entropy", "d *= dy / len(ids)", "d *= p * (1 - p) * dy / len(ids)", ("place", "factor_along", "slope"), "logits",
+    Fault("cross_entropy", "d *= dy / len(ids)", "d *= p * (1 - p) * dy / len(ids)", ("place", "factor_along", "slope"),
+          "logits",
           ("factor|backward has",)),
     Fault("cross_entropy", "return [d, None]", "return [-d, None]", "factor", "logits", ("the sign is flipped",)),
     Fault("cross_entropy", "return [d, None]", "return [d.sum(axis=0), None]", "shape", "logits", ("shape",)),
@@ -212,5 +213,6 @@ FAULTS = [
           ("0, 2-3 of axis 1|wrong only",)),
     Fault("hinge", "d[rows, ids] -= d.sum(axis=1)", "d[rows, ids] += d.sum(axis=1)", ("factor", "place"), "scores",
           ("the sign is flipped",)),
-    Fault("hinge", "(margins > 0) * 1.0", "margins.copy()", ("place", "factor_along", "slope"), "scores", ("factor|backward has",)),
+    Fault("hinge", "(margins > 0) * 1.0", "margins.copy()", ("place", "factor_along", "slope"), "scores",
+          ("factor|backward has",)),
 ]

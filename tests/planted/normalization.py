@@ -432,7 +432,8 @@ FAULTS = [
     # group norm
     Fault("group_norm", "for k in range(self.groups):", "for k in range(1, self.groups):", "zero", "x",
           ("zero there", "0-3 of axis 2")),
-    Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", ("missing_sum", "factor"), "x", ("axis 1|another place",)),
+    Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", ("missing_sum", "factor"), "x",
+          ("axis 1|another place",)),
     Fault("group_norm", "d.sum(axis=(1, 2), keepdims=True), (d", "d.sum(axis=2, keepdims=True), (d", ("missing_sum", "place"),
           "x", ("axis 1",)),
     Fault("group_norm", "dg[:, :, k] = s[:, :, k]", "dg[:, :, k] = s[:, :, 0]", ("factor_along", "place"), "x",

@@ -175,7 +175,8 @@ FAULTS = [
           ("extra", "place"), "x", ("should be zero|too much",)),
     Fault("max_pool", "self.cache = which", "if not hasattr(self, 'which'):\n            self.which = which\n"
           "        self.cache = self.which", "stale", None, ("stale cache",)),
-    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("factor", "factor_along", "slope", "place"), "x", ("times|twice",)),
+    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("factor", "factor_along", "slope", "place"), "x",
+          ("times|twice",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, 0]\n", ("moved", "place"), "x", ("axis 1",)),
     Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up",
           None, ("adds up",), may=("changes_output",)),

@@ -214,7 +214,8 @@ FAULTS = [
 
     Fault("split", "dx[:, 2:] = b", "dx[:, 2:] = -b", ("one_output", "factor"), "x", ("2-4 of axis 1|output 1",)),
     Fault("split", "dx[:, 2:] = b", "pass", ("one_output", "zero"), "x", ("2-4 of axis 1|output 1",)),
-    Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero", "extra", "moved"), "x", ("output",)),
+    Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero", "extra", "moved"), "x",
+          ("output",)),
     Fault("split", "dx[:, :2] = a", "dx[:, :2] = a[:, ::-1]", ("place", "one_output", "reversed", "moved"), "x",
           ("0-1 of axis 1|output 0",)),
 

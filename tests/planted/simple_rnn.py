@@ -484,7 +484,8 @@ FAULTS = [
     # dropout between the steps
     Fault("dropout_rnn", "dh = da @ self.U.value.T * keep", "dh = da @ self.U.value.T", ("carry", "way_through"), None,
           ("later steps|through u is",), may=("mask",)),
-    Fault("dropout_rnn", "steps.append((x[:, t], dropped, h))", "steps.append((x[:, t], h, h))", ("place", "way_through", "extra"), "U",
+    Fault("dropout_rnn", "steps.append((x[:, t], dropped, h))", "steps.append((x[:, t], h, h))",
+          ("place", "way_through", "extra"), "U",
           ("right|should be zero",)),
     Fault("dropout_rnn", "        self.cache = steps, keep",
           "        keep = (self.rng.random(ones.shape) >= self.rate) / (1 - self.rate)\n        self.cache = steps, keep",

@@ -1,7 +1,7 @@
 """What becomes right if something is made simpler: weights with a symmetry, no mask, fewer time steps, one sample.
 
-Each hypothesis is tried: it is told only where the gradient is right with the change, and wrong with a change of the same size that
-has no such symmetry.
+Each hypothesis is tried: it is told only where the gradient is right with the change, and wrong with a change of the same
+size that has no such symmetry.
 """
 from typing import Any
 

@@ -26,7 +26,8 @@ def kept_from_before(lab: Lab) -> bool:
             there.restore = forget
             verdicts = lab.verdicts_at(there, where)
             if verdicts and all(verdicts.values()):
-                check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept from an earlier one (a stale "
+                check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept "
+                                          f"from an earlier one (a stale "
                                           "cache)")
                 for evidence in check.evidence.values():
                     evidence.report.findings = []
@@ -51,11 +52,13 @@ def _kept_arrays(layer: Any, subject: Any) -> list[str]:
 def unique_ids(lab: Lab) -> None:
     """Is it the ids that occur more than once? Then it is right where none does."""
     check = lab.check
-    claimed = [name for name, evidence in check.evidence.items() if any(f.kind == "repeated_ids" for f in evidence.report.findings)]
+    claimed = [name for name, evidence in check.evidence.items() if any(f.kind == "repeated_ids"
+                                                                        for f in evidence.report.findings)]
     if not claimed:
         return
     rows = check.evidence[claimed[0]].shape[0]
-    leaves = [np.random.default_rng(0).permutation(max(rows, leaf.size))[:leaf.size].reshape(leaf.shape) % rows if leaf.dtype.kind in "iu" else leaf
+    leaves = [np.random.default_rng(0).permutation(max(rows, leaf.size))[:leaf.size].reshape(leaf.shape) % rows
+              if leaf.dtype.kind in "iu" else leaf
               for leaf in check.subject.leaves]
     if any(leaf.size > rows for leaf in leaves if leaf.dtype.kind in "iu"):
         leaves = [_first_sample(leaf, rows) if leaf.dtype.kind in "iu" else leaf for leaf in check.subject.leaves]
@@ -110,7 +113,8 @@ def same_elsewhere(lab: Lab) -> None:
     """The very same gradient for other inputs, though the slopes of forward are others there."""
     from nblayers.gradient_check.check import again
     check = lab.check
-    there = at(check.subject, leaves=[leaf[::-1] * 1.1 if leaf.dtype.kind == "f" and leaf.ndim else leaf for leaf in check.subject.leaves])
+    there = at(check.subject, leaves=[leaf[::-1] * 1.1 if leaf.dtype.kind == "f" and leaf.ndim else leaf
+                                      for leaf in check.subject.leaves])
     other = again(there, np.random.default_rng(1), check.settings)
     same: set[str] = set()
     try:
@@ -124,13 +128,15 @@ def same_elsewhere(lab: Lab) -> None:
             if not tensor.gradient.any() or not np.array_equal(other.gradient_of(tensor, gradients), tensor.gradient):
                 continue
             moved = next(t for t in other.tensors() if t.name == name)
-            if any(abs(other.numeric(moved, i) - check.evidence[name].numeric[i]) > 1e-3 * abs(check.evidence[name].numeric[i]) for i in where):
+            if any(abs(other.numeric(moved, i) - check.evidence[name].numeric[i]) > 1e-3 * abs(check.evidence[name].numeric[i])
+                   for i in where):
                 same.add(name)
     except Exception:
         return
     finally:
         check.subject.restore()
-    lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's derivative is another one there: a factor that depends on the input is left "
+    lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's derivative is another one there: a factor "
+                                     "that depends on the input is left "
                                      "out, or something constant stands in its place")
 
 
@@ -141,8 +147,11 @@ def reasoning(lab: Lab) -> None:
     weights = [t for t in tensors if t not in inputs]
     if inputs and weights and all(t.passed for t in inputs):
         wrong = [t.name.split("/")[-1] for t in weights if not t.passed]
-        lab.check.report.notes.append(f"what backward returns is right, so what arrives at the weights may well be: look at the "
-                                      f"line{'s' if len(wrong) > 1 else ''} that make{'' if len(wrong) > 1 else 's'} the gradient of {', '.join(wrong)}")
+        lab.check.report.notes.append(f"what backward returns is right, so what arrives at the weights may well be: look at "
+                                      f"the "
+                                      f"line{'s' if len(wrong) > 1 else ''} that make{'' if len(wrong) > 1 else 's'} the "
+                                      f"gradient of {', '.join(wrong)}")
     if inputs and weights and all(t.passed for t in weights) and not any(t.passed for t in inputs):
-        lab.check.report.notes.append("the gradients of all weights are right: look at what comes after them in backward, on the way to "
+        lab.check.report.notes.append("the gradients of all weights are right: look at what comes after them in backward, on "
+                                      "the way to "
                                       f"{', '.join(t.name for t in inputs)}")

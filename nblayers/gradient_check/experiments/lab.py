@@ -53,7 +53,8 @@ class Lab:
 
     def with_input(self, chosen: int, make: Make) -> Any:
         """The subject with one of the inputs changed."""
-        return at(self.check.subject, leaves=[make(leaf) if k == chosen else leaf for k, leaf in enumerate(self.check.subject.leaves)])
+        return at(self.check.subject, leaves=[make(leaf) if k == chosen else leaf for k,
+                                              leaf in enumerate(self.check.subject.leaves)])
 
     def only_zero(self, chosen: int, seed: int) -> Any:
         """One weight zero, the others with other numbers and signs."""

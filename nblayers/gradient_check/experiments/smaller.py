@@ -75,7 +75,8 @@ def fewer_steps(lab: Lab) -> None:
     last = _largest_right(lab, axis, size)
     for name in list(lab.wanted) if last else ():
         some = f"the first {_plural(last, what)} alone" if last > 1 else f"one {what} alone"
-        lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), wrong with one more: it shows only where several come "
+        lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), wrong with one more: it shows only "
+                                                     f"where several come "
                                                      "together, or where a state is no longer what it was at first")
     if last + 1 < size:
         _explain_steps(lab, axis, last + 1, what)
@@ -118,7 +119,8 @@ def fewer_samples(lab: Lab) -> None:
         verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(size if count == 1 else 2) if lab.check.has_time()]
         if not any(verdicts):                           # too few to tell anything, as in a norm over one sample
             continue
-        now = {name for name in lab.mostly_wrong() if any(name in each for each in verdicts) and all(each.get(name, True) for each in verdicts)}
+        now = {name for name in lab.mostly_wrong() if any(name in each for each in verdicts)
+               and all(each.get(name, True) for each in verdicts)}
         now = now if right is None else now & right
         for name in ((right or set()) - now) & set(lab.wanted):
             _say_samples(lab, name, count - 1, axis)
@@ -131,13 +133,15 @@ def fewer_samples(lab: Lab) -> None:
 
 def _say_samples(lab: Lab, name: str, count: int, axis: int) -> None:
     some = "one sample alone" if count == 1 else f"{count} samples alone"
-    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), whichever: it shows only where more of them come together")
+    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), whichever: it shows only where more of "
+                                                 f"them come together")
 
 
 def one_of_each(lab: Lab) -> None:
     """Is it right for one sample with one time step alone?"""
     time, axis = _steps(lab), lab.check.subject.batch_axis
-    names = {name for name in lab.mostly_wrong() if all(f.text.endswith("no pattern known") for f in lab.check.evidence[name].report.findings)}
+    names = {name for name in lab.mostly_wrong() if all(f.text.endswith("no pattern known")
+                                                        for f in lab.check.evidence[name].report.findings)}
     if time is None or not names:
         return
     size = next(leaf.shape[axis] for leaf in lab.check.subject.leaves if leaf.ndim > axis)
@@ -150,7 +154,8 @@ def one_of_each(lab: Lab) -> None:
         verdicts.append(lab.verdicts_at(there, within({n: i for n, i in lab.all_wrong().items() if n in names}, shapes)))
     for name in names:
         if all(each.get(name, False) for each in verdicts):
-            lab.check.evidence[name].report.add("place", "right with one sample and one time step alone: it shows only where several of them come together")
+            lab.check.evidence[name].report.add("place", "right with one sample and one time step alone: it shows only where "
+                                                         "several of them come together")
 
 
 def narrower(lab: Lab) -> None:
@@ -161,12 +166,14 @@ def narrower(lab: Lab) -> None:
         subject = lab.check.subject
         size = subject.leaves[chosen[0]].shape[axis]
         verdicts = [_right_at_one_place(lab, chosen, axis, place) for place in sorted({0, size // 2, size - 1})]
-        right = {name for name in lab.wanted if any(name in each for each in verdicts) and all(each.get(name, True) for each in verdicts)}
+        right = {name for name in lab.wanted if any(name in each for each in verdicts)
+                 and all(each.get(name, True) for each in verdicts)}
         names = " and ".join(subject.names[k] for k in chosen)
         one = f"with a single place of {names} along axis {axis}"
         lab.tell_wrong_too({name for each in verdicts for name, is_right in each.items() if not is_right}, right, one)
         for name in right:
-            lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a single place along axis {axis}: it "
+            lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a "
+                                                         f"single place along axis {axis}: it "
                                                          "shows only where several of them come together")
 
 

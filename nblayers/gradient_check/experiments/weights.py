@@ -22,13 +22,15 @@ def way_around(lab: Lab) -> None:
     other = again(lab.with_weights(matrices, np.zeros_like), np.random.default_rng(1), check.settings)
     try:
         other.verdicts({})
-        found = [tensor.name for tensor in other.tensors() if tensor.name in inputs and np.abs(tensor.gradient).max(initial=0.0) < 1e-12
+        found = [tensor.name for tensor in other.tensors() if tensor.name in inputs
+                 and np.abs(tensor.gradient).max(initial=0.0) < 1e-12
                  and max(abs(other.numeric(tensor, index)) for index in lab.wanted[tensor.name]) > 1e-3]
     except Exception:
         return
     finally:
         check.subject.restore()
-    lab.tell(found, "way_around", "with all weight matrices zero it is all zeros, though y depends on it even then: a way around them "
+    lab.tell(found, "way_around", "with all weight matrices zero it is all zeros, though y depends on it even then: a way "
+                                  "around them "
                                   "(a residual, x + f(x)) is left out of backward")
 
 
@@ -82,7 +84,8 @@ def _blocks(shape: tuple[int, ...]) -> bool:
 def symmetric(lab: Lab) -> None:
     """A matrix used for its transpose is no mistake where the matrix is symmetric."""
     def words(names: str) -> str:
-        return f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it should"
+        return (f"right once {names} is symmetric: backward has {names} transposed where it should not be, or not where it "
+                f"should")
 
     blocks = [k for k, v in enumerate(lab.values) if _blocks(v.shape)]
     _try(lab, blocks, _symmetric_blocks, "weight_transposed", words)
@@ -96,10 +99,12 @@ def symmetric_inputs(lab: Lab) -> None:
     """The same for inputs: one that is used for its transpose is no mistake where it is symmetric."""
     subject = lab.check.subject
     for k, (name, leaf) in enumerate(zip(subject.names, subject.leaves, strict=True)):
-        pairs = [(i, j) for i in range(leaf.ndim) for j in range(i + 1, leaf.ndim) if leaf.shape[i] == leaf.shape[j] > 1 and leaf.dtype.kind == "f"]
+        pairs = [(i, j) for i in range(leaf.ndim) for j in range(i + 1, leaf.ndim) if leaf.shape[i] == leaf.shape[j] > 1
+                 and leaf.dtype.kind == "f"]
         for i, j in pairs if len(subject.leaves) > 1 or lab.values else ():
             right = _cured_by_input(lab, k, partial(_symmetric_axes, i=i, j=j)) - {name}
-            lab.tell(right, "weight_transposed", f"right once {name} is symmetric: backward has {name} transposed where it should not be, or not where it "
+            lab.tell(right, "weight_transposed", f"right once {name} is symmetric: backward has {name} transposed where it "
+                                                 f"should not be, or not where it "
                                                  f"should (axes {i} and {j})")
 
 
@@ -118,8 +123,10 @@ def one_for_other(lab: Lab) -> None:
     """Two inputs, or two weights, of one shape: is it right once they are the same? Then one stands where the other should."""
     check = lab.check
     leaves = [(name, k) for k, name in enumerate(check.subject.names) if check.subject.leaves[k].dtype.kind == "f"]
-    for chosen, make, values in ((leaves, _same_inputs, check.subject.leaves), ([(n, k) for k, n in enumerate(lab.names)], _same_weights, lab.values)):
-        pairs = [(a, b) for n, a in enumerate(chosen) for b in chosen[n + 1:] if values[a[1]].shape == values[b[1]].shape and values[a[1]].size > 1]
+    for chosen, make, values in ((leaves, _same_inputs, check.subject.leaves),
+                                 ([(n, k) for k, n in enumerate(lab.names)], _same_weights, lab.values)):
+        pairs = [(a, b) for n, a in enumerate(chosen) for b in chosen[n + 1:] if values[a[1]].shape == values[b[1]].shape
+                 and values[a[1]].size > 1]
         for (a, i), (b, j) in pairs[:6]:
             if not lab.check.has_time() or not lab.wanted:
                 return
@@ -152,12 +159,14 @@ def one_tap(lab: Lab) -> None:
     for k in kernels[:1]:
         taps = list(np.ndindex(lab.values[k].shape[:-2]))
         for tap in dict.fromkeys((taps[-1], taps[0])):
-            names = [name for name in lab.wanted if all(f.text.endswith("no pattern known") for f in check.evidence[name].report.findings)
+            names = [name for name in lab.wanted if all(f.text.endswith("no pattern known")
+                                                        for f in check.evidence[name].report.findings)
                      or not check.evidence[name].tensor.is_weight]
             if not names or not check.has_time():
                 return
             there = lab.with_weights([k], partial(_only, tap=tap))
-            explain_at(lab, there, f"with no tap of {lab.names[k]} but {list(tap)}", names, ("rolled", "moved", "reversed", "transposed", "factor"))
+            explain_at(lab, there, f"with no tap of {lab.names[k]} but {list(tap)}", names,
+                       ("rolled", "moved", "reversed", "transposed", "factor"))
 
 
 def _only(kernel: np.ndarray, tap: tuple[int, ...]) -> np.ndarray:
@@ -179,7 +188,8 @@ def palindromic(lab: Lab) -> None:
         return tuple(range(value.ndim - 2)) if value.ndim > 2 else (0,)
     candidates = [k for k, v in enumerate(lab.values) if v.ndim >= 1 and any(v.shape[a] > 1 for a in axes(v))]
     _try(lab, candidates, lambda v: (v + np.flip(v, axes(v))) / 2, "weight_reversed",
-         lambda names: f"right once {names} reads the same both ways along its first axes: backward has {names} reversed where it should not be, or "
+         lambda names: f"right once {names} reads the same both ways along its first axes: backward has {names} reversed "
+                       f"where it should not be, or "
                        "not where it should")
 
 
@@ -192,13 +202,16 @@ def equal(lab: Lab) -> None:
         at_values = [lab.right_at(lab.with_weights([k], partial(np.full_like, fill_value=c)), lab.mostly_wrong())
                      for c in (1.0, 1.3, 0.7, -0.8)]
         ever = set.union(*at_values)
-        unequal = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t))) for t in range(2))) if ever else set()
+        unequal = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t)))
+                              for t in range(2))) if ever else set()
         lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
-                 f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, or meets other elements "
+                 f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, "
+                 f"or meets other elements "
                  "than its own")
         only_at_one = at_values[0].difference(*at_values[1:]) - unequal
         lab.tell(only_at_one & set(lab.wanted), "scale_outside",
-                 f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or stands outside of a sum or "
+                 f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or "
+                 f"stands outside of a sum or "
                  "mean")
 
 
@@ -224,7 +237,8 @@ def left_out(lab: Lab) -> None:
                 if not lab.check.evidence[name].tensor.is_weight or lab.names[k] != name.split("/")[-1]:
                     found.setdefault(name, []).append(lab.names[k])
     for name, weights in found.items():
-        lab.tell([name], "way_through", f"right once {' or '.join(weights)} is zero: what goes through {' or '.join(weights)} is left out of it, or wrong")
+        lab.tell([name], "way_through", f"right once {' or '.join(weights)} is zero: what goes through {' or '.join(weights)} "
+                                        f"is left out of it, or wrong")
 
 
 def little_weights(lab: Lab) -> None:
@@ -251,7 +265,8 @@ def _tell_large_errors(lab: Lab, words: str, there: Any, names: list[str]) -> se
         other.verdicts({})
         for tensor in other.tensors():
             if tensor.name in names and (place := _large_errors(other, tensor, check.evidence[tensor.name])):
-                check.evidence[tensor.name].report.add("place", f"{words}, so that less spreads, it is off by more than 0.5 % only at {place}")
+                check.evidence[tensor.name].report.add("place", f"{words}, so that less spreads, it is off by more than 0.5 % "
+                                                                f"only at {place}")
                 told.add(tensor.name)
     except Exception:                                   # a layer that cannot do with it has nothing to tell here
         pass
@@ -265,7 +280,8 @@ def _large_errors(check: Any, tensor: Any, evidence: Any) -> str:
     indices = spread(list(evidence.numeric), 80)
     numeric = np.array([check.numeric(tensor, index) for index in indices])
     analytic = np.array([float(tensor.gradient[index]) for index in indices])
-    off = np.abs(analytic - numeric) > 5e-3 * np.maximum(np.abs(numeric), np.abs(analytic)) + 1e-8 * np.abs(numeric).max(initial=0.0) + 3e-10
+    off = np.abs(analytic - numeric) > 5e-3 * np.maximum(np.abs(numeric),
+                                                         np.abs(analytic)) + 1e-8 * np.abs(numeric).max(initial=0.0) + 3e-10
     best: tuple[int, str] | None = None
     for axis, size in enumerate(evidence.shape):
         place = np.array([index[axis] for index in indices])

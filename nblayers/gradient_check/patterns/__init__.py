@@ -19,5 +19,6 @@ from nblayers.gradient_check.patterns.sums import missing_sum, mixed_axes
 
 __all__ = ["LOOKS", "Found", "Known", "elementwise", "few_factors", "one_column_each", "places"]
 
-LOOKS = (reversed_choice, elementwise, later_steps, one_share, overwritten, by_value, layout, own_factors, output_factors, inner_factors,
+LOOKS = (reversed_choice, elementwise, later_steps, one_share, overwritten, by_value, layout, own_factors, output_factors,
+         inner_factors,
          missing_sum, mixed_axes, misrouted, named_pairs, other_places, one_each)      # the most telling first

@@ -20,13 +20,14 @@ def overwritten(s: Shares, known: Known) -> Found:
         if _keeps_one(s, _places_of_y(s, leading)):
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
                 return None                             # `elementwise` has the better words
-            return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = for += (or "
+            return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = "
+                                   "for += (or "
                                    "grad[indices] += … with an index twice, where np.add.at is wanted)")
     return None
 
 
 def _keeps_own_place(s: Shares, size: int, steps: Array) -> bool:
-    """Whether y depends on all places of an axis from first to last, and all of the same place has gone in, but nothing else."""
+    """Whether y depends on all places of an axis from first to last, and just what comes from its own has gone in."""
     across = (np.abs(s.numeric) > s.floor) & (np.abs(steps) == size - 1)
     return size > 2 and bool(across.any()) and not (s.wrong & (steps == 0)).any() and not (s.right & (steps != 0)).any()
 
@@ -56,7 +57,8 @@ def _repeated(s: Shares, ids: Array) -> Found:
     touched = {s.rows[int(k)][0] for k in np.flatnonzero(s.support.any(axis=1))}
     if not bad or not bad <= repeated or bad == touched:
         return None
-    return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for one of "
+    return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for "
+                            f"one of "
                             "them only; np.add.at(grad, ids, dy) adds for all")
 
 
@@ -82,7 +84,8 @@ def one_share(s: Shares, known: Known) -> Found:
         what = "sample" if axis == 0 else "time step" if is_time else f"index of axis {axis}"
         kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
         if which:
-            return kind, (f"holds the share of the {which} {what} alone (what comes through y at {where}): = for += in a loop, or a sum "
+            return kind, (f"holds the share of the {which} {what} alone (what comes through y at {where}): = for += in a "
+                          f"loop, or a sum "
                           "left out?")
     if sum(len(seen[axis]) > 2 * len(sets[axis]) or len(sets[axis]) == 1 for axis in told) == len(told) and told:
         return "place", f"only what comes through y at {where} has gone in: = for += in a loop, or a sum left out?"
@@ -90,7 +93,7 @@ def one_share(s: Shares, known: Known) -> Found:
 
 
 def reversed_choice(s: Shares, known: Known) -> Found:
-    """Zero where there should be something and something where there should be zero, by a mask or a sign: the wrong way round."""
+    """Zero where there should be something and the reverse, by a mask or a sign: the wrong way round."""
     too_much = s.wrong & (np.abs(s.numeric) <= s.floor)
     lost = s.wrong & (np.abs(s.analytic) <= s.floor)
     if not too_much.any() or not lost.any() or (s.wrong & ~too_much & ~lost).any():
@@ -112,7 +115,7 @@ def steps_of(s: Shares, axis: int) -> Array:
 
 
 def later_steps(s: Shares, known: Known) -> Found:
-    """What comes from other time steps of y than the own one, where y at one step depends on all steps before (or behind) it."""
+    """What comes from other time steps of y than the own one, where each depends on all before (or behind) it."""
     axis = known.time_axis
     if axis is None or s.is_weight or not s.single_output or len(s.shape) <= max(axis, 2) or s.shape[axis] < 3:
         return None
@@ -139,7 +142,8 @@ def _of_other_steps(s: Shares, known: Known, axis: int, others: Array, away: Arr
     missing = bool((np.abs(s.analytic[bad]) <= s.floor).all())
     what = "missing" if missing else f"wrong{_per_step(s, bad, away)}"
     if not known.order_matters:
-        return "place", f"right for what comes through y at the same place along axis {axis}, {what} for what comes from other places along it"
+        return "place", (f"right for what comes through y at the same place along axis {axis}, {what} for what comes from "
+                         f"other places along it")
     far = int(away[bad].min())
     towards = steps_of(s, axis)[bad]
     words = "later" if (towards > 0).all() else "earlier" if (towards < 0).all() else "earlier and later"
@@ -155,7 +159,8 @@ def _right_at_an_end(s: Shares, axis: int) -> Found:
     for end, words, others in ((max(seen), "last", "before it"), (min(seen), "first", "behind it")):
         if bad == seen - {end} and s.right[place == end].any():
             how = one_column_each(s) or "wrong"
-            return "carry", (f"right at the {words} time step, {how} at all {others} (in a recurrent layer: what later steps send back, "
+            return "carry", (f"right at the {words} time step, {how} at all {others} (in a recurrent layer: what later steps "
+                             f"send back, "
                              "the carry)")
     return None
 

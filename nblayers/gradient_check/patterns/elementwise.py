@@ -22,7 +22,8 @@ def elementwise(s: Shares, known: Known) -> Found:
             return None
         more = "" if s.all_same(s.analytic[s.diagonal], s.numeric[s.diagonal]) else ", and that share is wrong too"
         return "elementwise", ("treated as elementwise: only what comes through y at the same place has gone in" + more
-                               + ", but y at other places depends on it too (softmax, a norm, a mean: a sum over them is missing)")
+                               + ", but y at other places depends on it too (softmax, a norm, a mean: a sum over them is "
+                                 "missing)")
     if theirs and not ours:
         return "mixing", ("y depends on it element by element here, but backward mixes elements: what comes through y at other "
                           "places has gone in (the formula of another mode, a mean or a product too much)")
@@ -53,7 +54,7 @@ def _slope(s: Shares, known: Known) -> Found:
             return found
         with np.errstate(all="ignore"):
             factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
-        if (np.abs(got[~np.isfinite(factors)]) <= s.floor).all() and not says_nothing(factors) and (found := factor_of_rows(factors, s, known)):
+        if found := _named_factors(factors, got, s, known):
             return found
     shown = np.flatnonzero(bad)[np.argsort(x[bad])]
     shown = shown[np.unique(np.linspace(0, len(shown) - 1, min(5, len(shown))).astype(int))]
@@ -63,6 +64,13 @@ def _slope(s: Shares, known: Known) -> Found:
     how = f", {how}" if how in (TOO_MUCH, MISSING) else ""
     where = where or among_places(s, i[bad])
     return "value" if "where" in where else "slope", f"elementwise, with a wrong slope{where}{how}: {rows}{guess}"
+
+
+def _named_factors(factors: Array, got: Array, s: Shares, known: Known) -> Found:
+    """What the elements' factors are, where nothing stands that should be zero."""
+    if says_nothing(factors) or (np.abs(got[~np.isfinite(factors)]) > s.floor).any():
+        return None
+    return factor_of_rows(factors, s, known)
 
 
 def _known_slope(x: Array, true: Array, got: Array) -> str:
@@ -108,7 +116,7 @@ def one_each(s: Shares, known: Known) -> Found:
     got, true = (account[np.arange(len(own)), own] for account in (s.analytic, s.numeric))
     with np.errstate(all="ignore"):
         factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
-    if not says_nothing(factors) and (np.abs(got[~np.isfinite(factors)]) <= s.floor).all() and (found := factor_of_rows(factors, s, known)):
+    if found := _named_factors(factors, got, s, known):
         return found
     return few_factors(s, known) or _table(s, known, own)
 
@@ -122,6 +130,7 @@ def _table(s: Shares, known: Known, own: Array) -> Found:
     lines = []
     for k in shown:
         row, column = s.rows[k], int(own[k])
-        given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name, values in others.items())])
+        given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name,
+                                                                       values in others.items())])
         lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
     return "slope", f"each element with a slope of its own, and a wrong one{among_places(s, bad)}: " + "; ".join(lines)

@@ -23,7 +23,8 @@ def own_factors(s: Shares, known: Known) -> Found:
     order = [k for k in np.argsort(x) if np.isfinite(factors[k])]
     shown = [order[int(k)] for k in np.unique(np.linspace(0, len(order) - 1, min(5, len(order))).astype(int))]
     table = "; ".join(f"x = {x[k]:.4g}: {factors[k]:.6g} times" for k in shown)
-    return "slope", f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: {table}"
+    return "slope", (f"each element is off by a factor of its own, the same through every output, as with a wrong slope at x: "
+                     f"{table}")
 
 
 def factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
@@ -34,7 +35,8 @@ def factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
             by_pair = _by_index(factors, places_, s.shape[i] * s.shape[j])
             if by_pair is not None:
                 low, high = float(np.nanmin(by_pair)), float(np.nanmax(by_pair))
-                return "factor_along", f"off by a factor of its own for each index along axis {i} and axis {j}, {low:.4g} to {high:.4g} times"
+                return "factor_along", (f"off by a factor of its own for each index along axis {i} and axis {j}, {low:.4g} to "
+                                        f"{high:.4g} times")
     for axis, size in enumerate(s.shape):
         by_index = _by_index(factors, s.row_places[:, axis], size)
         if by_index is not None:
@@ -48,7 +50,8 @@ def factor_of_rows(factors: Array, s: Shares, known: Known) -> Found:
     fits = np.isfinite(factors)
     own = np.array([float(s.values[row]) for row in s.rows])
     if np.allclose(factors[fits], own[fits], rtol=1e-5, atol=1e-9):
-        return "factor_along", f"off by a factor of its own for each element, which is {s.name} itself there: it has gone in once too often"
+        return "factor_along", (f"off by a factor of its own for each element, which is {s.name} itself there: it has gone in "
+                                f"once too often")
     return None
 
 
@@ -78,7 +81,8 @@ def output_factors(s: Shares, known: Known) -> Found:
         table = "the factor is y itself"
     where = where or among_columns(s, bad)
     guess = _known_output_slope(y[finite], factors[finite])
-    return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, as with "
+    return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, as "
+                                           "with "
                                            f"a wrong slope of the last function before y{where}: {table}{guess}")
 
 
@@ -92,8 +96,10 @@ def _factors_or_none(s: Shares) -> Found:
         return None
     y = [float(s.y[column.output][column.index]) for column in s.columns]
     shown = [bad[int(k)] for k in np.unique(np.linspace(0, len(bad) - 1, min(5, len(bad))).astype(int))]
-    table = "; ".join(f"y = {y[k]:.4g}: " + ("should be zero" if np.isinf(factors[k]) else f"{factors[k]:.6g} times") for k in shown)
-    return "slope", ("what comes through each element of y is off by a factor of that element's own or should be zero, as with a wrong slope of the last "
+    table = "; ".join(f"y = {y[k]:.4g}: " + ("should be zero" if np.isinf(factors[k]) else f"{factors[k]:.6g} times")
+                      for k in shown)
+    return "slope", ("what comes through each element of y is off by a factor of that element's own or should be zero, as "
+                     "with a wrong slope of the last "
                      f"function before y: {table}")
 
 
@@ -120,7 +126,8 @@ def inner_factors(s: Shares, known: Known) -> Found:
     if mixed < 3 or len(found) < 2 or says_nothing(found) or not (np.abs(found) > 1e-6).any():
         return None
     low, high = float(found.min()), float(found.max())
-    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last axis of y: what is "
+    return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last "
+                     f"axis of y: what is "
                      "wrong comes in before y is mixed together from it, as with a wrong slope inside")
 
 
@@ -141,7 +148,9 @@ def _known_output_slope(y: Array, factors: Array) -> str:
 def says_nothing(factors: Array) -> bool:
     """One factor for all is looked for elsewhere; of factors of 0 and 1 the places say more."""
     found = factors[np.isfinite(factors)]
-    return len(found) < 2 or np.allclose(found, found[0], rtol=1e-5) or bool((np.isclose(found, 1, atol=1e-6) | np.isclose(found, 0, atol=1e-6)).all())
+    if len(found) < 2 or np.allclose(found, found[0], rtol=1e-5):
+        return True
+    return bool((np.isclose(found, 1, atol=1e-6) | np.isclose(found, 0, atol=1e-6)).all())
 
 
 def _factors(a: Array, n: Array, s: Shares) -> Array | None:
@@ -156,7 +165,7 @@ def _factors(a: Array, n: Array, s: Shares) -> Array | None:
 
 
 def _factors_or_much(a: Array, n: Array, s: Shares) -> Array | None:
-    """k for each line such that a = k n; infinity where n is zero and a is not; NaN where both are; None if a line is no multiple."""
+    """k for each line such that a = k n; infinity where only n is zero, NaN where both are; None if a line is no multiple."""
     size = (n * n).sum(axis=1)
     zero, none = (np.abs(lines).max(axis=1, initial=0.0) <= s.floor for lines in (n, a))
     with np.errstate(all="ignore"):
@@ -190,7 +199,8 @@ def _named_elements(factors: Array, s: Shares, known: Known) -> Found:
             for words, form in (("{}", own), ("1 / {}", 1 / own)):
                 if np.allclose(form[fits], factors[fits], rtol=1e-5, atol=1e-9):
                     role = "it is left out" if words.startswith("1 /") else "it has gone in once too often"
-                    return "factor_along", f"off by a factor of its own for each element, which is {words.format(name)} there: {role}"
+                    return "factor_along", (f"off by a factor of its own for each element, which is {words.format(name)} "
+                                            f"there: {role}")
     return None
 
 
@@ -246,7 +256,8 @@ def few_factors(s: Shares, known: Known) -> Found:
     """Too much at some places, missing or some times what it should be at others."""
     groups: list[tuple[float, Array]] = []
     with np.errstate(all="ignore"):
-        ratio = np.where(np.abs(s.numeric) <= s.floor, np.inf, np.where(np.abs(s.analytic) <= s.floor, 0.0, s.analytic / s.numeric))
+        ratio = np.where(np.abs(s.numeric) <= s.floor, np.inf, np.where(np.abs(s.analytic) <= s.floor, 0.0,
+                                                                        s.analytic / s.numeric))
     weak = np.abs(s.numeric) <= 1e-4 * s.scale
     left = s.wrong & ~(weak & np.isfinite(ratio))
     while left.any() and len(groups) < 4:
@@ -278,7 +289,9 @@ def named_pairs(s: Shares, known: Known) -> Found:
             continue
         there = np.array([[float(values[column.index]) for column in s.columns]])
         if s.all_same(s.analytic * there, s.numeric) and not s.all_same(s.analytic, s.numeric):
-            return "factor_along", f"what comes through each element of y is off by a factor of its own, which is 1 / {name} there: {name} is left out"
+            return "factor_along", (f"what comes through each element of y is off by a factor of its own, which is 1 / {name} "
+                                    f"there: {name} is left out")
         if s.all_same(s.analytic, s.numeric * there):
-            return "factor_along", f"what comes through each element of y is off by a factor of its own, which is {name} there: it has gone in once too often"
+            return "factor_along", (f"what comes through each element of y is off by a factor of its own, which is {name} "
+                                    f"there: it has gone in once too often")
     return None

@@ -24,7 +24,8 @@ def layout(s: Shares, known: Known) -> Found:
         if order is not None:
             moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[k], s.numeric[other])]
             shown = "; ".join(f"{list(s.rows[k])} holds what belongs to {list(s.rows[order[k]])}" for k in moved[:3])
-            return "moved", f"the right numbers in other places{among_rows(s, moved)}: {shown}" + ("; …" if len(moved) > 3 else "")
+            return "moved", f"the right numbers in other places{among_rows(s, moved)}: {shown}" + ("; …"
+                                                                                                   if len(moved) > 3 else "")
         if found := _moved_inside(s, ours, right):
             return found
     return _moved_output(s)
@@ -39,7 +40,8 @@ def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
             ahead, behind = range(max(by, 0), size + min(by, 0)), range(max(-by, 0), size + min(-by, 0))
             a, n = np.take(ours, ahead, axis), np.take(right, behind, axis)
             if s.all_same(a, n) and np.abs(n).max(initial=0.0) > s.floor and not s.all_same(n, np.take(right, ahead, axis)):
-                return "rolled", f"moved by {by} along axis {axis}: at each place stands what belongs {abs(by)} {'before' if by > 0 else 'behind'} it"
+                return "rolled", (f"moved by {by} along axis {axis}: at each place stands what belongs {abs(by)} "
+                                  f"{'before' if by > 0 else 'behind'} it")
     return None
 
 
@@ -56,7 +58,8 @@ def _moved_output(s: Shares) -> Found:
     if order is None:
         return None
     moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[:, k], s.numeric[:, other])]
-    shown = "; ".join(f"what belongs to dy at {list(s.columns[order[k]].index)} comes from dy at {list(s.columns[k].index)}" for k in moved[:3])
+    shown = "; ".join(f"what belongs to dy at {list(s.columns[order[k]].index)} comes from dy at {list(s.columns[k].index)}"
+                      for k in moved[:3])
     return "moved", f"right for a dy whose elements stand in other places: {shown}" + ("; …" if len(moved) > 3 else "")
 
 
@@ -75,17 +78,21 @@ def moves(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], 
     for axis in axes:
         size = shape[axis]
         if size > 2 and size % 2 == 0:
-            yield f"the two halves along axis {axis} are swapped: in other places", "moved", partial(np.roll, shift=size // 2, axis=axis)
+            yield f"the two halves along axis {axis} are swapped: in other places", "moved", partial(np.roll, shift=size // 2,
+                                                                                                     axis=axis)
         for by in (1, -1, 2, -2):
             if size > 2 and abs(by) < size:
-                yield (f"moved by {by} along axis {axis} (the last comes first again)", "rolled", partial(np.roll, shift=by, axis=axis))
-                yield (f"moved by {by} along axis {axis}, with zeros where nothing is left", "rolled", partial(_shift, by=by, axis=axis))
+                yield (f"moved by {by} along axis {axis} (the last comes first again)", "rolled",
+                       partial(np.roll, shift=by, axis=axis))
+                yield (f"moved by {by} along axis {axis}, with zeros where nothing is left", "rolled",
+                       partial(_shift, by=by, axis=axis))
     for axis in axes:
         size = shape[axis]
         for parts in range(2, size):
             if size % parts == 0 and size // parts > 1:
                 order = np.arange(size).reshape(parts, size // parts).T.ravel()
-                yield (f"read in the wrong order along axis {axis}: in other places, as if {parts} parts of {size // parts} were {size // parts} "
+                yield (f"read in the wrong order along axis {axis}: in other places, as if {parts} parts of {size // parts} "
+                       f"were {size // parts} "
                        f"of {parts}", "moved", partial(np.take, indices=order, axis=axis))
     if len(shape) == 2 and shape[0] != shape[1] and min(shape) > 1:
         yield "reshaped where it had to be transposed: in other places", "moved", _reshaped
@@ -119,5 +126,7 @@ def misrouted(s: Shares, known: Known) -> Found:
     got, want = int(np.argmax(too_much[:, 0])), int(np.argmax(lost[:, 0]))
     axes = [axis for axis in range(len(s.shape)) if s.rows[got][axis] != s.rows[want][axis]]
     where = f" along axis {' and '.join(map(str, axes))}" if axes else ""
-    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: through y at "
-                     f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs to {list(s.rows[want])}")
+    return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: "
+                     f"through y at "
+                     f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs "
+                     f"to {list(s.rows[want])}")

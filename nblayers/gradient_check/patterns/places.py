@@ -29,7 +29,8 @@ def among_columns(s: Shares, bad: Array) -> str:
 def among_rows(s: Shares, lines: list[int]) -> str:
     """ ", at 5-9 of axis 1": the indices among which these rows lie, along each axis where that is not all."""
     sets = [set(s.row_places[lines, axis].tolist()) for axis in range(len(s.shape))]
-    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis, (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
+    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis,
+            (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
     return ", at " + " and ".join(told) if told else ""
 
 
@@ -43,8 +44,10 @@ def places_in_words(s: Shares, pairs: Array) -> str:
         return through
     rows = np.flatnonzero(pairs.any(axis=1))
     sets = [sorted(set(s.row_places[rows, axis].tolist())) for axis in range(len(s.shape))]
-    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis, (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
-    inside = np.all([np.isin(s.row_places[:, axis], each) for axis, each in enumerate(sets)], axis=0) if sets else np.ones(1, bool)
+    told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis,
+            (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
+    inside = np.all([np.isin(s.row_places[:, axis], each) for axis, each in enumerate(sets)], axis=0) if sets else np.ones(1,
+                                                                                                                           bool)
     if told and (s.support.any(axis=1) & inside).sum() == len(rows):
         return "at " + " and ".join(told)
     if len(rows) == len(s.rows):
@@ -57,7 +60,8 @@ def places_in_words(s: Shares, pairs: Array) -> str:
 def _steps_in_words(s: Shares, pairs: Array) -> str:
     """How these pairs lie to each other along an axis, if that tells them from all others."""
     for a, b, steps in s.steps():
-        for words, there in (("its own place", steps == 0), ("places behind its own", steps > 0), ("places before its own", steps < 0),
+        for words, there in (("its own place", steps == 0), ("places behind its own", steps > 0),
+                             ("places before its own", steps < 0),
                              ("other places than its own", steps != 0)):
             there = np.broadcast_to(there, pairs.shape)
             if (pairs <= there).all() and not (s.wrong & there & ~pairs).any() and (s.support & ~there).any():
@@ -82,7 +86,7 @@ def one_column_each(s: Shares) -> str:
 
 
 def places(s: Shares) -> list[str]:
-    """Where the wrong pairs lie, as far as it takes to tell them from the right ones: in the tensor, in y, and to each other."""
+    """Where the wrong pairs lie, as far as it takes to tell them from the right ones."""
     bad, good = s.wrong.copy(), s.right.copy()
     texts: list[str] = []
     for _ in range(3):
@@ -123,8 +127,10 @@ def _attribute_words(kind: str, words: str, inside: Array, s: Shares) -> str:
 def _best_step(s: Shares, bad: Array, good: Array) -> tuple[float, str, Array] | None:
     best: tuple[float, str, Array] | None = None
     for a, b, steps in s.steps():
-        for words, mask in (("at the same place", steps == 0), ("behind its own place", steps > 0), ("before its own place", steps < 0),
-                            ("at another place", steps != 0), ("one place behind its own", steps == 1), ("one place before its own", steps == -1)):
+        for words, mask in (("at the same place", steps == 0), ("behind its own place", steps > 0),
+                            ("before its own place", steps < 0),
+                            ("at another place", steps != 0), ("one place behind its own", steps == 1),
+                            ("one place before its own", steps == -1)):
             if (bad & ~mask).any():
                 continue
             still = good & mask

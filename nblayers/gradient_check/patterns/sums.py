@@ -24,10 +24,12 @@ def missing_sum(s: Shares, known: Known) -> Found:
         name = " and ".join(map(str, along))
         x_name = s.name.split("/")[-1] if s.is_weight else "x"
         tried = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
-                 ((values,), f"a multiple of {x_name} itself"), ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
+                 ((values,), f"a multiple of {x_name} itself"), ((one, centred), f"a multiple of {x_name} and an amount that "
+                                                                                 f"is the same for all"))
         for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
-                return "missing_sum", f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too much or not the right one"
+                return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
+                                       f"much or not the right one")
     return None
 
 
@@ -50,8 +52,7 @@ def mixed_axes(s: Shares, known: Known) -> Found:
         return None
     if not known.is_plain and (np.abs(s.numeric[s.diagonal]) <= s.floor).any():
         return None
-    forwards, backwards = ([a for a, b, steps in s.steps() if a == b and (np.abs(account) > s.floor)[np.broadcast_to(steps != 0, account.shape)].any()]
-                           for account in (s.numeric, s.analytic))
+    forwards, backwards = (_axes_mixed(s, account) for account in (s.numeric, s.analytic))
     if forwards == backwards:
         return None
     own = s.diagonal & (np.abs(s.numeric) > s.floor)
@@ -63,6 +64,12 @@ def mixed_axes(s: Shares, known: Known) -> Found:
     if len(known.arrays) > 1:
         return "place", words
     return "missing_sum", f"{words}: a sum or mean over the wrong axis, or one that is missing"
+
+
+def _axes_mixed(s: Shares, account: Array) -> list[int]:
+    """The axes along which y at one place depends on another."""
+    reach = np.abs(account) > s.floor
+    return [a for a, b, steps in s.steps() if a == b and reach[np.broadcast_to(steps != 0, reach.shape)].any()]
 
 
 def _along(axes: list[int]) -> str:
