@@ -374,7 +374,8 @@ def test_a_dropped_carry(sequence):
     layer = Recurrent()
     layer.carry = 0.0
     report = findings(layer, sequence)
-    assert "right for what comes through y at the same time step, missing for what comes from later steps" in of(report, "x").problem
+    assert "right for what comes through y at the same time step, missing for what comes from later steps" in of(report,
+                                                                                                                 "x").problem
     assert not of(report, "U").passed
 
 

@@ -52,7 +52,8 @@ class Settings:
         if isinstance(self.max_coordinates, bool) or not isinstance(self.max_coordinates, (int, np.integer)):
             raise TypeError(f"gradcheck: expected a whole number for max_coordinates, got {self.max_coordinates!r}")
         if self.max_coordinates < 1:
-            raise ValueError(f"gradcheck: expected max_coordinates of 1 or more, got {self.max_coordinates}: nothing would be checked")
+            raise ValueError(f"gradcheck: expected max_coordinates of 1 or more, got {self.max_coordinates}: nothing would be "
+                             f"checked")
 
 
 @dataclass
@@ -123,7 +124,7 @@ class Check:
         self.dy = [self.rng.normal(size=y.shape) if y.dtype.kind == "f" else np.zeros(y.shape) for y in self.y[:self.outputs]]
 
     def verdicts(self, where: Mapping[str, Sequence[Index]]) -> dict[str, bool]:
-        """Whether these tensors' gradients are right at these indices, where there is anything to tell: none of the checks but that."""
+        """Whether these tensors' gradients are right at these indices, where there is anything to tell."""
         self.subject.restore()
         self.y = self.subject.forward()
         self.begin()
@@ -131,15 +132,19 @@ class Check:
         found = {}
         for tensor in self.tensors():
             if tensor.name in where:
-                indices = [index for index in where[tensor.name] if all(i < n for i, n in zip(index, tensor.gradient.shape, strict=True))]
+                indices = [index for index in where[tensor.name] if all(i < n for i,
+                                                                        n in zip(index, tensor.gradient.shape, strict=True))]
                 if any(abs(self.numeric(tensor, index)) > 1e-6 for index in indices):
-                    found[tensor.name] = not any(self.is_wrong(tensor, index) for index in indices)
+                    verdicts = [self.is_wrong(tensor, index) for index in indices]
+                    if not all(is_wrong is None for is_wrong in verdicts):
+                        found[tensor.name] = not any(verdicts)
         return found
 
-    def is_wrong(self, tensor: Tensor, index: Index) -> bool:
+    def is_wrong(self, tensor: Tensor, index: Index) -> bool | None:
+        """Whether the gradient is wrong there; None at a kink."""
         analytic = float(tensor.gradient[index])
         numeric, noise, is_kink = self.derivative(tensor, index, analytic)
-        return not is_kink and self.relative_error(analytic, numeric, noise) > self.settings.rtol
+        return None if is_kink else self.relative_error(analytic, numeric, noise) > self.settings.rtol
 
     def copied_dy(self) -> list[np.ndarray]:
         """dy as backward may have it: an array of its own for each output."""
@@ -187,7 +192,8 @@ class Check:
         subject, found = self.subject, []
         for i in self.check_returned():
             name, leaf, dx = subject.names[i], subject.leaves[i], self.dx[i]
-            found.append(Tensor(name, leaf, np.zeros_like(leaf) if dx is None else dx, i, is_weight=False, is_missing=dx is None))
+            found.append(Tensor(name, leaf, np.zeros_like(leaf) if dx is None else dx, i, is_weight=False,
+                                is_missing=dx is None))
         trainable = [id(parameter) for parameter in subject.layer.trainable_weights]
         for i, (parameter, dw) in enumerate(zip(subject.weights, self.dw, strict=True)):
             named = parameter.path in self.settings.no_gradient
@@ -200,7 +206,8 @@ class Check:
         report = TensorReport(tensor.name, tensor.gradient.shape)
         finite = np.isfinite(tensor.gradient)
         if not finite.all():
-            report.add("nan", f"the gradient holds NaN or infinity, first at {conduct.first(~finite)}: a division by zero, or memory "
+            report.add("nan", f"the gradient holds NaN or infinity, first at {conduct.first(~finite)}: a division by zero, or "
+                              f"memory "
                               "that was allocated (np.empty) and not written")
             return report
         evidence = diagnosis.Evidence(self, tensor, report)
@@ -265,13 +272,10 @@ class Check:
     def numeric(self, tensor: Tensor, index: Index) -> float:
         return self.slopes(tensor, index, self.step_at(tensor, index)).central
 
-    def through(self, tensor: Tensor, output: int | None) -> np.ndarray:
-        """The gradient that backward gives where only one output has a dy, or none has."""
-        return self.gradient_of(tensor, self.gradients([dy * (k == output) for k, dy in enumerate(self.dy)]))
-
     def columns(self) -> list[Element]:
         """The elements of the outputs for which a backward of its own is affordable."""
-        elements = [Element(k, index) for k, dy in enumerate(self.dy) if self.y[k].dtype.kind == "f" for index in np.ndindex(dy.shape)]
+        elements = [Element(k, index) for k, dy in enumerate(self.dy) if self.y[k].dtype.kind == "f"
+                    for index in np.ndindex(dy.shape)]
         begun = time.thread_time()
         self.gradients(self.dy)
         each = max(time.thread_time() - begun, 1e-6)
@@ -285,9 +289,10 @@ class Check:
 
     @cached_property
     def order_matters(self) -> bool:
-        """Whether the last time step of y is another one once the first two of x have changed places, as in a recurrent layer."""
+        """Whether the last time step of y feels the order of the first two of x, as in a recurrent layer."""
         subject, axis = self.subject, self.subject.time_axis
-        k = next((k for k, leaf in enumerate(subject.leaves) if leaf.ndim > max(axis, 2) and leaf.dtype.kind == "f" and leaf.shape[axis] > 2), None)
+        k = next((k for k, leaf in enumerate(subject.leaves) if leaf.ndim > max(axis, 2) and leaf.dtype.kind == "f"
+                  and leaf.shape[axis] > 2), None)
         if k is None:
             return False
         subject.restore()
@@ -300,7 +305,7 @@ class Check:
             subject.leaves[k][...] = np.take(values, order, axis)
             ends.append((subject.forward()[0], order[-1] == len(order) - 1))
         subject.restore()
-        return any(not np.allclose(*(_end(each, axis, at_last) for each in (y, self.y[0])), rtol=1e-6) for y, at_last in ends)
+        return any(not np.allclose(_end(y, axis, at_last), _end(self.y[0], axis, at_last), rtol=1e-6) for y, at_last in ends)
 
     def account(self) -> None:
         """Give each evidence its shares, from backward's gradients for unit dys. They need a backward linear in dy."""
@@ -315,7 +320,8 @@ class Check:
                 continue
             tensor = evidence.tensor
             at_rest = self.gradient_of(tensor, idle)
-            analytic = np.array([[(g - at_rest)[row] for row in rows] for g in (self.gradient_of(tensor, unit) for unit in units)]).T
+            analytic = np.array([[(g - at_rest)[row] for row in rows] for g in (self.gradient_of(tensor, unit)
+                                                                                for unit in units)]).T
             numeric = np.array([[evidence.share(row, column) for column in columns] for row in rows])
             evidence.shares = Shares(tensor.name, tensor.gradient.shape, tensor.is_weight, rows, columns, numeric,
                                      analytic.reshape(numeric.shape), values[tensor.name], self.y)

@@ -92,7 +92,7 @@ class Evidence:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """By what a gradient may be divided or multiplied by mistake: the batch size and the like, then any size and product."""
+        """By what a gradient may be divided or multiplied by mistake: the batch size, any size and product."""
         arrays = {"x" if k == 0 else name: leaf.shape for k, (name, leaf) in
                   enumerate(zip(self.check.subject.names, self.check.subject.leaves, strict=True))}
         shape: tuple[int, ...] = next(iter(arrays.values()), ())
@@ -105,10 +105,8 @@ class Evidence:
         for count in (1, 2, 3, 4):
             for name, of in arrays.items():
                 for axes in itertools.combinations(range(len(of)), count):
-                    factors = [of[axis] for axis in axes]
-                    if min(factors) > 1:
-                        words = f"the size of axis {axes[0]}" if count == 1 else " x ".join(map(str, factors)) + f", sizes of axes {', '.join(map(str, axes))}"
-                        sizes.setdefault(f"{words} of {name}", math.prod(factors))
+                    if min(of[axis] for axis in axes) > 1:
+                        sizes.setdefault(f"{_axes_in_words(of, axes)} of {name}", math.prod(of[axis] for axis in axes))
         own = sorted({size for of in arrays.values() for size in of if size > 1})
         for count in (2, 3):
             for factors in itertools.combinations(own, count):
@@ -119,9 +117,11 @@ class Evidence:
     def scalars(self) -> dict[str, float]:
         """Weights and inputs that are a single number other than 0, 1 or -1."""
         check = self.check
-        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0]) for parameter in check.subject.weights
+        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0])
+                 for parameter in check.subject.weights
                  if math.prod(parameter.shape) == 1}
-        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True) if leaf.size == 1}
+        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
+                  if leaf.size == 1}
         return {name: value for name, value in found.items() if abs(value) not in (0.0, 1.0) and name != self.name}
 
     @property
@@ -137,6 +137,13 @@ class Evidence:
         if index not in self.numeric:
             self.numeric[index] = self.check.numeric(self.tensor, index)
         return self.numeric[index]
+
+
+def _axes_in_words(shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
+    """ "the size of axis 1", or "3 x 2, sizes of axes 0, 1"."""
+    if len(axes) == 1:
+        return f"the size of axis {axes[0]}"
+    return " x ".join(str(shape[axis]) for axis in axes) + f", sizes of axes {', '.join(map(str, axes))}"
 
 
 class KnownNumbers(Evidence):
@@ -162,13 +169,14 @@ class KnownNumbers(Evidence):
 
 
 def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
-    """What is wrong with numbers of which the right ones are known; `wrong` says where they differ. Empty if nothing can be told.
+    """What is wrong with numbers of which the right ones are known. Empty if nothing can be told.
 
     Both arrays have one shape and hold finite numbers. `sizes` are numbers by which one divides or multiplies by mistake:
     {"the batch size": 2}.
     """
     evidence = KnownNumbers(got, want, wrong, sizes, rtol)
-    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))), None) if got.any() else ("zero", "all zeros")
+    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))),
+                 None) if got.any() else ("zero", "all zeros")
     return "; ".join(part for part in (found[1] if found else "", _where(evidence)) if part)
 
 
@@ -216,7 +224,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum", "mask", "value") else ""
+        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum",
+                                                                                  "mask", "value") else ""
         if not where and found[0] in ("mask", "value"):
             where = _along_an_axis(evidence)
         kind, parts = found[0], [found[1], where]
@@ -243,7 +252,8 @@ def _of_shares(evidence: Evidence) -> Found:
     if not kinds:
         return None
     last = max(column.output for column in shares.columns)
-    only = f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; " if len(outputs) <= last else ""
+    only = (f"only what comes through output {' and '.join(map(str, outputs))} of 0-{last} is wrong; "
+            if len(outputs) <= last else "")
     texts = [f"through output {k}: {text}" for k, each in zip(outputs, found, strict=True)
              if (text := each[1] if each else "; ".join(patterns.places(shares.through(k))))]
     return kinds[0], only + "; ".join(texts)
@@ -251,19 +261,16 @@ def _of_shares(evidence: Evidence) -> Found:
 
 def _of_output(evidence: Evidence, shares: Shares) -> Found:
     _label(evidence, shares)
-    looks = (patterns.reversed_choice, patterns.elementwise, patterns.later_steps, patterns.one_share, patterns.overwritten, patterns.by_value, patterns.layout,
-             patterns.own_factors, patterns.output_factors, patterns.inner_factors, patterns.missing_sum, patterns.mixed_axes, patterns.misrouted,
-             patterns.named_pairs, patterns.other_places,
-             patterns.one_each)
     known = _known(evidence)
-    return next((found for look in looks if (found := look(shares, known))), None)
+    return next((found for look in patterns.LOOKS if (found := look(shares, known))), None)
 
 
 def _known(evidence: Evidence) -> patterns.Known:
     check = evidence.check
     check.subject.restore()                             # the last look may have left an element moved
     vectors = {parameter.path.split("/")[-1]: np.ravel(np.asarray(to_numpy(parameter.value), np.float64))
-               for parameter in check.subject.weights if np.prod(parameter.shape) > 1 and max(parameter.shape) == np.prod(parameter.shape)}
+               for parameter in check.subject.weights if np.prod(parameter.shape) > 1
+               and max(parameter.shape) == np.prod(parameter.shape)}
     vectors |= {name: np.ravel(leaf) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
                 if leaf.dtype.kind == "f" and leaf.size > 1 and max(leaf.shape) == leaf.size}
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
@@ -279,8 +286,8 @@ def _places(evidence: Evidence, is_told: bool) -> list[str]:
         return [_where(evidence)]
     _label(evidence, shares)
     texts = patterns.places(shares)
-    few = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
-    texts = few + [text for text in texts if not (few and text.startswith("wrong only at"))]
+    exact = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
+    texts = exact + [text for text in texts if not (exact and text.startswith("wrong only at"))]
     how = "" if is_told else patterns.one_column_each(shares)
     if texts and not is_told and not how and (few := patterns.few_factors(shares, _known(evidence))):
         return [*texts, f"there it is {few[1]}"]
@@ -308,7 +315,7 @@ def _label(evidence: Evidence, shares: Shares) -> None:
 
 def _values_of_others(evidence: Evidence, shares: Shares) -> dict[str, np.ndarray]:
     """ "t is 0": where another input has one of its few values."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, leaf in zip(evidence.check.subject.names, evidence.check.subject.leaves, strict=True):
         values = np.unique(leaf)
         if name == evidence.name or leaf.shape != shares.shape or not 1 < len(values) < 4:
@@ -344,7 +351,8 @@ def _other_tensors(evidence: Evidence) -> Found:
             continue
         if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
             back = check.evidence.get(other.name)
-            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index)) for index in list(back.numeric)[:60])
+            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index))
+                                               for index in list(back.numeric)[:60])
             return "swapped", f"holds the gradient of {other.name}" + (": the two are swapped" if is_swap else "")
         if np.array_equal(evidence.tensor.gradient, other.gradient):
             return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
@@ -356,9 +364,6 @@ def _partly_elementwise(evidence: Evidence) -> Found:
     if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
         return None
     found = patterns.elementwise(evidence.shares, _known(evidence))
-    if found and found[0] == "slope":
-        found = patterns.few_factors(evidence.shares, _known(evidence)) or found
-        return found if found[0] != "extra" else None
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
 
@@ -396,7 +401,8 @@ def _ratio(evidence: Evidence) -> Found:
     strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
     ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
     floor = 1e-7 * largest
-    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor for i in evidence.wrong):
+    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor
+               for i in evidence.wrong):
         return None
     if (abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0) or abs(ratio) < 1e-7:
         return None
@@ -413,7 +419,9 @@ def _ratio(evidence: Evidence) -> Found:
 def _same_through_all(evidence: Evidence, ratio: float) -> bool:
     """Whether a single number is off by one factor through each of several elements of y."""
     shares = evidence.shares
-    return shares is not None and (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() > 3 and shares.all_same(shares.analytic, ratio * shares.numeric)
+    if shares is None or (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() < 4:
+        return False
+    return shares.all_same(shares.analytic, ratio * shares.numeric)
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
@@ -446,10 +454,12 @@ def _nearly(evidence: Evidence) -> Found:
     if evidence.check is not None and any(_far_off(other) for other in evidence.check.evidence.values()):
         return None
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
-    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest) for i in evidence.wrong)
+    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest)
+                for i in evidence.wrong)
     if len(evidence.wrong) < 2 or worst > 2e-2:
         return None
-    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon in one of "
+    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon "
+                      f"in one of "
                       "them?), or an approximation")
 
 
@@ -462,7 +472,8 @@ def _far_off(evidence: Evidence) -> bool:
 def _layout(evidence: Evidence) -> Found:
     """The right numbers in other places."""
     def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index))) for index in [*evidence.probes, *evidence.right])
+        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index)))
+                   for index in [*evidence.probes, *evidence.right])
 
     shape = evidence.shape
     if len(evidence.wrong) < 2:
@@ -471,7 +482,8 @@ def _layout(evidence: Evidence) -> Found:
         if shape[i] == shape[j] and is_moved(lambda index, i=i, j=j: _swapped(index, i, j)):        # type: ignore[misc]
             return "transposed", f"transposed: axes {i} and {j} are swapped"
     for axis, size in enumerate(shape):
-        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k], *index[k + 1:])):  # type: ignore[misc]
+        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k],
+                                                                *index[k + 1:])):  # type: ignore[misc]
             return "reversed", f"in reverse order along axis {axis}"
     return None
 
@@ -510,7 +522,7 @@ def _along_an_axis(evidence: Evidence) -> str:
 
 def _penalties(evidence: Evidence) -> str:
     """Whether all that is wrong are the penalties."""
-    check, tensor = evidence.check, evidence.tensor
+    check = evidence.check
     if check is None or len(check.y) == check.outputs or evidence.shares is None:
         return ""
     if not evidence.shares.wrong.any():

@@ -1,7 +1,8 @@
 """Where there is no derivative, the gradient must still be one of those on the two sides.
 
-At a kink (relu at 0) any number between the slopes to the left and to the right is a subgradient. At a tie (two equal numbers in
-a maximum) each of the tied elements may have any share, but together they pass on what goes out: moved together, they make no kink.
+At a kink (relu at 0) any number between the slopes to the left and to the right is a subgradient. At a tie (two equal numbers
+in a maximum) each of the tied elements may have any share, but together they pass on what goes out: moved together, they make
+no kink.
 """
 from itertools import combinations
 from typing import Any
@@ -29,7 +30,8 @@ def judge(check: Any, tensor: Any, report: TensorReport) -> None:
         together = sum(float(tensor.gradient[index]) for index in group)
         slope, noise = together_slope(check, [(tensor, index) for index in group])
         if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
-            report.add("tie", f"equal numbers, one of which wins (a tie): moved together the elements {_listed(group)} have the slope "
+            report.add("tie", f"equal numbers, one of which wins (a tie): moved together the elements {_listed(group)} have "
+                              f"the slope "
                               f"{slope:.6g}, but their gradients add up to {together:.6g}")
             return
 
@@ -37,19 +39,23 @@ def judge(check: Any, tensor: Any, report: TensorReport) -> None:
 def judge_pairs(check: Any) -> None:
     """The same for equal numbers at one place of two inputs, as in a maximum of the two."""
     reports = {report.name: report for report in check.report.tensors}
-    inputs = [t for t in check.tensors() if not t.is_weight and t.name in reports and reports[t.name].kinks and reports[t.name].passed]
+    inputs = [t for t in check.tensors() if not t.is_weight and t.name in reports and reports[t.name].kinks
+              and reports[t.name].passed]
     if len(check.subject.layers) > 1:
         return
+    check.subject.restore()
+    values = {tensor.name: np.array(tensor.values) for tensor in inputs}
     for a, b in combinations(inputs, 2):
         if a.values.shape != b.values.shape:
             continue
         for index in reports[a.name].kinks[:32]:
-            if index not in reports[b.name].kinks or a.values[index] != b.values[index]:
+            if index not in reports[b.name].kinks or values[a.name][index] != values[b.name][index]:
                 continue
             slope, noise = together_slope(check, [(a, index), (b, index)])
             together = float(a.gradient[index]) + float(b.gradient[index])
             if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
-                reports[a.name].add("tie", f"equal numbers in {a.name} and {b.name}, one of which wins (a tie): moved together at {list(index)} they "
+                reports[a.name].add("tie", f"equal numbers in {a.name} and {b.name}, one of which wins (a tie): moved "
+                                           f"together at {list(index)} they "
                                            f"have the slope {slope:.6g}, but their gradients add up to {together:.6g}")
                 return
 
@@ -78,6 +84,7 @@ def _is_between(check: Any, tensor: Any, index: Index) -> bool:
 
 def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:
     """Groups of equal elements that have an output element in common."""
+    check.subject.restore()                             # the last step may have left an element moved
     by_value: dict[float, list[Index]] = {}
     for index in kinks[:64]:
         by_value.setdefault(float(tensor.values[index]), []).append(index)

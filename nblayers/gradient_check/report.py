@@ -1,6 +1,6 @@
 """What a gradient check found, as text and as values."""
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +75,10 @@ class TensorReport:
         return not self.findings
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, without: Collection[str] = ()) -> str:
+        """The numbers in one line, and each finding in one of its own, but for those that are said elsewhere."""
         facts = []
         if self.index is not None:
             facts += [f"{self.checked} of {math.prod(self.shape)} checked",
@@ -84,7 +88,7 @@ class TensorReport:
             facts.append(f"{len(self.kinks)} at a kink: {', '.join(str(list(i)) for i in self.kinks[:3])}"
                          + (", …" if len(self.kinks) > 3 else ""))
         line = f"{'ok   ' if self.passed else 'WRONG'}  {self.name} {self.shape}" + (": " if facts else "") + "; ".join(facts)
-        return "\n         ".join([line, *(finding.text for finding in self.findings)])
+        return "\n         ".join([line, *(finding.text for finding in self.findings if finding.text not in without)])
 
 
 @dataclass
@@ -141,10 +145,20 @@ class Report:
             html.write(self, path)
         return html.page(self)
 
+    def _shared(self) -> dict[str, list[str]]:
+        """What is true of three tensors or more, and their names."""
+        found: dict[str, list[str]] = {}
+        for tensor in self.tensors:
+            for text in dict.fromkeys(finding.text for finding in tensor.findings):
+                found.setdefault(text, []).append(tensor.name.split("/")[-1])
+        return {text: names for text, names in found.items() if len(names) > 2}
+
     def __str__(self) -> str:
         lines = [f"gradcheck of {self.layer}: " + ("passed" if self.passed else "FAILED")]
         lines += [f"  WRONG  {problem}" for problem in self.problems]
-        lines += [f"  {tensor}" for tensor in self.tensors]
+        shared = self._shared()
+        lines += [f"  {tensor.text(shared)}" for tensor in self.tensors]
+        lines += [f"  {', '.join(names)}: {text}" for text, names in shared.items()]
         lines += [f"  note: {note}" for note in self.notes]
         worst = self.worst
         if not self.passed and worst is not None and worst.index is not None:

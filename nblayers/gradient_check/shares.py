@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,8 @@ from nblayers.gradient_check.report import Index
 Array = np.ndarray
 
 
-class Element(NamedTuple):
+@dataclass(frozen=True)
+class Element:
     """One element of one of the outputs."""
 
     output: int
@@ -57,7 +58,8 @@ class Shares:
     def through(self, output: int) -> "Shares":
         """The part that comes through one of the outputs."""
         chosen = [k for k, column in enumerate(self.columns) if column.output == output]
-        return Shares(self.name, self.shape, self.is_weight, self.rows, [self.columns[k] for k in chosen], self.numeric[:, chosen],
+        return Shares(self.name, self.shape, self.is_weight, self.rows, [self.columns[k] for k in chosen],
+                      self.numeric[:, chosen],
                       self.analytic[:, chosen], self.values, self.y, self.tolerance)
 
     @cached_property

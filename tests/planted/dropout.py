@@ -98,8 +98,8 @@ FAULTS = [
     Fault("dropout", "dx = dy * self.m", "dy *= self.m\n        dx = dy", "changes_dy", None, ("in place",)),
     Fault("dropout", "dx = dy * self.m", "dx = dy * (1 - self.m)", ("mask", "extra", "slope"), "x"),
     Fault("dropout_off", "dx = dy * self.m", "dx = dy * self.m / 0.6", "factor", "x", ("1.666667",)),
-    Fault("dropout_off", "dx = dy * self.m", "dx = dy * (np.arange(dy.size).reshape(dy.shape) % 3 > 0)", "zero", "x",
-          ("zero there", "at [")),
+    Fault("dropout_off", "dx = dy * self.m", "dx = dy * (np.arange(dy.size).reshape(dy.shape) % 3 > 0)", ("zero", "slope"), "x",
+          ("zero there|missing",)),
 
     Fault("spatial_dropout", "return dy * m", "return dy * m.mean(axis=0, keepdims=True)", ("factor_along", "slope"), "x"),
     Fault("spatial_dropout", "return dy * m", "return np.repeat((dy * m).mean(axis=1, keepdims=True), dy.shape[1], axis=1)",

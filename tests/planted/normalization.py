@@ -432,7 +432,8 @@ FAULTS = [
     # group norm
     Fault("group_norm", "for k in range(self.groups):", "for k in range(1, self.groups):", "zero", "x",
           ("zero there", "0-3 of axis 2")),
-    Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", "missing_sum", "x", ("axis 1",)),
+    Fault("group_norm", "size = T * C // self.groups", "size = C // self.groups", ("missing_sum", "factor"), "x",
+          ("axis 1|another place",)),
     Fault("group_norm", "d.sum(axis=(1, 2), keepdims=True), (d", "d.sum(axis=2, keepdims=True), (d", ("missing_sum", "place"),
           "x", ("axis 1",)),
     Fault("group_norm", "dg[:, :, k] = s[:, :, k]", "dg[:, :, k] = s[:, :, 0]", ("factor_along", "place"), "x",
@@ -467,7 +468,7 @@ FAULTS = [
     # normalized weights
     Fault("weight_norm", " - self.g.value * dg / n ** 2 * self.V.value", "", "missing_sum", "V", ("axis 0",)),
     Fault("weight_norm", "(dW * self.V.value).sum(axis=0) / n", "(dW * self.V.value).sum(axis=0)", "factor_along", "g",
-          ("along axis 0",)),
+          ("along axis 0",), may=("missing_sum",)),
     Fault("weight_norm", "dy @ W.T", "dy @ (self.V.value / n).T", ("factor_along", "place"), "x", ("axis 1",),
           may=("scale_outside",)),
     Fault("weight_norm", "dy @ W.T", "dy @ self.V.value.T", ("factor_along", "place"), "x", ("axis 1",)),

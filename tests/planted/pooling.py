@@ -175,7 +175,8 @@ FAULTS = [
           ("extra", "place"), "x", ("should be zero|too much",)),
     Fault("max_pool", "self.cache = which", "if not hasattr(self, 'which'):\n            self.which = which\n"
           "        self.cache = self.which", "stale", None, ("stale cache",)),
-    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("factor", "factor_along", "slope"), "x", ("times",)),
+    Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, t] * which[:, t]\n", ("factor", "factor_along", "slope", "place"), "x",
+          ("times|twice",)),
     Fault("max_pool", "+= dy[:, t]\n", "+= dy[:, 0]\n", ("moved", "place"), "x", ("axis 1",)),
     Fault("max_pool", "dx = np.zeros(shape, dtype)", "dx = self.dx = getattr(self, 'dx', np.zeros(shape, dtype))", "adds_up",
           None, ("adds up",), may=("changes_output",)),
@@ -242,7 +243,7 @@ FAULTS = [
     Fault("masked_average", "/ n[:, None, None]", "/ m.shape[1]", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "/ n[:, None, None]", "", ("factor_along", "mask"), "x", ("axis 0",)),
     Fault("masked_average", "dx = m[:, :, None] * dy[:, None] / n[:, None, None]",
-          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along"), "x"),
+          "dx = np.repeat(dy[:, None] / m.shape[1], m.shape[1], axis=1)", ("mask", "extra", "factor_along", "factor"), "x"),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "(1 - m)[:, :, None] * dy[:, None]", ("mask", "extra"), "x",
           ("mask|should be zero",)),
     Fault("masked_average", "m[:, :, None] * dy[:, None]", "m[0][None, :, None] * dy[:, None]", ("mask", "place", "extra"), "x",

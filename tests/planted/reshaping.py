@@ -175,9 +175,9 @@ FAULTS = [
     Fault("reflect_padding", "dx[:, 1] += dy[:, 0]", "pass", ("place", "overwritten"), "x",
           ("one contribution|1 of axis 1|y at 0 of",)),
     Fault("reflect_padding", "dx[:, 1] += dy[:, 0]", "dx[:, 1] = dy[:, 0]", ("overwritten", "place"), "x",
-          ("one contribution|1 of axis 1|y at 0 of",)),
+          ("one contribution|1 of axis 1|y at 2 of its axis 1",)),
     Fault("reflect_padding", "dx[:, -2] += dy[:, -1]", "dx[:, -1] += dy[:, -1]", ("place", "moved"), "x",
-          ("3-4 of axis 1|y at 6 of",)),
+          ("3-4 of axis 1|y at 6 of|y at [0, 6]",)),
     Fault("reflect_padding", "dx[:, -2] += dy[:, -1]", "dx[:, -2] -= dy[:, -1]", "place", "x",
           ("3 of axis 1|y at 6 of|6 are wrong|6 is wrong",)),
     Fault("reflect_padding", "dy[:, 1:-1].copy()", "dy[:, 1:-1]", "changes_dy", None, ("in place",)),
@@ -214,7 +214,8 @@ FAULTS = [
 
     Fault("split", "dx[:, 2:] = b", "dx[:, 2:] = -b", ("one_output", "factor"), "x", ("2-4 of axis 1|output 1",)),
     Fault("split", "dx[:, 2:] = b", "pass", ("one_output", "zero"), "x", ("2-4 of axis 1|output 1",)),
-    Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero"), "x", ("output",)),
+    Fault("split", "dx[:, 2:] = b", "dx[:, :2] = b[:, :2]", ("place", "one_output", "zero", "extra", "moved"), "x",
+          ("output",)),
     Fault("split", "dx[:, :2] = a", "dx[:, :2] = a[:, ::-1]", ("place", "one_output", "reversed", "moved"), "x",
           ("0-1 of axis 1|output 0",)),
 
