@@ -364,7 +364,7 @@ def forgive_single_points(check: Any) -> None:
     from nblayers.gradient_check.check import again
     subject = check.subject
     where = {name: evidence.wrong for name, evidence in check.evidence.items()
-             if not evidence.tensor.is_weight and evidence.right and not any(evidence.analytic(index) for index in evidence.wrong)}
+             if not evidence.tensor.is_weight and evidence.right and not any(map(evidence.analytic, evidence.wrong))}
     if not where:
         return
     rng = np.random.default_rng(5)
@@ -379,8 +379,8 @@ def forgive_single_points(check: Any) -> None:
         evidence = check.evidence.pop(name)
         evidence.report.findings.clear()
         evidence.report.set_aside(where[name], evidence.numeric, evidence.tensor.gradient)
-        check.report.notes.append(f"{name}: 0 at {len(where[name])} elements, where forward's slope is another, but right at all numbers near "
-                                  "theirs: not counted, as with a value that means \"masked\"")
+        check.report.notes.append(f"{name}: 0 at {len(where[name])} elements, where forward's slope is another, but right at all "
+                                  "numbers near theirs: not counted, as with a value that means \"masked\"")
 
 
 def check_elsewhere(check: Any) -> None:

@@ -79,7 +79,8 @@ def _is_between(check: Any, tensor: Any, index: Index) -> bool:
     finer = max(map(abs, sides(check, tensor, index, 1e-3)))
     grows = finer > 3 * max(abs(low), abs(high)) + 1e-6                     # a jump, or no derivative at all
     jumps = grows or not np.isfinite(low + high) or high - low > 1e4 * (1 + abs(value))
-    return jumps or value == 0 or low - slack <= value <= high + slack      # 0 is what many take for relu'(0), inside of others too
+    is_zero = value == 0                                                    # what many take for relu'(0), inside of others too
+    return jumps or is_zero or low - slack <= value <= high + slack
 
 
 def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:
