@@ -360,7 +360,7 @@ def _forward_rounds(check: Any) -> bool:
 
 
 def forgive_single_points(check: Any) -> None:
-    """Where backward gives 0 at a number such as the one that means "masked", and is right at all numbers near it, that is a note."""
+    """Where backward gives 0 at a number such as one that means "masked", and is right at all numbers near it, that is a note."""
     from nblayers.gradient_check.check import again
     subject = check.subject
     where = {name: evidence.wrong for name, evidence in check.evidence.items()
@@ -379,8 +379,8 @@ def forgive_single_points(check: Any) -> None:
         evidence = check.evidence.pop(name)
         evidence.report.findings.clear()
         evidence.report.set_aside(where[name], evidence.numeric, evidence.tensor.gradient)
-        check.report.notes.append(f"{name}: 0 at {len(where[name])} elements, where forward's slope is another, but right at all "
-                                  "numbers near theirs: not counted, as with a value that means \"masked\"")
+        check.report.notes.append(f"{name}: 0 at {len(where[name])} elements, where forward's slope is another, but right at "
+                                  "all numbers near theirs: not counted, as with a value that means \"masked\"")
 
 
 def check_elsewhere(check: Any) -> None:
