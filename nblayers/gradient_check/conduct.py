@@ -360,7 +360,7 @@ def _forward_rounds(check: Any) -> bool:
 
 
 def forgive_single_points(check: Any) -> None:
-    """Where backward gives 0 at a number such as one that means "masked", and is right at all numbers near it, that is a note."""
+    """A note, where backward gives 0 at a number such as one that means "masked" and is right at all numbers near it."""
     from nblayers.gradient_check.check import again
     subject = check.subject
     where = {name: evidence.wrong for name, evidence in check.evidence.items()
