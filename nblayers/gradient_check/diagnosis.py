@@ -224,8 +224,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
-        where = _where(evidence) if "wrong only" not in found[1] and found[0] in ("slope", "factor_along", "missing_sum",
-                                                                                  "mask", "value") else ""
+        wants_place = found[0] in ("slope", "factor_along", "missing_sum", "mask", "value")
+        where = _where(evidence) if wants_place and "wrong only" not in found[1] else ""
         if not where and found[0] in ("mask", "value"):
             where = _along_an_axis(evidence)
         kind, parts = found[0], [found[1], where]

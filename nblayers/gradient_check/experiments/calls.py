@@ -52,8 +52,8 @@ def _kept_arrays(layer: Any, subject: Any) -> list[str]:
 def unique_ids(lab: Lab) -> None:
     """Is it the ids that occur more than once? Then it is right where none does."""
     check = lab.check
-    claimed = [name for name, evidence in check.evidence.items() if any(f.kind == "repeated_ids"
-                                                                        for f in evidence.report.findings)]
+    claimed = [name for name, evidence in check.evidence.items()
+               if any(finding.kind == "repeated_ids" for finding in evidence.report.findings)]
     if not claimed:
         return
     rows = check.evidence[claimed[0]].shape[0]

@@ -130,7 +130,6 @@ def _table(s: Shares, known: Known, own: Array) -> Found:
     lines = []
     for k in shown:
         row, column = s.rows[k], int(own[k])
-        given = ", ".join([f"{s.name} = {float(s.values[row]):.4g}", *(f"{name} = {float(values[row]):.4g}" for name,
-                                                                       values in others.items())])
+        given = ", ".join(f"{name} = {float(values[row]):.4g}" for name, values in ((s.name, s.values), *others.items()))
         lines.append(f"at {list(row)} {given}: slope {s.numeric[k, column]:.6g}, backward has {s.analytic[k, column]:.6g}")
     return "slope", f"each element with a slope of its own, and a wrong one{among_places(s, bad)}: " + "; ".join(lines)

@@ -256,8 +256,8 @@ def few_factors(s: Shares, known: Known) -> Found:
     """Too much at some places, missing or some times what it should be at others."""
     groups: list[tuple[float, Array]] = []
     with np.errstate(all="ignore"):
-        ratio = np.where(np.abs(s.numeric) <= s.floor, np.inf, np.where(np.abs(s.analytic) <= s.floor, 0.0,
-                                                                        s.analytic / s.numeric))
+        ratio = np.where(np.abs(s.analytic) <= s.floor, 0.0, s.analytic / s.numeric)
+        ratio[np.abs(s.numeric) <= s.floor] = np.inf
     weak = np.abs(s.numeric) <= 1e-4 * s.scale
     left = s.wrong & ~(weak & np.isfinite(ratio))
     while left.any() and len(groups) < 4:

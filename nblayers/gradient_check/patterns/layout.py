@@ -24,8 +24,8 @@ def layout(s: Shares, known: Known) -> Found:
         if order is not None:
             moved = [k for k, other in enumerate(order) if k != other and not s.all_same(s.numeric[k], s.numeric[other])]
             shown = "; ".join(f"{list(s.rows[k])} holds what belongs to {list(s.rows[order[k]])}" for k in moved[:3])
-            return "moved", f"the right numbers in other places{among_rows(s, moved)}: {shown}" + ("; …"
-                                                                                                   if len(moved) > 3 else "")
+            more = "; …" if len(moved) > 3 else ""
+            return "moved", f"the right numbers in other places{among_rows(s, moved)}: {shown}{more}"
         if found := _moved_inside(s, ours, right):
             return found
     return _moved_output(s)
@@ -78,8 +78,8 @@ def moves(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], 
     for axis in axes:
         size = shape[axis]
         if size > 2 and size % 2 == 0:
-            yield f"the two halves along axis {axis} are swapped: in other places", "moved", partial(np.roll, shift=size // 2,
-                                                                                                     axis=axis)
+            half = partial(np.roll, shift=size // 2, axis=axis)
+            yield f"the two halves along axis {axis} are swapped: in other places", "moved", half
         for by in (1, -1, 2, -2):
             if size > 2 and abs(by) < size:
                 yield (f"moved by {by} along axis {axis} (the last comes first again)", "rolled",

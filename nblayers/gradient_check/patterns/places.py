@@ -46,8 +46,8 @@ def places_in_words(s: Shares, pairs: Array) -> str:
     sets = [sorted(set(s.row_places[rows, axis].tolist())) for axis in range(len(s.shape))]
     told = [f"{ranges(inside)} of axis {axis} (size {size})" for axis,
             (inside, size) in enumerate(zip(sets, s.shape, strict=True)) if len(inside) < size]
-    inside = np.all([np.isin(s.row_places[:, axis], each) for axis, each in enumerate(sets)], axis=0) if sets else np.ones(1,
-                                                                                                                           bool)
+    lies = [np.isin(s.row_places[:, axis], each) for axis, each in enumerate(sets)]
+    inside = np.all(lies, axis=0) if sets else np.ones(1, bool)
     if told and (s.support.any(axis=1) & inside).sum() == len(rows):
         return "at " + " and ".join(told)
     if len(rows) == len(s.rows):

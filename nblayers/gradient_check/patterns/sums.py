@@ -24,8 +24,8 @@ def missing_sum(s: Shares, known: Known) -> Found:
         name = " and ".join(map(str, along))
         x_name = s.name.split("/")[-1] if s.is_weight else "x"
         tried = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
-                 ((values,), f"a multiple of {x_name} itself"), ((one, centred), f"a multiple of {x_name} and an amount that "
-                                                                                 f"is the same for all"))
+                 ((values,), f"a multiple of {x_name} itself"), 
+                 ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
         for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
                 return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
