@@ -116,7 +116,8 @@ def fewer_samples(lab: Lab) -> None:
     size = sizes.pop()
     right: set[str] | None = None
     for count in range(1, min(size, 4)):
-        verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(min(size, 4) if count == 1 else 2) if lab.check.has_time()]
+        verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(min(size, 4) if count == 1 else 2)
+                    if lab.check.has_time()]
         if not any(verdicts):                           # too few to tell anything, as in a norm over one sample
             continue
         now = {name for name in lab.mostly_wrong() if any(name in each for each in verdicts)
