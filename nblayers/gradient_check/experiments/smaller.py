@@ -134,7 +134,7 @@ def fewer_samples(lab: Lab) -> None:
 
 def _say_samples(lab: Lab, name: str, count: int, axis: int) -> None:
     some = "one sample alone" if count == 1 else f"{count} samples alone"
-    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), whichever: it shows only where more of "
+    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}): it shows only where more of "
                                                  f"them come together")
 
 
