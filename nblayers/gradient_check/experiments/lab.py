@@ -39,7 +39,7 @@ class Lab:
     def all_wrong(self) -> dict[str, list[Index]]:
         """All wrong coordinates of the wanted tensors, the largest first."""
         evidence = self.check.evidence
-        return {name: sorted(evidence[name].wrong, key=partial(_size_at, evidence[name]))[:40] for name in self.wanted}
+        return {name: sorted(evidence[name].wrong, key=partial(_size_at, evidence[name]))[:24] for name in self.wanted}
 
     def mostly_wrong(self, least: float = 0.5) -> dict[str, list[Index]]:
         """The wanted tensors of which so large a part is wrong: where little is, other numbers may hide it by chance."""

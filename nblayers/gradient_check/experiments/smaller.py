@@ -50,7 +50,7 @@ def _all_of_small(lab: Lab, there: Any) -> dict[str, list[Index]]:
     found = {}
     for name, leaf in zip(there.names, there.leaves, strict=True):
         if name in lab.wanted:
-            found[name] = spread(list(np.ndindex(leaf.shape)), 40)
+            found[name] = spread(list(np.ndindex(leaf.shape)), 24)
     return found
 
 
@@ -116,7 +116,8 @@ def fewer_samples(lab: Lab) -> None:
     size = sizes.pop()
     right: set[str] | None = None
     for count in range(1, min(size, 4)):
-        verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(size if count == 1 else 2) if lab.check.has_time()]
+        verdicts = [_smaller(lab, axis, count, rolled) for rolled in range(min(size, 4) if count == 1 else 2)
+                    if lab.check.has_time()]
         if not any(verdicts):                           # too few to tell anything, as in a norm over one sample
             continue
         now = {name for name in lab.mostly_wrong() if any(name in each for each in verdicts)
@@ -133,7 +134,7 @@ def fewer_samples(lab: Lab) -> None:
 
 def _say_samples(lab: Lab, name: str, count: int, axis: int) -> None:
     some = "one sample alone" if count == 1 else f"{count} samples alone"
-    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), whichever: it shows only where more of "
+    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}): it shows only where more of "
                                                  f"them come together")
 
 

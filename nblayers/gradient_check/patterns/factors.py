@@ -268,7 +268,7 @@ def few_factors(s: Shares, known: Known) -> Found:
     if left.any() or s.wrong.sum() < max(4, 2 * len(groups)) or any(inside.sum() < 2 for _, inside in groups):
         return None
     places_ = {value: places_in_words(s, inside) for value, inside in sorted(groups, key=lambda group: group[0])}
-    if list(places_.values()).count(SOME) > 1:
+    if list(places_.values()).count(SOME) > 2:
         return None
     texts = [f"{_factor_words(value)} {place}" for value, place in places_.items()]
     values = {value for value, _ in groups}
