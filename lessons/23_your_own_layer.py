@@ -138,7 +138,9 @@ print("dx =", dx.tolist(), "  ds =", ds.tolist())
 # A class of your own has three methods:
 #
 # * `build` is called once, when the shapes of the inputs are known. There `add_weight`
-#   makes a weight: its `value`, and a `grad` of the same shape, full of zeros.
+#   makes a weight: its `value`, and a `grad` of the same shape, full of zeros. If there
+#   are several inputs, it takes a shape for each, by forward's names: for `x` and `s`
+#   these are `x_shape` and `s_shape`.
 # * `forward` takes arrays and returns one. What backward will need goes into `cache`.
 # * `backward` takes $dy$. It **adds** to each weight's `grad`, and it returns the
 #   gradients of the inputs: one array, or a list if there are several inputs.

@@ -291,6 +291,7 @@ def test_a_whole_augmentation_backward_is_checked(line, instead, message, tmp_pa
     ('np.einsum("ni,nm,nk->imk", x, z, dy)', 'np.einsum("ni,nm,nk->imk", x, z, dy) / len(x)', "it is a sum over the samples"),
     ('np.einsum("ni,nm,nk->imk", x, z, dy)', 'np.einsum("i,m,k->imk", x[0], z[0], dy[0])', "the first sample alone"),
     ("dx = np", "dx = dy @ self.W.value.sum(axis=1).T  # np", "z is missing; y is linear in x"),
+    ("def build(self, x_shape, z_shape):", "def build(self, x_shape, shape):", "def build(self, x_shape, z_shape):"),
     ("return [dx, dz]", "return dx", "a list of two arrays, [dx, dz]"),
     ("return [dx, dz]", "return [dz, dx]", "dx"),
     ("self.cache = x, z", "self.cache = getattr(self, 'kept', (x, z))\n        self.kept = self.cache", "checker says"),

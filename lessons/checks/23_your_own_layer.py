@@ -274,6 +274,8 @@ def exercise_2(answer: Answer) -> None:
         try:
             return call()
         except Exception as error:
+            if "build() missing" in str(error) or "build() got" in str(error):
+                raise Wrong("build takes a shape for each input: `def build(self, x_shape, z_shape):`") from error
             raise Wrong(f"{what} raised {described(error, answer._path)}") from error
 
     def compare(N: int, sizes: tuple[int, int, int]) -> None:
