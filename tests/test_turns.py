@@ -208,7 +208,7 @@ def test_right_answers(at, name, text):
     ("kept", "kept[:] = 1\ndh_next = dh_next", "kept["), ("kept", "kept, dh_next = 1, 2, 3", "ValueError"),
     ("kept", "right = kept.copy()\ndel dh_next", "dh_next is not assigned yet"),
     ("kept", "for t in (2, 1, 0):\n    kept[:, t] = (dy[:, t] + dh_next) * slope[:, t]\n    dh_next = 2 * kept[:, t] @ U.T",
-     "right at the last time step and wrong at all before it"),
+     "wrong only at 0-1 of axis 1 (size 3)"),
     ("twice", "def twice(v):\n    return 3 * v", "twice(3) should be 6, but is 9"), ("twice", "3", "should be a function"),
     ("twice", "def twice(v):\n    return v.nothing", "twice raised AttributeError in line 2"),
     ("twice", "def twice(v):\n    2 * v", "is there a `return` missing?"), ("total", "7", "total is 7, but should be"),

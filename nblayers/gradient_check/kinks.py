@@ -79,8 +79,8 @@ def _is_between(check: Any, tensor: Any, index: Index) -> bool:
     finer = max(map(abs, sides(check, tensor, index, 1e-3)))
     grows = finer > 3 * max(abs(low), abs(high)) + 1e-6                     # a jump, or no derivative at all
     jumps = grows or not np.isfinite(low + high) or high - low > 1e4 * (1 + abs(value))
-    is_zero = value == 0                                                    # what many take for relu'(0), inside of others too
-    return jumps or is_zero or low - slack <= value <= high + slack
+    is_known = value == 0 and check.subject.layer.zero_at_kinks
+    return jumps or is_known or low - slack <= value <= high + slack
 
 
 def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:

@@ -105,6 +105,7 @@ class ReLU(Elementwise):
     """
 
     kernel_name = "relu"
+    zero_at_kinks = True
 
     def __init__(self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0,
                  **kwargs: Any) -> None:
@@ -201,6 +202,7 @@ class LearnedSlope(Layer):
     supports_masking = True
     input_spec = InputSpec()
     slope_at_zero = False               # whether dx at x = 0 is the slope; else it is 0
+    zero_at_kinks = True
 
     class Cache(Record):
         x: np.ndarray           # (batch, …)

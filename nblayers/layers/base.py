@@ -132,6 +132,7 @@ class Layer(NamesItself):
     supports_masking = False            # a mask that comes in goes on to the next layer
     masks_steps = False                 # its mask is (batch, time): tells which steps of a sample are real
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
+    zero_at_kinks = False               # its gradient is 0 at x = 0, as Keras', though the slopes on both sides are not
     input_spec: InputSpec | list[InputSpec] | None = None
     single_values = False               # an input without axes is one value, and has no samples to count
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default

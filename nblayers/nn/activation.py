@@ -365,6 +365,7 @@ class PReLU(LearnedSlope):
     """
 
     slope_at_zero = True
+    zero_at_kinks = False
     num_parameters: int = fixed()
     weight: Parameter = fixed()
 
