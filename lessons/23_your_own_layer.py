@@ -240,7 +240,7 @@ check_derivative("dpenalty", dpenalty, lambda c: lam * np.sum(c ** 2), c)
 class Forgetful(Prototypes):
     def forward(self, x, s):
         y = super().forward(x, s)
-        self.add_loss(lam * np.sum(self.c.value ** 2))
+        self.add_loss(lam * np.sum(self.c.value ** 2))      # 001.01.add_loss
         return y
 
 
@@ -273,7 +273,7 @@ assert_gradients(Penalised(5), many_x, sure)
 # %%
 alpha = 0.1
 # ? c_next: c after one step, from dc, dpenalty and alpha
-c_next = c - alpha * (dc + dpenalty)
+c_next = c - alpha * (dc + dpenalty)    # 001.01.add_weight
 
 layer = Penalised(3, dtype="float64")
 layer.build(x.shape, s.shape)
