@@ -12,7 +12,8 @@ sys.path.insert(0, str(ROOT))                       # this checkout, also where 
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))     # ... and in children
 
 for module in [name for name in sys.modules if name.partition(".")[0] in ("nblayers", "kernels", "lessons")]:
-    if not (getattr(sys.modules[module], "__file__", None) or str(ROOT)).startswith(str(ROOT)):
+    own = str(ROOT / module.partition(".")[0])
+    if not (getattr(sys.modules[module], "__file__", None) or own).startswith(own):
         del sys.modules[module]                     # another copy's pytest plugin was loaded before this checkout was found
 
 ON_GPU = os.environ.get("NBLAYERS_TEST_GPU") == "1"

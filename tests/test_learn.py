@@ -1,4 +1,5 @@
 """The machinery of the lessons: reading scripts, stepping and going back, maths in a terminal, notebooks, the command."""
+import importlib.util
 import io
 import json
 import os
@@ -267,6 +268,17 @@ def test_a_large_model_is_compared_not_copied():
         run_all(run)
     copies = {key: size for moment in run._past for key, size in moment.snapshot.arrays().items()}
     assert sum(copies.values()) == 8_000_000
+
+
+def test_a_module_s_loader_is_no_state_of_it():
+    """pytest loads the modules of packages with plugins itself: through its loader all tests can be reached."""
+    class Loader(type(pytest.mark)):                    # a class of pytest's
+        pass
+    Loader.__module__ = "_pytest.assertion.rewrite"
+    loader = object.__new__(Loader)
+    loader.tests = [["a test"]]
+    spec = importlib.util.spec_from_loader("module", loader)
+    assert len(memory.take([{"__loader__": loader, "__spec__": spec, "x": [1]}]).contents) == 4
 
 
 def test_old_steps_are_forgotten_when_memory_is_short(monkeypatch):

@@ -25,7 +25,8 @@ MOST_OBJECTS = 300_000                  # of one snapshot
 # what is never looked into: it does not change, or it is no business of the lesson's
 ATOMS = (type(None), bool, int, float, complex, str, bytes, range, slice, type, np.generic, np.dtype, types.ModuleType,
          types.BuiltinFunctionType, types.CodeType, types.EllipsisType, BaseException)
-FOREIGN = {"matplotlib", "PIL", "cupy", "rich", "numba", "llvmlite", "logging", "threading", "re", "pathlib", "importlib"}
+FOREIGN = {"matplotlib", "PIL", "cupy", "rich", "numba", "llvmlite", "logging", "threading", "re", "pathlib", "importlib",
+           "_frozen_importlib", "_frozen_importlib_external", "_pytest", "pluggy"}     # who loads a module is no state of it
 
 VISIBLE = {"_value", "_grad", "_parameters", "_layers"}                 # private names of what a learner sees all the same
 HIDDEN = {"cache", "state"}
