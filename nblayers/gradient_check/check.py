@@ -18,6 +18,7 @@ from nblayers.gradient_check.numeric import Slopes, derivative
 from nblayers.gradient_check.report import Index, Report, TensorReport
 from nblayers.gradient_check.shares import Element, Shares, spread
 from nblayers.gradient_check.subject import Subject, flat, present
+from nblayers.gradient_check.words import NO_PATTERN
 
 EPSILON = float(np.finfo(np.float64).eps)
 MOST_SHARES = 2_000_000                 # numbers kept for one tensor: coordinates times elements of y
@@ -79,9 +80,15 @@ class Check:
         self.is_linear = True
         self.deadline = time.thread_time() + settings.seconds + 0.5 * max(0, len(subject.weights) - 4)
 
-    def has_time(self, share: float = 1.0) -> bool:
-        """Whether less than this share of the time allowed is over."""
-        return time.thread_time() < self.deadline - (1 - share) * self.settings.seconds
+    def has_time(self) -> bool:
+        """Whether the time allowed is not over."""
+        return time.thread_time() < self.deadline
+
+    def again(self, there: Subject, rng: np.random.Generator | None = None, coordinates: int = 12) -> "Check":
+        """A check of the same kind elsewhere, on fewer coordinates."""
+        most = min(coordinates, self.settings.max_coordinates)
+        settings = replace(self.settings, max_coordinates=most, dy=None)
+        return Check(there, np.random.default_rng(1) if rng is None else rng, settings)
 
     def run(self) -> Report:
         """Check everything, and look for what may be behind the differences found."""
@@ -208,8 +215,7 @@ class Check:
         finite = np.isfinite(tensor.gradient)
         if not finite.all():
             report.add("nan", f"the gradient holds NaN or infinity, first at {conduct.first(~finite)}: a division by zero, or "
-                              f"memory "
-                              "that was allocated (np.empty) and not written")
+                              "memory that was allocated (np.empty) and not written")
             return report
         evidence = diagnosis.Evidence(self, tensor, report)
         report.errors = np.full(tensor.gradient.shape, np.nan)
@@ -228,7 +234,7 @@ class Check:
         kinks.judge(self, tensor, report)
         if evidence.wrong:
             self.evidence[tensor.name] = evidence
-            report.add("place", diagnosis.NO_PATTERN)
+            report.add("place", NO_PATTERN)
         elif report.kinks and not report.checked and report.passed:
             report.add("nothing_checked", "every coordinate checked lies at a kink, so that nothing is known: try other inputs")
         return report
@@ -262,9 +268,11 @@ class Check:
 
     def slopes(self, tensor: Tensor, index: Index, step: float) -> Slopes:
         """The slopes of (1) along one coordinate."""
-        return self.slopes_between(self.moved(tensor, index, step), self.moved(tensor, index, -step), step)
+        return self.slopes_together([(tensor, index)], step)
 
-    def slopes_between(self, more: list[np.ndarray], less: list[np.ndarray], step: float) -> Slopes:
+    def slopes_together(self, coordinates: Sequence[tuple[Tensor, Index]], step: float) -> Slopes:
+        """The slopes of (1) with all of these moved at once."""
+        more, less = self.moved(step, *coordinates), self.moved(-step, *coordinates)
         right = left = variance = 0.0
         for k, y in enumerate(self.y):
             dy = self.dy[k] if k < self.outputs else 1.0
@@ -274,11 +282,17 @@ class Check:
         self.latest = more, less, step
         return Slopes(right, left, noise=4 * EPSILON * variance ** 0.5 / step)
 
-    def moved(self, tensor: Tensor, index: Index, step: float) -> list[np.ndarray]:
-        """All outputs with one coordinate moved by `step`."""
+    def moved(self, step: float, *coordinates: tuple[Tensor, Index]) -> list[np.ndarray]:
+        """All outputs with these coordinates moved by `step`; they are put back."""
         self.subject.restore()
-        tensor.values[index] = tensor.values[index] + step
-        return self.subject.forward()
+        kept = [tensor.values[index] for tensor, index in coordinates]
+        for (tensor, index), value in zip(coordinates, kept, strict=True):
+            tensor.values[index] = value + step
+        try:
+            return self.subject.forward()
+        finally:
+            for (tensor, index), value in zip(coordinates, kept, strict=True):
+                tensor.values[index] = value
 
     def numeric(self, tensor: Tensor, index: Index) -> float:
         return self.slopes(tensor, index, self.step_at(tensor, index)).central
@@ -343,7 +357,3 @@ def _end(y: np.ndarray, axis: int, last: bool) -> np.ndarray:
     """The last place of an axis, or the first; all of it if there is no such axis."""
     return np.take(y, -1 if last else 0, axis) if y.ndim > max(axis, 2) else y
 
-
-def again(subject: Subject, rng: np.random.Generator, settings: Settings, coordinates: int = 12) -> Check:
-    """A check of the same kind, on fewer coordinates."""
-    return Check(subject, rng, replace(settings, max_coordinates=min(coordinates, settings.max_coordinates), dy=None))

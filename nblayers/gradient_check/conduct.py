@@ -34,8 +34,8 @@ def check_forward(check: Any) -> None:
     subject.restore()
     if not same(check.y, subject.forward()):
         report.add("random", "forward gives another output for the same input the second time: it draws random numbers or "
-                             "keeps "
-                             "a state which gradcheck cannot put back (make it an array or a NumPy Generator in an attribute)")
+                             "keeps a state which gradcheck cannot put back (make it an array or a NumPy Generator in an "
+                             "attribute)")
 
 
 def find_changed_inputs(check: Any, who: str) -> None:
@@ -79,9 +79,8 @@ def check_second_backward(check: Any) -> None:
     try:
         dx, dw = subject.backward(check.copied_dy())
     except Exception as error:
-        report.add("single_use", f"a second backward after one forward fails: backward must only read the "
-                                 f"cache{changed(check)} "
-                                 f"({type(error).__name__}: {error})")
+        report.add("single_use", "a second backward after one forward fails: backward must only read the "
+                                 f"cache{changed(check)} ({type(error).__name__}: {error})")
         return
     if _close(dx, [None if d is None else 2 * d for d in check.dx]) and not _close(dx, check.dx):
         report.add("adds_up", "the gradient returned adds up from one backward to the next: start from zeros in each call")
@@ -139,7 +138,7 @@ def check_after_another_forward(check: Any) -> None:
     """The gradient must be that of the last forward, whatever was computed before it."""
     subject = check.subject
     subject.restore()
-    stir(subject)
+    subject.stir()
     try:
         subject.other_weights()
         subject.forward(subject.other)
@@ -154,14 +153,6 @@ def check_after_another_forward(check: Any) -> None:
     if not _close([*dx, *dw], [*check.dx, *check.dw]) and not told & {"adds_up", "single_use"}:
         check.report.add("stale", "after a forward on other inputs the gradient is another one: backward uses what that "
                                   "earlier forward kept (a stale cache)")
-
-
-def stir(subject: Any) -> None:
-    """Draw from every source of random numbers, so that what is drawn next is other than before."""
-    np.random.random(3)
-    for source in subject._random_sources():
-        if isinstance(source, (np.random.Generator, np.random.RandomState)):
-            source.random(3) if isinstance(source, np.random.Generator) else source.random_sample(3)
 
 
 def check_linear(check: Any) -> None:
@@ -252,10 +243,8 @@ def check_rounding(check: Any) -> None:
     """A forward in float32 has no derivatives to compare with."""
     if _forward_rounds(check):
         check.report.add("float32", "forward rounds to float32 on the way though the layer computes in float64: its output "
-                                    "does not "
-                                    f"feel a change of {TINY:g} in all its inputs and weights, and numeric derivatives of "
-                                    f"such a "
-                                    "forward are worthless")
+                                    f"does not feel a change of {TINY:g} in all its inputs and weights, and numeric "
+                                    "derivatives of such a forward are worthless")
     check.subject.restore()
     check.subject.forward()
 
@@ -270,22 +259,22 @@ def check_precision(check: Any) -> None:
     if len(once) != len(names):
         return
     finer = check.gradients([dy * (1 + TINY) for dy in check.dy])
-    for name, text in _rounded(names, once, finer, check.gradients([dy * 1.001 for dy in check.dy])):
-        _say_rounded(check, name, f"{text} in dy")
+    for name in _rounded(names, once, finer, check.gradients([dy * 1.001 for dy in check.dy])):
+        _say_rounded(check, name, "in dy")
     for moved, what in ((_leaves_times, "in the inputs"), (_weights_times, "in the weights")):
         if not subject.leaves and moved is _leaves_times:
             continue
         fine, coarse = (_gradients_at(check, moved(subject, factor)) for factor in (1 + TINY, 1 + 1e-5))
-        for name, text in _rounded(names, once, fine, coarse):
-            _say_rounded(check, name, f"{text} {what}".strip())
+        for name in _rounded(names, once, fine, coarse):
+            _say_rounded(check, name, what)
     for tensor in check.tensors():
         _look_finer(check, tensor)
 
 
 def _look_finer(check: Any, tensor: Any) -> None:
     """Right to seven digits and no better, at one element after the other: so are numbers that were float32 on the way."""
-    report = next((t for t in check.report.tensors if t.name == tensor.name), None)
-    if report is None or report.errors is None or any(finding.kind == "float32" for finding in report.findings):
+    report = _not_yet_rounded(check, tensor.name)
+    if report is None or report.errors is None:
         return
     largest = float(np.abs(tensor.gradient).max(initial=0.0))
     suspects = [index for index in np.ndindex(report.errors.shape) if 3e-9 < report.errors[index] < 3e-5
@@ -308,14 +297,18 @@ def _fine_error(check: Any, tensor: Any, index: Any) -> float | None:
     return error / abs(a) if abs(first - second) < 0.05 * error and error > 3e-9 * abs(a) else None
 
 
-def _say_rounded(check: Any, name: str, text: str) -> None:
+def _say_rounded(check: Any, name: str, where: str) -> None:
+    if (report := _not_yet_rounded(check, name)) is not None:
+        report.add("float32", f"rounded to float32 on the way: it does not feel a change of {TINY:g} {where}")
+
+
+def _not_yet_rounded(check: Any, name: str) -> Any:
+    """The report of this tensor, unless it says float32 already, or there is none."""
     report = next((tensor for tensor in check.report.tensors if tensor.name == name), None)
-    if report is None or any(finding.kind == "float32" for finding in report.findings):
-        return
-    report.add("float32", f"rounded to float32 on the way: it does not feel a change of {TINY:g} {text}")
+    return None if report is None or any(finding.kind == "float32" for finding in report.findings) else report
 
 
-def _rounded(names: Sequence[str], once: Sequence[Any], fine: Sequence[Any], coarse: Sequence[Any]) -> list[tuple[str, str]]:
+def _rounded(names: Sequence[str], once: Sequence[Any], fine: Sequence[Any], coarse: Sequence[Any]) -> list[str]:
     """Which gradients stay what they are, to the last bit, under the fine change, though they follow the coarse one."""
     found = []
     for name, a, b, c in zip(names, once, fine, coarse, strict=True):
@@ -324,8 +317,8 @@ def _rounded(names: Sequence[str], once: Sequence[Any], fine: Sequence[Any], coa
         moves = (np.abs(c - a) > 1e-7 * np.abs(a)) & (np.abs(a) > 1e-7)
         jumps = np.abs(c - a) > 2e-2 * np.abs(a).max(initial=0.0)
         if moves.sum() >= 3 and not jumps.any() and np.array_equal(a[moves], b[moves]):
-            found.append((name, ""))
-    return [(name, text.strip()) for name, text in found]
+            found.append(name)
+    return found
 
 
 def _leaves_times(subject: Any, factor: float) -> Any:
@@ -363,7 +356,6 @@ def _forward_rounds(check: Any) -> bool:
 
 def forgive_single_points(check: Any) -> None:
     """A note, where backward gives 0 at a number such as one that means "masked" and is right at all numbers near it."""
-    from nblayers.gradient_check.check import again
     subject = check.subject
     where = {name: evidence.wrong for name, evidence in check.evidence.items()
              if not evidence.tensor.is_weight and evidence.right and not any(map(evidence.analytic, evidence.wrong))}
@@ -372,7 +364,7 @@ def forgive_single_points(check: Any) -> None:
     rng = np.random.default_rng(5)
     near = [leaf + 1e-3 * rng.normal(size=leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves]
     try:
-        verdicts = again(at(subject, leaves=near), rng, check.settings).verdicts(where)
+        verdicts = check.again(at(subject, leaves=near), rng).verdicts(where)
     except Exception:                                   # then it stays a finding
         return
     finally:
@@ -387,10 +379,7 @@ def forgive_single_points(check: Any) -> None:
 
 def check_elsewhere(check: Any) -> None:
     """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks and weights."""
-    subject = check.subject
-    there = elsewhere(subject)
-    from nblayers.gradient_check.check import again
-    other = again(there, check.rng, check.settings, coordinates=max(12, 200 if check.has_time() else 12))
+    other = check.again(elsewhere(check.subject), check.rng, 200 if check.has_time() else 12)
     other.deadline = check.deadline
     try:
         other.check_values()

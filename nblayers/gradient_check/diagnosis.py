@@ -12,9 +12,8 @@ from nblayers.gradient_check import experiments, patterns
 from nblayers.gradient_check.points import masks
 from nblayers.gradient_check.report import Finding, Index, TensorReport
 from nblayers.gradient_check.shares import Element, Shares
-from nblayers.gradient_check.words import ranges, times
+from nblayers.gradient_check.words import NO_PATTERN, ranges, times
 
-NO_PATTERN = "wrong in no pattern known"
 KINDS_OF_PLACES = (("mask", "mask is False"), ("one_output", "only what comes through output"), ("value", " is below 0"))
 PROBES = 12                             # coordinates looked at where each one costs further passes
 Found = tuple[str, str] | None
@@ -267,7 +266,7 @@ def _of_output(evidence: Evidence, shares: Shares) -> Found:
 
 def _known(evidence: Evidence) -> patterns.Known:
     check = evidence.check
-    check.subject.restore()                             # the last look may have left an element moved
+    check.subject.restore()                             # forward may have changed a statistic
     vectors = {parameter.path.split("/")[-1]: np.ravel(np.asarray(to_numpy(parameter.value), np.float64))
                for parameter in check.subject.weights if np.prod(parameter.shape) > 1
                and max(parameter.shape) == np.prod(parameter.shape)}
@@ -459,8 +458,7 @@ def _nearly(evidence: Evidence) -> Found:
     if len(evidence.wrong) < 2 or worst > 2e-2:
         return None
     return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon "
-                      f"in one of "
-                      "them?), or an approximation")
+                      "in one of them?), or an approximation")
 
 
 def _far_off(evidence: Evidence) -> bool:

@@ -27,12 +27,8 @@ def judge(check: Any, tensor: Any, report: TensorReport) -> None:
                            f"{float(tensor.gradient[index]):.6g}, the slopes are {low:.6g} and {high:.6g}")
         return
     for group in tied(check, tensor, report.kinks):
-        together = sum(float(tensor.gradient[index]) for index in group)
-        slope, noise = together_slope(check, [(tensor, index) for index in group])
-        if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
-            report.add("tie", f"equal numbers, one of which wins (a tie): moved together the elements {_listed(group)} have "
-                              f"the slope "
-                              f"{slope:.6g}, but their gradients add up to {together:.6g}")
+        if text := _sum_is_wrong(check, [(tensor, index) for index in group]):
+            report.add("tie", f"equal numbers, one of which wins (a tie): moved together the elements {_listed(group)} {text}")
             return
 
 
@@ -43,27 +39,22 @@ def judge_pairs(check: Any) -> None:
               and reports[t.name].passed]
     if len(check.subject.layers) > 1:
         return
-    check.subject.restore()
-    values = {tensor.name: np.array(tensor.values) for tensor in inputs}
     for a, b in combinations(inputs, 2):
         if a.values.shape != b.values.shape:
             continue
         for index in reports[a.name].kinks[:32]:
-            if index not in reports[b.name].kinks or values[a.name][index] != values[b.name][index]:
+            if index not in reports[b.name].kinks or a.values[index] != b.values[index]:
                 continue
-            slope, noise = together_slope(check, [(a, index), (b, index)])
-            together = float(a.gradient[index]) + float(b.gradient[index])
-            if slope is not None and abs(together - slope) > 1e-5 * max(abs(together), abs(slope)) + 1e-8 + noise:
+            if text := _sum_is_wrong(check, [(a, index), (b, index)]):
                 reports[a.name].add("tie", f"equal numbers in {a.name} and {b.name}, one of which wins (a tie): moved "
-                                           f"together at {list(index)} they "
-                                           f"have the slope {slope:.6g}, but their gradients add up to {together:.6g}")
+                                           f"together at {list(index)} they {text}")
                 return
 
 
 def sides(check: Any, tensor: Any, index: Index, times: float = 1e-2) -> tuple[float, float]:
     """The lowest and the highest number that the slopes on both sides of each output element allow."""
     step = check.step_at(tensor, index) * times
-    more, less = check.moved(tensor, index, step), check.moved(tensor, index, -step)
+    more, less = check.moved(step, (tensor, index)), check.moved(-step, (tensor, index))
     low = high = 0.0
     for k, y in enumerate(check.y):
         dy = check.dy[k] if k < check.outputs else 1.0
@@ -85,7 +76,6 @@ def _is_between(check: Any, tensor: Any, index: Index) -> bool:
 
 def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:
     """Groups of equal elements that have an output element in common."""
-    check.subject.restore()                             # the last step may have left an element moved
     by_value: dict[float, list[Index]] = {}
     for index in kinks[:64]:
         by_value.setdefault(float(tensor.values[index]), []).append(index)
@@ -108,23 +98,18 @@ def tied(check: Any, tensor: Any, kinks: list[Index]) -> list[list[Index]]:
 
 def _touched(check: Any, tensor: Any, index: Index) -> np.ndarray:
     step = check.step_at(tensor, index)
-    moved = [check.moved(tensor, index, sign * step) for sign in (1, -1)]
+    moved = [check.moved(sign * step, (tensor, index)) for sign in (1, -1)]
     return np.concatenate([np.ravel((a != y) | (b != y)) for y, a, b in zip(check.y, *moved, strict=True)])
 
 
-def together_slope(check: Any, group: list[tuple[Any, Index]]) -> tuple[float | None, float]:
-    """The slope with all of the group moved at once, and its noise; None if that is a kink too."""
-    step = max(check.step_at(tensor, index) for tensor, index in group)
-
-    def moved(by: float) -> list[np.ndarray]:
-        check.subject.restore()
-        for tensor, index in group:
-            tensor.values[index] = tensor.values[index] + by
-        return list(check.subject.forward())
-
-    slopes = check.slopes_between(moved(step), moved(-step), step)
+def _sum_is_wrong(check: Any, group: list[tuple[Any, Index]]) -> str:
+    """What the group's gradients add up to, where that is not the slope with all of it moved at once; empty if it is."""
+    slopes = check.slopes_together(group, max(check.step_at(tensor, index) for tensor, index in group))
     smooth = slopes.gap <= 1e-3 * (abs(slopes.right) + abs(slopes.left)) + 10 * slopes.noise
-    return (slopes.central if smooth else None), slopes.noise
+    slope, together = slopes.central, sum(float(tensor.gradient[index]) for tensor, index in group)
+    if not smooth or abs(together - slope) <= 1e-5 * max(abs(together), abs(slope)) + 1e-8 + slopes.noise:
+        return ""
+    return f"have the slope {slope:.6g}, but their gradients add up to {together:.6g}"
 
 
 def _listed(group: list[Index]) -> str:

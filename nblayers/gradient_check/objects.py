@@ -162,8 +162,8 @@ class Object(Called):
             public = [own for own in dir(self.thing) if not own.startswith("_")]
             methods = [own for own in public if inspect.isroutine(getattr(self.thing, own, None))]
             some = ", ".join(methods[:MOST_NAMED]) + (", …" if len(methods) > MOST_NAMED else "") if methods else "none"
-            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are {some}: "
-                            f"say {what}='…'")
+            raise TypeError(f"gradcheck of {self.title}: it has no method {name or what!r}; its methods are {some}: say "
+                            f"{what}='…'")
         return found
 
     @property

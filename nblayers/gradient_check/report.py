@@ -82,8 +82,8 @@ class TensorReport:
         facts = []
         if self.index is not None:
             facts += [f"{self.checked} of {math.prod(self.shape)} checked",
-                      f"worst at {list(self.index)}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, "
-                      f"relative error {self.relative_error:.1e}"]
+                      f"worst at {list(self.index)}: analytic {self.analytic:.9g}, numeric {self.numeric:.9g}, relative error "
+                      f"{self.relative_error:.1e}"]
         if self.kinks:
             facts.append(f"{len(self.kinks)} at a kink: {', '.join(str(list(i)) for i in self.kinks[:3])}"
                          + (", …" if len(self.kinks) > 3 else ""))

@@ -135,7 +135,10 @@ class Subject:
         """Make the weights, by a forward only if `build` is not enough: what a forward leaves behind may hide a mistake."""
         arguments = dict(zip(argument_names(self.layer, len(self.args)), self.args, strict=True)) | self.kwargs
         shaped = {name: _filled(value, self.leaves) for name, value in arguments.items()}
-        self.layer.build(*built_from(type(self.layer), shaped, next(iter(shaped.values()), None)))
+        inputs = next(iter(shaped.values()), None)
+        if inputs is not None:
+            self.layer._check_inputs(inputs)
+        self.layer.build(*built_from(type(self.layer), shaped, inputs))
         self.layer.built = True
         if not all(layer.built for layer in _flatten(self.layer)):
             self.forward([nearly(leaf, self.rng) for leaf in self.leaves])
@@ -324,6 +327,13 @@ class Subject:
 
     def _changeable(self) -> list[Any]:
         return [*(vars(layer) for layer in self.layers), *self._random_sources()]
+
+    def stir(self) -> None:
+        """Draw from every source of random numbers, so that what is drawn next is other than before."""
+        np.random.random(3)
+        for source in self._random_sources():
+            if isinstance(source, (np.random.Generator, np.random.RandomState)):
+                source.random(3) if isinstance(source, np.random.Generator) else source.random_sample(3)
 
     def _random_sources(self) -> list[Any]:
         module = sys.modules.get("nblayers.random")

@@ -1,6 +1,8 @@
 """Places and numbers in words."""
 from collections.abc import Iterable
 
+NO_PATTERN = "wrong in no pattern known"
+
 
 def ranges(places: Iterable[int]) -> str:
     """{0, 1, 2, 5} as "0-2, 5"."""

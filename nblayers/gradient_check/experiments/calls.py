@@ -27,8 +27,7 @@ def kept_from_before(lab: Lab) -> bool:
             verdicts = lab.verdicts_at(there, where)
             if verdicts and all(verdicts.values()):
                 check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept "
-                                          f"from an earlier one (a stale "
-                                          "cache)")
+                                          "from an earlier one (a stale cache)")
                 for evidence in check.evidence.values():
                     evidence.report.findings = []
                     evidence.report.add("place", f"right once self.{name} is forgotten")
@@ -111,11 +110,10 @@ def without_mask(lab: Lab) -> None:
 
 def same_elsewhere(lab: Lab) -> None:
     """The very same gradient for other inputs, though the slopes of forward are others there."""
-    from nblayers.gradient_check.check import again
     check = lab.check
     there = at(check.subject, leaves=[leaf[::-1] * 1.1 if leaf.dtype.kind == "f" and leaf.ndim else leaf
                                       for leaf in check.subject.leaves])
-    other = again(there, np.random.default_rng(1), check.settings)
+    other = check.again(there)
     same: set[str] = set()
     try:
         other.verdicts({})
@@ -136,8 +134,7 @@ def same_elsewhere(lab: Lab) -> None:
     finally:
         check.subject.restore()
     lab.tell(same, "same_elsewhere", "the same for other inputs, though forward's derivative is another one there: a factor "
-                                     "that depends on the input is left "
-                                     "out, or something constant stands in its place")
+                                     "that depends on the input is left out, or something constant stands in its place")
 
 
 def reasoning(lab: Lab) -> None:
@@ -147,11 +144,9 @@ def reasoning(lab: Lab) -> None:
     weights = [t for t in tensors if t not in inputs]
     if inputs and weights and all(t.passed for t in inputs):
         wrong = [t.name.split("/")[-1] for t in weights if not t.passed]
-        lab.check.report.notes.append(f"what backward returns is right, so what arrives at the weights may well be: look at "
-                                      f"the "
-                                      f"line{'s' if len(wrong) > 1 else ''} that make{'' if len(wrong) > 1 else 's'} the "
+        lab.check.report.notes.append("what backward returns is right, so what arrives at the weights may well be: look at "
+                                      f"the line{'s' if len(wrong) > 1 else ''} that make{'' if len(wrong) > 1 else 's'} the "
                                       f"gradient of {', '.join(wrong)}")
     if inputs and weights and all(t.passed for t in weights) and not any(t.passed for t in inputs):
         lab.check.report.notes.append("the gradients of all weights are right: look at what comes after them in backward, on "
-                                      "the way to "
-                                      f"{', '.join(t.name for t in inputs)}")
+                                      f"the way to {', '.join(t.name for t in inputs)}")

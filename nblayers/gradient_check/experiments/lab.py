@@ -8,6 +8,7 @@ import numpy as np
 from nblayers.devices import to_numpy
 from nblayers.gradient_check.points import at
 from nblayers.gradient_check.report import Index
+from nblayers.gradient_check.words import NO_PATTERN
 
 PROBES = 8                              # coordinates of each tensor that are looked at
 Make = Callable[[np.ndarray], np.ndarray]
@@ -27,10 +28,8 @@ class Lab:
 
     def verdicts_at(self, there: Any, where: Mapping[str, Sequence[Index]] | None = None) -> dict[str, bool]:
         """Whether each of the wanted tensors is right there, without those of which nothing can be told."""
-        from nblayers.gradient_check.check import again
-        check = again(there, np.random.default_rng(1), self.check.settings)
         try:
-            return check.verdicts(self.wanted if where is None else where)
+            return self.check.again(there).verdicts(self.wanted if where is None else where)
         except Exception:                               # a layer that cannot do with it has nothing to tell here
             return {}
         finally:
@@ -46,6 +45,15 @@ class Lab:
         evidence = self.check.evidence
         return {name: where for name, where in self.wanted.items()
                 if len(evidence[name].wrong) >= least * len(evidence[name].numeric)}
+
+    def is_open(self, name: str) -> bool:
+        """Whether nothing at all is known of what is wrong with this tensor."""
+        return all(finding.text.endswith(NO_PATTERN) for finding in self.check.evidence[name].report.findings)
+
+    def shapes_at(self, there: Any) -> dict[str, tuple[int, ...]]:
+        """The shapes of the wanted tensors there, where inputs may be smaller."""
+        shapes = {name: self.check.evidence[name].shape for name in self.wanted}
+        return shapes | {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
 
     def with_weights(self, chosen: Iterable[int], make: Make) -> Any:
         chosen = set(chosen)
@@ -74,9 +82,9 @@ class Lab:
         """Of what nothing is known yet, that it is wrong even there, where others are right."""
         others = ", ".join(name.split("/")[-1] for name in sorted(right)[:4]) + (", …" if len(right) > 4 else "")
         for name in wrong - right if right else ():
-            report = self.check.evidence[name].report
-            if all(finding.text.endswith("no pattern known") for finding in report.findings):
-                report.add("place", f"wrong even {there}, where {others} {'are' if len(right) > 1 else 'is'} right")
+            if self.is_open(name):
+                verb = "are" if len(right) > 1 else "is"
+                self.check.evidence[name].report.add("place", f"wrong even {there}, where {others} {verb} right")
 
 
 def _size_at(evidence: Any, index: Index) -> float:
@@ -96,9 +104,8 @@ def within(where: dict[str, list[Index]], shapes: dict[str, tuple[int, ...]]) ->
 def explain_at(lab: Lab, there: Any, words: str, names: list[str], kinds: tuple[str, ...] = ()) -> list[str]:
     """What is wrong there, told of these tensors; all that is wrong there is returned."""
     from nblayers.gradient_check import diagnosis
-    from nblayers.gradient_check.check import again
     check = lab.check
-    other = again(there, np.random.default_rng(1), check.settings, check.settings.max_coordinates)
+    other = check.again(there, coordinates=check.settings.max_coordinates)
     try:
         other.check_values()
         if other.is_linear:
@@ -109,6 +116,6 @@ def explain_at(lab: Lab, there: Any, words: str, names: list[str], kinds: tuple[
     finally:
         check.subject.restore()
     for name, (kind, text) in found.items():
-        if text != diagnosis.NO_PATTERN and text not in check.evidence[name].report.problem and (not kinds or kind in kinds):
+        if text != NO_PATTERN and text not in check.evidence[name].report.problem and (not kinds or kind in kinds):
             check.evidence[name].report.add("place", f"{words}: {text}")
     return [name.split("/")[-1] for name in other.evidence]

@@ -40,9 +40,7 @@ def _rolled(subject: Any, axis: int, by: int) -> Any:
 
 def _smaller(lab: Lab, axis: int, count: int, rolled: int = 0) -> dict[str, bool]:
     there = _shorter(lab, axis, count, rolled)
-    shapes = {name: lab.check.evidence[name].shape for name in lab.wanted}
-    shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
-    return lab.verdicts_at(there, within(lab.all_wrong(), shapes) | _all_of_small(lab, there))
+    return lab.verdicts_at(there, within(lab.all_wrong(), lab.shapes_at(there)) | _all_of_small(lab, there))
 
 
 def _all_of_small(lab: Lab, there: Any) -> dict[str, list[Index]]:
@@ -76,8 +74,8 @@ def fewer_steps(lab: Lab) -> None:
     for name in list(lab.wanted) if last else ():
         some = f"the first {_plural(last, what)} alone" if last > 1 else f"one {what} alone"
         lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}), wrong with one more: it shows only "
-                                                     f"where several come "
-                                                     "together, or where a state is no longer what it was at first")
+                                                     "where several come together, or where a state is no longer what it was "
+                                                     "at first")
     if last + 1 < size:
         _explain_steps(lab, axis, last + 1, what)
 
@@ -134,15 +132,14 @@ def fewer_samples(lab: Lab) -> None:
 
 def _say_samples(lab: Lab, name: str, count: int, axis: int) -> None:
     some = "one sample alone" if count == 1 else f"{count} samples alone"
-    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}): it shows only where more of "
-                                                 f"them come together")
+    lab.check.evidence[name].report.add("place", f"right with {some} (axis {axis}): it shows only where more of them come "
+                                                 "together")
 
 
 def one_of_each(lab: Lab) -> None:
     """Is it right for one sample with one time step alone?"""
     time, axis = _steps(lab), lab.check.subject.batch_axis
-    names = {name for name in lab.mostly_wrong() if all(f.text.endswith("no pattern known")
-                                                        for f in lab.check.evidence[name].report.findings)}
+    names = {name for name in lab.mostly_wrong() if lab.is_open(name)}
     if time is None or not names:
         return
     size = next(leaf.shape[axis] for leaf in lab.check.subject.leaves if leaf.ndim > axis)
@@ -150,9 +147,8 @@ def one_of_each(lab: Lab) -> None:
     for rolled in range(min(size, 3)):
         one = _shorter(lab, axis, 1, rolled).with_steps(1)
         there = at(lab.check.subject, one.leaves, None, one.kwargs, one.args)
-        shapes = {name: lab.check.evidence[name].shape for name in names}
-        shapes |= {name: leaf.shape for name, leaf in zip(there.names, there.leaves, strict=True) if name in shapes}
-        verdicts.append(lab.verdicts_at(there, within({n: i for n, i in lab.all_wrong().items() if n in names}, shapes)))
+        where = {name: indices for name, indices in lab.all_wrong().items() if name in names}
+        verdicts.append(lab.verdicts_at(there, within(where, lab.shapes_at(there))))
     for name in names:
         if all(each.get(name, False) for each in verdicts):
             lab.check.evidence[name].report.add("place", "right with one sample and one time step alone: it shows only where "
@@ -174,8 +170,8 @@ def narrower(lab: Lab) -> None:
         lab.tell_wrong_too({name for each in verdicts for name, is_right in each.items() if not is_right}, right, one)
         for name in right:
             lab.check.evidence[name].report.add("place", f"right once {names} {'has' if len(chosen) == 1 else 'have'} a "
-                                                         f"single place along axis {axis}: it "
-                                                         "shows only where several of them come together")
+                                                         f"single place along axis {axis}: it shows only where several of "
+                                                         "them come together")
 
 
 def _narrowable(lab: Lab) -> list[tuple[list[int], int]]:
@@ -203,6 +199,6 @@ def _right_at_one_place(lab: Lab, chosen: list[int], axis: int, place: int) -> d
     names = argument_names(subject.layer, len(subject.args))
     there = at(subject, leaves, None, {name: cut(name, value) for name, value in subject.kwargs.items()},
                [cut(name, value) for name, value in zip(names, subject.args, strict=True)])
-    shapes = {wanted: lab.check.evidence[wanted].shape for wanted in lab.wanted}
-    shapes |= {n: each.shape for n, each in zip(there.names, there.leaves, strict=True) if n in shapes}
-    return lab.verdicts_at(there, within({n: i for n, i in lab.all_wrong().items() if n in lab.mostly_wrong()}, shapes))
+    enough = lab.mostly_wrong()
+    where = {name: indices for name, indices in lab.all_wrong().items() if name in enough}
+    return lab.verdicts_at(there, within(where, lab.shapes_at(there)))

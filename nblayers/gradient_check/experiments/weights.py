@@ -18,8 +18,7 @@ def way_around(lab: Lab) -> None:
     inputs = [name for name in lab.wanted if not check.evidence[name].tensor.is_weight]
     if not matrices or not inputs:
         return
-    from nblayers.gradient_check.check import again
-    other = again(lab.with_weights(matrices, np.zeros_like), np.random.default_rng(1), check.settings)
+    other = check.again(lab.with_weights(matrices, np.zeros_like))
     try:
         other.verdicts({})
         found = [tensor.name for tensor in other.tensors() if tensor.name in inputs
@@ -30,32 +29,31 @@ def way_around(lab: Lab) -> None:
     finally:
         check.subject.restore()
     lab.tell(found, "way_around", "with all weight matrices zero it is all zeros, though y depends on it even then: a way "
-                                  "around them "
-                                  "(a residual, x + f(x)) is left out of backward")
+                                  "around them (a residual, x + f(x)) is left out of backward")
 
 
 def _try(lab: Lab, candidates: Sequence[int], make: Make, kind: str, words: Callable[[str], str]) -> None:
     """Change all of these weights; tell what that makes right and another change does not, and which of them it takes."""
     rest = list(candidates)
     while rest and lab.wanted and lab.check.has_time():
-        if not (right := _cured(lab, rest, make)):
+        if not (right := _cured(lab, partial(lab.with_weights, rest), make)):
             return
         for k in list(rest):                            # which of them are needed for it?
             fewer = [other for other in rest if other != k]
-            if fewer and lab.check.has_time() and right <= _cured(lab, fewer, make):
+            if fewer and lab.check.has_time() and right <= _cured(lab, partial(lab.with_weights, fewer), make):
                 rest = fewer
         lab.tell(right, kind, words(" and ".join(lab.names[k] for k in rest)))
         rest = [k for k in candidates if k not in rest]
 
 
-def _cured(lab: Lab, group: Sequence[int], make: Make) -> set[str]:
-    """What is right at several points with this symmetry, and at none without it."""
-    right = lab.right_at(lab.with_weights(group, make), lab.mostly_wrong(0.25))
+def _cured(lab: Lab, changed: Callable[[Make], Any], make: Make) -> set[str]:
+    """What is right at several points with this symmetry, and at none without it; `changed` gives the subject for a change."""
+    right = lab.right_at(changed(make), lab.mostly_wrong(0.25))
     for trial in range(3):
         if right:
-            right &= lab.right_at(lab.with_weights(group, _after_shuffle(make, trial)))
+            right &= lab.right_at(changed(_after_shuffle(make, trial)))
         if right:
-            right -= lab.right_at(lab.with_weights(group, partial(_shuffled, seed=trial)))
+            right -= lab.right_at(changed(partial(_shuffled, seed=trial)))
     return right
 
 
@@ -102,21 +100,9 @@ def symmetric_inputs(lab: Lab) -> None:
         pairs = [(i, j) for i in range(leaf.ndim) for j in range(i + 1, leaf.ndim) if leaf.shape[i] == leaf.shape[j] > 1
                  and leaf.dtype.kind == "f"]
         for i, j in pairs if len(subject.leaves) > 1 or lab.values else ():
-            right = _cured_by_input(lab, k, partial(_symmetric_axes, i=i, j=j)) - {name}
+            right = _cured(lab, partial(lab.with_input, k), partial(_symmetric_axes, i=i, j=j)) - {name}
             lab.tell(right, "weight_transposed", f"right once {name} is symmetric: backward has {name} transposed where it "
-                                                 f"should not be, or not where it "
-                                                 f"should (axes {i} and {j})")
-
-
-def _cured_by_input(lab: Lab, k: int, make: Make) -> set[str]:
-    """What is right at several points with this change of an input, and at none without it."""
-    right = lab.right_at(lab.with_input(k, make), lab.mostly_wrong(0.25))
-    for trial in range(3):
-        if right:
-            right &= lab.right_at(lab.with_input(k, _after_shuffle(make, trial)))
-        if right:
-            right -= lab.right_at(lab.with_input(k, partial(_shuffled, seed=trial)))
-    return right
+                                                 f"should not be, or not where it should (axes {i} and {j})")
 
 
 def one_for_other(lab: Lab) -> None:
@@ -159,8 +145,7 @@ def one_tap(lab: Lab) -> None:
     for k in kernels[:1]:
         taps = list(np.ndindex(lab.values[k].shape[:-2]))
         for tap in dict.fromkeys((taps[-1], taps[0])):
-            names = [name for name in lab.wanted if all(f.text.endswith("no pattern known")
-                                                        for f in check.evidence[name].report.findings)
+            names = [name for name in lab.wanted if lab.is_open(name)
                      or not check.evidence[name].tensor.is_weight]
             if not names or not check.has_time():
                 return
@@ -189,8 +174,7 @@ def palindromic(lab: Lab) -> None:
     candidates = [k for k, v in enumerate(lab.values) if v.ndim >= 1 and any(v.shape[a] > 1 for a in axes(v))]
     _try(lab, candidates, lambda v: (v + np.flip(v, axes(v))) / 2, "weight_reversed",
          lambda names: f"right once {names} reads the same both ways along its first axes: backward has {names} reversed "
-                       f"where it should not be, or "
-                       "not where it should")
+                       "where it should not be, or not where it should")
 
 
 def equal(lab: Lab) -> None:
@@ -206,13 +190,11 @@ def equal(lab: Lab) -> None:
                               for t in range(2))) if ever else set()
         lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
                  f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, "
-                 f"or meets other elements "
-                 "than its own")
+                 "or meets other elements than its own")
         only_at_one = at_values[0].difference(*at_values[1:]) - unequal
         lab.tell(only_at_one & set(lab.wanted), "scale_outside",
                  f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or "
-                 f"stands outside of a sum or "
-                 "mean")
+                 "stands outside of a sum or mean")
 
 
 def left_out(lab: Lab) -> None:
@@ -257,9 +239,8 @@ def little_weights(lab: Lab) -> None:
 
 
 def _tell_large_errors(lab: Lab, words: str, there: Any, names: list[str]) -> set[str]:
-    from nblayers.gradient_check.check import again
     check = lab.check
-    other = again(there, np.random.default_rng(1), check.settings)
+    other = check.again(there)
     told: set[str] = set()
     try:
         other.verdicts({})

@@ -21,8 +21,7 @@ def overwritten(s: Shares, known: Known) -> Found:
             if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
                 return None                             # `elementwise` has the better words
             return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = "
-                                   "for += (or "
-                                   "grad[indices] += … with an index twice, where np.add.at is wanted)")
+                                   "for += (or grad[indices] += … with an index twice, where np.add.at is wanted)")
     return None
 
 
@@ -58,8 +57,7 @@ def _repeated(s: Shares, ids: Array) -> Found:
     if not bad or not bad <= repeated or bad == touched:
         return None
     return "repeated_ids", (f"wrong only in the rows {ranges(bad)}, whose ids occur more than once: grad[ids] += dy adds for "
-                            f"one of "
-                            "them only; np.add.at(grad, ids, dy) adds for all")
+                            "one of them only; np.add.at(grad, ids, dy) adds for all")
 
 
 def one_share(s: Shares, known: Known) -> Found:
@@ -85,8 +83,7 @@ def one_share(s: Shares, known: Known) -> Found:
         kind = "one_sample" if axis == 0 else "one_step" if is_time else "place"
         if which:
             return kind, (f"holds the share of the {which} {what} alone (what comes through y at {where}): = for += in a "
-                          f"loop, or a sum "
-                          "left out?")
+                          "loop, or a sum left out?")
     if sum(len(seen[axis]) > 2 * len(sets[axis]) or len(sets[axis]) == 1 for axis in told) == len(told) and told:
         return "place", f"only what comes through y at {where} has gone in: = for += in a loop, or a sum left out?"
     return None
@@ -160,8 +157,7 @@ def _right_at_an_end(s: Shares, axis: int) -> Found:
         if bad == seen - {end} and s.right[place == end].any():
             how = one_column_each(s) or "wrong"
             return "carry", (f"right at the {words} time step, {how} at all {others} (in a recurrent layer: what later steps "
-                             f"send back, "
-                             "the carry)")
+                             "send back, the carry)")
     return None
 
 

@@ -69,8 +69,8 @@ def output_factors(s: Shares, known: Known) -> Found:
         by_index = _by_index(factors, s.column_places[:, axis], size)
         if by_index is not None:
             places = np.flatnonzero(np.isfinite(by_index) & (np.abs(by_index - 1) > 1e-5))
-            return "factor_along", ("what comes through y is off by a factor of its own for each index along axis "
-                                    f"{axis} of y ({ranges(places.tolist())} are wrong){_named(by_index, known)}")
+            return "factor_along", (f"what comes through y is off by a factor of its own for each index along axis {axis} of "
+                                    f"y ({ranges(places.tolist())} are wrong){_named(by_index, known)}")
     y = np.array([float(s.y[c.output][c.index]) for c in s.columns])
     bad = np.asarray(finite & (np.abs(factors - 1) > 1e-5))
     where = told_by_bound(y[finite], bad[finite], "y")
@@ -81,9 +81,8 @@ def output_factors(s: Shares, known: Known) -> Found:
         table = "the factor is y itself"
     where = where or among_columns(s, bad)
     guess = _known_output_slope(y[finite], factors[finite])
-    return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, as "
-                                           "with "
-                                           f"a wrong slope of the last function before y{where}: {table}{guess}")
+    return "value" if where else "slope", ("what comes through each element of y is off by a factor of that element's own, "
+                                           f"as with a wrong slope of the last function before y{where}: {table}{guess}")
 
 
 def _factors_or_none(s: Shares) -> Found:
@@ -99,8 +98,7 @@ def _factors_or_none(s: Shares) -> Found:
     table = "; ".join(f"y = {y[k]:.4g}: " + ("should be zero" if np.isinf(factors[k]) else f"{factors[k]:.6g} times")
                       for k in shown)
     return "slope", ("what comes through each element of y is off by a factor of that element's own or should be zero, as "
-                     "with a wrong slope of the last "
-                     f"function before y: {table}")
+                     f"with a wrong slope of the last function before y: {table}")
 
 
 def inner_factors(s: Shares, known: Known) -> Found:
@@ -127,8 +125,7 @@ def inner_factors(s: Shares, known: Known) -> Found:
         return None
     low, high = float(found.min()), float(found.max())
     return "slope", (f"off by factors ({low:.4g} to {high:.4g} times{much}) that are the same for everything along the last "
-                     f"axis of y: what is "
-                     "wrong comes in before y is mixed together from it, as with a wrong slope inside")
+                     "axis of y: what is wrong comes in before y is mixed together from it, as with a wrong slope inside")
 
 
 def _known_output_slope(y: Array, factors: Array) -> str:

@@ -92,8 +92,7 @@ def moves(shape: tuple[int, ...]) -> Iterator[tuple[str, str, Callable[[Array], 
             if size % parts == 0 and size // parts > 1:
                 order = np.arange(size).reshape(parts, size // parts).T.ravel()
                 yield (f"read in the wrong order along axis {axis}: in other places, as if {parts} parts of {size // parts} "
-                       f"were {size // parts} "
-                       f"of {parts}", "moved", partial(np.take, indices=order, axis=axis))
+                       f"were {size // parts} of {parts}", "moved", partial(np.take, indices=order, axis=axis))
     if len(shape) == 2 and shape[0] != shape[1] and min(shape) > 1:
         yield "reshaped where it had to be transposed: in other places", "moved", _reshaped
 
@@ -127,6 +126,5 @@ def misrouted(s: Shares, known: Known) -> Found:
     axes = [axis for axis in range(len(s.shape)) if s.rows[got][axis] != s.rows[want][axis]]
     where = f" along axis {' and '.join(map(str, axes))}" if axes else ""
     return "moved", (f"what comes through {len(columns)} elements of y arrives at another place{where} than it should: "
-                     f"through y at "
-                     f"{list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, it belongs "
-                     f"to {list(s.rows[want])}")
+                     f"through y at {list(s.columns[column].index)} it comes to {list(s.rows[got])} and should be zero there, "
+                     f"it belongs to {list(s.rows[want])}")
