@@ -1,15 +1,6 @@
 """Keras' module `saving`: models in files, and objects from their configurations."""
-from nblayers.models.saving import (
-    clone_model,
-    deserialize,
-    load_model,
-    load_weights,
-    model_from_json,
-    save_model,
-    save_weights,
-    serialize,
-    to_json,
-)
+from nblayers.models.configuration import clone_model, deserialize, model_from_json, serialize, to_json
+from nblayers.models.saving import load_model, load_weights, save_model, save_weights
 from nblayers.serialization import (
     deserialize_keras_object,
     get_registered_name,

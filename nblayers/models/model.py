@@ -8,7 +8,7 @@ import numpy as np
 from nblayers.layers.base import Layer, Record, auto_name
 from nblayers.layers.input_layer import Input
 from nblayers.layers.symbolic import SymbolicTensor
-from nblayers.models import saving
+from nblayers.models import configuration, saving
 from nblayers.models.data import as_arrays
 from nblayers.models.graph import Graph
 from nblayers.models.training import Trainer
@@ -279,7 +279,7 @@ class Model(Trainer):
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as text, from which `nblayers.models.model_from_json` makes the model again."""
-        return saving.to_json(self, **kwargs)
+        return configuration.to_json(self, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         if self._graph is None or type(self).forward is not Model.forward:

@@ -1,6 +1,5 @@
 """Models in files: the configuration as Keras writes it, the weights as NumPy arrays."""
 import datetime
-import inspect
 import io
 import json
 import os
@@ -15,80 +14,8 @@ from typing import Any
 import numpy as np
 
 from nblayers import serialization
-from nblayers.layers.base import Layer, _flatten
+from nblayers.models.configuration import as_plain, assets_of, deserialize, give_assets, serialize
 from nblayers.models.training import Trainer
-
-
-def serialize(layer: Layer) -> dict[str, Any]:
-    """A layer or model as Keras writes it: {"module", "class_name", "config", "registered_name"}."""
-    described = serialization.serialize(layer)
-    if described["module"] == "keras" and described["class_name"] == "Model":
-        described.update(module="keras.src.models.functional", class_name="Functional", registered_name="Functional")
-    return described
-
-
-def deserialize(described: dict[str, Any], custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True) -> Any:
-    """Make a layer or model from what `serialize`, ours or Keras', gave.
-
-    Arguments:
-        described: {"class_name": …, "config": …}.
-        custom_objects: your own classes and functions by name, the registered ones apart.
-        safe_mode: False to run the bytecode of lambdas, which could do anything.
-
-    Raises:
-        ValueError: a class that is neither ours nor known as custom.
-    """
-    own = custom_objects or {}
-    name = described["class_name"]
-    cls = serialization.get_registered_object(described.get("registered_name") or name, own) or own.get(name)
-    for place in ("models", "layers", "nn"):
-        cls = cls or getattr(import_module(f"nblayers.{place}"), name, None)
-    if cls is None:
-        raise ValueError(f"the configuration names a layer {name!r} that nblayers does not have: give your own as "
-                         f"custom_objects={{{name!r}: {name}}}")
-    options = {"custom_objects": own, "safe_mode": safe_mode}
-    accepted = inspect.signature(cls.from_config).parameters
-    return cls.from_config(described["config"], **{key: value for key, value in options.items() if key in accepted})
-
-
-def to_json(model: Trainer, **kwargs: Any) -> str:
-    """The configuration of a model as text; the keywords are those of `json.dumps`."""
-    return json.dumps(serialize(model), default=_plain, **kwargs)
-
-
-def model_from_json(text: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
-    """Make a model, with fresh weights, from what `model.to_json()` gave.
-
-    Raises:
-        ValueError: a layer of an unknown class; give it in `custom_objects`.
-    """
-    return deserialize(json.loads(text), custom_objects)
-
-
-def clone_model(model: Trainer) -> Any:
-    """A model of the same layers with fresh weights; vocabularies are the same."""
-    own = {type(layer).__name__: type(layer) for layer in _flatten(model)}
-    clone = deserialize(serialize(model), own, safe_mode=False)
-    _give_assets(clone, _assets(model))
-    return clone
-
-
-def _assets(model: Trainer) -> dict[str, Any]:
-    """What the layers keep beside their weights, by the layers' numbers."""
-    return {str(number): layer.assets for number, layer in enumerate(_flatten(model)) if layer.assets is not None}
-
-
-def _give_assets(model: Trainer, assets: Mapping[str, Any]) -> None:
-    layers = _flatten(model)
-    for number, asset in assets.items():
-        layers[int(number)].assets = asset
-
-
-def _plain(value: Any) -> Any:
-    """What JSON does not know: NumPy's numbers and arrays."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"cannot write {value!r} to JSON")
 
 
 def save_model(model: Trainer, filepath: Any, overwrite: bool = True) -> None:
@@ -111,10 +38,10 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool = True) -> None:
     np.savez(weights, **_named_weights(model))
     with _replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr("metadata.json", json.dumps(metadata))
-        archive.writestr("config.json", json.dumps(config, default=_plain))
+        archive.writestr("config.json", json.dumps(config, default=as_plain))
         archive.writestr("model.weights.npz", weights.getvalue())
-        if assets := _assets(model):
-            archive.writestr("assets.json", json.dumps(assets, default=_plain))
+        if assets := assets_of(model):
+            archive.writestr("assets.json", json.dumps(assets, default=as_plain))
 
 
 def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, compile: bool = True,
@@ -143,7 +70,7 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
             weights = [file[name] for name in file.files]
         assets = json.loads(archive.read("assets.json")) if "assets.json" in names else {}
     model = deserialize(config, custom_objects, safe_mode)
-    _give_assets(model, assets)
+    give_assets(model, assets)
     model.set_weights(weights)
     if compile and "compile_config" in config:
         model.compile(**serialization.deserialize_keras_object(config["compile_config"], custom_objects))

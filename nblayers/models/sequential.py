@@ -7,7 +7,7 @@ from typing import Any
 from nblayers.layers.base import Layer
 from nblayers.layers.input_layer import InputLayer
 from nblayers.layers.symbolic import SymbolicTensor
-from nblayers.models import saving
+from nblayers.models import configuration
 from nblayers.models.graph import Graph
 from nblayers.models.model import Model
 from nblayers.structures import flatten, flatten_shapes, is_shape, map_shapes, map_structure
@@ -155,7 +155,7 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         config = Layer.get_config(self)
-        config["layers"] = [saving.serialize(layer) for layer in self._layers]
+        config["layers"] = [configuration.serialize(layer) for layer in self._layers]
         if self.built:
             config["build_input_shape"] = self.input_shape
         return config
@@ -173,7 +173,7 @@ class Sequential(Model):
         for described in config["layers"]:
             before, layer = made.get(described["config"].get("name"), (None, None))
             if layer is None or before != described:            # else the same layer stands in the stack again
-                layer = saving.deserialize(described, custom_objects, safe_mode)
+                layer = configuration.deserialize(described, custom_objects, safe_mode)
             made[layer.name] = described, layer
             model.add(layer)
         shape = config.get("build_input_shape")

@@ -7,7 +7,7 @@ import numpy as np
 from nblayers.layers.base import Layer
 from nblayers.layers.input_layer import InputLayer
 from nblayers.layers.symbolic import Node, SymbolicTensor
-from nblayers.models import saving
+from nblayers.models import configuration
 from nblayers.models.graph import Graph
 from nblayers.models.training import Trainer
 from nblayers.structures import map_structure
@@ -37,7 +37,7 @@ def wiring_config(graph: Graph, inputs: Any, outputs: Any) -> dict[str, Any]:
     def arguments(node: Node) -> dict[str, Any]:
         return {"args": map_structure(argument, list(node.args)), "kwargs": map_structure(argument, node.kwargs)}
 
-    layers = [{**saving.serialize(layer), "name": layer.name,
+    layers = [{**configuration.serialize(layer), "name": layer.name,
                "inbound_nodes": [arguments(node) for node in calls[layer.name] if node.inputs]} for layer in graph.layers]
     return {"layers": layers, "input_layers": map_structure(end, inputs), "output_layers": map_structure(end, outputs)}
 
@@ -48,7 +48,7 @@ def wire(config: dict[str, Any], custom_objects: Mapping[str, Any] | None, safe_
     Raises:
         ValueError: calls that take what no other call gives.
     """
-    layers = {entry["name"]: saving.deserialize(entry, custom_objects, safe_mode) for entry in config["layers"]}
+    layers = {entry["name"]: configuration.deserialize(entry, custom_objects, safe_mode) for entry in config["layers"]}
     made: dict[str, list[Node]] = {name: list(vars(layer)["_inbound_nodes"]) if isinstance(layer, InputLayer) else []
                                    for name, layer in layers.items()}
 
