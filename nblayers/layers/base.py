@@ -134,6 +134,7 @@ class Layer(NamesItself):
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     zero_at_kinks = False               # its gradient is 0 at x = 0, as Keras', though the slopes on both sides are not
     input_spec: InputSpec | list[InputSpec] | None = None
+    follows_training = False            # told nothing of `training`, it has a mode of its own: see `nn.Module`
     single_values = False               # an input without axes is one value, and has no samples to count
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
     assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
@@ -227,12 +228,16 @@ class Layer(NamesItself):
         value = np.array(make(shape, dtype=dtype), dtype=dtype, order="C")
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
-        parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        parameter = self._new_parameter(value, name or "weight", trainable, regularizers.get(regularizer),
+                                        constraints.get(constraint))
         parameter.path = f"{self.name}/{parameter.name}"
         parameter.to(self.device)
         self._parameters.insert(self._trained_count if trainable else len(self._parameters), parameter)
         self._trained_count += bool(trainable)
         return parameter
+
+    def _new_parameter(self, value: Any, name: str, trainable: bool, regularizer: Any, constraint: Any) -> Parameter:
+        return Parameter(value, name, trainable, regularizer, constraint)
 
     @property
     def sublayers(self) -> list["Layer"]:

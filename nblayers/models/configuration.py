@@ -34,7 +34,7 @@ def deserialize(described: dict[str, Any], custom_objects: Mapping[str, Any] | N
     own = custom_objects or {}
     name = described["class_name"]
     cls = serialization.get_registered_object(described.get("registered_name") or name, own) or own.get(name)
-    for place in ("models", "layers", "nn"):
+    for place in ("nn",) if described.get("module") == "keras.nn" else ("models", "layers", "nn"):
         cls = cls or getattr(import_module(f"nblayers.{place}"), name, None)
     if cls is None:
         raise ValueError(f"the configuration names a layer {name!r} that nblayers does not have: give your own as "
