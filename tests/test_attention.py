@@ -444,7 +444,7 @@ def test_a_layer_that_is_called_twice(rng):
     ("MultiHeadAttention", "num_heads key_dim value_dim use_bias attention_axes query_dense output_dense"),
     ("GroupQueryAttention", "head_dim num_query_heads num_key_value_heads use_gate sliding_window"),
     ("Attention", "use_scale score_mode scale"), ("AdditiveAttention", "use_scale scale"),
-    ("nn.MultiheadAttention", "embed_dim num_heads kdim batch_first in_proj_weight out_proj_weight"),
+    ("nn.MultiheadAttention", "embed_dim num_heads kdim batch_first in_proj_weight out_proj"),
 ] for each in several.split()])
 def test_sizes_and_weights_are_fixed_once_a_layer_is_built(name, attribute, rng):
     make, call = MADE[name]

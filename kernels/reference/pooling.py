@@ -8,7 +8,8 @@ r"""Pooling: one number of each window that slides over an image, its maximum or
 
 i, k, s and p have three parts: depth, height, width. Everywhere size K, strides s and padding p (in front of the image) are
 tuples of three integers, images have shape (B, D, H, W, C), and every window holds at least one cell of the image. The flat
-position of k in its window is (k_d K_h + k_h) K_w + k_w. In (5) k is the place in the image itself, and y its mean. Each sample and channel is on its own: a line does them all at once.
+position of k in its window is (k_d K_h + k_h) K_w + k_w. In (5), on each axis, k is the place in the image itself. Each sample
+and channel is on its own: a line does them all at once.
 
     (2), (3)    001.08.MaxPooling1D, 001.08.MaxPooling2D, 001.08.MaxPooling3D, 002.MaxPool
     (4), (5)    001.08.AveragePooling1D, 001.08.AveragePooling2D, 001.08.AveragePooling3D, 002.AvgPool

@@ -23,6 +23,12 @@ from .activation import (
     Threshold as Threshold,
 )
 from .attention import MultiheadAttention as MultiheadAttention
+from .containers import (
+    ModuleDict as ModuleDict,
+    ModuleList as ModuleList,
+    ParameterList as ParameterList,
+    Sequential as Sequential,
+)
 from .convolution import (
     Conv1d as Conv1d,
     Conv2d as Conv2d,
@@ -30,12 +36,6 @@ from .convolution import (
     ConvTranspose1d as ConvTranspose1d,
     ConvTranspose2d as ConvTranspose2d,
     ConvTranspose3d as ConvTranspose3d,
-)
-from .containers import (
-    ModuleDict as ModuleDict,
-    ModuleList as ModuleList,
-    ParameterList as ParameterList,
-    Sequential as Sequential,
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear
 from .files import load as load, save as save

@@ -27,7 +27,8 @@ class _Inplace(LibraryModule):
         return super().get_config() | {"inplace": self.inplace}
 
     def extra_repr(self) -> str:
-        return ", ".join([*(f"{name}={getattr(self, name)}" for name in self.shown), *(["inplace=True"] if self.inplace else [])])
+        names = [*self.shown, *(["inplace"] if self.inplace else [])]
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
 class _Named(layers.Activation, LibraryModule):
@@ -164,8 +165,8 @@ class Softmax(layers.Softmax, LibraryModule):
     """
 
     def __init__(self, dim: int | None = None, **kwargs: Any) -> None:
-        super().__init__(integer("Softmax", "dim", dim), **kwargs)
-        self.built = True
+        super().__init__(**kwargs)
+        self.axis = integer(self.described, "dim", dim)
 
     @property
     def dim(self) -> int:

@@ -104,7 +104,7 @@ class MultiheadAttention(LibraryModule):
         self.in_proj_bias = self.add_weight((3 * E,), "zeros", name="in_proj_bias") if self.bias else None
         with devices.device(self.device):
             self.out_proj = Linear(E, E, self.bias, dtype=self.dtype)
-        if self.bias:
+        if self.out_proj.bias is not None:
             self.out_proj.bias.value[...] = 0
 
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,

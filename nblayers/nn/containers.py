@@ -40,6 +40,20 @@ class Container(Module):
         members = vars(self).get("_modules", {})
         return members[name] if name in members else object.__getattribute__(self, name)
 
+    def get_config(self) -> dict[str, Any]:
+        """The configurations of the members by name, and what every layer has."""
+        return super().get_config() | {"modules": {name: serialization.serialize(module)
+                                                   for name, module in self._modules.items()}}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """Make the container that `get_config` describes; `custom_objects` holds modules of your own by class name."""
+        settings = dict(config)
+        made = cls(**{key: value for key, value in settings.items() if key != "modules"})
+        for name, module in settings["modules"].items():
+            made.add_module(name, serialization.deserialize_keras_object(module, custom_objects))
+        return made
+
     def __len__(self) -> int:
         return len(self._modules)
 
@@ -185,18 +199,6 @@ class Sequential(Members):
 
     def _of(self, members: list[tuple[str, Any]]) -> "Sequential":
         return Sequential(dict(members))
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"modules": {name: serialization.serialize(module)
-                                                   for name, module in self._modules.items()}}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "Sequential":
-        """Make the chain that `get_config` describes; `custom_objects` holds modules of your own by class name."""
-        settings = dict(config)
-        modules = {name: serialization.deserialize_keras_object(module, custom_objects)
-                   for name, module in settings.pop("modules").items()}
-        return cls(modules, **settings)
 
 
 class ModuleList(Members):
@@ -353,8 +355,16 @@ class ParameterList(Module):
     __iadd__ = extend
 
     def extra_repr(self) -> str:
-        return "\n".join(f"({number}): Parameter containing: [{each.dtype} of size {'x'.join(map(str, each.shape))}]"
+        return "\n".join(f"  ({number}): Parameter containing: [{each.dtype} of size {'x'.join(map(str, each.shape))}]"
                          for number, each in enumerate(self))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"values": [each.numpy() for each in self]}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ParameterList":
+        """Make the list that `get_config` describes, with its values."""
+        return cls(**{**config, "values": serialization.deserialize_keras_object(config["values"])})
 
     def _name_of(self, index: Any) -> str:
         number = operator.index(index)

@@ -140,8 +140,9 @@ class Embedding(LibraryModule):
         self.built = True
 
     @classmethod
-    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, max_norm: float | None = None,
-                        norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> "Embedding":
+    def from_pretrained(cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None,
+                        max_norm: float | None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False,
+                        sparse: bool = False) -> "Embedding":
         """A table that begins as this array (num_embeddings, embedding_dim); with `freeze` no optimizer changes it.
 
         Raises:
@@ -150,7 +151,7 @@ class Embedding(LibraryModule):
         shape = np.shape(embeddings)
         if len(shape) != 2:
             raise ValueError(f"Embedding.from_pretrained: expected embeddings (rows, columns), got shape {shape}")
-        return cls(*shape, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, _weight=embeddings, _freeze=freeze)
+        return cls(shape[0], shape[1], padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze)
 
     def forward(self, input: np.ndarray) -> np.ndarray:
         ids = ids_below(self.described, input, self.num_embeddings)

@@ -14,7 +14,7 @@ _ENDINGS = (*_TORCH, ".safetensors")
 
 
 def save(obj: Any, f: Any) -> None:
-    """Write a state_dict, as `model.state_dict()` gives it, to a file that PyTorch opens. It takes the old one's place when whole.
+    """Write a state_dict, as `model.state_dict()` gives it, to a file that PyTorch opens; whole, or not at all.
 
     Arguments:
         obj: arrays, tensors or parameters by name; for PyTorch's endings also a checkpoint: dictionaries and lists of these

@@ -103,7 +103,8 @@ class Module(Layer):
         """The weights, each once: its own, then those of the modules inside."""
         return (found for _, found in self.named_parameters(recurse=recurse))
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_parameters(self, prefix: str = "", recurse: bool = True,
+                         remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
         """(name, parameter) of each weight; a shared one under its first name, or with remove_duplicate=False under all."""
         return self._named(False, prefix, recurse, remove_duplicate)
 
@@ -111,7 +112,8 @@ class Module(Layer):
         """What belongs to the state but is no weight: running statistics, and what `register_buffer` was given."""
         return (found for _, found in self.named_buffers(recurse=recurse))
 
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True,
+                      remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
         """(name, buffer) of each buffer."""
         return self._named(True, prefix, recurse, remove_duplicate)
 
@@ -476,7 +478,7 @@ class LibraryModule(Module):
 
 
 def _following(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Around a module's forward: where `training` is not said, that of the module around counts, if it was told, or the mode."""
+    """Around a module's forward: where `training` is not said, what the module around was told counts, or else the mode."""
     names = list(inspect.signature(forward).parameters)[1:]
     place = names.index("training") if "training" in names else None
 
@@ -553,7 +555,7 @@ def _unbuilt(module: Module) -> str:
     return f" ({', '.join(names)} not built yet: call the module on data first)" if names else ""
 
 
-def changed(module: Module, usual: dict[str, Any]) -> str:
+def changed(module: Module, usual: Mapping[str, Any]) -> str:
     """For `extra_repr`: the settings that are not the usual ones."""
     return "".join(f", {name}={getattr(module, name)}" for name, value in usual.items() if getattr(module, name) != value)
 

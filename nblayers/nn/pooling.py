@@ -196,40 +196,13 @@ class AvgPool3d(TorchAveragePooling):
     rank = 3
 
 
-class AdaptiveAveragePooling(TakesSingle, Pooling, LibraryModule):
-    r"""Average pooling into a given number of windows, whatever the size of the image.
+class AdaptiveAverage(Pooling):
+    """The computation of adaptive pooling; equations in `AdaptiveAveragePooling`."""
 
-        N_i = \{k : \lfloor i n / m \rfloor \le k < \lceil (i + 1) n / m \rceil\}     (1)    m windows over n cells
-        y_{ic} = \frac{1}{|N_i|} \sum_{k \in N_i} x_{kc}                              (2)
-
-    Where m does not divide n, windows overlap by one cell. Backward, each cell of N_i gets dy_i / |N_i|.
-
-    Input (batch, channels, …) or (channels, …) with `rank` axes of places, which become `output_size`.
-
-    Arguments:
-        output_size: m, an integer, or one for each axis; None keeps that axis as it is.
-
-    Raises:
-        ValueError: an output_size that is neither; an input of another number of axes, or without places.
-
-    Source: torch.nn.AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d.
-    """
-
-    output_size: Any = fixed()
+    _sizes: tuple[int | None, ...]
 
     class Cache(Record):
         shape: tuple[int, ...]      # (B, D, H, W, C), of x
-
-    def __init__(self, output_size: Any, **kwargs: Any) -> None:
-        super().__init__("channels_first", **kwargs)
-        given = output_size if isinstance(output_size, (list, tuple)) else (output_size,) * self.rank
-        if len(given) != self.rank:
-            raise ValueError(f"{self.described}: expected an integer, None, or {self.rank} of them as output_size, "
-                             f"got {output_size!r}")
-        sizes = tuple(optional(integer, self.described, "output_size", size, 1) for size in given)
-        self.output_size = sizes if isinstance(output_size, (list, tuple)) else output_size
-        self._sizes = sizes
-        self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = self._volume(inputs)
@@ -250,6 +223,39 @@ class AdaptiveAveragePooling(TakesSingle, Pooling, LibraryModule):
         if 0 in places:
             raise ValueError(f"{self.described}: expected a size of at least 1 on each spatial axis, got {tuple(places)}")
         return tuple(n if size is None else size for size, n in zip(self._sizes, places, strict=True))
+
+
+class AdaptiveAveragePooling(TakesSingle, AdaptiveAverage, LibraryModule):
+    r"""Average pooling into a given number of windows, whatever the size of the image.
+
+        N_i = \{k : \lfloor i n / m \rfloor \le k < \lceil (i + 1) n / m \rceil\}     (1)    m windows over n cells
+        y_{ic} = \frac{1}{|N_i|} \sum_{k \in N_i} x_{kc}                              (2)
+
+    Where m does not divide n, windows overlap by one cell. Backward, each cell of N_i gets dy_i / |N_i|.
+
+    Input (batch, channels, …) or (channels, …) with `rank` axes of places, which become `output_size`.
+
+    Arguments:
+        output_size: m, an integer, or one for each axis; None keeps that axis as it is.
+
+    Raises:
+        ValueError: an output_size that is neither; an input of another number of axes, or without places.
+
+    Source: torch.nn.AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d.
+    """
+
+    output_size: Any = fixed()
+
+    def __init__(self, output_size: Any, **kwargs: Any) -> None:
+        super().__init__("channels_first", **kwargs)
+        given = output_size if isinstance(output_size, (list, tuple)) else (output_size,) * self.rank
+        if len(given) != self.rank:
+            raise ValueError(f"{self.described}: expected an integer, None, or {self.rank} of them as output_size, "
+                             f"got {output_size!r}")
+        sizes = tuple(optional(integer, self.described, "output_size", size, 1) for size in given)
+        self.output_size = sizes if isinstance(output_size, (list, tuple)) else output_size
+        self._sizes = sizes
+        self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"output_size": self.output_size}
@@ -276,4 +282,5 @@ class AdaptiveAvgPool3d(AdaptiveAveragePooling):
     rank = 3
 
 
-__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d"]
+__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d",
+           "MaxPool2d", "MaxPool3d"]

@@ -1,7 +1,8 @@
 """RNN, LSTM and GRU as PyTorch writes them: several layers and both directions in one, PyTorch's weights; and their cells."""
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class HoldsWalks(LibraryModule):
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + changed(self, self._usual)
 
-    _usual: dict[str, Any] = {"bias": True}         # settings that repr does not show
+    _usual: Mapping[str, Any] = MappingProxyType({"bias": True})        # settings that repr does not show
 
 
 class Recurrent(TakesPacked, HoldsWalks):
@@ -95,7 +96,9 @@ class Recurrent(TakesPacked, HoldsWalks):
 
     num_layers: int = fixed()
     bidirectional: bool = fixed()
-    _usual = {"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0, "bidirectional": False}
+    _usual = MappingProxyType({"proj_size": 0, "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0,
+                               "bidirectional": False})
+    proj_size = 0
 
     class Cache(Record):
         walks: list                 # what each walk's forward left, layer by layer
@@ -521,7 +524,7 @@ class RNNCell(RecurrentCell):
     Source: torch.nn.RNNCell.
     """
 
-    _usual = {"bias": True, "nonlinearity": "tanh"}
+    _usual = MappingProxyType({"bias": True, "nonlinearity": "tanh"})
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, nonlinearity: str = "tanh", **kwargs: Any) -> None:
         self.nonlinearity = _checked_nonlinearity("RNNCell", nonlinearity)
@@ -537,8 +540,8 @@ class RNNCell(RecurrentCell):
 class LSTMCell(RecurrentCell):
     """One step of `LSTM`; the equations stand there.
 
-    Arguments, inputs and outputs: as in `RNNCell` and `RecurrentCell`, with two states: `forward(input, (h, c))` gives (h', c').
-    Weights: as in `RNNCell` with 4H rows, the gates in the order i, f, g, o.
+    Arguments, inputs and outputs: as in `RNNCell` and `RecurrentCell`, with two states: `forward(input, (h, c))` gives
+    (h', c'). Weights: as in `RNNCell` with 4H rows, the gates in the order i, f, g, o.
 
     Raises:
         ValueError: as in `RNNCell`.

@@ -68,7 +68,10 @@ class _ChannelDropout(_Rated, layers.Dropout):
 
 
 class Dropout1d(_ChannelDropout):
-    """Drops whole channels of (batch, channels, steps) or (channels, steps); arguments: `Dropout`. Source: torch.nn.Dropout1d."""
+    """Drops whole channels of (batch, channels, steps) or (channels, steps); arguments: `Dropout`.
+
+    Source: torch.nn.Dropout1d.
+    """
 
     rank = 1
 

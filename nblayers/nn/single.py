@@ -16,7 +16,7 @@ class TakesSingle(Layer):
             return super().forward(inputs[None])[0]
         return super().forward(inputs)
 
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+    def backward(self, dy: np.ndarray) -> Any:
         if dy.ndim == self.rank + 2:
             return super().backward(dy)
         dx = super().backward(dy[None])
