@@ -393,6 +393,23 @@ def test_modules_in_a_model_are_told(rng):
     assert tracked.value == 1
 
 
+@pytest.mark.parametrize("base", [layers.Layer, models.Model])
+def test_modules_in_layers_of_keras_are_told(base):
+    class Told(base):
+        def __init__(self):
+            super().__init__()
+            self.drop = nn.Dropout(1.0)
+
+        def forward(self, x, training=False):
+            return self.drop(x)
+    layer, x = Told(), np.ones((2, 3))
+    assert (layer(x) == 1).all() and (layer(x, training=True) == 0).all() and (layer(x, True) == 0).all()
+    assert (layer.drop(x) == 0).all()                       # by itself it has its own mode
+    model = models.Sequential([layers.Input((3,)), layer]) if base is layers.Layer else layer
+    model.compile("sgd", "mse")
+    assert (model.predict(x, verbose=0) == 1).all()
+
+
 def test_switches():
     model, seen = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))), []
     assert model.apply(lambda m: seen.append(type(m).__name__)) is model
@@ -520,7 +537,7 @@ def test_damaged_files_are_named(ending, tmp_path, capsys):
     path = tmp_path / f"weights{ending}"
     nn.save({"w": np.ones((4, 5)), "b": np.ones(3)}, path)
     whole = path.read_bytes()
-    damaged = [b"", b"\0" * 100, whole[:len(whole) // 2], whole[:20], b"x" + whole[1:], whole[:-30]]
+    damaged = [b"", b"\0" * 100, whole[:len(whole) // 2], whole[:20], b"\xff" + whole[1:], whole[:-30]]
     for number, data in enumerate(damaged):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"load: expected a file .*got '.*weights"):

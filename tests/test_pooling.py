@@ -73,8 +73,8 @@ def test_rooms_agree(image, size, strides, padding, batch, channels, dtype, rng)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("image, lengths, channels", [((2, 3, 5), (1, 2, 3), 2), ((1, 1, 7), (1, 1, 3), 1), ((1, 3, 2), (1, 5, 2), 3),
-                                                      ((1, 9, 8), (1, 4, 1), 37)], ids=str)
+@pytest.mark.parametrize("image, lengths, channels", [((2, 3, 5), (1, 2, 3), 2), ((1, 1, 7), (1, 1, 3), 1),
+                                                      ((1, 3, 2), (1, 5, 2), 3), ((1, 9, 8), (1, 4, 1), 37)], ids=str)
 def test_adaptive_rooms_agree(image, lengths, channels, dtype, rng):
     rooms = kernels.ROOMS if channels < 10 else ("reference", "cpu")
     x, dy = rng.normal(size=(2, *image, channels)).astype(dtype), rng.normal(size=(2, *lengths, channels)).astype(dtype)

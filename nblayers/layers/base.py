@@ -105,6 +105,13 @@ class _ThreadStates(threading.local):
         return _ThreadStates, ()
 
 
+class _Calls(threading.local):
+    """What holds for all calls inside the one that this thread is in."""
+
+    training: bool | None = None        # what was said of `training`; None where nothing was
+
+
+calls = _Calls()
 _DTYPES = {"float32": np.dtype("float32"), "float64": np.dtype("float64")}
 _building = Lock()                      # of several threads that call a new layer, one builds it
 
@@ -643,6 +650,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
+    training_place = names.index("training") if "training" in names else None
     required = first in parameters and parameters[first].default is inspect.Parameter.empty
     settings = {name for name in names if isinstance(parameters[name].default, bool)}
     setting_places = {place for place, name in enumerate(names) if name in settings}
@@ -673,14 +681,16 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         elif required and (arrays or first in kwargs):
             raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
-        state.running = True
+        state.running, outside = True, calls.training
+        if training_place is not None and not self.follows_training:
+            calls.training = bool(args[training_place] if len(args) > training_place else kwargs.get("training"))
         try:
             outputs = forward(self, *arrays, **kwargs)
         except (TypeError, NotImplementedError) as error:
             self._explain_dtype(inputs, error)
             raise
         finally:
-            state.running = False
+            state.running, calls.training = False, outside
         regularizer = self.activity_regularizer
         if regularizer is not None:
             for y in outputs if isinstance(outputs, (list, tuple)) else [outputs]:

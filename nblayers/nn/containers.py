@@ -8,7 +8,8 @@ from nblayers import serialization
 from nblayers.arguments import integer
 from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, record_of
-from nblayers.nn.module import Module, _indented
+from nblayers.nn.inside import indented
+from nblayers.nn.module import Module
 from nblayers.nn.parameter import Parameter
 from nblayers.parameter import Parameter as Weight
 
@@ -236,7 +237,7 @@ class ModuleList(Members):
                 lines.append([number, number, shown])
         text = [f"({first}): {shown}" if first == last else f"({first}-{last}): {last - first + 1} x {shown}"
                 for first, last, shown in lines]
-        return "\n  ".join([f"{self._get_name()}(", *map(_indented, text)]) + "\n)" if text else f"{self._get_name()}()"
+        return "\n  ".join([f"{self._get_name()}(", *map(indented, text)]) + "\n)" if text else f"{self._get_name()}()"
 
 
 class ModuleDict(Container):

@@ -10,7 +10,8 @@ from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
-from nblayers.nn.module import LibraryModule, changed
+from nblayers.nn.inside import changed
+from nblayers.nn.module import LibraryModule
 from nblayers.nn.single import TakesSingle
 
 

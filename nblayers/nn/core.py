@@ -9,7 +9,8 @@ from nblayers.arguments import flag, integer, number, optional
 from nblayers.layers.base import InputSpec, Parameter, Record, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import ids_below
-from nblayers.nn.module import LibraryModule, changed
+from nblayers.nn.inside import changed
+from nblayers.nn.module import LibraryModule
 
 
 class Linear(LibraryModule):
@@ -89,7 +90,8 @@ class Embedding(LibraryModule):
 
     p is padding_idx, whose row gets no gradient; s_v is 1, or with scale_grad_by_freq 1 / (how often v stands among the ids).
     Input (…) of ids, output (…, embedding_dim). Weight, made at once: weight W (num_embeddings, embedding_dim), from N(0, 1),
-    its row p zero. There is no gradient for the ids: `backward` returns None.
+    its row p zero. There is no gradient for the ids: `backward` returns None. (So `gradcheck` finds row p where p is among the
+    ids: its gradient is left out on purpose.)
 
     Arguments:
         num_embeddings: the number of rows; ids are 0 … num_embeddings - 1.

@@ -11,14 +11,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kernels
-from nblayers import config, parameter
+from nblayers import parameter
 from nblayers.arguments import flag, text
 from nblayers.arrays import as_numbers, is_array
-from nblayers.layers.base import Layer, holds_arrays
+from nblayers.layers.base import Layer, calls, holds_arrays
+from nblayers.nn.inside import (
+    held,
+    in_attributes,
+    indented,
+    joined,
+    optional_state,
+    own_weights,
+    state_of,
+    unbuilt,
+    walk,
+)
 from nblayers.nn.parameter import Parameter
 from nblayers.utils.packing import PackedSequence
-
-_told = config.Setting(None)            # `training`, where a module around was told it in this thread
 
 
 class IncompatibleKeys(NamedTuple):
@@ -63,8 +72,9 @@ class Module(Layer):
         model.backward(doutputs)
 
     Each module has a mode: `training` is True at first and changes with `train()` and `eval()`; Dropout and BatchNorm follow
-    it. `model(x, training=False)` says it for one call, and then all modules inside follow that. Layers of `nblayers.layers`
-    in a module have no mode: tell them, `self.dropout(x, training=self.training)`.
+    it. `model(x, training=False)` says it for one call, and then all modules inside follow that. Layers and models of Keras'
+    names have no mode, they are told or do not train, and so do modules inside them; in a module of your own write
+    `self.dropout(x, training=self.training)`.
 
     It is a `Layer` too, so that it stands in a Keras-like model and under `gradcheck`. Attributes that are parameters (see
     `Parameter`), modules or layers are found by themselves, those in lists and dictionaries also.
@@ -121,10 +131,10 @@ class Module(Layer):
         seen: set[int] = set()
         holders = self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]
         for path, layer in holders:
-            for name, found, is_buffer in _own(layer):
+            for name, found, is_buffer in own_weights(layer):
                 if is_buffer == buffers and not (once and id(found) in seen):
                     seen.add(id(found))
-                    yield _joined(path, name), found
+                    yield joined(path, name), found
 
     def register_parameter(self, name: str, param: Any) -> None:
         """Make `param` the weight of this name; None for one that this module does without.
@@ -178,7 +188,7 @@ class Module(Layer):
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         """(name, module) of each."""
         seen: set[int] = set()
-        for name, layer in _held(self):
+        for name, layer in held(self):
             if id(layer) not in seen:
                 seen.add(id(layer))
                 yield name, layer
@@ -190,7 +200,7 @@ class Module(Layer):
     def named_modules(self, memo: set[int] | None = None, prefix: str = "",
                       remove_duplicate: bool = True) -> Iterator[tuple[str, Layer]]:
         """(path, module) of this module, whose path is `prefix`, and all inside; `memo` holds the ids of those to leave out."""
-        return _walk(self, prefix, set() if memo is None else memo, remove_duplicate)
+        return walk(self, prefix, set() if memo is None else memo, remove_duplicate)
 
     def add_module(self, name: str, module: Any) -> None:
         """Hold a module (or None) as the attribute `name`.
@@ -263,8 +273,7 @@ class Module(Layer):
 
     def _mode(self) -> bool:
         """What a call that is not told has as `training`."""
-        told = _told.get()
-        return self.training if told is None else bool(told)
+        return self.training if calls.training is None else calls.training
 
     def eval(self) -> "Module":
         """`train(False)`."""
@@ -308,7 +317,7 @@ class Module(Layer):
             prefix: what all names begin with.
             keep_vars: the parameters themselves in place of copies of their values.
         """
-        return OrderedDict((name, found if keep_vars else found.numpy()) for name, found in _state(self, prefix))
+        return OrderedDict((name, found if keep_vars else found.numpy()) for name, found in state_of(self, prefix))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> IncompatibleKeys:
         """Set weights and buffers to those of a `state_dict`, ours or PyTorch's. Everything is checked before one is changed.
@@ -328,7 +337,7 @@ class Module(Layer):
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"{self.described}: expected a state_dict, a dictionary of arrays by name, "
                             f"got {type(state_dict).__name__}")
-        own, optional = dict(_state(self, "")), _optional_state(self)
+        own, optional = dict(state_of(self, "")), optional_state(self)
         given = {name: as_numbers(state_dict[name], self.described, f"{name!r}") for name in own if name in state_dict}
         missing = [name for name in own if name not in given and name not in optional]
         unexpected = [name for name in state_dict if name not in own]
@@ -340,7 +349,7 @@ class Module(Layer):
                          (("missing", missing), ("unexpected", unexpected)) if names]
         if problems:
             raise ValueError(f"{self.described}: expected a state_dict of its own weights, got {'; '.join(problems)}"
-                             + _unbuilt(self))
+                             + unbuilt(self))
         for name, value in given.items():
             own[name].assign(value)
         return IncompatibleKeys(missing, unexpected)
@@ -356,7 +365,7 @@ class Module(Layer):
 
     def __repr__(self) -> str:
         extra = self.extra_repr()
-        inside = [f"({name}): {_indented(repr(layer))}" for name, layer in _held(self)]
+        inside = [f"({name}): {indented(repr(layer))}" for name, layer in held(self)]
         if not inside and "\n" not in extra:
             return f"{self._get_name()}({extra})"
         lines = [*(extra.split("\n") if extra else []), *inside]
@@ -445,7 +454,7 @@ class Module(Layer):
             raise TypeError(f"{self.described}: expected a module as {name}, got {type(module).__name__} {module!r}")
 
     def _held_layers(self) -> Iterator[tuple[str, Layer]]:
-        return _in_attributes(self)
+        return in_attributes(self)
 
     def _to_array(self, value: Any) -> Any:
         """Arrays, and those in lists and dictionaries, become ours; anything else goes to `forward` as it is."""
@@ -486,86 +495,16 @@ def _following(forward: Callable[..., Any]) -> Callable[..., Any]:
     def following(self: Module, *args: Any, **kwargs: Any) -> Any:
         said = args[place] if place is not None and len(args) > place else kwargs.get("training")
         if said is not None:
-            with _told.during(bool(said)):
+            outside, calls.training = calls.training, bool(said)
+            try:
                 return forward(self, *args, **kwargs)
+            finally:
+                calls.training = outside
         if place is not None and len(args) <= place:
             kwargs["training"] = self._mode()
         return forward(self, *args, **kwargs)
     following.follows = True            # type: ignore[attr-defined]
     return following
-
-
-def _own(layer: Layer) -> Iterator[tuple[str, Any, bool]]:
-    """(name, weight, whether it is a buffer) of what a layer holds itself, under the names of its attributes."""
-    names: dict[int, list[str]] = {}
-    for attribute, value in list(vars(layer).items()):
-        if isinstance(value, parameter.Parameter):
-            names.setdefault(id(value), []).append(attribute.removeprefix("_fixed_"))
-    for place, found in enumerate(list(layer._parameters)):
-        for name in names.get(id(found), [found.name]):
-            yield name, found, place >= layer._trained_count
-
-
-def _held(layer: Layer) -> Iterator[tuple[str, Layer]]:
-    return layer._held_layers() if isinstance(layer, Module) else _in_attributes(layer)
-
-
-def _in_attributes(layer: Layer) -> Iterator[tuple[str, Layer]]:
-    """(name, layer) of the layers in a layer's attributes; in a list or dictionary the name goes on with a number or key."""
-    for attribute, value in list(vars(layer).items()):
-        yield from _inside(attribute.removeprefix("_fixed_"), value)
-
-
-def _inside(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
-    if isinstance(value, Layer):
-        yield name, value
-    elif isinstance(value, dict):
-        for key, item in list(value.items()):
-            yield from _inside(f"{name}.{key}", item)
-    elif isinstance(value, (list, tuple)):
-        for number, item in enumerate(value):
-            yield from _inside(f"{name}.{number}", item)
-
-
-def _walk(layer: Layer, path: str, seen: set[int], once: bool) -> Iterator[tuple[str, Layer]]:
-    if once and id(layer) in seen:
-        return
-    seen.add(id(layer))
-    yield path, layer
-    for name, inside in _held(layer):
-        yield from _walk(inside, _joined(path, name), seen, once)
-
-
-def _state(module: Module, prefix: str) -> Iterator[tuple[str, Any]]:
-    """(name, weight) of what a state_dict holds."""
-    for path, layer in _walk(module, "", set(), once=False):
-        transient = getattr(layer, "_transient", ())
-        for name, found, is_buffer in _own(layer):
-            if not (is_buffer and name in transient):
-                yield prefix + _joined(path, name), found
-
-
-def _optional_state(module: Module) -> set[str]:
-    return {_joined(path, name) for path, layer in _walk(module, "", set(), once=False) if isinstance(layer, Module)
-            for name in layer.optional_state}
-
-
-def _unbuilt(module: Module) -> str:
-    names = [path for path, layer in module.named_modules() if not (layer.built or isinstance(layer, Module))]
-    return f" ({', '.join(names)} not built yet: call the module on data first)" if names else ""
-
-
-def changed(module: Module, usual: Mapping[str, Any]) -> str:
-    """For `extra_repr`: the settings that are not the usual ones."""
-    return "".join(f", {name}={getattr(module, name)}" for name, value in usual.items() if getattr(module, name) != value)
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _indented(lines: str) -> str:
-    return lines.replace("\n", "\n  ")
 
 
 def _is_fixed(module: Module, name: str) -> bool:
@@ -594,4 +533,4 @@ def _holds_numbers(values: Any) -> bool:
     return isinstance(values, (int, float, np.generic))
 
 
-__all__ = ["IncompatibleKeys", "LibraryModule", "Module", "changed"]
+__all__ = ["IncompatibleKeys", "LibraryModule", "Module"]

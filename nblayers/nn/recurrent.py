@@ -13,7 +13,8 @@ from nblayers.layers.calls import backward_of, record_of
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.fused import FusedRNN
 from nblayers.layers.recurrent.packed import TakesPacked
-from nblayers.nn.module import LibraryModule, changed
+from nblayers.nn.inside import changed
+from nblayers.nn.module import LibraryModule
 from nblayers.nn.projection import ProjectedLSTMCell
 from nblayers.parameter import Parameter
 from nblayers.utils import packing
