@@ -580,8 +580,8 @@ def test_multihead_attention_agrees_with_pytorch(options, call, rng):
 def test_multihead_attention_of_pytorch_has_its_weights():
     for options in ({}, dict(kdim=3)):
         ours, theirs = nn.MultiheadAttention(6, 2, **options), torch.nn.MultiheadAttention(6, 2, **options)
-        assert [(p.name, p.shape) for p in ours.weights] == [
-            (name.replace(".", "_"), tuple(p.shape)) for name, p in theirs.named_parameters()]
+        assert [(name, p.shape) for name, p in ours.named_parameters()] == [
+            (name, tuple(p.shape)) for name, p in theirs.named_parameters()]
     q = np.zeros((5, 2, 6))
     weights = nn.MultiheadAttention(6, 2)(q, q, q, is_causal=True)[1]
     np.testing.assert_array_equal(weights[0] > 0, np.tri(5, dtype=bool))

@@ -133,7 +133,7 @@ FIXED = [
     ("Normalization", "axis"), ("Discretization", "num_bins output_mode"), ("CategoryEncoding", "num_tokens output_mode"),
     ("Hashing", "num_bins output_mode"),
     ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
-    ("nn.GRUCell", "input_size hidden_size bias weight_ih bias_hh"), ("nn.Embedding", "num_embeddings embedding_dim weight"),
+    ("nn.GRUCell", "input_size hidden_size bias"), ("nn.Embedding", "num_embeddings embedding_dim weight"),
     ("nn.AdaptiveAvgPool2d", "output_size"), ("nn.RMSNorm", "normalized_shape weight"), ("nn.Flatten", "start_dim end_dim"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
     ("Resizing", "height width interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio data_format"),

@@ -163,7 +163,7 @@ class Sequential(Members):
     Raises:
         TypeError: something that is no module.
 
-    Source: 002.Sequential; torch.nn.Sequential.
+    Source: torch.nn.Sequential.
     """
 
     class Cache(Record):

@@ -292,13 +292,13 @@ class _Walk:
         """The walk of a layer that takes no packed batch."""
         x, lengths = packing.pad_packed_sequence(packed, batch_first=True)
         h, *last = self.layer.forward(x, initial_state=states, mask=np.arange(x.shape[1]) < lengths[:, None])
-        return [packing.pad_packed_sequence_backward(h, packed, batch_first=True), *last], record_of(self.layer)
+        return [_packed_like(packed, h), *last], record_of(self.layer)
 
     def _backward_padded(self, record: Any, dy: list[Any]) -> list[Any]:
         dpacked, *dlast = dy
         dh, _ = packing.pad_packed_sequence(dpacked, batch_first=True)
         dx, *dstates = backward_of(self.layer, record, [dh, *dlast], True)
-        return [packing.pad_packed_sequence_backward(dx, dpacked, batch_first=True), *dstates]
+        return [_packed_like(dpacked, dx), *dstates]
 
     def _copy_weights(self, owner: Layer) -> None:
         cell, weights = self.layer.cell, self._weights_of(owner)
@@ -333,6 +333,12 @@ class _Walk:
             return weight
         blocks = weight.reshape(len(self.gates), -1, *weight.shape[1:])
         return blocks[list(self.gates)].reshape(weight.shape)
+
+
+def _packed_like(packed: PackedSequence, padded: Any) -> PackedSequence:
+    """The steps of a padded batch (B, T, …) that lie in this packed one, in its order."""
+    rows = packed._replace(data=padded[:1, 0].repeat(len(packed.data), axis=0))
+    return packing.pad_packed_sequence_backward(padded, rows, batch_first=True)
 
 
 def _data(x: Any) -> Any:

@@ -45,7 +45,7 @@ class Dropout(_Rated, layers.Dropout):
     Raises:
         ValueError: p outside [0, 1].
 
-    Source: 002.Dropout; torch.nn.Dropout.
+    Source: torch.nn.Dropout.
     """
 
 

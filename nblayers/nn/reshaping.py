@@ -16,7 +16,24 @@ from nblayers.nn.module import LibraryModule
 from nblayers.nn.single import TakesSingle
 
 
-class Flatten(LibraryModule):
+class _OtherAxes(LibraryModule):
+    """The same numbers in the same order under another shape, which a subclass says; output and gradient are views."""
+
+    integer_inputs = True
+
+    class Cache(Record):
+        shape: tuple[int, ...]      # of x
+        is_float: bool              # integers have no gradient
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        self.cache = self.Cache(inputs.shape, inputs.dtype.kind == "f")
+        return inputs.reshape(self.compute_output_shape(inputs.shape))
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        return dy.reshape(self.cache.shape) if self.cache.is_float else None
+
+
+class Flatten(_OtherAxes):
     """Lays some axes side by side into one, by default all but the batch axis; output and gradient are views.
 
     Arguments:
@@ -25,30 +42,18 @@ class Flatten(LibraryModule):
     Raises:
         ValueError: one is no integer; an input without these axes, or where they are not in this order.
 
-    Source: 002.Flatten; torch.nn.Flatten.
+    Source: torch.nn.Flatten.
     """
 
-    integer_inputs = True
     input_spec = InputSpec(min_ndim=1)
     start_dim: int = fixed()
     end_dim: int = fixed()
-
-    class Cache(Record):
-        shape: tuple[int, ...]      # of x
-        is_float: bool              # integers have no gradient
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.start_dim = integer(self.described, "start_dim", start_dim)
         self.end_dim = integer(self.described, "end_dim", end_dim)
         self.built = True
-
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        self.cache = self.Cache(inputs.shape, inputs.dtype.kind == "f")
-        return inputs.reshape(self.compute_output_shape(inputs.shape))
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        return dy.reshape(self.cache.shape) if self.cache.is_float else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         shape = tuple(input_shape)
@@ -67,7 +72,7 @@ class Flatten(LibraryModule):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(LibraryModule):
+class Unflatten(_OtherAxes):
     """One axis of (batch, …) laid out as several; output and gradient are views.
 
     Arguments:
@@ -79,14 +84,9 @@ class Unflatten(LibraryModule):
             size on it.
     """
 
-    integer_inputs = True
     input_spec = InputSpec(min_ndim=2)
     dim: int = fixed()
     unflattened_size: tuple[int, ...] = fixed()
-
-    class Cache(Record):
-        shape: tuple[int, ...]      # of x
-        is_float: bool              # integers have no gradient
 
     def __init__(self, dim: int, unflattened_size: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -98,13 +98,6 @@ class Unflatten(LibraryModule):
                              f"got {unflattened_size!r}")
         self.unflattened_size = sizes
         self.built = True
-
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        self.cache = self.Cache(inputs.shape, inputs.dtype.kind == "f")
-        return inputs.reshape(self.compute_output_shape(inputs.shape))
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        return dy.reshape(self.cache.shape) if self.cache.is_float else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         rank = len(input_shape)
