@@ -429,7 +429,8 @@ class Module(Layer):
 
     def _adopted(self, name: str, value: Any) -> Any:
         """A parameter in the module's dtype and on its device, named after the attribute if it has no owner yet."""
-        value.astype(self.dtype)
+        if value.dtype != self.dtype:
+            value.astype(self.dtype)
         value.to(self.device)
         if value.path == value.name:
             value.name, value.path = name, f"{self.name}/{name}"
