@@ -537,10 +537,12 @@ def test_damaged_files_are_named(ending, tmp_path, capsys):
     path = tmp_path / f"weights{ending}"
     nn.save({"w": np.ones((4, 5)), "b": np.ones(3)}, path)
     whole = path.read_bytes()
-    damaged = [b"", b"\0" * 100, whole[:len(whole) // 2], whole[:20], b"\xff" + whole[1:], whole[:-30]]
+    flipped = bytearray(whole)
+    flipped[whole.index(np.float64(1).tobytes()) + 7] ^= 1                      # one bit of one number
+    damaged = [bytes(flipped), b"", b"\0" * 100, whole[:len(whole) // 2], whole[:20], b"\xff" + whole[1:], whole[:-30]]
     for number, data in enumerate(damaged):
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"load: expected a file .*got '.*weights"):
+        with pytest.raises(ValueError, match=r"(?s)load: expected a file .*got '.*weights"):
             pytest.fail(f"{number}: {nn.load(path)}")
     if ending == ".pt":
         torch.save({"w": Evil()}, path)
@@ -549,10 +551,30 @@ def test_damaged_files_are_named(ending, tmp_path, capsys):
         assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_flipped_bits_never_load_silently(ending, tmp_path, rng):
+    """An error, or what was written: some bits of an archive mean nothing."""
+    path, state = tmp_path / f"w{ending}", {"w": rng.normal(size=(4, 5)), "b": np.ones(3, "f"), "n": np.array(3)}
+    nn.save(state, path)
+    whole = path.read_bytes()
+    for _ in range(60):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = nn.load(path)
+        except ValueError as error:
+            assert "w" + ending in str(error)
+        else:
+            assert set(found) == set(state) and all(found[name].dtype == value.dtype for name, value in state.items())
+            assert_same([found[name] for name in state], list(state.values()))
+
+
 def test_bfloat16_in_safetensors(tmp_path):
     import safetensors.torch
     safetensors.torch.save_file({"w": torch.tensor([1.5], dtype=torch.bfloat16)}, tmp_path / "w.safetensors")
     assert nn.load(tmp_path / "w.safetensors")["w"].tolist() == [1.5]
+    assert nn.load(tmp_path / "w.safetensors")["w"].dtype == "float32"
 
 
 def test_wrong_arguments_for_files(tmp_path):

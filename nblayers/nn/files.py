@@ -1,4 +1,6 @@
 """State dictionaries in files: PyTorch's `.pt`, and `.safetensors`."""
+import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +35,8 @@ def save(obj: Any, f: Any) -> None:
         if not isinstance(obj, Mapping) or not all(isinstance(name, str) for name in obj):
             raise TypeError(f"save: expected a state_dict, a dictionary of arrays by name, got {type(obj).__name__}")
         arrays = {name: np.array(as_numbers(value, "save", f"{name!r}"), order="C") for name, value in obj.items()}
-        data = _package("safetensors.numpy", path).save(arrays)
+        sums = {_SUM + name: _checksum(array) for name, array in arrays.items()}
+        data = _package("safetensors.numpy", path).save(arrays, sums)
         with _replacing(path) as file:
             file.write(data)
         return
@@ -48,7 +51,8 @@ def load(f: Any) -> Any:
 
         model.load_state_dict(nn.load("model.pt"))
 
-    Numbers of bfloat16, which NumPy does not have, become float32.
+    Numbers of bfloat16, which NumPy does not have, become float32. Checksums are compared: PyTorch writes some, and `save` adds
+    some to `.safetensors`.
 
     Arguments:
         f: the path; see `save`.
@@ -68,6 +72,7 @@ def load(f: Any) -> Any:
         return _of_safetensors(path)
     torch = _package("torch", path)
     try:
+        _check_sums(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:                          # PyTorch's own are of many kinds
         raise ValueError(f"load: expected a file of arrays by name that PyTorch wrote, got {str(path)!r}: "
@@ -80,13 +85,32 @@ def _of_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             names = list(file.keys())
-            return {name: _tensor_of(file, name) for name in names}
+            sums = {key.removeprefix(_SUM): value for key, value in (file.metadata() or {}).items() if key.startswith(_SUM)}
+            if sums and set(sums) != set(names):
+                raise ValueError(f"it holds {', '.join(map(repr, names))}, and was written with {', '.join(map(repr, sums))}")
+            return {name: _tensor_of(file, name, sums.get(name)) for name in names}
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, OSError) as error:
         raise ValueError(f"load: expected a file of safetensors, got {str(path)!r}: {_first_line(error)}") from error
 
 
-def _tensor_of(file: Any, name: str) -> np.ndarray:
-    return np.array(file.get_tensor(name))
+def _tensor_of(file: Any, name: str, checksum: str | None) -> np.ndarray:
+    array = np.array(file.get_tensor(name))
+    if checksum is not None and checksum != _checksum(array):
+        raise ValueError(f"the numbers of {name!r} are not those that were written")
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _checksum(array: np.ndarray) -> str:
+    """Of the numbers, their dtype and shape."""
+    return f"{zlib.crc32(array.tobytes(), zlib.crc32(f'{array.dtype} {array.shape}'.encode())):08x}"
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums in an archive with its contents, which PyTorch does not."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged!r} in it is not what was written")
 
 
 def _mapped(value: Any, change: Any) -> Any:
@@ -106,6 +130,7 @@ def _package(name: str, path: Path) -> Any:
         raise ImportError(f"{path}: such a file needs {package}: pip install 'nblayers[{_EXTRAS[package]}]'") from error
 
 
+_SUM = "crc32 of "                                      # begins the keys of the checksums in a .safetensors file
 _EXTRAS = {"torch": "torch", "safetensors": "files"}
 
 
