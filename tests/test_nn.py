@@ -274,6 +274,12 @@ def test_attributes_of_a_module():
     assert module.w[0] == 2
     with pytest.raises(TypeError, match=r"w is a weight of the module: set w.value"):
         module.w = np.ones(1)
+    module.u = module.w
+    module.w = nn.Parameter([3.0])
+    assert names(module.named_parameters()) == ["w", "u"] and module.w[0] == 3 and module.u[0] == 2
+    module.u = module.w
+    assert len(list(module.parameters())) == 1
+    module.u = None
     module.w = None
     assert not list(module.parameters()) and names(module.named_buffers()) == ["count"]
     module.v = nn.Parameter([1.0])

@@ -382,8 +382,8 @@ class Module(Layer):
         elif present is None or _is_fixed(self, name):
             super().__setattr__(name, value)
         elif value is None:
-            self._drop(present)
             vars(self)[name] = None
+            self._drop(present)
         elif _is_among(present, self._parameters[self._trained_count:]):
             self._parameters[_place(present, self._parameters)] = vars(self)[name] = self._adopted(
                 name, Parameter(as_numbers(value, self.described, f"the buffer {name}"), False))
@@ -417,12 +417,16 @@ class Module(Layer):
                 self._trained_count += 1
             super().__setattr__(name, value)
         else:
-            self._parameters[_place(present, self._parameters)] = value
+            place = _place(present, self._parameters)
+            if not _is_among(value, self._parameters):
+                self._parameters.insert(place, value)
+                self._trained_count += place < self._trained_count
             vars(self)[f"_fixed_{name}" if _is_fixed(self, name) else name] = value
+            self._drop(present)
 
     def _drop(self, present: Any) -> None:
-        """Forget a weight or buffer that no attribute holds any more."""
-        if present is not None and sum(value is present for value in vars(self).values()) < 2:
+        """Forget a weight or buffer if no attribute holds it any more."""
+        if not _is_among(present, list(vars(self).values())):
             place = _place(present, self._parameters)
             self._trained_count -= place < self._trained_count
             del self._parameters[place]
