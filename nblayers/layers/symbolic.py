@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.layers.base import Layer, built_from
+from nblayers.layers.base import Layer
 from nblayers.layers.shapes import merged
 from nblayers.structures import Shape, flatten, map_shapes, map_structure
 
@@ -85,7 +85,7 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named = tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
-    layer._ensure_built(*built_from(type(layer), named, first))
+    layer._ensure_built_for(named, first)
     return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.output_dtype).structure
 
 
