@@ -734,7 +734,7 @@ def test_lambda_config_of_a_lambda_both_ways():
     x = np.ones((1, 3), "float32")
     again = Lambda.from_config(config, safe_mode=False)
     np.testing.assert_array_equal(again(x), 12 * x)
-    with pytest.raises(ValueError, match="Lambda 'l': function: .* does not tell the version of Python"):
+    with pytest.raises(ValueError, match=r"Lambda 'l': function: .* does not tell the version of Python"):
         Lambda.from_config(keras_config, safe_mode=False)
     assert again.compute_mask(x, "m") == "m" and again.compute_output_shape((None, 3)) == (None, 3)
     np.testing.assert_array_equal(keras.layers.Lambda.from_config(ours.get_config(), safe_mode=False)(x), 12 * x)
