@@ -116,6 +116,13 @@ def test_clones_with_functions():
         y = layer(*args, **kwargs)
         return layers.Rescaling(2.0)(y) if isinstance(layer, Add) else y
     assert_same(clone_model(model, clone_function=lambda layer: layer, call_function=doubled)(X), 2 * model(X))
+
+    def halved(layer, *args, **kwargs):
+        y = layer(*args, **kwargs)
+        return layers.Rescaling(0.5)(y) if isinstance(layer, Dense) else y
+    deep = clone_model(model, call_function=halved, recursive=True)
+    deep.set_weights(model.get_weights())
+    assert_same(deep(X), model(X) / 2)
     stack = twice_in_a_stack()
     other = clone_model(stack, clone_function=lambda layer: layer, input_tensors=x)
     assert_same(other(X), stack(X))

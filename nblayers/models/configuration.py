@@ -112,6 +112,8 @@ def clone_model(model: Trainer, input_tensors: Any = None, clone_function: Calla
     """
     if input_tensors is None and clone_function is None and call_function is None:
         return _with_assets(model, serialization.remade(model))
+    if call_function is not None and _is_stack(model):
+        raise ValueError(f"{model.described}: clone_model takes a call_function for functional models only")
     return _Cloning(clone_function, call_function, recursive).of(model, input_tensors)
 
 
@@ -126,10 +128,7 @@ class _Cloning:
         self.clones: dict[int, Layer] = {}
 
     def of(self, model: Any, input_tensors: Any = None) -> Any:
-        from nblayers.models.sequential import Sequential
-        if isinstance(model, Sequential):
-            if self.call is not None and not self.clones:
-                raise ValueError(f"{model.described}: clone_model takes a call_function for functional models only")
+        if _is_stack(model):
             new: Any = self._stack(model, input_tensors)
         elif isinstance(model, Trainer) and model.is_functional:
             new = self._graph(model, input_tensors)
@@ -158,7 +157,7 @@ class _Cloning:
 
         def new(leaf: Any) -> Any:
             return made[id(graph.resolve(leaf))] if isinstance(leaf, SymbolicTensor) else leaf
-        self._prepare(layer for layer in model.layers if not isinstance(layer, InputLayer))
+        self._prepare(model.layers)
         for node in graph.nodes:
             if node.inputs:
                 layer, args, kwargs = self._clone(node.layer), map_structure(new, node.args), map_structure(new, node.kwargs)
@@ -169,18 +168,33 @@ class _Cloning:
 
     def _prepare(self, layers: Any) -> None:
         """Clone the layers that have no clone yet together, so that what they share stays shared."""
-        waiting = [layer for layer in layers if id(layer) not in self.clones]
+        waiting = [layer for layer in self._single(layers) if id(layer) not in self.clones]
         if self.clone is not None or not waiting:
             return
         for layer, new in zip(waiting, serialization.remade(waiting), strict=True):
             self.clones[id(layer)] = _with_assets(layer, new)
 
+    def _single(self, layers: Any) -> Iterator[Layer]:
+        """The layers that are cloned as a whole, those of the models inside among them if these are not."""
+        for layer in layers:
+            if self._is_rebuilt(layer):
+                yield from self._single(layer.layers)
+            elif not isinstance(layer, InputLayer):
+                yield layer
+
+    def _is_rebuilt(self, layer: Layer) -> bool:
+        return self.recursive and isinstance(layer, Trainer) and (layer.is_functional or _is_stack(layer))
+
     def _clone(self, layer: Any) -> Layer:
         if id(layer) not in self.clones:
-            inside = self.recursive and isinstance(layer, Trainer) and (layer.is_functional or hasattr(layer, "add"))
-            clone: Any = self.of if inside else self.clone
+            clone: Any = self.of if self._is_rebuilt(layer) else self.clone
             self.clones[id(layer)] = clone(layer)
         return self.clones[id(layer)]
+
+
+def _is_stack(model: Any) -> bool:
+    from nblayers.models.sequential import Sequential
+    return isinstance(model, Sequential)
 
 
 def _tensors(model: Any, given: Any, structure: Any) -> Any:
