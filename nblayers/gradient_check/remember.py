@@ -37,8 +37,8 @@ def is_random_source(value: Any) -> bool:
 def remember(*values: Any) -> Restore:
     """A function that gives all that `values` hold the contents that it has now, the same objects.
 
-    Arrays, tensors, lists, dictionaries, sets, queues, weights, random generators and attributes of objects have contents, whatever
-    circles they form; of anything else (modules, classes, functions, locks, files) only the reference counts.
+    Arrays, tensors, lists, dictionaries, sets, queues, weights, random generators and attributes of objects have contents,
+    whatever circles they form; of anything else (modules, classes, functions, locks, files) only the reference counts.
     """
     found: dict[int, Any] = {}                          # holds what was seen: its id stays its own
     restores = []

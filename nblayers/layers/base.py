@@ -788,7 +788,8 @@ def _once(things: Iterable[Any]) -> list[Any]:
 
 def _any_symbolic(values: Any) -> bool:
     for value in values:
-        if getattr(value, "is_symbolic", False) or (isinstance(value, (list, tuple)) and _any_symbolic(value)):
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        if getattr(value, "is_symbolic", False) or _any_symbolic(inside):
             return True
     return False
 

@@ -78,6 +78,14 @@ class FrameworkLayer(Layer):
             return self._shapes_for((inputs,), {})
         return merged(shapes(2), shapes(3))
 
+    def _shapes_for(self, args: Any, kwargs: dict[str, Any]) -> Any:
+        state = [(parameter, parameter.numpy()) for parameter in self.weights if not parameter.trainable]
+        try:
+            return super()._shapes_for(args, kwargs)
+        finally:
+            for parameter, value in state:
+                parameter.assign(value)
+
     def _to_array(self, value: Any) -> Any:
         if value is None or isinstance(value, _SETTING):
             return value
@@ -98,7 +106,7 @@ class FrameworkLayer(Layer):
             got = list(dy) if isinstance(dy, dict) else type(dy).__name__
             raise ValueError(f"{self.described}: backward expected a dictionary of gradients with keys among {list(shapes)}, "
                              f"as forward gave these outputs, got {got}")
-        return {key: self._to_gradient(dy.get(key), shape) for key, shape in shapes.items()}
+        return {key: None if shape is None else self._to_gradient(dy.get(key), shape) for key, shape in shapes.items()}
 
     @contextmanager
     def _crossing(self, what: str, inputs: Any) -> Iterator[None]:

@@ -3,10 +3,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nblayers.devices import to_numpy
 from nblayers.layers.interop.boundary import needed
 from nblayers.layers.interop.jax_layer import JaxLayer, _filled, _weights_in
 from nblayers.serialization import deserialize_keras_object, serialize
-from nblayers.devices import to_numpy
 
 
 class FlaxLayer(JaxLayer):

@@ -7,7 +7,7 @@ import numpy as np
 
 from nblayers.arguments import optional, text
 from nblayers.layers.base import Record
-from nblayers.layers.interop.boundary import FrameworkLayer, in_call_order, is_floating, needed, refuse_in_safe_mode
+from nblayers.layers.interop.boundary import FrameworkLayer, in_call_order, needed, refuse_in_safe_mode
 from nblayers.locks import Lock
 from nblayers.parameter import Parameter
 from nblayers.structures import flatten, map_structure
@@ -91,22 +91,23 @@ class TFSMLayer(FrameworkLayer):
         """
         import tensorflow as tf
         cache = self.cache
-        reached = [(y, tf.constant(d)) for y, d in zip(flatten(cache.outputs), flatten(dy), strict=True) if _is_floating(y)]
+        reached = [(y, d) for y, d in zip(flatten(cache.outputs), flatten(dy), strict=True) if _is_floating(y)]
         leaves = [x for x in flatten(cache.inputs) if _is_floating(x)] if self.input_gradient else []
         sources = [*leaves, *(variable for _, variable in cache.weights)]
-        with self._crossing(f"the gradient of the endpoint of {self.filepath!r}", cache.inputs), tf.device("CPU"):
-            gradients = [None if each is None else tf.convert_to_tensor(each).numpy() for each in cache.tape.gradient(
-                [y for y, _ in reached], sources, output_gradients=[d for _, d in reached])] if reached else [None] * len(sources)
+        gradients: list[Any] = [None] * len(sources)
+        if reached:
+            with self._crossing(f"the gradient of the endpoint of {self.filepath!r}", cache.inputs), tf.device("CPU"):
+                gradients = cache.tape.gradient([y for y, _ in reached], sources, [tf.constant(d) for _, d in reached])
         for (parameter, _), gradient in zip(cache.weights, gradients[len(leaves):], strict=True):
             if gradient is not None:
-                parameter.grad += gradient
-        waiting = iter(gradients)
-        dxs = map_structure(lambda x: self._input_gradient(x, next(waiting)) if self.input_gradient and _is_floating(x) else None,
+                parameter.grad += tf.convert_to_tensor(gradient).numpy()        # a table's has only the rows looked up
+        waiting = iter(gradients[:len(leaves)])
+        dxs = map_structure(lambda x: self._input_gradient(x, next(waiting)) if leaves and _is_floating(x) else None,
                             cache.inputs)
         return dxs[0] if len(dxs) == 1 else dxs
 
     def _input_gradient(self, x: Any, gradient: Any) -> Any:
-        return self.xp.zeros(tuple(x.shape), self.dtype) if gradient is None else self.xp.array(gradient, self.dtype)
+        return self.xp.zeros(tuple(x.shape), self.dtype) if gradient is None else self.xp.array(gradient.numpy(), self.dtype)
 
     def _pairs(self) -> list[tuple[Parameter, Any]]:
         """The weights with their variables."""
@@ -118,7 +119,7 @@ class TFSMLayer(FrameworkLayer):
         return tf.cast(leaf, self.dtype) if _is_floating(leaf) else leaf
 
     def _array(self, leaf: Any) -> Any:
-        """A tensor as an array with memory of its own: TensorFlow's is read-only, and kernels would be compiled anew for such."""
+        """A tensor as an array with memory of its own: kernels would be compiled anew for TensorFlow's, which is read-only."""
         return self.xp.array(leaf.numpy()) if hasattr(leaf, "numpy") else leaf
 
     def get_config(self) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class TorchModuleWrapper(FrameworkLayer):
     def __init__(self, module: Any, name: str | None = None, output_shape: Any = None, **kwargs: Any) -> None:
         torch = needed(type(self).__name__, "torch")
         if not isinstance(module, torch.nn.Module):
-            raise TypeError(f"{type(self).__name__}: expected a torch.nn.Module as module, got {type(module).__name__} {module!r}")
+            raise TypeError(f"{type(self).__name__}: expected a torch.nn.Module as module, got "
+                            f"{type(module).__name__} {module!r}")
         if kwargs.get("dtype") is None:
             kwargs["dtype"] = _dtype_of(module)
         super().__init__(name=name, **kwargs)
