@@ -23,8 +23,8 @@ class FlaxLayer(JaxLayer):
 
     Arguments:
         module: a `flax.linen.Module` or a `flax.nnx.Module`.
-        method: what is called: a method of the module (linen also takes its name), or a function that takes the module first;
-            `__call__` by default.
+        method: what is called: a method of the module, its name, or a function that takes the module first; `__call__` by
+            default.
         variables: of linen, {"params": …, "batch_stats": …} to begin with; made by the module's `init` by default.
 
     Raises:
@@ -85,9 +85,10 @@ class FlaxLayer(JaxLayer):
 
     def _split(self, module: Any) -> tuple[Any, Any]:
         """The variables of an nnx module: to be trained, and the others, random keys as their bits."""
+        import jax
         from flax import nnx
         _, params, state = nnx.split(module, nnx.Param, ...)
-        return nnx.to_pure_dict(params), _mapped(nnx.to_pure_dict(state), _bits_of_key)
+        return nnx.to_pure_dict(params), jax.tree.map(_bits_of_key, nnx.to_pure_dict(state))
 
     def _update(self, module: Any, params: Any, state: Any) -> None:
         """Give an nnx module these variables."""
@@ -108,9 +109,10 @@ class FlaxLayer(JaxLayer):
         if not self.is_nnx:
             raise ValueError(f"{self.described}: write_back expected an nnx module, got a linen one, which holds no variables: "
                              "layer.params and layer.state have them")
-        params, state = (_filled(each, [to_numpy(p.value).copy() for p in _weights_in(each)])
-                         for each in (self.params, self.state))
+        import jax
         with self._on_cpu():
+            params, state = (_filled(each, [jax.numpy.array(to_numpy(p.value)) for p in _weights_in(each)])
+                             for each in (self.params, self.state))
             self._update(self.module, params, state)
         return self.module
 
@@ -147,11 +149,6 @@ def _divided(variables: dict[str, Any]) -> tuple[Any, Any]:
     """What is trained, and the other collections."""
     params = {name: values for name, values in variables.items() if name == "params"}
     return params, {name: values for name, values in variables.items() if name != "params"}
-
-
-def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
-    import jax
-    return jax.tree.map(function, structure)
 
 
 def _is_key(value: Any) -> bool:
