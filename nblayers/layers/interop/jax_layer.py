@@ -110,7 +110,7 @@ class JaxLayer(FrameworkLayer):
         inputs = map_shapes(example, input_shape)
         with self._crossing("init_fn", inputs), self._on_cpu():
             given = {"rng": self._get_init_rng(), "inputs": inputs, "training": True}
-            made = self.init_fn(*(given[name] for name in self._init_arguments)) if self.init_fn is not None else None
+            made: Any = None if self.init_fn is None else self.init_fn(*(given[name] for name in self._init_arguments))
         params, state = made if "state" in self._call_arguments else (made, None)
         self._take_weights(params, state)
 
@@ -208,7 +208,7 @@ class JaxLayer(FrameworkLayer):
         values = _values(_weights_in(self.params)), _values(_weights_in(self.state))
         with self._crossing("call_fn", inputs), self._on_cpu():
             rng = self._get_call_rng(training)
-            outputs, _ = jax.eval_shape(lambda *given: self._evaluated(*given, rng, inputs, bool(training)), *values)
+            outputs, _ = jax.eval_shape(lambda params, state: self._evaluated(params, state, rng, inputs, bool(training)), *values)
         return _shapes(outputs)
 
     @staticmethod
