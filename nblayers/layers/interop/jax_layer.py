@@ -208,7 +208,8 @@ class JaxLayer(FrameworkLayer):
         values = _values(_weights_in(self.params)), _values(_weights_in(self.state))
         with self._crossing("call_fn", inputs), self._on_cpu():
             rng = self._get_call_rng(training)
-            outputs, _ = jax.eval_shape(lambda params, state: self._evaluated(params, state, rng, inputs, bool(training)), *values)
+            outputs, _ = jax.eval_shape(
+                lambda params, state: self._evaluated(params, state, rng, inputs, bool(training)), *values)
         return _shapes(outputs)
 
     @staticmethod
