@@ -136,6 +136,7 @@ class Layer(NamesItself):
     zero_at_kinks = False               # its gradient is 0 at x = 0, as Keras', though the slopes on both sides are not
     input_spec: InputSpec | list[InputSpec] | None = None
     single_values = False               # an input without axes is one value, and has no samples to count
+    shape_by_running = False            # a symbolic call asks `_shapes_for` for the outputs' shapes, not compute_output_shape
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
     assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
     settings_beside_init = frozenset({"name", "trainable", "dtype", "activity_regularizer"})    # for `from_config` to set
@@ -271,10 +272,14 @@ class Layer(NamesItself):
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
         parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        return self._hold(parameter)
+
+    def _hold(self, parameter: Parameter) -> Parameter:
+        """Take a new weight among the layer's own."""
         parameter.path = f"{self.name}/{parameter.name}"
         parameter.to(self.device)
-        self._parameters.insert(self._trained_count if trainable else len(self._parameters), parameter)
-        self._trained_count += bool(trainable)
+        self._parameters.insert(self._trained_count if parameter.trainable else len(self._parameters), parameter)
+        self._trained_count += bool(parameter.trainable)
         return parameter
 
     @property
@@ -533,6 +538,11 @@ class Layer(NamesItself):
         from nblayers.layers.shapes import infer_output_shape
         return infer_output_shape(self, input_shape)
 
+    def _shapes_for(self, args: Any, kwargs: dict[str, Any]) -> Any:
+        """The shapes of what forward gives for these arrays, in its structure; leaves no trace."""
+        with self._thread.set_aside():
+            return _shapes(self.forward(*args, **kwargs))
+
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask that goes on with the output: the one that came in, or None where masks are not supported."""
         if previous_mask is not None and not self.supports_masking:
@@ -707,7 +717,8 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     names = list(parameters)[1:]
     required = first in parameters and parameters[first].default is inspect.Parameter.empty
     settings = {name for name in names if isinstance(parameters[name].default, bool)}
-    setting_places = {place for place, name in enumerate(names) if name in settings}
+    by_place = [name for name in names if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+    setting_places = {place for place, name in enumerate(by_place) if name in settings}
     mask_places = {place for place, name in enumerate(names) if name.endswith("mask")} - setting_places
 
     @functools.wraps(forward)
@@ -803,6 +814,8 @@ def _shapes(values: Any) -> Any:
         return values.shape
     if isinstance(values, (list, tuple)):
         return [_shapes(value) for value in values]
+    if isinstance(values, dict):
+        return {key: _shapes(value) for key, value in values.items()}
     return None if values is None else np.shape(values)
 
 
@@ -846,7 +859,8 @@ def _once(things: Iterable[Any]) -> list[Any]:
 
 def _any_symbolic(values: Any) -> bool:
     for value in values:
-        if getattr(value, "is_symbolic", False) or (isinstance(value, (list, tuple)) and _any_symbolic(value)):
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        if getattr(value, "is_symbolic", False) or _any_symbolic(inside):
             return True
     return False
 

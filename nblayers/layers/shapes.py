@@ -46,6 +46,11 @@ def _output_shape(layer: Any, input_shape: Any, size: int) -> Any:
 
 
 def merged(small: Any, large: Any) -> Any:
+    """Shapes of which two sizes of the unknown axes gave these: axes that differ are unknown themselves."""
+    if small is None:
+        return None
+    if isinstance(small, dict):
+        return {key: merged(shape, large[key]) for key, shape in small.items()}
     if isinstance(small, list):
         return [merged(a, b) for a, b in zip(small, large, strict=True)]
     return tuple(a if a == b else None for a, b in zip(small, large, strict=True))

@@ -102,7 +102,7 @@ def _check_arguments(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]
 def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The shapes that the layer gives for these arguments, in which a leaf with a shape stands for a tensor."""
     named = tensor_arguments(layer, args, kwargs)
-    if type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1:
+    if layer.shape_by_running or (type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1):
         return _shapes_by_running(layer, args, kwargs)
     accepted = inspect.signature(layer.compute_output_shape).parameters
     (_, first), *others = named.items()
@@ -112,13 +112,11 @@ def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Shapes of a layer of several arguments that declares none: those of its outputs for zeros of two sizes."""
+    """Shapes of a layer that declares none: those of its outputs for zeros of two sizes."""
     def run(size: int) -> Any:
         def zeros(leaf: Any) -> Any:
             return np.zeros([size if n is None else n for n in leaf.shape], leaf.dtype) if hasattr(leaf, "shape") else leaf
-        with layer._thread.set_aside():
-            outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
-        return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
+        return layer._shapes_for(map_structure(zeros, args), map_structure(zeros, kwargs))
     return merged(run(2), run(3))
 
 
