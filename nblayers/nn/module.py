@@ -378,7 +378,7 @@ class Module(Layer):
         if present is not None and value is present:
             return
         if isinstance(value, parameter.Parameter):
-            self._hold(name, value, present)
+            self._take(name, value, present)
         elif present is None or _is_fixed(self, name):
             super().__setattr__(name, value)
         elif value is None:
@@ -403,7 +403,7 @@ class Module(Layer):
         found = held.get(name, held.get(f"_fixed_{name}"))
         return found if isinstance(found, parameter.Parameter) else None
 
-    def _hold(self, name: str, value: Any, present: Any) -> None:
+    def _take(self, name: str, value: Any, present: Any) -> None:
         """Make a parameter the attribute `name`, in the place of the one that is there."""
         if "_parameters" not in vars(self):
             raise AttributeError(f"{type(self).__name__}: its __init__ must call super().__init__() first")
