@@ -381,6 +381,14 @@ def test_modules_follow_their_mode():
         model.train("yes")
 
 
+def test_training_by_name_only():
+    class Named(nn.Module):
+        def forward(self, *inputs, training=False):
+            return inputs[0] * training + inputs[1]
+    module, x = Named(), np.ones((2, 3))
+    assert (module(x, x, x) == 2).all() and (module(x, x, training=False) == 1).all() and (module.eval()(x, x) == 1).all()
+
+
 def test_layers_of_keras_names_in_a_chain():
     chain = nn.Sequential(layers.Dense(3), layers.Dropout(1.0))
     assert (chain(np.ones((2, 4))) == 0).all() and not (chain.eval()(np.ones((2, 4))) == 0).all()

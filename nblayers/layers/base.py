@@ -18,9 +18,10 @@ import functools
 import inspect
 import math
 import re
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -727,7 +728,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
-    training_place = names.index("training") if "training" in names else None
+    training_place = place_of_training(parameters)
     required = first in parameters and parameters[first].default is inspect.Parameter.empty
     settings = {name for name in names if isinstance(parameters[name].default, bool)}
     by_place = [name for name in names if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -781,6 +782,14 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             state.last_call = (state.cache, shapes, penalised)
         return outputs
     return guarded
+
+
+def place_of_training(parameters: Mapping[str, inspect.Parameter]) -> int | None:
+    """Where `training` stands among the arguments behind self: beyond all where it goes by name only, None without it."""
+    if "training" not in parameters:
+        return None
+    by_name = parameters["training"].kind is inspect.Parameter.KEYWORD_ONLY
+    return sys.maxsize if by_name else list(parameters).index("training") - 1
 
 
 def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ import kernels
 from nblayers import parameter
 from nblayers.arguments import flag, text
 from nblayers.arrays import as_numbers, is_array
-from nblayers.layers.base import Layer, calls, holds_arrays
+from nblayers.layers.base import Layer, calls, holds_arrays, place_of_training
 from nblayers.nn.inside import (
     held,
     in_attributes,
@@ -493,8 +493,7 @@ class LibraryModule(Module):
 
 def _following(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Around a module's forward: where `training` is not said, what the module around was told counts, or else the mode."""
-    names = list(inspect.signature(forward).parameters)[1:]
-    place = names.index("training") if "training" in names else None
+    place = place_of_training(inspect.signature(forward).parameters)
 
     @functools.wraps(forward)
     def following(self: Module, *args: Any, **kwargs: Any) -> Any:
