@@ -84,10 +84,10 @@ class Check:
         """Whether the time allowed is not over."""
         return time.thread_time() < self.deadline
 
-    def again(self, there: Subject, rng: np.random.Generator | None = None, coordinates: int = 12) -> "Check":
-        """A check of the same kind elsewhere, on fewer coordinates."""
+    def again(self, there: Subject, rng: np.random.Generator | None = None, coordinates: int = 12, dy: Any = None) -> "Check":
+        """A check of the same kind elsewhere, on fewer coordinates, with a random dy unless one is given."""
         most = min(coordinates, self.settings.max_coordinates)
-        settings = replace(self.settings, max_coordinates=most, dy=None)
+        settings = replace(self.settings, max_coordinates=most, dy=dy)
         return Check(there, np.random.default_rng(1) if rng is None else rng, settings)
 
     def run(self) -> Report:

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
+from nblayers.gradient_check import clipping
+from nblayers.gradient_check.clipping import near
+from nblayers.gradient_check.others import of_one_sign
 from nblayers.gradient_check.points import at, elsewhere
 from nblayers.gradient_check.subject import present
 
@@ -71,9 +74,13 @@ def check_backward(check: Any) -> None:
 
 
 def check_second_backward(check: Any) -> None:
-    """The same gradient again from the same cache, and twice as much in the weights' `grad`."""
+    """The same gradient again from the same cache, and added to what is in the weights' `grad`."""
     subject, report = check.subject, check.report
-    if report.problems:                                 # what was changed above would be found here again
+    told = {finding.kind for finding in report.general}
+    if "changes_weight" in told:
+        return
+    replaced = check_adds(check)
+    if told - {"changes_dy"}:                           # what was changed above would be found here again
         return
     check.gradients(check.dy)
     try:
@@ -87,16 +94,28 @@ def check_second_backward(check: Any) -> None:
     elif not _close(dx, check.dx):
         report.add("single_use", "a second backward after one forward returns another gradient: backward must only read "
                                  f"the cache{changed(check)}")
-    if report.problems:
-        return
     for parameter, once, twice in zip(subject.weights, check.dw, dw, strict=True):
-        if getattr(parameter, "is_replaced", False):    # of somebody's own code, which makes a new gradient in each call
-            continue
-        if _close([twice], [once]) and not _close([once], [0 * once]):
-            report.add("replaces_grad", f"backward replaces the grad of {parameter.path!r} (=) where it must add to it (+=)")
-        elif not _close([twice], [2 * once]) and not report.problems:
+        has_told = any(finding.kind in ("single_use", "adds_up") for finding in report.general)
+        if parameter.path not in replaced and not has_told and not _close([twice], [2 * once]):
             report.add("single_use", f"a second backward adds something else to the grad of {parameter.path!r} than the "
                                      f"first{changed(check)}")
+
+
+def check_adds(check: Any) -> set[str]:
+    """Backward adds to what is in `grad` already; the weights of which it replaces that are returned."""
+    subject, found = check.subject, set()
+    subject.restore()
+    subject.forward()
+    there = [check.rng.normal(size=parameter.shape) for parameter in subject.weights]
+    for parameter, value in zip(subject.weights, there, strict=True):
+        parameter.grad[...] = value
+    _, dw = subject.backward(check.copied_dy())
+    for parameter, value, once, got in zip(subject.weights, there, check.dw, dw, strict=True):
+        if _close([got], [once]) and not _close([got], [value + once]) and once.any():
+            check.report.add("replaces_grad", f"backward replaces the grad of {parameter.path!r} (=) where it must add to it "
+                                              f"(+=)")
+            found.add(parameter.path)
+    return found
 
 
 def cached_arrays(layer: Any) -> dict[str, np.ndarray]:
@@ -141,6 +160,9 @@ def check_after_another_forward(check: Any) -> None:
     subject.stir()
     try:
         subject.other_weights()
+        if subject.other_signs is not None:
+            subject.forward(subject.other_signs, is_other=True)
+            subject.backward(check.copied_dy())
         subject.forward(subject.other)
         subject.backward(check.copied_dy())
     except Exception:                                   # other numbers may be none that this layer takes
@@ -168,7 +190,7 @@ def check_linear(check: Any) -> None:
     lines = [(a, b, c, z) for a, b, c, z in zip(once, small, minus, idle, strict=True) if a is not None and a.size
              and np.isfinite(a).all()]
     lines = [line for line in lines if all(part is not None for part in line)]
-    in_line = [_near(b - z, 1e-3 * (a - z), a - z) and _near(c - z, z - a, a - z) for a, b, c, z in lines]
+    in_line = [near(b - z, 1e-3 * (a - z), a - z) and near(c - z, z - a, a - z) for a, b, c, z in lines]
     check.is_linear = all(in_line)
     if check.is_linear:
         return
@@ -176,15 +198,15 @@ def check_linear(check: Any) -> None:
         check.report.add("ignores_dy", "backward gives the same gradient whatever dy is: it does not use dy, which the "
                                        "layers behind it send back")
         return
-    if text := clipped(check, small):
+    if text := clipping.clipped(check):
         check.report.add("clipped", text)
         return
-    rounded = [_near(b - z, 1e-3 * (a - z), a - z, 1e-5) and _near(c - z, z - a, a - z, 1e-5) for a, b, c, z in lines]
+    rounded = [near(b - z, 1e-3 * (a - z), a - z, 1e-5) and near(c - z, z - a, a - z, 1e-5) for a, b, c, z in lines]
     if all(rounded):                                    # check_precision says more
         check.is_linear = True
         return
     names = [name for name, fits in zip(_names(check, once), in_line, strict=False) if not fits]
-    turned = all(_near(c - z, z - a, a - z) for a, b, c, z in lines)
+    turned = all(near(c - z, z - a, a - z) for a, b, c, z in lines)
     how = "for -dy it is not the gradient with its sign turned"
     if turned:
         how = "a thousandth of dy does not give a thousandth of the gradient"
@@ -195,48 +217,6 @@ def _names(check: Any, gradients: Sequence[Any]) -> list[str]:
     names = [*check.subject.names, *(parameter.path for parameter in check.subject.weights)]
     names = names if len(names) == len(gradients) else [str(k) for k in range(len(gradients))]
     return [name for name, g in zip(names, gradients, strict=True) if g is not None and g.size]
-
-
-def _near(a: np.ndarray, b: np.ndarray, whole: np.ndarray, tolerance: float = 1e-8) -> bool:
-    largest = float(np.abs(whole).max(initial=0.0))
-    return bool((np.abs(a - b) <= tolerance * np.abs(b) + tolerance * 1e-2 * largest + 1e-14).all())
-
-
-def clipped(check: Any, small: Sequence[Any]) -> str:
-    """A bound that gradients run into, if they do: of each element, or of a norm. A larger dy runs into it again."""
-    tiny = check.gradients([1e-6 * dy for dy in check.dy])
-    steady = all(_near(1e3 * a, b, b) for a, b in zip(tiny, small, strict=True) if a is not None and b is not None and a.size)
-    large, larger = ([g for g in check.gradients([factor * dy for dy in check.dy]) if g is not None and g.size]
-                     for factor in (1e3, 1e4))
-    for a, b in zip(large, larger, strict=True) if steady else ():
-        bound, bound_again = float(np.abs(a).max()), float(np.abs(b).max())
-        hit = int((np.abs(a) == bound).sum())
-        if bound and bound == bound_again and hit > 1:
-            return (f"gradients are clipped: for larger and larger dy no element passes {bound:.6g} or -{bound:.6g}, and {hit} "
-                    "are exactly that. Clipping belongs into the optimizer")
-    weights = slice(len(large) - len(check.dw), None)
-    for words, chosen in (("the norm of all together", slice(None)), ("the norm of all weights' gradients together", weights)):
-        norm, norm_again = (_norm(gradients[chosen]) for gradients in (large, larger))
-        if norm and abs(norm - norm_again) <= 1e-6 * norm and (steady or _has_norm(check, chosen, norm)):
-            return (f"gradients are clipped: for larger and larger dy {words} stays {norm:.6g}. Clipping belongs into the "
-                    f"optimizer")
-    for a, b in zip(large, larger, strict=True) if steady else ():
-        if a.size > 1 and _norm([a]) and abs(_norm([a]) - _norm([b])) <= 1e-6 * _norm([a]):
-            return (f"gradients are clipped: for larger and larger dy the norm of one stays {_norm([a]):.6g}. Clipping "
-                    f"belongs into the optimizer")
-    return ""
-
-
-def _has_norm(check: Any, chosen: slice, norm: float) -> bool:
-    """Whether the norm is this one for quite another dy too."""
-    other = [1e3 * check.rng.normal(size=dy.shape) for dy in check.dy]
-    gradients = [g for g in check.gradients(other) if g is not None and g.size][chosen]
-    return abs(_norm(gradients) - norm) <= 1e-6 * norm
-
-
-def _norm(gradients: Sequence[np.ndarray]) -> float:
-    """The Euclidean norm of all numbers together."""
-    return float(np.sqrt(sum((g ** 2).sum() for g in gradients)))
 
 
 def check_rounding(check: Any) -> None:
@@ -378,18 +358,49 @@ def forgive_single_points(check: Any) -> None:
 
 
 def check_elsewhere(check: Any) -> None:
-    """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks and weights."""
-    other = check.again(elsewhere(check.subject), check.rng, 200 if check.has_time() else 12)
-    other.deadline = check.deadline
+    """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks, weights and dy."""
+    given, most = check.settings.dy, 200 if check.has_time() else 12
+    others = [(check.again(elsewhere(check.subject), check.rng, most, given), "other numbers than those given (inputs in another "
+               "order, other masks and ids, weights changed by up to two fifths); with those given")]
+    if given is not None:
+        others.append((check.again(check.subject, check.rng, most), "a random dy; with the one given"))
+    for other, words in others:
+        other.deadline = check.deadline
+        if _finds_faults(other):
+            _take_over(check, other)
+            check.report.notes.append(f"all of this shows with {words} every gradient is right")
+            return
+    if check.subject.other_signs is not None:
+        _note_other_signs(check)
+
+
+def _note_other_signs(check: Any) -> None:
+    """A note, where gradients are wrong for inputs of the sign that those given do not have; a layer may be made for one."""
+    subject = check.subject
+    other = check.again(at(subject, subject.other_signs, None, subject.other_kwargs, subject.other_args), check.rng)
+    is_wrong = _finds_faults(other)
+    subject.restore()
+    wrong = [tensor.name for tensor in other.report.tensors if not tensor.passed and tensor.relative_error > 1e-3]
+    if is_wrong and wrong:
+        one_sign = [name for name, leaf in zip(subject.names, subject.leaves, strict=True) if of_one_sign(leaf)]
+        what = "the gradient of" if len(wrong) == 1 else "the gradients of"
+        verb = "is" if len(wrong) == 1 else "are"
+        check.report.notes.append(f"all numbers of {', '.join(one_sign)} have one sign: with the other sign {what} "
+                                  f"{', '.join(wrong)} {verb} wrong. If such numbers occur, check with them")
+
+
+def _finds_faults(other: Any) -> bool:
+    """Run this check; whether it has anything to say."""
     try:
         other.check_values()
     except Exception:                                   # other numbers may be none that this layer takes
-        return
+        return False
     tells_nothing = all(finding.kind == "nothing_checked" for finding in other.report.findings)
-    if tells_nothing or any(f.kind in ("nan", "random") for f in other.report.general):
-        return
-    check.report.notes.append("all of this shows with other numbers than those given (inputs in another order, other masks "
-                              "and ids, weights changed by up to two fifths); with those given every gradient is right")
+    return not tells_nothing and not any(finding.kind in ("nan", "random") for finding in other.report.general)
+
+
+def _take_over(check: Any, other: Any) -> None:
+    """Let a check go on with what another one found."""
     check.report.general, check.report.tensors, check.evidence = other.report.general, other.report.tensors, other.evidence
     for name in ("y", "dy", "dx", "dw", "outputs", "subject", "given", "is_linear"):
         setattr(check, name, getattr(other, name))

@@ -9,6 +9,7 @@ import numpy as np
 
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import experiments, patterns
+from nblayers.gradient_check.clipping import SMALL
 from nblayers.gradient_check.points import masks
 from nblayers.gradient_check.report import Finding, Index, TensorReport
 from nblayers.gradient_check.shares import Element, Shares
@@ -187,11 +188,14 @@ def agree(value: float, other: float) -> bool:
 def of(check: Any) -> None:
     """Explain each wrong tensor of a check, as far as that can be tried out; say what is right."""
     changes_weight = any(finding.kind == "changes_weight" for finding in check.report.general)
+    bounds = [finding.kind for finding in check.report.general if finding.kind in ("clipped", "not_linear")]
+    small = check.gradients([SMALL * dy for dy in check.dy]) if bounds else []
     is_linear = check.is_linear and not changes_weight
     if is_linear:
         check.account()
     for evidence in check.evidence.values():
-        kind, text = explain(evidence) if is_linear else _missing(evidence) or ("place", NO_PATTERN)
+        kind, text = explain(evidence) if is_linear else (
+            _missing(evidence) or _right_if_small(evidence, small, bounds) or ("place", NO_PATTERN))
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
     if changes_weight:
@@ -202,6 +206,14 @@ def of(check: Any) -> None:
         check.report.notes.append(f"right: {', '.join(right)}")
     for evidence in check.evidence.values():
         evidence.report.findings = [_with_place(finding, right) for finding in evidence.report.findings]
+
+
+def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> Found:
+    """Right for a dy so small that it meets no bound."""
+    gradient = evidence.check.gradient_of(evidence.tensor, small) / SMALL if kinds else None
+    if gradient is None or not all(agree(float(gradient[index]), evidence.numeric[index]) for index in evidence.wrong):
+        return None
+    return kinds[0], "right for a dy a thousandth as large: it is what happens to a larger one that makes it wrong"
 
 
 def _with_place(finding: Finding, right: list[str]) -> Finding:
@@ -334,7 +346,8 @@ def _missing(evidence: Evidence) -> Found:
 def _zeros(evidence: Evidence) -> Found:
     largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
     if agree(largest, 0):
-        return "extra", "should be zero"
+        leaves_out = all(agree(numeric, 0) for numeric in evidence.numeric.values())
+        return "extra", "should be zero" + (": y does not depend on it" if leaves_out else "")
     if all(abs(evidence.analytic(index)) <= 1e-7 * largest for index in evidence.wrong):
         return "zero", "zero there"
     return None
@@ -411,7 +424,7 @@ def _ratio(evidence: Evidence) -> Found:
     if math.prod(evidence.shape) == 1 and not exact and not origins and not _same_through_all(evidence, ratio):
         return None                                     # any number is some number of times another one: that tells nothing
     near_one = abs(size - 1) < 1e-2 and not exact
-    words = f"{size:.8g} times what it should be" if near_one and ratio > 0 else times(ratio)
+    words = f"{size:.8g} times what it should be" if near_one and ratio > 0 else times(ratio, is_explained=bool(origins))
     return "factor", words + origins
 
 

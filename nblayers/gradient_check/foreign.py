@@ -1,6 +1,8 @@
 """Somebody's own code as a layer."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import positional
@@ -58,6 +60,21 @@ class Foreign(Layer):
         """Let the object behind it hold its floating arrays in double precision."""
         plain.in_float64(self)
 
+    def see_that_it_runs(self, run: Callable[[], Any], inputs: Mapping[str, Any], what: str) -> None:
+        """
+        Raises:
+            TypeError, ValueError: somebody's code fails with what it is given; the message names it and the shapes.
+        """
+        try:
+            run()
+        except (TypeError, ValueError, IndexError) as error:
+            if str(error).startswith("gradcheck"):
+                raise
+            given = ", ".join(f"{name} {np.shape(value)}" for name, value in inputs.items())
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"gradcheck of {self.described}: {what} fails for arrays of the shapes {given}: "
+                       f"{type(error).__name__}: {error}") from error
+
     def _to_array(self, value: Any) -> Any:
         return value
 
@@ -76,7 +93,7 @@ class FunctionPair(Foreign):
 
     def __init__(self, f: Callable[..., Any], gradient: Callable[..., Any]) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))
-        self.f, self.gradient = f, gradient
+        self.f, self.gradient, self.title = f, gradient, self.name
 
     @property
     def called(self) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from nblayers.gradient_check.shares import Array, Shares
 
 
 def missing_sum(s: Shares, known: Known) -> Found:
-    """Wrong by one and the same amount all along some axes, or by a multiple of x, or of x less its mean."""
+    """Wrong by one and the same amount all along some axes, or by a multiple of x, of x less its mean, or of y."""
     if not s.is_whole or not len(s.shape):
         return None
     difference, right, x = s.grid(s.analytic - s.numeric), s.grid(s.numeric), np.asarray(s.values, float)
@@ -23,9 +23,12 @@ def missing_sum(s: Shares, known: Known) -> Found:
             continue
         name = " and ".join(map(str, along))
         x_name = s.name.split("/")[-1] if s.is_weight else "x"
-        tried = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
-                 ((values,), f"a multiple of {x_name} itself"), 
+        tried: tuple[tuple[tuple[Array, ...], str], ...] = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
+                 ((values,), f"a multiple of {x_name} itself"),
                  ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
+        if s.is_square:
+            y = np.broadcast_to(s.y[s.columns[0].output][..., None], difference.shape)
+            tried += (((_lines(y, along),), "a multiple of y"),)
         for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
                 return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
