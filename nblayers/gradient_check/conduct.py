@@ -360,8 +360,8 @@ def forgive_single_points(check: Any) -> None:
 def check_elsewhere(check: Any) -> None:
     """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks, weights and dy."""
     given, most = check.settings.dy, 200 if check.has_time() else 12
-    others = [(check.again(elsewhere(check.subject), check.rng, most, given), "other numbers than those given (inputs in another "
-               "order, other masks and ids, weights changed by up to two fifths); with those given")]
+    others = [(check.again(elsewhere(check.subject), check.rng, most, given), "other numbers than those given (inputs in "
+               "another order, other masks and ids, weights changed by up to two fifths); with those given")]
     if given is not None:
         others.append((check.again(check.subject, check.rng, most), "a random dy; with the one given"))
     for other, words in others:

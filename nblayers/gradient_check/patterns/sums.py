@@ -23,12 +23,14 @@ def missing_sum(s: Shares, known: Known) -> Found:
             continue
         name = " and ".join(map(str, along))
         x_name = s.name.split("/")[-1] if s.is_weight else "x"
-        tried: tuple[tuple[tuple[Array, ...], str], ...] = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
+        tried: list[tuple[tuple[Array, ...], str]] = [
+                 ((one,), "one and the same amount"),
+                 ((centred,), f"a multiple of {x_name} - mean({x_name})"),
                  ((values,), f"a multiple of {x_name} itself"),
-                 ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
+                 ((one, centred), f"a multiple of {x_name} and an amount that is the same for all")]
         if s.is_square:
             y = np.broadcast_to(s.y[s.columns[0].output][..., None], difference.shape)
-            tried += (((_lines(y, along),), "a multiple of y"),)
+            tried.append(((_lines(y, along),), "a multiple of y"))
         for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
                 return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
