@@ -179,14 +179,16 @@ class Check:
         subject, report = self.subject, self.report
         self.dx = self.for_each(self.dx)
         if len(self.dx) != len(subject.leaves):
-            report.add("shape", f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
-                                f"({', '.join(subject.names)}): one for each is expected, None for an integer input")
+            if all(finding.kind != "shape" for finding in report.general):
+                report.add("shape", f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
+                                    f"({', '.join(subject.names)}): one for each is expected, None for an integer input")
             return []
         comparable = []
         for i, (name, leaf, dx) in enumerate(zip(subject.names, subject.leaves, self.dx, strict=True)):
             if finding := diagnosis.of_returned(leaf, dx, subject.layer.integer_inputs):
-                report.tensors.append(TensorReport(name, leaf.shape))
-                report.tensors[-1].add(*finding)
+                if all(tensor.name != name for tensor in report.tensors):
+                    report.tensors.append(TensorReport(name, leaf.shape))
+                    report.tensors[-1].add(*finding)
             elif leaf.dtype.kind == "f" and not (dx is None and self.needs_none(name)):
                 comparable.append(i)
         return comparable

@@ -205,12 +205,27 @@ def check_linear(check: Any) -> None:
     if all(rounded):                                    # check_precision says more
         check.is_linear = True
         return
+    if text := _of_one_sign(check):
+        check.report.add("not_linear", text)
+        return
     names = [name for name, fits in zip(_names(check, once), in_line, strict=False) if not fits]
     turned = all(near(c - z, z - a, a - z) for a, b, c, z in lines)
     how = "for -dy it is not the gradient with its sign turned"
     if turned:
         how = "a thousandth of dy does not give a thousandth of the gradient"
     check.report.add("not_linear", f"backward is not linear in dy: {how} ({', '.join(names)})")
+
+
+def _of_one_sign(check: Any) -> str:
+    """Whether what comes from the elements of dy above 0, or from those below 0, is dropped."""
+    once = [g for g in check.gradients(check.dy) if g is not None and g.size]
+    parts = [[g for g in check.gradients([np.where(sign * dy > 0, dy, 0.0) for dy in check.dy]) if g is not None and g.size]
+             for sign in (1, -1)]
+    for words, kept, dropped in (("below", *parts), ("above", *parts[::-1])):
+        if _close(kept, once) and not any(map(np.any, dropped)) and any(map(np.any, kept)):
+            return (f"backward is not linear in dy: elements of dy {words} 0 have no effect. A mask made from dy stands where "
+                    "one made from forward's input or output belongs")
+    return ""
 
 
 def _names(check: Any, gradients: Sequence[Any]) -> list[str]:

@@ -2,6 +2,7 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import experiments, patterns
-from nblayers.gradient_check.clipping import SMALL
-from nblayers.gradient_check.points import masks
+from nblayers.gradient_check.clipping import ADVICE, SMALL
+from nblayers.gradient_check.points import at, masks
 from nblayers.gradient_check.report import Finding, Index, TensorReport
 from nblayers.gradient_check.shares import Element, Shares
 from nblayers.gradient_check.words import NO_PATTERN, ranges, times
@@ -78,6 +79,24 @@ class Evidence:
             self._moved[index] = [(a - b) / (2 * step) for a, b in zip(more, less, strict=True)]
         return float(self._moved[index][element.output][element.index])
 
+    @cached_property
+    def is_separable(self) -> bool:
+        """Whether the slopes at some elements stay what they are while all others of the tensor change."""
+        check, tensor = self.check, self.tensor
+        check.subject.restore()
+        values, rng = np.array(to_numpy(tensor.values), np.float64), np.random.default_rng(2)
+        try:
+            for index in self.probes[:2]:
+                others = 1.1 * rng.permutation(values.ravel()).reshape(values.shape)
+                others[index] = values[index]
+                if not agree(_slope_at(check, tensor, others, index), check.numeric(tensor, index)):
+                    return False
+        except Exception:                               # other numbers may be none that this layer takes
+            return True
+        finally:
+            check.subject.restore()
+        return True
+
     @property
     def name(self) -> str:
         return str(self.tensor.name)
@@ -93,8 +112,9 @@ class Evidence:
     @property
     def sizes(self) -> dict[str, int]:
         """By what a gradient may be divided or multiplied by mistake: the batch size, any size and product."""
-        arrays = {"x" if k == 0 else name: leaf.shape for k, (name, leaf) in
-                  enumerate(zip(self.check.subject.names, self.check.subject.leaves, strict=True))}
+        names = self.check.subject.names
+        arrays = {"x" if len(names) == 1 else name: leaf.shape for name, leaf in zip(names, self.check.subject.leaves,
+                                                                                   strict=True)}
         shape: tuple[int, ...] = next(iter(arrays.values()), ())
         sizes = {"the batch size": shape[0]} if shape else {}
         if len(shape) == 3:
@@ -144,6 +164,20 @@ def _axes_in_words(shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
     if len(axes) == 1:
         return f"the size of axis {axes[0]}"
     return " x ".join(str(shape[axis]) for axis in axes) + f", sizes of axes {', '.join(map(str, axes))}"
+
+
+def _slope_at(check: Any, tensor: Any, values: np.ndarray, index: Index) -> float:
+    """The numeric derivative where a tensor has other values, for the same dy."""
+    def chosen(count: int, is_weight: bool) -> list[np.ndarray | None]:
+        return [values if k == tensor.position and is_weight == tensor.is_weight else None for k in range(count)]
+    subject = check.subject
+    inputs = chosen(len(subject.leaves), False)
+    leaves = [leaf if new is None else new for leaf, new in zip(subject.leaves, inputs, strict=True)]
+    other = check.again(at(subject, leaves, chosen(len(subject.weights), True)))
+    other.verdicts({})
+    other.dy = check.dy
+    moved = next(t for t in other.tensors() if t.name == tensor.name)
+    return float(other.numeric(moved, index))
 
 
 class KnownNumbers(Evidence):
@@ -205,7 +239,8 @@ def of(check: Any) -> None:
     if right:
         check.report.notes.append(f"right: {', '.join(right)}")
     for evidence in check.evidence.values():
-        evidence.report.findings = [_with_place(finding, right) for finding in evidence.report.findings]
+        told = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN] or evidence.report.findings
+        evidence.report.findings = [_with_place(finding, right) for finding in told]
 
 
 def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> Found:
@@ -230,7 +265,8 @@ def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
     if penalties := _penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _nearly, _partly_elementwise, _zeros, _ratio, _layout)
+    looks = (_missing, _beside_dy, _ratio_everywhere, _clipped, _and_itself, _other_tensors, _nearly, _partly_elementwise,
+             _zeros, _ratio, _layout)
     found = next((found for look in looks if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
@@ -287,7 +323,7 @@ def _known(evidence: Evidence) -> patterns.Known:
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
     arrays = dict(zip(check.subject.names, check.subject.leaves, strict=True))
     is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
-    return patterns.Known(vectors, arrays, ids, check.subject.time_axis, is_plain, check.order_matters)
+    return patterns.Known(vectors, arrays, ids, check.subject.time_axis, is_plain, check.order_matters, evidence.is_separable)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
@@ -386,10 +422,10 @@ def _beside_dy(evidence: Evidence) -> Found:
         return None
     if evidence.shares is not None and not evidence.shares.analytic.any():
         return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, which the layers behind it send back"
-    if not evidence.tensor.is_weight:
-        return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
+    evidence.check.subject.restore()
     value = np.asarray(to_numpy(evidence.tensor.values), np.float64)
-    for words, form in (("the weight itself", value), ("the sign of the weight itself", np.sign(value))):
+    what = "the weight" if evidence.tensor.is_weight else evidence.name
+    for words, form in ((f"{what} itself", value), (f"the sign of {what} itself", np.sign(value))):
         size = float((form * form).sum())
         factor = float((idle * form).sum()) / size if size else 0.0
         if factor and np.allclose(idle, factor * form, rtol=1e-6, atol=1e-12):
@@ -428,6 +464,46 @@ def _ratio(evidence: Evidence) -> Found:
     return "factor", words + origins
 
 
+def _clipped(evidence: Evidence) -> Found:
+    """The right numbers but that none passes a bound: of a loss, whose dy is one number that comes to the gradients last."""
+    check = evidence.check
+    if check is None or len(check.dy) != 1 or check.dy[0].size != 1 or len(evidence.wrong) < 2:
+        return None
+    dy = abs(float(check.dy[0].reshape(())))
+    bound = float(np.abs(evidence.tensor.gradient).max())
+    is_held = all(agree(evidence.analytic(index), float(np.clip(numeric, -bound, bound)))
+                  for index, numeric in evidence.numeric.items())
+    if not is_held or {abs(evidence.analytic(index)) / bound > 1 - 1e-9 for index in evidence.wrong} != {True}:
+        return None
+    return "clipped", (f"clipped: right but for {len(evidence.wrong)} elements that should be larger than {bound / dy:.6g} or "
+                       f"less than -{bound / dy:.6g} and are exactly that. {ADVICE}")
+
+
+def _and_itself(evidence: Evidence) -> Found:
+    """Some times what it should be, plus a multiple of the tensor itself: a penalty whose part is another one."""
+    check = evidence.check
+    if check is None or len(evidence.numeric) < 5 or len(evidence.wrong) < 4 or len(check.dy) != 1:
+        return None
+    check.subject.restore()
+    values = np.asarray(to_numpy(evidence.tensor.values), np.float64)
+    indices = list(evidence.numeric)
+    basis = np.array([[evidence.numeric[index], float(values[index])] for index in indices])
+    analytic = np.array([evidence.analytic(index) for index in indices])
+    size = np.linalg.norm(basis, axis=0)
+    if not size.all() or np.linalg.cond(basis / size) > 1e4:
+        return None
+    times_it, of_itself = np.linalg.lstsq(basis / size, analytic, rcond=None)[0] / size
+    if not np.allclose(basis @ [times_it, of_itself], analytic, rtol=1e-5, atol=1e-7 * np.abs(analytic).max()):
+        return None
+    if abs(of_itself) * size[1] < 1e-3 * np.linalg.norm(analytic) or abs(times_it) < 1e-6:
+        return None
+    dy = float(check.dy[0].reshape(())) if check.dy[0].size == 1 else 1.0
+    own = "" if abs(times_it - 1) < 1e-6 else f"{times(float(times_it))}{''.join(_origins(evidence, abs(float(times_it))))}, "
+    sign = "plus" if of_itself * dy > 0 else "less"
+    return "decay", (f"{own}{sign} {abs(of_itself / dy):.6g} times {evidence.name} itself: a penalty on it is not the same in "
+                     f"the two passes, or its factor is not that of the rest")
+
+
 def _same_through_all(evidence: Evidence, ratio: float) -> bool:
     """Whether a single number is off by one factor through each of several elements of y."""
     shares = evidence.shares
@@ -437,28 +513,35 @@ def _same_through_all(evidence: Evidence, ratio: float) -> bool:
 
 
 def _origins(evidence: Evidence, size: float) -> Iterator[str]:
+    """Where a factor may come from: a size; for 2 and 1/2, which so much else is, the root of a size too; a single number."""
     names: dict[int, str] = {}
     for name, count in evidence.sizes.items():
         names.setdefault(count, name)                   # one name for each size, the first
-    for count, name in names.items():
-        if count > 1 and agree(size, count):
-            yield f" ({count} is {name}: summed over it once too often?)"
+    counts = {count: name for count, name in names.items() if count > 1}
+    root = next((text for count, name in counts.items() if (text := _of_root(count, name, size))), "")
+    for count, name in counts.items():
+        of_root = f" Or {root}?" if root and count == 2 else ""
+        if agree(size, count):
+            yield f" ({count} is {name}: summed over it once too often?{of_root})"
             return
-        if count > 1 and agree(size, 1 / count):
-            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean)"
+        if agree(size, 1 / count):
+            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean.{of_root})".replace(".)", ")")
             return
     for name, value in evidence.scalars.items():
         if agree(size, abs(1 / value)) or agree(size, abs(value)):
             left_out = agree(size, abs(1 / value))
             yield f" ({'1 / ' if left_out else ''}{name}: {'it is left out' if left_out else 'it has gone in once too often'}?)"
             return
-    if agree(size, 2.0) or agree(size, 0.5):
-        return
-    for count, name in names.items():
-        if count > 1 and (agree(size, count ** 0.5) or agree(size, count ** -0.5)):
-            what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"
-            yield f" ({what}, {name})"
-            return
+    if root and not agree(size, 2.0) and not agree(size, 0.5):
+        yield f" ({root})"
+
+
+def _of_root(count: int, name: str, size: float) -> str:
+    """What a factor is if it is the root of a size, or one over it."""
+    if not agree(size, count ** 0.5) and not agree(size, count ** -0.5):
+        return ""
+    what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"
+    return f"{what}, {name}"
 
 
 def _nearly(evidence: Evidence) -> Found:

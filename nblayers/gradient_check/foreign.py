@@ -22,6 +22,7 @@ class Foreign(Layer):
         params: what the user said of the weights in plain arrays.
         may_hold_weights: whether it stands for an object that has weights.
         remarks: what the report should say of how the object was called.
+        first_weight: from which of the inputs on they may be weights; None where weights are not among them.
     """
 
     integer_inputs = True
@@ -34,6 +35,7 @@ class Foreign(Layer):
     params: Any = None
     may_hold_weights = False
     remarks: Sequence[str] = ()
+    first_weight: int | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -90,6 +92,8 @@ class Foreign(Layer):
 
 class FunctionPair(Foreign):
     """A function and its gradient as a layer: `gradient(*inputs, dy)` gives dL/dx for each input."""
+
+    first_weight = 1
 
     def __init__(self, f: Callable[..., Any], gradient: Callable[..., Any]) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))

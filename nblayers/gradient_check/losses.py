@@ -17,6 +17,7 @@ class Loss(Foreign):
     """A function of its weights that gives a loss and their gradients; the weights are its inputs."""
 
     dict_inputs = ("weights",)
+    first_weight = 0
 
     def __init__(self, f: Callable[..., Any], call: Callable[[Any], Any], name: str) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))
