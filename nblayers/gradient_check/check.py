@@ -143,10 +143,20 @@ class Check:
                 indices = [index for index in where[tensor.name] if all(i < n for i, n in zip(index, shape, strict=True))]
                 claims = any(abs(float(tensor.gradient[index])) > 1e-6 for index in indices)
                 if claims or any(abs(self.numeric(tensor, index)) > 1e-6 for index in indices):
-                    verdicts = [self.is_wrong(tensor, index) for index in indices]
-                    if not all(is_wrong is None for is_wrong in verdicts):
-                        found[tensor.name] = not any(verdicts)
+                    is_wrong = self.is_wrong_at_any(tensor, indices)
+                    if is_wrong is not None:
+                        found[tensor.name] = not is_wrong
         return found
+
+    def is_wrong_at_any(self, tensor: Tensor, indices: Sequence[Index]) -> bool | None:
+        """Whether the gradient is wrong at one of these; None if all are kinks."""
+        told = False
+        for index in indices:
+            is_wrong = self.is_wrong(tensor, index)
+            if is_wrong:
+                return True
+            told = told or is_wrong is not None
+        return False if told else None
 
     def is_wrong(self, tensor: Tensor, index: Index) -> bool | None:
         """Whether the gradient is wrong there; None at a kink."""
