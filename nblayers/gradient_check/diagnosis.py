@@ -11,6 +11,8 @@ import numpy as np
 from nblayers.devices import to_numpy
 from nblayers.gradient_check import experiments, patterns
 from nblayers.gradient_check.clipping import ADVICE, SMALL
+from nblayers.gradient_check.foreign import Foreign
+from nblayers.gradient_check.objects import Called
 from nblayers.gradient_check.points import at, masks
 from nblayers.gradient_check.report import Finding, Index, TensorReport
 from nblayers.gradient_check.shares import Element, Shares
@@ -122,6 +124,8 @@ class Evidence:
             sizes["batch size times time steps"] = shape[0] * shape[1]
         arrays |= {f"output {k}" if self.check.outputs > 1 else "y": self.check.y[k].shape for k in range(self.check.outputs)}
         arrays |= {parameter.path: parameter.shape for parameter in self.check.subject.weights}
+        if isinstance(self.check.subject.layer, Foreign):
+            arrays |= self.check.subject.layer.data
         for count in (1, 2, 3, 4):
             for name, of in arrays.items():
                 for axes in itertools.combinations(range(len(of)), count):
@@ -229,7 +233,7 @@ def of(check: Any) -> None:
         check.account()
     for evidence in check.evidence.values():
         kind, text = explain(evidence) if is_linear else (
-            _missing(evidence) or _right_if_small(evidence, small, bounds) or ("place", NO_PATTERN))
+            _missing(evidence) or _right_if_small(evidence, small, bounds) or _right_if_slow(evidence) or ("place", NO_PATTERN))
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
     if changes_weight:
@@ -239,8 +243,8 @@ def of(check: Any) -> None:
     if right:
         check.report.notes.append(f"right: {', '.join(right)}")
     for evidence in check.evidence.values():
-        told = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN] or evidence.report.findings
-        evidence.report.findings = [_with_place(finding, right) for finding in told]
+        told = [_with_place(finding, right) for finding in evidence.report.findings]
+        evidence.report.findings = [finding for finding in told if finding.text != NO_PATTERN] or told
 
 
 def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> Found:
@@ -249,6 +253,19 @@ def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> F
     if gradient is None or not all(agree(float(gradient[index]), evidence.numeric[index]) for index in evidence.wrong):
         return None
     return kinds[0], "right for a dy a thousandth as large: it is what happens to a larger one that makes it wrong"
+
+
+def _right_if_slow(evidence: Evidence) -> Found:
+    """Right with a learning rate near zero, where backward takes the step with the weights itself."""
+    check = evidence.check
+    if not (isinstance(check.subject.layer, Called) and check.subject.layer.has_rate) or evidence.tensor.is_weight:
+        return None
+    with check.subject.layer.way.at_rate(1e-9):
+        gradient = check.gradient_of(evidence.tensor, check.gradients(check.dy))
+    if not all(agree(float(gradient[index]), evidence.numeric[index]) for index in evidence.wrong):
+        return None
+    return "not_linear", ("right with a learning rate near zero: it is computed from weights that backward has changed "
+                          "already. Compute it before the step")
 
 
 def _with_place(finding: Finding, right: list[str]) -> Finding:
@@ -520,12 +537,13 @@ def _origins(evidence: Evidence, size: float) -> Iterator[str]:
     counts = {count: name for count, name in names.items() if count > 1}
     root = next((text for count, name in counts.items() if (text := _of_root(count, name, size))), "")
     for count, name in counts.items():
-        of_root = f" Or {root}?" if root and count == 2 else ""
+        of_root = f" Or it is {root}." if root and count == 2 else ""
         if agree(size, count):
-            yield f" ({count} is {name}: summed over it once too often?{of_root})"
+            yield f" ({count} is {name}: summed over it once too often?{of_root.removesuffix('.')})"
             return
         if agree(size, 1 / count):
-            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean.{of_root})".replace(".)", ")")
+            more = f".{of_root}".removesuffix(".")
+            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean{more})"
             return
     for name, value in evidence.scalars.items():
         if agree(size, abs(1 / value)) or agree(size, abs(value)):
@@ -541,7 +559,7 @@ def _of_root(count: int, name: str, size: float) -> str:
     if not agree(size, count ** 0.5) and not agree(size, count ** -0.5):
         return ""
     what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"
-    return f"{what}, {name}"
+    return f"{what}, perhaps of {name}"
 
 
 def _nearly(evidence: Evidence) -> Found:

@@ -22,6 +22,7 @@ class Foreign(Layer):
         params: what the user said of the weights in plain arrays.
         may_hold_weights: whether it stands for an object that has weights.
         remarks: what the report should say of how the object was called.
+        data: the shapes of arrays that it is given and that have no gradient, by name.
         first_weight: from which of the inputs on they may be weights; None where weights are not among them.
     """
 
@@ -35,6 +36,7 @@ class Foreign(Layer):
     params: Any = None
     may_hold_weights = False
     remarks: Sequence[str] = ()
+    data: Mapping[str, tuple[int, ...]] = {}
     first_weight: int | None = None
 
     def __init__(self, name: str) -> None:

@@ -160,6 +160,18 @@ def as_layer(f: Callable[..., Any], weights: Any, inputs: Sequence[Any], named: 
                     f"(*weights, *inputs), nor (*inputs), for {len(arrays)} weights and {len(inputs)} inputs")
 
 
+def shapes_of_data(layer: Foreign, f: Callable[..., Any], weights: Any, inputs: Sequence[Any],
+                   named: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the inputs beside the weights, by the names that f has for them."""
+    before = 0 if isinstance(layer, LiveLoss) or isinstance(weights, dict) else 1
+    if before and isinstance(weights, (list, tuple)) and not _binds(f, (weights, *inputs), named):
+        before = len(weights)
+    names = [parameter.name for parameter in positional(f) or ()][before:]
+    shapes = {names[k] if k < len(names) else f"input {k}": np.shape(value) for k, value in enumerate(inputs)
+              if isinstance(value, (np.ndarray, list))}
+    return shapes | {name: value.shape for name, value in named.items() if isinstance(value, np.ndarray)}
+
+
 def _call(f: Callable[..., Any], weights: Any, inputs: Sequence[Any], named: dict[str, Any]) -> Callable[[Any], Any] | None:
     """How to call f with weights: first, one by one, or by name; None if it can be called in none of these ways."""
     if _binds(f, (weights, *inputs), named):

@@ -28,7 +28,7 @@ def missing_sum(s: Shares, known: Known) -> Found:
                  ((centred,), f"a multiple of {x_name} - mean({x_name})"),
                  ((values,), f"a multiple of {x_name} itself"),
                  ((one, centred), f"a multiple of {x_name} and an amount that is the same for all")]
-        if s.is_square:
+        if s.is_square and _is_softmax(s.y[s.columns[0].output], along):
             y = np.broadcast_to(s.y[s.columns[0].output][..., None], difference.shape)
             tried.append(((_lines(y, along),), "a multiple of y"))
         for terms, words in tried[2:3] if s.is_weight else tried:
@@ -36,6 +36,11 @@ def missing_sum(s: Shares, known: Known) -> Found:
                 return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
                                        f"much or not the right one")
     return None
+
+
+def _is_softmax(y: Array, along: tuple[int, ...]) -> bool:
+    """Whether y is positive and adds up to 1 along these axes."""
+    return bool((y > 0).all()) and np.allclose(y.sum(axis=along), 1.0)
 
 
 def _lines(a: Array, along: tuple[int, ...]) -> Array:
