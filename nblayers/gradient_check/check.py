@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.gradient_check import conduct, diagnosis, kinks
+from nblayers.gradient_check import conduct, diagnosis, kinks, precision
+from nblayers.gradient_check.evidence import Evidence
 from nblayers.gradient_check.numeric import Slopes, derivative
 from nblayers.gradient_check.report import Index, Report, TensorReport
 from nblayers.gradient_check.shares import Element, Shares, spread
@@ -76,7 +77,7 @@ class Check:
         self.subject, self.rng, self.settings = subject, rng, settings
         self.report = Report(subject.layer.described)
         self.given = [leaf.copy() for leaf in subject.leaves]
-        self.evidence: dict[str, diagnosis.Evidence] = {}
+        self.evidence: dict[str, Evidence] = {}
         self.is_linear = True
         self.deadline = time.thread_time() + settings.seconds + 0.5 * max(0, len(subject.weights) - 4)
 
@@ -106,7 +107,7 @@ class Check:
         conduct.check_forward(self)
         if self.report.problems:                        # no derivative of such a forward means anything
             return
-        conduct.check_rounding(self)
+        precision.check_rounding(self)
         if self.report.problems:
             return
         self.begin()
@@ -118,7 +119,7 @@ class Check:
         for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
         kinks.judge_pairs(self)
-        conduct.check_precision(self)
+        precision.check_precision(self)
         if not self.report.findings and not any(t.checked or t.kinks for t in self.report.tensors):
             conduct.nothing_checked(self)
 
@@ -229,7 +230,7 @@ class Check:
             report.add("nan", f"the gradient holds NaN or infinity, first at {conduct.first(~finite)}: a division by zero, or "
                               "memory that was allocated (np.empty) and not written")
             return report
-        evidence = diagnosis.Evidence(self, tensor, report)
+        evidence = Evidence(self, tensor, report)
         report.errors = np.full(tensor.gradient.shape, np.nan)
         for index in self.chosen(tensor.gradient.shape):
             analytic = float(tensor.gradient[index])

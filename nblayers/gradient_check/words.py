@@ -29,7 +29,7 @@ def simple(size: float) -> str:
 
 
 def times(factor: float, is_explained: bool = False) -> str:
-    """A factor as what it makes of a number: "the sign is flipped", "twice as large as it should be", "2/3 (0.6666667) times …".
+    """A factor as what it makes of a number: "the sign is flipped", "twice as large as it should be", "2/3 (0.6667) times …".
 
     Arguments:
         is_explained: it is said where the factor comes from, so that its digits are enough.
