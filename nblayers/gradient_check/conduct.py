@@ -96,6 +96,22 @@ def check_second_backward(check: Any) -> None:
         if parameter.path not in replaced and not has_told and not _close([twice], [2 * once]):
             report.add("single_use", f"a second backward adds something else to the grad of {parameter.path!r} than the "
                                      f"first{changed(check)}")
+    if not report.problems:
+        check_plain_adds(check)
+
+
+def check_plain_adds(check: Any) -> None:
+    """A gradient in a plain array is made anew in each backward, or added to; a mixture of the two is neither."""
+    subject = check.subject
+    check.gradients(check.dy)
+    once = {parameter.path: gradient for parameter, gradient in zip(subject.weights, check.dw, strict=True)}
+    for one, got in subject.backward_without_clearing(check.copied_dy()):
+        gradient = once[one.parameter.path]
+        if not _close([got], [gradient]) and not _close([got], [2 * gradient]):
+            times = float((got * gradient).sum()) / max(float((gradient ** 2).sum()), 1e-300)
+            part = f", but {times:.6g} times it, as with momentum" if _close([got], [times * gradient]) else ""
+            check.report.add("single_use", f"a second backward leaves in {one.source} neither its own gradient nor the sum of "
+                                           f"both{part}")
 
 
 def check_adds(check: Any) -> set[str]:

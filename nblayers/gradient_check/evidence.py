@@ -59,8 +59,10 @@ class Evidence:
 
     @cached_property
     def is_separable(self) -> bool:
-        """Whether the slopes at some elements stay what they are while all others of the tensor change."""
+        """Whether the slopes at some elements stay what they are while all others of the tensor change; only asked of weights."""
         check, tensor = self.check, self.tensor
+        if not self.is_weight:
+            return True
         check.subject.restore()
         values, rng = np.array(to_numpy(tensor.values), np.float64), np.random.default_rng(2)
         try:
@@ -74,6 +76,13 @@ class Evidence:
         finally:
             check.subject.restore()
         return True
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a weight, or an argument that may be one."""
+        layer = self.check.subject.layer
+        first = layer.first_weight if isinstance(layer, Foreign) else None
+        return bool(self.tensor.is_weight) or (first is not None and self.tensor.position >= first)
 
     @property
     def name(self) -> str:

@@ -167,9 +167,8 @@ def shapes_of_data(layer: Foreign, f: Callable[..., Any], weights: Any, inputs: 
     if before and isinstance(weights, (list, tuple)) and not _binds(f, (weights, *inputs), named):
         before = len(weights)
     names = [parameter.name for parameter in positional(f) or ()][before:]
-    shapes = {names[k] if k < len(names) else f"input {k}": np.shape(value) for k, value in enumerate(inputs)
-              if isinstance(value, (np.ndarray, list))}
-    return shapes | {name: value.shape for name, value in named.items() if isinstance(value, np.ndarray)}
+    given = {names[k] if k < len(names) else str(k): value for k, value in enumerate(inputs)} | dict(named)
+    return {f"argument {name}": np.shape(value) for name, value in given.items() if isinstance(value, (np.ndarray, list))}
 
 
 def _call(f: Callable[..., Any], weights: Any, inputs: Sequence[Any], named: dict[str, Any]) -> Callable[[Any], Any] | None:

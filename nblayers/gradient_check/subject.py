@@ -421,6 +421,15 @@ class Subject:
             one.collect(self.layer.factor if isinstance(self.layer, Foreign) else 1.0)
         return [None if dx is None else np.array(to_numpy(dx)) for dx in returned], self.weight_gradients()
 
+    def backward_without_clearing(self, dy: Sequence[Any]) -> Iterator[tuple[plain.Plain, np.ndarray]]:
+        """What a further backward leaves where plain weights have their gradients, by the weight."""
+        self.layer.backward(_in_structure(self.outputs, iter(dy)))
+        factor = self.layer.factor if isinstance(self.layer, Foreign) else 1.0
+        for one in self.plain:
+            found = plain.as_shaped(one.source.read(), one.parameter.shape)
+            if isinstance(one.source, (plain.Place, plain.Beside)) and not one.is_stepped and found is not None:
+                yield one, factor * found
+
     def weight_gradients(self) -> list[np.ndarray]:
         return [np.array(to_numpy(parameter.grad)) for parameter in self.weights]
 
