@@ -59,7 +59,7 @@ class Evidence:
 
     @cached_property
     def is_separable(self) -> bool:
-        """Whether the slopes at some elements stay what they are while all others of the tensor change; only asked of weights."""
+        """Whether the slopes at some elements stay what they are while all others change; only asked of weights."""
         check, tensor = self.check, self.tensor
         if not self.is_weight:
             return True
