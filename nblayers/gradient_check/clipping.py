@@ -92,26 +92,36 @@ class _Growth:
         bounds = [bound for element in elements if (bound := self._bound(self.check.unit(element)))]
         if not bounds or max(bounds) - min(bounds) > 1e-6 * bounds[0]:
             return ""
-        held = self.at([bounds[0] * np.sign(dy) for dy in self.check.dy], TINY)
-        is_so = all(near(a / TINY, b, b, 1e-6) for a, b in zip(held, self.large, strict=True))
-        return (f"dy is clipped: for larger and larger dy the gradients are those of a dy whose elements are {bounds[0]:.6g} "
-                f"or -{bounds[0]:.6g}. {ADVICE}") if is_so else ""
+        found = self.at([bounds[0] * np.sign(dy) for dy in self.check.dy], TINY)
+        is_so = all(near(found[k] / TINY, self.large[k], self.large[k], 1e-6) for k in self.held)
+        return (f"dy is clipped: for larger and larger dy {self._gradients_of_held} are those of a dy whose elements are "
+                f"{bounds[0]:.6g} or -{bounds[0]:.6g}. {ADVICE}") if is_so else ""
 
     def of_dy_norm(self) -> str:
         """dy is scaled down to a norm before anything else."""
         bounds = [self._bound(dy) * _norm(dy, range(len(dy))) for dy in (self.check.dy, self.other_dy)]
         if not bounds[0] or abs(bounds[0] - bounds[1]) > 1e-6 * bounds[0]:
             return ""
-        return (f"dy is clipped: for larger and larger dy the gradients are those of a dy whose norm is {bounds[0]:.6g}. "
-                f"{ADVICE}") if _is_multiple(self.large, self.tiny, range(len(self.names))) else ""
+        return (f"dy is clipped: for larger and larger dy {self._gradients_of_held} are those of a dy whose norm is "
+                f"{bounds[0]:.6g}. {ADVICE}") if _is_multiple(self.large, self.tiny, self.held) else ""
 
     def _bound(self, dy: Sequence[np.ndarray]) -> float:
-        """How many times (1) the gradients are for a dy beyond all bounds; 0 if there is none, or they still grow."""
+        """How many times (1) those held are for a dy beyond all bounds; 0 if there is none, or they still grow."""
         large, larger, tiny = (self.at(dy, factor) for factor in (LARGE, LARGER, TINY))
-        everything = range(len(self.names))
-        size = _norm(tiny, everything) / TINY
-        grows = _norm(larger, everything) > (1 + 1e-6) * _norm(large, everything)
-        return _norm(large, everything) / size if size and not grows else 0.0
+        size = _norm(tiny, self.held) / TINY
+        grows = _norm(larger, self.held) > (1 + 1e-6) * _norm(large, self.held)
+        return _norm(large, self.held) / size if size and not grows else 0.0
+
+    @cached_property
+    def held(self) -> list[int]:
+        """The gradients that no longer grow."""
+        return [k for k, tiny in enumerate(self.tiny)
+                if tiny.any() and _norm(self.larger, [k]) <= (1 + 1e-6) * _norm(self.large, [k])]
+
+    @property
+    def _gradients_of_held(self) -> str:
+        some = [self.names[k] for k in self.held]
+        return "the gradients" if len(some) == len(self.names) else f"the gradients of {', '.join(some)}"
 
     def of_something(self) -> str:
         """In proportion to a small dy, and no longer growing with a large one."""

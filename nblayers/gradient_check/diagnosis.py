@@ -77,7 +77,7 @@ def of(check: Any) -> None:
 def _of_not_linear(evidence: Evidence, small: list[Any], kinds: list[str]) -> tuple[str, str]:
     """Kind and words where backward is not linear in dy, so that it has no shares."""
     return (looks.missing(evidence) or _right_if_small(evidence, small, kinds) or _right_if_slow(evidence)
-            or ("place", NO_PATTERN))
+            or looks.ratio(evidence) or ("place", NO_PATTERN))
 
 
 def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> Found:
