@@ -263,7 +263,7 @@ def check_object(make):
     (lambda: check_char_rnn(bound=0.5), "clipped", "weights[1]", "larger than 0.5 or less than -0.5"),
     (lambda: check_char_rnn(carries=False), "way_through", "weights[0]", r"right once weights\[1\] is zero"),
     (check_broadcast, "shape", "b", "a sum over the batch is missing"),
-    (check_softmax, "missing_sum", "x", "a multiple of y along axis 1"),
+    (check_softmax, "place", "x", "a multiple of y along axis 1"),
     (lambda: check_object(Momentum), "single_use", "", "in dW .* but 1.9 times it"),
     (lambda: check_object(Unread), "extra", "U", "should be zero: y does not depend on it"),
     (lambda: check_object(StepFirst), "not_linear", "x", "right with a learning rate near zero"),
