@@ -9,6 +9,7 @@ from nblayers.serialization import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from nblayers.utils import data
 from nblayers.utils.arrays import normalize, to_categorical
 from nblayers.utils.packing import (
     PackedSequence,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.optimizers",
           "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers"}
 
-__all__ = ["PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm", "clip_by_value",
+__all__ = ["PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "data",
            "deserialize_keras_object", "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
            "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
            "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",
