@@ -477,7 +477,7 @@ class CrossEntropyLoss(_Classes):
 
         l = \log \operatorname{softmax}(x)                                          (1)    along the classes, K of them
         v_i = -w_{k_i} l_{i k_i}                                                    (2)    a class k
-        v_i = -\sum_j w_j t'_{ij} l_{ij}                                            (3)    a distribution t'_j = (1 - s) t_j + s/K
+        v_i = -\sum_j w_j t'_{ij} l_{ij}                                            (3)    a distribution, t' = (1 - s) t + s/K
         v_i = (1 - s) v_i - \frac sK \sum_j w_j l_{ij}                              (4)    label smoothing s of (2)
         N = \sum_i w_{k_i}                                                          (5)    "mean" of (R1): for classes
         dl_{ij} = -w_j t'_{ij} dv_i                                                 (6)    for classes t_j = [j = k_i]

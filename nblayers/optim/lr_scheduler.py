@@ -418,11 +418,12 @@ class OneCycleLR(LRScheduler):
         pct_start = number(who, "pct_start", pct_start, 0, 1)
         self._anneal_func_type = choice(who, "anneal_strategy", anneal_strategy, ("cos", "linear"))
         self.cycle_momentum = flag(who, "cycle_momentum", cycle_momentum)
-        self.use_beta1 = "betas" in optimizer.defaults
         self._schedule_phases = _phases(self.total_steps, pct_start, flag(who, "three_phase", three_phase))
         if self.cycle_momentum and not {"betas", "momentum"} & set(optimizer.defaults):
             raise ValueError(f"{who}: expected an optimizer with momentum or betas for cycle_momentum, "
                              f"got {optimizer.described}")
+        if self.cycle_momentum:
+            self.use_beta1 = "betas" in optimizer.defaults
         numbers = {name: _for_each(self, name, value, groups) for name, value in (
             ("max_lr", max_lr), ("max_momentum", max_momentum), ("base_momentum", base_momentum))}
         div_factor = number(who, "div_factor", div_factor, 0, open="(")

@@ -89,7 +89,10 @@ class ConcatDataset(Dataset):
         self.cumulative_sizes = list(itertools.accumulate(map(len, self.datasets)))
 
     def __getitem__(self, index: int) -> Any:
-        place = integer("ConcatDataset", "index", index, -len(self), len(self) - 1) % len(self)
+        index = integer("ConcatDataset", "index", index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"ConcatDataset: expected an index from {-len(self)} to {len(self) - 1}, got {index}")
+        place = index % len(self)
         which = int(np.searchsorted(self.cumulative_sizes, place, side="right"))
         return self.datasets[which][place - (self.cumulative_sizes[which - 1] if which else 0)]
 
