@@ -149,7 +149,8 @@ with torch.no_grad():
     print(f'Test Accuracy: {accuracy:.4f}')
 """
 LSTM_004_CHANGES = [
-    ("import torch\nimport torch.nn as nn\nimport torch.optim as optim\nfrom torch.utils.data import DataLoader, TensorDataset\n",
+    ("import torch\nimport torch.nn as nn\nimport torch.optim as optim\n"
+     "from torch.utils.data import DataLoader, TensorDataset\n",
      "import nblayers.nn as nn\nimport nblayers.optim as optim\nfrom nblayers.activations import sigmoid\n"
      "from nblayers.utils.data import DataLoader, TensorDataset\n"),
     ("torch.FloatTensor(X_train)", "np.float32(X_train)"),

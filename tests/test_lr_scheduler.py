@@ -17,7 +17,8 @@ SCHEDULERS = [
     ("LinearLR", {}), ("LinearLR", dict(start_factor=0.25, end_factor=0.75, total_iters=8)),
     ("LinearLR", dict(start_factor=1.0, end_factor=0.0, total_iters=4)),
     ("ExponentialLR", dict(gamma=0.9)), ("PolynomialLR", {}), ("PolynomialLR", dict(total_iters=7, power=2.0)),
-    ("CosineAnnealingLR", dict(T_max=5)), ("CosineAnnealingLR", dict(T_max=4, eta_min=0.01)), ("CosineAnnealingLR", dict(T_max=1)),
+    ("CosineAnnealingLR", dict(T_max=5)), ("CosineAnnealingLR", dict(T_max=4, eta_min=0.01)),
+    ("CosineAnnealingLR", dict(T_max=1)),
     ("CosineAnnealingWarmRestarts", dict(T_0=3)), ("CosineAnnealingWarmRestarts", dict(T_0=2, T_mult=2, eta_min=0.01)),
     ("LambdaLR", dict(lr_lambda=lambda n: 0.95 ** n)), ("LambdaLR", dict(lr_lambda=[lambda n: 1 / (n + 1), lambda n: 0.5])),
     ("MultiplicativeLR", dict(lr_lambda=lambda n: 0.95)),
@@ -74,7 +75,8 @@ def test_steps_are_those_of_pytorch(name, options, which):
         assert schedulers[0].get_last_lr() == [group["lr"] for group in pair[0].param_groups]
 
 
-@pytest.mark.parametrize("name, options", [case for case in SCHEDULERS if case[0] not in ("OneCycleLR", "MultiplicativeLR")], ids=str)
+@pytest.mark.parametrize("name, options", [case for case in SCHEDULERS if case[0] not in ("OneCycleLR", "MultiplicativeLR")],
+                         ids=str)
 def test_a_step_by_its_number(name, options):
     """`step(n)`, forwards and back."""
     pair = optimizers()
@@ -188,7 +190,8 @@ def test_plateaus(options):
     pair = optimizers()
     schedulers = [made("ReduceLROnPlateau", options, module, optimizer)
                   for module, optimizer in zip((optim, torch.optim), pair, strict=True)]
-    metrics = [1.0, 0.9, 0.95, 0.95, 0.9499, np.nan, 0.5, 0.6, np.float32(0.6), 0.7, np.array(0.45), 0.46, 0.47, 0.47, -1.0, 0.0, 0.0]
+    metrics = [1.0, 0.9, 0.95, 0.95, 0.9499, np.nan, 0.5, 0.6, np.float32(0.6), 0.7, np.array(0.45), 0.46, 0.47, 0.47, -1.0,
+               0.0, 0.0]
     again = None
     for n, metric in enumerate(metrics):
         for optimizer, scheduler in zip(pair, schedulers, strict=True):
@@ -285,7 +288,7 @@ def scheduler(name, **options):
     (lambda: scheduler("ConstantLR", factor=1.5), "ConstantLR: expected factor"),
     (lambda: scheduler("LinearLR", start_factor=0), "LinearLR: expected start_factor"),
     (lambda: scheduler("CosineAnnealingLR", T_max=0), "CosineAnnealingLR: expected a positive integer as T_max"),
-    (lambda: scheduler("CosineAnnealingWarmRestarts", T_0=0), "CosineAnnealingWarmRestarts: expected a positive integer as T_0"),
+    (lambda: scheduler("CosineAnnealingWarmRestarts", T_0=0), "CosineAnnealingWarmRestarts: expected a positive integer as T_"),
     (lambda: scheduler("CosineAnnealingWarmRestarts", T_0=2).step(-1), "CosineAnnealingWarmRestarts: expected epoch"),
     (lambda: scheduler("LambdaLR", lr_lambda=[len]), "LambdaLR: expected 2 functions as lr_lambda, one for each group, got 1"),
     (lambda: scheduler("LambdaLR", lr_lambda=0.5), "LambdaLR: expected lr_lambda to be a function, got 0.5"),
@@ -293,14 +296,14 @@ def scheduler(name, **options):
     (lambda: scheduler("OneCycleLR", max_lr=0.1), "OneCycleLR: expected total_steps, or epochs and steps_per_epoch"),
     (lambda: scheduler("OneCycleLR", max_lr=[0.1], total_steps=3), "OneCycleLR: expected 2 numbers as max_lr"),
     (lambda: scheduler("OneCycleLR", max_lr=0.1, total_steps=3, anneal_strategy="log"), "OneCycleLR: expected anneal_strategy"),
-    (lambda: lr_scheduler.OneCycleLR(optim.Adagrad([Parameter(np.ones(1))]), 0.1, 3), "with momentum or betas for cycle_momentum"),
+    (lambda: lr_scheduler.OneCycleLR(optim.Adagrad([Parameter(np.ones(1))]), 0.1, 3), "an optimizer with momentum or betas"),
     (lambda: [each.step() for each in [scheduler("OneCycleLR", max_lr=0.1, total_steps=1)] * 2],
      "OneCycleLR: expected at most 1 steps, got step 2"),
     (lambda: scheduler("ReduceLROnPlateau", mode="best"), "ReduceLROnPlateau: expected mode to be 'min' or 'max', got 'best'"),
     (lambda: scheduler("ReduceLROnPlateau", factor=1.0), "ReduceLROnPlateau: expected factor"),
     (lambda: scheduler("ReduceLROnPlateau", min_lr=[0.1]), "ReduceLROnPlateau: expected 2 numbers as min_lr"),
     (lambda: scheduler("ReduceLROnPlateau").step("low"), "ReduceLROnPlateau: expected a number as the metric, got 'low'"),
-    (lambda: several("SequentialLR", ["step"], [3]), "SequentialLR: expected a milestone between each two of 1 schedulers, got 1"),
+    (lambda: several("SequentialLR", ["step"], [3]), "SequentialLR: expected a milestone between each two of 1 schedulers"),
     (lambda: several("SequentialLR", ["step", "other"], [3]), "SequentialLR: expected schedulers of the same optimizer"),
     (lambda: several("SequentialLR", ["step", "plateau"], [3]), "SequentialLR: expected schedulers whose step needs no metric"),
     (lambda: several("SequentialLR", ["step", "step"], [3]).step(2), "SequentialLR: expected step.. without an epoch, got 2"),

@@ -1,4 +1,4 @@
-"""The PyTorch programs of documents 002 and 004: the same text with PyTorch, and changed as listed with nblayers, side by side."""
+"""The PyTorch programs of documents 002 and 004: the same text with PyTorch and, changed as listed, with nblayers."""
 import types
 
 import numpy as np

@@ -51,5 +51,5 @@ class Adagrad(Optimizer):
 
     def update(self, room: ModuleType, group: dict[str, Any], t: int, gradient: Any, scale: float, value: Any,
                *state: Any) -> None:
-        eta = group["lr"] / (1 + (t - 1) * group["lr_decay"])                               # (1)
-        room.pytorch_adagrad(gradient, scale, group["weight_decay"], eta, group["eps"], *state, value)   # (2), (3)
+        decay, eta, d, epsilon = self.numbers(group, "weight_decay", "lr", "lr_decay", "eps")
+        room.pytorch_adagrad(gradient, scale, decay, eta / (1 + (t - 1) * d), epsilon, *state, value)   # (1) to (3)

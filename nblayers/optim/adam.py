@@ -67,11 +67,12 @@ class Adam(Optimizer):
 
     def update(self, room: ModuleType, group: dict[str, Any], t: int, gradient: Any, scale: float, value: Any,
                *state: Any) -> None:
-        (beta_1, beta_2), eta, decay = group["betas"], group["lr"], group["weight_decay"]
+        eta, epsilon, decay = self.numbers(group, "lr", "eps", "weight_decay")
+        beta_1, beta_2 = map(float, group["betas"])
         l2, shrink = (0.0, eta * decay) if group["decoupled_weight_decay"] else (decay, 0.0)
         r = math.sqrt(1 - beta_2 ** t)
         step_size = eta * r / (1 - beta_1 ** t)
-        room.adam(gradient, scale, l2, shrink, step_size, beta_1, beta_2, group["eps"] * r, group["amsgrad"], *state,
+        room.adam(gradient, scale, l2, shrink, step_size, beta_1, beta_2, epsilon * r, bool(group["amsgrad"]), *state,
                   value)                                                                    # (5)
 
 

@@ -170,6 +170,9 @@ class MultiStepLR(LRScheduler):
         self.gamma = number(self.described, "gamma", gamma)
         super().__init__(optimizer, last_epoch)
 
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore({**state, "milestones": Counter(state["milestones"])})     # a dictionary, where it was in a file
+
     def get_lr(self) -> list[float]:
         if self.last_epoch not in self.milestones:
             return self._lrs

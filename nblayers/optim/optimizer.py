@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nblayers.arguments import flag, integer, number
+from nblayers.arguments import as_float, flag, integer, number
 from nblayers.arrays import as_numbers
 from nblayers.devices import to_numpy
 from nblayers.naming import NamesItself
@@ -176,6 +176,11 @@ class Optimizer(NamesItself):
         where none are counted it is 1 in the first and 2 in all others.
         """
         raise NotImplementedError(f"{self.described}: update is not written")
+
+    @staticmethod
+    def numbers(group: Mapping[str, Any], *names: str) -> list[float]:
+        """These options as floats, whatever numbers they are: a kernel is compiled for one kind."""
+        return [as_float(group[name]) for name in names]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later `load_state_dict` needs to go on, as PyTorch arranges it; arrays are copies.

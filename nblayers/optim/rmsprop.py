@@ -54,5 +54,5 @@ class RMSprop(Optimizer):
 
     def update(self, room: ModuleType, group: dict[str, Any], t: int, gradient: Any, scale: float, value: Any,
                *state: Any) -> None:
-        room.pytorch_rmsprop(gradient, scale, group["weight_decay"], group["lr"], group["alpha"], group["eps"],
-                             group["momentum"], group["centered"], *state, value)
+        options = self.numbers(group, "weight_decay", "lr", "alpha", "eps", "momentum")
+        room.pytorch_rmsprop(gradient, scale, *options, bool(group["centered"]), *state, value)         # (1) to (4)

@@ -53,10 +53,9 @@ class SGD(Optimizer):
 
     def update(self, room: ModuleType, group: dict[str, Any], t: int, gradient: Any, scale: float, value: Any,
                *state: Any) -> None:
-        buffer, = state
-        if not buffer.size:
-            room.sgd(gradient, scale, group["weight_decay"], 0.0, group["lr"], value)
+        decay, eta, mu, tau = self.numbers(group, "weight_decay", "lr", "momentum", "dampening")
+        if mu == 0:
+            room.sgd(gradient, scale, decay, 0.0, eta, value)                               # (1)
             return
-        dampening = 0.0 if t == 1 else group["dampening"]                   # b = g in (2), where b was 0
-        room.pytorch_momentum(gradient, scale, group["weight_decay"], group["lr"], group["momentum"], dampening,
-                              group["nesterov"], buffer, value)
+        tau = 0.0 if t == 1 else tau                                                        # b = g in (2), where b was 0
+        room.pytorch_momentum(gradient, scale, decay, eta, mu, tau, bool(group["nesterov"]), *state, value)     # (2) to (4)
