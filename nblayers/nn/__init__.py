@@ -12,9 +12,9 @@ A training step of PyTorch, whose `loss.backward()` is one line here too:
     optimizer.step()
 
 If the program changed the outputs on the way (`criterion(outputs.squeeze(), targets)`), the derivative has to be changed back:
-`criterion.backward().reshape(outputs.shape)`. There are no tensors: `torch.FloatTensor(a)` is `np.float32(a)`, `torch.zeros(2, 3)`
-is `np.zeros((2, 3), "float32")`, `x.size(0)` is `len(x)`; `with torch.no_grad():` and `inputs.to(device)` are left out.
-`torch.optim` is `nblayers.optim`, `torch.utils.data` is `nblayers.utils.data`.
+`criterion.backward().reshape(outputs.shape)`. There are no tensors: `torch.FloatTensor(a)` is `np.float32(a)`,
+`torch.zeros(2, 3)` is `np.zeros((2, 3), "float32")`, `x.size(0)` is `len(x)`; `with torch.no_grad():` and `inputs.to(device)`
+are left out. `torch.optim` is `nblayers.optim`, `torch.utils.data` is `nblayers.utils.data`.
 """
 import lazy_loader
 
