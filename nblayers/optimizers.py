@@ -397,7 +397,7 @@ class SGD(Optimizer):
     def update(self, room: ModuleType, gradient: Any, scale: float, decay: float, step_size: float, value: Any,
                *state: Any) -> None:
         if self.momentum == 0:
-            room.sgd(gradient, scale, decay, step_size, value)
+            room.sgd(gradient, scale, 0.0, decay, step_size, value)
         else:
             room.sgd_momentum(gradient, scale, decay, step_size, self.momentum, self.nesterov, *state, value)
 
@@ -490,7 +490,8 @@ class Adam(Optimizer):
 
     def update(self, room: ModuleType, gradient: Any, scale: float, decay: float, step_size: float, value: Any,
                *state: Any) -> None:
-        room.adam(gradient, scale, decay, step_size, self.beta_1, self.beta_2, self.epsilon, self.amsgrad, *state, value)
+        room.adam(gradient, scale, 0.0, decay, step_size, self.beta_1, self.beta_2, self.epsilon, self.amsgrad, *state,
+                  value)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon,

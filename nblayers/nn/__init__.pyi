@@ -1,4 +1,4 @@
-from . import utils as utils
+from . import optim as optim, utils as utils
 from .activation import (
     CELU as CELU,
     ELU as ELU,
@@ -39,6 +39,17 @@ from .convolution import (
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear
 from .files import load as load, save as save
+from .losses import (
+    BCELoss as BCELoss,
+    BCEWithLogitsLoss as BCEWithLogitsLoss,
+    CrossEntropyLoss as CrossEntropyLoss,
+    HuberLoss as HuberLoss,
+    KLDivLoss as KLDivLoss,
+    L1Loss as L1Loss,
+    MSELoss as MSELoss,
+    NLLLoss as NLLLoss,
+    SmoothL1Loss as SmoothL1Loss,
+)
 from .module import Module as Module
 from .normalization import (
     BatchNorm1d as BatchNorm1d,

@@ -67,9 +67,10 @@ class Module(Layer):
 
     In place of PyTorch's `loss.backward()` a training step is
 
-        loss, doutputs = criterion.value_and_gradient(y, outputs)
-        model.zero_grad()
-        model.backward(doutputs)
+        loss = criterion(outputs, targets)
+        optimizer.zero_grad()
+        model.backward(criterion.backward())
+        optimizer.step()
 
     Each module has a mode: `training` is True at first and changes with `train()` and `eval()`; Dropout and BatchNorm follow
     it. `model(x, training=False)` says it for one call, and then all modules inside follow that. Layers and models of Keras'
