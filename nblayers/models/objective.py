@@ -214,7 +214,8 @@ class Objective:
 
     def state(self) -> dict[str, Any]:
         """The running means, as JSON."""
-        return {"results": self.results(), "loss": [self._loss_sum, self._samples], "outputs": [output.loss_sum for output in self.outputs],
+        return {"results": self.results(), "loss": [self._loss_sum, self._samples],
+                "outputs": [output.loss_sum for output in self.outputs],
                 "metrics": [_numbers_of(metric) for _, metric in self._named_metrics]}
 
     def resume(self, state: dict[str, Any]) -> None:

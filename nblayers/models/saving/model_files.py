@@ -85,6 +85,8 @@ def _made(archive: Archive, store: Store, custom_objects: Mapping[str, Any] | No
         raise ValueError(f"expected the configuration of a model, got {type(config).__name__}")
     if safe_mode:
         _refuse_paths(config)
+    if "nblayers_version" not in metadata:
+        _leave_out_training(config)
     with at_most(2 * store.size + 1000):                # a model that is larger is not the one whose weights these are
         model = deserialize(config, custom_objects, safe_mode)
     if not isinstance(model, Trainer):
@@ -102,12 +104,28 @@ def _made(archive: Archive, store: Store, custom_objects: Mapping[str, Any] | No
 
 def _refuse_paths(config: Any) -> None:
     """A vocabulary is in the file, or in a file of its own, which somebody who made this file could choose."""
+    for item in _dictionaries(config):
+        if isinstance(item.get("vocabulary"), str):
+            raise ValueError(f"the vocabulary of layer {item.get('name')!r} lies in another file, {item['vocabulary']!r}; "
+                             "safe_mode=False reads it, if you trust the one who made this file")
+
+
+def _leave_out_training(config: Any) -> None:
+    """Keras notes in each call of a layer whether it was one of training (of Dropout: no), and fit and predict overrule it."""
+    for item in _dictionaries(config):
+        nodes = item.get("inbound_nodes")
+        for node in nodes if isinstance(nodes, list) else []:
+            if isinstance(node, dict) and isinstance(node.get("kwargs"), dict):
+                node["kwargs"].pop("training", None)
+
+
+def _dictionaries(config: Any) -> Iterator[dict[str, Any]]:
+    """All dictionaries in a configuration."""
     waiting = [config]
     while waiting:
         item = waiting.pop()
-        if isinstance(item, dict) and isinstance(item.get("vocabulary"), str):
-            raise ValueError(f"the vocabulary of layer {item.get('name')!r} lies in another file, {item['vocabulary']!r}; "
-                             "safe_mode=False reads it, if you trust the one who made this file")
+        if isinstance(item, dict):
+            yield item
         waiting += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
 
 
