@@ -182,9 +182,12 @@ H5 = {
     "bomb": lambda file: put(file, data=np.zeros((2, 2), "f"), compression="gzip", chunks=(2, 2)),
     "huge chunk": lambda file: put(file, shape=(2, 2), dtype="f4", chunks=(2, 10**7), maxshape=(2, None)),
     "text": lambda file: put(file, data=np.full((2, 2), b"a")), "objects": lambda file: put(file, data=["a", "b"]),
-    "records": lambda file: put(file, data=np.zeros((2, 2), [("a", "f4")])), "empty": lambda file: put(file, data=h5py.Empty("f4")),
-    "complex": lambda file: put(file, data=np.ones((2, 2), complex)), "other shape": lambda file: put(file, data=np.ones(4, "f")),
-    "no checksum": lambda file: put(file, data=np.ones((2, 2), "f")), "a group": lambda file: linked(file.create_group("g"))(file),
+    "records": lambda file: put(file, data=np.zeros((2, 2), [("a", "f4")])),
+    "empty": lambda file: put(file, data=h5py.Empty("f4")),
+    "complex": lambda file: put(file, data=np.ones((2, 2), complex)),
+    "other shape": lambda file: put(file, data=np.ones(4, "f")),
+    "no checksum": lambda file: put(file, data=np.ones((2, 2), "f")),
+    "a group": lambda file: linked(file.create_group("g"))(file),
     "other numbers": lambda file: file[KERNEL].write_direct(np.ones((2, 2), "f")),
     "more": lambda file: file.create_dataset("layers/dense_1/vars/0", data=np.ones(2)),
     "less": lambda file: file.pop(KERNEL),
@@ -224,12 +227,15 @@ CONFIGURATIONS = {
     "deep": lambda config: "[" * 100_000, "deep in a layer": lambda config: '{"config":' * 5000 + "1" + "}" * 5000,
     "NaN": option(2, units=float("nan")), "too many units": option(2, units=10**12), "negative": option(2, units=-1),
     "many units": option(2, units=10**8), "huge input": option(0, batch_shape=[None, 3, 10**9]),
-    "other units": option(2, units=3), "no class": layer(1, class_name="Nothing"), "a function": layer(1, class_name="load_model"),
-    "a number": layer(1, class_name=3), "no configuration": layer(1, config=None), "an optimizer": layer(1, class_name="Adam"),
+    "other units": option(2, units=3), "no class": layer(1, class_name="Nothing"),
+    "a function": layer(1, class_name="load_model"), "a number": layer(1, class_name=3), "no configuration": layer(1, config=None),
+    "an optimizer": layer(1, class_name="Adam"),
     "a layer, no model": lambda config: config.update(config["config"]["layers"][2]),
-    "no layers": lambda config: config["config"].pop("layers"), "an unknown loss": lambda config: config["compile_config"].update(
-        loss="nothing"), "an unknown optimizer": lambda config: config["compile_config"].update(optimizer={"class_name": "os"}),
-    "a word": lambda config: config["config"].update(layers="abc"), "bomb": lambda config: "[" + "0," * (5 << 20) + "0]",
+    "no layers": lambda config: config["config"].pop("layers"),
+    "a word": lambda config: config["config"].update(layers="abc"),
+    "an unknown loss": lambda config: config["compile_config"].update(loss="nothing"),
+    "an unknown optimizer": lambda config: config["compile_config"].update(optimizer={"class_name": "os"}),
+    "bomb": lambda config: "[" + "0," * (5 << 20) + "0]",
     "a lambda": lambda config: config["config"]["layers"].append({"class_name": "Lambda", "config": {"function": {
         "class_name": "__lambda__", "config": {"code": "4wEAAAA=", "defaults": None, "closure": None}}}}),
 }
@@ -256,10 +262,11 @@ def test_hostile_tensors(written, tmp_path):
     content = files["w.safetensors"]
     size = int.from_bytes(content[:8], "little")
     head = json.loads(content[8:8 + size])
-    for change in ({"dtype": "I32"}, {"dtype": "BF16"}, {"shape": [4]}, {"shape": [10**9, 10**9]}, {"data_offsets": [0, 10**12]},
-                   {"data_offsets": [-4, 12]}, {"shape": None}):
+    for change in ({"dtype": "I32"}, {"dtype": "BF16"}, {"shape": [4]}, {"shape": [10**9, 10**9]}, {"shape": None},
+                   {"data_offsets": [0, 10**12]}, {"data_offsets": [-4, 12]}):
         changed = json.dumps({**head, KERNEL: {**head[KERNEL], **change}}).encode()
-        assert tried(tmp_path / "w.safetensors", len(changed).to_bytes(8, "little") + changed + content[8 + size:], expected, other)
+        changed = len(changed).to_bytes(8, "little") + changed + content[8 + size:]
+        assert tried(tmp_path / "w.safetensors", changed, expected, other)
     for begin in (2**63, 2**40, 0, 5):
         assert tried(tmp_path / "w.safetensors", begin.to_bytes(8, "little") + content[8:], expected, other)
 
@@ -278,17 +285,17 @@ except ValueError as error:
 
 @pytest.mark.parametrize("member", ["config.json", "model.weights.h5", "metadata.json"])
 def test_a_bomb_is_not_unpacked(member, written, tmp_path):
-    """3 MB that unpack to 3 GB took 2.9 GB of memory."""
+    """Once 3 MB that unpack to 3 GB took 2.9 GB of memory."""
     files, _, _ = written
     with zipfile.ZipFile(io.BytesIO(files["m.keras"])) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, data in members.items():
             if name != member:
                 archive.writestr(name, data)
         with archive.open(member, "w", force_zip64=True) as file:
-            for _ in range(300):
+            for _ in range(20):
                 file.write(bytes(10**7))
-    assert (tmp_path / "m.keras").stat().st_size < 4e6
+    assert (tmp_path / "m.keras").stat().st_size < 2e6
     ran = subprocess.run([sys.executable, "-c", MEASURED, tmp_path / "m.keras"], capture_output=True, text=True)
     assert int(ran.stdout) < 50_000, ran.stderr                 # KiB
