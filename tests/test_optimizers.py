@@ -404,7 +404,7 @@ def test_schedule_in_a_configuration():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)
     config = Adam(schedule).get_config()
     assert config["learning_rate"]["class_name"] == "ExponentialDecay"
-    with pytest.raises(ValueError, match="unknown object 'ExponentialDecay'"):
+    with pytest.raises(ValueError, match="'ExponentialDecay' that nblayers does not have"):
         Adam.from_config(config)
 
 

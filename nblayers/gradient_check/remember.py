@@ -37,8 +37,8 @@ def is_random_source(value: Any) -> bool:
 def remember(*values: Any) -> Restore:
     """A function that gives all that `values` hold the contents that it has now, the same objects.
 
-    Arrays, lists, dictionaries, sets, queues, weights, random generators and the attributes of objects have contents, whatever
-    circles they form; of anything else (modules, classes, functions, locks, files) only the reference counts.
+    Arrays, tensors, lists, dictionaries, sets, queues, weights, random generators and attributes of objects have contents,
+    whatever circles they form; of anything else (modules, classes, functions, locks, files) only the reference counts.
     """
     found: dict[int, Any] = {}                          # holds what was seen: its id stays its own
     restores = []
@@ -98,6 +98,8 @@ Contents = tuple[Restore | None, Iterable[Any]]         # how to put them back, 
 def _contents(value: Any) -> Contents:
     if hasattr(value, "__cuda_array_interface__"):
         return _array(value)
+    if (torch := sys.modules.get("torch")) and isinstance(value, torch.Tensor):
+        return _tensor(value)
     if isinstance(value, types.MethodType):
         return None, [value.__self__]
     if has_attributes(value):
@@ -128,6 +130,16 @@ def _array(array: np.ndarray) -> Contents:
             array[...] = contents
     inside = list(contents.flat) if array.dtype.kind == "O" else []
     return put_back, [*inside, *([vars(array)] if hasattr(array, "__dict__") else [])]
+
+
+def _tensor(tensor: Any) -> Contents:
+    """A tensor of PyTorch, in the memory that it has now."""
+    data, contents = tensor.data, tensor.detach().clone()
+
+    def put_back() -> None:
+        tensor.data = data
+        data.copy_(contents)
+    return put_back, [vars(tensor)]
 
 
 @_contents.register

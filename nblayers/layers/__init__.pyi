@@ -37,6 +37,10 @@ from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, 
 from .einsum_dense import EinsumDense as EinsumDense
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec
+from .interop.flax_layer import FlaxLayer as FlaxLayer
+from .interop.jax_layer import JaxLayer as JaxLayer
+from .interop.saved_model import TFSMLayer as TFSMLayer
+from .interop.torch_module import TorchModuleWrapper as TorchModuleWrapper
 from .merging import (
     Add as Add,
     Average as Average,

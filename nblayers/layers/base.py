@@ -34,6 +34,7 @@ from nblayers.arguments import flag, found, integer, optional, sizes, text
 from nblayers.arrays import as_array, as_numbers, as_rows
 from nblayers.devices import array_module, get_device, to_numpy
 from nblayers.layers import limits
+from nblayers.layers.captured import keeps_arguments, not_taken, plain_arguments
 from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
 from nblayers.naming import NamesItself, snake_case
@@ -135,9 +136,18 @@ class Layer(NamesItself):
     zero_at_kinks = False               # its gradient is 0 at x = 0, as Keras', though the slopes on both sides are not
     input_spec: InputSpec | list[InputSpec] | None = None
     single_values = False               # an input without axes is one value, and has no samples to count
+    shape_by_running = False            # a symbolic call asks `_shapes_for` for the outputs' shapes, not compute_output_shape
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
     assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
+    settings_beside_init = frozenset({"name", "trainable", "dtype", "activity_regularizer"})    # for `from_config` to set
     _threads: Any = _NotMade()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The new layer; one of somebody's own class without `get_config` keeps its arguments, for the usual one."""
+        layer = super().__new__(cls)
+        if keeps_arguments(cls):
+            vars(layer)["_arguments"], vars(layer)["_arguments_left_out"] = plain_arguments(cls, args, kwargs)
+        return layer
 
     def __init__(self, *, activity_regularizer: Any = None, trainable: bool = True, dtype: Any = None,
                  autocast: bool = True, name: str | None = None, **legacy: Any) -> None:
@@ -192,6 +202,33 @@ class Layer(NamesItself):
             if shape is not None and not are_shapes(shape):
                 raise ValueError(f"{self.described}: build expected an input shape such as (None, 8), got {shape!r}")
 
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes that the layer was built for, from which `build_from_config` builds it again; None if it is not built."""
+        shapes = vars(self).get("_build_shapes")
+        if not shapes:
+            return None
+        return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": dict(shapes)}
+
+    def build_from_config(self, config: Any) -> None:
+        """Make the weights as in the layer that gave this `get_build_config`; without a `build`, by a forward on zeros.
+
+        Raises:
+            ValueError: no such configuration, or the layer cannot be built for these shapes.
+        """
+        from nblayers.layers.shapes import read_build_config, zeros_of
+        named = read_build_config(self.described, config)
+        if type(self).build is not Layer.build:
+            self.build(*named.values()) if len(named) == 1 else self.build(**named)
+            return
+        with self._thread.set_aside():
+            try:
+                zeros = {name.removesuffix("_shape"): zeros_of(shape, self.dtype) for name, shape in named.items()}
+                self.forward(*zeros.values()) if len(zeros) == 1 else self.forward(**zeros)
+            except Exception as error:
+                raise ValueError(f"{self.described}: cannot be built by a forward on zeros of shape {named}: {error}. Write "
+                                 "get_build_config() and build_from_config(config)") from error
+        self.built = True
+
     def _ensure_built(self, *shapes: Any) -> None:
         """Build the layer if nobody has yet; of several threads one does, and the others wait."""
         if not self.built:
@@ -199,6 +236,13 @@ class Layer(NamesItself):
                 if not self.built:
                     self.build(*shapes)
                     self.built = True
+
+    def _ensure_built_for(self, arguments: dict[str, Any], first: Any) -> None:
+        """Build the layer for a call with these arguments, by name, `first` being the first of them."""
+        self._ensure_built(*built_from(type(self), arguments, first))
+        if type(self).build is Layer.build:
+            shapes = {f"{name}_shape": _shapes(value) for name, value in arguments.items() if _has_shape(value)}
+            vars(self).setdefault("_build_shapes", shapes)
 
     def add_weight(self, shape: Sequence[int] | int | None = None, initializer: Any = None, dtype: Any = None,
                    trainable: bool = True, autocast: bool = True, regularizer: Any = None, constraint: Any = None,
@@ -229,10 +273,14 @@ class Layer(NamesItself):
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
         parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        return self._hold(parameter)
+
+    def _hold(self, parameter: Parameter) -> Parameter:
+        """Take a new weight among the layer's own."""
         parameter.path = f"{self.name}/{parameter.name}"
         parameter.to(self.device)
-        self._parameters.insert(self._trained_count if trainable else len(self._parameters), parameter)
-        self._trained_count += bool(trainable)
+        self._parameters.insert(self._trained_count if parameter.trainable else len(self._parameters), parameter)
+        self._trained_count += bool(parameter.trainable)
         return parameter
 
     @property
@@ -491,6 +539,11 @@ class Layer(NamesItself):
         from nblayers.layers.shapes import infer_output_shape
         return infer_output_shape(self, input_shape)
 
+    def _shapes_for(self, args: Any, kwargs: dict[str, Any]) -> Any:
+        """The shapes of what forward gives for these arrays, in its structure; leaves no trace."""
+        with self._thread.set_aside():
+            return _shapes(self.forward(*args, **kwargs))
+
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The mask that goes on with the output: the one that came in, or None where masks are not supported."""
         if previous_mask is not None and not self.supports_masking:
@@ -502,7 +555,7 @@ class Layer(NamesItself):
     def get_config(self) -> dict[str, Any]:
         """The arguments from which `from_config` makes this layer again (without its weights), keyed as in Keras."""
         policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": self.dtype}, "registered_name": None}
-        settings = {"name": self.name, "trainable": self.trainable, "dtype": policy}
+        settings = {**vars(self).get("_arguments", {}), "name": self.name, "trainable": self.trainable, "dtype": policy}
         if self.activity_regularizer is not None:
             from nblayers.serialization import serialize
             settings["activity_regularizer"] = serialize(self.activity_regularizer)
@@ -516,11 +569,31 @@ class Layer(NamesItself):
             TypeError: `__init__` does not take what the configuration holds.
         """
         known = {key: value for key, value in config.items() if key != "quantization_config"}
+        later = {key: known.pop(key) for key in not_taken(cls, known)}
         try:
-            return cls(**known)
+            layer = cls(**known)
         except TypeError as error:
             raise TypeError(f"{cls.__name__} cannot be made from the configuration {known}: {error}. A layer of your own "
                             "needs a get_config() that adds the arguments of its __init__, and **kwargs in __init__") from error
+        layer._set_beside_init(**later)
+        return layer
+
+    def _set_beside_init(self, name: Any = None, trainable: Any = True, dtype: Any = None,
+                         activity_regularizer: Any = None) -> None:
+        """Set what `__init__` does not take."""
+        if name is not None:
+            self.name = text(type(self).__name__, "name", name)
+        if dtype is not None:
+            self.astype(config.float_dtype(dtype, self.described))
+        if activity_regularizer is not None:
+            from nblayers import regularizers
+            self.activity_regularizer = found(self.described, "activity_regularizer", regularizers.get, activity_regularizer)
+        if not flag(self.described, "trainable", trainable):
+            self.trainable = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has, too: not the calls in which the layer stands, which its model makes again."""
+        return {name: value for name, value in dict(vars(self)).items() if name != "_inbound_nodes"}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -607,7 +680,9 @@ class Layer(NamesItself):
 
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
-    """Around a layer's build: once only, and `built` afterwards."""
+    """Around a layer's build: once only, and `built` afterwards; its shapes are remembered."""
+    names = list(inspect.signature(build).parameters)[1:]
+
     @functools.wraps(build)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> None:
         state = self._threads.state
@@ -622,6 +697,8 @@ def _guard_build(build: Callable[..., None]) -> Callable[..., None]:
                 build(self, *args, **kwargs)
             finally:
                 state.building = False
+            shapes = {**dict(zip(names, args, strict=False)), **kwargs}
+            vars(self)["_build_shapes"] = {name: shape for name, shape in shapes.items() if shape is not None}
             self.built = True
     return guarded
 
@@ -641,7 +718,8 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     names = list(parameters)[1:]
     required = first in parameters and parameters[first].default is inspect.Parameter.empty
     settings = {name for name in names if isinstance(parameters[name].default, bool)}
-    setting_places = {place for place, name in enumerate(names) if name in settings}
+    by_place = [name for name in names if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
+    setting_places = {place for place, name in enumerate(by_place) if name in settings}
     mask_places = {place for place, name in enumerate(names) if name.endswith("mask")} - setting_places
 
     @functools.wraps(forward)
@@ -665,7 +743,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         if inputs is not None:
             self._check_inputs(inputs)
             if not self.built:
-                self._ensure_built(*built_from(type(self), dict(zip(names, arrays, strict=False)) | kwargs, inputs))
+                self._ensure_built_for(dict(zip(names, arrays, strict=False)) | kwargs, inputs)
         elif required and (arrays or first in kwargs):
             raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
@@ -737,7 +815,13 @@ def _shapes(values: Any) -> Any:
         return values.shape
     if isinstance(values, (list, tuple)):
         return [_shapes(value) for value in values]
+    if isinstance(values, dict):
+        return {key: _shapes(value) for key, value in values.items()}
     return None if values is None else np.shape(values)
+
+
+def _has_shape(value: Any) -> bool:
+    return hasattr(value, "shape") or (isinstance(value, (list, tuple)) and bool(value) and all(map(_has_shape, value)))
 
 
 def holds_arrays(values: Any) -> bool:
@@ -776,7 +860,8 @@ def _once(things: Iterable[Any]) -> list[Any]:
 
 def _any_symbolic(values: Any) -> bool:
     for value in values:
-        if getattr(value, "is_symbolic", False) or (isinstance(value, (list, tuple)) and _any_symbolic(value)):
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        if getattr(value, "is_symbolic", False) or _any_symbolic(inside):
             return True
     return False
 

@@ -1,10 +1,6 @@
 """The layers of document 001, section 6, and `Linear` of document 002."""
-import base64
-import binascii
 import inspect
-import marshal
 from collections.abc import Callable
-from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -16,7 +12,7 @@ from nblayers.layers.base import Layer, Parameter, Record, positive, refuse
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import ids_below
 from nblayers.layers.input_spec import InputSpec
-from nblayers.serialization import deserialize_keras_object, serialize
+from nblayers.serialization import deserialize_keras_object, get_registered_object, reading, serialize
 from nblayers.structures import copied
 
 
@@ -407,17 +403,15 @@ class Lambda(Layer):
         config = super().get_config() | {"function": self._written(self.function), "arguments": serialize(self.arguments)}
         for key, value in (("output_shape", self._output_shape), ("mask", self.mask), ("gradient", self.gradient)):
             if value is not None:
-                config[key] = self._written(value) if callable(value) else value
+                config[key] = self._written(value) if callable(value) else serialize(value)
         return config
 
-    def _written(self, function: Any) -> dict[str, Any]:
-        if isinstance(function, FunctionType) and function.__name__ == "<lambda>":
-            closure = tuple(cell.cell_contents for cell in function.__closure__) if function.__closure__ else None
-            code = base64.encodebytes(marshal.dumps(function.__code__)).decode("ascii")
-            return {"class_name": "__lambda__", "config": {"code": code, "defaults": function.__defaults__, "closure": closure}}
-        if inspect.isroutine(function):
+    def _written(self, function: Any) -> Any:
+        try:
             return serialize(function)
-        raise TypeError(f"{self.described}: get_config can write down a lambda or a named function, got {function!r}")
+        except TypeError as error:
+            raise TypeError(f"{self.described}: get_config can write down a named function, or a lambda of what can be written "
+                            f"down: {error}") from error
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None,
@@ -433,10 +427,11 @@ class Lambda(Layer):
             ValueError: a lambda without safe_mode=False, bytecode of another version of Python, a function not found.
         """
         made = dict(config)
-        for key in ("function", "output_shape", "mask", "gradient"):
-            if isinstance(config.get(key), dict):
-                made[key] = _read_function(config[key], custom_objects or {}, safe_mode)
-        made["arguments"] = deserialize_keras_object(config.get("arguments"), custom_objects)
+        with reading(custom_objects, safe_mode):
+            for key in ("function", "output_shape", "mask", "gradient"):
+                if isinstance(config.get(key), dict):
+                    made[key] = _read_function(key, config)
+            made["arguments"] = deserialize_keras_object(config.get("arguments"))
         return cls(**made)
 
 
@@ -472,24 +467,16 @@ def _differentiable(x: Any) -> bool:
     return x is not None and x.dtype.kind == "f"
 
 
-def _read_function(written: dict[str, Any], custom_objects: dict[str, Any], safe_mode: bool) -> Any:
-    if written["class_name"] != "__lambda__":
-        try:
-            return deserialize_keras_object(written, custom_objects)
-        except ValueError as error:
-            raise ValueError(f"Lambda: found no function {written['config']!r}: register it with register_keras_serializable, "
-                             "or hand it over in custom_objects={name: function}") from error
-    if safe_mode:
-        raise ValueError("Lambda: the configuration brings a lambda as bytecode, which could do anything: pass safe_mode=False "
-                         "to from_config if you trust where it comes from, or use a named function")
-    parts = written["config"]
+def _read_function(key: str, config: dict[str, Any]) -> Any:
+    """The function, mask, gradient or shape under that key of a Lambda's configuration."""
+    name = config.get("name")
+    is_code = config[key].get("class_name") == "__lambda__"
+    if key == "function" and is_code and (given := get_registered_object(name)) is not None:
+        return given                                    # in the place of bytecode that is not to be run
     try:
-        code = marshal.loads(base64.decodebytes(parts["code"].encode("ascii")))
-    except (ValueError, EOFError, TypeError, binascii.Error) as error:
-        raise ValueError("Lambda: cannot read the lambda's bytecode; another version of Python may have written it") from error
-    defaults = tuple(parts["defaults"]) if parts["defaults"] is not None else None
-    closure = tuple(CellType(value) for value in parts["closure"]) if parts["closure"] is not None else None
-    return FunctionType(code, {"np": np}, code.co_name, defaults, closure)
+        return deserialize_keras_object(config[key])
+    except ValueError as error:
+        raise ValueError(f"Lambda {name!r}: {key}: {error}") from error
 
 
 def _parameters(function: Any) -> set[str]:

@@ -44,9 +44,13 @@ class InputLayer(Layer):
         if not isinstance(batch_shape, (list, tuple)):
             raise ValueError(f"{self.described}: expected batch_shape as a tuple of sizes and None, got {batch_shape!r}")
         self.batch_shape = sizes(self.described, "batch_shape", batch_shape)
-        self.input_dtype = self._named(dtype)
+        self.input_dtype: str = self._named(dtype)
         self.optional = optional
         self.built = True
+        Node(self, (), {}, self.batch_shape, self.input_dtype)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         Node(self, (), {}, self.batch_shape, self.input_dtype)
 
     @property

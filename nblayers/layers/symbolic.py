@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.layers.base import Layer, built_from
+from nblayers.layers.base import Layer
 from nblayers.layers.shapes import merged
 from nblayers.structures import Shape, flatten, map_shapes, map_structure
 
@@ -85,7 +85,7 @@ def add_node(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     named = tensor_arguments(layer, args, kwargs)
     first, *_ = named.values()
     layer._check_inputs(list(first) if isinstance(first, (list, tuple)) else first)
-    layer._ensure_built(*built_from(type(layer), named, first))
+    layer._ensure_built_for(named, first)
     return Node(layer, args, kwargs, output_shapes(layer, args, kwargs), layer.output_dtype).structure
 
 
@@ -102,7 +102,7 @@ def _check_arguments(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]
 def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The shapes that the layer gives for these arguments, in which a leaf with a shape stands for a tensor."""
     named = tensor_arguments(layer, args, kwargs)
-    if type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1:
+    if layer.shape_by_running or (type(layer).compute_output_shape is Layer.compute_output_shape and len(named) > 1):
         return _shapes_by_running(layer, args, kwargs)
     accepted = inspect.signature(layer.compute_output_shape).parameters
     (_, first), *others = named.items()
@@ -112,13 +112,11 @@ def output_shapes(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 
 
 def _shapes_by_running(layer: Layer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Shapes of a layer of several arguments that declares none: those of its outputs for zeros of two sizes."""
+    """Shapes of a layer that declares none: those of its outputs for zeros of two sizes."""
     def run(size: int) -> Any:
         def zeros(leaf: Any) -> Any:
             return np.zeros([size if n is None else n for n in leaf.shape], leaf.dtype) if hasattr(leaf, "shape") else leaf
-        with layer._thread.set_aside():
-            outputs = layer.forward(*map_structure(zeros, args), **map_structure(zeros, kwargs))
-        return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
+        return layer._shapes_for(map_structure(zeros, args), map_structure(zeros, kwargs))
     return merged(run(2), run(3))
 
 

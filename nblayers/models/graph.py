@@ -1,7 +1,7 @@
 """The graph behind a model: the calls between its inputs and outputs, and how they run forward and backward."""
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nblayers.layers.base import Layer, _flatten
@@ -53,20 +53,16 @@ class Graph:
         shared = {id(layer): layer for layer, count in called.items() if count > 1 for layer in _flatten(layer)}
         self._shared = list(shared.values())            # layers that are called several times, and those inside them
 
-    def replay(self, copies: Mapping[Layer, Layer]) -> dict[int, SymbolicTensor]:
-        """Make all calls again on copies of the layers; returns the new tensors by the ids of those they stand for."""
-        made: dict[int, SymbolicTensor] = {}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy makes the calls again, on copies of the layers."""
+        places = {id(tensor): _Place(number, index) for number, node in enumerate(self.nodes)
+                  for index, tensor in enumerate(node.outputs)}
 
-        def new(leaf: Any) -> Any:
-            return made[id(self.resolve(leaf))] if isinstance(leaf, SymbolicTensor) else leaf
-
-        for layer in copies.values():
-            vars(layer)["_inbound_nodes"] = []          # those of the original
-        for node in self.nodes:
-            layer, shapes = copies[node.layer], map_structure(lambda tensor: tensor.shape, node.structure)
-            again = Node(layer, map_structure(new, node.args), map_structure(new, node.kwargs), shapes, node.outputs[0].dtype)
-            made.update(zip(map(id, node.outputs), again.outputs, strict=True))
-        return made
+        def place(leaf: Any) -> Any:
+            return places[id(self.resolve(leaf))] if isinstance(leaf, SymbolicTensor) else leaf
+        calls = [(node.layer, map_structure(place, node.args), map_structure(place, node.kwargs),
+                  map_structure(lambda tensor: tensor.shape, node.structure), node.outputs[0].dtype) for node in self.nodes]
+        return _called_again, (self.who, calls, list(map(place, self.inputs)), list(map(place, self.outputs)))
 
     def resolve(self, tensor: SymbolicTensor) -> SymbolicTensor:
         """The tensor, or the input that stands for it in this graph."""
@@ -149,6 +145,27 @@ class Graph:
             found[id(node)] = node
             waiting.extend(self.resolve(tensor).node for tensor in node.inputs)
         return sorted(found.values(), key=lambda node: (bool(node.inputs), node.number))
+
+
+class _Place:
+    """Stands for a tensor: output `index` of call `number`."""
+
+    def __init__(self, number: int, index: int) -> None:
+        self.number, self.index = number, index
+
+
+def _called_again(who: str, calls: list[tuple[Any, ...]], inputs: list[_Place], outputs: list[_Place]) -> Graph:
+    """The graph of these calls, made again."""
+    nodes: list[Node] = []
+
+    def tensor(leaf: Any) -> Any:
+        return nodes[leaf.number].outputs[leaf.index] if isinstance(leaf, _Place) else leaf
+    for layer, args, kwargs, shapes, dtype in calls:
+        if isinstance(layer, InputLayer):
+            nodes.append(layer.output.node)
+        else:
+            nodes.append(Node(layer, map_structure(tensor, args), map_structure(tensor, kwargs), shapes, dtype))
+    return Graph(list(map(tensor, inputs)), list(map(tensor, outputs)), who)
 
 
 class _Slot:

@@ -1,10 +1,12 @@
 """`Model`: layers wired into a graph, or a class of your own."""
-import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from nblayers import serialization
+from nblayers.arguments import flag
 from nblayers.layers.base import Layer, Record, auto_name
 from nblayers.layers.input_layer import Input
 from nblayers.layers.symbolic import SymbolicTensor
@@ -66,22 +68,17 @@ class Model(Trainer):
         self._input_structure, self._output_structure = pack(inputs, self._graph.inputs), outputs
         self.built = True
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Model":
-        """A copy with layers of its own, wired as these are."""
-        new, graph = type(self).__new__(type(self)), self._graph
-        memo[id(self)] = new
-        for name, value in list(vars(self).items()):
-            vars(new)[name] = None if name == "_graph" else copy.deepcopy(value, memo)
-        if graph is not None:
-            made = graph.replay({layer: copy.deepcopy(layer, memo) for layer in graph.layers})
-            new._rewire(lambda tensor: made[id(graph.resolve(tensor))])
-        return new
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        for name in ("_input_structure", "_output_structure"):
+            state[name] = map_structure(lambda tensor: None, state[name])       # the graph has its tensors
+        return state
 
-    def _rewire(self, tensor: Callable[[SymbolicTensor], SymbolicTensor]) -> None:
-        """Put other tensors in the place of the present ones."""
-        inputs, outputs = (map_structure(tensor, structure) for structure in (self._input_structure, self._output_structure))
-        self._graph = Graph(flatten(inputs), flatten(outputs), self.described)
-        self._input_structure, self._output_structure = inputs, outputs
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if (graph := state.get("_graph")) is not None:
+            self._input_structure = pack(self._input_structure, graph.inputs)
+            self._output_structure = pack(self._output_structure, graph.outputs)
 
     def forward(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
         graph = self._graph_or_error()
@@ -273,9 +270,12 @@ class Model(Trainer):
         return configuration.to_json(self, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        if self._graph is None or type(self).forward is not Model.forward:
-            return super().get_config()
-        return {"name": self.name, "trainable": self.trainable, **wiring_config(self._graph, self.input, self.output)}
+        """The layers and their calls; of a class with an `__init__` or `forward` of its own what Layer.get_config gives."""
+        if self._graph is None or type(self).forward is not Model.forward or not made_as(type(self), Model):
+            return Layer.get_config(self)
+        with serialization.writing():
+            wiring = wiring_config(self._graph, self.input, self.output)
+        return {"name": self.name, "trainable": self.trainable, **wiring}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None,
@@ -283,12 +283,23 @@ class Model(Trainer):
         """Make a model from what `get_config` gave, ours or Keras'.
 
         Raises:
-            ValueError: a layer of an unknown class (give it in `custom_objects`), or calls that do not connect.
+            ValueError: a layer of an unknown class (give it in `custom_objects`), calls that do not connect, or what is no
+                such configuration.
+            TypeError: what `__init__` of a class of your own does not take.
         """
-        if "input_layers" not in config:
-            return cls(**config)
-        inputs, outputs = wire(config, custom_objects, safe_mode)
-        return cls(inputs=inputs, outputs=outputs, name=config.get("name"), trainable=config.get("trainable", True))
+        if "input_layers" not in config or not made_as(cls, Model):
+            return super().from_config(config)  # type: ignore[return-value]
+        with serialization.reading(custom_objects, safe_mode):
+            inputs, outputs = wire(config)
+        name, trainable = config.get("name"), flag(cls.__name__, "trainable", config.get("trainable", True))
+        return cls(inputs=inputs, outputs=outputs, name=name, trainable=trainable)
+
+
+def made_as(cls: type[Model], base: type[Model]) -> bool:
+    """Whether a class is made with the arguments of `base`, or takes any."""
+    own, others = inspect.signature(cls.__init__).parameters, inspect.signature(base.__init__).parameters
+    kinds = {parameter.kind for parameter in own.values()}
+    return list(own) == list(others) or {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds
 
 
 def _unwrapped(values: Any) -> Any:

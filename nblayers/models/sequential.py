@@ -1,16 +1,18 @@
 """`Sequential`: layers one after another."""
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from nblayers import serialization
+from nblayers.arguments import flag
 from nblayers.layers.base import Layer
 from nblayers.layers.input_layer import InputLayer
 from nblayers.layers.symbolic import SymbolicTensor
 from nblayers.models import configuration
 from nblayers.models.graph import Graph
-from nblayers.models.model import Model
-from nblayers.structures import flatten, flatten_shapes, is_shape, map_shapes, map_structure
+from nblayers.models.model import Model, made_as
+from nblayers.structures import are_shapes, flatten, flatten_shapes, is_shape, map_shapes
 
 
 class Sequential(Model):
@@ -143,9 +145,18 @@ class Sequential(Model):
             input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
-    def _rewire(self, tensor: Callable[[SymbolicTensor], SymbolicTensor]) -> None:
-        super()._rewire(tensor)
-        self._chain = [map_structure(tensor, structure) for structure in self._chain]
+    def __getstate__(self) -> dict[str, Any]:
+        graph = self._graph
+        return {**super().__getstate__(), "_graph": graph, "_chain": bool(self._chain)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        graph, begun = state["_graph"], state["_chain"]
+        if graph is None:
+            vars(self).pop("_graph")                    # it is found out when it is asked for
+            self._chain = [layer.output for layer in self._layers if isinstance(layer, InputLayer)] if begun else []
+        else:
+            self._chain = [self._input_structure, *(node.structure for node in graph.nodes if node.inputs)]
 
     def _graph_or_error(self) -> Graph:
         if self._graph is None:
@@ -154,8 +165,12 @@ class Sequential(Model):
         return self._graph
 
     def get_config(self) -> dict[str, Any]:
+        """The layers; of a class with an `__init__` or `forward` of its own what Layer.get_config gives."""
         config = Layer.get_config(self)
-        config["layers"] = [configuration.serialize(layer) for layer in self._layers]
+        if type(self).forward is not Model.forward or not made_as(type(self), Sequential):
+            return config
+        with serialization.writing():
+            config["layers"] = [configuration.serialize(layer) for layer in self._layers]
         if self.built:
             config["build_input_shape"] = self.input_shape
         return config
@@ -166,20 +181,21 @@ class Sequential(Model):
         """Make a model from what `get_config` gave, ours or Keras'.
 
         Raises:
-            ValueError: a layer of an unknown class; give it in `custom_objects`.
+            ValueError: a layer of an unknown class (give it in `custom_objects`), or what is no such configuration.
+            TypeError: what `__init__` of a class of your own does not take.
         """
+        if not made_as(cls, Sequential):
+            return Layer.from_config.__func__(cls, config)  # type: ignore[attr-defined]
         model = cls(name=config.get("name"))
-        made: dict[str, tuple[Any, Layer]] = {}
-        for described in config["layers"]:
-            before, layer = made.get(described["config"].get("name"), (None, None))
-            if layer is None or before != described:            # else the same layer stands in the stack again
-                layer = configuration.deserialize(described, custom_objects, safe_mode)
-            made[layer.name] = described, layer
-            model.add(layer)
+        with serialization.reading(custom_objects, safe_mode):
+            for layer in configuration.read_stack(model.described, config.get("layers")):
+                model.add(layer)
         shape = config.get("build_input_shape")
         if shape and not model.built and model.layers:
+            if not are_shapes(shape):
+                raise ValueError(f"{model.described}: expected a shape as build_input_shape, got {shape!r}")
             model.build(tuple(shape) if is_shape(shape) else shape)
-        if not config.get("trainable", True):
+        if not flag(model.described, "trainable", config.get("trainable", True)):
             model.trainable = False
         return model
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import optimizers
+from nblayers import optimizers, serialization
 from nblayers.arguments import found
 from nblayers.callbacks import CallbackList, History
 from nblayers.compiling import silent_without_verbose
@@ -79,6 +79,26 @@ class Trainer(Layer):
         self._parts = None
         self._compile_arguments = {"optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights,
                                    "metrics": metrics, "weighted_metrics": weighted_metrics}
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """The arguments of `compile`, from which `compile_from_config` compiles a model in the same way; {} if it is not."""
+        config: dict[str, Any] = serialization.serialize(self._compile_arguments)
+        return config
+
+    def compile_from_config(self, config: Any) -> None:
+        """Compile as `get_compile_config`, ours or Keras', says.
+
+        A class with a `compile` of its own is left as it is, with a warning, as in Keras.
+
+        Raises:
+            ValueError: losses, metrics or optimizers that are neither ours, nor registered, nor in a `custom_object_scope`.
+        """
+        if type(self).compile is not Trainer.compile:
+            warnings.warn(f"{self.described} was not compiled, as its class has a compile() of its own: write "
+                          "get_compile_config() and compile_from_config(config), or call compile()", stacklevel=2)
+            return
+        with serialization.reading(), serialization.telling(f"{self.described}: compile_config", named=self.name):
+            self.compile(**map_structure(serialization.custom_object, serialization.deserialize_keras_object(config)))
 
     @property
     def layers(self) -> list[Layer]:

@@ -3,7 +3,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nblayers.serialization import (
+    CustomObjectScope,
+    custom_object_scope,
     deserialize_keras_object,
+    get_custom_objects,
     get_registered_name,
     get_registered_object,
     register_keras_serializable,
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
 _HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.optimizers",
           "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers"}
 
-__all__ = ["PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm", "clip_by_value",
-           "deserialize_keras_object", "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
+__all__ = ["CustomObjectScope", "PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm",
+           "clip_by_value", "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
+           "get_registered_object", "invert_permutation", "normalize",
            "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
            "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",
            "serialize_keras_object", "set_random_seed", "timeseries_dataset_from_array", "to_categorical", "unpack_sequence",

@@ -12,6 +12,7 @@ import numpy as np
 from nblayers.arrays import as_array, as_strings, is_array
 from nblayers.layers.preprocessing.batches import is_whole_array
 from nblayers.layers.preprocessing.strings import as_list
+from nblayers.serialization import in_safe_mode
 
 
 def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[Any]:
@@ -27,6 +28,9 @@ def tokens_of(vocabulary: Any, who: str, is_text: bool, encoding: str) -> list[A
         TypeError: tokens of another kind.
     """
     if isinstance(vocabulary, (str, os.PathLike)):
+        if in_safe_mode():
+            raise ValueError(f"{who}: the configuration names a vocabulary file, {str(vocabulary)!r:.200}, outside of the "
+                             "model's own: pass safe_mode=False if you trust where it comes from")
         return _read(Path(vocabulary), who, is_text)
     if isinstance(vocabulary, (set, frozenset, dict)):
         raise TypeError(f"{who}: expected the vocabulary in an order, as a list or an array, got a {type(vocabulary).__name__}")

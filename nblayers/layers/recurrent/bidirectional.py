@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers import serialization
-from nblayers.layers.base import Layer, Record, _flatten
+from nblayers.layers.base import Layer, Record
 from nblayers.layers.calls import backward_of, build_inside, record_of
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.packed import KeepsPacked
@@ -239,16 +239,14 @@ class Bidirectional(KeepsPacked):
         return [mask, mask] if self.merge_mode is None else [mask] if self.return_state else mask
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "merge_mode": self.merge_mode,
-                "layer": serialization.serialize_keras_object(self.forward_layer),
-                "backward_layer": serialization.serialize_keras_object(self.backward_layer)}
+        layers = {"layer": self.forward_layer, "backward_layer": self.backward_layer}
+        return {**super().get_config(), "merge_mode": self.merge_mode, **serialization.serialize_keras_object(layers)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "Bidirectional":
         """Make a layer from what `get_config` gave, ours or Keras'; `custom_objects` holds classes of your own by name."""
-        layers = {name: serialization.deserialize_keras_object(config.get(name), custom_objects)
-                  for name in ("layer", "backward_layer")}
-        return cls(**{**config, **layers})
+        layers = {name: config.get(name) for name in ("layer", "backward_layer")}
+        return cls(**{**config, **serialization.deserialize_keras_object(layers, custom_objects)})
 
     def _to_array(self, value: Any) -> Any:
         return self.forward_layer._to_array(value)
@@ -262,7 +260,4 @@ class Bidirectional(KeepsPacked):
 
 def _copy(layer: Layer, way: str, **changes: Any) -> Any:
     """A layer of the same configuration, with fresh weights and a name of its own."""
-    described = serialization.serialize_keras_object(layer)
-    described["config"].update(name=f"{way}_{layer.name.removeprefix(f'{way}_')}", **changes)
-    own = {type(part).__name__: type(part) for part in _flatten(layer)}
-    return serialization.deserialize_keras_object(described, own)
+    return serialization.remade(layer, name=f"{way}_{layer.name.removeprefix(f'{way}_')}", **changes)

@@ -93,23 +93,9 @@ class StackedRNNCells(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """As in Keras; a cell that stands several times has a `shared_object_id`, as in Keras' files."""
-        cells = [serialization.serialize_keras_object(cell) for cell in self.cells]
-        for k, cell in enumerate(self.cells):
-            if sum(cell is other for other in self.cells) > 1:
-                cells[k]["shared_object_id"] = next(first for first, other in enumerate(self.cells) if cell is other)
-        return {**super().get_config(), "cells": cells}
+        return {**super().get_config(), "cells": serialization.serialize_keras_object(list(self.cells))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> "StackedRNNCells":
         """Make a stack from what `get_config` gave, ours or Keras'; `custom_objects` holds cells of your own by class name."""
-        cells: list[Any] = []
-        shared: dict[Any, Any] = {}
-        for described in config["cells"]:
-            number = described.get("shared_object_id") if isinstance(described, dict) else None
-            cell = shared.get(number)
-            if cell is None:
-                cell = serialization.deserialize_keras_object(described, custom_objects)
-            if number is not None:
-                shared[number] = cell
-            cells.append(cell)
-        return cls(**{**config, "cells": cells})
+        return cls(**{**config, "cells": serialization.deserialize_keras_object(config["cells"], custom_objects)})
