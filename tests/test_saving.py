@@ -330,7 +330,7 @@ def test_words_that_are_no_lines(tmp_path):
 
 
 OLD = Path(__file__).parent / "files"
-PREDICTED = [[0.009810530580580235], [0.00959795992821455]]
+PREDICTED = np.array([[0.009810530580580235], [0.00959795992821455]])
 
 
 @pytest.mark.parametrize("ending", ["keras", "npz", "h5"])

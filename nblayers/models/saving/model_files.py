@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-from nblayers import serialization
 from nblayers.layers.limits import at_most
 from nblayers.models.configuration import as_plain, deserialize, give_assets, serialize
 from nblayers.models.saving import contents
@@ -34,8 +33,6 @@ def save_model(model: Trainer, filepath: Any, overwrite: bool = True) -> None:
     """
     path = checked_path("save_model", filepath, (".keras",), overwrite)
     config = serialize(model)
-    if model.compiled:
-        config["compile_config"] = serialization.serialize(model._compile_arguments)
     vocabularies = contents.vocabularies_of(model)
     content = io.BytesIO()
     with ZipFile(content, "w") as archive:
@@ -83,31 +80,19 @@ def _made(archive: Archive, store: Store, custom_objects: Mapping[str, Any] | No
     config, metadata = (json.loads(archive.text(member)) for member in ("config.json", "metadata.json"))
     if not isinstance(config, dict) or not isinstance(metadata, dict):
         raise ValueError(f"expected the configuration of a model, got {type(config).__name__}")
-    if safe_mode:
-        _refuse_paths(config)
     if "nblayers_version" not in metadata:
         _leave_out_training(config)
     with at_most(2 * store.size + 1000):                # a model that is larger is not the one whose weights these are
-        model = deserialize(config, custom_objects, safe_mode)
+        model = deserialize(config, custom_objects, safe_mode, compile)
     if not isinstance(model, Trainer):
         raise ValueError(f"expected the configuration of a model, got that of {model!r}")
     if _OLD_WEIGHTS in archive and "assets.json" in archive:
         give_assets(model, json.loads(archive.text("assets.json")))
     else:
         contents.load_vocabularies(model, archive, store, metadata.get("vocabularies", {}))
-    if compile and config.get("compile_config"):
-        model.compile(**serialization.deserialize_keras_object(config["compile_config"], custom_objects))
     contents.load(model, store)
     contents.load_seed_states(model, metadata.get("seeds", {}))
     return model
-
-
-def _refuse_paths(config: Any) -> None:
-    """A vocabulary is in the file, or in a file of its own, which somebody who made this file could choose."""
-    for item in _dictionaries(config):
-        if isinstance(item.get("vocabulary"), str):
-            raise ValueError(f"the vocabulary of layer {item.get('name')!r} lies in another file, {item['vocabulary']!r}; "
-                             "safe_mode=False reads it, if you trust the one who made this file")
 
 
 def _leave_out_training(config: Any) -> None:
