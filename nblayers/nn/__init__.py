@@ -1,7 +1,8 @@
 """PyTorch's names and arguments for the layers that mean the same there.
 
-What differs from PyTorch: a layer has no mode of its own: `forward(x, training=True)` says so at each call, and without it
-Dropout does nothing. Gradients come from `backward`, written by hand.
+Every layer is a `Module` with PyTorch's methods (`parameters`, `state_dict`, `train`, `eval` …), and takes the weights of its
+twin there. What differs: gradients come from `backward`, written by hand, in place of `loss.backward()` (see `Module`); they
+begin with zeros in place of None; arrays are NumPy's.
 """
 import lazy_loader
 
