@@ -211,12 +211,18 @@ class Optimizer(NamesItself):
     @property
     def variables(self) -> list[Any]:
         """Step count, learning rate (unless it is a schedule) and the state arrays in Keras' order; the state is live."""
-        head = [np.array(self.iterations)]
-        if not callable(self._learning_rate):
-            head.append(np.array(self._learning_rate, config.floatx()))
+        return self._variables_of(self._slots)
+
+    def _variables_of(self, parameters: Iterable[Parameter]) -> list[Any]:
+        slots = [(self._slot(parameter), parameter.shape) for parameter in parameters]
         index = {name: i for i, name in enumerate(name for group in self.state_names for name in group)}
-        return head + [slot.state[index[name]].reshape(parameter.shape) for group in self.state_names
-                       for parameter, slot in self._slots.items() for name in group if self.uses(name)]
+        return self._head() + [slot.state[index[name]].reshape(shape) for group in self.state_names
+                               for slot, shape in slots for name in group if self.uses(name)]
+
+    def _head(self) -> list[np.ndarray]:
+        """The step count and, unless it is a schedule, the learning rate."""
+        rate = self._learning_rate
+        return [np.array(self.iterations)] + ([] if callable(rate) else [np.array(rate, config.floatx())])
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set what `variables` lists.
@@ -229,12 +235,37 @@ class Optimizer(NamesItself):
         shapes, got = [v.shape for v in own], [np.shape(w) for w in weights]
         if shapes != got:
             raise ValueError(f"{self.described}: expected arrays of shapes {shapes}, got {got} (build(parameters) comes first)")
-        self.iterations = int(to_numpy(weights[0]))
+        self._set_variables(own, weights)
+
+    def _set_variables(self, own: Sequence[Any], arrays: Sequence[Any]) -> None:
+        """Set the step count, the learning rate, and as many of the live arrays as there are."""
+        self.iterations = int(to_numpy(arrays[0]))
         if not callable(self._learning_rate):
-            self.learning_rate = float(to_numpy(weights[1]))
-        first = 1 if callable(self._learning_rate) else 2
-        for variable, weight in zip(own[first:], weights[first:], strict=True):
-            variable[...] = weight
+            rate = np.asarray(to_numpy(arrays[1]))
+            if np.array(self._learning_rate, rate.dtype) != rate:               # else it keeps all its digits
+                self.learning_rate = float(rate)
+        first = len(self._head())
+        for variable, array in zip(own[first:], arrays[first:], strict=False):
+            variable[...] = array
+
+    def state_for(self, parameters: Sequence[Parameter]) -> list[np.ndarray]:
+        """What a file keeps: `variables` for these parameters in this order; before the first step without any of theirs."""
+        if not any(parameter in self._slots for parameter in parameters):
+            parameters = []
+        steps, *others = (np.array(to_numpy(variable)) for variable in self._variables_of(parameters))
+        return [steps.astype("int32"), *others]         # as Keras has it
+
+    def expected_state(self, parameters: Sequence[Parameter]) -> tuple[list[Any], list[Any]]:
+        """(shape, kind of numbers) of the arrays of `state_for`: before the first step, and after it."""
+        head = [(array.shape, array.dtype.kind) for array in self._head()]
+        count = [sum(self.uses(name) for name in group) for group in self.state_names]
+        return head, head + [(parameter.shape, "f") for n in count for parameter in parameters for _ in range(n)]
+
+    def load_state(self, parameters: Sequence[Parameter], arrays: Sequence[np.ndarray]) -> None:
+        """Set what `state_for` gave for these parameters; only arrays of `expected_state` may come."""
+        self._slots.clear()
+        whole = len(arrays) > len(self._head())
+        self._set_variables(self._variables_of(parameters if whole else []), arrays)
 
     def _slot(self, parameter: Parameter) -> "_Slot":
         """What is kept for the parameter, its views fresh: Parameter.to and astype replace the arrays."""

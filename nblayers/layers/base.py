@@ -17,7 +17,6 @@ A layer of your own needs no more than this:
 import functools
 import inspect
 import math
-import re
 import sys
 import threading
 import warnings
@@ -35,10 +34,11 @@ from nblayers import config
 from nblayers.arguments import flag, found, integer, optional, sizes, text
 from nblayers.arrays import as_array, as_numbers, as_rows
 from nblayers.devices import array_module, get_device, to_numpy
+from nblayers.layers import limits
 from nblayers.layers.captured import keeps_arguments, not_taken, plain_arguments
 from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
-from nblayers.naming import NamesItself
+from nblayers.naming import NamesItself, snake_case
 from nblayers.parameter import Parameter
 from nblayers.structures import Shape, are_shapes, is_shape
 
@@ -277,6 +277,7 @@ class Layer(NamesItself):
         if initializer is None:
             initializer = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
         make: Any = initializers.get(initializer)
+        limits.count(self.described, name or "weight", shape)
         value = np.array(make(shape, dtype=dtype), dtype=dtype, order="C")
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
@@ -929,8 +930,7 @@ _naming = Lock()
 
 def auto_name(class_name: str) -> str:
     """A name for an object that was given none: its class's in snake_case, numbered from the second on."""
-    base = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
-    base = re.sub("([a-z])([A-Z])", r"\1_\2", base).lower()
+    base = snake_case(class_name)
     with _naming:
         count = _used_names.get(base, 0)
         _used_names[base] = count + 1
