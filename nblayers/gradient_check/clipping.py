@@ -93,7 +93,8 @@ class _Growth:
         if not bounds or max(bounds) - min(bounds) > 1e-6 * bounds[0]:
             return ""
         found = self.at([bounds[0] * np.sign(dy) for dy in self.check.dy], TINY)
-        is_so = all(near(found[k] / TINY, self.large[k], self.large[k], 1e-6) for k in self.held)
+        is_so = (all(near(found[k] / TINY, self.large[k], self.large[k], 1e-6) for k in self.held)
+                 and self._in_proportion_below(bounds[0] / max(float(np.abs(dy).max(initial=0.0)) for dy in self.check.dy)))
         return (f"dy is clipped: for larger and larger dy {self._gradients_of_held} are those of a dy whose elements are "
                 f"{bounds[0]:.6g} or -{bounds[0]:.6g}. {ADVICE}") if is_so else ""
 
@@ -103,7 +104,13 @@ class _Growth:
         if not bounds[0] or abs(bounds[0] - bounds[1]) > 1e-6 * bounds[0]:
             return ""
         return (f"dy is clipped: for larger and larger dy {self._gradients_of_held} are those of a dy whose norm is "
-                f"{bounds[0]:.6g}. {ADVICE}") if _is_multiple(self.large, self.tiny, self.held) else ""
+                f"{bounds[0]:.6g}. {ADVICE}") if (_is_multiple(self.large, self.tiny, self.held) and self._in_proportion_below(
+                    bounds[0] / _norm(self.check.dy, range(len(self.check.dy))))) else ""
+
+    def _in_proportion_below(self, factor: float) -> bool:
+        """(2) up to `factor` times dy, where a bound is reached: clipped it is, and not bent as by a tanh."""
+        below = self.at(self.check.dy, 0.75 * factor)
+        return all(near(below[k], self.tiny[k] * (0.75 * factor / TINY), below[k], 1e-6) for k in self.held)
 
     def _bound(self, dy: Sequence[np.ndarray]) -> float:
         """How many times (1) those held are for a dy beyond all bounds; 0 if there is none, or they still grow."""
@@ -130,7 +137,7 @@ class _Growth:
         names = [name for name, a, b, c in zip(self.names, self.tiny, self.large, self.larger, strict=True)
                  if a.any() and _norm([c], [0]) <= 2 * _norm([b], [0])]
         return (f"backward is not linear in dy: for larger and larger dy the gradient of {', '.join(names)} stops growing, so "
-                f"that something inside of backward is clipped. {ADVICE}") if names else ""
+                f"that something inside of backward holds it between bounds. {ADVICE}") if names else ""
 
 
 def _norm(gradients: Gradients, chosen: Sequence[int]) -> float:

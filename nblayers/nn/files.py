@@ -1,4 +1,5 @@
 """State dictionaries in files: PyTorch's `.pt`, and `.safetensors`."""
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arrays import as_numbers
-from nblayers.models.saving import _replacing
+from nblayers.models.saving.files import write
 
 _TORCH = (".pt", ".pth", ".bin")
 _ENDINGS = (*_TORCH, ".safetensors")
@@ -36,14 +37,13 @@ def save(obj: Any, f: Any) -> None:
             raise TypeError(f"save: expected a state_dict, a dictionary of arrays by name, got {type(obj).__name__}")
         arrays = {name: np.array(as_numbers(value, "save", f"{name!r}"), order="C") for name, value in obj.items()}
         sums = {_SUM + name: _checksum(array) for name, array in arrays.items()}
-        data = _package("safetensors.numpy", path).save(arrays, sums)
-        with _replacing(path) as file:
-            file.write(data)
+        write(path, _package("safetensors.numpy", path).save(arrays, sums))
         return
     torch = _package("torch", path)
     tensors = _mapped(obj, lambda value: torch.from_numpy(np.array(as_numbers(value, "save", "an array"), order="C")))
-    with _replacing(path) as file:
-        torch.save(tensors, file)
+    data = io.BytesIO()
+    torch.save(tensors, data)
+    write(path, data.getbuffer())
 
 
 def load(f: Any) -> Any:
