@@ -70,11 +70,11 @@ print(f"{np.mean(told == new_labels):.0%} of the new digits are right")
 
 # %%
 reader = model.get_layer("reader")
-for name, value in reader.get_config().items():
-    if name in ("units", "activation", "recurrent_activation", "unit_forget_bias",
-                "return_sequences", "go_backwards"):
-        print(f"{name:22}{value}")
-assert settings[2]["config"]["units"] == reader.get_config()["units"] == 16
+config = reader.get_config()
+for name in ("units", "activation", "recurrent_activation", "unit_forget_bias",
+             "return_sequences", "go_backwards"):
+    print(f"{name:22}{config[name]}")
+assert settings[2]["config"]["units"] == config["units"] == 16
 
 # %% [markdown]
 # ## Numbers for paper: which column is whose?
@@ -284,10 +284,11 @@ T = 8
 da = np.zeros((1, T, 4 * H))
 dh_next = dz @ V.T
 dC_next = zeros
-# ? [da] the walk: for t in reversed(range(T)). Fill da[:, t]; dh_next arrives at h
+# ? [da] the walk: for t in reversed(range(T)). Fill da[:, t]; at h arrives dh_next
 for t in reversed(range(T)):
     h_prev, C_prev, i, f, C_tilde, o, C, h = steps[t]
-    da[:, t], dC_next = lstm_step_backward(dh_next, dC_next, i, f, C_tilde, o, C, C_prev)
+    da[:, t], dC_next = lstm_step_backward(
+        dh_next, dC_next, i, f, C_tilde, o, C, C_prev)
     dh_next = da[:, t] @ U.T
 assert np.allclose(da[:, 7], da_7)
 
@@ -411,9 +412,9 @@ assert np.allclose(kernel.value, W_after, rtol=0, atol=1e-6)
 
 # %% [markdown]
 # And if the two arrays had been lost? A new Adam begins with zeros. In its first step
-# $m / \sqrt{v}$ is in proportion to $g / |g|$, which is 1 or -1: **every weight that has
-# a gradient moves by the whole** $\eta$, be it large or tiny. (Points in the corners
-# never have ink. Their weights have no gradient.)
+# $m / \sqrt{v}$ is in proportion to $g / |g|$, which is 1 or -1: **every weight that
+# has a gradient moves by the whole** $\eta$, be it large or tiny. (A point that never
+# has ink gives its weights no gradient.)
 
 # %%
 alone = load_model(DIGIT_READER)
@@ -460,6 +461,7 @@ for name, curve in curves.items():
     print(f"{name:20}{curve[-1]:.0%} right")
 print(f"{'as it was found':20}{as_found:.0%} right")
 now = again.predict(new_images, verbose=0).argmax(axis=1)
+print("our 2 is now taken for a", now[k])
 save_figure(draw_going_on(curves, as_found, new_images, new_labels, now), "27_going_on")
 assert curves["gone on"][-1] > as_found + 0.03
 
@@ -485,8 +487,8 @@ assert curves["gone on"][-1] > as_found + 0.03
 #    of them. All shapes fit, and the model answers nonsense. Write it right as
 #    `fixed_from_torch`.
 # 4. An experiment: change every point of the new digits by `eps` shades, *with* its
-#    slope (`image + eps * np.sign(dimage)`, clipped to 0 … 16). With which `eps` is half
-#    of what the model of the file had right read wrongly? Set `eps`, to a tenth.
+#    slope (`image + eps * np.sign(dimage)`, clipped to 0 … 16). With which `eps` does
+#    the model of the file misread half of what it had right? Set `eps`, to a tenth.
 #
 # ```python
 # def from_torch(weight_ih, weight_hh, bias_ih, bias_hh):

@@ -1,7 +1,7 @@
 """Makes the files that lesson 27 opens, with Keras: `python lessons/make_digit_reader.py` (pip install 'nblayers[oracle]').
 
-digit_reader.keras is the model as Keras 3.15.1 saved it after eight epochs, on JAX. digit_reader.npz holds what Keras predicted with
-it for the 597 new digits of `lessons.data.digits_to_read`, and what it predicted after one more epoch in the order of the samples.
+digit_reader.keras is the model as Keras 3.15.1 saved it after eight epochs, on JAX. digit_reader.npz holds what Keras predicted
+with it for the 597 new digits of `lessons.data.digits_to_read`, and after one more epoch in the order of the samples.
 """
 import os
 from pathlib import Path

@@ -191,9 +191,9 @@ def exercise_1(answer: Answer) -> None:
 def exercise_2(answer: Answer) -> None:
     """From the loss of a model to its input, with a batch axis
 
-    input_gradient(x, labels, W, U, b, V, c): runs forward (an LSTM from zeros, Dense and softmax on its last state), and returns
-    dx (N, T, in), the gradient of each sample's own cross-entropy. x (N, T, in), labels (N,), W (in, 4H), U (H, 4H), b (4H,),
-    V (H, K), c (K,); the gates in the order i, f, C~, o.
+    input_gradient(x, labels, W, U, b, V, c): runs forward (an LSTM from zeros, Dense and softmax on its last state), and
+    returns dx (N, T, in), the gradient of each sample's own cross-entropy. x (N, T, in), labels (N,), W (in, 4H), U (H, 4H),
+    b (4H,), V (H, K), c (K,); the gates in the order i, f, C~, o.
     """
     def check(N: int, T: int, inputs: int, H: int, K: int) -> None:
         rng = np.random.default_rng(270 + N)
@@ -236,7 +236,8 @@ def exercise_3(answer: Answer) -> None:
                        "W", "U", "b")
     expect_close(W, weight_ih.T, "W", {"that is a reshape; to turn rows into columns is a transpose": weight_ih.reshape(3, 8)})
     expect_close(U, weight_hh.T, "U", {
-        "it is still reshaped: its shape fits, but the numbers lie in the order of the rows. Transpose it": weight_hh.reshape(2, 8),
+        "it is still reshaped: its shape fits, but the numbers lie in the order of the rows. Transpose it":
+            weight_hh.reshape(2, 8),
         "the order of the gates is the same in both; only rows and columns change places":
             np.concatenate([weight_hh.T[:, 2:4], weight_hh.T[:, :2], weight_hh.T[:, 4:]], axis=1)})
     expect_close(b, bias_ih + bias_hh, "b", {"one of the two biases is lost; they are added up": bias_ih,
@@ -247,8 +248,8 @@ def exercise_3(answer: Answer) -> None:
 def exercise_4(answer: Answer) -> None:
     """How little it takes
 
-    eps: by how many of the 16 shades every point has to be changed, with the sign of its slope, until half of the new digits that
-    the model of the file has right are read wrongly. Points stay within 0 and 16. (To a tenth.)
+    eps: by how many of the 16 shades every point has to be changed, with the sign of its slope, until the model of the file
+    misreads half of the new digits that it had right. Points stay within 0 and 16. (To a tenth.)
     """
     eps = float(answer.array("eps", ()))
     _, _, images, labels = digits_to_read()
