@@ -6,8 +6,8 @@
 # A model has been trained with Keras. It reads a handwritten digit row by row and names
 # it. You open its file here. It answers as it did there. Then you take its LSTM out,
 # and go through it with one digit, forward and back, row by row. You come out at the
-# points of the picture: **on what does the answer hang?** At last the training goes on
-# where Keras has stopped.
+# points of the picture: **on what does the answer depend?** At last the training goes
+# on where Keras has stopped.
 #
 # ## A question first
 #
@@ -30,7 +30,7 @@ from nblayers.models import clone_model, load_model
 from nblayers.utils import set_random_seed
 
 model = load_model(DIGIT_READER)                # needs nblayers[files]
-# ? guess: on which row, 0 to 7, does the loss of this 2 hang most?
+# ? guess: on which row, 0 to 7, does the loss of this 2 depend most?
 most_of_all = 1
 
 # %% [markdown]
@@ -161,7 +161,7 @@ def forward(x, h_prev, C_prev):
 
 zeros = np.zeros((1, H))
 steps = forward(x[:, :7], zeros, zeros)
-*_, C_prev, h_prev = steps[6]
+C_prev, h_prev = steps[6][-2:]
 
 # %% [markdown]
 # ## Forward: the last row is yours
@@ -169,7 +169,7 @@ steps = forward(x[:, :7], zeros, zeros)
 # %%
 # ? a, the pre-activations of the last row, x[:, 7], from h_prev, W, U and b
 a = x[:, 7] @ W + h_prev @ U + b                # (1, 4H)
-i, f, C_tilde, o, *_ = lstm_step(a, C_prev)
+i, f, C_tilde, o = lstm_step(a, C_prev)[:4]
 # ? C, the cell after the last row
 C = f * C_prev + i * C_tilde
 h = o * np.tanh(C)
@@ -219,9 +219,7 @@ dh = dz @ V.T
 check_derivative("dh", dh, loss_of_h, h)
 
 # %% [markdown]
-# $$dz = p - y \qquad dh_7 = dz \, V^\top$$
-#
-# ($y$ is `onehot`.)
+# $$dz = p - \text{onehot} \qquad dh_7 = dz \, V^\top$$
 #
 # ## Backward: the last row
 #
@@ -250,7 +248,7 @@ def lstm_step_backward(dh, dC_next, i, f, C_tilde, o, C, C_prev):
 
 
 da_7, dC_prev = lstm_step_backward(dh, zeros, i, f, C_tilde, o, C, C_prev)
-check_derivative("dC_prev", dC_prev, lambda c: loss_from(7, x, h_prev, c), C_prev)
+check_derivative("dC_prev", dC_prev, lambda C: loss_from(7, x, h_prev, C), C_prev)
 
 # %% [markdown]
 # ## Backward: the row before
@@ -297,7 +295,7 @@ assert np.allclose(da[:, 7], da_7)
 #
 # Each $x_t$ stands in $a_t = x_t W + h_{t-1} U + b$. And $x$ is the ink, times 1/16.
 #
-# $$y = \text{scale} \cdot x + \text{offset} \tag{001.10.Rescaling}$$
+# $$x = \text{scale} \cdot \text{ink} + \text{offset} \tag{001.10.Rescaling}$$
 
 # %%
 # ? dx, of shape (1, 8, 8), for all rows at once
@@ -340,7 +338,7 @@ assert np.allclose(alone.cache.f[:, 6], steps[6][3], rtol=0, atol=1e-12)
 show_source("kernels.reference.recurrent:lstm_step_backward")
 
 # %% [markdown]
-# ## A picture: on what the answer hangs
+# ## A picture: on what the answer depends
 #
 # `dimage` tells for each point: **with a little more ink there, how does the loss
 # grow?** Its absolute value is called the **saliency** of the point. For a row we add
@@ -401,20 +399,23 @@ batch, right = images[:40], np.eye(10)[labels[:40]]
 p_batch = again.forward(batch, training=True)
 again.backward((-right / p_batch / 40).astype("float32"))       # of the mean loss
 g, W_before = kernel.grad.copy(), kernel.value.copy()
-beta1, beta2, eta, t = adam.beta_1, adam.beta_2, adam.learning_rate, 241
+beta1, beta2, eta = adam.beta_1, adam.beta_2, adam.learning_rate
+number = adam.iterations + 1                    # of this step
 # ? m, the mean of the gradients after this step, from m_before, g and beta1
 m = beta1 * m_before + (1 - beta1) * g
 v = beta2 * v_before + (1 - beta2) * g ** 2
-alpha = eta * np.sqrt(1 - beta2 ** t) / (1 - beta1 ** t)
+alpha = eta * np.sqrt(1 - beta2 ** number) / (1 - beta1 ** number)
 W_after = W_before - alpha * m / (np.sqrt(v) + adam.epsilon)
 adam.step(again.trainable_weights)
 assert np.allclose(kernel.value, W_after, rtol=0, atol=1e-6)
 
 # %% [markdown]
-# And if the two arrays had been lost? A new Adam begins with zeros. In its first step
-# $m / \sqrt{v}$ is in proportion to $g / |g|$, which is 1 or -1: **every weight that
-# has a gradient moves by the whole** $\eta$, be it large or tiny. (A point that never
-# has ink gives its weights no gradient.)
+# ## And if the optimiser's state had been lost?
+#
+# A new Adam begins with zeros. In its first step $m / \sqrt{v}$ is in proportion to $g
+# / |g|$, which is 1 or -1: **every weight that has a gradient moves by the whole**
+# $\eta$, be it large or tiny. (A point that never has ink gives its weights no
+# gradient.)
 
 # %%
 alone = load_model(DIGIT_READER)

@@ -69,7 +69,7 @@ def turn_dz(lesson: SimpleNamespace) -> Known:
             "that is softmax for the right answer alone; all others have a gradient too": (p - onehot) * onehot,
             "that is p; at the right answer 1 is taken off": p,
             "it is divided by the ten answers; it is no mean": (p - onehot) / 10,
-            "the slopes p (1 - p) are no part of it: softmax and logarithm together leave p - y": (p - onehot) * p * (1 - p)}
+            "the slopes p (1 - p) are no part of it: softmax and logarithm together leave p - onehot": (p - onehot) * p * (1 - p)}
 
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
@@ -112,9 +112,8 @@ def turn_dC_2(lesson: SimpleNamespace) -> Known:
 
 def turn_da(lesson: SimpleNamespace) -> Known:
     i, f, C_tilde, o, C, h = (np.stack([step[k] for step in lesson.steps], axis=1) for k in range(2, 8))
-    dy = np.zeros_like(h)
-    dy[:, -1] = lesson.dz @ lesson.V.T
-    right, wrong = mistakes.lstm_backward(lesson.x, lesson.zeros, lesson.zeros, i, f, C_tilde, o, C, h, lesson.W, lesson.U, dy)
+    right, wrong = mistakes.lstm_backward(lesson.x, lesson.zeros, lesson.zeros, i, f, C_tilde, o, C, h, lesson.W, lesson.U,
+                                          np.zeros_like(h), later=(lesson.dz @ lesson.V.T, lesson.zeros))
     return mistakes.distinct(mistakes.known(right, wrong, "da"))
 
 
@@ -208,12 +207,13 @@ def exercise_2(answer: Answer) -> None:
             dy = np.zeros_like(h)
             dy[:, slice(0 if every_step else -1, None)] = (dz @ V.T)[:, None]
             return mistakes.lstm_backward(x, zeros, zeros, *gates, C, h, W, U, dy)
-        right, wrong = through_lstm(dz)
+        right, wrong = mistakes.lstm_backward(x, zeros, zeros, *gates, C, h, W, U, np.zeros_like(h), later=(dz @ V.T, zeros))
+        wrong |= {f"{sentence} ": values for sentence, values in through_lstm(dz)[1].items()}   # if begun with zeros and dy
         wrong |= {sentence: through_lstm(*of)[0] for sentence, of in {
-            "dz is p - y; the sign is turned": (-dz,),
+            "dz is p - onehot; the sign is turned": (-dz,),
             "it is divided by N; each sample has a loss of its own": (dz / N,),
-            "1 is not taken off at the right answer: dz is p - y": (p,),
-            "that is the gradient by p; it has to go through softmax: dz is p - y": (-np.eye(K)[labels] / p,),
+            "1 is not taken off at the right answer: dz is p - onehot": (p,),
+            "that is the gradient by p; it has to go through softmax: dz is p - onehot": (-np.eye(K)[labels] / p,),
             "softmax is divided by the sum over the batch; each row has a sum of its own":
                 (np.exp(z) / np.exp(z).sum() - np.eye(K)[labels],),
             "what Dense sends back arrives at every step; it reads the last state only": (dz, True)}.items()}
