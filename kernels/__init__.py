@@ -11,7 +11,7 @@ from types import ModuleType
 from .interrupts import held_back
 
 ROOMS = ("reference", "cpu", "cuda")
-TOPICS = ("activation", "attention", "conv_lstm", "convolution", "core", "encoding", "hashing", "images", "matmul",
+TOPICS = ("activation", "attention", "conv_lstm", "convolution", "core", "crf", "ctc", "encoding", "hashing", "images", "matmul",
           "merging", "normalization", "optimizers", "pooling", "recurrent", "regularization", "reshaping", "text", "warps")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
