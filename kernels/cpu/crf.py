@@ -1,4 +1,14 @@
-"""A linear-chain conditional random field, compiled for the CPU. Formulas and shapes: kernels/reference/crf.py."""
+r"""A linear-chain conditional random field, compiled for the CPU. Formulas and shapes: kernels/reference/crf.py.
+
+The exponentials of A do not change from step to step: they are computed once, less the largest M_j of each column, and (3) and
+(7) are products.
+
+    w_{ij} = e^{A_{ij} - M_j}                                                       (10)
+    r_t(j) = M_j + \log \sum_i e^{\alpha_{t-1}(i)} w_{ij}                           (11)
+    \mu_t(i, j) = e^{\alpha_{t-1}(i)} w_{ij} \mu_t(j) e^{M_j - r_t(j)}              (12)
+
+Where the sum of (11) is so small that terms may have become 0, its column is computed by (3) and (7).
+"""
 import numpy as np
 from numba.extending import register_jitable
 
@@ -10,6 +20,7 @@ from ._threads import threads_for
 
 SHARE = 1 << 13             # pairs of tags in all steps, for each thread, that pay for waking it
 ZERO = np.float32(0)
+FAINT = np.float32(1e-20)   # sums of (11) below this one may lack terms
 
 
 def crf_forward(x, transitions, start, end, lengths, alpha, scale, log_z):
@@ -46,7 +57,8 @@ def _threads(x):
 def _some_forward(x, transitions, start, end, lengths, s, threads, alpha, scale, log_z):
     first, last = range_of(len(x), s, threads)
     U = x.shape[2]
-    r, largest = np.empty(U, x.dtype), np.empty(U, x.dtype)
+    r, largest, ways = np.empty(U, x.dtype), np.empty(U, x.dtype), np.empty((U, U), x.dtype)
+    _find_ways(transitions, largest, ways)
     for n in range(first, last):
         T, total = lengths[n], 0.0
         for t in range(T):
@@ -54,7 +66,7 @@ def _some_forward(x, transitions, start, end, lengths, s, threads, alpha, scale,
                 for j in range(U):
                     r[j] = start[j]                                                 # (3)
             else:
-                _reach(alpha[n, t - 1], transitions, largest, r)
+                _reach(alpha[n, t - 1], transitions, largest, ways, r)
             scale[n, t] = _step(r, x[n, t], alpha[n, t])
             total += scale[n, t]
         for t in range(T, x.shape[1]):
@@ -73,6 +85,8 @@ def _some_backward(x, transitions, end, lengths, alpha, scale, dlog_z, dx, s, th
     first, last = range_of(len(x), s, threads)
     U = x.shape[2]
     r, mu, spread = np.empty(U, x.dtype), np.empty(U, x.dtype), totals.reshape(U + 2, U)
+    largest, ways = np.empty(U, x.dtype), np.empty((U, U), x.dtype)
+    _find_ways(transitions, largest, ways)
     for n in range(first, last):
         T = lengths[n]
         for t in range(T, x.shape[1]):
@@ -89,8 +103,8 @@ def _some_backward(x, transitions, end, lengths, alpha, scale, dlog_z, dx, s, th
         for t in range(T - 1, 0, -1):
             for j in range(U):
                 dx[n, t, j] = mu[j]
-                r[j] = _shift(alpha[n, t, j] + scale[n, t] - x[n, t, j])            # (4)
-            _step_backward(dx[n, t], alpha[n, t - 1], transitions, r, mu, spread)
+                r[j] = alpha[n, t, j] + scale[n, t] - x[n, t, j]                    # (4)
+            _step_backward(dx[n, t], alpha[n, t - 1], transitions, largest, ways, r, mu, spread)
         for j in range(U):
             dx[n, 0, j] = mu[j]
         add_to(spread[U], mu)
@@ -153,21 +167,44 @@ def _some_decoded(x, transitions, start, end, lengths, s, threads, sources, tags
 
 
 @kernel
-def _reach(alpha, transitions, largest, r):
-    """(3), row by row of A: the largest term for each j, then the sum of what the others are to it."""
-    U = len(r)
+def _find_ways(transitions, largest, ways):
+    """(10)."""
+    U = len(largest)
     for j in range(U):
-        largest[j], r[j] = -np.inf, 0
+        largest[j] = -np.inf
     for i in range(U):
         for j in range(U):
-            largest[j] = maximum(largest[j], alpha[i] + transitions[i, j])
+            largest[j] = maximum(largest[j], transitions[i, j])
     for j in range(U):
         largest[j] = _shift(largest[j])
     for i in range(U):
         for j in range(U):
-            r[j] += exp(alpha[i] + transitions[i, j] - largest[j])
-    for j in range(U):
-        r[j] = largest[j] + np.log(r[j])
+            ways[i, j] = exp(transitions[i, j] - largest[j])
+
+
+@kernel
+def _reach(alpha, transitions, largest, ways, r):
+    """(11)."""
+    for j in range(len(r)):
+        r[j] = 0
+    for i in range(len(r)):
+        e = exp(alpha[i])
+        for j in range(len(r)):
+            r[j] += e * ways[i, j]
+    for j in range(len(r)):
+        r[j] = _reach_one(alpha, transitions, j) if r[j] < FAINT else largest[j] + np.log(r[j])
+
+
+@kernel
+def _reach_one(alpha, transitions, j):
+    """(3)."""
+    largest, total = alpha.dtype.type(-np.inf), alpha.dtype.type(0)
+    for i in range(len(alpha)):
+        largest = maximum(largest, alpha[i] + transitions[i, j])
+    largest = _shift(largest)
+    for i in range(len(alpha)):
+        total += exp(alpha[i] + transitions[i, j] - largest)
+    return largest + np.log(total)
 
 
 @kernel
@@ -184,15 +221,34 @@ def _step(r, x, alpha):
 
 
 @kernel
-def _step_backward(mu, alpha, transitions, r, mu_before, spread):
-    """(7) and (8); the pairs' shares are added to `spread`."""
-    for i in range(len(mu)):
-        total = mu.dtype.type(0)
-        for j in range(len(mu)):
-            pair = mu[j] * exp(alpha[i] + transitions[i, j] - r[j])
+def _step_backward(mu, alpha, transitions, largest, ways, r, mu_before, spread):
+    """(12) and (8); the pairs' shares are added to `spread`. r is used up."""
+    U, faint = len(mu), 0
+    for j in range(U):
+        r[j] = exp(r[j] - largest[j])                                               # the sum of (11)
+        faint += r[j] < FAINT
+        r[j] = mu[j] / r[j] if r[j] >= FAINT else ZERO
+    for i in range(U):
+        e, total = exp(alpha[i]), mu.dtype.type(0)
+        for j in range(U):
+            pair = e * ways[i, j] * r[j]
             spread[i, j] += pair
             total += pair
         mu_before[i] = total
+    if faint:
+        for j in range(U):
+            if r[j] == 0 and mu[j] != 0:
+                _column_backward(mu[j], alpha, transitions, j, mu_before, spread)
+
+
+@kernel
+def _column_backward(mu, alpha, transitions, j, mu_before, spread):
+    """(7) and (8) for one j."""
+    r = _shift(_reach_one(alpha, transitions, j))
+    for i in range(len(alpha)):
+        pair = mu * exp(alpha[i] + transitions[i, j] - r)
+        spread[i, j] += pair
+        mu_before[i] += pair
 
 
 @kernel

@@ -12,6 +12,7 @@ from nblayers.callbacks import CallbackList, History
 from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
+from nblayers.losses.crf_loss import CRFLoss
 from nblayers.models.arguments import check
 from nblayers.models.class_weights import ClassWeights
 from nblayers.models.course import Course
@@ -74,6 +75,9 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: compile expected an optimizer (a name or an object), got None")
         self.optimizer = found(self.described, "optimizer", optimizers.get, optimizer)
         self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
+        for part in flatten(loss):
+            if isinstance(part, CRFLoss):
+                part.find_layer(_flatten(self))
         self.loss = loss
         self.stop_training = False
         self._parts = None
