@@ -67,7 +67,8 @@ def numpy_crf(x, tags, A, b, e):
         for t in range(1, T):
             alpha[:, t] = log_of_sum(alpha[:, t - 1, :, None] + A, 1) + x[:, t]
         log_z = log_of_sum(alpha[:, -1] + e, 1)
-        score = b[tags[:, 0]] + x[rows[:, None], np.arange(T), tags].sum(1) + A[tags[:, :-1], tags[:, 1:]].sum(1) + e[tags[:, -1]]
+        between = A[tags[:, :-1], tags[:, 1:]].sum(1)
+        score = b[tags[:, 0]] + x[rows[:, None], np.arange(T), tags].sum(1) + between + e[tags[:, -1]]
         mu = np.exp(alpha[:, -1] + e - log_z[:, None])
         de = mu.sum(0)
         for t in range(T - 1, 0, -1):

@@ -198,6 +198,15 @@ def _in_bins() -> Examples:
             yield layers.Discretization([0.0, 1.0], output_mode=mode), _zeros(*shape)
 
 
+def _tagged() -> Examples:
+    """What a `CRF` computes, it computes for its loss and in `decode`."""
+    for shape in ((2, 4, 3), (32, 60, 20)):
+        layer, x = layers.CRF(shape[-1]), _zeros(*shape)
+        layer.loss.gradient(np.zeros(shape[:2], int), x)
+        layer.decode(x)
+        yield layer, x
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
@@ -259,6 +268,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
     "GaussianNoise": _each(lambda: layers.GaussianNoise(0.5), *_LARGE_AND_SMALL),
     "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
+    "CRF": _tagged,
     "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
     "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
     "ELU": _each(layers.ELU, *_LARGE_AND_SMALL),

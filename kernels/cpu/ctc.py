@@ -1,7 +1,7 @@
 """Connectionist temporal classification, compiled for the CPU. Formulas and shapes: kernels/reference/ctc.py.
 
 A row of states is computed at once, in vectors: which class a state has, and from where it may be entered, is looked up before
-the steps begin. In front of a row stand two states that a step of the first two comes from, behind it two that nothing comes from.
+the steps begin. In front of a row stand two states that the first two are entered from, behind it two that no step leads to.
 """
 import numpy as np
 from numba.extending import register_jitable
@@ -82,14 +82,14 @@ def _some_backward(log_p, alpha, scale, loss, targets, input_lengths, target_len
             _take_off(gamma, states, S, blank, dloss[n], into)
             if t > 0:
                 for i in range(S):
-                    r[i] = alpha[n, t, i] + scale[n, t] - row[np.uintp(states[i])]            # (3)
+                    r[i] = alpha[n, t, i] + scale[n, t] - row[np.uintp(states[i])]          # (3)
                     skipping[i] = gamma[i] if skips[i] == 0 else ZERO
                 _step_backward(alpha[n, t - 1], skipping, r, S, gamma)
 
 
 @kernel
 def _find_states(target, L, blank, states, skips):
-    """(1), and for each state 0 where a step may lead into it past the one before it, else -inf, which adds nothing to a sum."""
+    """(1), and for each state 0 where a step may lead into it past the one before it, else -inf, which adds nothing."""
     for i in range(L + 1):
         states[2 * i] = blank
         skips[2 * i] = -np.inf

@@ -174,9 +174,8 @@ def _count_pairs(tags, lengths, dscore, dtransitions, dstart, dend):
         total = number(0)
         for n in range(len(tags)):
             T = lengths[n]
-            if i == U and T > 0 and tags[n, 0] == j:
-                total += dscore[n]
-            elif i == U + 1 and T > 0 and tags[n, T - 1] == j:
+            at = 0 if i == U else T - 1                                                                 # where b and e look
+            if i >= U and T > 0 and tags[n, at] == j:
                 total += dscore[n]
             elif i < U:
                 for t in range(1, T):

@@ -19,7 +19,7 @@ and back, where \mu_t(j) = \partial \log Z / \partial \alpha_t(j) is the probabi
     \mu_t(i, j) = \mu_t(j) e^{\alpha_{t-1}(i) + A_{ij} - r_t(j)}                            (7)     their sum is by A_{ij}
     \mu_{t-1}(i) = \sum_j \mu_t(i, j)                                                       (8)     \mu_1 is also by b
 
-The most likely sequence has its largest score found in the same way (Viterbi), with m_t(j) for the best way to tag j:
+The most likely sequence is found in the same way (Viterbi), with m_t(j) for the best way to tag j:
 
     m_1(j) = b_j + x_1(j),   m_t(j) = x_t(j) + \max_i (m_{t-1}(i) + A_{ij})                 (9)
 
@@ -29,9 +29,8 @@ import numpy as np
 
 
 def crf_forward(x, transitions, start, end, lengths, alpha, scale, log_z):
-    """x (N, T, U); transitions A (U, U); start b, end e (U,); lengths (N,) -> alpha (N, T, U), scale, the c_t, (N, T); log_z (N,).
-
-    Beyond a sample alpha and scale are 0.
+    """x (N, T, U); transitions A (U, U); start b, end e (U,); lengths (N,) -> alpha (N, T, U); scale, the c_t, (N, T);
+    log_z (N,). Beyond a sample alpha and scale are 0.
     """
     alpha.fill(0)
     scale.fill(0)
@@ -44,7 +43,7 @@ def crf_forward(x, transitions, start, end, lengths, alpha, scale, log_z):
 
 
 def crf_backward(x, transitions, end, lengths, alpha, scale, dlog_z, dx, dtransitions, dstart, dend):
-    """What `crf_forward` was given and gave; dlog_z (N,) -> dx (N, T, U), 0 beyond a sample; added to dA (U, U), db, de (U,)."""
+    """What `crf_forward` was given and gave; dlog_z (N,) -> dx (N, T, U), 0 beyond a sample; added to dA (U, U), db and de."""
     dx.fill(0)
     for n, T in enumerate(lengths):
         if not T:

@@ -9,8 +9,8 @@ probability of all paths that read as the target l. They walk through the states
 from one of the first two to one of the last two. A step leads from a state to itself, to the next, or past a blank between two
 labels that differ; s' \to s says that it may lead from s' to s. Forward through the steps:
 
-    r_t(s) = \log \sum_{s' \to s} e^{\alpha_{t-1}(s')}                      (2)     r_1 = 0 for the first two states, else -\infty
-    \alpha_t(s) = r_t(s) + \log p_t(l'_s) - c_t                             (3)     c_t: the largest, so that digits are not lost
+    r_t(s) = \log \sum_{s' \to s} e^{\alpha_{t-1}(s')}                      (2)     r_1: 0 for the first two, else -\infty
+    \alpha_t(s) = r_t(s) + \log p_t(l'_s) - c_t                             (3)     c_t: the largest, lest digits be lost
     L = -\sum_t c_t - \log (e^{\alpha_T(S)} + e^{\alpha_T(S-1)})            (4)
 
 and back, where \gamma_t(s) = -\partial L / \partial \alpha_t(s) is the probability that a path which reads as l is in s at t:
@@ -22,14 +22,14 @@ and back, where \gamma_t(s) = -\partial L / \partial \alpha_t(s) is the probabil
 
 (8) is (7) sent back through \log p = log softmax(x). The paper writes \gamma_t(s) as \alpha_t(s) \beta_t(s) / p(l).
 
-Too few steps for the labels: no path, L is \infty, and (8) is 0. No steps and no labels: L = 0. All lengths are the samples' own:
-T and L are those of the longest.
+Too few steps for the labels: no path, L is \infty, and (8) is 0. No steps and no labels: L = 0. Each sample has lengths of its
+own; T and L in shapes are those of the longest.
 """
 import numpy as np
 
 
 def ctc_forward(log_p, targets, input_lengths, target_lengths, blank, alpha, scale, loss):
-    """log_p (N, T, C); targets (N, L); lengths (N,) -> alpha (N, T, S), -inf beyond a sample; scale, the c_t, (N, T); loss (N,)."""
+    """log_p (N, T, C); targets (N, L); lengths (N,) -> alpha (N, T, S), -inf beyond a sample; scale, the c_t, (N, T); loss."""
     alpha.fill(-np.inf)
     scale.fill(0)
     for n in range(len(log_p)):

@@ -33,8 +33,8 @@ class CRF(Layer):
         model.fit(x, tags)
         crf.decode(model.predict(x))                # (samples, steps), the best sequences
 
-    Input x (N, T, units), output the same numbers: the emissions, on which `loss`, `decode` and `marginals` work. So the weights
-    are trained by `loss` alone. A mask (N, T) tells which steps are real: the others are as if they were not there.
+    Input x (N, T, units), output the same numbers: the emissions, on which `loss`, `decode` and `marginals` work. `loss` alone
+    trains the weights. A mask (N, T) tells which steps are real: the others are as if they were not there.
 
     Weights: transitions A (U, U), from row to column; start b and end e (U,).
 
@@ -49,8 +49,8 @@ class CRF(Layer):
         ValueError: units is not a positive integer; an input that is not (N, T, units); a mask or tags that do not fit;
             `backward` is given another gradient than the loss gave, not even a multiple of it.
 
-    Source: Lafferty, McCallum, Pereira, "Conditional Random Fields", 2001; Lample et al., "Neural Architectures for Named Entity
-    Recognition", 2016.
+    Source: Lafferty, McCallum, Pereira, "Conditional Random Fields", 2001; Lample et al., "Neural Architectures for Named
+    Entity Recognition", 2016.
     """
 
     supports_masking = True
@@ -72,12 +72,13 @@ class CRF(Layer):
         super().__init__(**kwargs)
         self.units = positive(self, "units", units)
         self.use_boundary = flag(self.described, "use_boundary", use_boundary)
-        self.transitions_initializer = found(self.described, "transitions_initializer", initializers.get, transitions_initializer)
-        self.boundary_initializer = found(self.described, "boundary_initializer", initializers.get, boundary_initializer)
-        self.transitions_regularizer = found(self.described, "transitions_regularizer", regularizers.get, transitions_regularizer)
-        self.boundary_regularizer = found(self.described, "boundary_regularizer", regularizers.get, boundary_regularizer)
-        self.transitions_constraint = found(self.described, "transitions_constraint", constraints.get, transitions_constraint)
-        self.boundary_constraint = found(self.described, "boundary_constraint", constraints.get, boundary_constraint)
+        who = self.described
+        self.transitions_initializer = found(who, "transitions_initializer", initializers.get, transitions_initializer)
+        self.boundary_initializer = found(who, "boundary_initializer", initializers.get, boundary_initializer)
+        self.transitions_regularizer = found(who, "transitions_regularizer", regularizers.get, transitions_regularizer)
+        self.boundary_regularizer = found(who, "boundary_regularizer", regularizers.get, boundary_regularizer)
+        self.transitions_constraint = found(who, "transitions_constraint", constraints.get, transitions_constraint)
+        self.boundary_constraint = found(who, "boundary_constraint", constraints.get, boundary_constraint)
         self.input_spec = InputSpec(ndim=3, axes={-1: self.units})
 
     def build(self, input_shape: Any) -> None:
@@ -239,11 +240,12 @@ class _Gradients:
             return 1.0
         dx = self.dx.reshape(-1)
         if dx.size != dy.size:
-            raise ValueError(f"{who}: backward expected the gradient that its loss gave, of shape {self.dx.shape}, got {dy.shape}")
+            raise ValueError(f"{who}: backward expected the gradient that its loss gave, of shape {self.dx.shape}, "
+                             f"got {dy.shape}")
         place = int(abs(dx).argmax())
         largest = float(dx[place])
         factor = float(dy.reshape(-1)[place]) / largest if largest else 1.0
         if abs(dy.reshape(-1) - factor * dx).max() > 1e-4 * abs(factor * largest):
-            raise ValueError(f"{who}: backward expected the gradient that its loss gave, or a multiple of it: with another loss or "
-                             "penalty on the emissions as well, nobody can tell what the weights' share is; put it on the layer before")
+            raise ValueError(f"{who}: backward expected the gradient that its loss gave, or a multiple of it: with another loss "
+                             "or penalty on the emissions nobody can tell the weights' share; put that on the layer before")
         return factor

@@ -37,8 +37,8 @@ from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
 if TYPE_CHECKING:
-    from nblayers.losses.crf_loss import CRFLoss
-    from nblayers.losses.ctc_loss import CTC, ctc
+    from nblayers.losses.crf_loss import CRFLoss as CRFLoss
+    from nblayers.losses.ctc_loss import CTC as CTC, ctc as ctc
 
 _HOMES = {"CRFLoss": "nblayers.losses.crf_loss", "CTC": "nblayers.losses.ctc_loss", "ctc": "nblayers.losses.ctc_loss"}
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)

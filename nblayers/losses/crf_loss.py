@@ -27,8 +27,8 @@ class CRFLoss(SequenceLoss):
     y_true: (N, T) or (N, T, 1) tags; those of masked steps may be anything. y_pred: (N, T, U), what the layer gave. A mask
     (N, T), which in `fit` comes with the output, tells which steps are real.
 
-    The gradient (3) belongs to the layer's weights, not to y_pred: `gradient` and `value_and_gradient` leave it with the layer's
-    last forward, and the layer's `backward` adds it to the weights' gradients.
+    The gradient (3) belongs to the layer's weights, not to y_pred: `gradient` and `value_and_gradient` leave it with the
+    layer's last forward, and the layer's `backward` adds it to the weights' gradients.
 
     Arguments:
         crf: the layer, or its name: `compile` then finds it in the model.

@@ -40,7 +40,7 @@ class Alignment(NamedTuple):
         return loss, (alpha, scale, loss)
 
     def gradient(self, record: Any, dloss: Any) -> Any:
-        """Given dL/dloss, (N,) or a number for all, dL/dx (N, T, C) of the logits x; 0 beyond a sample, or where it is infinite."""
+        """Given dL/dloss, (N,) or a number for all, dL/dx (N, T, C) of the logits x; 0 beyond a sample or an infinite loss."""
         xp, log_p = array_module_of(self.log_p), self.log_p
         dloss = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(dloss, log_p.dtype), len(log_p)))
         dx = xp.empty_like(log_p)
@@ -77,7 +77,7 @@ class CTC(SequenceLoss):
         reduction, name, dtype: see `Loss`.
 
     Raises:
-        ValueError: see `Loss`; arrays of other axes; a label that is no whole number, or none of the classes; a 0 before a label.
+        ValueError: see `Loss`; arrays of other axes; a label that is no whole number or none of the classes; a 0 before one.
 
     Source: Graves, Fernández, Gomez, Schmidhuber, "Connectionist Temporal Classification", 2006.
     """

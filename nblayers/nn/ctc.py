@@ -36,8 +36,8 @@ class CTCLoss(NamesItself):
         mean: \frac1N \sum_n v_n / \max(L_n, 1)                             (3)
         \partial v_n / \partial \log p_t(k) = p_t(k) - \gamma_t(k)          (4)
 
-    (4) is PyTorch's, and the gradient by logits already: `LogSoftmax.backward` leaves it as it is, because it sums to 0 over the
-    classes. -\gamma_t(k) alone, the plain derivative, becomes the same there.
+    (4) is PyTorch's, and the gradient by logits already: `LogSoftmax.backward` leaves it as it is, because it sums to 0 over
+    the classes. -\gamma_t(k) alone, the plain derivative, becomes the same there.
 
     Arguments:
         blank: the class that stands for no label.
@@ -121,8 +121,8 @@ class CTCLoss(NamesItself):
         """Everything as the kernels want it: samples first, labels side by side, all of it in range."""
         xp, who = array_module_of(log_p), self.described
         if log_p.ndim != 3 or 0 in log_p.shape:
-            raise ValueError(f"{who}: expected log_probs of shape (steps, samples, classes) or (steps, classes), none of them 0, "
-                             f"got {log_p.shape}")
+            raise ValueError(f"{who}: expected log_probs of shape (steps, samples, classes) or (steps, classes), none of them "
+                             f"0, got {log_p.shape}")
         T, N, C = log_p.shape
         if self.blank >= C:
             raise ValueError(f"{who}: expected log_probs of more than {self.blank} classes, as blank={self.blank}, got {C}")
@@ -152,8 +152,8 @@ class CTCLoss(NamesItself):
         if targets.ndim == 2 and len(targets) == N and targets.shape[1] >= lengths.max():
             return targets
         if targets.ndim != 1 or len(targets) != total:
-            raise ValueError(f"{self.described}: expected targets of shape ({N}, {lengths.max()} or more), or ({total},), all labels "
-                             f"one after the other, got {targets.shape}")
+            raise ValueError(f"{self.described}: expected targets of shape ({N}, {lengths.max()} or more), or ({total},), all "
+                             f"labels one after the other, got {targets.shape}")
         labels = np.zeros((N, int(lengths.max())), targets.dtype)
         labels[np.arange(labels.shape[1]) < lengths[:, None]] = targets
         return labels

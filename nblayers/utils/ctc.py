@@ -16,8 +16,8 @@ def ctc_decode(inputs: Any, sequence_lengths: Any, strategy: str = "greedy", bea
     """The labels that logits of a network trained with `losses.CTC` are likely to mean; arguments and results are Keras'.
 
     "greedy" takes the likeliest class of each step and reads them: repeats merged, blanks taken out. "beam_search" goes through
-    the steps with the `beam_width` likeliest readings so far; the probability of a reading is the sum over its paths, those that
-    end with a blank apart from those that do not, as only the former may repeat the last label.
+    the steps with the `beam_width` likeliest readings so far; the probability of a reading is the sum over its paths, those
+    that end with a blank apart from those that do not, as only the former may repeat the last label.
 
     Arguments:
         inputs: (N, T, C) logits.
@@ -127,7 +127,8 @@ def _beam_search(log_p: np.ndarray, width: int, blank: int) -> list[tuple[list[i
     return [(readings.read(int(beam[k])), float(total[k])) for k in order]
 
 
-def _into_members(grown: np.ndarray, readings: _Readings, beam: np.ndarray, classes: np.ndarray, stay_label: np.ndarray) -> None:
+def _into_members(grown: np.ndarray, readings: _Readings, beam: np.ndarray, classes: np.ndarray,
+                  stay_label: np.ndarray) -> None:
     """Where a reading that grows becomes one that is in the beam already, the score of the growth goes to that one."""
     places = {number: place for place, number in enumerate(beam.tolist())}
     for place, number in enumerate(beam.tolist()):
