@@ -59,8 +59,8 @@ def test_rooms_agree_and_count_all_sequences(dtype, rng):
 
 def test_tags_that_are_far_less_likely_than_others(device, rng):
     """The only way to tag 2 is from tag 1, whose probability float32 has no number for."""
-    x, A = np.zeros((1, 3, U)), np.array([[0, 0, -np.inf], [0, 0, 0], [-np.inf, -np.inf, 0]])
-    x[0, 0, 1], x[0, 1:, 2] = -150, 120
+    x, A = np.zeros((1, 3, U)), np.array([[0, -np.inf, -np.inf], [0, 0, 0], [-np.inf, -np.inf, 0]])
+    x[0, 0, 1:], x[0, 1:, 2] = (-150, -1000), 120
     for dtype in ("float32", "float64"):
         layer = layer_of([A.astype(dtype)], use_boundary=False).to(device)
         np.testing.assert_allclose(layer.log_likelihood(x, [[1, 2, 2]]), 0, atol=1e-4)

@@ -42,7 +42,8 @@ class Alignment(NamedTuple):
     def gradient(self, record: Any, dloss: Any) -> Any:
         """Given dL/dloss, (N,) or a number for all, dL/dx (N, T, C) of the logits x; 0 beyond a sample or an infinite loss."""
         xp, log_p = array_module_of(self.log_p), self.log_p
-        dloss = xp.ascontiguousarray(xp.broadcast_to(xp.asarray(dloss, log_p.dtype), len(log_p)))
+        dloss, given = xp.empty(len(log_p), log_p.dtype), dloss
+        dloss[...] = given
         dx = xp.empty_like(log_p)
         lengths = self.input_lengths, self.target_lengths
         self._kernels.ctc_backward(log_p, *record, self.labels, *lengths, self.blank, dloss, dx)

@@ -20,7 +20,8 @@ class SequenceLoss(Loss):
         of_steps = mask is not None and np.shape(mask) == p.shape[:2] and p.shape[1] > 1
         values, record = self.forward(t, p, mask if of_steps else None)
         mask = None if of_steps else mask
-        value, dvalues = self.reduce(t, values, sample_weight, mask)
+        with np.errstate(invalid="ignore"):                         # 0 times infinity
+            value, dvalues = self.reduce(t, values, sample_weight, mask)
         if np.isinf(values).any():                                  # an impossible sample of weight 0 counts for nothing
             c = array_module_of(values).broadcast_to(dvalues, values.shape)
             value, dvalues = self.reduce(t, array_module_of(values).where(c == 0, 0, values), sample_weight, mask)
