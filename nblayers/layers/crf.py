@@ -246,6 +246,6 @@ class _Gradients:
         largest = float(dx[place])
         factor = float(dy.reshape(-1)[place]) / largest if largest else 1.0
         if abs(dy.reshape(-1) - factor * dx).max() > 1e-4 * abs(factor * largest):
-            raise ValueError(f"{who}: backward expected the gradient that its loss gave, or a multiple of it: with another loss "
-                             "or penalty on the emissions nobody can tell the weights' share; put that before the layer")
+            raise ValueError(f"{who}: backward expected the gradient that its loss gave, or a multiple of it: with another "
+                             "loss or penalty on them nobody can tell the weights' share; put that before the layer")
         return factor
