@@ -1,5 +1,4 @@
 """Connectionist temporal classification as PyTorch writes it."""
-import threading
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,7 @@ from nblayers.layers.ids import first_of, ids_below
 from nblayers.losses import array_module_of, at_least_floatx
 from nblayers.losses.ctc_loss import Alignment
 from nblayers.naming import NamesItself
-
-
-class _Kept(threading.local):
-    """What the last call in this thread left for `backward`; a copy begins afresh."""
-
-    record: Any = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Kept, ()
+from nblayers.nn.losses import _Kept
 
 
 class CTCLoss(NamesItself):
