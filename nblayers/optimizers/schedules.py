@@ -253,7 +253,7 @@ class CosineDecayRestarts(_Formula):
     def _rate(self, t: np.ndarray) -> Any:
         past = t / self.first_decay_steps
         i = self._period(past)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):                     # after the last period, whose height is set below
             into = (past - self._begin(i)) / self.t_mul ** i
             height = self.m_mul ** i * 0.5 * (1 + np.cos(np.pi * into))
         height = np.where(np.isfinite(i), height, 0)
@@ -269,7 +269,8 @@ class CosineDecayRestarts(_Formula):
             return np.floor(past)
         with np.errstate(divide="ignore"):
             i = np.floor(np.log(np.maximum(1 - past * (1 - self.t_mul), 0)) / math.log(self.t_mul))
-        return i + (self._begin(i + 1) <= past) - (self._begin(i) > past)       # the logarithm may be rounded over a restart
+        past = past * (1 + 1e-12)                       # a restart at a whole step is not to be missed by rounding
+        return i + (self._begin(i + 1) <= past) - (self._begin(i) > past)
 
 
 _OBJECTS = names(LearningRateSchedule, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay, CosineDecay,
