@@ -203,15 +203,17 @@ class Optimizer(NamesItself):
         slots = [self._slot(parameter) for parameter in parameters]
         flats = [slot.flatten(gradient) for slot, gradient in zip(slots, gradients, strict=True)]
         steps = self.gradient_accumulation_steps or 1
+        is_due = (self._iterations + 1) % steps == 0
+        learning_rate = self.learning_rate if is_due else 0.0           # what may raise comes before anything is changed
+        size = self.step_size(learning_rate, self.iterations + 1) if is_due else None
         if steps > 1:
             for slot, flat in zip(slots, flats, strict=True):
                 room.optimizers.accumulate(flat, scale, slot.accumulated)
             flats, scale = [slot.accumulated for slot in slots], 1 / steps
-        if (self._iterations + 1) % steps == 0:
-            self._change(room, parameters, slots, flats, scale)
-            if steps > 1:
-                for flat in flats:
-                    flat.fill(0)
+        if is_due:
+            self._change(room, parameters, slots, flats, scale, learning_rate, size)
+            for flat in flats if steps > 1 else ():
+                flat.fill(0)
         if self.use_ema:
             self._average(room)
         for parameter in parameters:
@@ -220,10 +222,8 @@ class Optimizer(NamesItself):
         self._iterations += 1
 
     def _change(self, room: ModuleType, parameters: list[Parameter], slots: list["_Slot"], flats: list[Any],
-                scale: float) -> None:
+                scale: float, learning_rate: float, size: Any) -> None:
         """Change the values by `scale` times the flat gradients, clipped."""
-        learning_rate = self.learning_rate
-        size = self.step_size(learning_rate, self.iterations + 1)
         scales = self._scales(room.optimizers, flats, scale)
         for parameter, slot, flat, scale in zip(parameters, slots, flats, scales, strict=True):
             if self.clipvalue:
