@@ -171,7 +171,7 @@ class Optimizer(NamesItself):
                     1 / (self.loss_scale_factor or 1))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Parameter]], device: str | None = None) -> int:
-        """The same from pairs (gradient, parameter); returns the number of steps done."""
+        """The same from pairs (gradient, parameter); returns `iterations`."""
         pairs = list(grads_and_vars)
         self.apply([gradient for gradient, _ in pairs], [parameter for _, parameter in pairs], device)
         return self.iterations

@@ -17,7 +17,8 @@ class Nadam(Optimizer):
         \hat m = \mu_{t+1} m / (1 - U_{t+1}) + (1 - \mu_t) g / (1 - U_t)                               (4)
         \theta = \theta - \eta \hat m / (\sqrt{v / (1 - \beta_2^t)} + \epsilon)                         (5)
 
-    The paper's algorithm 2 has \mu_t for \beta_1 in (2) too; Keras (and PyTorch) do not.
+    Keras 3 has t in the exponent of (1), so \mu_t reaches \beta_1 within some hundred steps; the paper, Keras 2 and PyTorch
+    have t / 250. The paper has \mu_t for \beta_1 in (2) too.
 
     Arguments:
         learning_rate: \eta, 0.001 by default.
@@ -25,7 +26,7 @@ class Nadam(Optimizer):
         epsilon: keeps the division finite.
         Others as for `Optimizer`.
 
-    Source: Dozat 2016, "Incorporating Nesterov momentum into Adam"; 0.96 and the half are from its section 3.
+    Source: Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2.
     """
 
     state_names = (("momentum", "velocity"),)
@@ -41,16 +42,19 @@ class Nadam(Optimizer):
     def _momentum(self, t: int) -> float:
         return self.beta_1 * (1 - 0.5 * 0.96 ** t)                          # (1)
 
+    def _product_at(self, t: int) -> float:
+        """U_t from U_{t-1}, which is kept."""
+        return self._momentum(t) * (1.0 if t == 1 else float(self._product))
+
     def step_size(self, learning_rate: float, t: int) -> tuple[float, float, float]:
         """The factors of m, of g and of v in (4) and (5), with the learning rate."""
-        now, following = self._momentum(t), self._momentum(t + 1)
-        product = float(self._product) * now
+        now, following, product = self._momentum(t), self._momentum(t + 1), self._product_at(t)
         return (learning_rate * following / (1 - product * following), learning_rate * (1 - now) / (1 - product),
                 1 / (1 - self.beta_2 ** t))
 
     def _change(self, *arguments: Any) -> None:
         super()._change(*arguments)
-        self._product *= self._momentum(self.iterations + 1)
+        self._product[...] = self._product_at(self.iterations + 1)
 
     def update(self, room: ModuleType, gradient: Any, scale: float, decay: float, step_size: tuple[float, float, float],
                value: Any, *state: Any) -> None:
