@@ -71,6 +71,7 @@ def place() -> str | None:
 
 def _run_optimizers() -> None:
     settings: list[dict[str, Any]] = [{}, {"weight_decay": 0.1}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}]
+    made: list[optimizers.Optimizer]
     made = [kind(**some) for kind in (optimizers.SGD, optimizers.RMSprop, optimizers.Adam) for some in settings]
     made += [optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True), optimizers.Adam(amsgrad=True),
              optimizers.RMSprop(momentum=0.9, centered=True),

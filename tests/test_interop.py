@@ -297,7 +297,7 @@ def test_models_in_files(kind, middle, rng, tmp_path):
             nblayers.utils.register_keras_serializable()(OWN[name])
     model.save(tmp_path / "model.keras")
     if not safe:
-        with pytest.raises(ValueError, match=r"^(TorchModuleWrapper|TFSMLayer): the configuration brings .*safe_mode=False"):
+        with pytest.raises(ValueError, match=r"(TorchModuleWrapper|TFSMLayer): the configuration brings .*safe_mode=False"):
             load_model(tmp_path / "model.keras")
     again = load_model(tmp_path / "model.keras", OWN, safe_mode=safe)
     np.testing.assert_array_equal(again(x), model(x))

@@ -63,6 +63,8 @@ class Optimizer(NamesItself):
     # the arrays kept for each parameter, in the order in which `update` gets them; grouped as Keras lists its variables
     state_names: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
+    _learning_rate: Any                 # a number or a schedule
+
     def __init__(self, learning_rate: Any = 0.001, weight_decay: float | None = None, clipnorm: float | None = None,
                  clipvalue: float | None = None, global_clipnorm: float | None = None, use_ema: bool = False,
                  ema_momentum: float = 0.99, ema_overwrite_frequency: int | None = None,
