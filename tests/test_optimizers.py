@@ -397,6 +397,19 @@ def test_what_a_file_keeps(cls, options):
         assert (parameter.value != before.value).any()
 
 
+def test_assign():
+    p, = with_gradients(np.ones(2))
+    optimizer = SGD(momentum=0.5)
+    assert not optimizer.built
+    optimizer.build([p])
+    assert optimizer.built
+    optimizer.assign(p, [1.0, 2.0])
+    optimizer.assign(optimizer.variables[2], 4.0)
+    optimizer.learning_rate = 1.0
+    optimizer.step([p])
+    np.testing.assert_array_equal(p.value, [2, 3])                          # u = 4 / 2 - 1
+
+
 def test_set_weights_goes_on_where_another_stopped():
     values, gradients = numbers("float64")
     first, second = Adam(0.01), Adam(0.5)

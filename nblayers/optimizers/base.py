@@ -294,6 +294,18 @@ class Optimizer(NamesItself):
             self._slot(parameter)
 
     @property
+    def built(self) -> bool:
+        """Whether it has a state: after the first step, or `build`."""
+        return bool(self._slots)
+
+    def assign(self, variable: Any, value: Any) -> None:
+        """Set a parameter, or one of the live arrays of `variables`, to these numbers."""
+        if isinstance(variable, Parameter):
+            variable.assign(value)
+        else:
+            variable[...] = value
+
+    @property
     def variables(self) -> list[Any]:
         """Step count, learning rate (unless it is a schedule) and the state arrays in Keras' order; the state is live."""
         return self._variables_of(self._slots)
