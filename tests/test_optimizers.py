@@ -49,6 +49,7 @@ RULES = [
                         "exclude_layers": ["w2"]}),
     (ScheduleFreeAdamW, {"learning_rate": 0.1}), (ScheduleFreeAdamW, {"beta_1": 0.5, "warmup_steps": 3}),
 ]
+IN_SINGLE_PRECISION = (Adafactor, Muon)         # some numbers of Keras' rules, whatever the dtype
 CLASSES = list(dict.fromkeys(cls for cls, _ in RULES))
 COMMON = [{}, {"weight_decay": 0.1}, {"clipnorm": 0.5}, {"clipvalue": 0.3}, {"global_clipnorm": 0.7}, {"clipnorm": 100.0},
           {"global_clipnorm": 100.0}, {"weight_decay": 0.01, "clipnorm": 0.5}, {"clipnorm": 0.0}]
@@ -106,9 +107,11 @@ def theirs(cls, options, values, gradients, penalty=None, constraint=None):
         return [np.asarray(variable) for variable in variables], optimizer
 
 
-def assert_close(values, expected, dtype):
+def assert_close(values, expected, dtype, cls=None):
     # in float32 Keras loses digits in 1 - beta_2^t, which is 0.001 at first
     tolerance = dict(rtol=1e-4, atol=1e-6) if dtype == "float32" else dict(rtol=1e-11, atol=1e-13)
+    if dtype == "float64" and cls in IN_SINGLE_PRECISION:
+        tolerance = dict(rtol=2e-6, atol=1e-8)
     for value, other in zip(values, expected, strict=True):
         assert value.dtype == dtype
         np.testing.assert_allclose(value, other, **tolerance)
@@ -119,7 +122,7 @@ def assert_close(values, expected, dtype):
 def test_rules_are_those_of_keras(cls, options, dtype):
     values, gradients = numbers(dtype, steps=5 if dtype == "float32" else 20)
     expected, _ = theirs(cls, options, values, gradients)
-    assert_close(ours(cls(**options), values, gradients), expected, dtype)
+    assert_close(ours(cls(**options), values, gradients), expected, dtype, cls)
 
 
 @pytest.mark.parametrize("clip", [{"clipnorm": 0.5}, {"global_clipnorm": 0.7}, {"clipvalue": 0.3}], ids=label)
@@ -132,10 +135,11 @@ def test_all_options_together_are_those_of_keras(cls, options, clip):
     mine, given = ({**options, **TOGETHER, **clip, "learning_rate": schedule} for schedule in schedules)
     expected, twin = theirs(cls, given, values, gradients)
     optimizer = cls(**mine)
-    assert_close([parameter.value for parameter in applied(optimizer, values, gradients)], expected, "float64")
+    assert_close([parameter.value for parameter in applied(optimizer, values, gradients)], expected, "float64", cls)
     assert len(optimizer.variables) == len(twin.variables)
+    tolerance = dict(rtol=1e-5, atol=1e-7) if cls in IN_SINGLE_PRECISION else dict(rtol=1e-9, atol=1e-12)
     for variable, other in zip(optimizer.variables, twin.variables, strict=True):
-        np.testing.assert_allclose(variable, other.numpy(), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(variable, other.numpy(), **tolerance)
 
 
 @pytest.mark.parametrize("common", COMMON[1:], ids=label)
