@@ -10,6 +10,7 @@ from . import (
     metrics as metrics,
     models as models,
     nn as nn,
+    optim as optim,
     optimizers as optimizers,
     preprocessing as preprocessing,
     regularizers as regularizers,

@@ -1,4 +1,4 @@
-"""Errors that name the class which the user wrote."""
+"""Names of classes: in snake_case, and in errors that name the class which the user wrote."""
 import functools
 import re
 from collections.abc import Callable
@@ -29,3 +29,9 @@ def _named(init: Callable[..., None]) -> Callable[..., None]:
                 raise
             raise TypeError(f"{own}.__init__() {str(error)[found.end():]}") from None
     return __init__
+
+
+def snake_case(class_name: str) -> str:
+    """The name of a class as Keras writes it: "conv2d", "batch_normalization", "p_re_lu"."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -18,6 +18,17 @@ def set_seed(seed: int) -> None:
     _generator = np.random.default_rng(seed)
 
 
+def get_state() -> dict[str, Any]:
+    """How far the global generator has come."""
+    return dict(_generator.bit_generator.state)
+
+
+def set_state(state: dict[str, Any]) -> None:
+    """Let the global generator go on where `get_state` was called."""
+    set_seed(0)                         # another generator: somebody may hold the present one
+    _generator.bit_generator.state = state
+
+
 class SeedGenerator:
     """A stream of random numbers of its own: the same seed gives the same stream, each draw goes on in it.
 

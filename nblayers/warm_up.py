@@ -6,6 +6,7 @@ have kernels of their own. So each kind of layer has examples that reach all of 
 import difflib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 import kernels
 import nblayers
-from nblayers import activations, layers, optimizers
+from nblayers import activations, layers, optim, optimizers
 from nblayers.layers import Layer
 from nblayers.structures import map_structure
 
@@ -80,9 +81,17 @@ def _run_optimizers() -> None:
                                  optimizers.Adafactor, optimizers.Lamb, optimizers.Ftrl, optimizers.Muon,
                                  optimizers.ScheduleFreeAdamW)]
     for optimizer in made:
-        layer = layers.Dense(2)
-        layer.backward(layer(_zeros(1, 2)))
+        layer = _with_gradients()
         optimizer.step(layer.trainable_weights, "cpu")
+    with nblayers.device("cpu"):
+        for make in (partial(optim.SGD, momentum=0.9), optim.RMSprop, optim.Adagrad):
+            make(_with_gradients().trainable_weights).step()
+
+
+def _with_gradients() -> Layer:
+    layer = layers.Dense(2)
+    layer.backward(layer(_zeros(1, 2)))
+    return layer
 
 
 def _zeros(*shape: int) -> np.ndarray:

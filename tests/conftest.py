@@ -55,6 +55,8 @@ LONGEST = ["lessons", "turns", "attention", "workshop", "install", "cuda", "conv
 
 def pytest_collection_modifyitems(items):
     """Files that take long come first: none of them is begun when the other worker has nothing left to do."""
+    if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        raise pytest.UsageError(f"workers need the same names of tests, and {addresses[0]} has an address in it")
     rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 

@@ -188,6 +188,15 @@ def rooms_agree(topic: str, function: str, inputs: Sequence[Any], outputs: Seque
     return first
 
 
+def run_program(program: str, changes: Sequence[tuple[str, str]] = (), **given: Any) -> dict[str, Any]:
+    """Execute a program on the variables `given`; `changes` are (text, instead) and must apply. Returns its variables."""
+    for text, instead in changes:
+        assert text in program, text
+        program = program.replace(text, instead)
+    exec(program, given)
+    return given
+
+
 def numeric_gradient(f: Callable[[], Any], x: np.ndarray, dy: Any = 1.0, step: float = 1e-6) -> np.ndarray:
     """d sum(dy f())/dx by central differences; `f` reads the float64 array x, which is changed and put back."""
     gradient = np.empty_like(x)

@@ -675,8 +675,8 @@ def test_torchs_defaults():
 
 
 @pytest.mark.parametrize("make, message", [
-    (lambda: nn.ReLU(inplace=True), "ReLU: inplace is not supported"), (lambda: nn.Hardtanh(inplace=True), "inplace is not"),
-    (lambda: nn.Softmax(), "Softmax: expected dim to be an integer, got None"), (lambda: nn.LogSoftmax(), "expected dim"),
+    (lambda: nn.ReLU(inplace=2), "expected inplace to be True or False, got 2"),
+    (lambda: nn.Softmax(), "expected dim to be an integer, got None"), (lambda: nn.LogSoftmax(), "expected dim"),
     (lambda: nn.GELU("a"), "expected approximate to be 'none' or 'tanh', got 'a'"),
     (lambda: nn.Hardtanh(1, 1), "expected max_val"),
     (lambda: nn.Softplus(0), "expected beta"), (lambda: nn.CELU(0), "expected alpha"), (lambda: nn.PReLU(0), "num_parameters"),

@@ -361,8 +361,8 @@ def test_nn_config(case):
     (lambda: nn.Conv2d(0, 4, 3), "expected a positive integer as in_channels, got 0"),
     (lambda: nn.Conv2d(3, 4.0, 3), "expected a positive integer as out_channels, got 4.0"),
     (lambda: nn.ConvTranspose1d(3, 4, 3, stride=2, output_padding=2), r"expected an output_padding below stride=\(2,\)"),
-    (lambda: nn.Conv2d(3, 4, 3)(np.ones((1, 4, 5, 5))), "expected size 3 on axis 1 of the input, got 4"),
-    (lambda: nn.Conv2d(3, 4, 3)(np.ones((3, 5, 5))), "expected an input of 4 axes, got 3"),
+    (lambda: nn.Conv2d(3, 4, 3)(np.ones((1, 4, 5, 5))), "expected size 3 on axis -3 of the input, got 4"),
+    (lambda: nn.Conv2d(3, 4, 3)(np.ones((3, 5))), "expected an input of at least 3 axes, got 2"),
     (lambda: nn.Conv1d(3, 4, 3)(np.ones((1, 3, 2))), r"an output of one place or more on each axis, got \(2,\)"),
     (lambda: nn.ConvTranspose1d(3, 4, 1, padding=2)(np.ones((1, 3, 4))), r"which gives \(0,\)"),
 ])

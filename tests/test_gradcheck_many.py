@@ -13,17 +13,19 @@ from nblayers.layers import Layer
 
 ROOMS = {"layers": layers, "nn": nn}
 LAYERS = [name for name in GENERATORS if not name.startswith("networks.")]
-NO_LAYERS = {layers.Layer, nn.Module, layers.Input}     # nothing to compute
+NO_LAYERS = {layers.Layer, nn.Module, layers.Input, nn.ModuleList, nn.ModuleDict, nn.ParameterList}     # nothing to compute
 # accepted as in Keras or PyTorch, and no matter of the gradient; or refused
 WITHOUT_EFFECT = {
     "self", "args", "kwargs", "legacy", "name", "dtype", "trainable", "autocast", "seed", "sparse", "lora_rank",
     "lora_alpha", "quantization_config", "optional", "ragged", "gptq_unpacked_column_size", "inplace", "flash_attention",
     "unit_forget_bias", "use_cudnn", "implementation", "batch_size", "batch_shape", "renorm", "renorm_clipping",
-    "renorm_momentum", "synchronized", "padding_mode", "return_indices", "proj_size", "add_bias_kv", "add_zero_attn",
-    "start_dim", "end_dim", "align_corners", "recompute_scale_factor"}
+    "renorm_momentum", "synchronized", "padding_mode", "return_indices", "add_bias_kv", "add_zero_attn",
+    "align_corners", "recompute_scale_factor"}
 OF_ONE_LAYER = {
     "layers.Lambda": {"output_shape", "mask"}, "layers.Embedding": {"weights"}, "layers.Bidirectional": {"weights"},
     "layers.Resizing": {"fill_mode"}, "nn.Upsample": {"size"}, "nn.Softmax": {"mask"},
+    # what these do is not in the gradient: the weight is shrunk before, the gradient scaled afterwards
+    "nn.Embedding": {"max_norm", "norm_type", "scale_grad_by_freq", "_weight", "_freeze"},
     **{f"nn.MaxPool{rank}d": {"dilation"} for rank in (1, 2, 3)}}
 OF_WORDS = ["Discretization", "Hashing", "HashedCrossing", "IntegerLookup", "StringLookup", "TextVectorization"]
 

@@ -43,6 +43,14 @@ LAYERS = {
     "nn.Conv2d": (lambda: nn.Conv2d(2, 4, 2, groups=2), (2, 2, 4, 4)),
     "nn.ConvTranspose1d": (lambda: nn.ConvTranspose1d(2, 4, 2), (2, 2, 4)),
     "nn.LSTM": (lambda: nn.LSTM(5, 3), (4, 2, 5)),
+    "nn.GRUCell": (lambda: nn.GRUCell(5, 3), (2, 5)),
+    "nn.Embedding": (lambda: nn.Embedding(6, 3), (2, 4)),
+    "nn.AdaptiveAvgPool2d": (lambda: nn.AdaptiveAvgPool2d((2, None)), (2, 2, 4, 5)),
+    "nn.InstanceNorm1d": (lambda: nn.InstanceNorm1d(4, affine=True), (2, 4, 5)),
+    "nn.RMSNorm": (lambda: nn.RMSNorm(5), (2, 4, 5)),
+    "nn.Flatten": (lambda: nn.Flatten(0, 1), (2, 4, 5)),
+    "nn.Dropout": (lambda: nn.Dropout(), (2, 4)),
+    "nn.ReLU": (lambda: nn.ReLU(), (2, 4)),
     "TimeDistributed": (lambda: layers.TimeDistributed(layers.Conv1D(2, 2)), (2, 3, 4, 5)),
     "Flatten": (lambda: layers.Flatten(), (2, 4, 5)),
     "Reshape": (lambda: layers.Reshape((-1, 2)), (2, 4, 5)),
@@ -125,6 +133,8 @@ FIXED = [
     ("Normalization", "axis"), ("Discretization", "num_bins output_mode"), ("CategoryEncoding", "num_tokens output_mode"),
     ("Hashing", "num_bins output_mode"),
     ("IntegerLookup", "max_tokens num_oov_indices mask_token oov_token invert output_mode pad_to_max_tokens"),
+    ("nn.GRUCell", "input_size hidden_size bias"), ("nn.Embedding", "num_embeddings embedding_dim weight"),
+    ("nn.AdaptiveAvgPool2d", "output_size"), ("nn.RMSNorm", "normalized_shape weight"), ("nn.Flatten", "start_dim end_dim"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
     ("Resizing", "height width interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio data_format"),
     ("CenterCrop", "height width data_format"), ("RandomCrop", "height width"), ("RandomFlip", "data_format"),
@@ -200,7 +210,8 @@ MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialD
                 "AlphaDropout", "ActivityRegularization", "Masking", "Activation", "ReLU", "LeakyReLU", "ELU", "PReLU",
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
                 "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
-                "Rescaling", "IntegerLookup", "Discretization", "CategoryEncoding", "Hashing"}
+                "nn.Embedding", "nn.Flatten", "nn.Dropout", "nn.ReLU", "Rescaling", "IntegerLookup", "Discretization",
+                "CategoryEncoding", "Hashing"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -290,7 +301,8 @@ def test_configuration_holds_all_arguments(cls):
              "dim": 1, "unflattened_size": (2, -1), "padding": (2, 1) * int(getattr(cls, "rank", 1)), "scale_factor": 2,
              "equation": "ab,bc->ac", "output_shape": 4, "threshold": 1.0, "value": 2.0, "num_features": 3, "num_groups": 2,
              "num_channels": 4, "normalized_shape": (3,), "height": 3, "width": 4, "scale": 0.5, "factor": 0.2,
-             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3, "stddev": 0.2}
+             "height_factor": 0.2, "width_factor": 0.3, "num_bins": 3, "num_tokens": 3, "stddev": 0.2,
+             "output_size": 3, "num_embeddings": 5, "embedding_dim": 3}
     arguments = own_arguments(cls)
     chosen = {name: given[name] for name, p in arguments.items() if name in given and (
         p.default is p.empty or name in ("seed", "dim", "dropout", "recurrent_dropout", "num_layers", "scale_factor",
@@ -302,7 +314,7 @@ def test_configuration_holds_all_arguments(cls):
     not_kept = {"use_cudnn", "implementation", "weights", "lora_rank", "lora_alpha", "quantization_config", "padding_mode",
                 "activity_regularizer", "return_indices", "dilation", "proj_size", "shape", "batch_size", "trainable", "dtype",
                 "autocast", "gradient", "mask", "output_shape", "legacy", "flash_attention", "gptq_unpacked_column_size",
-                "inplace", "sparse", "has_input_vocabulary"}
+                "inplace", "sparse", "has_input_vocabulary", "device", "_weight", "_freeze"}
     assert set(arguments) - set(config) <= not_kept - ({"dilation"} if "Conv" in cls.__name__ else set())
     for name in ("seed", "dropout", "recurrent_dropout"):
         assert name not in chosen or config[name] == chosen[name]

@@ -82,6 +82,68 @@ def test_padded(name, options, given, rng):
         assert dx[0].shape == x.shape
 
 
+@pytest.mark.parametrize("options", [dict(bias=False), dict(num_layers=2, bidirectional=True, batch_first=True)], ids=str)
+@pytest.mark.parametrize("given", [False, True], ids=["zeros", "hx"])
+def test_projected(options, given, rng):
+    """A state that is smaller than the cell: padded, packed, and one sequence alone."""
+    theirs = torch.nn.LSTM(D, 3, proj_size=H, **options, dtype=torch.float64)
+    ours = nn.LSTM(D, 3, proj_size=H, **options, dtype="float64")
+    ours.load_state_dict(theirs.state_dict())
+    assert repr(ours) == repr(theirs)
+    walks = ours.num_layers * (2 if ours.bidirectional else 1)
+
+    def states(*batch):
+        return [rng.normal(size=(walks, *batch, size)) for size in (H, 3)] if given else None
+    agree(ours, theirs, rng.normal(size=(B, T, D) if ours.batch_first else (T, B, D)), states(B), rng)
+    agree_again(ours, theirs)
+    agree(ours, theirs, rng.normal(size=(T, D)), states(), rng)
+    agree_again(ours, theirs)
+    sequences = [rng.normal(size=(n, D)) for n in (3, 5, 1)]
+    x_torch = torch_rnn.pack_sequence([torch.tensor(s) for s in sequences], enforce_sorted=False)
+    x_torch = x_torch._replace(data=x_torch.data.detach().requires_grad_())
+    agree(ours, theirs, rnn.pack_sequence(sequences, enforce_sorted=False), states(B), rng, x_torch)
+
+
+def agree_again(ours, theirs):
+    ours.zero_grad()
+    theirs.zero_grad()
+
+
+@pytest.mark.parametrize("options", [{}, dict(bias=False)], ids=str)
+@pytest.mark.parametrize("given", [False, True], ids=["zeros", "hx"])
+@pytest.mark.parametrize("batch", [(B,), ()], ids=["batch", "single"])
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+def test_cells(name, batch, given, options, rng):
+    """A loop over time by hand: each step's record is kept, and put back in the way back."""
+    options = options | (dict(nonlinearity="relu") if name == "RNNCell" and given else {})
+    theirs = getattr(torch.nn, name)(D, H, **options, dtype=torch.float64)
+    ours = getattr(nn, name)(D, H, **options, dtype="float64")
+    ours.load_state_dict(theirs.state_dict())
+    assert repr(ours) == repr(theirs)
+    x = rng.normal(size=(3, *batch, D))
+    x_torch = torch.tensor(x, requires_grad=True)
+    hx = [rng.normal(size=(*batch, H)) for _ in range(ours.states)] if given else None
+    hx = hx[0] if given and ours.states == 1 else hx
+    hx_torch = None if hx is None else tensors(hx)
+    state, state_torch, records = hx, hx_torch, []
+    for t in range(3):
+        state, state_torch = ours(x[t], state), theirs(x_torch[t], state_torch)
+        records.append(ours.cache)
+    assert_same(numbers(state), numbers(state_torch), "state", **CLOSE)
+    upstream = [rng.normal(size=leaf.shape) for leaf in leaves([state])]
+    torch.autograd.backward(leaves([state_torch]), [torch.tensor(u) for u in upstream])
+    dstate, dx = upstream if ours.states == 2 else upstream[0], []
+    for t in reversed(range(3)):
+        ours.cache = records[t]
+        back = ours.backward(dstate)
+        dx_t, dstate = back if t or given else (back, None)
+        dx.insert(0, dx_t)
+    assert_same(dx, list(x_torch.grad), "input gradient", **CLOSE)
+    if given:
+        assert_same(leaves([dstate]), [leaf.grad for leaf in leaves([hx_torch])], "state gradient", **CLOSE)
+    assert_same([p.grad for p in ours.parameters()], [p.grad for p in theirs.parameters()], "weight gradient", **CLOSE)
+
+
 @pytest.mark.parametrize("name", CLASSES)
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("lengths, given", [([3, 5, 1], True), ([5, 4, 4], False)], ids=["unsorted hx", "sorted"])
@@ -153,7 +215,7 @@ def test_float32_stays(name, rng):
 
 def test_dropout_between_the_layers(rng):
     x = rng.normal(size=(T, B, D))
-    layer = nn.LSTM(D, 16, 2, dropout=0.5)
+    layer = nn.LSTM(D, 16, 2, dropout=0.5).eval()
     np.testing.assert_array_equal(layer(x)[0], layer(x)[0])
     dropped = layer(x, training=True)[0]
     assert not np.allclose(dropped, layer(x)[0])
@@ -207,8 +269,12 @@ def test_saved_and_made_again(name, rng):
     (lambda: nn.LSTM(2, 2.5), "expected a positive integer as hidden_size, got 2.5"),
     (lambda: nn.GRU(2, 2, 0), "expected a positive integer as num_layers, got 0"),
     (lambda: nn.GRU(2, 2, 2, dropout=1.5), "expected dropout in .0, 1., got 1.5"),
-    (lambda: nn.RNN(2, 2, nonlinearity="elu"), "RNN: expected nonlinearity 'tanh' or 'relu', got 'elu'"),
-    (lambda: nn.LSTM(2, 4, proj_size=2), "LSTM: expected proj_size 0, got 2"),
+    (lambda: nn.RNN(2, 2, nonlinearity="elu"), "RNN: expected nonlinearity to be 'tanh' or 'relu', got 'elu'"),
+    (lambda: nn.LSTM(2, 4, proj_size=4), "LSTM: expected a proj_size below hidden_size 4, got 4"),
+    (lambda: nn.LSTM(2, 4, proj_size=-1), "LSTM: expected proj_size to be an integer of at least 0, got -1"),
+    (lambda: nn.GRUCell(D, H)(np.ones((2, 3))), "expected size 4 on axis -1 of the input, got 3"),
+    (lambda: nn.GRUCell(D, H)(np.ones((T, B, D))), "expected an input of at most 2 axes"),
+    (lambda: nn.RNNCell(D, H)(np.ones((B, D)), np.ones((B, 3))), r"expected initial states of shapes \[\(3, 2\)\], got"),
     (lambda: nn.GRU(D, H)(np.ones((T, B, 3))), r"expected an input \(time, batch, 4\), .* got \(5, 3, 3\)"),
     (lambda: nn.GRU(D, H, batch_first=True)(np.ones(4)), r"expected an input \(batch, time, 4\)"),
     (lambda: nn.GRU(D, H)(np.ones((0, B, D))), "expected an input"),
@@ -271,12 +337,12 @@ class LSTMModel(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(hidden_size, output_size)
 
-    def forward(self, x, training=False):
+    def forward(self, x):
         h0 = np.zeros((self.num_layers, len(x), self.hidden_size))
         c0 = np.zeros((self.num_layers, len(x), self.hidden_size))
-        out, _ = self.lstm(x, (h0, c0), training=training)
+        out, _ = self.lstm(x, (h0, c0))
         self.cache = out.shape
-        out = self.dropout(out[:, -1, :], training=training)
+        out = self.dropout(out[:, -1, :])
         return self.fc(out)
 
     def backward(self, dy):
@@ -294,14 +360,15 @@ def test_modules_of_the_documents_train(make, rng):
     criterion = nblayers.losses.BinaryCrossentropy(from_logits=True)
     optimizer, losses = optimizers.Adam(0.01), []
     for _ in range(60):
-        outputs = model(x, training=True)
+        outputs = model(x)
         loss, doutputs = criterion.value_and_gradient(y, outputs)
         model.zero_grad()
         model.backward(doutputs)
-        nn.utils.clip_grad_norm_(model.trainable_weights, max_norm=1.0)
-        optimizer.step(model.trainable_weights)
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
+        optimizer.step(list(model.parameters()))
         losses.append(loss)
     assert losses[-1] < 0.5 * losses[0]
+    model.eval()
     assert ((model(x) > 0) == y).mean() > 0.85
 
 

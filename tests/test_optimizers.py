@@ -179,14 +179,20 @@ def test_rooms_agree(n, dtype, rng):
     # the second moment of a mean square and a mean must not be smaller than that mean's square
     b, c, empty = np.abs(b) + a ** 2, np.abs(c), np.empty(0, dtype)
     rooms_agree("optimizers", "squared_norm", [g], [(1,)])
-    rooms_agree("optimizers", "sgd", [g, 0.5, 0.01, 0.1], [w])
+    rooms_agree("optimizers", "sgd", [g, 0.5, 0.3, 0.01, 0.1], [w])
     for nesterov in (False, True):
         rooms_agree("optimizers", "sgd_momentum", [g, 0.5, 0.01, 0.1, 0.9, nesterov], [a, w])
     for momentum, u in ((0.0, empty), (0.9, c)):
         for centered, mean in ((False, empty), (True, a)):
             rooms_agree("optimizers", "rmsprop", [g, 0.5, 0.01, 0.1, 0.9, 1e-3, momentum, centered], [b, u, mean, w])
     for amsgrad, v_max in ((False, empty), (True, c)):
-        rooms_agree("optimizers", "adam", [g, 0.5, 0.01, 0.1, 0.9, 0.99, 1e-3, amsgrad], [a, b, v_max, w])
+        rooms_agree("optimizers", "adam", [g, 0.5, 0.3, 0.01, 0.1, 0.9, 0.99, 1e-3, amsgrad], [a, b, v_max, w])
+    for nesterov in (False, True):
+        rooms_agree("optimizers", "pytorch_momentum", [g, -0.5, 0.3, 0.1, 0.9, 0.2, nesterov], [a, w])
+    for momentum, u in ((0.0, empty), (0.9, c)):
+        for centered, mean in ((False, empty), (True, a)):
+            rooms_agree("optimizers", "pytorch_rmsprop", [g, -0.5, 0.3, 0.1, 0.9, 1e-3, momentum, centered], [b, u, mean, w])
+    rooms_agree("optimizers", "pytorch_adagrad", [g, -0.5, 0.3, 0.1, 1e-3], [c, w])
     rooms_agree("optimizers", "accumulate", [g, 0.5], [a])
     for overwrite in (False, True):
         rooms_agree("optimizers", "moving_average", [0.9, overwrite], [a, w])
@@ -219,10 +225,11 @@ def test_rooms_agree_on_matrices(shape, dtype, rng):
 def test_nan_in_the_gradient_is_not_swallowed(room):
     g, empty = np.array([np.nan, 1.0]), np.empty(0)
     functions = kernels.get(room).optimizers
-    for function, numbers_, state in [("rmsprop", (0.9, 1e-7, 0.0, True), 2), ("adam", (0.9, 0.999, 1e-7, True), 3)]:
+    for function, numbers_, state in [("rmsprop", (0.0, 0.1, 0.9, 1e-7, 0.0, True), 2),
+                                      ("adam", (0.0, 0.0, 0.1, 0.9, 0.999, 1e-7, True), 3)]:
         w, arrays = np.zeros(2), [np.zeros(2) for _ in range(state)]
         arrays = [arrays[0], empty, arrays[1]] if function == "rmsprop" else arrays
-        getattr(functions, function)(g, 1.0, 0.0, 0.1, *numbers_, *arrays, w)
+        getattr(functions, function)(g, 1.0, *numbers_, *arrays, w)
         assert np.isnan(w[0]) and np.isfinite(w[1])
 
 
@@ -250,7 +257,7 @@ def test_a_small_decay_is_not_rounded_away():
     g, start = -w, w.copy()
     for room in kernels.ROOMS:
         w = start.copy()
-        kernels.get(room).optimizers.sgd(g, 1.0, 3e-8, 3e-8, w)
+        kernels.get(room).optimizers.sgd(g, 1.0, 0.0, 3e-8, 3e-8, w)
         np.testing.assert_array_equal(w, start)         # the decay and the step cancel
 
 

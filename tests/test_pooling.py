@@ -72,6 +72,24 @@ def test_rooms_agree(image, size, strides, padding, batch, channels, dtype, rng)
     assert y.max() <= x.max() and index.min() >= 0 and index.max() < np.prod(size)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("image, lengths, channels", [((2, 3, 5), (1, 2, 3), 2), ((1, 1, 7), (1, 1, 3), 1),
+                                                      ((1, 3, 2), (1, 5, 2), 3), ((1, 9, 8), (1, 4, 1), 37)], ids=str)
+def test_adaptive_rooms_agree(image, lengths, channels, dtype, rng):
+    rooms = kernels.ROOMS if channels < 10 else ("reference", "cpu")
+    x, dy = rng.normal(size=(2, *image, channels)).astype(dtype), rng.normal(size=(2, *lengths, channels)).astype(dtype)
+    [y] = rooms_agree("pooling", "adaptive_average_pool", [x], [dy.shape], rooms=rooms)
+    [dx] = rooms_agree("pooling", "adaptive_average_pool_gradient", [dy], [x.shape], rooms=rooms)
+    assert (y * dy).sum() == pytest.approx((x * dx).sum(), rel=1e-3)            # one is the other's transpose
+
+
+def test_adaptive_threads_share_the_work(rng):
+    x, shape = rng.normal(size=(4, 1, 24, 26, 35)).astype("float32"), (4, 1, 5, 26, 35)
+    rooms_agree("pooling", "adaptive_average_pool", [x], [shape], rooms=("reference", "cpu"))
+    dy = rng.normal(size=shape).astype("float32")
+    rooms_agree("pooling", "adaptive_average_pool_gradient", [dy], [x.shape], rooms=("reference", "cpu"))
+
+
 @pytest.mark.parametrize("image, channels, size", [((1, 24, 26), 35, 2), ((1, 24, 26), 35, 3), ((1, 40, 40), 40, 40)])
 def test_threads_share_the_work(image, channels, size, rng):
     """Large enough for all threads; the reference room is the measure."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import agrees_with_keras, assert_same
+from helpers import agrees_with_keras, assert_same, run_program as run
 from programs_recurrent import (
     ATTENTION,
     BIDIRECTIONAL,
@@ -47,15 +47,6 @@ from nblayers.layers import (
 from nblayers.optimizers import Adam
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def run(program, changes=(), **given):
-    """Execute a program on the variables `given`; `changes` are (text, instead) and must apply. Returns its variables."""
-    for text, instead in changes:
-        assert text in program, text
-        program = program.replace(text, instead)
-    exec(program, given)
-    return given
 
 
 def shown(model):

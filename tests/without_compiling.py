@@ -2,7 +2,7 @@
 import numpy as np
 
 import nblayers
-from nblayers import Sequential, activations, layers, optimizers
+from nblayers import Sequential, activations, layers, nn, optimizers
 from nblayers.utils import set_random_seed
 
 
@@ -37,6 +37,7 @@ def images():
         if d < 3:
             yield getattr(layers, f"DepthwiseConv{d}D"), (3,), {"padding": "same"}, x
             yield getattr(layers, f"SeparableConv{d}D"), (4, 3), {"depth_multiplier": 2}, x
+    yield nn.AdaptiveAvgPool2d, ((2, 3),), {}, random(2, 3, 5, 4)
     yield layers.Conv2D, (6, 3), {"dilation_rate": 2, "groups": 3}, random(1, 7, 7, 6)
     yield layers.Conv2D, (2, 3), {}, random(1, 6, 6, 16)                                    # sums along the channels
     yield layers.Conv2D, (20, 3), {"padding": "same"}, random(2, 12, 12, 28)                # Winograd

@@ -18,11 +18,12 @@ def squared_norm(x, total):
 
 
 @kernel
-def sgd(gradient, scale, decay, learning_rate, value):
+def sgd(gradient, scale, l2, decay, learning_rate, value):
     real = value.dtype.type
-    s, decay, eta = real(scale), real(decay), real(learning_rate)
+    s, l2, decay, eta = real(scale), real(l2), real(decay), real(learning_rate)
     for i in range(value.size):
-        value[i] -= decay * value[i] + eta * (s * gradient[i])                  # (1), (2), (3)
+        g = s * gradient[i] + l2 * value[i]                                     # (1)
+        value[i] -= decay * value[i] + eta * g                                  # (2), (3)
 
 
 @kernel
@@ -60,12 +61,12 @@ def rmsprop(gradient, scale, decay, learning_rate, rho, epsilon, momentum, cente
 
 
 @kernel
-def adam(gradient, scale, decay, step_size, beta_1, beta_2, epsilon, amsgrad, m, v, v_max, value):
+def adam(gradient, scale, l2, decay, step_size, beta_1, beta_2, epsilon, amsgrad, m, v, v_max, value):
     real = value.dtype.type
-    s, decay, alpha, eps = real(scale), real(decay), real(step_size), real(epsilon)
+    s, l2, decay, alpha, eps = real(scale), real(l2), real(decay), real(step_size), real(epsilon)
     one_less_b1, one_less_b2 = real(1 - beta_1), real(1 - beta_2)
     for i in range(value.size):
-        g = s * gradient[i]                                                     # (1)
+        g = s * gradient[i] + l2 * value[i]                                     # (1)
         m[i] += one_less_b1 * (g - m[i])                                        # (12)
         v[i] += one_less_b2 * (g * g - v[i])                                    # (13)
         v_hat = v[i]
@@ -77,6 +78,49 @@ def adam(gradient, scale, decay, step_size, beta_1, beta_2, epsilon, amsgrad, m,
 
 
 @kernel
+def pytorch_momentum(gradient, scale, l2, learning_rate, momentum, dampening, nesterov, b, value):
+    real = value.dtype.type
+    s, l2, eta, mu, one_less_tau = real(scale), real(l2), real(learning_rate), real(momentum), real(1 - dampening)
+    for i in range(value.size):
+        g = s * gradient[i] + l2 * value[i]                                     # (1)
+        b[i] = mu * b[i] + one_less_tau * g                                     # (16)
+        if nesterov:
+            value[i] -= eta * (g + mu * b[i])                                   # (18)
+        else:
+            value[i] -= eta * b[i]                                              # (17)
+
+
+@kernel
+def pytorch_rmsprop(gradient, scale, l2, learning_rate, alpha, epsilon, momentum, centered, v, u, a, value):
+    real = value.dtype.type
+    s, l2, eta, mu = real(scale), real(l2), real(learning_rate), real(momentum)
+    r, one_less_r, eps, zero = real(alpha), real(1 - alpha), real(epsilon), real(0)
+    with_momentum = momentum > 0
+    for i in range(value.size):
+        g = s * gradient[i] + l2 * value[i]                                     # (1)
+        v[i] = r * v[i] + one_less_r * (g * g)                                  # (7)
+        variance = v[i]
+        if centered:
+            a[i] = r * a[i] + one_less_r * g                                    # (8)
+            variance -= a[i] * a[i]
+            if variance < zero:
+                variance = zero
+        step = g / (math.sqrt(variance) + eps)                                  # (19)
+        if with_momentum:
+            u[i] = step = mu * u[i] + step                                      # (20)
+        value[i] -= eta * step                                                  # (21)
+
+
+@kernel
+def pytorch_adagrad(gradient, scale, l2, learning_rate, epsilon, v, value):
+    real = value.dtype.type
+    s, l2, eta, eps = real(scale), real(l2), real(learning_rate), real(epsilon)
+    for i in range(value.size):
+        g = s * gradient[i] + l2 * value[i]                                     # (1)
+        v[i] += g * g                                                           # (22)
+        value[i] -= eta * g / (math.sqrt(v[i]) + eps)                           # (23)
+
+
 def accumulate(gradient, scale, total):
     s = total.dtype.type(scale)
     for i in range(total.size):

@@ -32,6 +32,14 @@ def average_pool_gradient(dy, size, strides, padding, dx):
     share(_average_gradient_rows, threads_for(dx.size + dy.size, PARALLEL_FROM), (dy, size, strides, padding), (dx,))
 
 
+def adaptive_average_pool(x, y):
+    share(_adaptive_rows, threads_for(x.size + y.size, PARALLEL_FROM), (x,), (y,))
+
+
+def adaptive_average_pool_gradient(dy, dx):
+    share(_adaptive_gradient_rows, threads_for(dx.size + dy.size, PARALLEL_FROM), (dy,), (dx,))
+
+
 @kernel
 def _unravel(row, depth, height):
     """Sample, depth and height of a row."""
@@ -221,5 +229,60 @@ def _average_gradient_rows(dy, size, strides, padding, s, threads, dx):
                             if not alone:
                                 part = part + load(dx1, to + c, left, dy)
                             store(part, dx1, to + c, left)
+        row += 1
+        n, d, h = _next(n, d, h, D, H)
+
+
+@kernel
+def _adaptive(i, n, m):
+    """The first and the last-plus-one cell of window i of m over n cells; with n and m exchanged, the windows over a cell."""
+    return i * n // m, ((i + 1) * n + m - 1) // m                                       # (5)
+
+
+@kernel
+def _adaptive_rows(x, s, threads, y):
+    C = x.shape[4]
+    OD, OH, OW = y.shape[1:4]
+    total = np.empty(C, np.float64)
+    row, stop = range_of(y.shape[0] * OD * OH, s, threads)
+    n, i, j = _unravel(row, OD, OH)
+    while row < stop:
+        d0, d1 = _adaptive(i, x.shape[1], OD)
+        h0, h1 = _adaptive(j, x.shape[2], OH)
+        for k in range(OW):
+            w0, w1 = _adaptive(k, x.shape[3], OW)
+            total[:] = 0
+            for d in range(d0, d1):
+                for h in range(h0, h1):
+                    for w in range(w0, w1):
+                        for c in range(C):
+                            total[c] += x[n, d, h, w, c]
+            cells = (d1 - d0) * (h1 - h0) * (w1 - w0)
+            for c in range(C):
+                y[n, i, j, k, c] = total[c] / cells                                     # (4)
+        row += 1
+        n, i, j = _next(n, i, j, OD, OH)
+
+
+@kernel
+def _adaptive_gradient_rows(dy, s, threads, dx):
+    D, H, W, C = dx.shape[1:]
+    OD, OH, OW = dy.shape[1:4]
+    row, stop = range_of(dx.shape[0] * D * H, s, threads)
+    n, d, h = _unravel(row, D, H)
+    while row < stop:
+        i0, i1 = _adaptive(d, OD, D)
+        j0, j1 = _adaptive(h, OH, H)
+        dx[n, d, h] = 0
+        for i in range(i0, i1):
+            d0, d1 = _adaptive(i, D, OD)
+            for j in range(j0, j1):
+                h0, h1 = _adaptive(j, H, OH)
+                for k in range(OW):
+                    w0, w1 = _adaptive(k, W, OW)
+                    part = dy.dtype.type(1 / ((d1 - d0) * (h1 - h0) * (w1 - w0)))
+                    for w in range(w0, w1):
+                        for c in range(C):
+                            dx[n, d, h, w, c] += dy[n, i, j, k, c] * part               # from (4)
         row += 1
         n, d, h = _next(n, d, h, D, H)

@@ -37,6 +37,14 @@ def average_pool_gradient(dy, size, strides, padding, dx):
     _average_pool_gradient[_blocks(dx), THREADS](dy, size, strides, padding, dx)
 
 
+def adaptive_average_pool(x, y):
+    _adaptive_average_pool[_blocks(y), THREADS](x, y)
+
+
+def adaptive_average_pool_gradient(dy, dx):
+    _adaptive_average_pool_gradient[_blocks(dx), THREADS](dy, dx)
+
+
 def _blocks(y):
     """A grid of blocks for the rows of y, and across it for the parts of a long row."""
     rows, numbers = math.prod(y.shape[:3]), y.shape[3] * y.shape[4]
@@ -226,6 +234,57 @@ def _average_pool_gradient(dy, size, strides, padding, dx):
             dx[n, d, h, w, c] = total
 
 
+@cuda.jit(device=True)
+def _adaptive(i, n, m):
+    """The first and the last-plus-one cell of window i of m over n cells; with n and m exchanged, the windows over a cell."""
+    return i * n // m, ((i + 1) * n + m - 1) // m                                       # (5)
+
+
+@cuda.jit
+def _adaptive_average_pool(x, y):
+    C = x.shape[4]
+    OD, OH, OW = y.shape[1], y.shape[2], y.shape[3]
+    number = y.dtype.type
+    for row in range(cuda.blockIdx.x, y.shape[0] * OD * OH, cuda.gridDim.x):
+        n, i, j = _unravel(row, OD, OH)
+        d0, d1 = _adaptive(i, x.shape[1], OD)
+        h0, h1 = _adaptive(j, x.shape[2], OH)
+        for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, OW * C, cuda.gridDim.y * cuda.blockDim.x):
+            k, c = m // C, m % C
+            w0, w1 = _adaptive(k, x.shape[3], OW)
+            total = number(0)
+            for d in range(d0, d1):
+                for h in range(h0, h1):
+                    line = number(0)                            # sums of sums lose little
+                    for w in range(w0, w1):
+                        line += x[n, d, h, w, c]
+                    total += line
+            y[n, i, j, k, c] = total / number((d1 - d0) * (h1 - h0) * (w1 - w0))        # (4)
+
+
+@cuda.jit
+def _adaptive_average_pool_gradient(dy, dx):
+    D, H, W, C = dx.shape[1], dx.shape[2], dx.shape[3], dx.shape[4]
+    OD, OH, OW = dy.shape[1], dy.shape[2], dy.shape[3]
+    number = dx.dtype.type
+    for row in range(cuda.blockIdx.x, dx.shape[0] * D * H, cuda.gridDim.x):
+        n, d, h = _unravel(row, D, H)
+        i0, i1 = _adaptive(d, OD, D)
+        j0, j1 = _adaptive(h, OH, H)
+        for m in range(cuda.blockIdx.y * cuda.blockDim.x + cuda.threadIdx.x, W * C, cuda.gridDim.y * cuda.blockDim.x):
+            w, c = m // C, m % C
+            k0, k1 = _adaptive(w, OW, W)
+            total = number(0)
+            for i in range(i0, i1):
+                d0, d1 = _adaptive(i, D, OD)
+                for j in range(j0, j1):
+                    h0, h1 = _adaptive(j, H, OH)
+                    for k in range(k0, k1):
+                        w0, w1 = _adaptive(k, W, OW)
+                        total += dy[n, i, j, k, c] / number((d1 - d0) * (h1 - h0) * (w1 - w0))      # from (4)
+            dx[n, d, h, w, c] = total
+
+
 _FLOATS, _INTEGERS = "float32[:,:,:,:,:]", "int32[:,:,:,:,:]"
 _WINDOW = ", ".join(["UniTuple(int64, 3)"] * 3)
 SIGNATURES = {
@@ -235,4 +294,6 @@ SIGNATURES = {
     "_average_pool": (_average_pool, f"void({_FLOATS}, {_WINDOW}, {_FLOATS})"),
     "_average_pool_large": (_average_pool_large, f"void({_FLOATS}, {_WINDOW}, {_FLOATS})"),
     "_average_pool_gradient": (_average_pool_gradient, f"void({_FLOATS}, {_WINDOW}, {_FLOATS})"),
+    "_adaptive_average_pool": (_adaptive_average_pool, f"void({_FLOATS}, {_FLOATS})"),
+    "_adaptive_average_pool_gradient": (_adaptive_average_pool_gradient, f"void({_FLOATS}, {_FLOATS})"),
 }

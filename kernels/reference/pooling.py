@@ -4,14 +4,18 @@ r"""Pooling: one number of each window that slides over an image, its maximum or
     y_{ic} = \max_{k \in N_i} x_{i s + k - p, c}                                    (2)
     k^*_{ic} = the first k in N_i, in reading order, where (2) is reached           (3)    a NaN counts as the largest number
     y_{ic} = \frac{1}{|N_i|} \sum_{k \in N_i} x_{i s + k - p, c}                    (4)
+    N_i    = \{k : \lfloor i n / m \rfloor \le k < \lceil (i + 1) n / m \rceil\}     (5)    adaptive: m windows over n cells
 
 i, k, s and p have three parts: depth, height, width. Everywhere size K, strides s and padding p (in front of the image) are
 tuples of three integers, images have shape (B, D, H, W, C), and every window holds at least one cell of the image. The flat
-position of k in its window is (k_d K_h + k_h) K_w + k_w. Each sample and channel is on its own: a line does them all at once.
+position of k in its window is (k_d K_h + k_h) K_w + k_w. In (5), on each axis, k is the place in the image itself. Each sample
+and channel is on its own: a line does them all at once.
 
     (2), (3)    001.08.MaxPooling1D, 001.08.MaxPooling2D, 001.08.MaxPooling3D, 002.MaxPool
-    (4)         001.08.AveragePooling1D, 001.08.AveragePooling2D, 001.08.AveragePooling3D, 002.AvgPool
+    (4), (5)    001.08.AveragePooling1D, 001.08.AveragePooling2D, 001.08.AveragePooling3D, 002.AvgPool
 """
+import math
+
 import numpy as np
 
 
@@ -49,6 +53,28 @@ def average_pool_gradient(dy, size, strides, padding, dx):
         cells = list(_cells(i, size, strides, padding, dx.shape))
         for _, (d, h, w) in cells:
             dx[:, d, h, w] += dy[:, *i] / len(cells)                            # from (4)
+
+
+def adaptive_average_pool(x, y):
+    """x (B, D, H, W, C) -> y (B, OD, OH, OW, C): the mean of so many windows as y has."""
+    for i in np.ndindex(y.shape[1:4]):
+        d, h, w = _adaptive(i, x.shape, y.shape)                                # (5)
+        y[:, *i] = x[:, d, h, w].mean(axis=(1, 2, 3), dtype=float)              # (4)
+
+
+def adaptive_average_pool_gradient(dy, dx):
+    """dy (B, OD, OH, OW, C) -> dx (B, D, H, W, C)."""
+    dx[...] = 0
+    for i in np.ndindex(dy.shape[1:4]):
+        d, h, w = _adaptive(i, dx.shape, dy.shape)
+        cells = dx[:, d, h, w]
+        cells += dy[:, *i][:, None, None, None] / math.prod(cells.shape[1:4])   # from (4)
+
+
+def _adaptive(i, image, windows):
+    """The cells of window i on the three axes."""
+    return [slice(i[axis] * n // m, -(-(i[axis] + 1) * n // m))
+            for axis, (n, m) in enumerate(zip(image[1:4], windows[1:4], strict=True))]
 
 
 def _cells(i, size, strides, padding, shape):

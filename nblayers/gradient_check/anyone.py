@@ -9,7 +9,7 @@ import numpy as np
 from nblayers.gradient_check.check import Check, Settings
 from nblayers.gradient_check.diagnosis import of_shape
 from nblayers.gradient_check.foreign import FunctionPair
-from nblayers.gradient_check.losses import as_layer
+from nblayers.gradient_check.losses import as_layer, shapes_of_data
 from nblayers.gradient_check.objects import Object, Pair
 from nblayers.gradient_check.report import GradientCheckError, Report, TensorReport
 from nblayers.gradient_check.subject import Subject
@@ -155,6 +155,7 @@ def gradcheck_loss(f: Callable[..., Any], weights: Any, /, *inputs: Any, live: b
     """
     options, arguments = _apart(options)
     layer, given = as_layer(f, weights, inputs, arguments, live)
+    layer.data = shapes_of_data(layer, f, weights, inputs, arguments)
     return _run(layer, given, {}, options)
 
 

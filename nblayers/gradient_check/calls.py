@@ -1,6 +1,7 @@
 """How somebody's own backward wants to be called, and what is what in the results of both passes."""
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,6 +55,7 @@ class Backward:
         uses_dy: whether it was last called with a dy.
         used: of how many outputs it takes the gradients, the first ones; None for all.
         has_rate: whether it takes a learning rate, and so changes the weights itself.
+        rate: the learning rate that it is given.
     """
 
     function: Callable[..., Any]
@@ -61,6 +63,7 @@ class Backward:
     inputs: Sequence[str] = ()
     uses_dy: bool = field(default=True, init=False)
     used: int | None = field(default=None, init=False)
+    rate: float = field(default=1.0, init=False)
 
     def __post_init__(self) -> None:
         known = positional(self.function)
@@ -73,6 +76,15 @@ class Backward:
         self.names = needed
         self.more = [p.name for p in known or () if p.name not in needed and naming.is_gradient(p.name)]
         self.has_rate = any(map(naming.is_rate, needed))
+
+    @contextmanager
+    def at_rate(self, rate: float) -> Iterator[None]:
+        """Inside, it is given this learning rate."""
+        self.rate = rate
+        try:
+            yield
+        finally:
+            self.rate = 1.0
 
     def apart(self, result: Any) -> Result:
         """Forward's result: (y, cache), (y1, y2, cache) where backward takes a cache, else outputs alone."""
@@ -120,9 +132,9 @@ class Backward:
         more = {}
         if len(self.more) == len(outputs) - 1 and Role(DY) in roles:        # backward(dout, cache, dh=None, dc=None)
             dy, more = dys[0], dict(zip(self.more, dys[1:], strict=True))
-        values = {CACHE: lambda _: result.cache, RATE: lambda _: 1.0, INPUT: lambda k: inputs[k],
+        values = {CACHE: lambda _: result.cache, RATE: lambda _: self.rate, INPUT: lambda k: inputs[k],
                   DY: lambda k: dy if k is None else dys[k]}
-        more |= dict.fromkeys(self.rates, 1.0)
+        more |= dict.fromkeys(self.rates, self.rate)
         given = [role for name, role in zip(self.names or [""] * len(roles), roles, strict=True) if name not in self.rates]
         return self.function(*(values[role.kind](role.number) for role in given), **more)
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.gradient_check import conduct, diagnosis, kinks
+from nblayers.gradient_check import conduct, diagnosis, kinks, precision
+from nblayers.gradient_check.evidence import Evidence
 from nblayers.gradient_check.numeric import Slopes, derivative
 from nblayers.gradient_check.report import Index, Report, TensorReport
 from nblayers.gradient_check.shares import Element, Shares, spread
@@ -76,7 +77,7 @@ class Check:
         self.subject, self.rng, self.settings = subject, rng, settings
         self.report = Report(subject.layer.described)
         self.given = [leaf.copy() for leaf in subject.leaves]
-        self.evidence: dict[str, diagnosis.Evidence] = {}
+        self.evidence: dict[str, Evidence] = {}
         self.is_linear = True
         self.deadline = time.thread_time() + settings.seconds + 0.5 * max(0, len(subject.weights) - 4)
 
@@ -84,10 +85,10 @@ class Check:
         """Whether the time allowed is not over."""
         return time.thread_time() < self.deadline
 
-    def again(self, there: Subject, rng: np.random.Generator | None = None, coordinates: int = 12) -> "Check":
-        """A check of the same kind elsewhere, on fewer coordinates."""
+    def again(self, there: Subject, rng: np.random.Generator | None = None, coordinates: int = 12, dy: Any = None) -> "Check":
+        """A check of the same kind elsewhere, on fewer coordinates, with a random dy unless one is given."""
         most = min(coordinates, self.settings.max_coordinates)
-        settings = replace(self.settings, max_coordinates=most, dy=None)
+        settings = replace(self.settings, max_coordinates=most, dy=dy)
         return Check(there, np.random.default_rng(1) if rng is None else rng, settings)
 
     def run(self) -> Report:
@@ -106,7 +107,7 @@ class Check:
         conduct.check_forward(self)
         if self.report.problems:                        # no derivative of such a forward means anything
             return
-        conduct.check_rounding(self)
+        precision.check_rounding(self)
         if self.report.problems:
             return
         self.begin()
@@ -118,7 +119,7 @@ class Check:
         for tensor in self.tensors():
             self.report.tensors.append(self.compare(tensor))
         kinks.judge_pairs(self)
-        conduct.check_precision(self)
+        precision.check_precision(self)
         if not self.report.findings and not any(t.checked or t.kinks for t in self.report.tensors):
             conduct.nothing_checked(self)
 
@@ -143,10 +144,20 @@ class Check:
                 indices = [index for index in where[tensor.name] if all(i < n for i, n in zip(index, shape, strict=True))]
                 claims = any(abs(float(tensor.gradient[index])) > 1e-6 for index in indices)
                 if claims or any(abs(self.numeric(tensor, index)) > 1e-6 for index in indices):
-                    verdicts = [self.is_wrong(tensor, index) for index in indices]
-                    if not all(is_wrong is None for is_wrong in verdicts):
-                        found[tensor.name] = not any(verdicts)
+                    is_wrong = self.is_wrong_at_any(tensor, indices)
+                    if is_wrong is not None:
+                        found[tensor.name] = not is_wrong
         return found
+
+    def is_wrong_at_any(self, tensor: Tensor, indices: Sequence[Index]) -> bool | None:
+        """Whether the gradient is wrong at one of these; None if all are kinks."""
+        told = False
+        for index in indices:
+            is_wrong = self.is_wrong(tensor, index)
+            if is_wrong:
+                return True
+            told = told or is_wrong is not None
+        return False if told else None
 
     def is_wrong(self, tensor: Tensor, index: Index) -> bool | None:
         """Whether the gradient is wrong there; None at a kink."""
@@ -179,14 +190,16 @@ class Check:
         subject, report = self.subject, self.report
         self.dx = self.for_each(self.dx)
         if len(self.dx) != len(subject.leaves):
-            report.add("shape", f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
-                                f"({', '.join(subject.names)}): one for each is expected, None for an integer input")
+            if all(finding.kind != "shape" for finding in report.general):
+                report.add("shape", f"backward returns {len(self.dx)} gradients for {len(subject.leaves)} inputs "
+                                    f"({', '.join(subject.names)}): one for each is expected, None for an integer input")
             return []
         comparable = []
         for i, (name, leaf, dx) in enumerate(zip(subject.names, subject.leaves, self.dx, strict=True)):
             if finding := diagnosis.of_returned(leaf, dx, subject.layer.integer_inputs):
-                report.tensors.append(TensorReport(name, leaf.shape))
-                report.tensors[-1].add(*finding)
+                if all(tensor.name != name for tensor in report.tensors):
+                    report.tensors.append(TensorReport(name, leaf.shape))
+                    report.tensors[-1].add(*finding)
             elif leaf.dtype.kind == "f" and not (dx is None and self.needs_none(name)):
                 comparable.append(i)
         return comparable
@@ -217,7 +230,7 @@ class Check:
             report.add("nan", f"the gradient holds NaN or infinity, first at {conduct.first(~finite)}: a division by zero, or "
                               "memory that was allocated (np.empty) and not written")
             return report
-        evidence = diagnosis.Evidence(self, tensor, report)
+        evidence = Evidence(self, tensor, report)
         report.errors = np.full(tensor.gradient.shape, np.nan)
         for index in self.chosen(tensor.gradient.shape):
             analytic = float(tensor.gradient[index])

@@ -135,7 +135,8 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _told(error: BaseException, path: str | Path) -> str:
     """An error and the line of the user's file that it comes from."""
-    frames = traceback.extract_tb(error.__traceback__)
+    errors = [error, *([error.__cause__] if error.__cause__ else [])]
+    frames = [frame for each in errors for frame in traceback.extract_tb(each.__traceback__)]
     own = next((frame for frame in reversed(frames) if Path(frame.filename).resolve() == Path(path).resolve()), None)
     return f"{type(error).__name__}: {error}" + (f" ({path}, line {own.lineno})" if own else "")
 

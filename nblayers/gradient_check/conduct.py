@@ -1,16 +1,16 @@
 """How the two passes behave, apart from the numbers that come out: what they change, keep, round and take no notice of."""
 import contextlib
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from nblayers.devices import to_numpy
+from nblayers.gradient_check import clipping
+from nblayers.gradient_check.clipping import near
+from nblayers.gradient_check.others import of_one_sign
 from nblayers.gradient_check.points import at, elsewhere
 from nblayers.gradient_check.subject import present
-
-TINY = 1e-10                            # a change that float64 sees and float32 does not
 
 
 def check_forward(check: Any) -> None:
@@ -71,9 +71,13 @@ def check_backward(check: Any) -> None:
 
 
 def check_second_backward(check: Any) -> None:
-    """The same gradient again from the same cache, and twice as much in the weights' `grad`."""
+    """The same gradient again from the same cache, and added to what is in the weights' `grad`."""
     subject, report = check.subject, check.report
-    if report.problems:                                 # what was changed above would be found here again
+    told = {finding.kind for finding in report.general}
+    if "changes_weight" in told:
+        return
+    replaced = check_adds(check)
+    if told - {"changes_dy"}:                           # what was changed above would be found here again
         return
     check.gradients(check.dy)
     try:
@@ -87,16 +91,48 @@ def check_second_backward(check: Any) -> None:
     elif not _close(dx, check.dx):
         report.add("single_use", "a second backward after one forward returns another gradient: backward must only read "
                                  f"the cache{changed(check)}")
-    if report.problems:
-        return
     for parameter, once, twice in zip(subject.weights, check.dw, dw, strict=True):
-        if getattr(parameter, "is_replaced", False):    # of somebody's own code, which makes a new gradient in each call
-            continue
-        if _close([twice], [once]) and not _close([once], [0 * once]):
-            report.add("replaces_grad", f"backward replaces the grad of {parameter.path!r} (=) where it must add to it (+=)")
-        elif not _close([twice], [2 * once]) and not report.problems:
+        has_told = any(finding.kind in ("single_use", "adds_up") for finding in report.general)
+        if parameter.path not in replaced and not has_told and not _close([twice], [2 * once]):
             report.add("single_use", f"a second backward adds something else to the grad of {parameter.path!r} than the "
                                      f"first{changed(check)}")
+    if not report.problems:
+        check_plain_adds(check)
+
+
+def check_plain_adds(check: Any) -> None:
+    """A gradient in a plain array is made anew in each backward, or added to; a mixture of the two is neither."""
+    subject = check.subject
+    check.gradients(check.dy)
+    once = {parameter.path: gradient for parameter, gradient in zip(subject.weights, check.dw, strict=True)}
+    for one, got in subject.backward_without_clearing(check.copied_dy()):
+        gradient = once[one.parameter.path]
+        if not _close([got], [gradient]) and not _close([got], [2 * gradient]):
+            times = float((got * gradient).sum()) / max(float((gradient ** 2).sum()), 1e-300)
+            part = f", but {times:.6g} times it, as with momentum" if _close([got], [times * gradient]) else ""
+            check.report.add("single_use", f"a second backward leaves in {one.source} neither its own gradient nor the sum of "
+                                           f"both{part}")
+
+
+def check_adds(check: Any) -> set[str]:
+    """Backward adds to what is in `grad` already; the weights of which it replaces that are returned."""
+    subject, found = check.subject, set()
+    subject.restore()
+    subject.forward()
+    there = [check.rng.normal(size=parameter.shape) for parameter in subject.weights]
+    for parameter, value in zip(subject.weights, there, strict=True):
+        if isinstance(parameter.grad, np.ndarray):
+            parameter.grad[...] = value
+        else:                                           # in the memory of another device
+            parameter.grad.set(value)
+    _, dw = subject.backward(check.copied_dy())
+    for parameter, value, once, got in zip(subject.weights, there, check.dw, dw, strict=True):
+        adds, replaces = (np.isclose(got, wanted, rtol=1e-9, atol=1e-12) for wanted in (value + once, once))
+        if (adds | replaces).all() and (replaces & (once != 0)).any():
+            check.report.add("replaces_grad", f"backward replaces the grad of {parameter.path!r} (=) where it must add to it "
+                                              f"(+=)")
+            found.add(parameter.path)
+    return found
 
 
 def cached_arrays(layer: Any) -> dict[str, np.ndarray]:
@@ -141,6 +177,9 @@ def check_after_another_forward(check: Any) -> None:
     subject.stir()
     try:
         subject.other_weights()
+        if subject.other_signs is not None:
+            subject.forward(subject.other_signs, is_other=True)
+            subject.backward(check.copied_dy())
         subject.forward(subject.other)
         subject.backward(check.copied_dy())
     except Exception:                                   # other numbers may be none that this layer takes
@@ -168,7 +207,7 @@ def check_linear(check: Any) -> None:
     lines = [(a, b, c, z) for a, b, c, z in zip(once, small, minus, idle, strict=True) if a is not None and a.size
              and np.isfinite(a).all()]
     lines = [line for line in lines if all(part is not None for part in line)]
-    in_line = [_near(b - z, 1e-3 * (a - z), a - z) and _near(c - z, z - a, a - z) for a, b, c, z in lines]
+    in_line = [near(b - z, 1e-3 * (a - z), a - z) and near(c - z, z - a, a - z) for a, b, c, z in lines]
     check.is_linear = all(in_line)
     if check.is_linear:
         return
@@ -176,182 +215,40 @@ def check_linear(check: Any) -> None:
         check.report.add("ignores_dy", "backward gives the same gradient whatever dy is: it does not use dy, which the "
                                        "layers behind it send back")
         return
-    if text := clipped(check, small):
+    if text := clipping.clipped(check):
         check.report.add("clipped", text)
         return
-    rounded = [_near(b - z, 1e-3 * (a - z), a - z, 1e-5) and _near(c - z, z - a, a - z, 1e-5) for a, b, c, z in lines]
+    rounded = [near(b - z, 1e-3 * (a - z), a - z, 1e-5) and near(c - z, z - a, a - z, 1e-5) for a, b, c, z in lines]
     if all(rounded):                                    # check_precision says more
         check.is_linear = True
         return
+    if text := _of_one_sign(check):
+        check.report.add("not_linear", text)
+        return
     names = [name for name, fits in zip(_names(check, once), in_line, strict=False) if not fits]
-    turned = all(_near(c - z, z - a, a - z) for a, b, c, z in lines)
+    turned = all(near(c - z, z - a, a - z) for a, b, c, z in lines)
     how = "for -dy it is not the gradient with its sign turned"
     if turned:
         how = "a thousandth of dy does not give a thousandth of the gradient"
     check.report.add("not_linear", f"backward is not linear in dy: {how} ({', '.join(names)})")
 
 
+def _of_one_sign(check: Any) -> str:
+    """Whether what comes from the elements of dy above 0, or from those below 0, is dropped."""
+    once = [g for g in check.gradients(check.dy) if g is not None and g.size]
+    parts = [[g for g in check.gradients([np.where(sign * dy > 0, dy, 0.0) for dy in check.dy]) if g is not None and g.size]
+             for sign in (1, -1)]
+    for words, kept, dropped in (("below", *parts), ("above", *parts[::-1])):
+        if _close(kept, once) and not any(map(np.any, dropped)) and any(map(np.any, kept)):
+            return (f"backward is not linear in dy: elements of dy {words} 0 have no effect. A mask made from dy stands where "
+                    "one made from forward's input or output belongs")
+    return ""
+
+
 def _names(check: Any, gradients: Sequence[Any]) -> list[str]:
     names = [*check.subject.names, *(parameter.path for parameter in check.subject.weights)]
     names = names if len(names) == len(gradients) else [str(k) for k in range(len(gradients))]
     return [name for name, g in zip(names, gradients, strict=True) if g is not None and g.size]
-
-
-def _near(a: np.ndarray, b: np.ndarray, whole: np.ndarray, tolerance: float = 1e-8) -> bool:
-    largest = float(np.abs(whole).max(initial=0.0))
-    return bool((np.abs(a - b) <= tolerance * np.abs(b) + tolerance * 1e-2 * largest + 1e-14).all())
-
-
-def clipped(check: Any, small: Sequence[Any]) -> str:
-    """A bound that gradients run into, if they do: of each element, or of a norm. A larger dy runs into it again."""
-    tiny = check.gradients([1e-6 * dy for dy in check.dy])
-    steady = all(_near(1e3 * a, b, b) for a, b in zip(tiny, small, strict=True) if a is not None and b is not None and a.size)
-    large, larger = ([g for g in check.gradients([factor * dy for dy in check.dy]) if g is not None and g.size]
-                     for factor in (1e3, 1e4))
-    for a, b in zip(large, larger, strict=True) if steady else ():
-        bound, bound_again = float(np.abs(a).max()), float(np.abs(b).max())
-        hit = int((np.abs(a) == bound).sum())
-        if bound and bound == bound_again and hit > 1:
-            return (f"gradients are clipped: for larger and larger dy no element passes {bound:.6g} or -{bound:.6g}, and {hit} "
-                    "are exactly that. Clipping belongs into the optimizer")
-    weights = slice(len(large) - len(check.dw), None)
-    for words, chosen in (("the norm of all together", slice(None)), ("the norm of all weights' gradients together", weights)):
-        norm, norm_again = (_norm(gradients[chosen]) for gradients in (large, larger))
-        if norm and abs(norm - norm_again) <= 1e-6 * norm and (steady or _has_norm(check, chosen, norm)):
-            return (f"gradients are clipped: for larger and larger dy {words} stays {norm:.6g}. Clipping belongs into the "
-                    f"optimizer")
-    for a, b in zip(large, larger, strict=True) if steady else ():
-        if a.size > 1 and _norm([a]) and abs(_norm([a]) - _norm([b])) <= 1e-6 * _norm([a]):
-            return (f"gradients are clipped: for larger and larger dy the norm of one stays {_norm([a]):.6g}. Clipping "
-                    f"belongs into the optimizer")
-    return ""
-
-
-def _has_norm(check: Any, chosen: slice, norm: float) -> bool:
-    """Whether the norm is this one for quite another dy too."""
-    other = [1e3 * check.rng.normal(size=dy.shape) for dy in check.dy]
-    gradients = [g for g in check.gradients(other) if g is not None and g.size][chosen]
-    return abs(_norm(gradients) - norm) <= 1e-6 * norm
-
-
-def _norm(gradients: Sequence[np.ndarray]) -> float:
-    """The Euclidean norm of all numbers together."""
-    return float(np.sqrt(sum((g ** 2).sum() for g in gradients)))
-
-
-def check_rounding(check: Any) -> None:
-    """A forward in float32 has no derivatives to compare with."""
-    if _forward_rounds(check):
-        check.report.add("float32", "forward rounds to float32 on the way though the layer computes in float64: its output "
-                                    f"does not feel a change of {TINY:g} in all its inputs and weights, and numeric "
-                                    "derivatives of such a forward are worthless")
-    check.subject.restore()
-    check.subject.forward()
-
-
-def check_precision(check: Any) -> None:
-    """Numbers that do not feel a change of 1e-10 were rounded to float32 on the way, in forward or in backward."""
-    if any(finding.kind in ("single_use", "stale", "ignores_dy", "dtype", "random") for finding in check.report.findings):
-        return
-    subject = check.subject
-    names = [*subject.names, *(parameter.path for parameter in subject.weights)]
-    once = check.gradients(check.dy)
-    if len(once) != len(names):
-        return
-    finer = check.gradients([dy * (1 + TINY) for dy in check.dy])
-    for name in _rounded(names, once, finer, check.gradients([dy * 1.001 for dy in check.dy])):
-        _say_rounded(check, name, "in dy")
-    for moved, what in ((_leaves_times, "in the inputs"), (_weights_times, "in the weights")):
-        if not subject.leaves and moved is _leaves_times:
-            continue
-        fine, coarse = (_gradients_at(check, moved(subject, factor)) for factor in (1 + TINY, 1 + 1e-5))
-        for name in _rounded(names, once, fine, coarse):
-            _say_rounded(check, name, what)
-    for tensor in check.tensors():
-        _look_finer(check, tensor)
-
-
-def _look_finer(check: Any, tensor: Any) -> None:
-    """Right to seven digits and no better, at one element after the other: so are numbers that were float32 on the way."""
-    report = _not_yet_rounded(check, tensor.name)
-    if report is None or report.errors is None:
-        return
-    largest = float(np.abs(tensor.gradient).max(initial=0.0))
-    suspects = [index for index in np.ndindex(report.errors.shape) if 3e-9 < report.errors[index] < 3e-5
-                and abs(tensor.gradient[index]) > 1e-3 * max(largest, 1.0)]
-    if len(suspects) < 3:
-        return
-    errors = [error for index in suspects[:12] if (error := _fine_error(check, tensor, index)) is not None]
-    if len(errors) >= 3 and len(errors) >= 0.6 * min(len(suspects), 12) and max(errors) < 1e-6:
-        report.add("float32", f"right to {max(errors):.0e} and no better at {len(suspects)} elements, as numbers are that "
-                              f"were rounded to float32 on the way")
-
-
-def _fine_error(check: Any, tensor: Any, index: Any) -> float | None:
-    """The relative error against a derivative of the fourth order; None where that is not certain, or the error is none."""
-    a = float(tensor.gradient[index])
-    step = 1e-3 * max(1.0, abs(float(tensor.values[index])))
-    slopes = [check.slopes(tensor, index, step / k).central for k in (1, 2, 4)]
-    first, second = ((4 * fine - coarse) / 3 for coarse, fine in pairwise(slopes))
-    error = abs(a - second)
-    return error / abs(a) if abs(first - second) < 0.05 * error and error > 3e-9 * abs(a) else None
-
-
-def _say_rounded(check: Any, name: str, where: str) -> None:
-    if (report := _not_yet_rounded(check, name)) is not None:
-        report.add("float32", f"rounded to float32 on the way: it does not feel a change of {TINY:g} {where}")
-
-
-def _not_yet_rounded(check: Any, name: str) -> Any:
-    """The report of this tensor, unless it says float32 already, or there is none."""
-    report = next((tensor for tensor in check.report.tensors if tensor.name == name), None)
-    return None if report is None or any(finding.kind == "float32" for finding in report.findings) else report
-
-
-def _rounded(names: Sequence[str], once: Sequence[Any], fine: Sequence[Any], coarse: Sequence[Any]) -> list[str]:
-    """Which gradients stay what they are, to the last bit, under the fine change, though they follow the coarse one."""
-    found = []
-    for name, a, b, c in zip(names, once, fine, coarse, strict=True):
-        if a is None or b is None or c is None or not a.size or not (np.isfinite(a).all() and np.isfinite(c).all()):
-            continue
-        moves = (np.abs(c - a) > 1e-7 * np.abs(a)) & (np.abs(a) > 1e-7)
-        jumps = np.abs(c - a) > 2e-2 * np.abs(a).max(initial=0.0)
-        if moves.sum() >= 3 and not jumps.any() and np.array_equal(a[moves], b[moves]):
-            found.append(name)
-    return found
-
-
-def _leaves_times(subject: Any, factor: float) -> Any:
-    return at(subject, leaves=[leaf * factor if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves])
-
-
-def _weights_times(subject: Any, factor: float) -> Any:
-    subject.restore()
-    return at(subject, weights=[np.asarray(to_numpy(parameter.value)) * factor for parameter in subject.weights])
-
-
-def _gradients_at(check: Any, there: Any) -> list[Any]:
-    there.restore()
-    there.forward()
-    dx, dw = there.backward(check.copied_dy())
-    return [*check.for_each(dx), *dw]
-
-
-def _forward_rounds(check: Any) -> bool:
-    """Whether (nearly) no output feels a change of 1e-10 in everything at once, though all feel a change of 1e-4."""
-    subject = check.subject
-    def moved(factor: float) -> list[np.ndarray]:
-        subject.restore()
-        values = [np.array(to_numpy(parameter.value)) * factor for parameter in subject.weights]
-        there = at(subject, [leaf * factor if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves], values)
-        there.restore()
-        return [np.asarray(y) for y in there.forward()]
-    fine, coarse = moved(1 + TINY), moved(1 + 1e-4)
-    subject.restore()
-    felt = [np.abs(c - y) > 1e-6 * np.abs(y) for c, y in zip(coarse, check.y, strict=True)]
-    changed = sum(int((a[f] != y[f]).sum()) for a, y, f in zip(fine, check.y, felt, strict=True))
-    count = sum(int(f.sum()) for f in felt)
-    return count >= 3 and changed <= 0.1 * count and all(np.array_equal(y, y.astype(np.float32)) for y in check.y)
 
 
 def forgive_single_points(check: Any) -> None:
@@ -378,18 +275,49 @@ def forgive_single_points(check: Any) -> None:
 
 
 def check_elsewhere(check: Any) -> None:
-    """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks and weights."""
-    other = check.again(elsewhere(check.subject), check.rng, 200 if check.has_time() else 12)
-    other.deadline = check.deadline
+    """All right so far: is it so for truly other numbers too? Other inputs, signs, winners, ids, masks, weights and dy."""
+    given, most = check.settings.dy, 200 if check.has_time() else 12
+    others = [(check.again(elsewhere(check.subject), check.rng, most, given), "other numbers than those given (inputs in "
+               "another order, other masks and ids, weights changed by up to two fifths); with those given")]
+    if given is not None:
+        others.append((check.again(check.subject, check.rng, most), "a random dy; with the one given"))
+    for other, words in others:
+        other.deadline = check.deadline
+        if _finds_faults(other):
+            _take_over(check, other)
+            check.report.notes.append(f"all of this shows with {words} every gradient is right")
+            return
+    if check.subject.other_signs is not None:
+        _note_other_signs(check)
+
+
+def _note_other_signs(check: Any) -> None:
+    """A note, where gradients are wrong for inputs of the sign that those given do not have; a layer may be made for one."""
+    subject = check.subject
+    other = check.again(at(subject, subject.other_signs, None, subject.other_kwargs, subject.other_args), check.rng)
+    is_wrong = _finds_faults(other)
+    subject.restore()
+    wrong = [tensor.name for tensor in other.report.tensors if not tensor.passed and tensor.relative_error > 1e-3]
+    if is_wrong and wrong:
+        one_sign = [name for name, leaf in zip(subject.names, subject.leaves, strict=True) if of_one_sign(leaf)]
+        what = "the gradient of" if len(wrong) == 1 else "the gradients of"
+        verb = "is" if len(wrong) == 1 else "are"
+        check.report.notes.append(f"all numbers of {', '.join(one_sign)} have one sign: with the other sign {what} "
+                                  f"{', '.join(wrong)} {verb} wrong. If such numbers occur, check with them")
+
+
+def _finds_faults(other: Any) -> bool:
+    """Run this check; whether it has anything to say."""
     try:
         other.check_values()
     except Exception:                                   # other numbers may be none that this layer takes
-        return
+        return False
     tells_nothing = all(finding.kind == "nothing_checked" for finding in other.report.findings)
-    if tells_nothing or any(f.kind in ("nan", "random") for f in other.report.general):
-        return
-    check.report.notes.append("all of this shows with other numbers than those given (inputs in another order, other masks "
-                              "and ids, weights changed by up to two fifths); with those given every gradient is right")
+    return not tells_nothing and not any(finding.kind in ("nan", "random") for finding in other.report.general)
+
+
+def _take_over(check: Any, other: Any) -> None:
+    """Let a check go on with what another one found."""
     check.report.general, check.report.tensors, check.evidence = other.report.general, other.report.tensors, other.evidence
     for name in ("y", "dy", "dx", "dw", "outputs", "subject", "given", "is_linear"):
         setattr(check, name, getattr(other, name))

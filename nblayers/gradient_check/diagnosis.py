@@ -1,22 +1,19 @@
 """What the difference between two gradients says about the mistake behind it."""
-import itertools
-import math
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.gradient_check import experiments, patterns
+from nblayers.gradient_check import experiments, looks, patterns
+from nblayers.gradient_check.clipping import SMALL
+from nblayers.gradient_check.evidence import Evidence, Found, KnownNumbers, agree
+from nblayers.gradient_check.objects import Called
 from nblayers.gradient_check.points import masks
-from nblayers.gradient_check.report import Finding, Index, TensorReport
-from nblayers.gradient_check.shares import Element, Shares
-from nblayers.gradient_check.words import NO_PATTERN, ranges, times
+from nblayers.gradient_check.report import Finding
+from nblayers.gradient_check.shares import Shares
+from nblayers.gradient_check.words import NO_PATTERN
 
 KINDS_OF_PLACES = (("mask", "mask is False"), ("one_output", "only what comes through output"), ("value", " is below 0"))
-PROBES = 12                             # coordinates looked at where each one costs further passes
-Found = tuple[str, str] | None
 
 
 def of_returned(leaf: np.ndarray, dx: Any, takes_integers: bool) -> Found:
@@ -42,131 +39,6 @@ def of_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return ""
 
 
-class Evidence:
-    """The coordinates of one tensor that were compared, and the means to look further.
-
-    Attributes:
-        right, wrong: indices.
-        numeric: the numeric derivative at each.
-        shares: what each coordinate and each output element have to do with each other, once `Check.account` has found out.
-        idle: the gradient where dy is zero.
-    """
-
-    def __init__(self, check: Any, tensor: Any, report: TensorReport | None = None) -> None:
-        self.check, self.tensor, self.report = check, tensor, report
-        self.right: list[Index] = []
-        self.wrong: list[Index] = []
-        self.numeric: dict[Index, float] = {}
-        self.shares: Shares | None = None
-        self.idle: np.ndarray | None = None
-        self._moved: dict[Index, list[np.ndarray]] = {}
-
-    def add(self, index: Index, numeric: float, is_wrong: bool,
-            moved: tuple[list[np.ndarray], list[np.ndarray], float] | None = None) -> None:
-        self.numeric[index] = numeric
-        (self.wrong if is_wrong else self.right).append(index)
-        if moved is not None and sum(y.size for y in moved[0]) <= 20_000:
-            more, less, step = moved
-            self._moved[index] = [(a - b) / (2 * step) for a, b in zip(more, less, strict=True)]
-
-    def share(self, index: Index, element: Element) -> float:
-        """dy_o / d theta_i, numerically."""
-        if index not in self._moved:
-            self.check.numeric(self.tensor, index)
-            more, less, step = self.check.latest
-            self._moved[index] = [(a - b) / (2 * step) for a, b in zip(more, less, strict=True)]
-        return float(self._moved[index][element.output][element.index])
-
-    @property
-    def name(self) -> str:
-        return str(self.tensor.name)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.tensor.gradient.shape
-
-    @property
-    def rtol(self) -> float:
-        return float(self.check.settings.rtol)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """By what a gradient may be divided or multiplied by mistake: the batch size, any size and product."""
-        arrays = {"x" if k == 0 else name: leaf.shape for k, (name, leaf) in
-                  enumerate(zip(self.check.subject.names, self.check.subject.leaves, strict=True))}
-        shape: tuple[int, ...] = next(iter(arrays.values()), ())
-        sizes = {"the batch size": shape[0]} if shape else {}
-        if len(shape) == 3:
-            sizes["the number of time steps"] = shape[1]
-            sizes["batch size times time steps"] = shape[0] * shape[1]
-        arrays |= {f"output {k}" if self.check.outputs > 1 else "y": self.check.y[k].shape for k in range(self.check.outputs)}
-        arrays |= {parameter.path: parameter.shape for parameter in self.check.subject.weights}
-        for count in (1, 2, 3, 4):
-            for name, of in arrays.items():
-                for axes in itertools.combinations(range(len(of)), count):
-                    if min(of[axis] for axis in axes) > 1:
-                        sizes.setdefault(f"{_axes_in_words(of, axes)} of {name}", math.prod(of[axis] for axis in axes))
-        own = sorted({size for of in arrays.values() for size in of if size > 1})
-        for count in (2, 3):
-            for factors in itertools.combinations(own, count):
-                sizes.setdefault(" x ".join(map(str, factors)), math.prod(factors))
-        return sizes
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        """Weights and inputs that are a single number other than 0, 1 or -1."""
-        check = self.check
-        found = {parameter.path.split("/")[-1]: float(np.ravel(to_numpy(parameter.value))[0])
-                 for parameter in check.subject.weights
-                 if math.prod(parameter.shape) == 1}
-        found |= {name: float(leaf.ravel()[0]) for name, leaf in zip(check.subject.names, check.subject.leaves, strict=True)
-                  if leaf.size == 1}
-        return {name: value for name, value in found.items() if abs(value) not in (0.0, 1.0) and name != self.name}
-
-    @property
-    def probes(self) -> list[Index]:
-        """Those of the wrong coordinates where the numeric derivative is largest."""
-        return sorted(self.wrong, key=lambda index: -abs(self.numeric[index]))[:PROBES]
-
-    def analytic(self, index: Index) -> float:
-        return float(self.tensor.gradient[index])
-
-    def numeric_at(self, index: Index) -> float:
-        """The numeric derivative, also where it was not compared."""
-        if index not in self.numeric:
-            self.numeric[index] = self.check.numeric(self.tensor, index)
-        return self.numeric[index]
-
-
-def _axes_in_words(shape: tuple[int, ...], axes: tuple[int, ...]) -> str:
-    """ "the size of axis 1", or "3 x 2, sizes of axes 0, 1"."""
-    if len(axes) == 1:
-        return f"the size of axis {axes[0]}"
-    return " x ".join(str(shape[axis]) for axis in axes) + f", sizes of axes {', '.join(map(str, axes))}"
-
-
-class KnownNumbers(Evidence):
-    """Two arrays of one shape of which all is known: what somebody computed, and what is right."""
-
-    def __init__(self, got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float) -> None:
-        super().__init__(None, SimpleNamespace(gradient=got, is_weight=False, is_missing=False, name=""))
-        self._sizes, self._rtol = sizes, rtol
-        for index in np.ndindex(want.shape):
-            self.add(index, float(want[index]), bool(wrong[index]))
-
-    @property
-    def rtol(self) -> float:
-        return self._rtol
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return self._sizes
-
-    @property
-    def scalars(self) -> dict[str, float]:
-        return {}
-
-
 def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes: dict[str, int], rtol: float = 1e-6) -> str:
     """What is wrong with numbers of which the right ones are known. Empty if nothing can be told.
 
@@ -174,24 +46,21 @@ def explain_numbers(got: np.ndarray, want: np.ndarray, wrong: np.ndarray, sizes:
     {"the batch size": 2}.
     """
     evidence = KnownNumbers(got, want, wrong, sizes, rtol)
-    found = next((text for look in (_missing, _zeros, _ratio, _layout) if (text := look(evidence))),
+    found = next((text for look in (looks.missing, looks.zeros, looks.ratio, looks.layout) if (text := look(evidence))),
                  None) if got.any() else ("zero", "all zeros")
-    return "; ".join(part for part in (found[1] if found else "", _where(evidence)) if part)
-
-
-def agree(value: float, other: float) -> bool:
-    """Whether two numbers are close enough to see a pattern in."""
-    return abs(value - other) <= 1e-5 * max(abs(value), abs(other)) + 1e-8
+    return "; ".join(part for part in (found[1] if found else "", looks.where(evidence)) if part)
 
 
 def of(check: Any) -> None:
     """Explain each wrong tensor of a check, as far as that can be tried out; say what is right."""
     changes_weight = any(finding.kind == "changes_weight" for finding in check.report.general)
+    bounds = [finding.kind for finding in check.report.general if finding.kind in ("clipped", "not_linear")]
+    small = check.gradients([SMALL * dy for dy in check.dy]) if bounds else []
     is_linear = check.is_linear and not changes_weight
     if is_linear:
         check.account()
     for evidence in check.evidence.values():
-        kind, text = explain(evidence) if is_linear else _missing(evidence) or ("place", NO_PATTERN)
+        kind, text = explain(evidence) if is_linear else _of_not_linear(evidence, small, bounds)
         evidence.report.findings = [finding for finding in evidence.report.findings if finding.text != NO_PATTERN]
         evidence.report.add(kind, text)
     if changes_weight:
@@ -201,7 +70,35 @@ def of(check: Any) -> None:
     if right:
         check.report.notes.append(f"right: {', '.join(right)}")
     for evidence in check.evidence.values():
-        evidence.report.findings = [_with_place(finding, right) for finding in evidence.report.findings]
+        told = [_with_place(finding, right) for finding in evidence.report.findings]
+        evidence.report.findings = [finding for finding in told if finding.text != NO_PATTERN] or told
+
+
+def _of_not_linear(evidence: Evidence, small: list[Any], kinds: list[str]) -> tuple[str, str]:
+    """Kind and words where backward is not linear in dy, so that it has no shares."""
+    return (looks.missing(evidence) or _right_if_small(evidence, small, kinds) or _right_if_slow(evidence)
+            or looks.ratio(evidence) or ("place", NO_PATTERN))
+
+
+def _right_if_small(evidence: Evidence, small: list[Any], kinds: list[str]) -> Found:
+    """Right for a dy so small that it meets no bound."""
+    gradient = evidence.check.gradient_of(evidence.tensor, small) / SMALL if kinds else None
+    if gradient is None or not all(agree(float(gradient[index]), evidence.numeric[index]) for index in evidence.wrong):
+        return None
+    return kinds[0], "right for a dy a thousandth as large: it is what happens to a larger one that makes it wrong"
+
+
+def _right_if_slow(evidence: Evidence) -> Found:
+    """Right with a learning rate near zero, where backward takes the step with the weights itself."""
+    check = evidence.check
+    if not (isinstance(check.subject.layer, Called) and check.subject.layer.has_rate) or evidence.tensor.is_weight:
+        return None
+    with check.subject.layer.way.at_rate(1e-9):
+        gradient = check.gradient_of(evidence.tensor, check.gradients(check.dy))
+    if not all(agree(float(gradient[index]), evidence.numeric[index]) for index in evidence.wrong):
+        return None
+    return "not_linear", ("right with a learning rate near zero: it is computed from weights that backward has changed "
+                          "already. Compute it before the step")
 
 
 def _with_place(finding: Finding, right: list[str]) -> Finding:
@@ -216,17 +113,16 @@ def _with_place(finding: Finding, right: list[str]) -> Finding:
 
 def explain(evidence: Evidence) -> tuple[str, str]:
     """Kind and words: the mistake as far as it can be told, where it shows, and through which output it comes."""
-    if penalties := _penalties(evidence):
+    if penalties := looks.penalties(evidence):
         return "penalty", penalties
-    looks = (_missing, _beside_dy, _ratio_everywhere, _other_tensors, _nearly, _partly_elementwise, _zeros, _ratio, _layout)
-    found = next((found for look in looks if (found := look(evidence))), None)
+    found = next((found for look in LOOKS if (found := look(evidence))), None)
     if found is None and evidence.shares is not None:
         found = _of_shares(evidence)
     if found is not None and found[0] not in ("zero", "extra", "factor", "nearly"):
         wants_place = found[0] in ("slope", "factor_along", "missing_sum", "mask", "value")
-        where = _where(evidence) if wants_place and "wrong only" not in found[1] else ""
+        where = looks.where(evidence) if wants_place and "wrong only" not in found[1] else ""
         if not where and found[0] in ("mask", "value"):
-            where = _along_an_axis(evidence)
+            where = looks.along_an_axis(evidence)
         kind, parts = found[0], [found[1], where]
     else:
         kind, parts = (found[0], [found[1]]) if found else ("place", [])
@@ -275,17 +171,17 @@ def _known(evidence: Evidence) -> patterns.Known:
     ids = next((leaf for leaf in check.subject.leaves if leaf.dtype.kind in "iu"), None)
     arrays = dict(zip(check.subject.names, check.subject.leaves, strict=True))
     is_plain = len(check.subject.leaves) == 1 and check.outputs == 1
-    return patterns.Known(vectors, arrays, ids, check.subject.time_axis, is_plain, check.order_matters)
+    return patterns.Known(vectors, arrays, ids, check.subject.time_axis, is_plain, check.order_matters, evidence.is_separable)
 
 
 def _places(evidence: Evidence, is_told: bool) -> list[str]:
     """Where, from the shares if there are any, and how unless that is told."""
     shares = evidence.shares
     if shares is None or not shares.wrong.any():
-        return [_where(evidence)]
+        return [looks.where(evidence)]
     _label(evidence, shares)
     texts = patterns.places(shares)
-    exact = [_where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
+    exact = [looks.where(evidence)] if 0 < len(evidence.wrong) <= 3 and evidence.right else []
     texts = exact + [text for text in texts if not (exact and text.startswith("wrong only at"))]
     how = "" if is_told else patterns.one_column_each(shares)
     if texts and not is_told and not how and (few := patterns.few_factors(shares, _known(evidence))):
@@ -323,41 +219,6 @@ def _values_of_others(evidence: Evidence, shares: Shares) -> dict[str, np.ndarra
     return found
 
 
-def _missing(evidence: Evidence) -> Found:
-    if evidence.tensor.is_missing:
-        return "missing", "backward returns None for it: is `return dx` missing?"
-    if not evidence.tensor.gradient.any():
-        return "missing", "all zeros: backward never " + ("adds to its grad" if evidence.tensor.is_weight else "fills it")
-    return None
-
-
-def _zeros(evidence: Evidence) -> Found:
-    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
-    if agree(largest, 0):
-        return "extra", "should be zero"
-    if all(abs(evidence.analytic(index)) <= 1e-7 * largest for index in evidence.wrong):
-        return "zero", "zero there"
-    return None
-
-
-def _other_tensors(evidence: Evidence) -> Found:
-    """The gradient of another tensor, or the same numbers as another one's."""
-    if evidence.check is None or math.prod(evidence.shape) < 2:
-        return None
-    check = evidence.check
-    for other in check.tensors():
-        if other.name == evidence.name or other.gradient.shape != evidence.shape:
-            continue
-        if all(agree(evidence.analytic(index), check.numeric(other, index)) for index in list(evidence.numeric)[:60]):
-            back = check.evidence.get(other.name)
-            is_swap = back is not None and all(agree(back.analytic(index), evidence.numeric_at(index))
-                                               for index in list(back.numeric)[:60])
-            return "swapped", f"holds the gradient of {other.name}" + (": the two are swapped" if is_swap else "")
-        if np.array_equal(evidence.tensor.gradient, other.gradient):
-            return "swapped", f"the very same numbers as the gradient of {other.name}: one is copied from the other"
-    return None
-
-
 def _partly_elementwise(evidence: Evidence) -> Found:
     """An elementwise layer that is right at some places: a table of slopes says more than a factor."""
     if evidence.shares is None or len(evidence.wrong) < 2 or not evidence.shares.wrong.any():
@@ -366,163 +227,5 @@ def _partly_elementwise(evidence: Evidence) -> Found:
     return found if found and found[0] in ("slope", "value", "moved", "rolled", "reversed", "factor_along") else None
 
 
-def _beside_dy(evidence: Evidence) -> Found:
-    """What is there even where dy is zero: a multiple of the weight itself, or what takes no account of dy."""
-    idle = evidence.idle
-    if idle is None or not np.abs(idle).max(initial=0.0) or len(evidence.check.y) > evidence.check.outputs:
-        return None
-    if evidence.shares is not None and not evidence.shares.analytic.any():
-        return "ignores_dy", "the same for every dy, even for zeros: it does not use dy, which the layers behind it send back"
-    if not evidence.tensor.is_weight:
-        return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
-    value = np.asarray(to_numpy(evidence.tensor.values), np.float64)
-    for words, form in (("the weight itself", value), ("the sign of the weight itself", np.sign(value))):
-        size = float((form * form).sum())
-        factor = float((idle * form).sum()) / size if size else 0.0
-        if factor and np.allclose(idle, factor * form, rtol=1e-6, atol=1e-12):
-            return "decay", (f"plus {factor:.6g} times {words}, even where dy is zero: a weight decay inside of backward, "
-                             "of which forward knows nothing")
-    return "not_linear", "not zero where dy is zero: something is added that is not multiplied by dy"
-
-
-def _ratio_everywhere(evidence: Evidence) -> Found:
-    """One factor wherever there is anything."""
-    return None if any(abs(evidence.numeric[index]) > 1e-9 for index in evidence.right) else _ratio(evidence)
-
-
-def _ratio(evidence: Evidence) -> Found:
-    """One factor between analytic and numeric, and where such a factor may come from."""
-    if len(evidence.wrong) < 2 and math.prod(evidence.shape) > 1:
-        return None                                     # a single number is some number of times any other
-    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
-    if not largest:
-        return None
-    strong = [index for index in evidence.wrong if abs(evidence.numeric[index]) > 1e-3 * largest]
-    ratio = float(np.median([evidence.analytic(index) / evidence.numeric[index] for index in strong]))
-    floor = 1e-7 * largest
-    if not all(abs(evidence.analytic(i) - ratio * evidence.numeric[i]) <= 1e-5 * abs(evidence.analytic(i)) + floor
-               for i in evidence.wrong):
-        return None
-    if (abs(abs(ratio) - 1) <= evidence.rtol / 2 and ratio > 0) or abs(ratio) < 1e-7:
-        return None
-    size = abs(ratio)
-    exact = any(agree(size, value) for value in (1.0, 2.0, 0.5))
-    origins = "".join(_origins(evidence, size))
-    if math.prod(evidence.shape) == 1 and not exact and not origins and not _same_through_all(evidence, ratio):
-        return None                                     # any number is some number of times another one: that tells nothing
-    near_one = abs(size - 1) < 1e-2 and not exact
-    words = f"{size:.8g} times what it should be" if near_one and ratio > 0 else times(ratio)
-    return "factor", words + origins
-
-
-def _same_through_all(evidence: Evidence, ratio: float) -> bool:
-    """Whether a single number is off by one factor through each of several elements of y."""
-    shares = evidence.shares
-    if shares is None or (np.abs(shares.numeric) > 1e-3 * shares.scale).sum() < 4:
-        return False
-    return shares.all_same(shares.analytic, ratio * shares.numeric)
-
-
-def _origins(evidence: Evidence, size: float) -> Iterator[str]:
-    names: dict[int, str] = {}
-    for name, count in evidence.sizes.items():
-        names.setdefault(count, name)                   # one name for each size, the first
-    for count, name in names.items():
-        if count > 1 and agree(size, count):
-            yield f" ({count} is {name}: summed over it once too often?)"
-            return
-        if count > 1 and agree(size, 1 / count):
-            yield f" (1/{count}, {name}: divided by it? A layer sums, only a loss takes the mean)"
-            return
-    for name, value in evidence.scalars.items():
-        if agree(size, abs(1 / value)) or agree(size, abs(value)):
-            left_out = agree(size, abs(1 / value))
-            yield f" ({'1 / ' if left_out else ''}{name}: {'it is left out' if left_out else 'it has gone in once too often'}?)"
-            return
-    if agree(size, 2.0) or agree(size, 0.5):
-        return
-    for count, name in names.items():
-        if count > 1 and (agree(size, count ** 0.5) or agree(size, count ** -0.5)):
-            what = f"the square root of {count}" if size > 1 else f"1 / the square root of {count}"
-            yield f" ({what}, {name})"
-            return
-
-
-def _nearly(evidence: Evidence) -> Found:
-    """Right to a few digits at every place: another constant, not another formula."""
-    if evidence.check is not None and any(_far_off(other) for other in evidence.check.evidence.values()):
-        return None
-    largest = max(abs(evidence.numeric[index]) for index in evidence.wrong)
-    worst = max(abs(evidence.analytic(i) - evidence.numeric[i]) / max(abs(evidence.numeric[i]), 0.05 * largest)
-                for i in evidence.wrong)
-    if len(evidence.wrong) < 2 or worst > 2e-2:
-        return None
-    return "nearly", (f"right to within {worst:.0e}: a constant that is rounded or not the same in the two passes (an epsilon "
-                      "in one of them?), or an approximation")
-
-
-def _far_off(evidence: Evidence) -> bool:
-    """Whether anything of it, through any output, is off by more than half a percent of the largest share."""
-    shares = evidence.shares
-    return shares is not None and bool(np.abs(shares.analytic - shares.numeric).max(initial=0.0) > 5e-3 * shares.scale)
-
-
-def _layout(evidence: Evidence) -> Found:
-    """The right numbers in other places."""
-    def is_moved(move: Callable[[Index], Index]) -> bool:
-        return all(agree(evidence.analytic(index), evidence.numeric_at(move(index)))
-                   for index in [*evidence.probes, *evidence.right])
-
-    shape = evidence.shape
-    if len(evidence.wrong) < 2:
-        return None
-    for i, j in itertools.combinations(range(len(shape)), 2):
-        if shape[i] == shape[j] and is_moved(lambda index, i=i, j=j: _swapped(index, i, j)):        # type: ignore[misc]
-            return "transposed", f"transposed: axes {i} and {j} are swapped"
-    for axis, size in enumerate(shape):
-        if size > 1 and is_moved(lambda index, k=axis, n=size: (*index[:k], n - 1 - index[k],
-                                                                *index[k + 1:])):  # type: ignore[misc]
-            return "reversed", f"in reverse order along axis {axis}"
-    return None
-
-
-def _swapped(index: Index, i: int, j: int) -> Index:
-    moved = list(index)
-    moved[i], moved[j] = moved[j], moved[i]
-    return tuple(moved)
-
-
-def _where(evidence: Evidence) -> str:
-    """The part of the tensor that is wrong, if it is not all of it."""
-    wrong, right = evidence.wrong, evidence.right
-    if not right:
-        return ""
-    if len(wrong) <= 3:
-        return "wrong only at " + ", ".join(str(list(index)) for index in wrong)
-    best: tuple[float, str] = (1.0, "")
-    for axis, size in enumerate(evidence.shape):
-        bad, good = {index[axis] for index in wrong}, {index[axis] for index in right}
-        only_good = good - bad
-        inside = sum(index[axis] in bad for index in right)
-        if only_good and inside < len(wrong) and len(bad) / len(bad | good) < best[0]:
-            best = len(bad) / len(bad | good), f"wrong only at {ranges(bad)} of axis {axis} (size {size})"
-    return best[1]
-
-
-def _along_an_axis(evidence: Evidence) -> str:
-    """The indices of an axis outside of which nothing is wrong."""
-    for axis, size in enumerate(evidence.shape):
-        bad = {index[axis] for index in evidence.wrong}
-        if len(bad) < size and {index[axis] for index in evidence.numeric} == set(range(size)):
-            return f"wrong only at {ranges(bad)} of axis {axis} (size {size})"
-    return ""
-
-
-def _penalties(evidence: Evidence) -> str:
-    """Whether all that is wrong are the penalties."""
-    check = evidence.check
-    if check is None or len(check.y) == check.outputs or evidence.shares is None:
-        return ""
-    if not evidence.shares.wrong.any():
-        return "right but for the layer's penalties (activity regularizer, add_loss), whose gradient belongs to backward too"
-    return ""
+LOOKS = (looks.missing, looks.beside_dy, looks.ratio_everywhere, looks.clipped, looks.and_itself, looks.other_tensors,
+         looks.nearly, _partly_elementwise, looks.zeros, looks.ratio, looks.layout)                 # the most telling first

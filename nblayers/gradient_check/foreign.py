@@ -1,6 +1,8 @@
 """Somebody's own code as a layer."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import positional
@@ -20,6 +22,8 @@ class Foreign(Layer):
         params: what the user said of the weights in plain arrays.
         may_hold_weights: whether it stands for an object that has weights.
         remarks: what the report should say of how the object was called.
+        data: the shapes of arrays that it is given and that have no gradient, by name.
+        first_weight: from which of the inputs on they may be weights; None where weights are not among them.
     """
 
     integer_inputs = True
@@ -32,6 +36,8 @@ class Foreign(Layer):
     params: Any = None
     may_hold_weights = False
     remarks: Sequence[str] = ()
+    data: Mapping[str, tuple[int, ...]] = {}
+    first_weight: int | None = None
 
     def __init__(self, name: str) -> None:
         super().__init__(name=name)
@@ -58,6 +64,21 @@ class Foreign(Layer):
         """Let the object behind it hold its floating arrays in double precision."""
         plain.in_float64(self)
 
+    def see_that_it_runs(self, run: Callable[[], Any], inputs: Mapping[str, Any], what: str) -> None:
+        """
+        Raises:
+            TypeError, ValueError: somebody's code fails with what it is given; the message names it and the shapes.
+        """
+        try:
+            run()
+        except (TypeError, ValueError, IndexError) as error:
+            if str(error).startswith("gradcheck"):
+                raise
+            given = ", ".join(f"{name} {np.shape(value)}" for name, value in inputs.items())
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"gradcheck of {self.described}: {what} fails for arrays of the shapes {given}: "
+                       f"{type(error).__name__}: {error}") from error
+
     def _to_array(self, value: Any) -> Any:
         return value
 
@@ -74,9 +95,11 @@ class Foreign(Layer):
 class FunctionPair(Foreign):
     """A function and its gradient as a layer: `gradient(*inputs, dy)` gives dL/dx for each input."""
 
+    first_weight = 1
+
     def __init__(self, f: Callable[..., Any], gradient: Callable[..., Any]) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))
-        self.f, self.gradient = f, gradient
+        self.f, self.gradient, self.title = f, gradient, self.name
 
     @property
     def called(self) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ class Loss(Foreign):
     """A function of its weights that gives a loss and their gradients; the weights are its inputs."""
 
     dict_inputs = ("weights",)
+    first_weight = 0
 
     def __init__(self, f: Callable[..., Any], call: Callable[[Any], Any], name: str) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))
@@ -157,6 +158,17 @@ def as_layer(f: Callable[..., Any], weights: Any, inputs: Sequence[Any], named: 
     takes = ", ".join(parameter.name for parameter in positional(f) or ())
     raise TypeError(f"gradcheck of {layer.described}: it takes ({takes}), which is neither (weights, *inputs), nor "
                     f"(*weights, *inputs), nor (*inputs), for {len(arrays)} weights and {len(inputs)} inputs")
+
+
+def shapes_of_data(layer: Foreign, f: Callable[..., Any], weights: Any, inputs: Sequence[Any],
+                   named: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the inputs beside the weights, by the names that f has for them."""
+    before = 0 if isinstance(layer, LiveLoss) or isinstance(weights, dict) else 1
+    if before and isinstance(weights, (list, tuple)) and not _binds(f, (weights, *inputs), named):
+        before = len(weights)
+    names = [parameter.name for parameter in positional(f) or ()][before:]
+    given = {names[k] if k < len(names) else str(k): value for k, value in enumerate(inputs)} | dict(named)
+    return {f"argument {name}": np.shape(value) for name, value in given.items() if isinstance(value, (np.ndarray, list))}
 
 
 def _call(f: Callable[..., Any], weights: Any, inputs: Sequence[Any], named: dict[str, Any]) -> Callable[[Any], Any] | None:

@@ -60,6 +60,8 @@ class Called(Foreign):
 class Pair(Called):
     """A forward and a backward that hand a cache to each other."""
 
+    first_weight = 1
+
     def __init__(self, f: Callable[..., Any], backward: Callable[..., Any], inputs: Sequence[Any],
                  named: Mapping[str, Any]) -> None:
         super().__init__(getattr(f, "__name__", type(f).__name__))

@@ -15,6 +15,11 @@ def is_constant(array: np.ndarray) -> bool:
     return bool(np.all(array == value)) and (array.size > 1 or (array.ndim > 0 and value in (0, 1)))
 
 
+def of_one_sign(array: np.ndarray) -> bool:
+    """Whether a floating array has numbers above 0 alone, or below 0 alone: others of that sign hide what depends on it."""
+    return array.dtype.kind == "f" and array.size > 0 and bool((array > 0).all() or (array < 0).all())
+
+
 def unequal(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Random numbers near those of a constant array: of the same sign, and none is larger than |1| if that was not."""
     if not array.any():

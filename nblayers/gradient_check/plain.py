@@ -137,6 +137,7 @@ class Found:
         weights: those with a gradient.
         taken: sentences that say what was taken for what.
         unchecked: the places of arrays on which y depends and that have no gradient.
+        ignored: the names of weights with a gradient on which y does not depend.
         misshaped: name, shape and the gradient's shape of weights whose gradient has another shape.
         stepped: those that backward changes by a step of unknown size: they are put back after each.
     """
@@ -144,6 +145,7 @@ class Found:
     weights: list[Plain] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
     unchecked: list[Place] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
     misshaped: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
     stepped: list[Plain] = field(default_factory=list)
 
@@ -170,8 +172,8 @@ class Trial:
 class Group:
     """An array that an object holds, and all the places where it does."""
 
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, self.places = array, list[Place]()
+    def __init__(self, array: np.ndarray, places: Iterable[Place] = ()) -> None:
+        self.array, self.places = array, list(places)
 
 
 def groups(root: Any) -> list[Group]:
@@ -203,8 +205,11 @@ def find(root: Any, trial: Trial, params: Any, prefix: str = "", known: Collecti
     Raises:
         TypeError, ValueError: `params` names what is not there, or what is no floating array.
     """
-    wanted = list(declared(root, params)) if params is not None else [
-        (group, None) for group in dependencies(root, trial) if id(group.array) not in known]
+    unread: list[Group] = []
+    if params is None:
+        needed = [group for group in dependencies(root, trial) if id(group.array) not in known]
+        unread = [group for group in _unread(root, trial, needed) if id(group.array) not in known]
+    wanted = list(declared(root, params)) if params is not None else [(group, None) for group in (*needed, *unread)]
     if not wanted:
         return Found()
     before = [group.array.copy() for group, _ in wanted]
@@ -222,6 +227,7 @@ def find(root: Any, trial: Trial, params: Any, prefix: str = "", known: Collecti
             continue
         name = names.get(id(group.array)) if params is None else None
         _enter(found, group, source or step, bool(step) and trial.has_rate, prefix, name or str(group.places[0]))
+    found.ignored = [str(group.places[0]) for group in unread]
     trial.restore()
     return found
 
@@ -264,6 +270,44 @@ def dependencies(root: Any, trial: Trial) -> list[Group]:
     found = [group for group in same if _matters(group.array, equal, moved, trial)]
     trial.restore()
     return found
+
+
+def _unread(root: Any, trial: Trial, needed: Sequence[Group]) -> list[Group]:
+    """The arrays that have a gradient beside them, as weights do, though y does not depend on them.
+
+    Beside them is dU beside U, or grads["U"] for an item of a list or dictionary that holds weights on which y depends.
+    """
+    holders = {str(group.places[0].holder) for group in needed if group.places[0].steps[-1][0] == ITEM}
+    there = {id(group.array) for group in needed}
+    return [group for group in groups(root) if id(group.array) not in there and group.array.size
+            and _has_gradient(group, holders) and _is_left_alone(group, trial)]
+
+
+def _has_gradient(group: Group, holders: Collection[str]) -> bool:
+    for place in group.places:
+        beside: Iterable[Source] = _by_name(place)
+        if str(place.holder) in holders:
+            beside = candidates(Group(group.array, [place]))
+        found = [source.read() for source in beside]
+        if any(isinstance(g, np.ndarray) and g is not group.array and g.shape == group.array.shape for g in found):
+            return True
+    return False
+
+
+def _is_left_alone(group: Group, trial: Trial) -> bool:
+    """Whether forward leaves an array in its place and never writes to it, whatever it holds."""
+    trial.restore()
+    kept = group.array.copy()
+    moved = kept + 0.1 + np.abs(kept)
+    group.array[...] = moved
+    try:
+        trial.forward()
+        return group.places[0].read() is group.array and np.array_equal(group.array, moved)
+    except Exception:
+        return False
+    finally:
+        group.array[...] = kept
+        trial.restore()
 
 
 def _matters(array: np.ndarray, also: Sequence[np.ndarray], moved: Sequence[np.ndarray], trial: Trial) -> bool:

@@ -183,10 +183,10 @@ def _dict(items: dict) -> Contents:
     kept = dict(items)
 
     def put_back() -> None:
-        for key in [key for key in items if key not in kept]:
-            dict.__delitem__(items, key)
-        for key, item in kept.items():
-            dict.__setitem__(items, key, item)
+        dict.update(items, kept)
+        if len(items) != len(kept):
+            for key in [key for key in items if key not in kept]:
+                dict.__delitem__(items, key)
     return put_back, list(kept.values())
 
 

@@ -161,7 +161,7 @@ class Report:
         lines += [f"  {', '.join(names)}: {text}" for text, names in shared.items()]
         lines += [f"  note: {note}" for note in self.notes]
         worst = self.worst
-        if not self.passed and worst is not None and worst.index is not None:
+        if worst is not None and worst.index is not None and not worst.passed:
             lines.append(f"  the worst is {worst.name} at {list(worst.index)}: relative error {worst.relative_error:.1e}")
         return "\n".join(lines)
 

@@ -13,7 +13,7 @@ from nblayers.gradient_check import plain
 from nblayers.gradient_check.calls import positional
 from nblayers.gradient_check.foreign import Foreign, FunctionPair
 from nblayers.gradient_check.naming import STATISTICS
-from nblayers.gradient_check.others import is_constant, nearly, other_mask, other_values, unequal
+from nblayers.gradient_check.others import is_constant, nearly, of_one_sign, other_mask, other_values, unequal
 from nblayers.gradient_check.remember import GlobalRandom, is_random_source, remember
 from nblayers.layers.base import Layer, _flatten, built_from, holds_arrays
 from nblayers.structures import copied
@@ -36,6 +36,7 @@ class Subject:
         names, leaves: the arrays among the arguments that may have a gradient, named as forward's parameters are.
         handed: the copies of them that the last forward was given; a layer may keep these, and nobody else writes to them.
         other: arrays of the same shapes with other numbers, ids, signs and winners; `forward(other)` has other masks too.
+        other_signs: the same with the sign turned of inputs all of one sign; None where there are none, or forward cannot.
         weights: the floating weights, those in plain arrays too.
         outputs: what the last forward returned, the objects themselves.
         notes: what the report should say of how the check was done.
@@ -62,6 +63,7 @@ class Subject:
                      for place, (value, name) in enumerate(zip(args, names, strict=True))]
         self.kwargs = {name: self._slots(value, name) for name, value in kwargs.items() if value is not None}
         self.other: list[np.ndarray] = self.leaves
+        self.other_signs: list[np.ndarray] | None = None
         self.other_args, self.other_kwargs = self.args, self.kwargs
 
     def _slots(self, value: Any, name: str) -> Any:
@@ -105,6 +107,8 @@ class Subject:
         put_back = remember(*self._changeable())
         needed = self.layer.input_gradient
         try:
+            self._see_that_it_runs()
+            put_back()
             put_aliases = self._aliases()
             self.layer.astype("float64")
             self.layer.input_gradient = needed
@@ -124,6 +128,18 @@ class Subject:
             for one in self.plain:
                 one.give_back()
             put_back()
+
+    def _see_that_it_runs(self) -> None:
+        """Run somebody's own code once forwards and backwards, so that what fails there is told with the shapes given."""
+        layer = self.layer
+        if not isinstance(layer, Foreign):
+            return
+        given = dict(zip(self.names, self.leaves, strict=True))
+        layer.see_that_it_runs(self.forward, given, "its forward")
+        outputs = present(self.outputs)
+        dy = [np.random.default_rng(0).normal(size=np.shape(to_numpy(y))) for y in outputs]
+        named = {"dy" if len(dy) == 1 else f"dy[{k}]": d for k, d in enumerate(dy)}
+        layer.see_that_it_runs(lambda: self.backward(dy), named | given, "its backward")
 
     def _keep(self) -> None:
         """Let `restore` put back what is there now."""
@@ -249,7 +265,10 @@ class Subject:
             self.other_args = [self._other_mask(name, value, wildness) for name, value in zip(names, self.args, strict=True)]
             self.other_kwargs = {name: self._other_mask(name, value, wildness) for name, value in self.kwargs.items()}
             if shapes is None or self._shapes_at(self.other) == shapes:
-                return
+                break
+        turned = [-leaf if of_one_sign(leaf) else leaf for leaf in self.other]
+        if any(map(of_one_sign, self.leaves)) and shapes is not None and self._shapes_at(turned) == shapes:
+            self.other_signs = turned
 
     def _other_mask(self, name: str, value: Any, wildness: int) -> Any:
         is_mask = name.endswith("mask") and _is_mask(value)
@@ -402,6 +421,15 @@ class Subject:
             one.collect(self.layer.factor if isinstance(self.layer, Foreign) else 1.0)
         return [None if dx is None else np.array(to_numpy(dx)) for dx in returned], self.weight_gradients()
 
+    def backward_without_clearing(self, dy: Sequence[Any]) -> Iterator[tuple[plain.Plain, np.ndarray]]:
+        """What a further backward leaves where plain weights have their gradients, by the weight."""
+        self.layer.backward(_in_structure(self.outputs, iter(dy)))
+        factor = self.layer.factor if isinstance(self.layer, Foreign) else 1.0
+        for one in self.plain:
+            found = plain.as_shaped(one.source.read(), one.parameter.shape)
+            if isinstance(one.source, (plain.Place, plain.Beside)) and not one.is_stepped and found is not None:
+                yield one, factor * found
+
     def weight_gradients(self) -> list[np.ndarray]:
         return [np.array(to_numpy(parameter.grad)) for parameter in self.weights]
 
@@ -427,6 +455,8 @@ def _notes(layer: Layer, found: plain.Found) -> list[str]:
     if stepped:
         notes.append(f"not checked: {', '.join(stepped)}, which backward changes by a step of unknown size: let backward take "
                      "the learning rate as an argument, or keep the gradient in an attribute (self.dW)")
+    if found.ignored:
+        notes.append(f"y does not depend on {', '.join(who + name for name in found.ignored)}: does forward leave it out?")
     if unchecked:
         how = ("name it: params={'W': 'dW'}" if isinstance(layer, Foreign) else
                "keep it as self.dW beside self.W, or make the weight with add_weight")

@@ -17,10 +17,10 @@ A layer of your own needs no more than this:
 import functools
 import inspect
 import math
-import re
+import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,10 +34,11 @@ from nblayers import config
 from nblayers.arguments import flag, found, integer, optional, sizes, text
 from nblayers.arrays import as_array, as_numbers, as_rows
 from nblayers.devices import array_module, get_device, to_numpy
+from nblayers.layers import limits
 from nblayers.layers.captured import keeps_arguments, not_taken, plain_arguments
 from nblayers.layers.input_spec import InputSpec
 from nblayers.locks import Lock
-from nblayers.naming import NamesItself
+from nblayers.naming import NamesItself, snake_case
 from nblayers.parameter import Parameter
 from nblayers.structures import Shape, are_shapes, is_shape
 
@@ -106,6 +107,13 @@ class _ThreadStates(threading.local):
         return _ThreadStates, ()
 
 
+class _Calls(threading.local):
+    """What holds for all calls inside the one that this thread is in."""
+
+    training: bool | None = None        # what was said of `training`; None where nothing was
+
+
+calls = _Calls()
 _DTYPES = {"float32": np.dtype("float32"), "float64": np.dtype("float64")}
 _building = Lock()                      # of several threads that call a new layer, one builds it
 
@@ -135,6 +143,7 @@ class Layer(NamesItself):
     integer_inputs = False              # integers stay integers (token ids); else they are cast to `dtype`
     zero_at_kinks = False               # its gradient is 0 at x = 0, as Keras', though the slopes on both sides are not
     input_spec: InputSpec | list[InputSpec] | None = None
+    follows_training = False            # told nothing of `training`, it has a mode of its own: see `nn.Module`
     single_values = False               # an input without axes is one value, and has no samples to count
     shape_by_running = False            # a symbolic call asks `_shapes_for` for the outputs' shapes, not compute_output_shape
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
@@ -268,10 +277,12 @@ class Layer(NamesItself):
         if initializer is None:
             initializer = "glorot_uniform" if np.dtype(dtype).kind == "f" else "zeros"
         make: Any = initializers.get(initializer)
+        limits.count(self.described, name or "weight", shape)
         value = np.array(make(shape, dtype=dtype), dtype=dtype, order="C")
         if value.shape != shape:
             raise ValueError(f"{self.described}: expected the initializer to give shape {shape}, got {value.shape}")
-        parameter = Parameter(value, name or "weight", trainable, regularizers.get(regularizer), constraints.get(constraint))
+        parameter = self._new_parameter(value, name or "weight", trainable, regularizers.get(regularizer),
+                                        constraints.get(constraint))
         return self._hold(parameter)
 
     def _hold(self, parameter: Parameter) -> Parameter:
@@ -281,6 +292,9 @@ class Layer(NamesItself):
         self._parameters.insert(self._trained_count if parameter.trainable else len(self._parameters), parameter)
         self._trained_count += bool(parameter.trainable)
         return parameter
+
+    def _new_parameter(self, value: Any, name: str, trainable: bool, regularizer: Any, constraint: Any) -> Parameter:
+        return Parameter(value, name, trainable, regularizer, constraint)
 
     @property
     def sublayers(self) -> list["Layer"]:
@@ -715,6 +729,7 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     first = list(parameters)[1] if len(parameters) > 1 else ""
     optional = [name for name in ("training", "mask") if name not in parameters and not takes_any]
     names = list(parameters)[1:]
+    training_place = place_of_training(parameters)
     required = first in parameters and parameters[first].default is inspect.Parameter.empty
     settings = {name for name in names if isinstance(parameters[name].default, bool)}
     by_place = [name for name in names if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
@@ -746,14 +761,16 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         elif required and (arrays or first in kwargs):
             raise ValueError(f"{self.described}: expected an array as {first}, got None")
         state.losses.clear()
-        state.running = True
+        state.running, outside = True, calls.training
+        if training_place is not None and not self.follows_training:
+            calls.training = bool(args[training_place] if len(args) > training_place else kwargs.get("training"))
         try:
             outputs = forward(self, *arrays, **kwargs)
         except (TypeError, NotImplementedError) as error:
             self._explain_dtype(inputs, error)
             raise
         finally:
-            state.running = False
+            state.running, calls.training = False, outside
         regularizer = self.activity_regularizer
         if regularizer is not None:
             for y in outputs if isinstance(outputs, (list, tuple)) else [outputs]:
@@ -766,6 +783,14 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
             state.last_call = (state.cache, shapes, penalised)
         return outputs
     return guarded
+
+
+def place_of_training(parameters: Mapping[str, inspect.Parameter]) -> int | None:
+    """Where `training` stands among the arguments behind self: beyond all where it goes by name only, None without it."""
+    if "training" not in parameters:
+        return None
+    by_name = parameters["training"].kind is inspect.Parameter.KEYWORD_ONLY
+    return sys.maxsize if by_name else list(parameters).index("training") - 1
 
 
 def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -905,8 +930,7 @@ _naming = Lock()
 
 def auto_name(class_name: str) -> str:
     """A name for an object that was given none: its class's in snake_case, numbered from the second on."""
-    base = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", class_name))
-    base = re.sub("([a-z])([A-Z])", r"\1_\2", base).lower()
+    base = snake_case(class_name)
     with _naming:
         count = _used_names.get(base, 0)
         _used_names[base] = count + 1

@@ -8,7 +8,11 @@ import numpy as np
 
 def keeps_arguments(cls: Any) -> bool:
     """Whether a class has an `__init__` of its own, and no `get_config`."""
-    return not cls.__init__.__module__.startswith("nblayers.") and cls.get_config.__module__.startswith("nblayers.")
+    return not _is_ours(cls.__init__) and _is_ours(cls.get_config)
+
+
+def _is_ours(function: Any) -> bool:
+    return (function.__module__ or "").startswith("nblayers.")          # it has none where a program was handed to exec
 
 
 def plain_arguments(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -41,7 +41,7 @@ def _output_shape(layer: Any, input_shape: Any, size: int) -> Any:
 
     probe = layer if layer.built else copy.deepcopy(layer)
     with probe._thread.set_aside():
-        outputs = probe.forward(zeros(input_shape))
+        outputs = probe.forward(zeros(input_shape), **({"training": False} if layer.follows_training else {}))
     return [y.shape for y in outputs] if isinstance(outputs, (list, tuple)) else outputs.shape
 
 

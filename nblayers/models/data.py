@@ -118,35 +118,75 @@ class Epochs:
         self._limit, self._argument = steps, argument
         self._current: Iterator[Batch] | None = None
         self._left = 0                  # batches left in the current pass, where that is known
+        self._start: dict[str, Any] | None = None       # the random numbers that the current pass began with
+        self._taken = 0                 # batches taken of it
 
-    def epoch(self, afresh: bool = False) -> Iterator[Batch]:
+    def epoch(self, afresh: bool = False, done: int = 0) -> Iterator[Batch]:
         """The batches of the next epoch; fewer, with a warning, when the data run out.
 
         An epoch of `steps` batches goes on where the one before stopped; with `afresh` it begins at the first batch, as far as
-        the data can be read again. `end` belongs after its last batch, or after the one that it was left at.
+        the data can be read again. `end` belongs after its last batch, or after the one that it was left at. After `resume` the
+        epoch has `done` batches behind it.
         """
         self._tell("on_epoch_begin")
         if self._limit is None:
-            yield from self.batches
+            current, self._current = self._current or self._begin(), None
+            for each in current:
+                self._taken += 1
+                yield each
+            self._start = None
             return
         if afresh:
             self._current = None
-        for step in range(self._limit):
+        for step in range(done, self._limit):
             if self._current is None or (step == 0 and self.batches.steps and self._left == 0):
-                self._current, self._left = iter(self.batches), self.batches.steps or 0
+                self._current, self._left = self._begin(), self.batches.steps or 0
             batch = next(self._current, None)
             if batch is None:
                 if step > 0:            # an epoch of none is the caller's to tell of
                     warnings.warn(f"the data ran out after {step} of {self._limit} batches ({self._argument}={self._limit})",
                                   stacklevel=4)
-                self._current = None
+                self._current = self._start = None
                 return
             self._left -= 1
+            self._taken += 1
             yield batch
 
     def end(self) -> None:
         """Tell the source that the epoch is over."""
         self._tell("on_epoch_end")
+
+    def position(self) -> dict[str, Any] | None:
+        """The place in the data, as JSON; None between two passes."""
+        return None if self._start is None else {**self._start, "taken": self._taken}
+
+    def resume(self, position: dict[str, Any]) -> None:
+        """Go to the place that `position` gave: the pass begins as it did, and what was taken of it is passed over.
+
+        Raises:
+            ValueError: the data have fewer batches.
+        """
+        random.set_state(position["random"])
+        if position["own"] is not None and (own := self._own_generator()) is not None:
+            own.bit_generator.state = position["own"]
+        self._current = self._begin()
+        for _ in range(position["taken"]):
+            if next(self._current, None) is None:
+                raise ValueError(f"expected data of at least {position['taken']} batches, of which so many were done")
+        self._taken = position["taken"]
+        self._left = (self.batches.steps or 0) - self._taken
+
+    def _begin(self) -> Iterator[Batch]:
+        """A new pass over the data."""
+        own = self._own_generator()
+        self._start = {"random": random.get_state(), "own": None if own is None else own.bit_generator.state}
+        self._taken = 0
+        return iter(self.batches)
+
+    def _own_generator(self) -> np.random.Generator | None:
+        """What a source of batches draws their order from, if it is not the global generator (`TimeseriesDataset`)."""
+        own = getattr(getattr(self.batches, "source", None), "generator", None)
+        return own if isinstance(own, np.random.Generator) and own is not random.generator() else None
 
     def _tell(self, hook: str) -> None:
         if isinstance(self.batches, GivenBatches):

@@ -201,7 +201,7 @@ class _Step:
         self.differentiated = [leaf for leaf in flatten((self.args, no_masks)) if hasattr(leaf, "shape")]
 
         parameters = parameters_of(type(layer).forward)
-        self.takes_training = "training" in parameters and "training" not in node.kwargs
+        self.takes_training = ("training" in parameters or layer.follows_training) and "training" not in node.kwargs
         self.makes_mask = type(layer).compute_mask is not Layer.compute_mask
         named = tensor_arguments(layer, self.args, self.kwargs)
         wanted = {f"{name}_mask": value for name, value in named.items()}

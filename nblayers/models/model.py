@@ -245,34 +245,25 @@ class Model(Trainer):
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
 
     def save(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write configuration and weights to a `.keras` file; `nblayers.models.load_model` makes the model from it again.
+        """Write the model to a `.keras` file: configuration, weights, and all that training goes on from.
 
-        What the optimizer remembers of past gradients is not saved: training goes on from fresh moments.
-
-        Raises:
-            ValueError: a path that does not end in ".keras".
-            FileExistsError: there is such a file, and `overwrite` is False.
+        `nblayers.models.load_model` makes the model from it again, and so does Keras 3. Arguments and errors: `save_model`.
         """
         saving.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
-        """Write the weights to an `.npz` file, or with h5py to an `.h5` file.
+        """Write the weights to a file that ends in `.weights.h5` (as Keras 3 writes it), `.npz` or `.safetensors`.
 
-        Raises:
-            ValueError: another ending.
-            FileExistsError: there is such a file, and `overwrite` is False.
-            ImportError: an `.h5` file without h5py.
+        Arguments and errors: `nblayers.saving.save_weights`.
         """
         saving.save_weights(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Any) -> None:
-        """Set the weights to those that `save_weights` wrote.
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Set the weights to those that `save_weights`, ours or Keras', wrote.
 
-        Raises:
-            ValueError: another ending, or weights of other shapes than the model's.
-            ImportError: an `.h5` file without h5py.
+        Arguments and errors: `nblayers.saving.load_weights`.
         """
-        saving.load_weights(self, filepath)
+        saving.load_weights(self, filepath, skip_mismatch)
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as text, from which `nblayers.models.model_from_json` makes the model again."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from nblayers import losses as loss_module, metrics as metric_module
 from nblayers.arguments import found
+from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer
 from nblayers.locks import Lock
 from nblayers.models.arguments import check_leaves
@@ -63,6 +64,7 @@ class Objective:
                 if isinstance(name, str) and name not in _METRIC_BY_SHAPE:
                     found(who, argument, metric_module.get, name)
         self.outputs: list[_Output] = []
+        self._waiting: dict[str, Any] | None = None     # the means to go on from, until the outputs are known
         self._named_metrics: list[tuple[str, Any]] = []
         self._filled = self._find_filled()
         self._state = Lock()            # a thread may copy what another one is filling
@@ -154,6 +156,8 @@ class Objective:
             self._name_metrics()
             for _, metric in self._named_metrics:
                 metric.reset_state()    # another model may have filled it before
+        if self._waiting is not None:
+            self.resume(self._waiting)
 
     def value_and_gradients(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
                             weights: Sequence[Any]) -> tuple[float, list[Any]]:
@@ -201,15 +205,34 @@ class Objective:
 
     def reset(self) -> None:
         """Start the running means afresh."""
-        self._loss_sum, self._samples = 0.0, 0
+        self._loss_sum, self._samples, self._waiting = 0.0, 0, None
         with self._state:
             for output in self.outputs:
                 output.loss_sum = 0.0
             for _, metric in self._named_metrics:
                 metric.reset_state()
 
+    def state(self) -> dict[str, Any]:
+        """The running means, as JSON."""
+        return {"results": self.results(), "loss": [self._loss_sum, self._samples],
+                "outputs": [output.loss_sum for output in self.outputs],
+                "metrics": [_numbers_of(metric) for _, metric in self._named_metrics]}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._loss_sum, self._samples = state["loss"]
+        self._waiting = None if self.bound else state
+        if self.bound:
+            for output, loss_sum in zip(self.outputs, state["outputs"], strict=True):
+                output.loss_sum = loss_sum
+            for (_, metric), numbers in zip(self._named_metrics, state["metrics"], strict=True):
+                for name, (value, dtype) in numbers.items():
+                    vars(metric)[name] = value if dtype is None else np.array(value, dtype)
+
     def results(self) -> dict[str, float]:
         """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses."""
+        if self._waiting is not None:
+            return dict(self._waiting["results"])       # an epoch that was stopped after its last batch
         count = max(self._samples, 1)
         found: dict[str, float] = {"loss": self._loss_sum / count}
         singles = {f"{o.name}_loss": o.loss_sum / count for o in self.outputs if o.loss is not None}
@@ -293,3 +316,11 @@ def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:
     if weight.ndim == merged.ndim + 1 and weight.shape[-1] == 1:
         weight = weight[..., 0]
     return merged * weight.reshape(weight.shape + (1,) * (merged.ndim - weight.ndim))
+
+
+def _numbers_of(metric: Any) -> dict[str, Any]:
+    """The numbers and arrays among a metric's attributes, with the dtypes of the latter."""
+    numbers = {name: (value, None) for name, value in vars(metric).items() if isinstance(value, (int, float))}
+    arrays = {name: (np.asarray(to_numpy(value)).tolist(), str(value.dtype)) for name, value in vars(metric).items()
+              if isinstance(value, np.generic) or hasattr(value, "dtype")}
+    return {**numbers, **arrays}

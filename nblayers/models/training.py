@@ -14,6 +14,7 @@ from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
 from nblayers.models.arguments import check
 from nblayers.models.class_weights import ClassWeights
+from nblayers.models.course import Course
 from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split, weighed
 from nblayers.models.interrupts import Interrupts
 from nblayers.models.objective import Objective
@@ -205,23 +206,28 @@ class Trainer(Layer):
                                              epochs=epochs, steps=training.steps)
                 self.stop_training = False
                 try:
-                    self._run_epochs(range(initial_epoch, epochs), training, validation, validation_freq, callbacks, objective,
-                                     interrupts)
+                    course = Course(initial_epoch, training, objective)
+                    callbacks.set_course(course)
+                    self._run_epochs(course, epochs, training, validation, validation_freq, callbacks, objective, interrupts)
                 except BaseException:
                     callbacks.close()
                     raise
                 finally:
                     interrupts.hold()
+                    callbacks.set_course(None)
         return self.history
 
-    def _run_epochs(self, epochs: range, training: Epochs, validation: Epochs | None, validation_freq: int | Sequence[int],
-                    callbacks: CallbackList, objective: Objective, interrupts: Interrupts) -> None:
+    def _run_epochs(self, course: Course, end: int, training: Epochs, validation: Epochs | None,
+                    validation_freq: int | Sequence[int], callbacks: CallbackList, objective: Objective,
+                    interrupts: Interrupts) -> None:
         logs: dict[str, float] = {}
-        callbacks.on_train_begin()
+        callbacks.on_train_begin()                      # which may bring the course to a later place
+        epochs = range(course.epoch, end)
         for epoch in epochs:
-            objective.reset()
+            if course.done == 0:
+                objective.reset()
             callbacks.on_epoch_begin(epoch)
-            batches = self._train_epoch(training, callbacks, objective, interrupts)
+            batches = self._train_epoch(course, training, callbacks, objective, interrupts)
             if batches == 0 and epoch == epochs[0]:
                 raise ValueError(f"{self.described}: fit expected at least one batch, got none")
             if batches == 0:
@@ -238,6 +244,7 @@ class Trainer(Layer):
                     raise
                 logs.update({f"val_{name}": value for name, value in tested.items()})
             logs = dict(sorted(logs.items()))
+            course.epoch, course.done = epoch + 1, 0
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
@@ -245,21 +252,23 @@ class Trainer(Layer):
             self._finalize(interrupts)
         callbacks.on_train_end(logs)
 
-    def _train_epoch(self, training: Epochs, callbacks: CallbackList, objective: Objective, interrupts: Interrupts) -> int:
+    def _train_epoch(self, course: Course, training: Epochs, callbacks: CallbackList, objective: Objective,
+                     interrupts: Interrupts) -> int:
         """Train on the batches of one epoch and return how many they were."""
-        step = -1
+        first = course.done
         foreign = training.foreign or callbacks.watches_train_batches   # code that is not ours runs between the steps
-        for step, (x, y, weight) in enumerate(training.epoch()):
+        for step, (x, y, weight) in enumerate(training.epoch(done=first), first):
             callbacks.on_train_batch_begin(step)
-            if foreign or step == 0:
+            if foreign or step == first:
                 interrupts.look()
                 self._look_at_parts()
             self._train_step(x, y, weight, objective, interrupts)
+            course.done = step + 1
             callbacks.on_train_batch_end(step, objective.sorted_results)
             if self.stop_training:
                 break
         training.end()
-        return step + 1
+        return course.done
 
     def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer, whole or not at all."""

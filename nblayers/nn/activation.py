@@ -1,6 +1,6 @@
 """Activation functions as PyTorch writes them: its names, arguments and defaults.
 
-`inplace` must be False everywhere: no layer here changes its input.
+`inplace` is accepted and changes nothing: no layer here changes its input, and the result is the same.
 """
 from typing import Any
 
@@ -12,91 +12,174 @@ from nblayers.layers.activation import Elementwise, LearnedSlope
 from nblayers.layers.base import Layer, Parameter, Record, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
+from nblayers.nn.module import LibraryModule
 
 
-def refuse_inplace(name: str, inplace: bool) -> None:
-    """Raise a ValueError if `inplace` is asked for."""
-    if flag(name, "inplace", inplace):
-        raise ValueError(f"{name}: inplace is not supported: no layer here changes its input")
+class _Inplace(LibraryModule):
+    """With PyTorch's `inplace`, which comes last."""
+
+    shown: tuple[str, ...] = ()         # the settings that `repr` shows
+
+    def _keep_inplace(self, inplace: bool) -> None:
+        self.inplace = flag(self.described, "inplace", inplace)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"inplace": self.inplace}
+
+    def extra_repr(self) -> str:
+        names = [*self.shown, *(["inplace"] if self.inplace else [])]
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
 
-def _activation(name: str, function: str, inplace: bool = False) -> Layer:
-    refuse_inplace(name, inplace)
-    return layers.Activation(function)
+class _Named(layers.Activation, LibraryModule):
+    """An activation function without settings, by its name in `nblayers.activations`."""
+
+    function = ""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(self.function, **kwargs)
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        return Layer.get_config(self)           # not Activation's: its key is Keras'
 
 
-def ReLU(inplace: bool = False) -> Layer:
-    """`layers.Activation("relu")`."""
-    return _activation("ReLU", "relu", inplace)
+class _NamedInplace(_Inplace, _Named):
+    """The same with `inplace`."""
+
+    def __init__(self, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._keep_inplace(inplace)
 
 
-def ReLU6(inplace: bool = False) -> Layer:
-    """`layers.Activation("relu6")`."""
-    return _activation("ReLU6", "relu6", inplace)
+class ReLU(_NamedInplace):
+    """`layers.Activation("relu")`. Source: torch.nn.ReLU."""
+
+    function = "relu"
 
 
-def LeakyReLU(negative_slope: float = 0.01, inplace: bool = False) -> Layer:
-    """`layers.LeakyReLU`; the slope is 0.01, Keras' layer has 0.3."""
-    refuse_inplace("LeakyReLU", inplace)
-    return layers.LeakyReLU(negative_slope)
+class ReLU6(_NamedInplace):
+    """`layers.Activation("relu6")`. Source: torch.nn.ReLU6."""
+
+    function = "relu6"
 
 
-def ELU(alpha: float = 1.0, inplace: bool = False) -> Layer:
-    """`layers.ELU`."""
-    refuse_inplace("ELU", inplace)
-    return layers.ELU(alpha)
+class SELU(_NamedInplace):
+    """`layers.Activation("selu")`. Source: torch.nn.SELU."""
+
+    function = "selu"
 
 
-def SELU(inplace: bool = False) -> Layer:
-    """`layers.Activation("selu")`."""
-    return _activation("SELU", "selu", inplace)
+class SiLU(_NamedInplace):
+    """`layers.Activation("silu")`. Source: torch.nn.SiLU."""
+
+    function = "silu"
 
 
-def SiLU(inplace: bool = False) -> Layer:
-    """`layers.Activation("silu")`."""
-    return _activation("SiLU", "silu", inplace)
+class Mish(_NamedInplace):
+    """`layers.Activation("mish")`. Source: torch.nn.Mish."""
+
+    function = "mish"
 
 
-def Mish(inplace: bool = False) -> Layer:
-    """`layers.Activation("mish")`."""
-    return _activation("Mish", "mish", inplace)
+class Hardsigmoid(_NamedInplace):
+    """`layers.Activation("hard_sigmoid")`. Source: torch.nn.Hardsigmoid."""
+
+    function = "hard_sigmoid"
 
 
-def Sigmoid() -> Layer:
-    """`layers.Activation("sigmoid")`."""
-    return layers.Activation("sigmoid")
+class Hardswish(_NamedInplace):
+    """`layers.Activation("hard_silu")`. Source: torch.nn.Hardswish."""
+
+    function = "hard_silu"
 
 
-def Tanh() -> Layer:
-    """`layers.Activation("tanh")`."""
-    return layers.Activation("tanh")
+class Sigmoid(_Named):
+    """`layers.Activation("sigmoid")`. Source: torch.nn.Sigmoid."""
+
+    function = "sigmoid"
 
 
-def Softsign() -> Layer:
-    """`layers.Activation("softsign")`."""
-    return layers.Activation("softsign")
+class Tanh(_Named):
+    """`layers.Activation("tanh")`. Source: torch.nn.Tanh."""
+
+    function = "tanh"
 
 
-def Hardsigmoid(inplace: bool = False) -> Layer:
-    """`layers.Activation("hard_sigmoid")`."""
-    return _activation("Hardsigmoid", "hard_sigmoid", inplace)
+class Softsign(_Named):
+    """`layers.Activation("softsign")`. Source: torch.nn.Softsign."""
+
+    function = "softsign"
 
 
-def Hardswish(inplace: bool = False) -> Layer:
-    """`layers.Activation("hard_silu")`."""
-    return _activation("Hardswish", "hard_silu", inplace)
+class LeakyReLU(_Inplace, layers.LeakyReLU):
+    """`layers.LeakyReLU`; the slope is 0.01, Keras' layer has 0.3.
+
+    Arguments:
+        negative_slope: the slope below 0.
+        inplace: accepted; the input is left as it is.
+
+    Raises:
+        ValueError: negative_slope is no number, or negative.
+
+    Source: torch.nn.LeakyReLU.
+    """
+
+    shown = ("negative_slope",)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(negative_slope, **kwargs)
+        self._keep_inplace(inplace)
 
 
-def Softmax(dim: int | None = None) -> Layer:
-    """`layers.Softmax` along dim, which must be said: PyTorch warns where it has to guess.
+class ELU(_Inplace, layers.ELU):
+    """`layers.ELU`.
+
+    Arguments:
+        alpha: minus the limit far below zero.
+        inplace: accepted; the input is left as it is.
+
+    Raises:
+        ValueError: alpha is no number, or negative.
+
+    Source: torch.nn.ELU.
+    """
+
+    shown = ("alpha",)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False, **kwargs: Any) -> None:
+        super().__init__(alpha, **kwargs)
+        self._keep_inplace(inplace)
+
+
+class Softmax(layers.Softmax, LibraryModule):
+    """`layers.Softmax` along dim.
+
+    Arguments:
+        dim: the axis, which must be said: PyTorch warns where it has to guess.
 
     Raises:
         ValueError: dim is not an integer.
+
+    Source: torch.nn.Softmax.
     """
-    return layers.Softmax(integer("Softmax", "dim", dim))
+
+    def __init__(self, dim: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = integer(self.described, "dim", dim)
+
+    @property
+    def dim(self) -> int:
+        return self.axis
+
+    def get_config(self) -> dict[str, Any]:
+        return Layer.get_config(self) | {"dim": self.dim}       # not Softmax's: its key is Keras'
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
 
 
-class LogSoftmax(Layer):
+class LogSoftmax(LibraryModule):
     r"""The logarithm of softmax, exact where softmax itself would be 0.
 
         y_i = x_i - \log \sum_j e^{x_j}    (1)    along dim
@@ -143,8 +226,11 @@ class LogSoftmax(Layer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dim": self.dim}
 
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
 
-class GELU(Elementwise):
+
+class GELU(Elementwise, LibraryModule):
     r"""x times the share of normal numbers that lie below x.
 
         y = x \Phi(x)                                                   (1)    \Phi the normal distribution function
@@ -172,26 +258,31 @@ class GELU(Elementwise):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"approximate": self.approximate}
 
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
 
-class Hardtanh(Elementwise):
+
+class Hardtanh(_Inplace, Elementwise):
     r"""Three straight lines near tanh.
 
         y = \min(\max(x, \text{min\_val}), \text{max\_val})     (1)    at both kinks dx = 0
 
     Arguments:
         min_val, max_val: the smallest and the largest output.
+        inplace: accepted; the input is left as it is.
 
     Raises:
-        ValueError: one is no number, or min_val is not below max_val; `inplace`.
+        ValueError: one is no number, or min_val is not below max_val.
 
     Source: torch.nn.Hardtanh.
     """
 
     kernel_name = "clip"
+    shown = ("min_val", "max_val")
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        refuse_inplace(self.described, inplace)
+        self._keep_inplace(inplace)
         self.min_val = number(self.described, "min_val", min_val)
         self.max_val = number(self.described, "max_val", max_val, self.min_val, open="(")
 
@@ -203,7 +294,7 @@ class Hardtanh(Elementwise):
         return super().get_config() | {"min_val": self.min_val, "max_val": self.max_val}
 
 
-class Threshold(Elementwise):
+class Threshold(_Inplace, Elementwise):
     r"""Replaces what is not above a threshold.
 
         y = x       where x > threshold        (1)
@@ -212,18 +303,20 @@ class Threshold(Elementwise):
     Arguments:
         threshold: what x must be above.
         value: what takes its place.
+        inplace: accepted; the input is left as it is.
 
     Raises:
-        ValueError: one is no number; `inplace`.
+        ValueError: one is no number.
 
     Source: torch.nn.Threshold.
     """
 
     kernel_name = "threshold"
+    shown = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        refuse_inplace(self.described, inplace)
+        self._keep_inplace(inplace)
         self.threshold = number(self.described, "threshold", threshold)
         self.value = number(self.described, "value", value)
 
@@ -235,7 +328,7 @@ class Threshold(Elementwise):
         return super().get_config() | {"threshold": self.threshold, "value": self.value}
 
 
-class _Scaled(Layer):
+class _Scaled(LibraryModule):
     r"""The base of activation functions that are another one on another scale.
 
         y = s f(x / s)      (1)
@@ -271,7 +364,7 @@ class _Scaled(Layer):
         return input_shape
 
 
-class CELU(_Scaled):
+class CELU(_Inplace, _Scaled):
     r"""An ELU whose slope is 1 at zero for every alpha.
 
         y = x                               where x > 0        (1)
@@ -279,18 +372,20 @@ class CELU(_Scaled):
 
     Arguments:
         alpha: minus the limit far below zero; not 0.
+        inplace: accepted; the input is left as it is.
 
     Raises:
-        ValueError: alpha is no positive number; `inplace`.
+        ValueError: alpha is no positive number.
 
     Source: torch.nn.CELU.
     """
 
     function = staticmethod(activations.elu)
+    shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        refuse_inplace(self.described, inplace)
+        self._keep_inplace(inplace)
         self.alpha = self.scale = number(self.described, "alpha", alpha, 0, open="(")
 
     def get_config(self) -> dict[str, Any]:
@@ -332,6 +427,9 @@ class Softplus(_Scaled):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"beta": self.beta, "threshold": self.threshold}
 
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}, threshold={self.threshold}"
+
 
 class LogSigmoid(_Scaled):
     r"""The logarithm of the sigmoid.
@@ -345,7 +443,7 @@ class LogSigmoid(_Scaled):
     scale = -1.0
 
 
-class PReLU(LearnedSlope):
+class PReLU(LearnedSlope, LibraryModule):
     r"""A LeakyReLU whose slope is learned: `layers.PReLU` with a slope for each channel, or one for all.
 
         y = x           where x > 0        (1)
@@ -383,3 +481,6 @@ class PReLU(LearnedSlope):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_parameters": self.num_parameters, "init": self.init}
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"

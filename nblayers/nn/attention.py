@@ -4,18 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import initializers
+from nblayers import devices
 from nblayers.arguments import flag, integer, number
 from nblayers.arrays import as_numbers
 from nblayers.layers.attention import product
 from nblayers.layers.attention.masks import Masks, band, masks_of
-from nblayers.layers.base import Layer, Parameter, Record
+from nblayers.layers.base import Parameter, Record
 from nblayers.layers.dropping import draw
 from nblayers.layers.fixed import fixed
+from nblayers.nn.core import Linear
+from nblayers.nn.module import LibraryModule
 from nblayers.random import SeedGenerator
 
 
-class MultiheadAttention(Layer):
+class MultiheadAttention(LibraryModule):
     r"""Multi-head attention with PyTorch's weights, layouts and masks.
 
         q = x_q W_q^T + b_q,   k = x_k W_k^T + b_k,   v = x_v W_v^T + b_v       (1)    a part of each for every head
@@ -29,7 +31,7 @@ class MultiheadAttention(Layer):
     `backward` takes gradients of both (None for weights that were not used) and gives those of query, key and value.
 
     Weights as in PyTorch: in_proj_weight (3 embed_dim, embed_dim), or q_proj_weight, k_proj_weight and v_proj_weight where
-    kdim or vdim differ; in_proj_bias (3 embed_dim,); out_proj_weight (embed_dim, embed_dim), out_proj_bias (embed_dim,).
+    kdim or vdim differ; in_proj_bias (3 embed_dim,); of the Linear out_proj: weight (embed_dim, embed_dim), bias (embed_dim,).
 
     Arguments:
         embed_dim: the length of a query and of an output.
@@ -61,8 +63,7 @@ class MultiheadAttention(Layer):
     k_proj_weight: Parameter | None = fixed()
     v_proj_weight: Parameter | None = fixed()
     in_proj_bias: Parameter | None = fixed()
-    out_proj_weight: Parameter = fixed()
-    out_proj_bias: Parameter | None = fixed()
+    out_proj: Linear = fixed()
 
     class Cache(Record):
         inputs: Any         # query, key and value, batch first: (batch, steps, features)
@@ -94,15 +95,17 @@ class MultiheadAttention(Layer):
         self.built = True
 
     def _make_weights(self) -> None:
-        E, limit = self.embed_dim, 1 / math.sqrt(self.embed_dim)
+        E = self.embed_dim
         together = self.kdim == self.vdim == E
         self.in_proj_weight = self.add_weight((3 * E, E), name="in_proj_weight") if together else None
         self.q_proj_weight, self.k_proj_weight, self.v_proj_weight = (
             None if together else self.add_weight((E, size), name=f"{name}_proj_weight")
             for name, size in (("q", E), ("k", self.kdim), ("v", self.vdim)))
         self.in_proj_bias = self.add_weight((3 * E,), "zeros", name="in_proj_bias") if self.bias else None
-        self.out_proj_weight = self.add_weight((E, E), initializers.RandomUniform(-limit, limit), name="out_proj_weight")
-        self.out_proj_bias = self.add_weight((E,), "zeros", name="out_proj_bias") if self.bias else None
+        with devices.device(self.device):
+            self.out_proj = Linear(E, E, self.bias, dtype=self.dtype)
+        if self.out_proj.bias is not None:
+            self.out_proj.bias.value[...] = 0
 
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
                 attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False,
@@ -121,7 +124,7 @@ class MultiheadAttention(Layer):
         else:
             attended = product.attend(self, q, k, v, masks, self._scale(), False, drop)                             # (2), (3)
         h = attended.y.reshape(N, T, E)
-        out = self._affine(h, self.out_proj_weight.value, self.out_proj_bias, transpose_b=True)                     # (4)
+        out = self._affine(h, self.out_proj.weight.value, self.out_proj.bias, transpose_b=True)                     # (4)
         self.cache = self.Cache(inputs, heads, h, attended, bool(average_attn_weights), batched)
         out = self._as_given(out, batched)
         if not need_weights:
@@ -134,8 +137,8 @@ class MultiheadAttention(Layer):
         dout, dweights = dy
         dout = self._batch_first(dout, c.batched)
         N, T, E = dout.shape
-        W = self.out_proj_weight
-        dh = self._affine_backward(dout, c.h, W.value, W.grad, self.out_proj_bias, transpose_b=True)                # from (4)
+        W, b = self.out_proj.weight, self.out_proj.bias
+        dh = self._affine_backward(dout, c.h, W.value, W.grad, b, transpose_b=True)                                 # from (4)
         dh = dh.reshape(N, T, self.num_heads, -1)
         if isinstance(c.attended, product.Fused):
             gradients = product.attend_backward(self, c.attended, dh)                                           # from (2), (3)

@@ -10,10 +10,14 @@ from nblayers.layers.convolution import sliding
 from nblayers.layers.convolution.base import Convolution
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
+from nblayers.nn.inside import changed
+from nblayers.nn.module import LibraryModule
+from nblayers.nn.single import TakesSingle
 
 
-class TorchConvolution(Convolution):
-    """What the six share: channels come first, in the data and in the weight, and the padding is a number.
+class TorchConvolution(TakesSingle, Convolution, LibraryModule):
+    """What the six share: channels come first, in the data and in the weight, and the padding is a number. An input may lack
+    the batch axis.
 
     Weights, made at once: weight (a, b, kernel_size…) and bias (out_channels,), both from the uniform distribution between
     -1/√(b times the window's size) and its opposite, so that `set_weights([weight, bias])` takes PyTorch's.
@@ -40,7 +44,8 @@ class TorchConvolution(Convolution):
                              f"{in_channels} and {out_channels} with groups={groups}")
         if not isinstance(padding_mode, str) or padding_mode != "zeros":
             raise ValueError(f"{self.described}: expected padding_mode 'zeros', got {padding_mode!r}; others are not supported")
-        self.input_spec = InputSpec(ndim=self.rank + 2, axes={1: self.in_channels})
+        self.padding_mode = padding_mode
+        self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2, axes={-self.rank - 1: self.in_channels})
 
     def _make_weights(self, a: int, b: int) -> None:
         limit = 1 / math.sqrt(b * math.prod(self.kernel_size))
@@ -48,6 +53,14 @@ class TorchConvolution(Convolution):
         self.weight = self.add_weight((a, b, *self.kernel_size), uniform, name="weight")
         self.bias = self.add_weight((self.out_channels,), uniform, name="bias") if self.use_bias else None
         self.built = True
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        return self.strides
+
+    @property
+    def dilation(self) -> tuple[int, ...]:
+        return self.dilation_rate
 
     def _filters(self, channels: Any) -> Any:
         return self.out_channels
@@ -73,6 +86,13 @@ class TorchConvolution(Convolution):
             "in_channels": self.in_channels, "out_channels": self.out_channels, "kernel_size": self.kernel_size,
             "stride": self.strides, "padding": self.padding, "dilation": self.dilation_rate, "groups": self.groups,
             "bias": self.use_bias}
+
+    def extra_repr(self) -> str:
+        none = (0,) * self.rank
+        usual = {"padding": none, "dilation": (1,) * self.rank, "output_padding": none, "groups": 1}
+        shown = {name: value for name, value in usual.items() if hasattr(self, name)}
+        return (f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+                f"{changed(self, shown)}{'' if self.use_bias else ', bias=False'}")
 
 
 class TorchConv(TorchConvolution):

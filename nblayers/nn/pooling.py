@@ -5,15 +5,18 @@ import numpy as np
 
 from nblayers.arguments import flag, integer, optional
 from nblayers.layers import windows
-from nblayers.layers.base import Layer
+from nblayers.layers.base import Layer, Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.pooling.average import Average
+from nblayers.layers.pooling.base import Pooling
 from nblayers.layers.pooling.maximum import Maximum
 from nblayers.layers.pooling.sliding import SlidingPooling
+from nblayers.nn.module import LibraryModule
+from nblayers.nn.single import TakesSingle
 
 
-class TorchPooling(SlidingPooling):
+class TorchPooling(TakesSingle, SlidingPooling, LibraryModule):
     r"""What the six share: channels come first, and the padding is a number of cells, the same in front and behind.
 
         length = \lfloor (n + 2 p - k) / s \rfloor + 1          (1)    rounded up with `ceil_mode`
@@ -27,6 +30,7 @@ class TorchPooling(SlidingPooling):
     def __init__(self, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **kwargs: Any) -> None:
         super().__init__(kernel_size, stride, padding, data_format="channels_first", **kwargs)
         self.ceil_mode = flag(self.described, "ceil_mode", ceil_mode)
+        self._given = kernel_size, kernel_size if stride is None else stride, padding       # as repr shows them
         self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
 
     def _checked_padding(self, padding: Any) -> tuple[int, ...]:
@@ -35,21 +39,6 @@ class TorchPooling(SlidingPooling):
             raise ValueError(f"{self.described}: expected padding of at most half of kernel_size {self.pool_size}, "
                              f"got {padding!r}")
         return sizes
-
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        if inputs.ndim == self.rank + 1:
-            return super().forward(inputs[None])[0]
-        return super().forward(inputs)
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        if dy.ndim == self.rank + 1:
-            return super().backward(dy[None])[0]
-        return super().backward(dy)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        if len(input_shape) == self.rank + 1 and input_shape[0] is not None:
-            return super().compute_output_shape((1, *input_shape))[1:]
-        return super().compute_output_shape(input_shape)
 
     def _placed_on(self, axis: int, n: int) -> tuple[int, int]:
         k, s, p = self.pool_size[axis], self.strides[axis], self.padding[axis]
@@ -65,6 +54,18 @@ class TorchPooling(SlidingPooling):
     def get_config(self) -> dict[str, Any]:
         return Layer.get_config(self) | {                       # not SlidingPooling's: its keys are Keras'
             "kernel_size": self.pool_size, "stride": self.strides, "padding": self.padding, "ceil_mode": self.ceil_mode}
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        return self.pool_size
+
+    @property
+    def stride(self) -> tuple[int, ...]:
+        return self.strides
+
+    def extra_repr(self) -> str:
+        kernel_size, stride, padding = self._given
+        return f"kernel_size={kernel_size}, stride={stride}, padding={padding}"
 
 
 class TorchMaxPooling(TorchPooling, Maximum):
@@ -89,6 +90,10 @@ class TorchMaxPooling(TorchPooling, Maximum):
             raise ValueError(f"{self.described}: expected dilation=1, got {dilation!r}; another is not supported")
         if flag(self.described, "return_indices", return_indices):
             raise ValueError(f"{self.described}: return_indices is not supported; cache.index holds them after a forward")
+        self.dilation = dilation
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
 
 
 class TorchAveragePooling(TorchPooling, Average):
@@ -175,6 +180,9 @@ class AvgPool1d(TorchAveragePooling):
 
     rank = 1
 
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
 
 class AvgPool2d(TorchAveragePooling):
     """`layers.AveragePooling2D` as PyTorch writes it; arguments: `TorchAveragePooling`."""
@@ -188,4 +196,91 @@ class AvgPool3d(TorchAveragePooling):
     rank = 3
 
 
-__all__ = ["AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d", "MaxPool2d", "MaxPool3d"]
+class AdaptiveAverage(Pooling):
+    """The computation of adaptive pooling; equations in `AdaptiveAveragePooling`."""
+
+    _sizes: tuple[int | None, ...]
+
+    class Cache(Record):
+        shape: tuple[int, ...]      # (B, D, H, W, C), of x
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        x = self._volume(inputs)
+        y = self.xp.empty((len(x), *windows.three(self._lengths(self._places(inputs.shape)), 1), x.shape[-1]), self.dtype)
+        self.kernels.pooling.adaptive_average_pool(x, y)                                        # (1), (2)
+        self.cache = self.Cache(x.shape)
+        return self._image(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dx = self.xp.empty(self.cache.shape, self.dtype)
+        self.kernels.pooling.adaptive_average_pool_gradient(self._volume(dy), dx)               # from (2)
+        return self._image(dx)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self._shape(input_shape[0], self._lengths(self._places(input_shape)), self._channels(input_shape))
+
+    def _lengths(self, places: tuple[Any, ...]) -> tuple[Any, ...]:
+        if 0 in places:
+            raise ValueError(f"{self.described}: expected a size of at least 1 on each spatial axis, got {tuple(places)}")
+        return tuple(n if size is None else size for size, n in zip(self._sizes, places, strict=True))
+
+
+class AdaptiveAveragePooling(TakesSingle, AdaptiveAverage, LibraryModule):
+    r"""Average pooling into a given number of windows, whatever the size of the image.
+
+        N_i = \{k : \lfloor i n / m \rfloor \le k < \lceil (i + 1) n / m \rceil\}     (1)    m windows over n cells
+        y_{ic} = \frac{1}{|N_i|} \sum_{k \in N_i} x_{kc}                              (2)
+
+    Where m does not divide n, windows overlap by one cell. Backward, each cell of N_i gets dy_i / |N_i|.
+
+    Input (batch, channels, …) or (channels, …) with `rank` axes of places, which become `output_size`.
+
+    Arguments:
+        output_size: m, an integer, or one for each axis; None keeps that axis as it is.
+
+    Raises:
+        ValueError: an output_size that is neither; an input of another number of axes, or without places.
+
+    Source: torch.nn.AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d.
+    """
+
+    output_size: Any = fixed()
+
+    def __init__(self, output_size: Any, **kwargs: Any) -> None:
+        super().__init__("channels_first", **kwargs)
+        given = output_size if isinstance(output_size, (list, tuple)) else (output_size,) * self.rank
+        if len(given) != self.rank:
+            raise ValueError(f"{self.described}: expected an integer, None, or {self.rank} of them as output_size, "
+                             f"got {output_size!r}")
+        sizes = tuple(optional(integer, self.described, "output_size", size, 1) for size in given)
+        self.output_size = sizes if isinstance(output_size, (list, tuple)) else output_size
+        self._sizes = sizes
+        self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"output_size": self.output_size}
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(AdaptiveAveragePooling):
+    """`AdaptiveAveragePooling` of (batch, channels, steps)."""
+
+    rank = 1
+
+
+class AdaptiveAvgPool2d(AdaptiveAveragePooling):
+    """`AdaptiveAveragePooling` of (batch, channels, height, width)."""
+
+    rank = 2
+
+
+class AdaptiveAvgPool3d(AdaptiveAveragePooling):
+    """`AdaptiveAveragePooling` of (batch, channels, depth, height, width)."""
+
+    rank = 3
+
+
+__all__ = ["AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d", "MaxPool1d",
+           "MaxPool2d", "MaxPool3d"]

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import layers
 from nblayers.arguments import choice, flag, integer
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
@@ -13,21 +12,67 @@ from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.reshaping.interpolation import axis_weights
 from nblayers.layers.reshaping.padding import ZeroPadding
+from nblayers.nn.module import LibraryModule
+from nblayers.nn.single import TakesSingle
 
 
-def Flatten(start_dim: int = 1, end_dim: int = -1) -> layers.Layer:
-    """`layers.Flatten`, which keeps the batch axis and lays all others into one.
+class _OtherAxes(LibraryModule):
+    """The same numbers in the same order under another shape, which a subclass says; output and gradient are views."""
+
+    integer_inputs = True
+
+    class Cache(Record):
+        shape: tuple[int, ...]      # of x
+        is_float: bool              # integers have no gradient
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        self.cache = self.Cache(inputs.shape, inputs.dtype.kind == "f")
+        return inputs.reshape(self.compute_output_shape(inputs.shape))
+
+    def backward(self, dy: np.ndarray) -> np.ndarray | None:
+        return dy.reshape(self.cache.shape) if self.cache.is_float else None
+
+
+class Flatten(_OtherAxes):
+    """Lays some axes side by side into one, by default all but the batch axis; output and gradient are views.
+
+    Arguments:
+        start_dim, end_dim: the first and the last of these axes; negative ones count from the end.
 
     Raises:
-        ValueError: other axes than 1 to -1.
+        ValueError: one is no integer; an input without these axes, or where they are not in this order.
+
+    Source: torch.nn.Flatten.
     """
-    axes = start_dim, end_dim
-    if not all(isinstance(axis, (int, np.integer)) for axis in axes) or axes != (1, -1):
-        raise ValueError(f"Flatten: expected start_dim=1 and end_dim=-1, got {start_dim} and {end_dim}")
-    return layers.Flatten()
+
+    input_spec = InputSpec(min_ndim=1)
+    start_dim: int = fixed()
+    end_dim: int = fixed()
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start_dim = integer(self.described, "start_dim", start_dim)
+        self.end_dim = integer(self.described, "end_dim", end_dim)
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        shape = tuple(input_shape)
+        rank = len(shape)
+        first, last = (axis + rank if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
+        if not 0 <= first <= last < rank:
+            raise ValueError(f"{self.described}: expected an input with the axes {self.start_dim} to {self.end_dim}, "
+                             f"got shape {shape}")
+        together = shape[first:last + 1]
+        return (*shape[:first], None if None in together else math.prod(together), *shape[last + 1:])
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"start_dim": self.start_dim, "end_dim": self.end_dim}
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
-class Unflatten(Layer):
+class Unflatten(_OtherAxes):
     """One axis of (batch, …) laid out as several; output and gradient are views.
 
     Arguments:
@@ -39,14 +84,9 @@ class Unflatten(Layer):
             size on it.
     """
 
-    integer_inputs = True
     input_spec = InputSpec(min_ndim=2)
     dim: int = fixed()
     unflattened_size: tuple[int, ...] = fixed()
-
-    class Cache(Record):
-        shape: tuple[int, ...]      # of x
-        is_float: bool              # integers have no gradient
 
     def __init__(self, dim: int, unflattened_size: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,13 +98,6 @@ class Unflatten(Layer):
                              f"got {unflattened_size!r}")
         self.unflattened_size = sizes
         self.built = True
-
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        self.cache = self.Cache(inputs.shape, inputs.dtype.kind == "f")
-        return inputs.reshape(self.compute_output_shape(inputs.shape))
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        return dy.reshape(self.cache.shape) if self.cache.is_float else None
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         rank = len(input_shape)
@@ -82,8 +115,11 @@ class Unflatten(Layer):
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"dim": self.dim, "unflattened_size": self.unflattened_size}
 
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
-class TorchZeroPadding(ZeroPadding):
+
+class TorchZeroPadding(TakesSingle, ZeroPadding, LibraryModule):
     """`layers.ZeroPadding` of (batch, channels, …) or, without the batch axis, (channels, …).
 
     Arguments:
@@ -102,22 +138,11 @@ class TorchZeroPadding(ZeroPadding):
         super().__init__(pairs[0] if several and pairs and self.rank == 1 else pairs, "channels_first", **kwargs)
         self.input_spec = InputSpec(min_ndim=self.rank + 1, max_ndim=self.rank + 2)
 
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        return super().forward(inputs) if inputs.ndim == self.rank + 2 else super().forward(inputs[None])[0]
-
-    def backward(self, dy: np.ndarray) -> np.ndarray | None:
-        if dy.ndim == self.rank + 2:
-            return super().backward(dy)
-        dx = super().backward(dy[None])
-        return None if dx is None else dx[0]
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        if len(input_shape) == self.rank + 1:
-            return super().compute_output_shape((1, *input_shape))[1:]
-        return super().compute_output_shape(input_shape)
-
     def get_config(self) -> dict[str, Any]:
         return Layer.get_config(self) | {"padding": self._given}
+
+    def extra_repr(self) -> str:
+        return str(self._given if isinstance(self._given, tuple) else (self._given,) * (2 * self.rank))
 
 
 class ZeroPad1d(TorchZeroPadding):
@@ -138,7 +163,7 @@ class ZeroPad3d(TorchZeroPadding):
     rank = 3
 
 
-class Upsample(Layer):
+class Upsample(LibraryModule):
     """`layers.UpSampling1D`, `UpSampling2D` or `UpSampling3D`, for inputs (batch, channels, …) of one, two or three axes more.
 
     Arguments:
@@ -221,6 +246,11 @@ class Upsample(Layer):
         return super().get_config() | {
             "size": self.size, "scale_factor": self.scale_factor, "mode": self.mode, "align_corners": self.align_corners,
             "recompute_scale_factor": self.recompute_scale_factor}
+
+    def extra_repr(self) -> str:
+        factor = self.scale_factor
+        shown = tuple(map(float, factor)) if isinstance(factor, tuple) else float(factor)
+        return f"scale_factor={shown}, mode={self.mode!r}"
 
 
 __all__ = ["Flatten", "Unflatten", "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d"]

@@ -47,7 +47,8 @@ class Adam(Optimizer):
 
     def update(self, room: ModuleType, gradient: Any, scale: float, decay: float, step_size: float, value: Any,
                *state: Any) -> None:
-        room.adam(gradient, scale, decay, step_size, self.beta_1, self.beta_2, self.epsilon, self.amsgrad, *state, value)
+        room.adam(gradient, scale, 0.0, decay, step_size, self.beta_1, self.beta_2, self.epsilon, self.amsgrad, *state,
+                  value)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon,

@@ -93,15 +93,15 @@ class Muon(Optimizer):
         learning_rate, adam_step = step_size
         m, v = slot.state
         if self._takes_adam(parameter):
-            room.optimizers.adam(gradient, scale, decay, adam_step, self.adam_beta_1, self.adam_beta_2, self.epsilon, False,
-                                 m, v, v[:0], slot.flat_value)
+            room.optimizers.adam(gradient, scale, 0.0, decay, adam_step, self.adam_beta_1, self.adam_beta_2, self.epsilon,
+                                 False, m, v, v[:0], slot.flat_value)
             return
         x = np.empty_like(m)
         room.optimizers.muon_direction(gradient, scale, self.momentum, self.nesterov, m, x)                 # (1), (2)
         x /= math.sqrt(squared_norm(room.optimizers, x)) + 1e-7                                             # (3)
         x = self._orthogonal(room, x.reshape(parameter.shape)).reshape(-1)
         length = 1.0 if self.rms_rate is None else self.rms_rate * math.sqrt(max(parameter.shape))
-        room.optimizers.sgd(x, 1.0, decay, learning_rate * length, slot.flat_value)                         # (5)
+        room.optimizers.sgd(x, 1.0, 0.0, decay, learning_rate * length, slot.flat_value)                         # (5)
 
     def _orthogonal(self, room: ModuleType, x: Any) -> Any:
         """(4), as often as `ns_steps` says."""

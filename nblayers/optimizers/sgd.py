@@ -37,7 +37,7 @@ class SGD(Optimizer):
     def update(self, room: ModuleType, gradient: Any, scale: float, decay: float, step_size: float, value: Any,
                *state: Any) -> None:
         if self.momentum == 0:
-            room.sgd(gradient, scale, decay, step_size, value)
+            room.sgd(gradient, scale, 0.0, decay, step_size, value)
         else:
             room.sgd_momentum(gradient, scale, decay, step_size, self.momentum, self.nesterov, *state, value)
 

@@ -25,7 +25,7 @@ def embedding(draw: Draw, name: str) -> Setup:
 
 @makes("nn.Embedding")
 def torch_embedding(draw: Draw, name: str) -> Setup:
-    return Setup(call(name, 4, draw.size()), [draw.ids(4, *draw.shape(0, 2))])
+    return Setup(call(name, 5, draw.size(), **draw.some(padding_idx=[4])), [draw.ids(4, *draw.shape(0, 2))])
 
 
 @makes("layers.Identity", "nn.Identity")

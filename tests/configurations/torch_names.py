@@ -59,8 +59,44 @@ def torch_pooling(draw: Draw, name: str) -> Setup:
 @makes(*family("BatchNorm#d", room="nn"))
 def torch_batch_norm(draw: Draw, name: str) -> Setup:
     shape = draw.integer(2, 3), draw.size(), *(draw.integer(1, 2) for _ in range(rank_of(name)))
-    options = draw.some(affine=[False], track_running_stats=[False], momentum=[0.5, None], eps=[0.1])
+    options = draw.some(affine=[False], track_running_stats=[False], momentum=[0.5, None], eps=[0.1], bias=[False])
     return Setup(call(name, shape[1], **options), [draw.numbers(*shape)], {"training": draw.chance()})
+
+
+@makes(*family("InstanceNorm#d", room="nn"))
+def torch_instance_norm(draw: Draw, name: str) -> Setup:
+    shape = draw.size(), draw.integer(2, 3), *(draw.integer(1, 2) for _ in range(rank_of(name) - 1))
+    options = draw.some(affine=[True], track_running_stats=[True], momentum=[0.5, None], eps=[0.1])
+    batch = (draw.integer(1, 2),) if draw.chance(0.7) else ()
+    return Setup(call(name, shape[0], **options), [draw.numbers(*batch, *shape)], {"training": draw.chance()})
+
+
+@makes(*family("AdaptiveAvgPool#d", room="nn"))
+def torch_adaptive_pooling(draw: Draw, name: str) -> Setup:
+    sizes = tuple(draw.one([None, 1, 2, 3, 5]) for _ in range(rank_of(name)))
+    shape = draw.shape(rank_of(name) + 1, rank_of(name) + 1)
+    return Setup(call(name, draw.one([sizes, 2])), [draw.numbers(*shape[draw.integer(0, 1):])])
+
+
+@makes("nn.RMSNorm")
+def torch_rms_norm(draw: Draw, name: str) -> Setup:
+    shape = draw.shape(1, 3)
+    kept = shape[-draw.integer(1, len(shape) - 1):]
+    return Setup(call(name, kept, **draw.some(eps=[0.1], elementwise_affine=[False])), [draw.numbers(*shape)])
+
+
+@makes("nn.RNNCell", "nn.LSTMCell", "nn.GRUCell")
+def torch_cell(draw: Draw, name: str) -> Setup:
+    batch, inputs, units = draw.one([(1,), (2,), ()]), draw.size(), draw.size()
+    options = draw.some(bias=[False]) | (draw.some(nonlinearity=["relu"]) if name == "nn.RNNCell" else {})
+    states = [draw.normal(*batch, units) for _ in range(2)] if name == "nn.LSTMCell" else draw.normal(*batch, units)
+    return Setup(call(name, inputs, units, **options), [draw.normal(*batch, inputs)], draw.some(hx=[states]))
+
+
+@makes("nn.Sequential")
+def torch_chain(draw: Draw, name: str) -> Setup:
+    inside = [call("nn.Linear", 3, 3), *(call(f"nn.{draw.one(['Tanh', 'Sigmoid', 'Identity'])}") for _ in range(2))]
+    return Setup(call(name, *inside), [draw.normal(*draw.shape(0, 1), 3)])
 
 
 @makes("nn.LayerNorm")
@@ -74,7 +110,7 @@ def torch_layer_norm(draw: Draw, name: str) -> Setup:
 def torch_group_norm(draw: Draw, name: str) -> Setup:
     groups, channels = draw.one([(1, 1), (1, 2), (2, 2), (2, 4)])
     batch, *places = draw.shape(0, 2)
-    options = draw.some(eps=[0.1], affine=[False])
+    options = draw.some(eps=[0.1], affine=[False], bias=[False])
     return Setup(call(name, groups, channels, **options), [draw.numbers(batch, channels, *places)])
 
 
@@ -87,8 +123,11 @@ def torch_recurrent(draw: Draw, name: str) -> Setup:
     if name == "nn.RNN":
         options |= draw.some(nonlinearity=["relu"])
     shape = (batch, steps, inputs) if options.get("batch_first") else (steps, batch, inputs)
-    state = number * (2 if options.get("bidirectional") else 1), batch, units
-    states = [draw.normal(*state), draw.normal(*state)] if name == "nn.LSTM" else draw.normal(*state)
+    state = number * (2 if options.get("bidirectional") else 1), batch
+    if name == "nn.LSTM" and units > 1:
+        options |= draw.some(proj_size=[1])
+    h = draw.normal(*state, options.get("proj_size", units))
+    states = [h, draw.normal(*state, units)] if name == "nn.LSTM" else h
     given = {"training": draw.chance(), **draw.some(hx=[states])}
     return Setup(call(name, inputs, units, num_layers=number, **options), [draw.normal(*shape)], given)
 
@@ -116,7 +155,7 @@ def torch_dropout(draw: Draw, name: str) -> Setup:
 
 @makes("nn.Flatten")
 def torch_flatten(draw: Draw, name: str) -> Setup:
-    return Setup(call(name), [draw.numbers(*draw.shape(1, 3))])
+    return Setup(call(name, **draw.some(start_dim=[0, 1], end_dim=[-1, 1])), [draw.numbers(*draw.shape(1, 3))])
 
 
 @makes("nn.Unflatten")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.gradient_check.experiments.lab import PROBES, Lab
+from nblayers.gradient_check.objects import Object
 from nblayers.gradient_check.points import at, masks, without_masks
 from nblayers.gradient_check.report import Index
 from nblayers.gradient_check.words import ranges
@@ -14,33 +15,52 @@ def kept_from_before(lab: Lab) -> bool:
     """Is everything right once an array that the layer keeps is forgotten? Then it is one from an earlier call."""
     check = lab.check
     where = {name: evidence.probes[:PROBES] for name, evidence in check.evidence.items()}
-    for layer in check.subject.layers:
-        for name in _kept_arrays(layer, check.subject):
-            there = at(check.subject)
-            restore = there.restore
-
-            def forget(layer: Any = layer, name: str = name, restore: Callable[[], None] = restore) -> None:
-                restore()
-                vars(layer).pop(name, None)
-
-            there.restore = forget
-            verdicts = lab.verdicts_at(there, where)
-            if verdicts and all(verdicts.values()):
-                check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept "
-                                          "from an earlier one (a stale cache)")
-                for evidence in check.evidence.values():
-                    evidence.report.findings = []
-                    evidence.report.add("place", f"right once self.{name} is forgotten")
-                return True
+    holders = [layer.thing if isinstance(layer, Object) else layer for layer in check.subject.layers]
+    for holder in holders:
+        for name in _kept_arrays(holder, check.subject):
+            for forget in (_without, _with_none):       # as with hasattr(self, name), or with self.name is None
+                verdicts = lab.verdicts_at(_forgotten(check.subject, forget, holder, name), where)
+                if verdicts and all(verdicts.values()):
+                    _say_kept(check, name)
+                    return True
     return False
 
 
-def _kept_arrays(layer: Any, subject: Any) -> list[str]:
-    """The attributes with arrays that the layer has before forward is called and that are no weights."""
+def _forgotten(subject: Any, forget: Callable[[Any, str], None], holder: Any, name: str) -> Any:
+    """The subject whose `restore` lets the layer forget what it keeps under this name."""
+    there = at(subject)
+    restore = there.restore
+
+    def restore_and_forget() -> None:
+        restore()
+        forget(holder, name)
+
+    there.restore = restore_and_forget
+    return there
+
+
+def _without(holder: Any, name: str) -> None:
+    vars(holder).pop(name, None)
+
+
+def _with_none(holder: Any, name: str) -> None:
+    vars(holder)[name] = None
+
+
+def _say_kept(check: Any, name: str) -> None:
+    check.report.add("stale", f"everything is right once self.{name} is forgotten before the call: it is kept from an earlier "
+                              "one (a stale cache)")
+    for evidence in check.evidence.values():
+        evidence.report.findings = []
+        evidence.report.add("place", f"right once self.{name} is forgotten")
+
+
+def _kept_arrays(holder: Any, subject: Any) -> list[str]:
+    """The attributes with arrays that a layer has before forward is called and that are no weights."""
     subject.restore()
     weights = {id(array) for parameter in subject.weights for array in (parameter.value, parameter.grad)}
     found = []
-    for name, value in vars(layer).items():
+    for name, value in getattr(holder, "__dict__", {}).items():
         values = value if isinstance(value, (list, tuple)) else [value]
         arrays = [v for v in values if isinstance(v, np.ndarray)]
         if arrays and not name.startswith("_") and not any(id(array) in weights for array in arrays):

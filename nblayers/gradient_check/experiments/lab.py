@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
+from nblayers.gradient_check.foreign import Foreign
 from nblayers.gradient_check.points import at
 from nblayers.gradient_check.report import Index
 from nblayers.gradient_check.words import NO_PATTERN
@@ -15,12 +16,23 @@ Make = Callable[[np.ndarray], np.ndarray]
 
 
 class Lab:
-    """A check that failed, and the tensors that are still to be explained."""
+    """A check that failed, and the tensors that are still to be explained.
+
+    Attributes:
+        wanted: coordinates of these tensors.
+        values, names: of the weights, and of those inputs that may be weights, as in functions that are given all by argument.
+    """
 
     def __init__(self, check: Any, wanted: dict[str, list[Index]]) -> None:
         self.check, self.wanted = check, dict(wanted)
-        self.values = [np.array(to_numpy(parameter.value), np.float64) for parameter in check.subject.weights]
-        self.names = [parameter.path.split("/")[-1] for parameter in check.subject.weights]
+        subject = check.subject
+        first = subject.layer.first_weight if isinstance(subject.layer, Foreign) else None
+        floating = [k for k, leaf in enumerate(subject.leaves) if leaf.dtype.kind == "f"]
+        self.inputs = [k for k in floating if first is not None and k >= first]
+        self.values = [np.array(to_numpy(parameter.value), np.float64) for parameter in subject.weights]
+        self.values += [subject.leaves[k].copy() for k in self.inputs]
+        self.names = [parameter.path.split("/")[-1] for parameter in subject.weights]
+        self.names += [subject.names[k] for k in self.inputs]
 
     def right_at(self, there: Any, where: Mapping[str, Sequence[Index]] | None = None) -> set[str]:
         """Which of the wanted tensors are right there."""
@@ -57,7 +69,15 @@ class Lab:
 
     def with_weights(self, chosen: Iterable[int], make: Make) -> Any:
         chosen = set(chosen)
-        return at(self.check.subject, weights=[make(v) if k in chosen else None for k, v in enumerate(self.values)])
+        return self.at_values([make(v) if k in chosen else None for k, v in enumerate(self.values)])
+
+    def at_values(self, values: Sequence[np.ndarray | None]) -> Any:
+        """The subject with these in the place of `values`; None leaves what is there."""
+        subject = self.check.subject
+        count = len(subject.weights)
+        given = {k: value for k, value in zip(self.inputs, values[count:], strict=True) if value is not None}
+        leaves = [given.get(k, leaf) for k, leaf in enumerate(subject.leaves)] if given else None
+        return at(subject, leaves=leaves, weights=values[:count])
 
     def with_input(self, chosen: int, make: Make) -> Any:
         """The subject with one of the inputs changed."""
@@ -67,8 +87,8 @@ class Lab:
     def only_zero(self, chosen: int, seed: int) -> Any:
         """One weight zero, the others with other numbers and signs."""
         rng = np.random.default_rng(seed)
-        return at(self.check.subject, weights=[0 * v if k == chosen else rng.normal(size=v.shape) * np.abs(v).mean()
-                                               for k, v in enumerate(self.values)])
+        return self.at_values([0 * v if k == chosen else rng.normal(size=v.shape) * np.abs(v).mean()
+                               for k, v in enumerate(self.values)])
 
     def tell(self, names: Iterable[str], kind: str, text: str) -> None:
         """A finding for each of these tensors, in front of what was known; they need no other."""

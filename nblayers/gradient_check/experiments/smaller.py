@@ -181,7 +181,8 @@ def _narrowable(lab: Lab) -> list[tuple[list[int], int]]:
     for k, leaf in enumerate(subject.leaves):
         for axis, size in enumerate(leaf.shape):
             alike = [j for j, other in enumerate(subject.leaves) if other.ndim == leaf.ndim and other.shape[axis] == size]
-            is_time = axis == subject.time_axis and leaf.ndim == 3 and len(alike) == len(subject.leaves)
+            sequences = [other for other in subject.leaves if other.ndim == 3] if lab.inputs else subject.leaves
+            is_time = axis == subject.time_axis and leaf.ndim == 3 and len(alike) == len(sequences)
             if size > 1 and axis != subject.batch_axis and not is_time:
                 found += [([k], axis)] if alike == [k] else [([k], axis), (alike, axis)]
     return [each for k, each in enumerate(found) if each not in found[:k]][:12]

@@ -15,7 +15,7 @@ def way_around(lab: Lab) -> None:
     """With all matrices zero y depends on x by a way around them only: does backward know it?"""
     check = lab.check
     matrices = [k for k, v in enumerate(lab.values) if v.ndim > 1 and min(v.shape) > 1]
-    inputs = [name for name in lab.wanted if not check.evidence[name].tensor.is_weight]
+    inputs = [name for name in lab.wanted if not check.evidence[name].tensor.is_weight and name not in lab.names]
     if not matrices or not inputs:
         return
     other = check.again(lab.with_weights(matrices, np.zeros_like))
@@ -109,8 +109,8 @@ def one_for_other(lab: Lab) -> None:
     """Two inputs, or two weights, of one shape: is it right once they are the same? Then one stands where the other should."""
     check = lab.check
     leaves = [(name, k) for k, name in enumerate(check.subject.names) if check.subject.leaves[k].dtype.kind == "f"]
-    for chosen, make, values in ((leaves, _same_inputs, check.subject.leaves),
-                                 ([(n, k) for k, n in enumerate(lab.names)], _same_weights, lab.values)):
+    weights = [(name, k) for k, name in enumerate(lab.names[:len(check.subject.weights)])]
+    for chosen, make, values in ((leaves, _same_inputs, check.subject.leaves), (weights, _same_weights, lab.values)):
         pairs = [(a, b) for n, a in enumerate(chosen) for b in chosen[n + 1:] if values[a[1]].shape == values[b[1]].shape
                  and values[a[1]].size > 1]
         for (a, i), (b, j) in pairs[:6]:
@@ -135,7 +135,7 @@ def _same_inputs(lab: Lab, i: int, j: int, trial: int, alike: bool = True) -> An
 def _same_weights(lab: Lab, i: int, j: int, trial: int, alike: bool = True) -> Any:
     value = _shuffled(lab.values[i], trial) if trial else lab.values[i]
     other = value if alike else _shuffled(value, trial)
-    return at(lab.check.subject, weights=[value if k == i else other if k == j else None for k in range(len(lab.values))])
+    return lab.at_values([value if k == i else other if k == j else None for k in range(len(lab.values))])
 
 
 def one_tap(lab: Lab) -> None:
@@ -186,15 +186,22 @@ def equal(lab: Lab) -> None:
         at_values = [lab.right_at(lab.with_weights([k], partial(np.full_like, fill_value=c)), lab.mostly_wrong())
                      for c in (1.0, 1.3, 0.7, -0.8)]
         ever = set.union(*at_values)
-        unequal = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t)))
-                              for t in range(2))) if ever else set()
+        changes = [partial(_shuffled, seed=0), partial(_near, value=1.0, seed=0), partial(_near, value=0.7, seed=1)]
+        unequal = set.union(*(lab.right_at(lab.with_weights([k], change)) for change in changes)) if ever else set()
         lab.tell(set.intersection(*at_values) - unequal, "scale_outside",
                  f"right once all elements of {name} are equal: {name} stands outside of a sum or mean that it belongs into, "
                  "or meets other elements than its own")
-        only_at_one = at_values[0].difference(*at_values[1:]) - unequal
-        lab.tell(only_at_one & set(lab.wanted), "scale_outside",
+        only_at_one = (at_values[0].difference(*at_values[1:]) - unequal) & set(lab.wanted)
+        if only_at_one:
+            only_at_one -= lab.right_at(lab.with_weights([k], partial(np.full_like, fill_value=1.01)))
+        lab.tell(only_at_one, "scale_outside",
                  f"right once all elements of {name} are 1: {name} is left out somewhere, has gone in once too often, or "
                  "stands outside of a sum or mean")
+
+
+def _near(weight: np.ndarray, value: float, seed: int) -> np.ndarray:
+    """Elements that are nearly, and not quite, equal: what is right by chance at equal ones is so here too."""
+    return np.asarray(value * (1 + 0.01 * np.random.default_rng(seed).uniform(-1, 1, weight.shape)))
 
 
 def left_out(lab: Lab) -> None:
@@ -216,7 +223,7 @@ def left_out(lab: Lab) -> None:
         if right:
             others = set.union(*(lab.right_at(lab.with_weights([k], partial(_shuffled, seed=t))) for t in range(3)))
             for name in right - others:
-                if not lab.check.evidence[name].tensor.is_weight or lab.names[k] != name.split("/")[-1]:
+                if lab.names[k] != name.split("/")[-1]:
                     found.setdefault(name, []).append(lab.names[k])
     for name, weights in found.items():
         lab.tell([name], "way_through", f"right once {' or '.join(weights)} is zero: what goes through {' or '.join(weights)} "

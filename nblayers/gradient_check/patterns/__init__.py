@@ -15,10 +15,10 @@ from nblayers.gradient_check.patterns.factors import (
 from nblayers.gradient_check.patterns.known import Found, Known
 from nblayers.gradient_check.patterns.layout import layout, misrouted
 from nblayers.gradient_check.patterns.places import one_column_each, places
-from nblayers.gradient_check.patterns.sums import missing_sum, mixed_axes
+from nblayers.gradient_check.patterns.sums import missing_sum, mixed_axes, multiple_of_y
 
 __all__ = ["LOOKS", "Found", "Known", "elementwise", "few_factors", "one_column_each", "places"]
 
 LOOKS = (reversed_choice, elementwise, later_steps, one_share, overwritten, by_value, layout, own_factors, output_factors,
          inner_factors,
-         missing_sum, mixed_axes, misrouted, named_pairs, other_places, one_each)      # the most telling first
+         missing_sum, mixed_axes, misrouted, named_pairs, other_places, multiple_of_y, one_each)      # the most telling first

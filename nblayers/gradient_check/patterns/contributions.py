@@ -16,9 +16,9 @@ def overwritten(s: Shares, known: Known) -> Found:
         return None
     if any(a == b and _keeps_own_place(s, s.shape[a], steps) for a, b, steps in s.steps()):
         return None
-    for leading in (False, True):
-        if _keeps_one(s, _places_of_y(s, leading)):
-            if s.is_square and not leading and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
+    for channels in (None, -1, 1) if len(s.output_shape) > 2 else (None, -1):
+        if _keeps_one(s, _places_of_y(s, channels)):
+            if s.is_square and channels is None and bool((s.right == (s.diagonal & s.support))[s.wrong_rows].all()):
                 return None                             # `elementwise` has the better words
             return "overwritten", ("only one contribution has gone in where several outputs depend on one element, as with = "
                                    "for += (or grad[indices] += … with an index twice, where np.add.at is wanted)")
@@ -31,11 +31,14 @@ def _keeps_own_place(s: Shares, size: int, steps: Array) -> bool:
     return size > 2 and bool(across.any()) and not (s.wrong & (steps == 0)).any() and not (s.right & (steps != 0)).any()
 
 
-def _places_of_y(s: Shares, leading: bool) -> list[list[int]]:
-    """The columns, each alone, or together all along the last axis of y (the channels of one place)."""
+def _places_of_y(s: Shares, channels: int | None) -> list[list[int]]:
+    """The columns, each alone, or together all along an axis of y (the channels of one place)."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for k, column in enumerate(s.columns):
-        groups.setdefault((column.output, *(column.index[:-1] if leading else column.index)), []).append(k)
+        place = list(column.index)
+        if channels is not None and place:
+            place.pop(channels)
+        groups.setdefault((column.output, *place), []).append(k)
     return list(groups.values())
 
 

@@ -116,9 +116,9 @@ def one_each(s: Shares, known: Known) -> Found:
     got, true = (account[np.arange(len(own)), own] for account in (s.analytic, s.numeric))
     with np.errstate(all="ignore"):
         factors = np.where(np.abs(true) > s.floor, got / true, np.nan)
-    if found := _named_factors(factors, got, s, known):
+    if known.is_separable and (found := _named_factors(factors, got, s, known)):
         return found
-    return few_factors(s, known) or _table(s, known, own)
+    return few_factors(s, known) or (_table(s, known, own) if known.is_separable else None)
 
 
 def _table(s: Shares, known: Known, own: Array) -> Found:

@@ -13,7 +13,7 @@ from nblayers.gradient_check.words import ranges, times
 def own_factors(s: Shares, known: Known) -> Found:
     """Each coordinate is off by a factor of its own, whatever output it comes through."""
     factors = _factors(s.analytic, s.numeric, s)
-    if factors is None or len(s.rows) < 2 or says_nothing(factors):
+    if factors is None or len(s.rows) < 2 or says_nothing(factors) or (len(s.columns) == 1 and not known.is_separable):
         return None
     if found := factor_of_rows(factors, s, known):
         return found

@@ -28,6 +28,7 @@ class Known(NamedTuple):
     time_axis: int | None = 1
     is_plain: bool = False              # one input, one output, no weights
     order_matters: bool = False         # of the time steps before the last one, as in a recurrent layer
+    is_separable: bool = True           # the slope at an element does not depend on the other elements of its tensor
 
 
 def told_by_bound(x: Array, bad: Array, name: str) -> str:

@@ -32,16 +32,19 @@ def layout(s: Shares, known: Known) -> Found:
 
 
 def _moved_inside(s: Shares, ours: Array, right: Array) -> Found:
-    """Moved along an axis, with something else where nothing is left."""
-    for axis, size in enumerate(s.shape):
+    """Moved along an axis, or along two, with something else where nothing is left."""
+    pairs = itertools.combinations(range(len(s.shape)), 2)
+    for axes in (*((axis,) for axis in range(len(s.shape))), *pairs):
         for by in (1, -1, 2, -2, 3, -3, 4, -4):
-            if size - abs(by) < 2:
+            if min(s.shape[axis] for axis in axes) - abs(by) < 2:
                 continue
-            ahead, behind = range(max(by, 0), size + min(by, 0)), range(max(-by, 0), size + min(-by, 0))
-            a, n = np.take(ours, ahead, axis), np.take(right, behind, axis)
-            if s.all_same(a, n) and np.abs(n).max(initial=0.0) > s.floor and not s.all_same(n, np.take(right, ahead, axis)):
-                return "rolled", (f"moved by {by} along axis {axis}: at each place stands what belongs {abs(by)} "
-                                  f"{'before' if by > 0 else 'behind'} it")
+            a, n, there = ours, right, right
+            for axis in axes:
+                ahead, behind = (range(max(k, 0), s.shape[axis] + min(k, 0)) for k in (by, -by))
+                a, n, there = np.take(a, ahead, axis), np.take(n, behind, axis), np.take(there, ahead, axis)
+            if s.all_same(a, n) and np.abs(n).max(initial=0.0) > s.floor and not s.all_same(n, there):
+                return "rolled", (f"moved by {by} along axis {' and axis '.join(map(str, axes))}: at each place stands what "
+                                  f"belongs {abs(by)} {'before' if by > 0 else 'behind'} it")
     return None
 
 

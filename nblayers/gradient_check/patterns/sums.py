@@ -23,14 +23,33 @@ def missing_sum(s: Shares, known: Known) -> Found:
             continue
         name = " and ".join(map(str, along))
         x_name = s.name.split("/")[-1] if s.is_weight else "x"
-        tried = (((one,), "one and the same amount"), ((centred,), f"a multiple of {x_name} - mean({x_name})"),
-                 ((values,), f"a multiple of {x_name} itself"), 
+        tried = (((one,), "one and the same amount"),
+                 ((centred,), f"a multiple of {x_name} - mean({x_name})"),
+                 ((values,), f"a multiple of {x_name} itself"),
                  ((one, centred), f"a multiple of {x_name} and an amount that is the same for all"))
         for terms, words in tried[2:3] if s.is_weight else tried:
             if size >= len(terms) + 2 and _spans(s, lines, terms):
                 return "missing_sum", (f"wrong by {words} along axis {name}: a sum (or mean) over axis {name} is missing, too "
                                        f"much or not the right one")
     return None
+
+
+def multiple_of_y(s: Shares, known: Known) -> Found:
+    """Wrong by a multiple of y all along an axis, along which y adds up to 1: the sum in a softmax's gradient."""
+    if not s.is_whole or not s.is_square:
+        return None
+    difference, y = s.grid(s.analytic - s.numeric), s.y[s.columns[0].output]
+    for axis, size in enumerate(s.shape):
+        lines = _lines(np.broadcast_to(y[..., None], difference.shape), (axis,))
+        if size > 2 and _is_softmax(y, (axis,)) and _spans(s, _lines(difference, (axis,)), (lines,)):
+            return "place", (f"wrong by a multiple of y along axis {axis}, along which y adds up to 1, as in a softmax where "
+                             f"the sum of y * dy over it is another one")
+    return None
+
+
+def _is_softmax(y: Array, along: tuple[int, ...]) -> bool:
+    """Whether y is positive and adds up to 1 along these axes."""
+    return bool((y > 0).all()) and np.allclose(y.sum(axis=along), 1.0)
 
 
 def _lines(a: Array, along: tuple[int, ...]) -> Array:

@@ -76,8 +76,12 @@ class BatchNormalizer(Normalizer):
         self.kernels.normalization.batch_norm_sums(dy, cache.x, cache.mean, cache.rstd, *sums)
         for weight, total in zip(self._weights(), sums, strict=True):
             if weight is not None:
-                weight.grad += total
+                weight.grad += self._share(total)
         return sums
+
+    def _share(self, total: Any) -> Any:
+        """A weight's gradient, of the sums of all channels."""
+        return total
 
     def _flags(self, mask: Any, shape: tuple[int, ...]) -> Any:
         """The mask as the kernels take it."""

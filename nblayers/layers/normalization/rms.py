@@ -10,7 +10,34 @@ from nblayers.layers.input_spec import InputSpec
 from nblayers.layers.normalization.base import AxesView, Normalizer
 
 
-class RMSNormalization(Normalizer):
+class RMSNormalizer(Normalizer):
+    """The computation of RMS normalization on the axes `axis`; equations in `RMSNormalization`."""
+
+    axis: Any
+
+    class Cache(Record):
+        x: np.ndarray               # (A, K, 1): K the numbers of the normalized axes
+        rstd: np.ndarray            # (A, 1)
+        view: AxesView
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        view = AxesView(self.xp, inputs.shape, self._normalized_axes(self.axis, inputs.shape), at_end=True)
+        x = view.of(inputs)
+        y, rstd, rows = self.xp.empty_like(x), self.xp.empty((len(x), 1), self.dtype), x.shape[:2]
+        self.kernels.normalization.rms_norm(                                                            # (1), (2)
+            x.reshape(rows), self._scale_and_shift(x.shape[1])[0], self.epsilon, y.reshape(rows), rstd.reshape(-1))
+        self.cache = self.Cache(x, rstd, view)
+        return view.back(y)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        x, rstd, view = self.cache.x, self.cache.rstd, self.cache.view
+        dx, K = self.xp.empty_like(x), x.shape[1]
+        self.kernels.normalization.layer_norm_backward(                                                 # (3)
+            view.of(dy), x, self._scale_and_shift(K)[0], self.xp.zeros_like(rstd), rstd, False, *self._weight_gradients(K), dx)
+        return view.back(dx)
+
+
+class RMSNormalization(RMSNormalizer):
     r"""Divides the features of each sample, or step, by the root of their mean square: layer normalization without the mean.
 
         r = 1 / \sqrt{\frac{1}{n} \sum_i x_i^2 + \epsilon}         (1)    i: the n numbers along the axes given
@@ -36,11 +63,6 @@ class RMSNormalization(Normalizer):
     axis: Any = fixed()
     scale: Parameter = fixed()
 
-    class Cache(Record):
-        x: np.ndarray               # (A, K, 1): K the numbers of the normalized axes
-        rstd: np.ndarray            # (A, 1)
-        view: AxesView
-
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         given = axes_of(self.described, "axis", axis)
@@ -57,22 +79,6 @@ class RMSNormalization(Normalizer):
     def _weights(self) -> tuple[Parameter | None, Parameter | None]:
         return self.scale, None
 
-    def forward(self, inputs: np.ndarray) -> np.ndarray:
-        view = AxesView(self.xp, inputs.shape, self._normalized_axes(self.axis, inputs.shape), at_end=True)
-        x = view.of(inputs)
-        y, rstd, rows = self.xp.empty_like(x), self.xp.empty((len(x), 1), self.dtype), x.shape[:2]
-        self.kernels.normalization.rms_norm(                                                            # (1), (2)
-            x.reshape(rows), self.scale.value.reshape(-1), self.epsilon, y.reshape(rows), rstd.reshape(-1))
-        self.cache = self.Cache(x, rstd, view)
-        return view.back(y)
-
-    def backward(self, dy: np.ndarray) -> np.ndarray:
-        x, rstd, view = self.cache.x, self.cache.rstd, self.cache.view
-        dx, K = self.xp.empty_like(x), x.shape[1]
-        self.kernels.normalization.layer_norm_backward(                                                 # (3)
-            view.of(dy), x, self.scale.value.reshape(-1), self.xp.zeros_like(rstd), rstd, False, *self._weight_gradients(K), dx)
-        return view.back(dx)
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         self._normalized_axes(self.axis, input_shape)
         return input_shape
@@ -81,4 +87,4 @@ class RMSNormalization(Normalizer):
         return super().get_config() | {"axis": self.axis, "epsilon": self.epsilon}
 
 
-__all__ = ["RMSNormalization"]
+__all__ = ["RMSNormalization", "RMSNormalizer"]

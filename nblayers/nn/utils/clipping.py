@@ -20,7 +20,7 @@ def clip_grad_norm_(parameters: Parameter | Iterable[Parameter], max_norm: float
     `optimizers.clip_by_global_norm` is the same as Keras has it: k = 2, without the 10^-6.
 
     Arguments:
-        parameters: whose `.grad` is clipped; integers are left alone.
+        parameters: whose `.grad` is clipped; integers, and those that no optimizer changes, are left alone.
         max_norm: c.
         norm_type: k, a positive number or infinity.
         error_if_nonfinite: raise, before anything is changed, where n is infinite or NaN.
@@ -67,4 +67,4 @@ def _floating(who: str, parameters: Parameter | Iterable[Parameter]) -> list[Par
     listed = list(parameters) if isinstance(parameters, Iterable) else [parameters]
     if not all(isinstance(parameter, Parameter) for parameter in listed):
         raise TypeError(f"{who}: expected parameters to be weights of a layer, got {parameters!r}")
-    return [parameter for parameter in listed if parameter.grad.dtype.kind == "f"]
+    return [parameter for parameter in listed if parameter.trainable and parameter.grad.dtype.kind == "f"]
