@@ -72,9 +72,14 @@ def place() -> str | None:
 
 def _run_optimizers() -> None:
     settings: list[dict[str, Any]] = [{}, {"weight_decay": 0.1}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}]
+    made: list[optimizers.Optimizer]
     made = [kind(**some) for kind in (optimizers.SGD, optimizers.RMSprop, optimizers.Adam) for some in settings]
     made += [optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True), optimizers.Adam(amsgrad=True),
-             optimizers.RMSprop(momentum=0.9, centered=True)]
+             optimizers.RMSprop(momentum=0.9, centered=True),
+             optimizers.Adam(use_ema=True, ema_overwrite_frequency=1, gradient_accumulation_steps=2)]
+    made += [kind() for kind in (optimizers.Adagrad, optimizers.Adadelta, optimizers.Adamax, optimizers.Nadam, optimizers.Lion,
+                                 optimizers.Adafactor, optimizers.Lamb, optimizers.Ftrl, optimizers.Muon,
+                                 optimizers.ScheduleFreeAdamW)]
     for optimizer in made:
         layer = _with_gradients()
         optimizer.step(layer.trainable_weights, "cpu")

@@ -252,6 +252,8 @@ class Trainer(Layer):
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        if epochs:
+            self._finalize(interrupts)
         callbacks.on_train_end(logs)
 
     def _train_epoch(self, course: Course, training: Epochs, callbacks: CallbackList, objective: Objective,
@@ -288,6 +290,13 @@ class Trainer(Layer):
             self.optimizer.step(parts.trainable, self.device)
         interrupts.release()
         objective.update(loss, *compared)
+
+    def _finalize(self, interrupts: Interrupts) -> None:
+        """Bring the weights to what the optimizer has them be after training, all or none."""
+        with self._runs.lock:
+            interrupts.hold()
+            self.optimizer.finalize_variable_values(self.trainable_weights)
+        interrupts.release()
 
     def _forward_and_backward(self, x: Any, y: Any, weight: Any, objective: Objective) -> tuple["_Parts", float, _Compared]:
         """The model's parts, the loss, with the gradients of all weights left in them, and what the metrics look at."""
