@@ -412,8 +412,8 @@ assert np.allclose(kernel.value, W_after, rtol=0, atol=1e-6)
 # %% [markdown]
 # ## And if the optimiser's state had been lost?
 #
-# A new Adam begins with zeros. In its first step $m / \sqrt{v}$ is in proportion to $g
-# / |g|$, which is 1 or -1: **every weight that has a gradient moves by the whole**
+# A new Adam begins with zeros. In its first step $m / \sqrt{v}$ is in proportion to
+# $g / |g|$, which is 1 or -1: **every weight that has a gradient moves by the whole**
 # $\eta$, be it large or tiny. (A point that never has ink gives its weights no
 # gradient.)
 

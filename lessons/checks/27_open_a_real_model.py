@@ -69,7 +69,8 @@ def turn_dz(lesson: SimpleNamespace) -> Known:
             "that is softmax for the right answer alone; all others have a gradient too": (p - onehot) * onehot,
             "that is p; at the right answer 1 is taken off": p,
             "it is divided by the ten answers; it is no mean": (p - onehot) / 10,
-            "the slopes p (1 - p) are no part of it: softmax and logarithm together leave p - onehot": (p - onehot) * p * (1 - p)}
+            "the slopes p (1 - p) are no part of it: softmax and logarithm together leave p - onehot":
+                (p - onehot) * p * (1 - p)}
 
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
