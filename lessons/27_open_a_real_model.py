@@ -95,7 +95,7 @@ print("of f:", W_f.tolist())
 # %% [markdown]
 # Other libraries lay them otherwise. PyTorch has the same order, but its arrays stand
 # the other way: (4H, in). And it has two biases. Some have $o$ before $\tilde{C}$. With
-# a wrong order *all shapes fit*, and every answer is wrong.
+# a wrong order *all shapes fit*, and the answers are nonsense.
 #
 # ## What lies where in the real one
 
@@ -348,7 +348,7 @@ show_source("kernels.reference.recurrent:lstm_step_backward")
 # ? by_row, the saliency of each row, (8,): from dimage (1, 8, 8)
 by_row = np.abs(dimage).sum(axis=(0, 2))
 for t, amount in enumerate(by_row):
-    print(f"row {t} {'█' * round(100 * amount)}")
+    print(f"row {t} {'█' * round(60 * amount)}")
 assert by_row.argmax() == most_of_all and by_row[6:].sum() < 0.15 * by_row.sum()
 
 # %% [markdown]

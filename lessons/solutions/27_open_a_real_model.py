@@ -71,4 +71,4 @@ def part_left(eps):
     return np.mean((model.forward(changed).argmax(axis=1) == labels)[right])
 
 
-eps = next(tried for tried in np.arange(0.8, 1.4, 0.1) if part_left(tried) < 0.52)
+eps = 1.0                                       # part_left(0.9) is 0.57, part_left(1.0) is 0.51, part_left(1.1) is 0.46
