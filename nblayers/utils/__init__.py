@@ -14,6 +14,7 @@ from nblayers.serialization import (
 )
 from nblayers.utils import data
 from nblayers.utils.arrays import normalize, to_categorical
+from nblayers.utils.confusion import confusion_matrix
 from nblayers.utils.packing import (
     PackedSequence,
     invert_permutation,
@@ -39,8 +40,8 @@ _HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.op
           "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers", "ctc_decode": "nblayers.utils.ctc"}
 
 __all__ = ["CustomObjectScope", "PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm",
-           "clip_by_value", "ctc_decode", "custom_object_scope", "data", "deserialize_keras_object", "get_custom_objects",
-           "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
+           "clip_by_value", "confusion_matrix", "ctc_decode", "custom_object_scope", "data", "deserialize_keras_object",
+           "get_custom_objects", "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
            "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
            "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",
            "serialize_keras_object", "set_random_seed", "timeseries_dataset_from_array", "to_categorical", "unpack_sequence",
