@@ -471,7 +471,7 @@ def _read_function(name: Any, module: Any) -> Any:
     if module == "numpy" and isinstance(name, str) and isinstance(found := getattr(np, name, None), np.ufunc):
         return found
     found = _in_our_modules(name, module, lambda home, found: callable(found) and not inspect.isclass(found)
-                            and found.__module__ == home and name not in _NO_PART_OF_A_MODEL)
+                            and f"{found.__module__}.".startswith(f"{home}.") and name not in _NO_PART_OF_A_MODEL)
     if found is None:
         raise ValueError(f"found no function {name!r}: register it with register_keras_serializable, or hand it over in "
                          "custom_objects={name: function}")

@@ -9,7 +9,7 @@ from nblayers import layers, optimizers
 from nblayers.models import Model, Sequential, load_model
 
 NUMBERS = {"layers.GroupQueryAttention": 1, "layers.RandomCrop": 2}     # of configurations that Keras takes too
-WITHOUT = {"layers.InputLayer", "layers.Lambda", "layers.Linear"}      # in each model; by its bytecode; not Keras'
+WITHOUT = {"layers.InputLayer", "layers.Lambda", "layers.Linear", "layers.CRF"}     # in each model; by its bytecode; not Keras'
 LAYERS = [name for name in GENERATORS if name.startswith("layers.") and not name.endswith("Cell") and name not in WITHOUT
           and "Cells" not in name]
 
