@@ -23,7 +23,8 @@ _registered_names: dict[Any, str] = {}
 # where a name is looked for when its configuration does not say: functions, and plain names in Keras' model files
 _MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
             "optimizers.schedules", "nn")
-_NO_PART_OF_A_MODEL = {"get", "serialize", "deserialize"}
+_HOMES_OF_FUNCTIONS = ("nblayers.activations", "nblayers.losses", "nblayers.metrics")
+_NO_PART_OF_A_MODEL = {"get", "resolve", "serialize", "deserialize"}
 
 
 class Reading:
@@ -471,7 +472,8 @@ def _read_function(name: Any, module: Any) -> Any:
     if module == "numpy" and isinstance(name, str) and isinstance(found := getattr(np, name, None), np.ufunc):
         return found
     found = _in_our_modules(name, module, lambda home, found: callable(found) and not inspect.isclass(found)
-                            and f"{found.__module__}.".startswith(f"{home}.") and name not in _NO_PART_OF_A_MODEL)
+                            and home in _HOMES_OF_FUNCTIONS and f"{found.__module__}.".startswith(f"{home}.")
+                            and name not in _NO_PART_OF_A_MODEL)
     if found is None:
         raise ValueError(f"found no function {name!r}: register it with register_keras_serializable, or hand it over in "
                          "custom_objects={name: function}")
