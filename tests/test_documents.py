@@ -4,7 +4,6 @@
 repository, not in it: where they do, the index is compared with them.
 """
 import re
-import textwrap
 from pathlib import Path
 
 import programs_catalogue
@@ -25,7 +24,7 @@ INDEX = [
     ("002", 26, programs_pytorch.LINEAR_002, PYTORCH),
     ("002", 63, programs_pytorch.CONVOLUTION_002, PYTORCH),
     ("002", 114, programs_pytorch.POOLING_002, PYTORCH),
-    ("002", 251, programs_pytorch.RNN_002, PYTORCH),
+    ("002", 247, programs_pytorch.RNN_002, PYTORCH),
     ("002", 344, programs_pytorch.EMBEDDING_002, PYTORCH),
     ("003", 20, D3["SimpleRNN"][0] + FIT, RECURRENT),
     ("003", 59, D3["two SimpleRNN"][0] + FIT, RECURRENT),
@@ -40,9 +39,9 @@ INDEX = [
     ("004", 135, TYPES["stacked"], RECURRENT),
     ("004", 196, D4.CLASSIFICATION, RECURRENT),
     ("004", 306, D4.FORECASTING, RECURRENT),
-    ("004", 402, D4.TEXT_GENERATION, RECURRENT),
-    ("004", 498, D4.ENCODER_DECODER, RECURRENT),
-    ("004", 583, programs_pytorch.LSTM_004, PYTORCH),
+    ("004", 403, D4.TEXT_GENERATION, RECURRENT),
+    ("004", 499, D4.ENCODER_DECODER, RECURRENT),
+    ("004", 584, programs_pytorch.LSTM_004, PYTORCH),
     ("004", 693, D4.MASKING, RECURRENT),
     ("004", 713, programs_pytorch.PACKED_004, PYTORCH),
     ("004", 739, D4.ATTENTION, RECURRENT),
@@ -66,7 +65,9 @@ def comparable(text):
     """Lines that are not empty, with the imports of nblayers; TensorFlow itself is imported and not used, `tf.keras` apart."""
     text = text.replace("import tensorflow as tf\n", "").replace("import nblayers\n", "")
     text = text.replace("tensorflow.keras", "nblayers").replace("tf.keras", "nblayers")
-    return [line.rstrip() for line in textwrap.dedent(text).splitlines() if line.strip()]
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    indentation = len(lines[0]) - len(lines[0].lstrip())
+    return [line[indentation:] for line in lines]
 
 
 def beginnings(lines):

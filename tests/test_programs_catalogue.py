@@ -459,6 +459,7 @@ def test_images(name, rng):
     np.testing.assert_allclose(ours.predict(x, verbose=0), expected, rtol=1e-4, atol=2e-3)
     drawn = ours(x, training=True)
     assert drawn.shape == y.shape and np.allclose(drawn, expected, atol=1e-2) is not name.startswith("Random")
+    assert ours.backward(np.ones_like(drawn)).shape == x.shape
 
 
 # section 13
