@@ -94,8 +94,8 @@ def test_the_four_output_shapes_of_document_003(layer_class, states):
     np.testing.assert_array_equal(output[:, -1], found[0])                  # h corresponds to the last element of output
 
 
-@pytest.mark.parametrize("program, shape, printed", zip(SHAPES_003, [(100, 32), (100, 10, 32)] * 2, (False, False, True, True),
-                                                       strict=True))
+@pytest.mark.parametrize("program, shape, printed", list(zip(
+    SHAPES_003, [(100, 32), (100, 10, 32)] * 2, (False, False, True, True), strict=True)))
 def test_the_shapes_printed_in_document_003(program, shape, printed, capsys):
     variables = run(program, np=np, layers=layers)
     assert variables["output"].shape == shape
