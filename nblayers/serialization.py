@@ -387,7 +387,7 @@ def check_readable(target: Any, config: Any) -> None:
         raise TypeError(f"{who} could not be read back: write a get_config() that adds {', '.join(left_out)} to "
                         "super().get_config(), and a from_config() if they are no plain values")
     make = getattr(cls.from_config, "__func__", None) if hasattr(cls, "from_config") else None
-    if make is None or not make.__module__.startswith("nblayers.") or "input_layers" in config:
+    if make is None or not (make.__module__ or "").startswith("nblayers.") or "input_layers" in config:
         return
     init = inspect.signature(cls)
     given = {key: value for key, value in config.items() if key in init.parameters or key not in cls_settings(cls)}

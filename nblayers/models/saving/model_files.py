@@ -65,6 +65,9 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         ImportError: h5py is not installed.
     """
     path = Path(filepath)
+    if (path / "saved_model.pb").exists():
+        raise ValueError(f"load_model: expected a file written by model.save, got {str(path)!r}, a SavedModel of TensorFlow: "
+                         f"use nblayers.layers.TFSMLayer({str(path)!r}) as a layer of a model")
     if not path.is_file():
         raise ValueError(f"load_model: expected a file written by model.save, got {str(path)!r}"
                          + ("" if path.exists() else ", which does not exist"))
