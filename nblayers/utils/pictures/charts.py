@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 FEW_EPOCHS = 25                         # that many are marked by a dot each
 MOST_NUMBERS = 30                       # a matrix of more classes is shown without numbers
-MOST_TICKS = 60                         # of more tokens or classes, only some are named along an axis
-CELL = 0.26                             # inches of a token or class along an axis, wide enough for its text
+MOST_TICKS = 40                         # of more tokens or classes, only some are named along an axis
+CELL = 0.2                              # inches of a token or class along an axis, wide enough for its text
 MAP = "cividis"                         # a colour map for eyes with and without colour vision, from dark to light
 
 
@@ -69,8 +69,8 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any = None, labels: Iterable[Any]
         The figure (matplotlib's).
 
     Raises:
-        ValueError: classes that are no whole numbers from 0, more of them than labels, texts that are not among the labels, unequal
-            lengths, a matrix that is not square, another `normalize`.
+        ValueError: classes that are no whole numbers from 0, more of them than labels, texts that are not among the labels,
+            unequal lengths, a matrix that is not square, another `normalize`.
     """
     who = "plot_confusion_matrix"
     choice(who, "normalize", normalize, (None, "true", "pred", "all"))
@@ -84,13 +84,13 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any = None, labels: Iterable[Any]
         raise ValueError(f"{who}: expected {len(counts)} labels, one for each class, got {len(names)}")
     shown = _normalized(counts, normalize)
     figure, (axes,) = grid(1, 1, _matrix_size(len(names), len(names), names, names))
-    image = axes.imshow(shown, cmap=MAP, vmin=0, vmax=1 if normalize else None)
+    image = axes.imshow(shown, cmap=MAP, vmin=0, vmax=1 if normalize in ("true", "pred") else None)
     if len(names) <= MOST_NUMBERS:
         _write_numbers(axes, image, shown, "{:.2f}" if normalize else "{:,.0f}" if _are_whole(shown) else "{:.3g}")
     _name_ticks(axes, names, names)
     axes.set(xlabel="Predicted class", ylabel="True class")
     what = {None: "samples", "true": "share of the true class", "pred": "share of the predicted class", "all": "share of all"}
-    figure.colorbar(image, ax=axes, label=what[normalize].capitalize())
+    figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.04, 1)), label=what[normalize].capitalize())
     return finished(who, figure, path)
 
 
@@ -148,7 +148,8 @@ def _classes(who: str, what: str, values: Any) -> np.ndarray:
 def _normalized(counts: np.ndarray, normalize: str | None) -> np.ndarray:
     if normalize is None:
         return counts
-    total = {"true": counts.sum(axis=1, keepdims=True), "pred": counts.sum(axis=0, keepdims=True), "all": counts.sum()}[normalize]
+    axis = {"true": 1, "pred": 0, "all": None}[normalize]
+    total = counts.sum(axis=axis, keepdims=True)
     return counts / np.maximum(total, np.finfo(float).tiny)
 
 
@@ -177,7 +178,7 @@ def _cell(classes: int) -> float:
 
 def _matrix_size(rows: int, columns: int, names_down: Sequence[str], names_across: Sequence[str]) -> tuple[float, float]:
     """Inches for a matrix with room for the names beside and below it, and a colour bar."""
-    cell = _cell(columns) if columns <= MOST_NUMBERS else max(CELL * MOST_TICKS / columns, 0.05)
+    cell = _cell(columns) if columns <= MOST_NUMBERS else CELL * min(MOST_TICKS / columns, 1)
     return cell * columns + 0.09 * _longest(names_down) + 1.9, cell * rows + 0.09 * _longest(names_across) + 0.9
 
 
@@ -195,7 +196,8 @@ def _name_ticks(axes: Any, down: Sequence[str], across: Sequence[str]) -> None:
         axes.tick_params("x", rotation=90)
 
 
-def plot_attention(scores: Any, queries: Iterable[Any] | None = None, keys: Iterable[Any] | None = None, path: Any = None) -> Any:
+def plot_attention(scores: Any, queries: Iterable[Any] | None = None, keys: Iterable[Any] | None = None,
+                   path: Any = None) -> Any:
     """Show how much each query attends to each key: a map for each head, dark for little and light for much.
 
         y, scores = MultiHeadAttention(4, 16)(x, x, return_attention_scores=True)
@@ -282,7 +284,7 @@ def _plot_histograms(who: str, history: Any, what: str, names: Iterable[str] | N
     figure, panels = grid(len(chosen), 3, (4.2, 2.8))
     for axes, name in zip(panels, chosen, strict=True):
         _draw_histograms(axes, recorded[name])
-        axes.set_title(name, fontsize=9, parse_math=False, wrap=True)
+        axes.set_title(name, fontsize=min(9, 420 / len(name)), parse_math=False)
     for axes in panels:
         axes.set_xlabel("Epoch")
     return finished(who, figure, path)
@@ -301,5 +303,6 @@ def _draw_histograms(axes: Any, histograms: "Sequence[Histogram]") -> None:
     axes.plot([one.epoch + 1 for one in spread], [one.median for one in spread], color="white", linewidth=2.4)
     axes.plot([one.epoch + 1 for one in spread], [one.median for one in spread], color=VERMILION, linewidth=1.4)
     broken = [one.epoch + 1 for one in histograms if one.not_finite]
-    axes.plot(broken, [0.04] * len(broken), "x", color="white", transform=axes.get_xaxis_transform(), clip_on=False)
+    if broken:
+        axes.plot(broken, [0.06] * len(broken), "x", color="white", transform=axes.get_xaxis_transform())
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -20,11 +20,24 @@ def file_path(who: str, name: str, path: Any) -> Path:
     return found
 
 
+def file_format(who: str, name: str, path: Path, figure: Any) -> str:
+    """The format that a path asks for by its ending; PNG without one.
+
+    Raises:
+        ValueError: one that matplotlib does not write.
+    """
+    known = figure.canvas.get_supported_filetypes()
+    asked = path.suffix.removeprefix(".").lower() or "png"
+    if asked not in known:
+        raise ValueError(f"{who}: expected {name} to end in one of {', '.join(sorted(known))}, got {str(path)!r}")
+    return asked
+
+
 def grid(panels: int, columns: int, size: tuple[float, float], **kwargs: Any) -> tuple[Any, list[Any]]:
     """A new figure with so many panels of this size in inches, in rows of at most `columns`; they are returned too."""
     import matplotlib.pyplot as plt
-    columns = min(columns, panels)
     rows = -(-panels // columns)
+    columns = -(-panels // rows)
     figure = plt.figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", FigureClass=_shown_once())
     axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel().tolist()
     for unused in axes[panels:]:
@@ -42,10 +55,7 @@ def finished(who: str, figure: Any, path: Any) -> Any:
         import matplotlib.pyplot as plt
         try:
             found = file_path(who, "path", path)
-            known = figure.canvas.get_supported_filetypes()
-            if found.suffix and found.suffix[1:].lower() not in known:
-                raise ValueError(f"{who}: expected a path that ends in one of {', '.join(sorted(known))}, got {str(path)!r}")
-            figure.savefig(found)
+            figure.savefig(found, format=file_format(who, "path", found, figure))
         finally:
             plt.close(figure)
     return figure

@@ -1,8 +1,8 @@
 """Layered drawing of a graph: boxes in ranks, every edge from a rank to a later one, few crossings, no box over another.
 
-The steps are those of Sugiyama, Tagawa and Toda (1981): turn back edges round, rank the boxes by their longest way from a source,
-let long edges pass through bends, order each rank by barycentres, and give each rank the coordinates that are nearest to the means
-of its neighbours' (a least-squares fit under the order: isotonic regression, by pooling adjacent violators).
+The steps are those of Sugiyama, Tagawa and Toda (1981): turn back edges round, rank the boxes by their longest way from a
+source, let long edges pass through bends, order each rank by barycentres, and give each rank the coordinates that are nearest
+to the means of its neighbours' (a least-squares fit under the order: isotonic regression, by pooling adjacent violators).
 
 Inside this file a place is (across, along): `across` runs along a rank, `along` from rank to rank. Sizes are in points.
 """
@@ -57,7 +57,7 @@ class End:
 
 @dataclass(eq=False)
 class Edge:
-    """An edge as drawn: it goes through `points` from `start` to `end`; where that is a port, another edge goes on from there."""
+    """An edge as drawn: it goes through `points` from `start` to `end`; from a port another edge goes on."""
 
     start: End
     end: End
@@ -272,7 +272,8 @@ class _Layout:
             self.ranks[rank].append(chain[-1])
         chain.append(lower)
         last = len(chain) - 2
-        return [_Link(a, b, (fixed[0] if i == 0 else 0.0, fixed[1] if i == last else 0.0)) for i, (a, b) in enumerate(pairwise(chain))]
+        return [_Link(a, b, (fixed[0] if i == 0 else 0.0, fixed[1] if i == last else 0.0))
+                for i, (a, b) in enumerate(pairwise(chain))]
 
     def _port(self, end: End, leaves: bool) -> float | None:
         """Where the port is, across, from the middle of its frame; None for a box, whose edges are spread later."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from nblayers.arguments import choice, flag, number
 from nblayers.models.training import Trainer
-from nblayers.utils.pictures.figures import file_path
+from nblayers.utils.pictures.figures import file_format, file_path
 from nblayers.utils.pictures.layered import SIDES, Box, Drawing, Edge, End, arrange, frame
 from nblayers.utils.pictures.model_graph import Cell, Item, Level, Options, Place, inner_ends, level_of
 
@@ -29,7 +29,8 @@ def plot_model(model: Any, to_file: Any = "model.png", show_shapes: bool = False
 
         plot_model(model, "model.svg", show_shapes=True)
 
-    Graphviz draws it where its command `dot` is installed; else it is drawn here, in layers with few crossings. A layer that is
+    Graphviz draws it where its command `dot` is installed; else, or should that fail (it does on some models of many long
+    edges), it is drawn here, in layers with few crossings. A layer that is
     called several times is one box; a model whose class has a `forward` of its own is one box too.
 
     Arguments:
@@ -67,9 +68,7 @@ def plot_model(model: Any, to_file: Any = "model.png", show_shapes: bool = False
     options = Options(**{name: flag("plot_model", name, value) for name, value in flags.items()})
     path = file_path("plot_model", "to_file", to_file)
     level = level_of(model, options)
-    if shutil.which("dot"):
-        _run_graphviz(dot_text(level, rankdir, dpi, splines), path)
-    else:
+    if not (shutil.which("dot") and _graphviz_draws(dot_text(level, rankdir, dpi, splines), path)):
         save(drawing_of(level, rankdir), path, dpi)
     return _shown(path)
 
@@ -110,19 +109,20 @@ def save(drawing: Drawing, path: Path, dpi: float) -> None:
     """Draw into a file, a unit of the drawing a point."""
     from matplotlib.figure import Figure
     width, height = drawing.width + 2 * BORDER, drawing.height + 2 * BORDER
+    figure = Figure(figsize=(width / 72, height / 72), facecolor=PAPER)
+    form = file_format("plot_model", "to_file", path, figure)
     pixels = max(width, height) * dpi / 72
-    if pixels > LARGEST and path.suffix == ".png":
+    if pixels > LARGEST and form not in ("svg", "pdf", "eps", "ps"):
         dpi *= LARGEST / pixels
         warnings.warn(f"plot_model: {pixels:.0f} pixels are too many for one image; drawing {dpi:.0f} an inch (an .svg has no "
                       "such limit)", stacklevel=3)
-    figure = Figure(figsize=(width / 72, height / 72), facecolor=PAPER)
     axes = figure.add_axes((0, 0, 1, 1), xlim=(-BORDER, width - BORDER), ylim=(height - BORDER, -BORDER))
     axes.axis("off")
     for depth, box in enumerate(drawing.all_boxes()):
         _draw_box(axes, box, 1 + depth / 1e6)
     for edge in drawing.all_edges():
         _draw_edge(axes, edge, drawing.direction in ("TB", "BT"))
-    figure.savefig(path, dpi=dpi, facecolor=PAPER)
+    figure.savefig(path, format=form, dpi=dpi, facecolor=PAPER)
 
 
 def _draw_box(axes: Any, box: Box, order: float) -> None:
@@ -133,8 +133,8 @@ def _draw_box(axes: Any, box: Box, order: float) -> None:
                                  linestyle="--", zorder=order))
         _write(axes, left + PADDING, top + PADDING + SIZES["title"] / 2, box.content[0][0], "left", LINE)
         return
-    for number, row in enumerate(box.content):
-        x, y = left, top + number * ROW_HEIGHT
+    for i, row in enumerate(box.content):
+        x, y = left, top + i * ROW_HEIGHT
         widths = [_cell_width(cell) for cell in row]
         spare = (box.width - sum(widths)) / len(row)
         for cell, width in zip(row, widths, strict=True):
@@ -179,7 +179,8 @@ def _arrowhead(before: tuple[float, float], tip: tuple[float, float]) -> list[tu
 def dot_text(level: Level, rankdir: str, dpi: float, splines: str) -> str:
     """The model in Graphviz' language."""
     names: dict[int, str] = {}
-    lines = [f'digraph {{ rankdir={rankdir} dpi={dpi} splines={splines} concentrate=true bgcolor="{PAPER}" fontname="Helvetica"',
+    lines = [f'digraph {{ rankdir={rankdir} dpi={dpi} splines={splines} concentrate=true bgcolor="{PAPER}"',
+             'fontname="Helvetica"',
              f'node [shape=plain fontname="Helvetica"]; edge [color="{LINE}" penwidth=1.5]']
     lines += _dot_boxes(level, names)
     lines += [f"{start} -> {end}" for start, end in dict.fromkeys(_dot_edges(level, names))]
@@ -193,8 +194,8 @@ def _dot_boxes(level: Level, names: dict[int, str]) -> list[str]:
         if item.inner is None:
             lines.append(f"{name} [label=<{_dot_table(item.rows)}>]")
         else:
-            lines.append(f'subgraph cluster_{name} {{ style="dashed,filled" color="{LINE}" fillcolor="{FRAME_FILL}" labeljust=l '
-                         f"label=<{_dot_bold(item.rows[0][0])}>")
+            lines += [f'subgraph cluster_{name} {{ style="dashed,filled" color="{LINE}" fillcolor="{FRAME_FILL}"',
+                      f"{name} [label=<{_dot_bold(item.rows[0][0])}>]"]         # a title of the cluster's would lie under edges
             lines += [*_dot_boxes(item.inner, names), "}"]
     return lines
 
@@ -223,11 +224,10 @@ def _dot_edges(level: Level, names: dict[int, str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _run_graphviz(text: str, path: Path) -> None:
+def _graphviz_draws(text: str, path: Path) -> bool:
+    """Let Graphviz write the file; whether it has."""
     command = ["dot", f"-T{path.suffix.removeprefix('.') or 'png'}", "-o", os.fspath(path)]
-    done = subprocess.run(command, input=text.encode(), capture_output=True)
-    if done.returncode:
-        raise ValueError(f"plot_model: Graphviz could not write {path}: {done.stderr.decode(errors='replace').strip()}")
+    return subprocess.run(command, input=text.encode(), capture_output=True).returncode == 0
 
 
 def _shown(path: Path) -> Any:
