@@ -84,13 +84,13 @@ def plot_confusion_matrix(y_true: Any, y_pred: Any = None, labels: Iterable[Any]
         raise ValueError(f"{who}: expected {len(counts)} labels, one for each class, got {len(names)}")
     shown = _normalized(counts, normalize)
     figure, (axes,) = grid(1, 1, _matrix_size(len(names), len(names), names, names))
-    image = axes.imshow(shown, cmap=MAP, vmin=0, vmax=1 if normalize in ("true", "pred") else None)
+    image = axes.imshow(shown, cmap=MAP, vmin=0, vmax=1 if normalize in ("true", "pred") else None, aspect="auto")
     if len(names) <= MOST_NUMBERS:
         _write_numbers(axes, image, shown, "{:.2f}" if normalize else "{:,.0f}" if _are_whole(shown) else "{:.3g}")
     _name_ticks(axes, names, names)
     axes.set(xlabel="Predicted class", ylabel="True class")
     what = {None: "samples", "true": "share of the true class", "pred": "share of the predicted class", "all": "share of all"}
-    figure.colorbar(image, cax=axes.inset_axes((1.03, 0, 0.04, 1)), label=what[normalize].capitalize())
+    figure.colorbar(image, ax=axes, aspect=30, fraction=0.05, label=what[normalize].capitalize())
     return finished(who, figure, path)
 
 

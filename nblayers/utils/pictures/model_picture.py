@@ -238,4 +238,4 @@ def _shown(path: Path) -> Any:
         return None
     if path.suffix == ".svg":
         return SVG(filename=os.fspath(path))
-    return Image(filename=os.fspath(path)) if path.suffix in ("", ".png", ".jpg", ".jpeg", ".gif") else None
+    return Image(data=path.read_bytes()) if path.suffix in ("", ".png", ".jpg", ".jpeg", ".gif") else None
