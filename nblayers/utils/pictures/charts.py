@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 FEW_EPOCHS = 25                         # that many are marked by a dot each
 MOST_NUMBERS = 30                       # a matrix of more classes is shown without numbers
 MOST_TICKS = 40                         # of more tokens or classes, only some are named along an axis
-CELL = 0.2                              # inches of a token or class along an axis, wide enough for its text
+CELL = 0.22                             # inches of a token or class along an axis, wide enough for its text
 MAP = "cividis"                         # a colour map for eyes with and without colour vision, from dark to light
 
 
 def plot_history(history: "History", path: Any = None, who: str = "History.plot") -> Any:
     """The picture of `History.plot`."""
-    names = dict.fromkeys(name.removeprefix("val_") for name in history.history)
+    names = sorted({name.removeprefix("val_"): None for name in history.history}, key=lambda name: name != "loss")
     if not names:
         raise ValueError(f"{who}: no epoch has been recorded yet; call fit first")
-    names = sorted(names, key=lambda name: name != "loss")
     figure, panels = grid(len(names), 2, (6, 4))
     for axes, name in zip(panels, names, strict=True):
         for key, label, colour, line in ((name, "Training", BLUE, "-"), (f"val_{name}", "Validation", VERMILION, "--")):
@@ -191,7 +190,7 @@ def _name_ticks(axes: Any, down: Sequence[str], across: Sequence[str]) -> None:
     for axis, names in ((axes.yaxis, down), (axes.xaxis, across)):
         step = -(-len(names) // MOST_TICKS)
         places = range(0, len(names), step)
-        axis.set_ticks(places, [names[i].replace("$", r"\$") for i in places], fontsize=9)
+        axis.set_ticks(places, [names[i].replace("$", r"\$") for i in places], fontsize=8)
     if _longest(across) > 2:
         axes.tick_params("x", rotation=90)
 
