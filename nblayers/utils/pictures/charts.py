@@ -6,6 +6,7 @@ import numpy as np
 
 from nblayers.arguments import choice
 from nblayers.arrays import as_array, as_numbers, is_strings
+from nblayers.utils.confusion import confusion_matrix
 from nblayers.utils.pictures.figures import BLUE, VERMILION, finished, grid
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ def _counted(who: str, y_true: Any, y_pred: Any, names: list[str] | None) -> tup
     size = max([int(rows.max()) + 1, int(columns.max()) + 1, *wide]) if names is None else len(names)
     if max(rows.max(), columns.max()) >= size:
         raise ValueError(f"{who}: expected {max(rows.max(), columns.max()) + 1} labels or more, got {size}: {names}")
-    counts = np.zeros((size, size))
-    np.add.at(counts, (rows, columns), 1)
-    return names, counts
+    return names, confusion_matrix(rows, columns, size, dtype="float64", who=who)
 
 
 def _classes(who: str, what: str, values: Any) -> np.ndarray:
