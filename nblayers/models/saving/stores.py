@@ -127,6 +127,9 @@ class H5Store(Store):
         self.entries = {name: Entry(dataset.shape, dataset.dtype) for name, dataset in self._datasets.items()}
         if "weights" in self._file.attrs and not self._marked:
             self.in_order = [str(name) for name in self._file.attrs["weights"]]
+        held, size = sum(dataset.nbytes for dataset in self._datasets.values()), file.seek(0, io.SEEK_END)
+        if held > size:
+            raise ValueError(f"its arrays are said to have {held} bytes, more than the {size} of the file")
 
     def _found(self) -> dict[str, Any]:
         """The datasets by name, found by going from group to group; links are not followed."""
