@@ -24,7 +24,7 @@ _registered_names: dict[Any, str] = {}
 _MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
             "nn")
 _WRITTEN = "biufcU"                     # kinds of arrays in configurations
-_NO_PART_OF_A_MODEL = {"get", "serialize", "deserialize"}
+_NO_PART_OF_A_MODEL = {"get", "serialize", "deserialize", "set_seed", "get_state", "set_state"}
 
 
 class Reading:
@@ -413,6 +413,8 @@ def cls_settings(cls: type) -> frozenset[str]:
 
 def _keras_module(cls: type) -> str:
     """"keras.layers" for a class of nblayers.layers.core; "keras" for the models."""
+    if (module := getattr(cls, "keras_module", None)) is not None:
+        return str(module)
     package = cls.__module__.split(".")[1]
     return "keras" if package == "models" else f"keras.{package}"
 
@@ -510,7 +512,11 @@ def _in_our_modules(name: Any, module: Any, accepts: Callable[[str, Any], bool])
     if not isinstance(name, str) or not isinstance(module, (str, type(None))) or name.startswith("_"):
         return None
     package = (module or "").removeprefix("keras").removeprefix(".").split(".")[0]
-    for place in [package] if package in _MODULES or package == "random" else ["models", *_MODULES]:
+    if (module or "").startswith("keras.src.ops."):
+        places = ["layers.mask_operations"]
+    else:
+        places = [package] if package in _MODULES or package == "random" else ["models", *_MODULES]
+    for place in places:
         found = getattr(import_module(f"nblayers.{place}"), name, None)
         if found is not None and accepts(f"nblayers.{place}", found):
             return found

@@ -151,7 +151,7 @@ def _package(name: str, path: Path) -> Any:
         raise ImportError(f"{path}: such a file needs {package}: pip install 'nblayers[{_EXTRAS[package]}]'") from error
 
 
-_MOST = 10                                              # tensors, which may be views of one array, have at most so many times the bytes of their file
+_MOST = 10                                              # times the bytes of a file: what its tensors, often views, have
 _SUM = "crc32 of "                                      # begins the keys of the checksums in a .safetensors file
 _EXTRAS = {"torch": "torch", "safetensors": "files"}
 
