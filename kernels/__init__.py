@@ -11,8 +11,9 @@ from types import ModuleType
 from .interrupts import held_back
 
 ROOMS = ("reference", "cpu", "cuda")
-TOPICS = ("activation", "attention", "conv_lstm", "convolution", "core", "encoding", "hashing", "images", "matmul",
-          "merging", "normalization", "optimizers", "pooling", "recurrent", "regularization", "reshaping", "text", "warps")
+TOPICS = ("activation", "attention", "conv_lstm", "convolution", "core", "crf", "ctc", "encoding", "hashing", "images",
+          "matmul", "merging", "normalization", "optimizers", "pooling", "recurrent", "regularization", "reshaping", "text",
+          "warps")
 IS_NBLAYERS = True                      # tells our package from another distribution of the same name
 
 # called with a kernel's name and True when Numba begins to compile it, and with False when it is done; they are nested

@@ -22,7 +22,7 @@ _registered_names: dict[Any, str] = {}
 
 # where a name is looked for when its configuration does not say: functions, and plain names in Keras' model files
 _MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
-            "nn")
+            "optimizers.schedules", "nn")
 _WRITTEN = "biufcU"                     # kinds of arrays in configurations
 _NO_PART_OF_A_MODEL = {"get", "serialize", "deserialize", "set_seed", "get_state", "set_state"}
 
@@ -415,7 +415,8 @@ def _keras_module(cls: type) -> str:
     """"keras.layers" for a class of nblayers.layers.core; "keras" for the models."""
     if (module := getattr(cls, "keras_module", None)) is not None:
         return str(module)
-    package = cls.__module__.split(".")[1]
+    place = cls.__module__.removeprefix("nblayers.")
+    package = place if place in _MODULES else place.split(".")[0]
     return "keras" if package == "models" else f"keras.{package}"
 
 
@@ -511,10 +512,11 @@ def find_class(described: Mapping[str, Any], kind: str = "class") -> Any:
 def _in_our_modules(name: Any, module: Any, accepts: Callable[[str, Any], bool]) -> Any:
     if not isinstance(name, str) or not isinstance(module, (str, type(None))) or name.startswith("_"):
         return None
-    package = (module or "").removeprefix("keras").removeprefix(".").split(".")[0]
     if (module or "").startswith("keras.src.ops."):
         places = ["layers.mask_operations"]
     else:
+        path = (module or "").removeprefix("keras").removeprefix(".")
+        package = path if path in _MODULES else path.split(".")[0]
         places = [package] if package in _MODULES or package == "random" else ["models", *_MODULES]
     for place in places:
         found = getattr(import_module(f"nblayers.{place}"), name, None)

@@ -72,9 +72,14 @@ def place() -> str | None:
 
 def _run_optimizers() -> None:
     settings: list[dict[str, Any]] = [{}, {"weight_decay": 0.1}, {"clipnorm": 1.0}, {"global_clipnorm": 1.0}]
+    made: list[optimizers.Optimizer]
     made = [kind(**some) for kind in (optimizers.SGD, optimizers.RMSprop, optimizers.Adam) for some in settings]
     made += [optimizers.SGD(momentum=0.9), optimizers.SGD(momentum=0.9, nesterov=True), optimizers.Adam(amsgrad=True),
-             optimizers.RMSprop(momentum=0.9, centered=True)]
+             optimizers.RMSprop(momentum=0.9, centered=True),
+             optimizers.Adam(use_ema=True, ema_overwrite_frequency=1, gradient_accumulation_steps=2)]
+    made += [kind() for kind in (optimizers.Adagrad, optimizers.Adadelta, optimizers.Adamax, optimizers.Nadam, optimizers.Lion,
+                                 optimizers.Adafactor, optimizers.Lamb, optimizers.Ftrl, optimizers.Muon,
+                                 optimizers.ScheduleFreeAdamW)]
     for optimizer in made:
         layer = _with_gradients()
         optimizer.step(layer.trainable_weights, "cpu")
@@ -198,6 +203,15 @@ def _in_bins() -> Examples:
             yield layers.Discretization([0.0, 1.0], output_mode=mode), _zeros(*shape)
 
 
+def _tagged() -> Examples:
+    """What a `CRF` computes, it computes for its loss and in `decode`."""
+    for shape in ((2, 4, 3), (32, 60, 20)):
+        layer, x = layers.CRF(shape[-1]), _zeros(*shape)
+        layer.loss.gradient(np.zeros(shape[:2], int), x)
+        layer.decode(x)
+        yield layer, x
+
+
 def _sequences(make: Callable[..., Layer]) -> Callable[[], Examples]:
     return _each(make, ((3,), (2, 4, 5)), ((64,), (64, 16, 64)))
 
@@ -259,6 +273,7 @@ _EXAMPLES: dict[str, Callable[[], Examples]] = {
     "GaussianDropout": _each(lambda: layers.GaussianDropout(0.5), *_LARGE_AND_SMALL),
     "GaussianNoise": _each(lambda: layers.GaussianNoise(0.5), *_LARGE_AND_SMALL),
     "AlphaDropout": _each(lambda: layers.AlphaDropout(0.5), *_LARGE_AND_SMALL),
+    "CRF": _tagged,
     "ReLU": _each(layers.ReLU, *_LARGE_AND_SMALL),
     "LeakyReLU": _each(layers.LeakyReLU, *_LARGE_AND_SMALL),
     "ELU": _each(layers.ELU, *_LARGE_AND_SMALL),

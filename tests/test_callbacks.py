@@ -1,5 +1,6 @@
 """Callbacks: which hooks are called with what, and what each of Keras' callbacks does."""
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from nblayers.callbacks import (
     EarlyStopping,
     History,
     LambdaCallback,
+    LearningRateScheduler,
     ModelCheckpoint,
     ProgbarLogger,
+    ReduceLROnPlateau,
     TerminateOnNaN,
 )
 from nblayers.layers import Dense, Input
@@ -331,7 +334,7 @@ def test_saved_weights_are_those_of_the_epoch(tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (dict(filepath="m.txt"), "models that ends in .keras, got 'm.txt'"),
-    (dict(filepath="m.keras", save_weights_only=True), "weights that ends in .npz or .h5, got 'm.keras'"),
+    (dict(filepath="m.keras", save_weights_only=True), "weights that ends in .npz or .h5 or .safetensors, got 'm.keras'"),
     (dict(filepath="m.keras", save_freq="batch"), "'epoch' or a number of batches, got 'batch'"),
     (dict(filepath="m.keras", save_freq=0), "got 0")])
 def test_checkpoint_errors(arguments, message):
@@ -447,3 +450,77 @@ def test_an_encoding_without_the_bars_character(monkeypatch):
     Progbar(1).update(1)
     sys.stdout.flush()
     assert b"1/1 ====================" in raw.getvalue()
+
+
+LOSSES = [1.0, 0.9, 0.95, 0.9, 0.89995, 0.7, 0.8, 0.8, 0.8, 0.6, 0.65, 0.65, 0.65, 0.65, 0.65, 0.65]
+
+
+def told(make, module, monitor="val_loss", rate=0.5):
+    """The logs and learning rates of epochs with these losses, for one of our callbacks or of Keras'."""
+    optimizer = module.optimizers.SGD(rate)
+    callback = make(module.callbacks)
+    callback.set_model(SimpleNamespace(optimizer=optimizer, metrics=[]))
+    callback.on_train_begin()
+    history = []
+    for epoch, loss in enumerate(LOSSES):
+        callback.on_epoch_begin(epoch)
+        logs = {monitor: loss}
+        callback.on_epoch_end(epoch, logs)
+        history.append((logs["learning_rate"], float(np.asarray(optimizer.learning_rate))))
+    return history
+
+
+@pytest.mark.parametrize("make", [
+    lambda of: of.ReduceLROnPlateau(patience=2), lambda of: of.ReduceLROnPlateau(patience=0, factor=0.5),
+    lambda of: of.ReduceLROnPlateau(patience=1, factor=0.5, cooldown=2),
+    lambda of: of.ReduceLROnPlateau(patience=1, min_lr=0.02),
+    lambda of: of.ReduceLROnPlateau(patience=2, min_delta=0.3), lambda of: of.ReduceLROnPlateau(patience=3, mode="max"),
+    lambda of: of.LearningRateScheduler(lambda epoch, rate: rate * 0.5 if epoch % 2 else rate),
+    lambda of: of.LearningRateScheduler(lambda epoch: 1.0 / (epoch + 1)),
+])
+def test_learning_rates_are_those_of_keras(make):
+    import keras
+
+    import nblayers
+    np.testing.assert_allclose(told(make, nblayers), told(make, keras), rtol=1e-6)
+
+
+def test_learning_rates_in_a_history(capsys):
+    model = small(optimizers.SGD(0.5))
+    halving = LearningRateScheduler(lambda epoch, rate: rate / 2, verbose=1)
+    plateau = ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=1e9, verbose=1)
+    history = model.fit(X, Y, epochs=3, callbacks=[halving, plateau], verbose=0).history
+    np.testing.assert_allclose(history["learning_rate"], [0.25, 0.125, 0.00625])
+    assert model.optimizer.learning_rate == pytest.approx(0.000625)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Epoch 1: LearningRateScheduler setting learning rate to 0.25." in lines
+    assert "Epoch 2: ReduceLROnPlateau reducing learning rate to 0.0125." in lines
+
+
+def test_callbacks_that_cannot_set_the_learning_rate():
+    model = small(optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)))
+    for callback in (LearningRateScheduler(lambda epoch, rate: 0.5), ReduceLROnPlateau("loss", patience=0, min_delta=1e9)):
+        with pytest.raises(TypeError, match="SGD 'sgd': its learning_rate is a schedule, ExponentialDecay, and cannot be set"):
+            model.fit(X, Y, epochs=2, callbacks=[callback], verbose=0)
+    with pytest.raises(ValueError, match="LearningRateScheduler: expected what the schedule gives to be a finite"):
+        small().fit(X, Y, callbacks=[LearningRateScheduler(lambda epoch: "a")], verbose=0)
+    with pytest.raises(ValueError, match="LearningRateScheduler: expected schedule to be a function, got 0"):
+        LearningRateScheduler(0)
+    with pytest.warns(UserWarning, match="ReduceLROnPlateau: no 'val_loss' in the logs, which have loss, learning_rate"):
+        callback = ReduceLROnPlateau()
+        callback.set_model(model)
+        callback.on_epoch_end(0, {"loss": 1.0})
+
+
+def test_fit_ends_with_the_averages():
+    plain, averaging = small(optimizers.SGD(0.1)), small(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    averaging.set_weights(plain.get_weights())
+    values = []
+    record = LambdaCallback(on_train_batch_end=lambda batch, logs: values.append(plain.get_weights()))
+    plain.fit(X, Y, batch_size=2, shuffle=False, callbacks=[record], verbose=0)
+    averaging.fit(X, Y, batch_size=2, shuffle=False, verbose=0)
+    first, second, third = values
+    expected = [0.25 * a + 0.25 * b + 0.5 * c for a, b, c in zip(first, second, third, strict=True)]
+    assert_same(averaging.get_weights(), expected, rtol=1e-5)
+    averaging.fit(X, Y, epochs=0, verbose=0)
+    assert_same(averaging.get_weights(), expected, rtol=1e-5)

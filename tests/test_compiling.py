@@ -424,7 +424,7 @@ def test_an_unknown_layer(name, hint, capsys):
 
 
 def test_nothing_is_compiled_after_warming_up(tmp_path):
-    """Ten seconds: the optimizers' kernels are compiled."""
+    """Twenty seconds: the kernels of all optimizers are compiled."""
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     command = "import sys; from nblayers.cli import main; sys.exit(main(['warm-up', 'Masking']))"
     first, again = (output(python(command, **environment)) for _ in range(2))

@@ -13,7 +13,8 @@ from nblayers.layers import Layer
 
 ROOMS = {"layers": layers, "nn": nn}
 LAYERS = [name for name in GENERATORS if not name.startswith("networks.")]
-NO_LAYERS = {layers.Layer, nn.Module, layers.Input, nn.ModuleList, nn.ModuleDict, nn.ParameterList}     # nothing to compute
+OF_OTHERS = {layers.TorchModuleWrapper, layers.JaxLayer, layers.FlaxLayer, layers.TFSMLayer}      # checked in test_interop.py
+NO_LAYERS = {layers.Layer, nn.Module, layers.Input, nn.ModuleList, nn.ModuleDict, nn.ParameterList} | OF_OTHERS
 # accepted as in Keras or PyTorch, and no matter of the gradient; or refused
 WITHOUT_EFFECT = {
     "self", "args", "kwargs", "legacy", "name", "dtype", "trainable", "autocast", "seed", "sparse", "lora_rank",

@@ -52,6 +52,7 @@ LAYERS = {
     "nn.Dropout": (lambda: nn.Dropout(), (2, 4)),
     "nn.ReLU": (lambda: nn.ReLU(), (2, 4)),
     "TimeDistributed": (lambda: layers.TimeDistributed(layers.Conv1D(2, 2)), (2, 3, 4, 5)),
+    "CRF": (lambda: layers.CRF(3), (2, 4, 3)),
     "Flatten": (lambda: layers.Flatten(), (2, 4, 5)),
     "Reshape": (lambda: layers.Reshape((-1, 2)), (2, 4, 5)),
     "RepeatVector": (lambda: layers.RepeatVector(3), (2, 4)),
@@ -137,6 +138,7 @@ FIXED = [
     ("nn.AdaptiveAvgPool2d", "output_size"), ("nn.RMSNorm", "normalized_shape weight"), ("nn.Flatten", "start_dim end_dim"),
     ("nn.ConvTranspose1d", "in_channels output_padding weight"), ("nn.LSTM", "hidden_size num_layers bidirectional bias"),
     ("Resizing", "height width interpolation antialias crop_to_aspect_ratio pad_to_aspect_ratio data_format"),
+    ("CRF", "units use_boundary transitions start end"),
     ("CenterCrop", "height width data_format"), ("RandomCrop", "height width"), ("RandomFlip", "data_format"),
 ]
 
@@ -211,7 +213,7 @@ MAY_BE_EMPTY = {"Embedding", "Flatten", "Dropout", "SpatialDropout1D", "SpatialD
                 "Softmax", "EinsumDense", "Identity", "Reshape", "RepeatVector", "Permute", "ZeroPadding2D", "UpSampling2D",
                 "UpSampling1D", "nn.ZeroPad2d", "nn.Upsample", "nn.Unflatten", "nn.PReLU", "nn.Hardtanh", "nn.LogSoftmax",
                 "nn.Embedding", "nn.Flatten", "nn.Dropout", "nn.ReLU", "Rescaling", "IntegerLookup", "Discretization",
-                "CategoryEncoding", "Hashing"}
+                "CategoryEncoding", "Hashing", "CRF"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

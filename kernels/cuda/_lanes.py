@@ -16,3 +16,25 @@ def lane_sum(value, width, shared):
     total = shared[t % width]
     cuda.syncthreads()                                          # all have read it before it is overwritten
     return total
+
+
+@cuda.jit(device=True)
+def block_max(value, shared):
+    """The largest of what the threads of a block bring, NaN if one of them is."""
+    t, step = cuda.threadIdx.x, THREADS // 2
+    shared[t] = value
+    cuda.syncthreads()
+    while step:
+        if t < step:
+            shared[t] = larger(shared[t], shared[t + step])
+        cuda.syncthreads()
+        step //= 2
+    largest = shared[0]
+    cuda.syncthreads()                                          # all have read it before it is overwritten
+    return largest
+
+
+@cuda.jit(device=True)
+def larger(a, b):
+    """The larger of two numbers, NaN if one of them is."""
+    return a if a > b or a != a else b

@@ -39,6 +39,72 @@ and Singer 2011):
     \theta = \theta - \eta u                                    (21)
     v = v + g^2                                                 (22)
     \theta = \theta - \eta g / (\sqrt v + \epsilon)             (23)
+
+What may be done around every rule (as Keras does it):
+
+    G = G + s g                                                 (24)   gradients of several steps in one
+    A = \mu A + (1 - \mu) \theta                               (25)   a moving average of the values
+    \theta = A                                                  (26)   with `overwrite`
+
+Adagrad (Duchi et al. 2011):
+
+    n = n + g^2                                                 (27)
+    \theta = \theta - \eta g / \sqrt{n + \epsilon}             (28)
+
+Adadelta (Zeiler 2012):
+
+    v = \rho v + (1 - \rho) g^2                                 (29)
+    \Delta = \sqrt{d + \epsilon} g / \sqrt{v + \epsilon}        (30)
+    d = \rho d + (1 - \rho) \Delta^2                            (31)
+    \theta = \theta - \eta \Delta                              (32)
+
+Adamax (Kingma and Ba 2015, section 7.1): (12), and
+
+    u = \max(\beta_2 u, |g|)                                    (33)
+    \theta = \theta - \alpha_t m / (u + \epsilon)               (34)   \alpha_t: `step_size`, \eta with the bias correction
+
+Nadam (Dozat 2016): (12), (13), and
+
+    \theta = \theta - (a m + b g) / (\sqrt{q v} + \epsilon)      (35)   a: `m_factor`, b: `g_factor`, q: `v_factor`
+
+Lion (Chen et al. 2023):
+
+    c = \beta_1 m + (1 - \beta_1) g                             (36)
+    \theta = \theta - \eta \operatorname{sign}(c)              (37)
+    m = \beta_2 m + (1 - \beta_2) g                             (38)
+
+Lamb (You et al. 2020): (12), (13), and
+
+    r = p m / (\sqrt{q v} + \epsilon)                           (39)   p: `m_factor`, q: `v_factor`
+    \theta = \theta - \eta r \lVert\theta\rVert / \lVert r\rVert   (40)   the ratio is 1 where a norm is 0
+
+Ftrl (McMahan et al. 2013; p: `power`, \lambda_s: `shrinkage`):
+
+    n' = n + g^2                                                (41)
+    z = z + g + 2 \lambda_s \theta - (n'^p - n^p) \theta / \eta                                 (42)
+    \theta = (\max(-\lambda_1, \min(z, \lambda_1)) - z) / ((\beta + n'^p) / \eta + 2 \lambda_2)  (43)   0 where the dividend is
+
+Adafactor (Shazeer and Stern 2018; \beta: `beta_2`, \rho: `step_size`, d: `threshold`): vectors (44), matrices (45) to (47):
+
+    v = \beta v + (1 - \beta) (g^2 + \epsilon_1)                                               (44)
+    r_i = \beta r_i + (1 - \beta) \operatorname{mean}_j(g_{ij}^2 + \epsilon_1)                (45)
+    c_j = \beta c_j + (1 - \beta) \operatorname{mean}_i(g_{ij}^2 + \epsilon_1)                (46)
+    v_{ij} = r_i c_j / \operatorname{mean}_i(r_i)                                              (47)
+    u = g / \sqrt v                                                                          (48)
+    \theta = \theta - \rho \max(\epsilon_2, \operatorname{rms}\theta) u / \max(1, \operatorname{rms} u / d)   (49)
+
+Muon (Jordan et al. 2024):
+
+    m = \mu m + g                                               (50)
+    X = g + \mu m                                               (51)   with `nesterov`, else X = m
+    P = a I + b A + c A^2                                       (52)   A = X X^T, and then X = P X
+
+Schedule-free Adam (Defazio et al. 2024; w: `weight`, q: `v_factor`): (13), and
+
+    x = (\theta - (1 - \beta_1) z) / \beta_1                    (53)
+    z = z - \eta g / (\sqrt{q v} + \epsilon)                    (54)
+    x = (1 - w) x + w z                                         (55)
+    \theta = (1 - \beta_1) z + \beta_1 x                        (56)
 """
 import numpy as np
 
@@ -131,3 +197,134 @@ def pytorch_adagrad(gradient, scale, l2, learning_rate, epsilon, v, value):
     g = scale * gradient + l2 * value                           # (1)
     v += g ** 2                                                 # (22)
     value -= learning_rate * g / (np.sqrt(v) + epsilon)         # (23)
+
+
+def accumulate(gradient, scale, total):
+    """gradient (n,) -> total (n,), updated."""
+    total += scale * gradient                                   # (24)
+
+
+def moving_average(momentum, overwrite, average, value):
+    """value (n,) -> average (n,), updated; and value with `overwrite`."""
+    average[:] = momentum * average + (1 - momentum) * value    # (25)
+    if overwrite:
+        value[:] = average                                      # (26)
+
+
+def adagrad(gradient, scale, decay, learning_rate, epsilon, n, value):
+    """gradient (n,) -> n (n,), value (n,), both updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    n += g ** 2                                                 # (27)
+    value -= learning_rate * g / np.sqrt(n + epsilon)           # (28)
+
+
+def adadelta(gradient, scale, decay, learning_rate, rho, epsilon, v, d, value):
+    """gradient (n,) -> v, d, value (n,), all updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    v[:] = rho * v + (1 - rho) * g ** 2                         # (29)
+    delta = np.sqrt(d + epsilon) * g / np.sqrt(v + epsilon)     # (30)
+    d[:] = rho * d + (1 - rho) * delta ** 2                     # (31)
+    value -= learning_rate * delta                              # (32)
+
+
+def adamax(gradient, scale, decay, step_size, beta_1, beta_2, epsilon, m, u, value):
+    """gradient (n,) -> m, u, value (n,), all updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    m += (1 - beta_1) * (g - m)                                 # (12)
+    u[:] = np.maximum(beta_2 * u, np.abs(g))                    # (33)
+    value -= step_size * m / (u + epsilon)                      # (34)
+
+
+def nadam(gradient, scale, decay, m_factor, g_factor, v_factor, beta_1, beta_2, epsilon, m, v, value):
+    """gradient (n,) -> m, v, value (n,), all updated; the learning rate is in `m_factor` and `g_factor`."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    m += (1 - beta_1) * (g - m)                                 # (12)
+    v += (1 - beta_2) * (g ** 2 - v)                            # (13)
+    value -= (m_factor * m + g_factor * g) / (np.sqrt(v_factor * v) + epsilon)      # (35)
+
+
+def lion(gradient, scale, decay, learning_rate, beta_1, beta_2, m, value):
+    """gradient (n,) -> m (n,), value (n,), both updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    c = beta_1 * m + (1 - beta_1) * g                           # (36)
+    value -= learning_rate * np.sign(c)                         # (37)
+    m[:] = beta_2 * m + (1 - beta_2) * g                        # (38)
+
+
+def lamb(gradient, scale, decay, learning_rate, m_factor, v_factor, beta_1, beta_2, epsilon, m, v, sums, value):
+    """gradient (n,) -> m, v (n,), updated, sums (2,), the squares of the two norms, and value (n,), updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    m += (1 - beta_1) * (g - m)                                 # (12)
+    v += (1 - beta_2) * (g ** 2 - v)                            # (13)
+    r = m_factor * m / (np.sqrt(v_factor * v) + epsilon)        # (39)
+    sums[:] = np.sum(value ** 2), np.sum(r ** 2)
+    ratio = np.sqrt(sums[0] / sums[1]) if sums[0] > 0 and sums[1] > 0 else 1
+    value -= learning_rate * ratio * r                          # (40)
+
+
+def ftrl(gradient, scale, decay, learning_rate, power, l1, l2, shrinkage, beta, n, z, value):
+    """gradient (n,) -> n, z, value (n,), all updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    grown = (n + g ** 2) ** power                               # (41)
+    z += g + 2 * shrinkage * value - (grown - n ** power) / learning_rate * value   # (42)
+    n += g ** 2                                                 # (41)
+    dividend = np.clip(z, -l1, l1) - z
+    divisor = (beta + grown) / learning_rate + 2 * l2
+    value[:] = dividend / np.where(dividend == 0, 1, divisor)   # (43)
+
+
+def adafactor_vector(gradient, scale, decay, step_size, beta_2, epsilon_1, epsilon_2, threshold, v, sums, value):
+    """gradient (n,) -> v (n,), updated, sums (2,), those of the squares in (49), and value (n,), updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    v[:] = beta_2 * v + (1 - beta_2) * (g ** 2 + epsilon_1)     # (44)
+    _adafactor_step(g, step_size, epsilon_2, threshold, v, sums, value)
+
+
+def adafactor_matrix(gradient, scale, decay, step_size, beta_2, epsilon_1, epsilon_2, threshold, r, c, v, means, sums, value):
+    """gradient (b, i, j) -> r (b, i), c (b, j), v (b, i, j), updated, means (b,) of r, sums (2,), value (b, i, j), updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    squares = g ** 2 + epsilon_1
+    r[:] = beta_2 * r + (1 - beta_2) * squares.mean(axis=2)     # (45)
+    c[:] = beta_2 * c + (1 - beta_2) * squares.mean(axis=1)     # (46)
+    means[:] = r.mean(axis=1)
+    v[:] = (r / means[:, None])[:, :, None] * c[:, None, :]     # (47)
+    _adafactor_step(g, step_size, epsilon_2, threshold, v, sums, value)
+
+
+def _adafactor_step(g, step_size, epsilon_2, threshold, v, sums, value):
+    u = g / np.sqrt(v)                                          # (48)
+    sums[:] = np.sum(value ** 2), np.sum(u ** 2)
+    rms_value, rms_u = np.sqrt(sums / value.size)
+    value -= step_size * np.maximum(epsilon_2, rms_value) * u / np.maximum(1, rms_u / threshold)    # (49)
+
+
+def muon_direction(gradient, scale, momentum, nesterov, m, x):
+    """gradient (n,) -> m (n,), updated, x (n,), the mean gradient that is made orthogonal."""
+    g = scale * gradient                                        # (1)
+    m[:] = momentum * m + g                                     # (50)
+    x[:] = g + momentum * m if nesterov else m                  # (51)
+
+
+def quintic(gram, a, b, c, square):
+    """gram (n, n), A of (52), and square (n, n), which holds its square -> square, P."""
+    square[:] = a * np.eye(len(gram)) + b * gram + c * square   # (52)
+
+
+def schedule_free_adam(gradient, scale, decay, learning_rate, weight, v_factor, beta_1, beta_2, epsilon, z, v, value):
+    """gradient (n,) -> z, v, value (n,), all updated."""
+    g = scale * gradient                                        # (1)
+    value -= decay * value                                      # (2)
+    v += (1 - beta_2) * (g ** 2 - v)                            # (13)
+    x = (value - (1 - beta_1) * z) / beta_1                     # (53)
+    z -= learning_rate * g / (np.sqrt(v_factor * v) + epsilon)  # (54)
+    x = (1 - weight) * x + weight * z                           # (55)
+    value[:] = (1 - beta_1) * z + beta_1 * x                    # (56)

@@ -34,6 +34,7 @@ from .convolution.transposed import (
     Convolution3DTranspose as Convolution3DTranspose,
 )
 from .core import Dense as Dense, Embedding as Embedding, Identity as Identity, Lambda as Lambda, Masking as Masking
+from .crf import CRF as CRF
 from .einsum_dense import EinsumDense as EinsumDense
 from .input_layer import Input as Input, InputLayer as InputLayer
 from .input_spec import InputSpec as InputSpec

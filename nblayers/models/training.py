@@ -12,6 +12,7 @@ from nblayers.callbacks import CallbackList, History
 from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
+from nblayers.losses.crf_loss import CRFLoss
 from nblayers.models.arguments import check
 from nblayers.models.class_weights import ClassWeights
 from nblayers.models.course import Course
@@ -74,6 +75,9 @@ class Trainer(Layer):
             raise ValueError(f"{self.described}: compile expected an optimizer (a name or an object), got None")
         self.optimizer = found(self.described, "optimizer", optimizers.get, optimizer)
         self._objective = Objective(loss, loss_weights, metrics, weighted_metrics, self.described)
+        for part in flatten(loss):
+            if isinstance(part, CRFLoss):
+                part.find_layer(_flatten(self))
         self.loss = loss
         self.stop_training = False
         self._parts = None
@@ -251,6 +255,8 @@ class Trainer(Layer):
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        if epochs:
+            self._finalize(interrupts)
         callbacks.on_train_end(logs)
 
     def _train_epoch(self, course: Course, training: Epochs, callbacks: CallbackList, objective: Objective,
@@ -287,6 +293,13 @@ class Trainer(Layer):
             self.optimizer.step(parts.trainable, self.device)
         interrupts.release()
         objective.update(loss, *compared)
+
+    def _finalize(self, interrupts: Interrupts) -> None:
+        """Bring the weights to what the optimizer has them be after training, all or none."""
+        with self._runs.lock:
+            interrupts.hold()
+            self.optimizer.finalize_variable_values(self.trainable_weights)
+        interrupts.release()
 
     def _forward_and_backward(self, x: Any, y: Any, weight: Any, objective: Objective) -> tuple["_Parts", float, _Compared]:
         """The model's parts, the loss, with the gradients of all weights left in them, and what the metrics look at."""

@@ -38,6 +38,7 @@ from .convolution import (
     ConvTranspose3d as ConvTranspose3d,
 )
 from .core import Embedding as Embedding, Identity as Identity, Linear as Linear
+from .ctc import CTCLoss as CTCLoss
 from .files import load as load, save as save
 from .losses import (
     BCELoss as BCELoss,

@@ -10,7 +10,8 @@ from nblayers.arguments import as_float, flag, integer, number
 from nblayers.arrays import as_numbers
 from nblayers.devices import to_numpy
 from nblayers.naming import NamesItself
-from nblayers.optimizers import _like, _penalised, _room
+from nblayers.optimizers.base import _like, _penalised
+from nblayers.optimizers.rooms import room_of
 from nblayers.parameter import Parameter
 
 
@@ -129,7 +130,7 @@ class Optimizer(NamesItself):
         for group in self.param_groups:
             self.check(group)
             trainable = [parameter for parameter in group["params"] if parameter.trainable]
-            room = _room(trainable, None)
+            room = room_of(trainable, None)
             for parameter in trainable:
                 self._step_of(parameter, group, room)
         self._has_stepped = True

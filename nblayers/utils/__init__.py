@@ -32,13 +32,14 @@ from nblayers.utils.timeseries import timeseries_dataset_from_array
 
 if TYPE_CHECKING:
     from nblayers.optimizers import clip_by_global_norm, clip_by_norm, clip_by_value
+    from nblayers.utils.ctc import ctc_decode
     from nblayers.utils.unrolled import bptt
 
 _HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.optimizers",
-          "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers"}
+          "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers", "ctc_decode": "nblayers.utils.ctc"}
 
 __all__ = ["CustomObjectScope", "PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm",
-           "clip_by_value", "custom_object_scope", "data", "deserialize_keras_object", "get_custom_objects",
+           "clip_by_value", "ctc_decode", "custom_object_scope", "data", "deserialize_keras_object", "get_custom_objects",
            "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
            "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
            "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",

@@ -33,6 +33,13 @@ def identity(draw: Draw, name: str) -> Setup:
     return Setup(call(name), [draw.numbers(*draw.shape(0, 3))])
 
 
+@makes("layers.CRF")
+def crf(draw: Draw, name: str) -> Setup:
+    shape = draw.shape(2, 2)
+    mask = {"mask": draw.mask(*shape[:2])} if draw.chance(0.3) else {}
+    return Setup(call(name, shape[-1], **draw.some(use_boundary=[False])), [draw.numbers(*shape)], mask)
+
+
 @makes("layers.InputLayer")
 def input_layer(draw: Draw, name: str) -> Setup:
     shape = draw.shape(1, 3)

@@ -23,8 +23,10 @@ A loss of your own is a function of (y_true, y_pred) with an attribute `gradient
 import inspect
 import warnings
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +36,11 @@ from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
 from nblayers.serialization import lookup, names
 
+if TYPE_CHECKING:
+    from nblayers.losses.crf_loss import CRFLoss as CRFLoss
+    from nblayers.losses.ctc_loss import CTC as CTC, ctc as ctc
+
+_HOMES = {"CRFLoss": "nblayers.losses.crf_loss", "CTC": "nblayers.losses.ctc_loss", "ctc": "nblayers.losses.ctc_loss"}
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
@@ -768,6 +775,24 @@ def sparse_categorical_crossentropy(y_true: Any, y_pred: Any, from_logits: bool 
     return SparseCategoricalCrossentropy(from_logits, ignore_class, axis=axis).call(y_true, y_pred)
 
 
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nblayers.losses' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
+
+
+@cache
+def _objects() -> dict[str, Any]:
+    """All losses by their names."""
+    from nblayers.losses import CTC, CRFLoss, ctc
+    return {**_OBJECTS, **names(CTC, CRFLoss, ctc)}
+
+
 _OBJECTS = names(
     MeanSquaredError, MeanAbsoluteError, BinaryCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
     LossFunctionWrapper,
@@ -784,7 +809,7 @@ def get(identifier: Any) -> Loss | None:
         ValueError: no such loss.
         TypeError: something else.
     """
-    found = lookup(identifier, _OBJECTS, "loss")
+    found = lookup(identifier, _objects(), "loss")
     if found is None or isinstance(found, Loss):
         return found
     name = identifier if isinstance(identifier, str) else getattr(found, "__name__", None)
@@ -802,4 +827,4 @@ def deserialize(name: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     Raises:
         ValueError: no such loss.
     """
-    return lookup(name, _OBJECTS, "loss", custom_objects)
+    return lookup(name, _objects(), "loss", custom_objects)
