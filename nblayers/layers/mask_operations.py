@@ -16,7 +16,7 @@ class _MaskOperation(Layer):
 
     keras_module = "keras.src.ops.numpy"
     shape_by_running = True
-    output_dtype = "bool"               # type: ignore[assignment]
+    output_dtype = "bool"
 
     def __init__(self, name: str | None = None, **options: typing.Any) -> None:
         super().__init__(name=name)
