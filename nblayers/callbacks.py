@@ -652,7 +652,8 @@ class BackupAndRestore(Callback):
     Weights, the optimizer's moments and step count, the order of the samples, the masks of dropout and the states of stateful
     layers are what they would have been, to the last bit, also in the middle of an epoch. Give the same model, data and
     arguments again. Data that are no arrays are read again from their beginning, up to the batch where the training was
-    stopped. What other callbacks remember (EarlyStopping's best value) begins afresh, as in Keras.
+    stopped. What other callbacks remember (EarlyStopping's best value) begins afresh, as in Keras. Put it behind callbacks that
+    change the model or its optimizer at the end of an epoch: what comes after it is not in the backup.
 
     Arguments:
         backup_dir: a directory for this backup alone; made if it is not there.

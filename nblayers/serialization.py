@@ -23,6 +23,7 @@ _registered_names: dict[Any, str] = {}
 # where a name is looked for when its configuration does not say: functions, and plain names in Keras' model files
 _MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
             "optimizers.schedules", "nn")
+_WRITTEN = "biufcU"                     # kinds of arrays in configurations
 _HOMES_OF_FUNCTIONS = ("nblayers.activations", "nblayers.losses", "nblayers.metrics")
 _NO_PART_OF_A_MODEL = {"get", "resolve", "serialize", "deserialize"}
 
@@ -311,7 +312,7 @@ def _written(target: Any, scope: Writing, module: str | None = None) -> Any:
             return target                               # it may be told later that it is shared
         return {key: _written(value, scope) for key, value in target.items()}
     if isinstance(target, np.ndarray) and target.ndim:
-        return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": target.dtype.name}}
+        return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": _dtype_of(target)}}
     if isinstance(target, (np.ndarray, np.generic)):
         return target.item()
     if callable(target) and hasattr(target, "__name__"):
@@ -321,6 +322,13 @@ def _written(target: Any, scope: Writing, module: str | None = None) -> Any:
     if scope.in_memory:
         return target
     raise TypeError(f"cannot serialize {target!r}: expected its class to have get_config()")
+
+
+def _dtype_of(array: np.ndarray) -> str:
+    """The name of the dtype; strings are "str", as long as the longest of them."""
+    if array.dtype.kind not in _WRITTEN:
+        raise TypeError(f"cannot serialize an array of dtype {array.dtype}: expected numbers or strings")
+    return "str" if array.dtype.kind == "U" else array.dtype.name
 
 
 def _written_function(function: Any, scope: Writing) -> Any:
@@ -406,6 +414,8 @@ def cls_settings(cls: type) -> frozenset[str]:
 
 def _keras_module(cls: type) -> str:
     """"keras.layers" for a class of nblayers.layers.core; "keras" for the models."""
+    if (module := getattr(cls, "keras_module", None)) is not None:
+        return str(module)
     place = cls.__module__.removeprefix("nblayers.")
     package = place if place in _MODULES else place.split(".")[0]
     return "keras" if package == "models" else f"keras.{package}"
@@ -450,9 +460,10 @@ def read_array(config: Any) -> np.ndarray:
         ValueError: it is no such array.
     """
     try:
-        dtype = np.dtype(config["dtype"])
-        if dtype.kind in "biufcU":
-            return np.array(config["value"], dtype)
+        name = config["dtype"]
+        dtype = np.dtype("str" if str(name).startswith("str") else name)        # "str96" in older files
+        if dtype.kind in _WRITTEN:
+            return np.array(config["value"], "str" if dtype.kind == "U" else dtype)
     except (TypeError, KeyError, ValueError, OverflowError):
         pass
     raise ValueError(f"expected an array of numbers as {{'value': …, 'dtype': …}}, got {_shortened(config)}")
@@ -503,9 +514,13 @@ def find_class(described: Mapping[str, Any], kind: str = "class") -> Any:
 def _in_our_modules(name: Any, module: Any, accepts: Callable[[str, Any], bool]) -> Any:
     if not isinstance(name, str) or not isinstance(module, (str, type(None))) or name.startswith("_"):
         return None
-    path = (module or "").removeprefix("keras").removeprefix(".")
-    package = path if path in _MODULES else path.split(".")[0]
-    for place in [package] if package in _MODULES or package == "random" else ["models", *_MODULES]:
+    if (module or "").startswith("keras.src.ops."):
+        places = ["layers.mask_operations"]
+    else:
+        path = (module or "").removeprefix("keras").removeprefix(".")
+        package = path if path in _MODULES else path.split(".")[0]
+        places = [package] if package in _MODULES or package == "random" else ["models", *_MODULES]
+    for place in places:
         found = getattr(import_module(f"nblayers.{place}"), name, None)
         if found is not None and accepts(f"nblayers.{place}", found):
             return found

@@ -127,7 +127,9 @@ def open_weights(path: Path) -> Iterator[Store]:
 @contextmanager
 def _weights(archive: Archive, path: Path) -> Iterator[Store]:
     if _OLD_WEIGHTS in archive and _WEIGHTS not in archive:
-        with NpzStore(Archive(io.BytesIO(archive.read(_OLD_WEIGHTS)))) as store:
+        content = archive.read(_OLD_WEIGHTS)
+        with NpzStore(Archive(io.BytesIO(content))) as store:
+            store.check_size(len(content))
             yield store
     else:
         with H5Store(io.BytesIO(archive.read(_WEIGHTS)), path) as store:
