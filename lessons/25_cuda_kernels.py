@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 25 · The same on a GPU: the CUDA kernels
 #
-# *About 45 minutes.* It needs no extra: without a GPU it runs in Numba's simulator. With
-# a GPU and `pip install 'nblayers[cuda]'` it runs there.
+# *About 45 minutes.* It needs no extra: without a GPU it runs in Numba's simulator. If
+# there is one, `pip install 'nblayers[cuda]'` makes it run there.
 #
 # Lesson 24 made one core fast, then all of them. A GPU has thousands of slow ones. You
 # write its **kernels**: the functions that all its threads run at once.
@@ -171,13 +171,13 @@ assert down / along == 8
 # $$y_{nj} = \sum_k x_{nk} \, W_{kj} + b_j \tag{001.06.Dense}$$
 #
 # Samples are rows. Here they are $N = 6$, with $K = 10$ inputs and $J = 7$ outputs. All
-# numbers are small and whole, so that no order of adding rounds.
+# numbers are multiples of a quarter, so that no order of adding rounds.
 
 # %%
 N, K, J = 6, 10, 7
-x = rng.integers(-3, 4, (N, K)).astype("f4")
-W = rng.integers(-3, 4, (K, J)).astype("f4")
-b = rng.integers(-3, 4, J).astype("f4")
+x = rng.integers(-3, 4, (N, K)).astype("f4") / 4
+W = rng.integers(-3, 4, (K, J)).astype("f4") / 4
+b = rng.integers(-3, 4, J).astype("f4") / 4
 
 
 # ? [product] def product(x, W, b, y): a grid-stride loop over the y.size numbers of y.
@@ -249,7 +249,7 @@ def tiled(x, W, b, y):
         y[n, j] = total
 
 
-grid = (J + TILE - 1) // TILE, (N + TILE - 1) // TILE   # blocks along x, along y
+grid = (J + TILE - 1) // TILE, (N + TILE - 1) // TILE   # blocks along j, along n
 y_tiled = np.full((N, J), np.nan, "f4")
 tiled[grid, (TILE, TILE)](x, W, b, y_tiled)
 assert np.array_equal(y_tiled, y)
@@ -503,7 +503,7 @@ check_derivative("db", db, lambda b: loss(x, W, b), b, tolerance=1e-5)
 # neighbours $k$. In one step of the sum it reads $W_{kj}$ for them, with the same $j$.
 
 # %%
-# ? sectors, that the warp fetches in this one step, of a W with J = 7 columns
+# ? sectors that the warp fetches in this one step, where W has J = 7 columns
 sectors = transactions(4 * J * lane)
 assert sectors == 28                            # and 32 from 8 columns on
 
@@ -641,7 +641,7 @@ save_figure(figure, "25_sectors_and_roof")
 # A classifier of handwritten digits, each shrunk to 4 × 4 points. Its product, dW and
 # db are your kernels. (Softmax, a block a row, would take the simulator too long.)
 #
-# Once all is right. Once four blocks take four samples each for dW, and add their sums
+# First all is right. Then four blocks take four samples each for dW, and add their sums
 # to it without an atomic. Of such a race one share is left: that of the block that
 # wrote last.
 
@@ -650,18 +650,16 @@ images, labels, new, truth = quarter_digits()   # (M, 16), (M,): to learn from, 
 BATCH, STEPS = 16, 60
 
 
-def train(with_race):
+def train(heard):                               # which samples dW hears
     W, b = np.zeros((16, 10), "f4"), np.zeros(10, "f4")
     y, dW, db = np.zeros((BATCH, 10), "f4"), np.zeros_like(W), np.zeros_like(b)
     losses = []
     for s in range(STEPS):
         x, label = (part[s * BATCH:(s + 1) * BATCH] for part in (images, labels))
         product[2, THREADS](x, W, b, y)
-        e = np.exp(y - y.max(axis=1, keepdims=True))
-        p = e / e.sum(axis=1, keepdims=True)
+        p = np.exp(y) / np.exp(y).sum(axis=1, keepdims=True)
         losses.append(-np.log(p[range(BATCH), label]).mean())
         dy = (p - np.eye(10)[label]).astype("f4") / BATCH       # lesson 04
-        heard = slice(-4 if with_race else None, None)
         weight_gradient[2, THREADS](x[heard], dy[heard], dW)
         bias_gradient[1, THREADS](dy, db)
         W -= 2 * dW
@@ -670,10 +668,10 @@ def train(with_race):
 
 
 # %%
-outcomes = {"right": train(False), "with a race in dW": train(True)}
+outcomes = {"right": train(slice(None)), "with a race in dW": train(slice(-4, None))}
 for name, (losses, told) in outcomes.items():
-    share = np.mean(told == truth)
-    print(f"{name:18} loss {np.mean(losses[-10:]):.2f}, {share:.0%} right")
+    print(f"{name:18} loss {np.mean(losses[-10:]):.2f},",
+          f"{np.mean(told == truth):.0%} right")
 baseline = np.bincount(truth).max() / len(truth)
 print(f"always the same digit: {baseline:.0%}")
 save_figure(draw_race(outcomes, new, truth, baseline), "25_digits_and_a_race")
@@ -720,17 +718,16 @@ print(f"threads at once: {threads_of_a_gpu}; columns: {times_as_long} times as l
 #    strides without a conflict. What do they have in common? Does a tile of 32 × 36
 #    read well?
 # ```python
-# @cuda.jit
-# def add_columns(x, total):
-#     j = cuda.grid(1)
-#     if j < x.shape[1]:
-#         own = float32(0)
-#         for n in range(x.shape[0]):
-#             own += x[n, j]
-#         total[j] = own
-#
-#
 # def column_sums(x):
+#     @cuda.jit
+#     def add_columns(x, total):
+#         j = cuda.grid(1)
+#         if j < x.shape[1]:
+#             own = float32(0)
+#             for n in range(x.shape[0]):
+#                 own += x[n, j]
+#             total[j] = own
+#
 #     total = np.zeros(x.shape[1], "f4")
 #     add_columns[max(1, x.shape[1] // 8), 8](x, total)
 #     return total

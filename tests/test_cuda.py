@@ -1,4 +1,5 @@
 """Every CUDA kernel compiles to machine code, without a GPU: nothing spilled, no double precision in a float32 kernel."""
+import ast
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import kernels
+from nblayers.learn import catalogue, exercises, tools
 
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
 MODULES = sorted(f"kernels.cuda.{path.stem}" for path in (Path(kernels.__file__).parent / "cuda").glob("*.py")
@@ -87,3 +89,43 @@ def test_mistakes_are_noticed(tmp_path):
     assert found[0] == "_forgotten is a kernel that SIGNATURES does not list"
     assert found[1].startswith("_double has")
     assert [text.split(" bytes")[0].rstrip("0123456789") for text in found[2:]] == ["_spilling spills "] * 3
+
+
+LESSON = """
+import math
+
+from numba import float32
+
+from kernels.cuda._compat import cuda
+
+THREADS, TILE, PADDED = 128, 16, 17
+"""
+V, M, BOX = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
+OF_LESSON = {
+    "relu_one": (V, V), "relu": (V, V), "product": (M, M, V, M), "tiled": (M, M, V, M), "racing_sum": (V, V),
+    "atomic_sum": (V, V), "tree_sum": (V, V), "softmax": (M, V, M), "softmax_backward": (M, M, M),
+    "weight_gradient": (M, M, M), "bias_gradient": (M, V), "walk": (BOX, M, BOX)}
+OF_SOLUTIONS = {"slope_of_relu": (M, M, M), "weights_and_bias": (M, M, M, V), "back_through_W": (M, M, M),
+                "turn_tiles": (M, M), "add_columns": (M, V)}
+
+
+@pytest.mark.parametrize("path, arguments", [(catalogue.find("25"), OF_LESSON),
+                                             (exercises.solutions(catalogue.find("25")), OF_SOLUTIONS)], ids=["lesson", "solutions"])
+def test_the_lessons_kernels_run_on_a_gpu_as_they_stand(path, arguments, tmp_path):
+    """All that are decorated in lesson 25, with the blocks of a GPU."""
+    source = path.read_text(encoding="utf-8")
+    made = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    signatures = ", ".join(f"'{name}': ({name}, 'void({', '.join(types)})')" for name, types in arguments.items())
+    (tmp_path / "lesson_kernels.py").write_text("\n\n".join([LESSON, *map(ast.unparse, made), f"SIGNATURES = {{{signatures}}}"]))
+    found = compile_report(["lesson_kernels"], tmp_path)["lesson_kernels"]
+    assert complaints(found) == [] and set(found["kernels"]) == set(arguments)
+
+
+def test_a_gpu_or_the_simulator_is_chosen():
+    """By who has not imported numba.cuda yet, but perhaps Numba."""
+    code = ("import numba; from nblayers.learn.tools import gpu_or_simulator; print(gpu_or_simulator()); "
+            "from kernels.cuda._compat import SIMULATED, cuda; print(SIMULATED, hasattr(cuda, 'simulator'))")
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    expected = "on a GPU\nFalse False\n" if tools._gpus() else "in Numba's simulator\nTrue True\n"
+    assert run.stdout == expected, run.stderr[-2000:]

@@ -162,7 +162,8 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     path = catalogue.find(stem)
     printed = re.findall(r"^```python\n(.*?)^```", script.read(path).cells[-1].source, re.DOTALL | re.MULTILINE)[-1]
     answer = tmp_path / "answer.py"
-    answer.write_text("import numpy as np\n" + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
+    imports = "import numpy as np\n" + "from numba import cuda, float32\n" * ("@cuda" in printed)
+    answer.write_text(imports + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
     wrong = [result.message for result in exercises.check(path, answer) if result.state == "wrong"]
     assert len(wrong) == 1 and message in wrong[0]
 

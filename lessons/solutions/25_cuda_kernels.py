@@ -55,11 +55,12 @@ def dense_backward(x, W, y, dy):
 
 
 TILE = 4
+PADDED = TILE + 1                                                       # no two numbers of a column lie in one bank
 
 
 @cuda.jit
 def turn_tiles(x, turned):
-    tile = cuda.shared.array((TILE, TILE + 1), float32)                 # the padded column: no two of a column in one bank
+    tile = cuda.shared.array((TILE, PADDED), float32)
     u, v = cuda.threadIdx.x, cuda.threadIdx.y
     n0, k0 = cuda.blockIdx.y * TILE, cuda.blockIdx.x * TILE
     if n0 + v < x.shape[0] and k0 + u < x.shape[1]:
