@@ -690,7 +690,8 @@ assert right > raced > baseline
 if SIMULATED:
     print("no GPU: the simulator's speed says nothing")
 else:
-    for name, (rate, roof) in gpu_speeds(relu, product, tiled, TILE, bandwidth).items():
+    speeds = gpu_speeds(relu, product, tiled, TILE, limit, bandwidth)
+    for name, (rate, roof) in speeds.items():
         print(f"{name:28}{rate:10.0f} Gflop/s, the roof of an H100 {roof:10.0f}")
 print(f"threads at once: {threads_of_a_gpu}; columns: {times_as_long} times as long")
 
@@ -710,7 +711,8 @@ print(f"threads at once: {threads_of_a_gpu}; columns: {times_as_long} times as l
 #    dy (N, J), all `float32`. Return dx, dW, db. All sums are your kernels' work.
 # 3. A kernel to write: `transposed(x)` returns the transpose of x (N, K). Both arrays
 #    are read and written along their rows, by way of a tile with a padded column.
-#    Launch it as `[grid, (TILE, TILE)]`, with a TILE of your own that is at most 8.
+#    Launch it as `[grid, (TILE, TILE)]`, with a TILE of your own that is at most 8. The
+#    shape of shared memory is fixed: `PADDED = TILE + 1` stands outside of the kernel.
 # 4. A bug: `column_sums` passes its tests, with 3, 8 and 16 columns. Write it right as
 #    `fixed_column_sums(x)`.
 # 5. An experiment: read shared memory with every stride from 1 to 64. Set `by_stride`,

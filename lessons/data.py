@@ -554,25 +554,25 @@ def quarter_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return small[:1200], labels[:1200], small[1200:], labels[1200:]
 
 
-def gpu_speeds(relu: Any, product: Any, tiled: Any, tile: int, bandwidth: float, size: int = 2048,
+def gpu_speeds(relu: Any, product: Any, tiled: Any, tile: int, limit: float, bandwidth: float, size: int = 2048,
                threads: int = 256) -> dict[str, tuple[float, float]]:
     """How fast some kernels of lesson 25 are on this GPU.
 
     Arguments:
         relu, product, tiled: the kernels.
         tile: rows and columns of a tile of `tiled`.
-        bandwidth: GB/s of the GPU whose roof is asked for.
+        limit, bandwidth: Gflop/s and GB/s of the GPU whose roof is asked for.
         size, threads: rows and columns of the matrices, threads of a block.
 
     Returns:
-        By name, Gflop/s that were measured, and those that memory allows.
+        By name, Gflop/s that were measured, and those that the roof allows.
     """
     from kernels.cuda._compat import cuda
     x, W, y = (cuda.to_device(np.ones((size, size), "f4")) for _ in range(3))
     b, long, out = (cuda.to_device(np.ones(length, "f4")) for length in (size, size * size, size * size))
-    grid, operations = (-(-size // tile), -(-size // tile)), 2.0 * size ** 3
-    runs = {"relu": (lambda: relu[4096, threads](long, out), 1.0 * size * size, 1 / 8),
-            "product, a thread an output": (lambda: product[4096, threads](x, W, b, y), operations, 2 / 8),
+    blocks, grid, operations = -(-size * size // threads), (-(-size // tile), -(-size // tile)), 2.0 * size ** 3
+    runs = {"relu": (lambda: relu[blocks, threads](long, out), 1.0 * size * size, 1 / 8),
+            "product, a thread an output": (lambda: product[blocks, threads](x, W, b, y), operations, 2 / 8),
             f"tiles of {tile}": (lambda: tiled[grid, (tile, tile)](x, W, b, y), operations, tile * 2 / 8)}
     try:
         import cupy
@@ -581,7 +581,7 @@ def gpu_speeds(relu: Any, product: Any, tiled: Any, tile: int, bandwidth: float,
     else:
         first, second = cupy.ones((2, size, size), "f4")
         runs["CuPy's product (cuBLAS)"] = (lambda: cupy.matmul(first, second), operations, 128 * 2 / 8)
-    return {name: (operations / _gpu_seconds(cuda, run) / 1e9, bandwidth * intensity)
+    return {name: (operations / _gpu_seconds(cuda, run) / 1e9, min(limit, bandwidth * intensity))
             for name, (run, operations, intensity) in runs.items()}
 
 

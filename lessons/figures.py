@@ -1214,7 +1214,7 @@ def draw_sectors_and_roof(apart: np.ndarray, fetched: Sequence[int], conflicts: 
     left.step(apart, fetched, where="mid", label="memory: sectors of 32 bytes")
     left.plot(apart, conflicts, ".-", label="shared memory: steps")
     left.text(8, 32.7, "from 8 on, a sector for each thread", fontsize=9)
-    left.annotate("33: a padded column", (33, 1), (24, 12), fontsize=9, arrowprops={"arrowstyle": "->"})
+    left.annotate("33: a padded column", (33, 1), (20.5, 12), fontsize=9, arrowprops={"arrowstyle": "->"})
     left.set(xlabel="numbers from one thread of the warp to the next", ylabel="for one reading of 32 threads", ylim=(0, 36),
              title="What a warp fetches")
     left.legend(loc="lower right", bbox_to_anchor=(0.9, 0.6))

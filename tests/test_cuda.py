@@ -109,16 +109,23 @@ OF_SOLUTIONS = {"slope_of_relu": (M, M, M), "weights_and_bias": (M, M, M, V), "b
                 "turn_tiles": (M, M), "add_columns": (M, V)}
 
 
-@pytest.mark.parametrize("path, arguments", [(catalogue.find("25"), OF_LESSON),
-                                             (exercises.solutions(catalogue.find("25")), OF_SOLUTIONS)], ids=["lesson", "solutions"])
-def test_the_lessons_kernels_run_on_a_gpu_as_they_stand(path, arguments, tmp_path):
-    """All that are decorated in lesson 25, with the blocks of a GPU."""
-    source = path.read_text(encoding="utf-8")
-    made = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.decorator_list]
-    signatures = ", ".join(f"'{name}': ({name}, 'void({', '.join(types)})')" for name, types in arguments.items())
-    (tmp_path / "lesson_kernels.py").write_text("\n\n".join([LESSON, *map(ast.unparse, made), f"SIGNATURES = {{{signatures}}}"]))
-    found = compile_report(["lesson_kernels"], tmp_path)["lesson_kernels"]
-    assert complaints(found) == [] and set(found["kernels"]) == set(arguments)
+def lesson_module(path, arguments):
+    """The kernels of a lesson as a module, with the blocks of a GPU."""
+    made = [node for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    signatures = [f"'{name}': ({name}, 'void({', '.join(types)})')" for name, types in arguments.items()]
+    return "\n\n".join([LESSON, *map(ast.unparse, made), f"SIGNATURES = {{{', '.join(signatures)}}}"])
+
+
+def test_the_lessons_kernels_run_on_a_gpu_as_they_stand(tmp_path):
+    """All that are decorated in lesson 25 and its solutions. To import the compiler once more takes half of the seconds."""
+    lesson = catalogue.find("25")
+    modules = {"of_lesson": (lesson, OF_LESSON), "of_solutions": (exercises.solutions(lesson), OF_SOLUTIONS)}
+    for name, (path, arguments) in modules.items():
+        (tmp_path / f"{name}.py").write_text(lesson_module(path, arguments))
+    found = compile_report([*modules], tmp_path)
+    for name, (_, arguments) in modules.items():
+        assert complaints(found[name]) == [] and set(found[name]["kernels"]) == set(arguments)
 
 
 def test_a_gpu_or_the_simulator_is_chosen():
@@ -129,3 +136,21 @@ def test_a_gpu_or_the_simulator_is_chosen():
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     expected = "on a GPU\nFalse False\n" if tools._gpus() else "in Numba's simulator\nTrue True\n"
     assert run.stdout == expected, run.stderr[-2000:]
+
+
+def test_the_speeds_of_the_lessons_kernels():
+    """Measured in the simulator, where they say nothing: that it runs."""
+    from kernels.cuda._compat import cuda
+    from lessons.data import gpu_speeds
+
+    @cuda.jit
+    def two(x, y):
+        y[0] = x[0]
+
+    @cuda.jit
+    def four(x, W, b, y):
+        y[0, 0] = x[0, 0] + b[0]
+    speeds = gpu_speeds(two, four, four, 4, 900.0, 1000.0, size=4, threads=8)
+    assert {name: roof for name, (_, roof) in speeds.items() if "CuPy" not in name} == {
+        "relu": 125.0, "product, a thread an output": 250.0, "tiles of 4": 900.0}
+    assert all(rate > 0 for rate, _ in speeds.values())
