@@ -9,8 +9,9 @@
 #
 # ## A question first
 #
-# One kernel reads a large array row by row, another one column by column. Both do the
-# same additions. How many times as long does the slower one wait for memory?
+# In one kernel neighbouring threads read numbers of a row, side by side; in another one
+# numbers of a column. Both do the same additions. How many times as long does the
+# slower one wait for memory?
 
 # %%
 # ? guess: how many times as long?

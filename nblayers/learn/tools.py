@@ -59,9 +59,11 @@ def check_derivative(name: str, analytic: Any, f: Callable[[Any], Any], x: Any, 
 def gpu_or_simulator() -> str:
     """Switch on Numba's CUDA simulator if there is no GPU; in words, where CUDA kernels run from now on in this process.
 
-    To be called before `numba.cuda` is imported. NUMBA_ENABLE_CUDASIM decides where it is set.
+    To be called before `numba.cuda` is imported. A GPU counts if numba-cuda is installed, which compiles for it.
+    NUMBA_ENABLE_CUDASIM decides where it is set.
     """
-    os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "0" if _gpus() else "1")
+    on_gpu = importlib.util.find_spec("numba_cuda") is not None and _gpus() > 0
+    os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "0" if on_gpu else "1")
     if os.environ["NUMBA_ENABLE_CUDASIM"] == "1":
         if "numba" in sys.modules:                      # it has read the variable already
             sys.modules["numba"].config.ENABLE_CUDASIM = 1
