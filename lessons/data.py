@@ -595,3 +595,21 @@ def _gpu_seconds(cuda: Any, run: Callable[[], Any], times: int = 20) -> float:
         run()
     cuda.synchronize()
     return (perf_counter() - start) / times
+
+
+# lesson 27
+DIGIT_READER = HERE / "digit_reader.keras"      # made by lessons/make_digit_reader.py
+
+
+def digits_to_read() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Digits in a fixed random order: 1200 images (1200, 8, 8) float32 from 0 to 16 with their labels, then 597 new ones."""
+    images, labels = digits()
+    mixed = np.random.default_rng(0).permutation(len(images))
+    images, labels = images[mixed].astype(np.float32), labels[mixed]
+    return images[:1200], labels[:1200], images[1200:], labels[1200:]
+
+
+def predictions_of_keras() -> tuple[np.ndarray, np.ndarray]:
+    """What Keras predicted for the 597 new digits, (597, 10) each: when it wrote the model, and after one more epoch."""
+    with np.load(HERE / "digit_reader.npz", allow_pickle=False) as file:
+        return file["before"], file["after"]

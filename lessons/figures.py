@@ -1261,3 +1261,65 @@ def draw_race(outcomes: Mapping[str, tuple[Sequence[float], np.ndarray]], new: n
         ax.set_title(f"{truth[i]}, taken for {told[i]}", fontsize=9)
     pictures.suptitle("wrong, though all kernels are right", fontsize=10)
     return figure
+
+
+# lesson 27
+def draw_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
+    """The arrays of an LSTM one below the other, (rows, 4H) each, with the borders and the names of the four blocks."""
+    import matplotlib.pyplot as plt
+    rows = [max(len(array), 3) for array in arrays.values()]
+    figure, axes = plt.subplots(len(arrays), 1, figsize=(9, 5), layout="constrained", height_ratios=rows)
+    bound = max(np.abs(array).max() for array in arrays.values())
+    for ax, (name, array) in zip(axes, arrays.items(), strict=True):
+        shown = ax.imshow(array, cmap="RdBu_r", vmin=-bound, vmax=bound, aspect="auto")
+        units = array.shape[1] // 4
+        for border in (1, 2, 3):
+            ax.axvline(border * units - 0.5, color="black", lw=1.5)
+        ax.set(xticks=[], yticks=[])
+        ax.set_ylabel(f"{name}\n{len(array)} row{'s' * (len(array) > 1)}", rotation=0, ha="right", va="center")
+    axes[-1].set(xticks=[(block + 0.5) * units - 0.5 for block in range(4)], xticklabels=["i", "f", "C̃", "o"])
+    figure.colorbar(shown, ax=axes, shrink=0.8)
+    return figure
+
+
+def draw_saliency(image: np.ndarray, slopes: np.ndarray, by_row: np.ndarray, share: np.ndarray) -> Any:
+    """A digit (8, 8), the slopes of the loss by its ink, their absolute values by row, ink times slope by row."""
+    import matplotlib.pyplot as plt
+    figure, (ink, slope, salient, shared) = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained", sharey=True)
+    ink.imshow(image, cmap="gray_r")
+    ink.set(title="the ink", xticks=[], yticks=range(8), ylabel="row")
+    bound = np.abs(slopes).max()
+    figure.colorbar(slope.imshow(slopes, cmap="RdBu_r", vmin=-bound, vmax=bound), ax=slope, shrink=0.75)
+    slope.set(title="slope of the loss by the ink", xticks=[])
+    salient.barh(range(8), by_row, color="C1")
+    salient.set(title="saliency by rows", xlabel="sum of absolute slopes")
+    shared.barh(range(8), share, color=np.where(share > 0, "C3", "C0"))
+    shared.axvline(0, color="black", lw=0.8)
+    shared.set(title="ink times slope, by rows", xlabel="above 0 it raises the loss")
+    for ax in (salient, shared):
+        ax.set_box_aspect(1)
+        ax.locator_params(axis="x", nbins=4)
+    return figure
+
+
+def draw_going_on(curves: Mapping[str, Sequence[float]], as_found: float, images: np.ndarray, truth: np.ndarray,
+                  told: np.ndarray) -> Any:
+    """Shares of right digits by epoch, beside that of the model as it was found; eight digits that are still wrong."""
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11, 3.8), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1.2, 1])
+    ax = left.subplots()
+    for name, curve in curves.items():
+        ax.plot(range(1, len(curve) + 1), curve, marker=".", label=name)
+    ax.axhline(as_found, color="0.4", ls="--", label="as it was found")
+    ax.set(xlabel="epoch from here on", ylabel="new digits that are right")
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.legend()
+    wrong = np.flatnonzero(told != truth)
+    for ax in (panels := right.subplots(2, 4)).flat:
+        ax.axis("off")
+    for ax, k in zip(panels.flat, wrong, strict=False):
+        ax.imshow(images[k], cmap="gray_r")
+        ax.set_title(f"{truth[k]}, taken for {told[k]}", fontsize=8)
+    right.suptitle("still wrong", fontsize=10)
+    return figure

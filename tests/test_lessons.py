@@ -156,6 +156,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
+    ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     """The function as the lesson prints it is wrong, and the check says in what."""
@@ -313,6 +314,35 @@ def test_a_whole_layer_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_dense_backward_of_kernels_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("25_cuda_kernels", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dz = p - np.eye(len(c))[labels]", "dz = (p - np.eye(len(c))[labels]) / N", "each sample has a loss of its own"),
+    ("dz = p - np.eye(len(c))[labels]", "dz = p", "1 is not taken off at the right answer"),
+    ("dz = p - np.eye(len(c))[labels]", "dz = -np.eye(len(c))[labels] / p", "it has to go through softmax"),
+    ("p = p / p.sum(axis=1, keepdims=True)", "p = np.exp(z) / np.exp(z).sum()", "each row has a sum of its own"),
+    ("dh_next = da @ U.T", "dh_next = dh_next + da @ U.T", "`+=`"),
+    ("dh_next = da @ U.T", "dh_next = da @ U.T + dz @ V.T", "it reads the last state only"),
+    ("reversed(range(T))", "range(T)", "the walk goes forwards"),
+    ("dC = dC_next + dh * o", "dC = dh * o", "dC_next"),
+    ("da_C = dC * i * (1 - C_tilde ** 2)", "da_C = dC * i * (1 - C_tilde)", "lacks its square"),
+])
+def test_a_whole_input_gradient_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("27_open_a_real_model", line, instead, message, tmp_path)
+
+
+def test_keras_reads_digits_as_lesson_27_says(tmp_path):
+    """The model beside the lesson is Keras', and so are the predictions; and Keras opens what nblayers saves of it."""
+    keras = pytest.importorskip("keras")
+    from lessons.data import DIGIT_READER, digits_to_read, predictions_of_keras
+    from nblayers.models import load_model
+    _, _, images, _ = digits_to_read()
+    load_model(DIGIT_READER).save(tmp_path / "again.keras")
+    for path in (DIGIT_READER, tmp_path / "again.keras"):
+        model = keras.models.load_model(path)
+        assert np.allclose(model.predict(images, verbose=0), predictions_of_keras()[0], rtol=0, atol=1e-5)
+        assert int(model.optimizer.iterations) == 240
+    assert DIGIT_READER.stat().st_size < 100_000
 
 
 def test_training_can_be_undone_exactly(tmp_path, monkeypatch):

@@ -227,7 +227,7 @@ def test_no_half_written_file_is_left(small, monkeypatch):
 
 def test_the_path_names_every_lesson_there_is():
     assert [path.stem for path in catalogue.lessons() if not int(path.stem[:2]) < len(course.COURSE)] == []
-    assert len(course.COURSE) == 27 and max(map(len, course.COURSE)) <= 38
+    assert len(course.COURSE) == 28 and max(map(len, course.COURSE)) <= 38
 
 
 def test_a_low_window_leaves_out_what_is_to_come(small):
@@ -331,7 +331,7 @@ def test_without_a_terminal_the_path_is_printed(state):
     done = subprocess.run([sys.executable, "-m", "nblayers.cli", "learn"], capture_output=True, text=True, encoding="utf-8",
                           stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONIOENCODING": "utf-8"})
     assert done.returncode == 0 and not done.stderr
-    assert [int(line.split()[0]) for line in done.stdout.splitlines()] == list(range(27))
+    assert [int(line.split()[0]) for line in done.stdout.splitlines()] == list(range(28))
     assert not state.exists()
 
 

@@ -13,7 +13,7 @@ COURSE = (                              # at most 38 letters each: they stand in
     "Convolution in 1, 2 and 3 dimensions", "Pooling, and what a tie does", "Depthwise, separable, transposed", "ConvLSTM",
     "Normalisation", "Dropout, regularisers, constraints", "Attention", "Reshaping and merging", "Initialisers",
     "Preprocessing", "Your own layer, and checking it", "CPU kernels: loops at full speed", "CUDA kernels: the same on a GPU",
-    "Programs: text, translation, music")
+    "Programs: text, translation, music", "Open a real model and step into it")
 
 
 class UnknownLesson(LookupError):
