@@ -539,6 +539,64 @@ def _forward_and_backward(layer: Any, x: np.ndarray) -> np.ndarray:
     return layer.backward(layer.forward(x, training=True))
 
 
+# lesson 25
+def quarter_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The digits, mixed, and each shrunk to 4 × 4 points from 0 to 1.
+
+    Returns:
+        images, labels: (1200, 16) float32 and (1200,), to learn from.
+        new, truth: (597, 16) and (597,), for the examination.
+    """
+    images, labels = digits()
+    mixed = np.random.default_rng(0).permutation(len(images))
+    small = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16) / 16
+    small, labels = small[mixed].astype("f4"), labels[mixed]
+    return small[:1200], labels[:1200], small[1200:], labels[1200:]
+
+
+def gpu_speeds(relu: Any, product: Any, tiled: Any, tile: int, limit: float, bandwidth: float, size: int = 2048,
+               threads: int = 256) -> dict[str, tuple[float, float]]:
+    """How fast some kernels of lesson 25 are on this GPU.
+
+    Arguments:
+        relu, product, tiled: the kernels.
+        tile: rows and columns of a tile of `tiled`.
+        limit, bandwidth: Gflop/s and GB/s of the GPU whose roof is asked for.
+        size, threads: rows and columns of the matrices, threads of a block.
+
+    Returns:
+        By name, Gflop/s that were measured, and those that the roof allows.
+    """
+    from kernels.cuda._compat import cuda
+    x, W, y = (cuda.to_device(np.ones((size, size), "f4")) for _ in range(3))
+    many = 16 * size * size                             # more than the GPU's cache holds
+    b, long, out = (cuda.to_device(np.ones(length, "f4")) for length in (size, many, many))
+    blocks, grid, operations = -(-size * size // threads), (-(-size // tile), -(-size // tile)), 2.0 * size ** 3
+    runs = {"relu": (lambda: relu[blocks, threads](long, out), float(many), 1 / 8),
+            "product, a thread an output": (lambda: product[blocks, threads](x, W, b, y), operations, 2 / 8),
+            f"tiles of {tile}": (lambda: tiled[grid, (tile, tile)](x, W, b, y), operations, tile * 2 / 8)}
+    try:
+        import cupy
+    except ImportError:
+        pass                                            # without it there is no cuBLAS to compare with
+    else:
+        first, second = cupy.ones((2, size, size), "f4")
+        runs["CuPy's product (cuBLAS)"] = (lambda: cupy.matmul(first, second), operations, 128 * 2 / 8)
+    return {name: (operations / _gpu_seconds(cuda, run) / 1e9, min(limit, bandwidth * intensity))
+            for name, (run, operations, intensity) in runs.items()}
+
+
+def _gpu_seconds(cuda: Any, run: Callable[[], Any], times: int = 20) -> float:
+    """How long one of some launches takes, the first one, which compiles, not counted."""
+    run()
+    cuda.synchronize()
+    start = perf_counter()
+    for _ in range(times):
+        run()
+    cuda.synchronize()
+    return (perf_counter() - start) / times
+
+
 # lesson 27
 DIGIT_READER = HERE / "digit_reader.keras"      # made by lessons/make_digit_reader.py
 

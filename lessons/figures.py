@@ -1198,6 +1198,71 @@ def draw_steps_and_roofs(steps: Mapping[str, Any], layers: Mapping[str, tuple[fl
     return figure
 
 
+# lesson 25
+def draw_sectors_and_roof(apart: np.ndarray, fetched: Sequence[int], conflicts: Sequence[int],
+                          kernels: Mapping[str, float], limit: float, bandwidth: float) -> Any:
+    """What a warp's reading costs, by how many numbers its threads read apart, and kernels under a roof.
+
+    Arguments:
+        apart: from one thread to the next, in numbers of four bytes.
+        fetched, conflicts: for each of these the sectors of memory, and the steps in shared memory.
+        kernels: operations for each byte, by kernel.
+        limit, bandwidth: Gflop/s and GB/s.
+    """
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 4.6), layout="constrained")
+    left.step(apart, fetched, where="mid", label="memory: sectors of 32 bytes")
+    left.plot(apart, conflicts, ".-", label="shared memory: steps")
+    left.text(8, 32.7, "from 8 on, a sector for each thread", fontsize=9)
+    left.annotate("33: a padded column", (33, 1), (20.5, 12), fontsize=9, arrowprops={"arrowstyle": "->"})
+    left.set(xlabel="numbers from one thread of the warp to the next", ylabel="for one reading of 32 threads", ylim=(0, 36),
+             title="What a warp fetches")
+    left.legend(loc="lower right", bbox_to_anchor=(0.9, 0.6))
+
+    at = np.geomspace(0.04, 700, 200)
+    right.loglog(at, np.minimum(limit, bandwidth * at), color="black")
+    for k, (name, intensity) in enumerate(kernels.items()):
+        roof = min(limit, bandwidth * intensity)
+        right.plot(intensity, roof, "o", color=f"C{k}")
+        right.annotate(f"{name}\n{roof / 1000:.3g} Tflop/s", (intensity, roof), (8, -4), textcoords="offset points", va="top",
+                       fontsize=9)
+    right.set(xlabel="operations for each byte from memory", ylabel="Gflop/s", ylim=(100, 2e5), xlim=(0.04, 700),
+              title="The most that an H100 allows them")
+    return figure
+
+
+def draw_race(outcomes: Mapping[str, tuple[Sequence[float], np.ndarray]], new: np.ndarray, truth: np.ndarray,
+              baseline: float) -> Any:
+    """Losses of trainings, their shares of right digits, and digits that the first one got wrong.
+
+    Arguments:
+        outcomes: by name, the losses and what the digits were taken for.
+        new, truth: images (N, 16) and what they are.
+        baseline: the share that is right without any training.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(12, 4), layout="constrained")
+    curves, pictures = figure.subfigures(1, 2, width_ratios=[2, 1])
+    left, right = curves.subplots(1, 2)
+    shares = [np.mean(told == truth) for _, told in outcomes.values()]
+    for name, (losses, _) in outcomes.items():
+        left.plot(losses, label=name)
+    left.set(xlabel="step", ylabel="loss")
+    left.legend(fontsize=9)
+    bars = right.barh([*outcomes, "always the same digit"], [*shares, baseline], color=["C0", "C1", "0.7"])
+    right.bar_label(bars, [f"{share:.0%}" for share in [*shares, baseline]], padding=3)
+    right.set(xlim=(0, 1.15), xlabel="share of right digits among new ones")
+    right.invert_yaxis()
+    _, told = next(iter(outcomes.values()))
+    wrong = np.flatnonzero(told != truth)[:6]
+    for ax, i in zip(pictures.subplots(2, 3).flat, wrong, strict=False):
+        ax.imshow(new[i].reshape(4, 4), cmap="gray_r")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(f"{truth[i]}, taken for {told[i]}", fontsize=9)
+    pictures.suptitle("wrong, though all kernels are right", fontsize=10)
+    return figure
+
+
 # lesson 27
 def draw_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     """The arrays of an LSTM one below the other, (rows, 4H) each, with the borders and the names of the four blocks."""

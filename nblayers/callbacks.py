@@ -12,12 +12,17 @@ import os
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nblayers import arguments
 from nblayers.arguments import as_float, flag, integer, number, optional, text
+from nblayers.devices import to_numpy
 from nblayers.models.progress import Progbar, resolve_verbose, say
 from nblayers.naming import NamesItself
 
@@ -258,6 +263,7 @@ class History(Callback):
         super().__init__()
         self.history: dict[str, list[Any]] = {}
         self.epoch: list[int] = []
+        self._epochs: dict[str, list[int]] = {}         # in which each name had a value: validation may be rarer
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
@@ -266,6 +272,102 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch + 1)
+
+    def epochs_of(self, name: str) -> list[int]:
+        """The epochs, counted from 1, that the values of a name belong to."""
+        known, count = self._epochs.get(name, []), len(self.history[name])
+        grows = all(first < second for first, second in pairwise(known))        # one History of two trainings counts on
+        return known if len(known) == count and grows else list(range(1, count + 1))
+
+    def plot(self, path: Any = None) -> Any:
+        """Draw the loss and each metric over the epochs, a panel each: training a full line, validation a broken one.
+
+            history = model.fit(x, y, epochs=20, validation_split=0.1)
+            history.plot(path="history.png")
+
+        Arguments:
+            path: save the picture there; without it, `plt.show()` shows it, and so does a notebook.
+
+        Returns:
+            The figure (matplotlib's).
+
+        Raises:
+            ValueError: nothing recorded yet, or a path that ends in no format of pictures.
+
+        Source: document 004, "history".
+        """
+        from nblayers.utils.pictures.charts import plot_history
+        return plot_history(self, path)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How some numbers are spread.
+
+    Attributes:
+        epoch: counted from 0.
+        counts: how many finite ones lie in each bin; edges: of the bins, one more; both edges of all bins are equal where all
+            numbers are.
+        median: of the finite ones, NaN if there are none.
+        not_finite: how many are NaN or infinite.
+    """
+
+    epoch: int
+    counts: np.ndarray
+    edges: np.ndarray
+    median: float
+    not_finite: int
+
+    @property
+    def density(self) -> np.ndarray:
+        """Share of the numbers in each bin, by its width."""
+        return self.counts / self.counts.sum() / np.diff(self.edges)
+
+
+class WeightHistory(Callback):
+    """Records histograms of weights and gradients after every epoch, for `utils.plot_weights` and `utils.plot_gradients`.
+
+    Arguments:
+        bins: of each histogram.
+
+    Attributes:
+        weights: for each path of a weight ("dense/kernel") its histograms, one an epoch.
+        gradients: the same for the gradients of trainable weights in the epoch's last batch.
+
+    Raises:
+        ValueError: not a positive number of bins.
+    """
+
+    def __init__(self, bins: int = 30) -> None:
+        super().__init__()
+        self.bins = integer("WeightHistory", "bins", bins, 1)
+        self.weights: dict[str, list[Histogram]] = {}
+        self.gradients: dict[str, list[Histogram]] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.weights, self.gradients = {}, {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        for weight in self.model.weights:
+            self.weights.setdefault(weight.path, []).append(_histogram(epoch, weight.value, self.bins))
+        for weight in self.model.trainable_weights:
+            self.gradients.setdefault(weight.path, []).append(_histogram(epoch, weight.grad, self.bins))
+
+
+def _histogram(epoch: int, values: Any, bins: int) -> Histogram:
+    numbers = np.ravel(to_numpy(values)).astype(float)
+    finite = numbers[np.isfinite(numbers)]
+    if not finite.size:
+        return Histogram(epoch, np.zeros(bins, int), np.zeros(bins + 1), math.nan, numbers.size)
+    low, high = finite.min(), finite.max()
+    edges = np.linspace(low, high, bins + 1)
+    if (np.diff(edges) > 0).all():
+        counts, _ = np.histogram(finite, edges)
+    else:
+        counts, edges = np.full(bins, 0), np.full(bins + 1, low)
+        counts[0] = finite.size
+    return Histogram(epoch, counts, edges, float(np.median(finite)), numbers.size - finite.size)
 
 
 class ProgbarLogger(Callback):
@@ -550,7 +652,8 @@ class BackupAndRestore(Callback):
     Weights, the optimizer's moments and step count, the order of the samples, the masks of dropout and the states of stateful
     layers are what they would have been, to the last bit, also in the middle of an epoch. Give the same model, data and
     arguments again. Data that are no arrays are read again from their beginning, up to the batch where the training was
-    stopped. What other callbacks remember (EarlyStopping's best value) begins afresh, as in Keras.
+    stopped. What other callbacks remember (EarlyStopping's best value) begins afresh, as in Keras. Put it behind callbacks that
+    change the model or its optimizer at the end of an epoch: what comes after it is not in the backup.
 
     Arguments:
         backup_dir: a directory for this backup alone; made if it is not there.
@@ -768,4 +871,5 @@ class ReduceLROnPlateau(_Monitor):
 
 
 __all__ = ["BackupAndRestore", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-           "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN"]
+           "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN",
+           "WeightHistory"]

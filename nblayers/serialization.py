@@ -23,7 +23,9 @@ _registered_names: dict[Any, str] = {}
 # where a name is looked for when its configuration does not say: functions, and plain names in Keras' model files
 _MODULES = ("activations", "losses", "metrics", "layers", "initializers", "regularizers", "constraints", "optimizers",
             "optimizers.schedules", "nn")
-_NO_PART_OF_A_MODEL = {"get", "serialize", "deserialize"}
+_WRITTEN = "biufcU"                     # kinds of arrays in configurations
+_HOMES_OF_FUNCTIONS = ("nblayers.activations", "nblayers.losses", "nblayers.metrics")
+_NO_PART_OF_A_MODEL = {"get", "resolve", "serialize", "deserialize"}
 
 
 class Reading:
@@ -310,7 +312,7 @@ def _written(target: Any, scope: Writing, module: str | None = None) -> Any:
             return target                               # it may be told later that it is shared
         return {key: _written(value, scope) for key, value in target.items()}
     if isinstance(target, np.ndarray) and target.ndim:
-        return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": target.dtype.name}}
+        return {"class_name": "__numpy__", "config": {"value": target.tolist(), "dtype": _dtype_of(target)}}
     if isinstance(target, (np.ndarray, np.generic)):
         return target.item()
     if callable(target) and hasattr(target, "__name__"):
@@ -320,6 +322,13 @@ def _written(target: Any, scope: Writing, module: str | None = None) -> Any:
     if scope.in_memory:
         return target
     raise TypeError(f"cannot serialize {target!r}: expected its class to have get_config()")
+
+
+def _dtype_of(array: np.ndarray) -> str:
+    """The name of the dtype; strings are "str", as long as the longest of them."""
+    if array.dtype.kind not in _WRITTEN:
+        raise TypeError(f"cannot serialize an array of dtype {array.dtype}: expected numbers or strings")
+    return "str" if array.dtype.kind == "U" else array.dtype.name
 
 
 def _written_function(function: Any, scope: Writing) -> Any:
@@ -386,7 +395,7 @@ def check_readable(target: Any, config: Any) -> None:
         raise TypeError(f"{who} could not be read back: write a get_config() that adds {', '.join(left_out)} to "
                         "super().get_config(), and a from_config() if they are no plain values")
     make = getattr(cls.from_config, "__func__", None) if hasattr(cls, "from_config") else None
-    if make is None or not make.__module__.startswith("nblayers.") or "input_layers" in config:
+    if make is None or not (make.__module__ or "").startswith("nblayers.") or "input_layers" in config:
         return
     init = inspect.signature(cls)
     given = {key: value for key, value in config.items() if key in init.parameters or key not in cls_settings(cls)}
@@ -405,6 +414,8 @@ def cls_settings(cls: type) -> frozenset[str]:
 
 def _keras_module(cls: type) -> str:
     """"keras.layers" for a class of nblayers.layers.core; "keras" for the models."""
+    if (module := getattr(cls, "keras_module", None)) is not None:
+        return str(module)
     place = cls.__module__.removeprefix("nblayers.")
     package = place if place in _MODULES else place.split(".")[0]
     return "keras" if package == "models" else f"keras.{package}"
@@ -449,9 +460,10 @@ def read_array(config: Any) -> np.ndarray:
         ValueError: it is no such array.
     """
     try:
-        dtype = np.dtype(config["dtype"])
-        if dtype.kind in "biufcU":
-            return np.array(config["value"], dtype)
+        name = config["dtype"]
+        dtype = np.dtype("str" if str(name).startswith("str") else name)        # "str96" in older files
+        if dtype.kind in _WRITTEN:
+            return np.array(config["value"], "str" if dtype.kind == "U" else dtype)
     except (TypeError, KeyError, ValueError, OverflowError):
         pass
     raise ValueError(f"expected an array of numbers as {{'value': …, 'dtype': …}}, got {_shortened(config)}")
@@ -471,7 +483,8 @@ def _read_function(name: Any, module: Any) -> Any:
     if module == "numpy" and isinstance(name, str) and isinstance(found := getattr(np, name, None), np.ufunc):
         return found
     found = _in_our_modules(name, module, lambda home, found: callable(found) and not inspect.isclass(found)
-                            and found.__module__ == home and name not in _NO_PART_OF_A_MODEL)
+                            and home in _HOMES_OF_FUNCTIONS and f"{found.__module__}.".startswith(f"{home}.")
+                            and name not in _NO_PART_OF_A_MODEL)
     if found is None:
         raise ValueError(f"found no function {name!r}: register it with register_keras_serializable, or hand it over in "
                          "custom_objects={name: function}")
@@ -501,9 +514,13 @@ def find_class(described: Mapping[str, Any], kind: str = "class") -> Any:
 def _in_our_modules(name: Any, module: Any, accepts: Callable[[str, Any], bool]) -> Any:
     if not isinstance(name, str) or not isinstance(module, (str, type(None))) or name.startswith("_"):
         return None
-    path = (module or "").removeprefix("keras").removeprefix(".")
-    package = path if path in _MODULES else path.split(".")[0]
-    for place in [package] if package in _MODULES or package == "random" else ["models", *_MODULES]:
+    if (module or "").startswith("keras.src.ops."):
+        places = ["layers.mask_operations"]
+    else:
+        path = (module or "").removeprefix("keras").removeprefix(".")
+        package = path if path in _MODULES else path.split(".")[0]
+        places = [package] if package in _MODULES or package == "random" else ["models", *_MODULES]
+    for place in places:
         found = getattr(import_module(f"nblayers.{place}"), name, None)
         if found is not None and accepts(f"nblayers.{place}", found):
             return found

@@ -3,6 +3,20 @@
 Autograd, tensors and their devices have no counterpart: arrays are NumPy's, and each model has a `backward` of its own. What
 changes is listed as (text, instead); all other lines run as they are.
 """
+LINEAR_002 = """
+import torch.nn as nn
+linear = nn.Linear(in_features = 128, out_features = 64)
+# or
+linear = nn.Linear(128, 64)
+"""
+CONVOLUTION_002 = """
+convLayer = nn.Conv2d(in_channels=1, out_channels=1, kernel_size=2, stride = 1, padding = 0)
+"""
+POOLING_002 = """
+max_pool = nn.MaxPool2d(kernel_size = 2, stride = 2)
+avg_pool = nn.AvgPool2d(kernel_size = 2, stride = 2)
+"""
+
 RNN_002 = """
 import torch
 import torch.nn as nn

@@ -79,6 +79,24 @@ model = models.Sequential([
 """, [("TimeDistributed", (None, 10, 16), 144), ("LSTM", (None, 32), 6272), ("Dense", (None, 1), 33)], 6449),
 }
 
+SHAPES_003 = ["""
+output = layers.LSTM(32, activation='tanh')(np.random.random((100, 10, 1)))
+output.shape
+""", """
+output = layers.LSTM(32, activation='tanh', return_sequences=True)(np.random.random((100, 10, 1)))
+output.shape
+""", """
+output, h, c = layers.LSTM(32, activation='tanh', return_state=True)(np.random.random((100, 10, 1)))
+print(f"Output: {output.shape}")
+print(f"Hidden State: {h.shape}") # output = h
+print(f"Cell State: {c.shape}")
+""", """
+output, h, c = layers.LSTM(32, activation='tanh', return_sequences=True, return_state=True)(np.random.random((100, 10, 1)))
+print(f"Output: {output.shape}")
+print(f"Hidden State: {h.shape}") # h corresponds to the last element of output
+print(f"Cell State: {c.shape}")
+"""]
+
 
 # document 004
 

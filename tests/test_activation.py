@@ -341,16 +341,6 @@ def test_errors():
         activations.tanh([1.0], slope=1)
 
 
-def test_the_documents_program():
-    """Document 001, section 2, "Visualizing Activation Functions", without the plot."""
-    from nblayers.activations import elu, gelu, leaky_relu, relu, selu, sigmoid, softmax, tanh
-    x = np.linspace(-3, 3, 100)
-    curves = {"ReLU": relu(x), "Sigmoid": sigmoid(x), "Tanh": tanh(x), "Leaky ReLU": leaky_relu(x, alpha=0.1), "GELU": gelu(x),
-              "ELU": elu(x, alpha=1.0), "SELU": selu(x), "Softmax": softmax(x.reshape(-1, 1), axis=0).flatten()}
-    assert all(curve.shape == (100,) and np.isfinite(curve).all() for curve in curves.values())
-    assert curves["Softmax"].sum() == pytest.approx(1) and curves["Leaky ReLU"][0] == pytest.approx(-0.3)
-
-
 def test_linear_passes_arrays_on(device):
     x, dy = np.ones((2, 2)), np.ones((2, 2))
     for activation in (None, activations.linear):
@@ -620,16 +610,6 @@ def test_slopes_at_zero_are_keras_and_torchs(rng):
 def test_activation_layer_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_programs_of_section_16():
-    """As in the document, but for the import; `alpha` is Keras 2's name."""
-    from nblayers.layers import Dense
-    from nblayers.models import Sequential
-    for layer in (ReLU(), Softmax(), LeakyReLU(alpha=0.01), PReLU(), ELU(alpha=1.0)):
-        model = Sequential([Dense(64), layer, Dense(10, activation="softmax")])
-        assert model(np.ones((2, 5), "float32")).shape == (2, 10)
-    assert LeakyReLU(alpha=0.01).get_config()["negative_slope"] == 0.01
 
 
 def test_embedding_into_softmax_passes_no_wrong_mask(rng):

@@ -599,34 +599,6 @@ def test_masks_that_multihead_attention_refuses(call, message):
         nn.MultiheadAttention(6, 2)(x, x, x[:3])
 
 
-# the programs of document 001, section 13
-
-PROGRAM = """
-from tensorflow.keras.layers import NAME
-
-# Define the NAME layer
-attention = NAME(ARGUMENTS)
-
-# Example usage in a model
-model = Sequential([
-    attention,
-    Dense(64, activation='relu'),
-    Dense(10, activation='softmax')
-])
-"""
-
-
-@pytest.mark.parametrize("name, arguments", [("MultiHeadAttention", "num_heads=8, key_dim=64"), ("Attention", ""),
-                                             ("AdditiveAttention", "")])
-def test_programs_of_the_document(name, arguments):
-    """The model is made and never called: a Sequential has one input, attention two."""
-    from nblayers import Sequential
-    text = PROGRAM.replace("NAME", name).replace("ARGUMENTS", arguments).replace("tensorflow.keras", "nblayers")
-    given = {"Sequential": Sequential, "Dense": layers.Dense}
-    exec(text, given)
-    assert type(given["model"].layers[0]).__name__ == name
-
-
 @pytest.mark.parametrize("causal", ["no", 2, np.ones((2, 5, 4), bool), [True], None], ids=repr)
 @pytest.mark.parametrize("make", [layers.Attention, layers.AdditiveAttention, lambda: layers.MultiHeadAttention(1, 2),
                                   lambda: layers.GroupQueryAttention(2, 2, 1)])

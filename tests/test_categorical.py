@@ -328,55 +328,6 @@ def test_integers_at_the_front_of_a_model():
         assert model.backward(np.ones((2, 1))) is None
 
 
-PROGRAMS = {
-    "CategoryEncoding": """
-from tensorflow.keras.layers import CategoryEncoding
-
-encoder = CategoryEncoding(num_tokens=10)
-
-# Example usage
-model = Sequential([
-    encoder,
-    Dense(64, activation='relu'),
-    Dense(1)
-])""",
-    "Hashing": """
-from tensorflow.keras.layers import Hashing
-
-hasher = Hashing(num_bins=10)
-
-# Example usage
-model = Sequential([
-    hasher,
-    Dense(64, activation='relu'),
-    Dense(1)
-])""",
-    "HashedCrossing": """
-from tensorflow.keras.layers import HashedCrossing
-
-crossing = HashedCrossing(num_bins=10)
-
-# Example usage
-model = Sequential([
-    crossing,
-    Dense(64, activation='relu'),
-    Dense(1)
-])""",
-}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_programs_of_document_001(name):
-    given = {"Sequential": Sequential, "Dense": Dense}
-    exec(PROGRAMS[name].replace("tensorflow.keras", "nblayers"), given)
-    model = given["model"]
-    x = [A[:, None], B[:, None]] if name == "HashedCrossing" else IDS
-    assert model(x).shape == (len(x[0]) if name == "HashedCrossing" else 2, 1)
-    if name != "HashedCrossing":                            # a Sequential trains on one input
-        model.compile("sgd", "mse")
-        model.fit(x, np.zeros(2), epochs=2, verbose=0)
-
-
 def test_all_rooms_give_the_same(device):
     numbers = np.arange(12).reshape(4, 3)
     for make in (lambda: Hashing(5), lambda: Hashing(5, salt=3, mask_value=4, output_mode="count"),

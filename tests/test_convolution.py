@@ -584,93 +584,6 @@ def test_errors_of_a_built_layer():
         Conv2D(4, 3, colour="red")
 
 
-# document 001, sections 7 and 8, `tensorflow.keras` replaced
-SEGMENTATION = """
-import numpy as np
-from nblayers.models import Sequential
-from nblayers.layers import Conv2D, Conv2DTranspose, MaxPooling2D, Input
-
-# Define input shape
-input_shape = (128, 128, 3)
-
-# Build a segmentation model
-model = Sequential([
-    Input(shape=input_shape),
-    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
-    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
-    MaxPooling2D(pool_size=(2, 2)),
-    Conv2D(filters=128, kernel_size=(3, 3), activation='relu', padding='same'),
-    Conv2D(filters=128, kernel_size=(3, 3), activation='relu', padding='same'),
-    MaxPooling2D(pool_size=(2, 2)),
-    Conv2DTranspose(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
-    Conv2DTranspose(filters=32, kernel_size=(3, 3), activation='relu', padding='same'),
-    Conv2D(filters=1, kernel_size=(1, 1), activation='sigmoid', padding='same')
-])
-
-model.compile(optimizer='adam', loss='binary_crossentropy', metrics=['accuracy'])
-# Assume X_train and y_train are already defined
-model.fit(X_train, y_train, epochs=10, verbose=1)
-
-# Model summary
-model.summary()
-"""
-CLASSIFIER = """
-from nblayers.models import Sequential
-from nblayers.layers import Conv2D, MaxPooling2D, GlobalAveragePooling2D, Dense, Input
-
-# Define input shape
-input_shape = (64, 64, 3)
-
-# Build a classification model
-model = Sequential([
-    Input(shape=input_shape),
-    Conv2D(filters=32, kernel_size=(3, 3), activation='relu', padding='same'),
-    MaxPooling2D(pool_size=(2, 2)),
-    Conv2D(filters=64, kernel_size=(3, 3), activation='relu', padding='same'),
-    MaxPooling2D(pool_size=(2, 2)),
-    GlobalAveragePooling2D(),
-    Dense(10, activation='softmax')  # Assuming 10 classes
-])
-
-model.compile(optimizer='adam', loss='sparse_categorical_crossentropy', metrics=['accuracy'])
-# Assume X_train and y_train are already defined
-model.fit(X_train, y_train, epochs=10, verbose=1)
-
-# Model summary
-model.summary()
-"""
-
-
-TABLE = [                               # the rows of document 001, section 7, and the output shape of their model
-    ("Conv1D(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
-     "Conv1D(filters=32, kernel_size=3, activation='relu')", (None, 96, 32)),
-    ("Conv2D(filters=32, kernel_size=(3, 3), activation='relu', input_shape=(64, 64, 3)), "
-     "Conv2D(filters=64, kernel_size=(3, 3), activation='relu')", (None, 60, 60, 64)),
-    ("Conv3D(filters=16, kernel_size=(3, 3, 3), activation='relu', input_shape=(32, 32, 32, 3)), "
-     "Conv3D(filters=32, kernel_size=(3, 3, 3), activation='relu')", (None, 28, 28, 28, 32)),
-    ("SeparableConv1D(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
-     "SeparableConv1D(filters=32, kernel_size=3, activation='relu')", (None, 96, 32)),
-    ("SeparableConv2D(filters=32, kernel_size=(3, 3), activation='relu', input_shape=(64, 64, 3)), "
-     "SeparableConv2D(filters=64, kernel_size=(3, 3), activation='relu')", (None, 60, 60, 64)),
-    ("DepthwiseConv1D(kernel_size=3, depth_multiplier=2, activation='relu', input_shape=(100, 1)), "
-     "Conv1D(filters=32, kernel_size=1, activation='relu')", (None, 98, 32)),
-    ("DepthwiseConv2D(kernel_size=(3, 3), depth_multiplier=2, activation='relu', input_shape=(64, 64, 3)), "
-     "Conv2D(filters=64, kernel_size=(1, 1), activation='relu')", (None, 62, 62, 64)),
-    ("Conv1DTranspose(filters=64, kernel_size=3, activation='relu', input_shape=(100, 1)), "
-     "Conv1DTranspose(filters=32, kernel_size=3, activation='relu')", (None, 104, 32)),
-    ("Conv2DTranspose(filters=64, kernel_size=(3, 3), activation='relu', input_shape=(32, 32, 3)), "
-     "Conv2DTranspose(filters=32, kernel_size=(3, 3), activation='relu')", (None, 36, 36, 32)),
-    ("Conv3DTranspose(filters=16, kernel_size=(3, 3, 3), activation='relu', input_shape=(32, 32, 32, 3)), "
-     "Conv3DTranspose(filters=8, kernel_size=(3, 3, 3), activation='relu')", (None, 36, 36, 36, 8)),
-]
-
-
-@pytest.mark.parametrize("row, output", TABLE)
-def test_the_document_s_table(row, output):
-    made = eval(f"[{row}]", {name: getattr(layers, name) for name in LAYERS})
-    assert nblayers.models.Sequential(made).output_shape == output
-
-
 def test_nn_in_a_model(rng):
     model = nblayers.models.Sequential([nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1), nn.Flatten(),
                                         nn.Linear(32, 1)])
@@ -678,22 +591,6 @@ def test_nn_in_a_model(rng):
     x = rng.normal(size=(8, 1, 4, 4))
     losses = model.fit(x, x.mean(axis=(1, 2, 3)), epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
-
-
-@pytest.mark.parametrize("program, image, target, output, weights", [
-    (SEGMENTATION, (128, 128, 3), lambda rng: rng.integers(0, 2, (1, 32, 32, 1)), (None, 32, 32, 1), 352_449),
-    (CLASSIFIER, (64, 64, 3), lambda rng: rng.integers(0, 10, 2), (None, 10), 20_042)], ids=["segmentation", "classifier"])
-def test_the_document_s_programs(program, image, target, output, weights, rng, capsys):
-    """They run and learn; with stride 1 the segmentation's mask stays at 32 x 32 (ERRATA)."""
-    y = target(rng)
-    variables = {"X_train": rng.random((len(y), *image)).astype("float32"), "y_train": y}
-    exec(program.replace("epochs=10", "epochs=3"), variables)       # which is all that this test can wait for
-    model = variables["model"]
-    assert model.output_shape == output and model.count_params() == weights
-    losses = model.history.history["loss"]
-    assert len(losses) == 3 and losses[-1] < losses[0]
-    printed = capsys.readouterr().out
-    assert "Epoch 3/3" in printed and f"{weights:,}" in printed and str(output) in printed
 
 
 def test_conv3d_transpose_has_keras_order():

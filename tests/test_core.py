@@ -600,10 +600,6 @@ def test_lambda_mask():
         assert Lambda(square).compute_mask(None, mask) is None
 
 
-def test_lambda_input_shape_of_the_document():
-    assert Lambda(lambda x: x / 255.0, input_shape=(28, 28, 1)).declared_input_shape == (None, 28, 28, 1)
-
-
 # EinsumDense: equation, output_shape, bias_axes, input; all ways to lie in memory, batches of products, sums over an axis
 
 EINSUMS = [

@@ -1,4 +1,5 @@
 """Every CUDA kernel compiles to machine code, without a GPU: nothing spilled, no double precision in a float32 kernel."""
+import ast
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import kernels
+from nblayers.learn import catalogue, exercises, tools
 
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
 MODULES = sorted(f"kernels.cuda.{path.stem}" for path in (Path(kernels.__file__).parent / "cuda").glob("*.py")
@@ -87,3 +89,68 @@ def test_mistakes_are_noticed(tmp_path):
     assert found[0] == "_forgotten is a kernel that SIGNATURES does not list"
     assert found[1].startswith("_double has")
     assert [text.split(" bytes")[0].rstrip("0123456789") for text in found[2:]] == ["_spilling spills "] * 3
+
+
+LESSON = """
+import math
+
+from numba import float32
+
+from kernels.cuda._compat import cuda
+
+THREADS, TILE, PADDED = 128, 16, 17
+"""
+V, M, BOX = "float32[::1]", "float32[:,::1]", "float32[:,:,::1]"
+OF_LESSON = {
+    "relu_one": (V, V), "relu": (V, V), "product": (M, M, V, M), "tiled": (M, M, V, M), "racing_sum": (V, V),
+    "atomic_sum": (V, V), "tree_sum": (V, V), "softmax": (M, V, M), "softmax_backward": (M, M, M),
+    "weight_gradient": (M, M, M), "bias_gradient": (M, V), "walk": (BOX, M, BOX)}
+OF_SOLUTIONS = {"slope_of_relu": (M, M, M), "weights_and_bias": (M, M, M, V), "back_through_W": (M, M, M),
+                "turn_tiles": (M, M), "add_columns": (M, V)}
+
+
+def lesson_module(path, arguments):
+    """The kernels of a lesson as a module, with the blocks of a GPU."""
+    made = [node for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    signatures = [f"'{name}': ({name}, 'void({', '.join(types)})')" for name, types in arguments.items()]
+    return "\n\n".join([LESSON, *map(ast.unparse, made), f"SIGNATURES = {{{', '.join(signatures)}}}"])
+
+
+def test_the_lessons_kernels_run_on_a_gpu_as_they_stand(tmp_path):
+    """All that are decorated in lesson 25 and its solutions. To import the compiler once more takes half of the seconds."""
+    lesson = catalogue.find("25")
+    modules = {"of_lesson": (lesson, OF_LESSON), "of_solutions": (exercises.solutions(lesson), OF_SOLUTIONS)}
+    for name, (path, arguments) in modules.items():
+        (tmp_path / f"{name}.py").write_text(lesson_module(path, arguments))
+    found = compile_report([*modules], tmp_path)
+    for name, (_, arguments) in modules.items():
+        assert complaints(found[name]) == [] and set(found[name]["kernels"]) == set(arguments)
+
+
+def test_a_gpu_or_the_simulator_is_chosen():
+    """By who has not imported numba.cuda yet, but perhaps Numba."""
+    code = ("import numba; from nblayers.learn.tools import gpu_or_simulator; print(gpu_or_simulator()); "
+            "from kernels.cuda._compat import SIMULATED, cuda; print(SIMULATED, hasattr(cuda, 'simulator'))")
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    expected = "on a GPU\nFalse False\n" if tools._gpus() else "in Numba's simulator\nTrue True\n"
+    assert run.stdout == expected, run.stderr[-2000:]
+
+
+def test_the_speeds_of_the_lessons_kernels():
+    """Measured in the simulator, where they say nothing: that it runs."""
+    from kernels.cuda._compat import cuda
+    from lessons.data import gpu_speeds
+
+    @cuda.jit
+    def two(x, y):
+        y[0] = x[0]
+
+    @cuda.jit
+    def four(x, W, b, y):
+        y[0, 0] = x[0, 0] + b[0]
+    speeds = gpu_speeds(two, four, four, 4, 900.0, 1000.0, size=4, threads=8)
+    assert {name: roof for name, (_, roof) in speeds.items() if "CuPy" not in name} == {
+        "relu": 125.0, "product, a thread an output": 250.0, "tiles of 4": 900.0}
+    assert all(rate > 0 for rate, _ in speeds.values())

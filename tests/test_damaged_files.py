@@ -174,7 +174,16 @@ def made_of_others(file):
     file.create_virtual_dataset(KERNEL, layout)
 
 
+def many_names(file):
+    """One array under many names: what a file is said to hold may be large without its being so."""
+    file["more"] = np.zeros(100_000, "f")
+    for number in range(100):
+        file[f"more_{number}"] = file["more"]
+    del file.attrs["nblayers_checksums"]
+
+
 H5 = {
+    "many names": many_names,
     "external": stored_elsewhere, "virtual": made_of_others, "external link": linked(h5py.ExternalLink("/tmp/o.h5", "x")),
     "soft link": linked(h5py.SoftLink("/layers/gru/cell/vars/1")), "circle": lambda file: linked(file["layers"])(file),
     "huge": lambda file: put(file, shape=(10**6, 10**6), dtype="f4", chunks=(1000, 1000)),
@@ -232,6 +241,11 @@ CONFIGURATIONS = {
     "no configuration": layer(1, config=None),
     "an optimizer": layer(1, class_name="Adam"),
     "a layer, no model": lambda config: config.update(config["config"]["layers"][2]),
+    "long strings": option(2, bias_constraint={"class_name": "__numpy__", "config": {"value": ["a"], "dtype": "U500000000"}}),
+    "many unknown words": lambda config: config["config"]["layers"].insert(1, {"class_name": "IntegerLookup", "config": {
+        "vocabulary": [1], "num_oov_indices": 10**10}}),
+    "a function that sets": lambda config: config["config"]["layers"].insert(1, {"class_name": "Lambda", "config": {
+        "function": {"module": "keras.random", "class_name": "function", "config": "set_seed"}}}),
     "no layers": lambda config: config["config"].pop("layers"),
     "a word": lambda config: config["config"].update(layers="abc"),
     "an unknown loss": lambda config: config["compile_config"].update(loss="nothing"),

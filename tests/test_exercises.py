@@ -357,7 +357,7 @@ def test_no_exercise_on_paper_gives_its_number_away(path):
     namespace = {}
     papers = {title: check for title, check in exercises.checks(path).items() if "on paper" in title.lower()}
     source = exercises.solutions(path).read_text(encoding="utf-8")
-    exec(source.split("\ndef ")[0].split("\n@njit")[0], namespace)               # the exercise on paper comes first
+    exec(re.split(r"\n(?:def |@)", source)[0], namespace)               # the exercise on paper comes first
     for check in papers.values():
         number = 0
         while True:

@@ -275,35 +275,3 @@ def test_in_front_of_models(tmp_path, rng):
         np.testing.assert_allclose(again.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-6)
         configs = [json.dumps([layer.get_config() for layer in each.layers]) for each in (model, again)]
         assert configs[0] == configs[1]
-
-
-# the programs of document 001, section 10
-
-PROGRAMS = {
-    "Resizing": "resize = Resizing(128, 128)", "Rescaling": "scaling = Rescaling(1./255)",
-    "CenterCrop": "crop = CenterCrop(128, 128)", "RandomCrop": "crop = RandomCrop(height=128, width=128)",
-    "RandomFlip": "flip = RandomFlip('horizontal')", "RandomContrast": "contrast = RandomContrast(factor=0.2)",
-    "RandomBrightness": "brightness = RandomBrightness(factor=0.2)"}
-
-
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_programs_of_document_001(name, rng):
-    """With the imports that the table leaves out."""
-    program = f"""
-from nblayers.layers import Conv2D, MaxPooling2D
-from nblayers.models import Sequential
-from nblayers.layers import {name}
-
-{PROGRAMS[name]}
-
-# Example usage
-model = Sequential([
-    {PROGRAMS[name].split()[0]},
-    Conv2D(32, (3, 3), activation='relu'),
-    MaxPooling2D()
-])
-"""
-    given = {}
-    exec(program, given)
-    y = given["model"](rng.integers(0, 256, (1, 40, 36, 3)))
-    assert y.shape == ((1, 63, 63, 32) if "128" in PROGRAMS[name] else (1, 19, 17, 32))

@@ -155,6 +155,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("22_preprocessing", "fixed_standardize", "still have a share in mean and deviation"),
     ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
+    ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -162,7 +163,8 @@ def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     path = catalogue.find(stem)
     printed = re.findall(r"^```python\n(.*?)^```", script.read(path).cells[-1].source, re.DOTALL | re.MULTILINE)[-1]
     answer = tmp_path / "answer.py"
-    answer.write_text("import numpy as np\n" + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
+    imports = "import numpy as np\n" + "from numba import cuda, float32\n" * ("@cuda" in printed)
+    answer.write_text(imports + printed + f"\n{name} = {re.search(r'def (.+?)[(]', printed)[1]}\n")
     wrong = [result.message for result in exercises.check(path, answer) if result.state == "wrong"]
     assert len(wrong) == 1 and message in wrong[0]
 
@@ -175,7 +177,7 @@ def told_of_the_second_exercise(lesson, line, instead, message, tmp_path):
     answer = tmp_path / "answer.py"
     answer.write_text(solution[:at] + instead + solution[at + len(line):], encoding="utf-8")
     results = list(exercises.check(path, answer))
-    assert [result.state for result in results] == ["right", "wrong", "right", "right"]
+    assert [result.state for result in results] == ["right", "wrong"] + ["right"] * (len(results) - 2)
     assert message in results[1].message, results[1].message
 
 
@@ -299,6 +301,19 @@ def test_a_whole_augmentation_backward_is_checked(line, instead, message, tmp_pa
 ])
 def test_a_whole_layer_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("23_your_own_layer", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy[n, j] if y[n, j] > float32(0) else float32(0)", "dy[n, j]", "the slope of ReLU is missing"),
+    ("dy[n, j] if y[n, j] > float32(0) else float32(0)", "dy[n, j] * y[n, j]", "dy is multiplied by y"),
+    ("total += x[n, k] * da[n, j] if k < K else da[n, j]", "total = x[n, k] * da[n, j] if k < K else da[n, j]",
+     "one sample alone is heard"),
+    ("dW[k, j] = total", "dW[k, j] = total / x.shape[0]", "it is a mean over the samples"),
+    ("total += da[n, j] * W[k, j]", "total = da[n, j] * W[k, j]", "only the last output is heard"),
+    ("back_through_W[2, 8](da, W, dx)", "back_through_W[2, 8](da, W, x)", "changes one of its arguments, x, in place"),
+])
+def test_a_whole_dense_backward_of_kernels_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("25_cuda_kernels", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [

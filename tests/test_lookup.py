@@ -388,27 +388,6 @@ def test_weights_of_tf_idf_are_saved(tmp_path):
     np.testing.assert_array_equal(load_model(tmp_path / "m.keras").predict(np.array(WORDS), verbose=0), expected)
 
 
-def test_the_documents_programs():
-    """001, section 10, the rows of StringLookup and IntegerLookup."""
-    from nblayers.layers import Dense, Embedding, IntegerLookup, StringLookup
-    lookup = StringLookup(vocabulary=['cat', 'dog'])
-    model = Sequential([
-        lookup,
-        Embedding(input_dim=10, output_dim=64),
-        Dense(1)
-    ])
-    assert model.predict(np.array([["cat"], ["emu"]]), verbose=0).shape == (2, 1, 1)
-    lookup = IntegerLookup(vocabulary=[1, 2, 3])
-    model = Sequential([
-        lookup,
-        Dense(64, activation='relu'),
-        Dense(1)
-    ])
-    model.compile("adam", "mse")
-    model.fit(np.array([[1, 5], [3, 2]]), np.zeros((2, 1)), verbose=0)
-    assert model.predict(np.array([[1, 5]]), verbose=0).shape == (1, 1)
-
-
 def test_two_threads_call_one_layer():
     words = [f"w{n}" for n in range(2000)]
     layer = layers.StringLookup(vocabulary=words[::2])

@@ -7,12 +7,28 @@ from helpers import double_precision, numeric_gradient
 from nblayers import config, losses
 from nblayers.losses import (
     BinaryCrossentropy,
+    BinaryFocalCrossentropy,
     CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    CategoricalHinge,
+    Circle,
+    CosineSimilarity,
+    Dice,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
     Loss,
     LossFunctionWrapper,
     MeanAbsoluteError,
+    MeanAbsolutePercentageError,
     MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
     SparseCategoricalCrossentropy,
+    SquaredHinge,
+    Tversky,
 )
 
 # keras.ops.mean rounds to float32 on the way, also in double precision; the digits after are for the numerical derivative
@@ -44,6 +60,21 @@ def one_hot(rng, shape):
 def classes(rng, shape):
     return rng.integers(0, 3, shape)
 
+
+def signs(rng, shape):
+    return 2 * binary(rng, shape) - 1
+
+
+def unit(rng, shape):
+    p = rng.normal(size=shape)
+    return p / np.linalg.norm(p, axis=-1, keepdims=True)
+
+
+def inside(rng, shape):
+    return 0.9 * unit(rng, shape)
+
+
+OF_CLASSES = (SparseCategoricalCrossentropy, CategoricalGeneralizedCrossEntropy, Circle)
 
 # class, options, targets, their shape, predictions, their shape
 CASES = [
@@ -77,6 +108,42 @@ CASES = [
     (SparseCategoricalCrossentropy, {"from_logits": True}, classes, (5, 2, 1), real, (5, 2, 3)),
     (SparseCategoricalCrossentropy, {"ignore_class": 1}, classes, (8,), softmax, (8, 3)),
     (SparseCategoricalCrossentropy, {"ignore_class": 1, "from_logits": True}, classes, (4, 5), real, (4, 5, 3)),
+    (MeanAbsolutePercentageError, {}, real, (5, 4), real, (5, 4)),
+    (MeanAbsolutePercentageError, {}, real, (5,), real, (5, 1)),
+    (MeanSquaredLogarithmicError, {}, real, (5, 4), real, (5, 4)),                      # half of them negative
+    (MeanSquaredLogarithmicError, {}, fraction, (5, 2, 3), fraction, (5, 2, 3)),
+    (CosineSimilarity, {}, real, (5, 4), real, (5, 4)),
+    (CosineSimilarity, {"axis": 1}, real, (5, 4, 2), real, (5, 4, 2)),
+    (Huber, {}, real, (5, 4), real, (5, 4)),
+    (Huber, {"delta": 0.3}, real, (5,), real, (5, 1)),
+    (LogCosh, {}, real, (5, 4), real, (5, 4)),
+    (Hinge, {}, binary, (5, 4), real, (5, 4)),
+    (Hinge, {}, signs, (5,), real, (5, 1)),
+    (SquaredHinge, {}, signs, (5, 4), real, (5, 4)),
+    (SquaredHinge, {}, real, (5, 2, 3), real, (5, 2, 3)),
+    (CategoricalHinge, {}, one_hot, (5, 4), real, (5, 4)),
+    (CategoricalHinge, {}, softmax, (5, 2, 4), real, (5, 2, 4)),
+    (KLDivergence, {}, softmax, (5, 4), softmax, (5, 4)),
+    (KLDivergence, {}, one_hot, (5, 2, 4), fraction, (5, 2, 4)),
+    (Poisson, {}, classes, (5, 4), fraction, (5, 4)),
+    (Poisson, {}, classes, (5,), fraction, (5, 1)),
+    (BinaryFocalCrossentropy, {}, binary, (4, 3), fraction, (4, 3)),
+    (BinaryFocalCrossentropy, {"apply_class_balancing": True, "alpha": 0.3, "gamma": 1.5, "label_smoothing": 0.1}, binary,
+     (6, 1), fraction, (6, 1)),
+    (BinaryFocalCrossentropy, {"gamma": 0.0, "axis": 1}, fraction, (4, 3, 2), fraction, (4, 3, 2)),
+    (BinaryFocalCrossentropy, {"from_logits": True, "apply_class_balancing": True}, binary, (4, 3), real, (4, 3)),
+    (CategoricalFocalCrossentropy, {}, one_hot, (5, 4), softmax, (5, 4)),
+    (CategoricalFocalCrossentropy, {"alpha": [0.1, 0.2, 0.3, 0.4], "gamma": 1.5}, softmax, (5, 2, 4), fraction, (5, 2, 4)),
+    (CategoricalFocalCrossentropy, {"gamma": 0.5, "axis": 1}, one_hot, (5, 4, 2), fraction, (5, 4, 2)),
+    (CategoricalFocalCrossentropy, {"from_logits": True, "label_smoothing": 0.1}, one_hot, (5, 4), real, (5, 4)),
+    (CategoricalGeneralizedCrossEntropy, {}, classes, (5,), softmax, (5, 3)),
+    (CategoricalGeneralizedCrossEntropy, {"q": 0.7}, classes, (5, 2), softmax, (5, 2, 3)),
+    (Dice, {}, binary, (3, 4, 2), fraction, (3, 4, 2)),
+    (Dice, {"axis": (1, 2)}, binary, (3, 4, 2), fraction, (3, 4, 2)),
+    (Tversky, {"alpha": 0.3, "beta": 0.7}, binary, (3, 4), fraction, (3, 4)),
+    (Tversky, {"alpha": 0.2, "axis": -1}, fraction, (3, 4, 2), fraction, (3, 4, 2)),
+    (Circle, {}, classes, (9,), unit, (9, 4)),
+    (Circle, {"gamma": 8.0, "margin": 0.2, "remove_diagonal": False}, classes, (9,), inside, (9, 4)),
 ]
 
 
@@ -84,12 +151,12 @@ def draw(case, dtype):
     rng = np.random.default_rng(3)
     loss, _, targets, t_shape, predictions, p_shape = case
     t, p = targets(rng, t_shape), predictions(rng, p_shape).astype(dtype)
-    return t if loss is SparseCategoricalCrossentropy else t.astype(dtype), p
+    return t if loss in OF_CLASSES else t.astype(dtype), p
 
 
 def keras_twin(loss):
     config = {**loss.get_config(), "dtype": loss.dtype or "float32"}
-    if isinstance(loss, SparseCategoricalCrossentropy):
+    if type(loss) is SparseCategoricalCrossentropy:
         config["axis"] = loss.axis
     return getattr(keras.losses, type(loss).__name__)(**config)
 
@@ -394,6 +461,13 @@ FUNCTIONS = [
     ("binary_crossentropy", {"from_logits": True}, binary, real),
     ("categorical_crossentropy", {"from_logits": True, "label_smoothing": 0.1}, one_hot, real),
     ("categorical_crossentropy", {}, one_hot, softmax),
+    ("mean_absolute_percentage_error", {}, real, real), ("mean_squared_logarithmic_error", {}, fraction, fraction),
+    ("cosine_similarity", {"axis": 0}, real, real), ("huber", {"delta": 0.5}, real, real), ("log_cosh", {}, real, real),
+    ("hinge", {}, binary, real), ("squared_hinge", {}, signs, real), ("categorical_hinge", {}, one_hot, real),
+    ("kl_divergence", {}, softmax, softmax), ("poisson", {}, classes, fraction),
+    ("binary_focal_crossentropy", {"apply_class_balancing": True, "gamma": 1.0}, binary, fraction),
+    ("categorical_focal_crossentropy", {"alpha": 0.5}, one_hot, softmax), ("dice", {"axis": 1}, binary, fraction),
+    ("tversky", {"alpha": 0.2, "axis": -1}, binary, fraction),
 ]
 
 
@@ -413,6 +487,83 @@ def test_sparse_function_leaves_ignored_classes_at_zero(rng):
     for options in ({}, {"ignore_class": 1}, {"from_logits": True, "ignore_class": 1}):
         expected = keras.losses.sparse_categorical_crossentropy(t, p, **options)
         np.testing.assert_allclose(losses.sparse_categorical_crossentropy(t, p, **options), expected, rtol=1e-5)
+
+
+def test_functions_of_classes(rng):
+    k, p = rng.integers(0, 3, 6), softmax(rng, (6, 3)).astype("float32")
+    expected = keras.losses.categorical_generalized_cross_entropy(k, p, 0.3)
+    np.testing.assert_allclose(losses.categorical_generalized_cross_entropy(k, p, 0.3), expected, rtol=1e-5)
+    np.testing.assert_allclose(losses.categorical_generalized_cross_entropy(k[:, None], p, 0.3), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("with_references", [False, True])
+def test_circle_with_references(with_references, rng):
+    """The values are Keras' for samples that have partners; the gradient is the derivative for y_pred in the one role."""
+    k, p = np.array([0, 1, 2, 0, 1, 2]), 0.9 * unit(rng, (6, 4))
+    options = dict(ref_labels=rng.integers(0, 3, 8), ref_embeddings=unit(rng, (8, 4))) if with_references else {}
+    options |= dict(gamma=3.0, margin=0.3)
+    theirs = {name: np.asarray(value, "float32") if name == "ref_embeddings" else value for name, value in options.items()}
+    expected = np.asarray(keras.losses.circle(k, p.astype("float32"), **theirs))
+    np.testing.assert_allclose(losses.circle(k, p, **options), expected, rtol=1e-4, atol=1e-5)
+    dp = losses.circle.gradient(k, p, **options)
+    np.testing.assert_allclose(dp, numeric_gradient(lambda: losses.circle(k, p, **options).sum(), p), rtol=1e-6, atol=1e-8)
+    with pytest.raises(ValueError, match=r"Circle .*: expected ref_labels and ref_embeddings together"):
+        losses.circle(k, p, ref_labels=k)
+
+
+def test_samples_without_a_partner_do_not_count(rng):
+    """Class 3 has one sample: Keras leaves it out of the mean, and so do we."""
+    k, p = np.array([0, 0, 1, 1, 3]), unit(rng, (5, 4)).astype("float32")
+    check(Circle(gamma=5.0), k, p, rng.uniform(size=5).astype("float32"))
+    assert Circle(reduction=None)(k, p)[4] == 0
+    value, dp = Circle().value_and_gradient(np.zeros(3, int), p[:3])
+    assert value == 0 and not dp.any()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_weights_of_a_loss_over_several_axes(reduction, rng):
+    t, p = binary(rng, (3, 4, 2)).astype("float32"), fraction(rng, (3, 4, 2)).astype("float32")
+    check(Dice(reduction, axis=(1, 2)), t, p, rng.uniform(size=3).astype("float32"))
+    with pytest.raises(ValueError, match=r"Dice 'dice': expected a sample_weight .*\(\), got \(3,\)"):
+        Dice(reduction)(t, p, np.ones(3))
+
+
+@pytest.mark.parametrize("loss, t, p, expected", [
+    (MeanAbsolutePercentageError(), [[1, 2]], [[1, 2]], [[0, 0]]), (Huber(), [[0, 0, 0]], [[-2, 0, 2]], [[-1 / 3, 0, 1 / 3]]),
+    (Hinge(), [[1, -1]], [[1, -1]], [[0, 0]]), (SquaredHinge(), [[1, -1]], [[1, -1]], [[0, 0]]),
+    (CategoricalHinge(), [[1, 0, 0]], [[0, 0, 0]], [[-1, 1 / 3, 1 / 3]]), (CategoricalHinge(), [[1, 0]], [[1, 0]], [[0, 0]]),
+    (KLDivergence(), [[0.5, 0.5]], [[0, 2]], [[0, 0]]), (CosineSimilarity(), [[1, 0]], [[0, 0]], [[-1e7, 0]]),
+    (LogCosh(), [[0, 0]], [[-1e4, 1e4]], [[-0.5, 0.5]]), (BinaryFocalCrossentropy(gamma=0.5), [[1, 0]], [[1, 0]], [[0, 0]]),
+    (CategoricalGeneralizedCrossEntropy(), [0], [[0.0, 1]], [[-(1e-7 ** -0.5), 0]]),
+    (MeanSquaredLogarithmicError(), [[1, 1]], [[-1, 0]], [[0, 0]])], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_where_the_formula_has_a_kink(loss, t, p, expected, dtype):
+    value, dp = loss.value_and_gradient(t, np.array(p, dtype))
+    assert np.isfinite(value)
+    np.testing.assert_allclose(dp, expected, rtol=1e-5, atol=1e-12)
+
+
+def test_digits_of_small_errors():
+    e = np.array([[1e-3]])
+    assert LogCosh()([[0]], e) == pytest.approx(0.5e-6 - 1e-12 / 12, rel=1e-9)
+    assert LogCosh()([[0]], e.astype("float32")) == pytest.approx(0.5e-6, rel=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0].__name__}-{case[1]}-{case[3]}-{case[5]}")
+def test_strided_arrays_and_a_batch_of_one(case):
+    t, p = draw(case, "float64")
+    loss = case[0](**case[1])
+    expected = loss.value_and_gradient(t, p)
+    wide = np.stack([p, p], axis=-1)[..., 0], np.stack([t, t], axis=-1)[..., 0]
+    value, dp = loss.value_and_gradient(wide[1], wide[0])
+    assert value == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(dp, expected[1], rtol=1e-12, atol=1e-300)
+    assert loss.gradient(t[:1], p[:1]).shape == p[:1].shape
+
+
+def test_every_loss_of_keras_is_here():
+    missing = [name for name in dir(keras.losses) if not name.startswith("_") and not hasattr(losses, name)]
+    assert not missing
 
 
 class Quartic(Loss):
@@ -546,12 +697,17 @@ def test_get_other_things():
 
 @pytest.mark.parametrize("loss", [
     MeanSquaredError(), MeanAbsoluteError("sum", "error"), BinaryCrossentropy(True, 0.1, 0),
-    CategoricalCrossentropy(label_smoothing=0.2, reduction=None), SparseCategoricalCrossentropy(True, -1)], ids=repr)
+    CategoricalCrossentropy(label_smoothing=0.2, reduction=None), SparseCategoricalCrossentropy(True, -1),
+    MeanAbsolutePercentageError(), MeanSquaredLogarithmicError("sum"), CosineSimilarity(1), Huber(0.5), LogCosh(), Hinge(),
+    SquaredHinge("none"), CategoricalHinge(name="h"), KLDivergence(), Poisson(), BinaryFocalCrossentropy(True, 0.5, 3, True),
+    CategoricalFocalCrossentropy([0.1, 0.2], 1.0, label_smoothing=0.1, axis=1), CategoricalGeneralizedCrossEntropy(0.3),
+    Dice(axis=[1, 2]), Tversky(0.3, 0.6), Circle(50.0, 0.3, False)], ids=repr)
 def test_configurations_are_those_of_keras(loss):
     theirs = getattr(keras.losses, type(loss).__name__).from_config(loss.get_config())
-    assert theirs.get_config() == loss.get_config()
+    left_out = {"Huber": {"delta": 0.5}, "CosineSimilarity": {"axis": 1}}.get(type(loss).__name__, {})     # by Keras alone
+    assert {**theirs.get_config(), **left_out} == loss.get_config()
     saved = losses.serialize(loss)
-    assert saved == {"module": "keras.losses", "class_name": type(loss).__name__, "config": theirs.get_config(),
+    assert saved == {"module": "keras.losses", "class_name": type(loss).__name__, "config": loss.get_config(),
                      "registered_name": None}
     again = losses.deserialize(saved)
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
@@ -582,6 +738,17 @@ def test_names_are_numbered():
     (SparseCategoricalCrossentropy(), (), (), r"expected y_pred to have axis -1, got shape \(\)"),
     (SparseCategoricalCrossentropy(axis=2), (4,), (4, 3), r"expected y_pred to have axis 2, got shape \(4, 3\)"),
     (BinaryCrossentropy(axis=-3), (4, 3), (4, 3), r"BinaryCrossentropy.*expected y_pred to have axis -3, got shape \(4, 3\)"),
+    *[(loss(), (4, 2), (4, 3), rf"{loss.__name__} .*: expected y_true in the shape of y_pred \(4, 3\), got \(4, 2\)")
+      for loss in (MeanAbsolutePercentageError, Huber, Hinge, CategoricalHinge, KLDivergence, Poisson, Dice)],
+    (CosineSimilarity(2), (4, 3), (4, 3), r"expected y_pred to have axis 2, got shape \(4, 3\)"),
+    (Dice(axis=2), (4, 3), (4, 3), r"expected y_pred to have axis 2, got shape \(4, 3\)"),
+    (Tversky(axis=(1, -1)), (4, 3), (4, 3), r"expected y_pred to have axis \(1, -1\), got shape \(4, 3\)"),
+    (CategoricalHinge(), (4, 0), (4, 0), r"expected at least one class, got y_pred of shape \(4, 0\)"),
+    (CategoricalFocalCrossentropy([1, 2]), (4, 3), (4, 3), "expected alpha with a weight for each of 3 classes, got 2"),
+    (CategoricalFocalCrossentropy(), (4,), (4, 3), "integer classes have to be one-hot"),
+    (CategoricalGeneralizedCrossEntropy(), (3,), (4, 3), r"expected y_true of shape \(4,\), that of y_pred \(4, 3\) without"),
+    (Circle(), (4, 3), (4, 3), r"Circle 'circle': expected y_pred of shape \(samples, features\) and y_true with a class"),
+    (Circle(), (4,), (4,), r"Circle 'circle': expected y_pred of shape"),
 ])
 def test_shapes_that_do_not_fit(loss, t, p, message):
     for method in (loss, loss.value_and_gradient):
@@ -640,6 +807,16 @@ def test_ignored_classes_may_be_out_of_range_but_no_others():
     (lambda: LossFunctionWrapper(3), "expected fn to be a function, got 3"),
     (lambda: BinaryCrossentropy(label_smoothing=2), r"expected label_smoothing in \[0, 1\], got 2"),
     (lambda: MeanSquaredError(dtype="int32"), "expected dtype 'float32' or 'float64'"),
+    (lambda: Huber(0), "Huber 'huber_loss': expected delta to be a finite number above 0, got 0"),
+    (lambda: CosineSimilarity("a"), "expected axis to be an integer, got 'a'"),
+    (lambda: BinaryFocalCrossentropy(alpha=2), r"expected alpha in \[0, 1\], got 2"),
+    (lambda: BinaryFocalCrossentropy(gamma=-1), "expected gamma to be a finite number that is not negative, got -1"),
+    (lambda: CategoricalFocalCrossentropy(["a"]), "expected each of alpha to be a finite number that is not negative, got 'a'"),
+    (lambda: CategoricalGeneralizedCrossEntropy(1), "expected q in .*, got 1"),
+    (lambda: Dice(axis="a"), "expected axis to be an integer, got 'a'"),
+    (lambda: Tversky(-1), "expected alpha to be a finite number that is not negative, got -1"),
+    (lambda: Circle(0), "expected gamma to be a finite number above 0, got 0"),
+    (lambda: Circle(margin=2), r"expected margin in \[0, 1\], got 2"),
 ])
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):

@@ -403,31 +403,6 @@ def test_models_train_as_in_keras_and_are_saved(make, shapes, tmp_path, rng):
         np.testing.assert_allclose(np.asarray(read(x)), ours(x), rtol=1e-4, atol=1e-5)
 
 
-# the programs of document 001, section 15
-
-PROGRAM = """
-from nblayers.layers import {name}, Input
-from nblayers.models import Model
-
-input1 = Input(shape=(64, 64, 3))
-input2 = Input(shape=(64, 64, 3))
-merged = {name}({argument})([input1, input2])
-model = Model(inputs=[input1, input2], outputs=merged)
-"""
-
-
-@pytest.mark.parametrize("name, argument, shape", [
-    ("Concatenate", "axis=-1", (64, 64, 6)), *((name, "", (64, 64, 3)) for name in ELEMENTWISE),
-    ("Dot", "axes=-1", (64, 64, 64, 64))])
-def test_programs_of_document_001(name, argument, shape, rng):
-    space = {}
-    exec(PROGRAM.format(name=name, argument=argument), space)
-    assert space["model"].output_shape == (None, *shape)
-    x = arrays(rng, [(1, 64, 64, 3)] * 2)
-    expected = getattr(keras.layers, name)(**({"axes": -1} if name == "Dot" else {}))(x)
-    np.testing.assert_allclose(space["model"].predict(x, verbose=0), expected, rtol=1e-4, atol=1e-5)
-
-
 # errors
 
 @pytest.mark.parametrize("layer, shapes, message", [

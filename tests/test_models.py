@@ -904,22 +904,6 @@ def test_summary_layer_range(capsys, wide):
         model.summary(line_length=8)
 
 
-def test_programs_of_document_003(capsys):
-    from nblayers import layers, models
-    x, y = np.random.random((100, 10, 1)), np.random.randint(2, size=(100, 1))
-    for stack, parameters in [
-            ([layers.SimpleRNN(32, activation="relu", input_shape=(10, 1)), layers.Dense(1, activation="sigmoid")], 1121),
-            ([layers.SimpleRNN(32, activation="relu", input_shape=(10, 1), return_sequences=True),
-              layers.SimpleRNN(32, activation="relu"), layers.Dense(1, activation="sigmoid")], 3201),
-            ([layers.LSTM(32, activation="tanh", input_shape=(10, 1)), layers.Dense(1, activation="sigmoid")], 4385)]:
-        model = models.Sequential(stack)
-        model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
-        model.summary()
-        model.fit(x, y, epochs=2, batch_size=32)
-        assert model.predict(x).shape == (100, 1) and model.count_params() == parameters
-    assert layers.LSTM(32, return_sequences=True)(x).shape == (100, 10, 32)
-
-
 def test_encoder_and_decoder_of_document_004():
     """Trained together, then used apart, a token at a time."""
     encoder_inputs = Input(shape=(20,))

@@ -565,6 +565,20 @@ def test_damaged_files_are_named(ending, tmp_path, capsys):
         assert capsys.readouterr().out == ""
 
 
+def test_tensors_larger_than_their_file(tmp_path):
+    """Of one number a tensor makes as many as it likes."""
+    path = tmp_path / "w.pt"
+    row = torch.ones(1000)
+    torch.save({str(number): row for number in range(100)}, path)
+    tied = nn.load(path)
+    assert len(tied) == 100 and tied["7"] is tied["8"]
+    for state in ({"w": torch.ones(1).expand(10**10)}, {str(number): row[:] for number in range(1000)},
+                  {"w": torch.ones(2, dtype=torch.complex64)}, {"w": {1, 2}}):
+        torch.save(state, path)
+        with pytest.raises(ValueError, match=r"load: expected a file of arrays by name that PyTorch wrote, got '.*w\.pt'"):
+            nn.load(path)
+
+
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
 def test_flipped_bits_never_load_silently(ending, tmp_path, rng):
     """An error, or what was written: some bits of an archive mean nothing."""

@@ -398,12 +398,6 @@ def test_default_data_format():
     assert layers.GlobalAveragePooling2D()(np.ones((1, 3, 4, 6))).shape == (1, 3)
 
 
-def test_the_program_of_document_001():
-    model = nblayers.Sequential([
-        layers.MaxPooling2D(pool_size=(2, 2), input_shape=(64, 64, 3)), layers.MaxPooling2D(pool_size=(2, 2))])
-    assert model.output_shape == (None, 16, 16, 3)
-
-
 @pytest.mark.parametrize("arguments, message", [
     (dict(pool_size=0), "expected a positive integer or a tuple of 2 as pool_size, got 0"),
     (dict(pool_size=(2, 2, 2)), r"as pool_size, got \(2, 2, 2\)"), (dict(pool_size=2.5), "as pool_size, got 2.5"),
@@ -532,13 +526,6 @@ def test_torch_sizes_differ_by_axis(rng):
     nn.AvgPool1d(2, padding=1, divisor_override=3)], ids=lambda layer: layer.name)
 def test_gradients_with_torch_padding(layer, rng):
     assert nblayers.gradcheck(layer, distinct(rng, (2, 2, 5, 4)[:2 + layer.rank]))
-
-
-def test_the_layers_of_document_002():
-    layer = nn.MaxPool2d(kernel_size=2, stride=2)
-    assert layer.get_config()["stride"] == (2, 2) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
-    layer = nn.AvgPool2d(kernel_size=2, stride=2)
-    assert layer.get_config()["stride"] == (2, 2) and layer(np.ones((1, 3, 4, 6))).shape == (1, 3, 2, 3)
 
 
 @pytest.mark.parametrize("make, message", [

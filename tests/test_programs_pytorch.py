@@ -8,13 +8,16 @@ from helpers import run_program as run
 from programs_pytorch import (
     CLIPPING_004,
     CLIPPING_004_CHANGES,
+    CONVOLUTION_002,
     EMBEDDING_002,
     EMBEDDING_002_CHANGES,
+    LINEAR_002,
     LSTM_004,
     LSTM_004_CHANGES,
     MISSPELT,
     PACKED_004,
     PACKED_004_CHANGES,
+    POOLING_002,
     RNN_002,
     RNN_002_CHANGES,
 )
@@ -24,6 +27,25 @@ from nblayers import nn
 
 def numpy_of(state):
     return {name: value.detach().numpy() for name, value in state.items()}
+
+
+@pytest.mark.parametrize("name, program, x, output", [
+    ("linear", LINEAR_002, (5, 128), (5, 64)), ("convLayer", CONVOLUTION_002, (2, 1, 6, 7), (2, 1, 5, 6)),
+    ("max_pool", POOLING_002, (2, 3, 6, 8), (2, 3, 3, 4)), ("avg_pool", POOLING_002, (2, 3, 6, 8), (2, 3, 3, 4))])
+def test_the_layers_of_document_002(name, program, x, output, rng):
+    """Values and gradients; `import torch.nn as nn` stands before the first of them alone."""
+    theirs, ours = run(program, nn=torch.nn)[name], run(program.replace("torch.nn", "nblayers.nn"), nn=nn)[name]
+    ours.load_state_dict(theirs.state_dict())
+    x = rng.normal(size=x).astype("f")
+    x_theirs = torch.tensor(x, requires_grad=True)
+    y, expected = ours(x), theirs(x_theirs)
+    assert y.shape == output
+    np.testing.assert_allclose(y, expected.detach().numpy(), rtol=1e-4, atol=1e-6)
+    dy = rng.normal(size=output).astype("f")
+    expected.backward(torch.tensor(dy))
+    np.testing.assert_allclose(ours.backward(dy), x_theirs.grad.numpy(), rtol=1e-4, atol=1e-5)
+    for parameter, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(parameter.grad, other.grad.numpy(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_rnn_of_document_002(rng):

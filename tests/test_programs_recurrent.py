@@ -25,6 +25,7 @@ from programs_recurrent import (
     FORECASTING,
     MASKING,
     REGULARIZATION,
+    SHAPES_003,
     TEXT_GENERATION,
     TYPES,
 )
@@ -91,6 +92,15 @@ def test_the_four_output_shapes_of_document_003(layer_class, states):
     output, *found = layer_class(32, activation='tanh', return_sequences=True, return_state=True)(x)
     assert output.shape == every and [s.shape for s in found] == [last] * states
     np.testing.assert_array_equal(output[:, -1], found[0])                  # h corresponds to the last element of output
+
+
+@pytest.mark.parametrize("program, shape, printed", list(zip(
+    SHAPES_003, [(100, 32), (100, 10, 32)] * 2, (False, False, True, True), strict=True)))
+def test_the_shapes_printed_in_document_003(program, shape, printed, capsys):
+    variables = run(program, np=np, layers=layers)
+    assert variables["output"].shape == shape
+    expected = f"Output: {shape}\nHidden State: (100, 32)\nCell State: (100, 32)\n"
+    assert capsys.readouterr().out == (expected if printed else "")
 
 
 def test_the_parameter_formulas_of_document_003():

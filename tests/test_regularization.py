@@ -375,28 +375,6 @@ def test_configurations_of_the_others(cls, arguments):
     assert type(theirs).from_config(ours.get_config()).get_config() == theirs.get_config()
 
 
-def test_programs_of_section_12():
-    """As in the document, but for the import, the size of the input and some layers around."""
-    from nblayers.layers import LSTM, Conv1D, Conv2D, Conv3D, Dense, Flatten, MaxPooling2D, MaxPooling3D
-    from nblayers.models import Sequential
-    head = Dense(10, activation="softmax")
-    models = [
-        (Sequential([Dense(64, activation="relu"), Dropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
-        (Sequential([Conv1D(6, 3, activation="relu"), SpatialDropout1D(0.5), LSTM(5), head]), (4, 8, 3)),
-        (Sequential([Conv2D(6, (3, 3), activation="relu"), SpatialDropout2D(0.5), MaxPooling2D(), Flatten(),
-                     Dense(10, activation="softmax")]), (4, 8, 8, 1)),
-        (Sequential([Conv3D(4, (3, 3, 3), activation="relu"), SpatialDropout3D(0.5), MaxPooling3D(), Flatten(),
-                     Dense(10, activation="softmax")]), (4, 6, 6, 6, 1)),
-        (Sequential([Dense(64, activation="relu"), GaussianDropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
-        (Sequential([Dense(64, activation="selu"), AlphaDropout(0.5), Dense(10, activation="softmax")]), (4, 8)),
-        (Sequential([Dense(64, activation="relu"), ActivityRegularization(l1=0.01, l2=0.01), Dense(10, activation="softmax")]),
-         (4, 8))]
-    for model, shape in models:
-        model.compile("adam", "sparse_categorical_crossentropy")
-        history = model.fit(np.random.default_rng(0).normal(size=shape).astype("float32"), np.arange(4), epochs=2, verbose=0)
-        assert np.isfinite(history.history["loss"]).all()
-
-
 @pytest.mark.parametrize("name, shape, kept_along", [("Dropout1d", (5, 6, 7), (2,)), ("Dropout2d", (5, 6, 2, 3), (2, 3)),
                                                      ("Dropout3d", (5, 6, 2, 2, 2), (2, 3, 4)), ("AlphaDropout", (5, 6), ())])
 def test_torchs_dropouts(name, shape, kept_along, rng):

@@ -372,57 +372,6 @@ def test_errors_of_pytorch_names(make, message):
         make()
 
 
-# the programs of document 001, section 14
-
-PROGRAMS = [
-    ("Reshape((64, 64, 3), input_shape=(12288,))", (64, 64, 10)), ("Cropping1D(cropping=2, input_shape=(10, 20))", (6, 10)),
-    ("Permute((2, 1), input_shape=(10, 20))", (20, 10)),
-    ("Cropping2D(cropping=((2, 2), (2, 2)), input_shape=(64, 64, 3))", (60, 60, 10)),
-    ("Cropping3D(cropping=((2, 2), (2, 2), (2, 2)), input_shape=(64, 64, 64, 3))", (60, 60, 60, 10)),
-    ("UpSampling1D(size=2, input_shape=(10, 20))", (20, 10)),
-    ("UpSampling2D(size=(2, 2), input_shape=(64, 64, 3))", (128, 128, 10)),
-    ("UpSampling3D(size=(2, 2, 2), input_shape=(32, 32, 32, 3))", (64, 64, 64, 10)),
-    ("ZeroPadding1D(padding=2, input_shape=(10, 20))", (14, 10)),
-    ("ZeroPadding2D(padding=(2, 2), input_shape=(64, 64, 3))", (68, 68, 10)),
-    ("ZeroPadding3D(padding=(2, 2, 2), input_shape=(32, 32, 32, 3))", (36, 36, 36, 10)),
-]
-
-
-@pytest.mark.parametrize("first, shape", PROGRAMS, ids=lambda value: value.split("(")[0] if isinstance(value, str) else "")
-def test_programs_of_document_001(first, shape):
-    space = {}
-    exec(f"""
-from nblayers import Sequential
-from nblayers.layers import *
-model = Sequential([
-    {first},
-    Dense(10, activation='softmax')
-])""", space)
-    model = space["model"]
-    assert model.output_shape == (None, *shape)
-    y = model.predict(np.zeros((1, *model.input_shape[1:]), "f"), verbose=0)
-    assert y.shape == (1, *shape)
-    np.testing.assert_allclose(y, 0.1, rtol=1e-6)
-
-
-def test_more_programs_of_document_001():
-    from nblayers import Sequential
-    from nblayers.layers import LSTM, Conv2D, Dense, RepeatVector
-    model = Sequential([
-        Dense(64, activation='relu'),
-        RepeatVector(10),
-        LSTM(50),
-        Dense(10, activation='softmax')
-    ])
-    assert model(np.zeros((2, 5), "f")).shape == (2, 10)
-    model = Sequential([
-        Conv2D(32, (3, 3), activation='relu'),
-        Flatten(),
-        Dense(10, activation='softmax')
-    ])
-    assert model(np.zeros((2, 8, 8, 3), "f")).shape == (2, 10)
-
-
 # errors
 
 @pytest.mark.parametrize("make, message", [

@@ -264,21 +264,6 @@ def test_batches_of_several_lengths():
     model.fit(((texts[i:i + 2], y[i:i + 2]) for i in (0, 2)), verbose=0)
 
 
-def test_the_documents_program():
-    """001, section 10, the row of TextVectorization."""
-    from nblayers.layers import LSTM, Embedding, TextVectorization
-    text_vectorizer = TextVectorization(max_tokens=10000, output_sequence_length=100)
-    text_vectorizer.adapt(TEXTS)                        # the document leaves this out
-
-    # Example usage
-    model = Sequential([
-        text_vectorizer,
-        Embedding(input_dim=10000, output_dim=64),
-        LSTM(50)
-    ])
-    assert model.predict(TEXTS, verbose=0).shape == (6, 50)
-
-
 def test_two_threads_call_one_layer():
     texts = [f"W{n} w{n + 1}, x" for n in range(500)]
     layer = layers.TextVectorization()

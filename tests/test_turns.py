@@ -656,13 +656,34 @@ def with_part(value, path, new):
     return type(value)(with_part(part, path[1:], new) if i == path[0] else part for i, part in enumerate(value))
 
 
+class StandIn:
+    """A CUDA kernel whose last argument, or a device function whose result, is what `more` makes of it."""
+
+    def __init__(self, kernel, more):
+        self.kernel, self.more, self.py_func = kernel, more, kernel.py_func
+
+    def __getitem__(self, launch):
+        def launched(*args):
+            self.kernel[launch](*args)
+            args[-1][...] = self.more(args[-1])
+        return launched
+
+    def __call__(self, *args):
+        return self.more(self.kernel(*args))
+
+
+def with_result(value, more):
+    """A function or a kernel like `value`, whose results are what `more` makes of them."""
+    return StandIn(value, more) if exercises.is_kernel(value) else lambda *args, **kwargs: more(value(*args, **kwargs))
+
+
 def listed_mistakes(name, turn, right):
     """(call, way to the part of its result, sentence, wrong value) of all that a check compares with known mistakes."""
     results, found = [], []
 
-    def recorded(*args, **kwargs):
-        results.append(right[name](*args, **kwargs))
-        return results[-1]
+    def recorded(result):
+        results.append(result)
+        return result
 
     def place(got):
         """Which call returned these numbers, and where in its result; and the shape that they had there, if it was another."""
@@ -683,7 +704,8 @@ def listed_mistakes(name, turn, right):
     with turn.session.trial() as space, pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "expect_close", spy)
         patch.setattr(module, "expect_close", spy)
-        assert turns.judge_function(name, recorded, turns.variables(space, right), turn.check) == ""
+        given = with_result(right[name], recorded)
+        assert turns.judge_function(name, given, turns.variables(space, right), turn.check) == ""
     return found
 
 
@@ -694,11 +716,11 @@ def told_every_mistake_of(name, turn, right):
     for call, path, sentence, wrong in listed:
         calls = iter(range(1000))
 
-        def mistaken(*args, call=call, path=path, wrong=wrong, calls=calls, **kwargs):
-            result = right[name](*args, **kwargs)
+        def mistaken(result, call=call, path=path, wrong=wrong, calls=calls):
             return with_part(result, path, wrong) if next(calls) == call else result
         with turn.session.trial() as space:
-            message = turns.judge_function(name, mistaken, turns.variables(space, right), turn.check)
+            given = with_result(right[name], mistaken)
+            message = turns.judge_function(name, given, turns.variables(space, right), turn.check)
         assert message, f"{name}: {sentence}"
         told |= {sentence} if sentence in message else set()
     missed = {sentence for _, _, sentence, _ in listed} - told
@@ -711,6 +733,7 @@ SUPERFLUOUS = {
     "05_training_by_hand": {"rho * v_before", "beta1 * m_before", "beta2 * v_before", "rho", "beta1", "beta2",  # the first step
                             "epsilon"},                 # is there for zeros only; adam_step is judged over several steps
     "13_convolution": {"stride"},                       # a stride of 1
+    "25_cuda_kernels": {"1"},                           # rounding up: it matters only where a size is a multiple
 }
 
 
@@ -737,8 +760,10 @@ def told_every_mistake(turn):
     assert turn.check is not None, f"{where}: lessons/checks has no turn_{turn.question.judged[0]}"
     functions = [name for name, value in right.items() if callable(value)]
     if functions:
-        with pytest.raises(exercises.Wrong), turn.session.trial() as space:
-            turn.check(turns.variables(space, right), exercises.Answer({"f": lambda *_, **__: 0.123}).function("f"))
+        kernel = exercises.is_kernel(right[functions[0]])
+        nonsense = StandIn(right[functions[0]], lambda _: 0.123) if kernel else lambda *_, **__: 0.123
+        with turn.session.trial() as space:
+            assert turns.judge_function(functions[0], nonsense, turns.variables(space, right), turn.check)
         for name in functions:
             told_every_mistake_of(name, turn, right)
         return
@@ -751,6 +776,85 @@ def told_every_mistake(turn):
             WRONG.update(right | {name: wrong})
             verdict = turn.answer("\n".join(f"{key} = __import__('test_turns').WRONG[{key!r}]" for key in right))
             assert verdict.message == f"{name}: {sentence}", f"{where}: {verdict}"
+
+
+KERNEL = "@cuda.jit\ndef {}:\n    for i in range(cuda.grid(1), {}, cuda.gridsize(1)):\n        {}"
+TREE = """
+@cuda.jit(device=True)
+def block_sum(own, shared):
+    t = cuda.threadIdx.x
+    shared[t] = own
+    cuda.syncthreads()
+    step = THREADS // 2
+    while step > 0:
+        if t < step:
+            shared[t] += shared[t + step]
+        cuda.syncthreads()
+        step //= 2
+    total = shared[0]
+    cuda.syncthreads()
+    return total
+"""
+TILES = """
+@cuda.jit
+def tiled(x, W, b, y):
+    x_tile = cuda.shared.array((TILE, TILE), float32)
+    W_tile = cuda.shared.array((TILE, TILE), float32)
+    u, v = cuda.threadIdx.x, cuda.threadIdx.y
+    j, n = cuda.blockIdx.x * TILE + u, cuda.blockIdx.y * TILE + v
+    (N, K), J = x.shape, W.shape[1]
+    total = b[j] if j < J else float32(0)
+    for k0 in range(0, K, TILE):
+        x_tile[v, u] = x[n, k0 + u] if n < N and k0 + u < K else float32(0)
+        W_tile[v, u] = W[k0 + v, j] if k0 + v < K and j < J else float32(0)
+        cuda.syncthreads()
+        for k in range(TILE):
+            total += x_tile[v, k] * W_tile[k, u]
+        cuda.syncthreads()
+    if n < N and j < J:
+        y[n, j] = total
+"""
+WRONG_KERNELS = [
+    ("relu_one", "def relu_one(x, y):\n    pass", "relu_one should be a kernel: write @cuda.jit above its def"),
+    ("relu_one", "@cuda.jit\ndef relu_one(x, y):\n    y[cuda.grid(1)] = 0", "a thread goes beyond an array"),
+    ("relu_one", "@cuda.jit\ndef relu_one(x, y):\n    y[cuda.threadIdx.x] = x[cuda.grid(1) % x.size]", "nobody writes y[8]"),
+    ("relu", "@cuda.jit\ndef relu(x, y):\n    i = cuda.grid(1)\n    if i < x.size:\n        y[i] = max(x[i], 0)",
+     "a thread takes one number and ends"),
+    ("product", KERNEL.format("product(x, W, b, y)", "y.size", "y[i % len(x), i // len(x)] = b[i // len(x)]\n        "
+                              "for k in range(len(W)): y[i % len(x), i // len(x)] += x[i % len(x), k] * W[k, i // len(x)]"),
+     "not the order: neighbouring threads have the same number of W"),
+    ("tiled", TILES.replace("        cuda.syncthreads()\n    if", "    if"), "2 barriers; 4 are needed for 2 tiles"),
+    ("tiled", TILES.replace("if k0 + v < K and j < J", "if k0 + v < K"), "a thread goes beyond an array"),
+    ("tiled", TILES.replace("    total = b[j] if", "    if n >= N or j >= J:\n        return\n    total = b[j] if"),
+     "whole tiles are right, but of a product of (6, 5) and (5, 7)"),
+    ("tiled", TILES.replace("x_tile[v, k]", "x[n, k0 + k]").replace("range(TILE)", "range(min(TILE, K - k0) * (n < N))"),
+     "numbers of x are read; 2 blocks along j"),
+    ("atomic_sum", KERNEL.format("atomic_sum(x, total)", "x.size", "total[0] += x[i]"), "Use cuda.atomic.add(total, 0"),
+    ("atomic_sum", KERNEL.format("atomic_sum(x, total)", "x.size", "cuda.atomic.add(total, 0, x[i])"), "41 atomics wait"),
+    ("block_sum", TREE.replace("    cuda.syncthreads()\n    return", "    return"), "8 barriers; 10 are needed for two sums"),
+    ("block_sum", TREE.replace("        cuda.syncthreads()\n        step", "            cuda.syncthreads()\n        step"),
+     "some threads come to"),
+    ("bias_gradient", KERNEL.format("bias_gradient(dy, db)", "dy.size", "db[i % dy.shape[1]] = dy[i // dy.shape[1], "
+                                    "i % dy.shape[1]]"), "one sample alone is heard, this one or that"),
+    ("walk", "@cuda.jit\ndef walk(a, U, h):\n    n = cuda.blockIdx.x\n    for t in range(h.shape[1]):\n"
+     "        for j in range(cuda.threadIdx.x, h.shape[2], cuda.blockDim.x):\n            total = a[n, t, j]\n"
+     "            for k in range(h.shape[2]):\n                total += (h[n, t - 1, k] if t else float32(0)) * U[k, j]\n"
+     "            h[n, t, j] = math.tanh(total)", "a thread comes to 0 barriers; 2 are needed in three steps"),
+]
+
+
+def test_wrong_kernels_are_told():
+    """In one pass, as the lesson goes."""
+    run, asked = session.Session(script.read(catalogue.find("25"))), [*WRONG_KERNELS]
+    with run.as_main(), contextlib.redirect_stdout(io.StringIO()):
+        while asked:
+            name, text, message = asked[0]
+            if not (run.upcoming.question and run.upcoming.question.judged == (name,)):
+                run.next()
+                continue
+            verdict = turns.Turn(run).answer(text)
+            assert verdict.state == "wrong" and message in verdict.message, f"{name}: {verdict.message}"
+            del asked[0]
 
 
 @pytest.mark.parametrize("stem, name, text, message", [

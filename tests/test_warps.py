@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
-from helpers import filled_with_nan, random_like, rooms_agree
+from helpers import filled_with_nan, rooms_agree
 
 import kernels
 import nblayers
 from nblayers import Model, Sequential, config, layers
 from nblayers.devices import to_numpy
-from nblayers.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D, RandomRotation, RandomTranslation, RandomZoom
+from nblayers.layers import Dense, Flatten, Input, RandomRotation, RandomTranslation, RandomZoom
 from nblayers.layers.preprocessing.warps import FILL_MODES, INTERPOLATIONS
 
 MODES = list(product(FILL_MODES, INTERPOLATIONS))
@@ -283,34 +283,6 @@ def test_an_input_is_made_to_fit(rng):
     for _ in range(40):
         x -= 0.5 * layer.backward(layer(x, training=True) - target)
     np.testing.assert_allclose(layer(x, training=True), target, atol=1e-6)
-
-
-PROGRAM = """
-from tensorflow.keras.layers import {cls}
-
-{line}
-
-# Example usage
-model = Sequential([
-    {name},
-    Conv2D(32, (3, 3), activation='relu'),
-    MaxPooling2D()
-])
-"""
-
-
-@pytest.mark.parametrize(("cls", "name", "arguments"), [
-    ("RandomTranslation", "translate", "height_factor=0.1, width_factor=0.1"), ("RandomRotation", "rotate", "factor=0.2"),
-    ("RandomZoom", "zoom", "height_factor=0.2, width_factor=0.2")])
-def test_programs_of_the_document(cls, name, arguments, rng):
-    """Document 001, section 10, but for the import."""
-    program = PROGRAM.format(cls=cls, line=f"{name} = {cls}({arguments})", name=name)
-    given = {"Sequential": Sequential, "Conv2D": Conv2D, "MaxPooling2D": MaxPooling2D}
-    exec(program.replace("tensorflow.keras", "nblayers"), given)
-    x = rng.normal(size=(2, 8, 8, 3)).astype("f")
-    y = given["model"](x, training=True)
-    assert y.shape == (2, 3, 3, 32)
-    assert given["model"].backward(random_like(y, rng)).shape == x.shape
 
 
 def test_all_names():

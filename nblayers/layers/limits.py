@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_MOST_BESIDE = 10_000_000                # items that a layer may keep beside its weights
+
 _left: ContextVar[float] = ContextVar("_left", default=math.inf)
 
 
@@ -29,3 +31,13 @@ def count(who: str, name: str, shape: tuple[int, ...]) -> None:
     if math.prod(shape) > left:
         raise ValueError(f"{who}: its weight {name!r} of shape {shape} is larger than the weights in the file")
     _left.set(left - math.prod(shape))
+
+
+def count_beside(who: str, name: str, items: int) -> None:
+    """An option that makes a layer keep so many items beside its weights is to be taken.
+
+    Raises:
+        ValueError: they are too many for a file.
+    """
+    if _left.get() != math.inf and items > _MOST_BESIDE:
+        raise ValueError(f"{who}: expected {name} of at most {_MOST_BESIDE} in a file, got {items}")

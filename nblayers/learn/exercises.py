@@ -176,6 +176,45 @@ class Answer:
             return result
         return called
 
+    def kernel(self, name: str) -> "Kernel":
+        """The CUDA kernel, or a device function, under `name`.
+
+        Raises:
+            Missing, Wrong: it is none.
+        """
+        kernel = self.value(name)
+        if not is_kernel(kernel):
+            raise Wrong(f"{name} should be a kernel: write @cuda.jit above its def")
+        return Kernel(name, kernel, self._path)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A learner's CUDA kernel, launched as `kernel[blocks, threads](…)`; an exception in it becomes a `Wrong` that says where.
+
+    Attributes:
+        name: what it is called.
+        compiled: what `@cuda.jit` has made of it, which other kernels may call.
+        path: the learner's file.
+    """
+
+    name: str
+    compiled: Any
+    path: str
+
+    def __getitem__(self, launch: tuple[Any, Any]) -> Callable[..., None]:
+        def launched(*arguments: Any) -> None:
+            try:
+                self.compiled[launch](*arguments)
+            except (Exception, SystemExit) as error:
+                raise Wrong(f"{self.name} raised {described(error, self.path)}") from error
+        return launched
+
+
+def is_kernel(value: Any) -> bool:
+    """Whether `value` was made by `@cuda.jit`, for a GPU or for Numba's simulator."""
+    return hasattr(value, "py_func") and hasattr(value, "__getitem__")
+
 
 def _argument_names(function: Callable[..., Any], count: int) -> list[str]:
     try:

@@ -1,7 +1,9 @@
-"""What lessons share: the numerical derivative, figures, source code shown as it is installed."""
+"""What lessons share: the numerical derivative, figures, source code shown as it is installed, a GPU or its simulator."""
 import ast
+import ctypes
 import importlib.util
 import inspect
+import os
 import re
 import sys
 import textwrap
@@ -52,6 +54,37 @@ def check_derivative(name: str, analytic: Any, f: Callable[[Any], Any], x: Any, 
         f"{name}{list(map(int, worst)) if worst else ''} is {analytic[worst]:.6g}, "
         f"but its numerical derivative is {numeric[worst]:.6g}")
     print(f"{name} agrees with the numerical derivative; largest difference {difference[worst]:.0e}")
+
+
+def gpu_or_simulator() -> str:
+    """Switch on Numba's CUDA simulator if there is no GPU; in words, where CUDA kernels run from now on in this process.
+
+    To be called before `numba.cuda` is imported. A GPU counts if numba-cuda is installed, which compiles for it.
+    NUMBA_ENABLE_CUDASIM decides where it is set.
+    """
+    on_gpu = importlib.util.find_spec("numba_cuda") is not None and _gpus() > 0
+    os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "0" if on_gpu else "1")
+    if os.environ["NUMBA_ENABLE_CUDASIM"] == "1":
+        if "numba" in sys.modules:                      # it has read the variable already
+            sys.modules["numba"].config.ENABLE_CUDASIM = 1
+        return "in Numba's simulator"
+    for warning in ("LOW_OCCUPANCY_WARNINGS", "WARN_ON_IMPLICIT_COPY"):         # a lesson's arrays are small, and NumPy's
+        os.environ.setdefault(f"NUMBA_CUDA_{warning}", "0")
+        if "numba" in sys.modules:
+            setattr(sys.modules["numba"].config, f"CUDA_{warning}", 0)
+    return "on a GPU"
+
+
+def _gpus() -> int:
+    """How many NVIDIA GPUs the driver knows, without Numba; 0 without a driver."""
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+            return 0
+    except OSError:
+        return 0
+    return count.value
 
 
 def save_figure(figure: Any, name: str) -> None:

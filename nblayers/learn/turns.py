@@ -7,7 +7,7 @@ answer leaves no trace; its sentence is one of the lesson's known mistakes, or t
 Known mistakes stand in lessons/checks/NN_name.py: `turn_NAME(lesson)` for the first judged name, `turn_NAME_2` for the second
 turn of that name. They are given the lesson's variables, with the right values under the judged names, and return {sentence:
 wrong value}, or {name: {sentence: wrong value}} for several names. A judged function has `turn_NAME(lesson, given)` instead,
-which calls `given` and raises `Wrong`.
+which calls `given`, or launches it if it is a CUDA kernel, and raises `Wrong`.
 """
 import ast
 import contextlib
@@ -300,7 +300,7 @@ def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, 
     lesson = variables(space, right)
     mistakes: Any = None
     for name, value in right.items():
-        if isinstance(value, types.FunctionType):
+        if isinstance(value, types.FunctionType) or exercises.is_kernel(value):
             sentence = judge_function(name, got[name], lesson, check)
         else:
             if mistakes is None and not same(got[name], value):
@@ -330,9 +330,9 @@ def judge_function(name: str, given: Any, lesson: types.SimpleNamespace, check: 
     if check is None:
         return ""
     try:
-        code = getattr(given, "__code__", None)
-        function = exercises.Answer({name: given}, code.co_filename if code else TYPED).function(name)
-        check(lesson, function)
+        code = getattr(getattr(given, "py_func", given), "__code__", None)
+        answer = exercises.Answer({name: given}, code.co_filename if code else TYPED)
+        check(lesson, answer.kernel(name) if exercises.is_kernel(getattr(lesson, name)) else answer.function(name))
     except exercises.Wrong as sentence:
         return str(sentence)
     return ""

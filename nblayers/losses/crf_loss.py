@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nblayers.arrays import as_numbers
-from nblayers.losses import _predictions, array_module_of
+from nblayers.losses.loss import array_module_of, predictions
 from nblayers.losses.sequence import SequenceLoss
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class CRFLoss(SequenceLoss):
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """The tags, and the predictions."""
-        p = _predictions(y_pred, self)
+        p = predictions(y_pred, self)
         tags = array_module_of(p).asarray(as_numbers(y_true, self, "y_true"))
         if tags.ndim == 3 and tags.shape[2] == 1:
             tags = tags[..., 0]

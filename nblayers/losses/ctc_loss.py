@@ -8,7 +8,7 @@ from nblayers.activations import log_softmax
 from nblayers.arrays import as_numbers
 from nblayers.devices import get_device
 from nblayers.layers.ids import ids_below
-from nblayers.losses import _predictions, _values_of, array_module_of
+from nblayers.losses.loss import array_module_of, predictions, values_of
 from nblayers.losses.sequence import SequenceLoss
 from nblayers.real_steps import RealSteps
 
@@ -88,7 +88,7 @@ class CTC(SequenceLoss):
 
     def prepare(self, y_true: Any, y_pred: Any) -> tuple[Any, Any]:
         """The labels as int64, and the logits."""
-        p = _predictions(y_pred, self)
+        p = predictions(y_pred, self)
         labels = array_module_of(p).asarray(as_numbers(y_true, self, "y_true"))
         self.check_axes(labels, p, "(samples, steps, classes)")
         labels = np.ascontiguousarray(ids_below(f"{self.described}, y_true", labels, p.shape[2]))
@@ -108,7 +108,7 @@ class CTC(SequenceLoss):
         return steps.back(alignment.gradient(kept, dvalues))                        # (4), from (1) to (3)
 
 
-@_values_of(CTC)
+@values_of(CTC)
 def ctc(y_true: Any, y_pred: Any) -> Any:
     """`CTC` (3)."""
     return CTC().call(y_true, y_pred)

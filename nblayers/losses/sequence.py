@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.losses import Loss, array_module_of
+from nblayers.losses.loss import Loss, array_module_of
 from nblayers.real_steps import RealSteps
 
 

@@ -12,6 +12,7 @@ from nblayers.arguments import found
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer
 from nblayers.locks import Lock
+from nblayers.metrics.metric import Variable
 from nblayers.models.arguments import check_leaves
 from nblayers.structures import flatten
 
@@ -214,8 +215,10 @@ class Objective:
 
     def state(self) -> dict[str, Any]:
         """The running means, as JSON."""
-        return {"results": self.results(), "loss": [self._loss_sum, self._samples],
+        return {"results": {name: np.asarray(result).tolist() for name, result in self.results().items()},
+                "loss": [self._loss_sum, self._samples],
                 "outputs": [output.loss_sum for output in self.outputs],
+                "variables": [[each.numpy().tolist() for each in metric.variables] for _, metric in self._named_metrics],
                 "metrics": [_numbers_of(metric) for _, metric in self._named_metrics]}
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -225,25 +228,29 @@ class Objective:
         if self.bound:
             for output, loss_sum in zip(self.outputs, state["outputs"], strict=True):
                 output.loss_sum = loss_sum
+            for (_, metric), values in zip(self._named_metrics, state["variables"], strict=True):
+                for variable, value in zip(metric.variables, values, strict=True):
+                    variable.value = np.asarray(value, variable.dtype) if isinstance(value, list) else value
             for (_, metric), numbers in zip(self._named_metrics, state["metrics"], strict=True):
                 for name, (value, dtype) in numbers.items():
                     vars(metric)[name] = value if dtype is None else np.array(value, dtype)
 
-    def results(self) -> dict[str, float]:
+    def results(self) -> dict[str, Any]:
         """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses."""
         if self._waiting is not None:
-            return dict(self._waiting["results"])       # an epoch that was stopped after its last batch
+            waiting = self._waiting["results"]          # an epoch that was stopped after its last batch
+            return {name: _plain(result) for name, result in waiting.items()}
         count = max(self._samples, 1)
-        found: dict[str, float] = {"loss": self._loss_sum / count}
+        found: dict[str, Any] = {"loss": self._loss_sum / count}
         singles = {f"{o.name}_loss": o.loss_sum / count for o in self.outputs if o.loss is not None}
         if len(singles) > 1:
             found.update(singles)
         for name, metric in self._named_metrics:
             result = metric.result()
-            found.update(result if isinstance(result, dict) else {name: float(result)})
+            found.update(result if isinstance(result, dict) else {name: _plain(result)})
         return found
 
-    def sorted_results(self) -> dict[str, float]:
+    def sorted_results(self) -> dict[str, Any]:
         """The same by name, as callbacks see them."""
         return dict(sorted(self.results().items()))
 
@@ -305,6 +312,11 @@ class Objective:
         return f"{self.who}, output {output.name!r}" if len(self.outputs) > 1 else self.who
 
 
+def _plain(result: Any) -> Any:
+    """A float; the array of a metric that has several results (`FBetaScore` for each class)."""
+    return float(result) if np.size(result) == 1 else np.asarray(result)
+
+
 def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:
     """Mask and sample weight in one array."""
     if mask is None:
@@ -319,8 +331,9 @@ def _weighed(mask: Any, weight: Any, prediction: Any) -> Any:
 
 
 def _numbers_of(metric: Any) -> dict[str, Any]:
-    """The numbers and arrays among a metric's attributes, with the dtypes of the latter."""
-    numbers = {name: (value, None) for name, value in vars(metric).items() if isinstance(value, (int, float))}
-    arrays = {name: (np.asarray(to_numpy(value)).tolist(), str(value.dtype)) for name, value in vars(metric).items()
+    """The numbers and arrays among a metric's attributes, its variables apart, with the dtypes of the latter."""
+    own = {name: value for name, value in vars(metric).items() if not isinstance(value, Variable)}
+    numbers = {name: (value, None) for name, value in own.items() if isinstance(value, (int, float))}
+    arrays = {name: (np.asarray(to_numpy(value)).tolist(), str(value.dtype)) for name, value in own.items()
               if isinstance(value, np.generic) or hasattr(value, "dtype")}
     return {**numbers, **arrays}

@@ -128,6 +128,8 @@ def _rate(seconds: float) -> str:
 
 
 def _number(value: Any) -> str:
+    if getattr(value, "ndim", 0):
+        return f"[{' '.join(_number(each) for each in value)}]"
     return f"{value:.4f}" if abs(value) > 1e-3 else f"{value:.4e}"
 
 

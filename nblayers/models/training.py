@@ -101,8 +101,11 @@ class Trainer(Layer):
             warnings.warn(f"{self.described} was not compiled, as its class has a compile() of its own: write "
                           "get_compile_config() and compile_from_config(config), or call compile()", stacklevel=2)
             return
-        with serialization.reading(), serialization.telling(f"{self.described}: compile_config", named=self.name):
-            self.compile(**map_structure(serialization.custom_object, serialization.deserialize_keras_object(config)))
+        try:
+            with serialization.reading(), serialization.telling(f"{self.described}: compile_config", named=self.name):
+                self.compile(**map_structure(serialization.custom_object, serialization.deserialize_keras_object(config)))
+        except ValueError as error:
+            raise ValueError(f"{error} (with compile=False load_model opens the model without compiling it)") from error
 
     @property
     def layers(self) -> list[Layer]:

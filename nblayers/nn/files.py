@@ -73,11 +73,30 @@ def load(f: Any) -> Any:
     torch = _package("torch", path)
     try:
         _check_sums(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        return _as_arrays(torch.load(path, map_location="cpu", weights_only=True), _MOST * path.stat().st_size)
     except Exception as error:                          # PyTorch's own are of many kinds
         raise ValueError(f"load: expected a file of arrays by name that PyTorch wrote, got {str(path)!r}: "
                          f"{_first_line(error)}") from error
-    return _mapped(found, lambda value: np.array(as_numbers(value, f"load: {path}", "a tensor")))
+
+
+def _as_arrays(found: Any, most: int) -> Any:
+    """Arrays in the place of tensors, one array for a tensor that stands in several places.
+
+    Arguments:
+        most: the bytes that all may have: of one number in a file a tensor can make as many as it likes.
+    """
+    made: dict[int, tuple[Any, np.ndarray]] = {}
+    held = 0
+
+    def array_of(value: Any) -> np.ndarray:
+        nonlocal held
+        if id(value) not in made:
+            held += getattr(value, "nbytes", 0)
+            if held > most:
+                raise ValueError(f"its arrays have more than {most} bytes, {_MOST} times those of the file")
+            made[id(value)] = value, np.array(as_numbers(value, "in it", "a tensor"))
+        return made[id(value)][1]
+    return _mapped(found, array_of)
 
 
 def _of_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -106,9 +125,11 @@ def _checksum(array: np.ndarray) -> str:
 
 
 def _check_sums(path: Path) -> None:
-    """Compare the checksums in an archive with its contents, which PyTorch does not."""
+    """Compare the checksums in an archive with its contents, which PyTorch does not; it would unpack what is compressed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed, as PyTorch's files are not")
             if (damaged := archive.testzip()) is not None:
                 raise ValueError(f"{damaged!r} in it is not what was written")
 
@@ -130,6 +151,7 @@ def _package(name: str, path: Path) -> Any:
         raise ImportError(f"{path}: such a file needs {package}: pip install 'nblayers[{_EXTRAS[package]}]'") from error
 
 
+_MOST = 10                                              # times the bytes of a file: what its tensors, often views, have
 _SUM = "crc32 of "                                      # begins the keys of the checksums in a .safetensors file
 _EXTRAS = {"torch": "torch", "safetensors": "files"}
 

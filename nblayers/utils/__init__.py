@@ -14,6 +14,7 @@ from nblayers.serialization import (
 )
 from nblayers.utils import data
 from nblayers.utils.arrays import normalize, to_categorical
+from nblayers.utils.confusion import confusion_matrix
 from nblayers.utils.packing import (
     PackedSequence,
     invert_permutation,
@@ -33,16 +34,21 @@ from nblayers.utils.timeseries import timeseries_dataset_from_array
 if TYPE_CHECKING:
     from nblayers.optimizers import clip_by_global_norm, clip_by_norm, clip_by_value
     from nblayers.utils.ctc import ctc_decode
+    from nblayers.utils.pictures.charts import plot_attention, plot_confusion_matrix, plot_gradients, plot_weights
+    from nblayers.utils.pictures.model_picture import plot_model
     from nblayers.utils.unrolled import bptt
 
+_CHARTS = ("plot_attention", "plot_confusion_matrix", "plot_gradients", "plot_weights")
 _HOMES = {"bptt": "nblayers.utils.unrolled", "clip_by_global_norm": "nblayers.optimizers",
-          "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers", "ctc_decode": "nblayers.utils.ctc"}
+          "clip_by_norm": "nblayers.optimizers", "clip_by_value": "nblayers.optimizers", "ctc_decode": "nblayers.utils.ctc",
+          "plot_model": "nblayers.utils.pictures.model_picture", **dict.fromkeys(_CHARTS, "nblayers.utils.pictures.charts")}
 
 __all__ = ["CustomObjectScope", "PackedSequence", "bptt", "clear_session", "clip_by_global_norm", "clip_by_norm",
-           "clip_by_value", "ctc_decode", "custom_object_scope", "data", "deserialize_keras_object", "get_custom_objects",
-           "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
+           "clip_by_value", "confusion_matrix", "ctc_decode", "custom_object_scope", "data", "deserialize_keras_object",
+           "get_custom_objects", "get_registered_name", "get_registered_object", "invert_permutation", "normalize",
            "pack_padded_sequence", "pack_padded_sequence_backward", "pack_sequence", "pad_packed_sequence",
-           "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "register_keras_serializable",
+           "pad_packed_sequence_backward", "pad_sequence", "pad_sequences", "plot_attention",
+           "plot_confusion_matrix", "plot_gradients", "plot_model", "plot_weights", "register_keras_serializable",
            "serialize_keras_object", "set_random_seed", "timeseries_dataset_from_array", "to_categorical", "unpack_sequence",
            "unpad_sequence"]
 

@@ -7,6 +7,7 @@ import numpy as np
 from nblayers.arguments import choice, flag, integer, optional
 from nblayers.arrays import as_array, as_strings
 from nblayers.devices import to_numpy
+from nblayers.layers import limits
 from nblayers.layers.fixed import fixed
 from nblayers.layers.preprocessing.hashes import salt_pair
 from nblayers.layers.preprocessing.strings import TakesStrings, cut, text_buffer
@@ -58,6 +59,8 @@ class HoldsVocabulary(TakesStrings):
         self.invert = flag(who, "invert", invert)
         self.output_mode = choice(who, "output_mode", OLD_MODES.get(output_mode, output_mode), MODES)
         self.pad_to_max_tokens = flag(who, "pad_to_max_tokens", pad_to_max_tokens)
+        limits.count_beside(who, "num_oov_indices", self.num_oov_indices)
+        limits.count_beside(who, "max_tokens", (self.max_tokens or 0) * self.pad_to_max_tokens)
         self.oov_method = choice(who, "oov_method", oov_method, ("floormod", "farmhash"))
         self.salt = self._checked_salt(salt)
         self._check_options(sparse, idf_weights, vocabulary)

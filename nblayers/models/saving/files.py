@@ -49,6 +49,8 @@ def write(path: Path, content: Any) -> None:
         if mode is not None:
             part.chmod(mode)
         os.replace(part, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error        # not the name of the part
     finally:
         part.unlink(missing_ok=True)
 

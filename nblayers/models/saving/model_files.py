@@ -65,6 +65,9 @@ def load_model(filepath: Any, custom_objects: Mapping[str, Any] | None = None, c
         ImportError: h5py is not installed.
     """
     path = Path(filepath)
+    if (path / "saved_model.pb").exists():
+        raise ValueError(f"load_model: expected a file written by model.save, got {str(path)!r}, a SavedModel of TensorFlow: "
+                         f"use nblayers.layers.TFSMLayer({str(path)!r}) as a layer of a model")
     if not path.is_file():
         raise ValueError(f"load_model: expected a file written by model.save, got {str(path)!r}"
                          + ("" if path.exists() else ", which does not exist"))
@@ -124,7 +127,9 @@ def open_weights(path: Path) -> Iterator[Store]:
 @contextmanager
 def _weights(archive: Archive, path: Path) -> Iterator[Store]:
     if _OLD_WEIGHTS in archive and _WEIGHTS not in archive:
-        with NpzStore(Archive(io.BytesIO(archive.read(_OLD_WEIGHTS)))) as store:
+        content = archive.read(_OLD_WEIGHTS)
+        with NpzStore(Archive(io.BytesIO(content))) as store:
+            store.check_size(len(content))
             yield store
     else:
         with H5Store(io.BytesIO(archive.read(_WEIGHTS)), path) as store:

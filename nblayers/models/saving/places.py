@@ -8,7 +8,7 @@ from nblayers.models.training import Trainer
 from nblayers.naming import snake_case
 
 # where Keras' class, or the attribute that it finds a layer by, has another name than ours
-_CLASSES = {"GroupQueryAttention": "GroupedQueryAttention"}
+_CLASSES = {"GroupQueryAttention": "GroupedQueryAttention", "Model": "Functional"}
 _ATTRIBUTES: dict[str, dict[str, str]] = {
     "GroupQueryAttention": {name: f"_{name}" for name in ("query_dense", "key_dense", "value_dense", "gate_dense",
                                                           "output_dense")},

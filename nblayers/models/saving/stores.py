@@ -62,6 +62,16 @@ class Store:
         """How many numbers all arrays hold."""
         return sum(math.prod(entry.shape) for entry in self.entries.values())
 
+    def check_size(self, size: int) -> None:
+        """See that all arrays lie in `size` bytes, each in its own.
+
+        Raises:
+            ValueError: they are larger: compressed, or one array under many names.
+        """
+        held = sum(math.prod(entry.shape) * entry.dtype.itemsize for entry in self.entries.values())
+        if held > size:
+            raise ValueError(f"its arrays are said to have {held} bytes, more than the {size} of the file")
+
     def close(self) -> None:
         """Let go of the file."""
 
@@ -127,6 +137,7 @@ class H5Store(Store):
         self.entries = {name: Entry(dataset.shape, dataset.dtype) for name, dataset in self._datasets.items()}
         if "weights" in self._file.attrs and not self._marked:
             self.in_order = [str(name) for name in self._file.attrs["weights"]]
+        self.check_size(file.seek(0, io.SEEK_END))
 
     def _found(self) -> dict[str, Any]:
         """The datasets by name, found by going from group to group; links are not followed."""

@@ -1,0 +1,1 @@
+"""Pictures: models as graphs, the course of a training, confusion matrices, weights over epochs, attention."""
