@@ -834,6 +834,7 @@ WRONG_KERNELS = [
     ("block_sum", TREE.replace("    cuda.syncthreads()\n    return", "    return"), "8 barriers; 10 are needed for two sums"),
     ("block_sum", TREE.replace("        cuda.syncthreads()\n        step", "            cuda.syncthreads()\n        step"),
      "some threads come to"),
+    ("block_sum", TREE.replace("total = shared[0]", "total = shared[t]"), "thread 0 has the sum, but others return something"),
     ("bias_gradient", KERNEL.format("bias_gradient(dy, db)", "dy.size", "db[i % dy.shape[1]] = dy[i // dy.shape[1], "
                                     "i % dy.shape[1]]"), "one sample alone is heard, this one or that"),
     ("walk", "@cuda.jit\ndef walk(a, U, h):\n    n = cuda.blockIdx.x\n    for t in range(h.shape[1]):\n"
