@@ -1,19 +1,27 @@
 """What `fit`, `evaluate` and `predict` are given, as batches."""
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from nblayers import random
 from nblayers.arrays import as_array, is_array
+from nblayers.models.ahead import by_workers, one_ahead
 from nblayers.models.class_weights import ClassWeights
+from nblayers.models.mapped import Mappings, mapping_of
+from nblayers.structures import map_structure
 
 Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
+_WORTH_A_THREAD = 2**20                 # bytes of a batch, from which on it is gathered while the last one trains
 
 
 class ArrayBatches:
     """Batches cut from arrays.
+
+    Of arrays that are mapped into memory from files only the batches are read. Large batches that have to be gathered or read
+    are prepared one ahead.
 
     Arguments:
         x, y, weights: arrays, or lists or dictionaries of arrays, of equal length along axis 0; None for nothing. Weights by
@@ -21,12 +29,14 @@ class ArrayBatches:
         batch_size: samples in a batch; the last one may be smaller.
         shuffle: True for a new order of the samples in each pass, "batch" for a new order of whole batches.
         who: opens error messages.
+        convert: what is done with the arrays of each batch that was read from a file.
 
     Raises:
         ValueError: arrays of unequal length, or of no samples, or a batch size below 1.
     """
 
-    def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str) -> None:
+    def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str,
+                 convert: Callable[[Any], Any] | None = None) -> None:
         lengths = {}
         for name, given in (("x", x), ("y", y), ("sample_weight", weights)):
             if any(array.ndim == 0 for array in arrays_in(given)):
@@ -45,10 +55,21 @@ class ArrayBatches:
         self.x, self.y, self.weights = x, y, weights
         self.batch_size, self.shuffle = batch_size, shuffle
         self.steps = -(-self.samples // batch_size)
+        self._convert = convert
+        self._gathers = bool(shuffle) and shuffle != "batch"        # samples from all places
 
     def __iter__(self) -> Iterator[Batch]:
+        arrays = arrays_in([self.x, self.y, self.weights])
+        mapped = any(mapping_of(array) is not None for array in arrays)
+        batches = self._read(Mappings(arrays)) if mapped else self._cut_out()
+        if self.steps == 1 or not (mapped or self._gathers) or not all(isinstance(array, np.ndarray) for array in arrays):
+            return batches
+        size = self.batch_size * sum(map(_bytes_per_sample, arrays))
+        return one_ahead(batches) if size >= _WORTH_A_THREAD else batches
+
+    def _cut_out(self) -> Iterator[Batch]:
         size = self.batch_size
-        if self.shuffle and self.shuffle != "batch":
+        if self._gathers:
             order = random.generator().permutation(self.samples)
             for start in range(0, self.samples, size):
                 chosen = order[start:start + size]
@@ -58,13 +79,30 @@ class ArrayBatches:
             part = slice(batch * size, (batch + 1) * size)
             yield _cut(self.x, part), _cut(self.y, part), _cut(self.weights, part)
 
+    def _read(self, mappings: Mappings) -> Iterator[Batch]:
+        """The batches as arrays in memory."""
+        for batch in self._cut_out():
+            x, y, weights = map_structure(self._in_memory, batch)
+            arrays = arrays_in([x, y, weights])
+            mappings.count(len(arrays[0]), sum(map(_bytes_per_sample, arrays)), self._gathers)
+            yield x, y, weights
+
+    def _in_memory(self, part: Any) -> Any:
+        if not isinstance(part, np.ndarray):
+            return part
+        return np.array(part) if self._convert is None else self._convert(np.array(part))
+
 
 class GivenBatches:
     """Batches that come ready-made from a generator, an iterable (a DataLoader) or a Sequence.
 
+    They are made when they are needed, in the thread that trains, unless a Sequence asks for workers: a source may fill one
+    buffer again and again, draw from the same random numbers, or ask the model itself.
+
     Arguments:
-        source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__`, `__getitem__`, and maybe
-            `on_epoch_begin` and `on_epoch_end`.
+        source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__` (or Keras' `num_batches`, None for a Sequence
+            without end), `__getitem__`, and maybe `on_epoch_begin`, `on_epoch_end`, and `workers`, `use_multiprocessing` and
+            `max_queue_size`, as `nblayers.utils.PyDataset` has.
         weigh: gives the weights of a batch from those that came with it.
         shuffle: whether the batches of a Sequence come in a new order in each pass.
         who: opens error messages.
@@ -76,7 +114,8 @@ class GivenBatches:
     def __init__(self, source: Any, weigh: Callable[[Any], Any], shuffle: bool | str, who: str) -> None:
         self.source, self.weigh, self.shuffle, self.who = source, weigh, shuffle, who
         self.steps = _length(source)
-        self.indexed = hasattr(source, "__getitem__") and self.steps is not None
+        self.endless = self.steps is None and hasattr(source, "num_batches")
+        self.indexed = hasattr(source, "__getitem__") and (self.steps is not None or self.endless)
         if self.steps == 0:
             raise ValueError(f"{who}: expected at least one batch, got a {type(source).__name__} of length 0")
 
@@ -85,8 +124,16 @@ class GivenBatches:
             yield self._unpacked(batch)
 
     def _indexed(self) -> Iterator[Any]:
-        for i in random.generator().permutation(self.steps or 0) if self.shuffle else range(self.steps or 0):
-            yield self.source[int(i)]
+        indices = self._order()
+        workers, processes = getattr(self.source, "workers", 0), getattr(self.source, "use_multiprocessing", False)
+        if workers > 1 or (workers == 1 and processes):
+            return by_workers(self.source, indices, workers, processes, max(self.source.max_queue_size, 1))
+        return map(self.source.__getitem__, indices)
+
+    def _order(self) -> Iterable[int]:
+        if self.steps is None:
+            return count()
+        return map(int, random.generator().permutation(self.steps)) if self.shuffle else range(self.steps)
 
     def _unpacked(self, batch: Any) -> Batch:
         if isinstance(batch, list):
@@ -109,17 +156,24 @@ class Epochs:
         batches: where they come from.
         steps: batches in an epoch; None for a whole pass over the data.
         argument: what the caller calls `steps`.
+
+    Raises:
+        ValueError: batches without end, and no `steps`.
     """
 
     def __init__(self, batches: ArrayBatches | GivenBatches, steps: int | None, argument: str) -> None:
         self.batches = batches
         self.steps = steps or batches.steps
         self.foreign = isinstance(batches, GivenBatches)        # the user's code makes the batches
+        if steps is None and isinstance(batches, GivenBatches) and batches.endless:
+            raise ValueError(f"{batches.who}: expected {argument} for a {type(batches.source).__name__} whose num_batches is "
+                             "None, got None")
         self._limit, self._argument = steps, argument
         self._current: Iterator[Batch] | None = None
         self._left = 0                  # batches left in the current pass, where that is known
         self._start: dict[str, Any] | None = None       # the random numbers that the current pass began with
         self._taken = 0                 # batches taken of it
+        self._reading: Iterator[Batch] | None = None
 
     def epoch(self, afresh: bool = False, done: int = 0) -> Iterator[Batch]:
         """The batches of the next epoch; fewer, with a warning, when the data run out.
@@ -156,6 +210,10 @@ class Epochs:
         """Tell the source that the epoch is over."""
         self._tell("on_epoch_end")
 
+    def close(self) -> None:
+        """Leave the data: threads and processes that prepare batches end."""
+        getattr(self._reading, "close", lambda: None)()
+
     def position(self) -> dict[str, Any] | None:
         """The place in the data, as JSON; None between two passes."""
         return None if self._start is None else {**self._start, "taken": self._taken}
@@ -181,7 +239,9 @@ class Epochs:
         own = self._own_generator()
         self._start = {"random": random.get_state(), "own": None if own is None else own.bit_generator.state}
         self._taken = 0
-        return iter(self.batches)
+        self.close()
+        self._reading = iter(self.batches)
+        return self._reading
 
     def _own_generator(self) -> np.random.Generator | None:
         """What a source of batches draws their order from, if it is not the global generator (`TimeseriesDataset`)."""
@@ -197,7 +257,7 @@ def is_batches(x: Any) -> bool:
     """Whether x hands out batches itself: a generator, an iterable or a Sequence, and not an array or a container of them."""
     if is_array(x) or isinstance(x, (list, tuple, Mapping, str, bytes)):
         return False
-    return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+    return hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and (hasattr(x, "__len__") or hasattr(x, "num_batches")))
 
 
 def as_arrays(value: Any, who: str = "model", what: str = "data") -> Any:
@@ -238,10 +298,14 @@ def weighed(y: Any, weights: Any, outputs: Any) -> tuple[Any, Any]:
     return weights.applied(targets[0], predictions[0])
 
 
+def _bytes_per_sample(array: Any) -> int:
+    return int(array.nbytes) // max(len(array), 1)
+
+
 def _length(source: Any) -> int | None:
     """How many batches the source says it has; None where it does not know (a DataLoader over an IterableDataset)."""
     try:
-        return len(source)
+        return source.num_batches if hasattr(source, "num_batches") else len(source)
     except (TypeError, NotImplementedError):
         return None
 

@@ -1,6 +1,7 @@
 """compile, fit, evaluate, predict: the training loop of every model."""
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import Any
 
@@ -18,6 +19,7 @@ from nblayers.models.class_weights import ClassWeights
 from nblayers.models.course import Course
 from nblayers.models.data import ArrayBatches, Epochs, GivenBatches, arrays_in, as_arrays, is_batches, split, weighed
 from nblayers.models.interrupts import Interrupts
+from nblayers.models.mapped import mapping_of
 from nblayers.models.objective import Objective
 from nblayers.models.runs import Runs
 from nblayers.parameter import Parameter
@@ -222,6 +224,9 @@ class Trainer(Layer):
                 finally:
                     interrupts.hold()
                     callbacks.set_course(None)
+                    for data in (training, validation):
+                        if data is not None:
+                            data.close()
         return self.history
 
     def _run_epochs(self, course: Course, end: int, training: Epochs, validation: Epochs | None,
@@ -337,7 +342,7 @@ class Trainer(Layer):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
-        with self._objective_for("evaluate").taken() as objective:
+        with closing(testing), self._objective_for("evaluate").taken() as objective:
             return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)
 
     def _test_epoch(self, testing: Epochs, callbacks: CallbackList, objective: Objective) -> dict[str, float]:
@@ -379,7 +384,7 @@ class Trainer(Layer):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=predicting.steps)
-        with self._runs.predicting.one() as call:
+        with closing(predicting), self._runs.predicting.one() as call:
             batches: list[Any] = []
             callbacks.on_predict_begin()
             for step, (batch, _, _) in enumerate(predicting.epoch()):
@@ -457,10 +462,12 @@ class Trainer(Layer):
         return self._in_own_dtype(as_arrays(x, who, "x"))
 
     def _in_own_dtype(self, value: Any) -> Any:
-        """Floating arrays as float32, converted once and not in every batch, unless a layer computes in float64."""
+        """Floating arrays as float32, unless a layer computes in float64: once, or batch by batch where they stay in a file."""
         def convert(array: Any) -> Any:
-            as_it_is = array is None or array.dtype.kind != "f" or array.dtype == np.float32 or self._computes_in_double()
-            return array if as_it_is else array.astype("float32")
+            as_it_is = array is None or array.dtype.kind != "f" or array.dtype == np.float32
+            if as_it_is or mapping_of(array) is not None or self._computes_in_double():
+                return array
+            return array.astype("float32")
         return map_structure(convert, value)
 
     def _computes_in_double(self) -> bool:
@@ -481,7 +488,7 @@ class Trainer(Layer):
         weight = weigh(weight)
         samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
         size = batch_size or (-(-samples // steps) if steps else 32)
-        return ArrayBatches(x, y, weight, int(size), shuffle, who)
+        return ArrayBatches(x, y, weight, int(size), shuffle, who, self._in_own_dtype)
 
     def _split(self, x: Any, y: Any, weight: Any, fraction: float) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
         if is_batches(x):
