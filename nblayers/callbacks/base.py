@@ -1,12 +1,4 @@
-"""What can be told of the course of fit, evaluate and predict: `Callback` and the callbacks of Keras.
-
-A callback of your own overrides the hooks that it needs:
-
-    class Print(Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            print(epoch, logs["loss"], self.model.optimizer.learning_rate)
-"""
-import inspect
+"""Callbacks that watch, end, save and resume a training."""
 import math
 import os
 import warnings
@@ -106,6 +98,13 @@ class Callback(NamesItself):
         """After a batch of predict; `logs["outputs"]` are its outputs."""
 
 
+class Closing(Callback):
+    """A callback that has to be told when a training ends with an error or an interrupt."""
+
+    def close(self) -> None:
+        """End what is open."""
+
+
 class CallbackList(Callback):
     """Calls the hooks of several callbacks, each hook only where a callback overrides it.
 
@@ -171,9 +170,9 @@ class CallbackList(Callback):
         return any(wants is None for _, wants in hooks)
 
     def close(self) -> None:
-        """End a progress line that an interrupt has left open."""
+        """End progress lines and files that an error or an interrupt has left open."""
         for callback in self.callbacks:
-            if isinstance(callback, ProgbarLogger):
+            if isinstance(callback, Closing):
                 callback.close()
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -350,12 +349,13 @@ class WeightHistory(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         for weight in self.model.weights:
-            self.weights.setdefault(weight.path, []).append(_histogram(epoch, weight.value, self.bins))
+            self.weights.setdefault(weight.path, []).append(histogram_of(epoch, weight.value, self.bins))
         for weight in self.model.trainable_weights:
-            self.gradients.setdefault(weight.path, []).append(_histogram(epoch, weight.grad, self.bins))
+            self.gradients.setdefault(weight.path, []).append(histogram_of(epoch, weight.grad, self.bins))
 
 
-def _histogram(epoch: int, values: Any, bins: int) -> Histogram:
+def histogram_of(epoch: int, values: Any, bins: int) -> Histogram:
+    """How the numbers of an array are spread; NaN and infinity are counted apart."""
     numbers = np.ravel(to_numpy(values)).astype(float)
     finite = numbers[np.isfinite(numbers)]
     if not finite.size:
@@ -370,7 +370,7 @@ def _histogram(epoch: int, values: Any, bins: int) -> Histogram:
     return Histogram(epoch, counts, edges, float(np.median(finite)), numbers.size - finite.size)
 
 
-class ProgbarLogger(Callback):
+class ProgbarLogger(Closing):
     """Prints the progress line; `fit` adds it unless `verbose` is 0."""
 
     def __init__(self) -> None:
@@ -726,13 +726,28 @@ def _backup() -> Any:
 
 
 class TerminateOnNaN(Callback):
-    """Ends the training when the loss is NaN or infinite."""
+    """Ends the training when the loss is NaN or infinite.
+
+    Arguments:
+        raise_error: raise an error instead, so that `on_train_end` of other callbacks is not called (and a backup is kept).
+
+    Raises:
+        ValueError: a `raise_error` that is no truth value.
+        RuntimeError: with `raise_error`, in training.
+    """
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = flag("TerminateOnNaN", "raise_error", raise_error)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            say(f"Batch {batch}: Invalid loss, terminating training\n")
-            self.model.stop_training = True
+        if loss is None or math.isfinite(loss):
+            return
+        if self.raise_error:
+            raise RuntimeError(f"TerminateOnNaN: expected a finite loss, got {loss} in batch {batch}")
+        say(f"Batch {batch}: Invalid loss, terminating training\n")
+        self.model.stop_training = True
 
 
 class LambdaCallback(Callback):
@@ -868,8 +883,3 @@ class ReduceLROnPlateau(_Monitor):
             self.cooldown_counter, self.wait = self.cooldown, 0
             if self.verbose:
                 say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {optimizer.learning_rate}.\n")
-
-
-__all__ = ["BackupAndRestore", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-           "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "TerminateOnNaN",
-           "WeightHistory"]
