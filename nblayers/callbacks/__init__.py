@@ -11,7 +11,6 @@ from nblayers.callbacks.base import (
     Callback,
     CallbackList,
     EarlyStopping,
-    Histogram,
     History,
     LambdaCallback,
     LearningRateScheduler,
@@ -25,6 +24,6 @@ from nblayers.callbacks.csv_logger import CSVLogger
 from nblayers.callbacks.remote_monitor import RemoteMonitor
 from nblayers.callbacks.tensorboard import TensorBoard
 
-__all__ = ["BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "Histogram", "History", "LambdaCallback",
+__all__ = ["BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
            "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "RemoteMonitor", "TensorBoard",
            "TerminateOnNaN", "WeightHistory"]

@@ -1,4 +1,5 @@
 """Callbacks that watch, end, save and resume a training."""
+import inspect
 import math
 import os
 import warnings

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nblayers.arguments import flag, text
 from nblayers.callbacks.base import Callback, Logs
 
@@ -47,7 +45,7 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = logs or {}
-        lines = []
+        lines: list[list[Any]] = []
         if self.keys is None:
             self.keys = _columns(logs)
             if not os.path.exists(self.filename) or not os.path.getsize(self.filename):
@@ -65,5 +63,5 @@ def _columns(logs: Logs) -> list[str]:
 
 def _cell(value: Any) -> Any:
     """Several numbers in one cell."""
-    several = isinstance(value, Iterable) and not isinstance(value, str) and np.ndim(value) > 0
+    several = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
     return f'"[{", ".join(map(str, value))}]"' if several else value

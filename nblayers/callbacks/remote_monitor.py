@@ -13,6 +13,6 @@ class RemoteMonitor(Callback):
 
     def __init__(self, root: str = "http://localhost:9000", path: str = "/publish/epoch/end/", field: str = "data",
                  headers: Any = None, send_as_json: bool = False) -> None:
-        raise NotImplementedError("RemoteMonitor: nblayers sends nothing over the network; a LambdaCallback(on_epoch_end=lambda "
-                                  f"epoch, logs: …) can post json.dumps({{'epoch': epoch, **logs}}) to {root}{path} with a "
-                                  "library of your choice")
+        raise NotImplementedError("RemoteMonitor: nblayers sends nothing over the network; a LambdaCallback("
+                                  "on_epoch_end=lambda epoch, logs: …) can post json.dumps({'epoch': epoch, **logs}) "
+                                  f"to {root}{path} with a library of your choice")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nblayers.arguments import flag, integer
-from nblayers.callbacks.base import Closing, Logs
+from nblayers.callbacks.base import Closing, Logs, histogram_of
 from nblayers.devices import to_numpy
 
 _BUCKETS = 30                           # of a histogram
@@ -22,8 +22,8 @@ _numbers = itertools.count()            # of the files of this process
 class TensorBoard(Closing):
     """Writes the course of a training for TensorBoard: `tensorboard --logdir logs` shows it in a browser.
 
-    In `log_dir/train` and `log_dir/validation` stand, under Keras' names, "epoch_loss", "epoch_learning_rate" and so on over the
-    epochs, and "evaluation_loss_vs_iterations" over the steps of the optimizer. Histograms of a weight are called
+    In `log_dir/train` and `log_dir/validation` stand, under Keras' names, "epoch_loss", "epoch_learning_rate" and so on over
+    the epochs, and "evaluation_loss_vs_iterations" over the steps of the optimizer. Histograms of a weight are called
     "dense/kernel/histogram", those of its gradient in the last step of the epoch, which Keras does not write,
     "dense/kernel/gradient_histogram". What an epoch gave is in the files, whole, when the epoch is over.
 
@@ -169,7 +169,7 @@ class _Events:
                               ) from error
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self._file = open(directory / name, "wb")
+        self._file = open(directory / name, "wb")       # noqa: SIM115
         self._records = record_writer(self._file)
         self._records.write(self._event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         self.flush()
@@ -187,16 +187,9 @@ class _Events:
 
 
 def _histogram(value: np.ndarray) -> np.ndarray:
-    """(buckets, 3): left end, right end and count; of numbers that are all the same the last bucket has all. NaN is left out."""
-    numbers = value[np.isfinite(value)].astype(np.float64)
-    if not numbers.size:
-        return np.zeros((_BUCKETS, 3))
-    if numbers.min() == numbers.max():
-        counts = np.zeros(_BUCKETS)
-        counts[-1] = numbers.size
-        return np.column_stack([np.full(_BUCKETS, numbers[0]), np.full(_BUCKETS, numbers[0]), counts])
-    counts, edges = np.histogram(numbers, _BUCKETS)
-    return np.column_stack([edges[:-1], edges[1:], counts])
+    """(buckets, 3): left end, right end and count; NaN is left out."""
+    histogram = histogram_of(0, value, _BUCKETS)
+    return np.column_stack([histogram.edges[:-1], histogram.edges[1:], histogram.counts]).astype(np.float64)
 
 
 def _pictures(weight: np.ndarray) -> np.ndarray | None:

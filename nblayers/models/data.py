@@ -82,15 +82,16 @@ class ArrayBatches:
     def _read(self, mappings: Mappings) -> Iterator[Batch]:
         """The batches as arrays in memory."""
         for batch in self._cut_out():
-            x, y, weights = map_structure(self._in_memory, batch)
-            arrays = arrays_in([x, y, weights])
+            arrays = arrays_in(list(batch))
             mappings.count(len(arrays[0]), sum(map(_bytes_per_sample, arrays)), self._gathers)
+            x, y, weights = map_structure(self._in_memory, batch)
             yield x, y, weights
 
     def _in_memory(self, part: Any) -> Any:
         if not isinstance(part, np.ndarray):
             return part
-        return np.array(part) if self._convert is None else self._convert(np.array(part))
+        read = np.array(part, copy=None if self._gathers else True)         # what was gathered is in memory
+        return read if self._convert is None else self._convert(read)
 
 
 class GivenBatches:
@@ -100,9 +101,9 @@ class GivenBatches:
     buffer again and again, draw from the same random numbers, or ask the model itself.
 
     Arguments:
-        source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__` (or Keras' `num_batches`, None for a Sequence
-            without end), `__getitem__`, and maybe `on_epoch_begin`, `on_epoch_end`, and `workers`, `use_multiprocessing` and
-            `max_queue_size`, as `nblayers.utils.PyDataset` has.
+        source: yields x, (x, y) or (x, y, sample_weight); a Sequence has `__len__` (or Keras' `num_batches`, None for
+            one without end), `__getitem__`, and maybe `on_epoch_begin`, `on_epoch_end`, and `workers`,
+            `use_multiprocessing` and `max_queue_size`, as `nblayers.utils.PyDataset` has.
         weigh: gives the weights of a batch from those that came with it.
         shuffle: whether the batches of a Sequence come in a new order in each pass.
         who: opens error messages.

@@ -10,7 +10,8 @@ from nblayers.utils.confusion import confusion_matrix
 from nblayers.utils.pictures.figures import BLUE, VERMILION, finished, grid
 
 if TYPE_CHECKING:
-    from nblayers.callbacks import Histogram, History, WeightHistory
+    from nblayers.callbacks import History, WeightHistory
+    from nblayers.callbacks.base import Histogram
 
 FEW_EPOCHS = 25                         # that many are marked by a dot each
 MOST_NUMBERS = 30                       # a matrix of more classes is shown without numbers
