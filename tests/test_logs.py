@@ -111,7 +111,8 @@ def test_tensorboard_has_the_tags_of_keras(tmp_path):
     theirs.compile("sgd", "mse", metrics=["mae"])
     tags = []
     for model, module in ((theirs, keras.callbacks), (small(), callbacks)):
-        board = module.TensorBoard(tmp_path / module.__name__, write_graph=False, update_freq="batch", write_steps_per_second=True)
+        board = module.TensorBoard(tmp_path / module.__name__, write_graph=False, update_freq="batch",
+                                   write_steps_per_second=True)
         model.fit(X, Y, batch_size=5, epochs=2, validation_data=(X, Y), verbose=0, callbacks=[board])
         tags.append({(place, tag, tuple(step for step, _ in values)) for place in ("train", "validation")
                      for tag, values in events(tmp_path / module.__name__ / place).items()})
@@ -142,7 +143,8 @@ def test_histograms_of_little(value, counts):
 
 def test_errors_of_tensorboard(tmp_path, monkeypatch):
     for arguments, message in (({"log_dir": ""}, "log_dir to be a path"), ({"histogram_freq": -1}, "histogram_freq"),
-                               ({"update_freq": 0}, "positive integer as update_freq"), ({"update_freq": "step"}, "update_freq"),
+                               ({"update_freq": 0}, "positive integer as update_freq"),
+                               ({"update_freq": "step"}, "update_freq"),
                                ({"profile_batch": (1, 2)}, "profile_batch 0, as there is no profiler"),
                                ({"embeddings_freq": 1}, "embeddings_freq 0"), ({"write_images": 2}, "write_images to be True")):
         with pytest.raises(ValueError, match=f"TensorBoard: .*{message}"):

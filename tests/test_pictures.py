@@ -325,12 +325,12 @@ def test_weights_and_gradients():
     ([2.0, 2.0], 2, 2.0, 0), ([np.nan, np.inf], 0, np.nan, 2), ([1.0, np.nan, 2.0], 2, 1.5, 1), (5.0, 1, 5.0, 0),
     ([1.0, np.nextafter(1.0, 2.0)], 2, 1.0, 0)], ids=str)
 def test_histograms_of_odd_numbers(values, counts, median, not_finite, tmp_path):
-    one = callbacks._histogram(0, np.array(values), 7)
+    one = callbacks.base.histogram_of(0, np.array(values), 7)
     assert one.counts.sum() == counts and one.counts.shape == (7,) and one.edges.shape == (8,)
     np.testing.assert_allclose(one.median, median)
     assert one.not_finite == not_finite
     watched = callbacks.WeightHistory()
-    watched.weights = {"w": [one, callbacks._histogram(1, np.arange(5.0), 7)]}
+    watched.weights = {"w": [one, callbacks.base.histogram_of(1, np.arange(5.0), 7)]}
     utils.plot_weights(watched, path=tmp_path / "w.svg")
 
 
