@@ -5,6 +5,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,16 +50,58 @@ SETTINGS = {setting: setting.get() for setting in (
     devices._device, config._floatx, config._epsilon, config._image_data_format, config._winograd)}
 
 
-LONGEST = ["lessons", "turns", "attention", "workshop", "install", "cuda", "convolution", "normalization", "conv_lstm",
-           "activation", "compiling", "pooling", "kernels", "layers"]       # minutes the first, half a minute the last
+# minutes the first, half a minute the last; turns and workshop when the kernels of the lessons are compiled
+LONGEST = ["lessons", "attention", "cuda", "install", "convolution", "normalization", "turns", "workshop", "optimizers",
+           "models", "conv_lstm", "gradcheck_many", "planted_faults", "programs_catalogue", "activation", "compiling",
+           "pooling", "kernels", "keras_files", "layers"]
 
 
-def pytest_collection_modifyitems(items):
+# of the cases of these tests one in so many is run, so that the suite ends in time; all of them with NBLAYERS_TEST_ALL=1
+EVERY = {
+    "test_lessons::test_runs_straight_through": 2,          # test_turns steps through each of them to its end
+    "test_turns::test_the_notebook_of_a_lesson": 9,
+    "test_workshop::test_each_bug_runs_and_is_found": 4,
+    "test_workshop::test_training_lies_on_the_librarys": 2,
+    "test_workshop::test_hints_come_one_after_the_other": 2,
+    **{f"test_lessons::test_a_whole_{name}_is_checked": 3 for name in (
+        "conv_lstm_backward", "input_gradient", "dense_backward_of_kernels", "lstm_backward", "gru_backward")},
+    "test_attention::test_rooms_agree": 3, "test_attention::test_rooms_agree_on_the_parts": 2,
+    "test_attention::test_masks_come_with_the_tensors": 2, "test_attention::test_gradients_of_multi_head": 2,
+    "test_normalization::test_rooms_agree": 2, "test_normalization::test_rooms_agree_on_groups": 2,
+    "test_convolution::test_kernels_agree": 2,
+    "test_models::test_gradients_of_a_sequential_model_on_every_device": 3,
+    "test_optimizers::test_devices_agree": 4, "test_optimizers::test_variables_are_in_the_order_of_keras": 3,
+    "test_optimizers::test_all_options_together_are_those_of_keras": 2, "test_optimizers::test_rules_are_those_of_keras": 2,
+    "test_planted_faults::test_a_fault_is_named": 2, "test_planted_faults::test_a_fault_shows": 2,
+    "test_keras_files::test_there_and_back": 2, "test_configuration::test_configurations_go_both_ways": 2,
+    "test_programs_catalogue::test_models": 2, "test_programs_catalogue::test_images": 2,
+    "test_ctc::test_rooms_agree": 2, "test_crf::test_rooms_agree_and_count_all_sequences": 2,
+    "test_conv_lstm::test_rooms_agree": 2, "test_pooling::test_kernels_agree": 2,
+}
+
+
+def pytest_collection_modifyitems(config, items):
     """Files that take long come first: none of them is begun when the other worker has nothing left to do."""
+    if os.environ.get("NBLAYERS_TEST_ALL") != "1":
+        leave_out(config, items)
     if addresses := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         raise pytest.UsageError(f"workers need the same names of tests, and {addresses[0]} has an address in it")
     rank = {f"test_{name}": place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
+def leave_out(config, items):
+    """Keep, of each test in EVERY, the cases 0, n, 2n …"""
+    met = Counter()
+    left_out = []
+    for item in items:
+        test = f"{item.path.stem}::{getattr(item, 'originalname', item.name)}"
+        if met[test] % EVERY.get(test, 1):
+            left_out.append(item)
+        met[test] += 1
+    gone = set(left_out)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in gone]
 
 
 def pytest_collection_finish():
