@@ -37,8 +37,8 @@ def crf_forward(x, transitions, start, end, lengths, alpha, scale, log_z):
     for n, T in enumerate(lengths):
         r = start                                                                           # (3)
         for t in range(T):
-            r = reach(alpha[n, t - 1], transitions) if t else r
-            alpha[n, t], scale[n, t] = step(r, x[n, t])
+            r = reach_step(alpha[n, t - 1], transitions) if t else r
+            alpha[n, t], scale[n, t] = forward_step(r, x[n, t])
         log_z[n] = scale[n].sum(dtype=float) + np.logaddexp.reduce(alpha[n, T - 1] + end) if T else 0       # (5)
 
 
@@ -48,11 +48,11 @@ def crf_backward(x, transitions, end, lengths, alpha, scale, dlog_z, dx, dtransi
     for n, T in enumerate(lengths):
         if not T:
             continue
-        mu = dlog_z[n] * softmax(alpha[n, T - 1] + end)                                     # (6)
+        mu = dlog_z[n] * softmax_row(alpha[n, T - 1] + end)                                 # (6)
         dend += mu
         for t in reversed(range(1, T)):
             dx[n, t] = mu
-            pairs = step_backward(mu, alpha[n, t - 1], transitions)
+            pairs = backward_step(mu, alpha[n, t - 1], transitions)
             dtransitions += pairs
             mu = pairs.sum(axis=1)                                                          # (8)
         dx[n, 0] = mu
@@ -95,21 +95,21 @@ def crf_decode(x, transitions, start, end, lengths, sources, tags, score):
             tags[n, t] = sources[n, t + 1, tags[n, t + 1]] if t + 1 < T else (best + end).argmax()
 
 
-def reach(alpha, transitions):
+def reach_step(alpha, transitions):
     """alpha_{t-1} (U,), A (U, U) -> r_t (U,)."""
     return np.logaddexp.reduce(alpha[:, None] + transitions, axis=0)                        # (3)
 
 
-def step(r, x):
+def forward_step(r, x):
     """r_t, x_t (U,) -> alpha_t (U,), c_t."""
     a = r + x                                                                               # (4)
     c = 0 if np.isneginf(a.max()) else a.max()
     return a - c, c
 
 
-def step_backward(mu, alpha, transitions):
+def backward_step(mu, alpha, transitions):
     """mu_t, alpha_{t-1} (U,), A (U, U) -> mu_t(i, j) (U, U)."""
-    r = reach(alpha, transitions)
+    r = reach_step(alpha, transitions)
     r = np.where(np.isneginf(r), 0, r)                                                      # no way to j: mu_t(j) is 0
     return mu * np.exp(alpha[:, None] + transitions - r)                                    # (7)
 
@@ -120,7 +120,7 @@ def best_step(best, transitions):
     return ways.max(axis=0), ways.argmax(axis=0)
 
 
-def softmax(a):
+def softmax_row(a):
     """a (U,) -> e^a / sum of e^a (U,)."""
     e = np.exp(a - a.max())
     return e / e.sum()

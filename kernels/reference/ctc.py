@@ -33,11 +33,11 @@ def ctc_forward(log_p, targets, input_lengths, target_lengths, blank, alpha, sca
     alpha.fill(-np.inf)
     scale.fill(0)
     for n in range(len(log_p)):
-        states, skips = states_of(targets[n, :target_lengths[n]], blank)
-        S, before = len(states), start_of(len(states))
+        states, skips = states_row(targets[n, :target_lengths[n]], blank)
+        S, before = len(states), start_row(len(states))
         for t in range(input_lengths[n]):
-            alpha[n, t, :S], scale[n, t] = step(before, log_p[n, t, states], skips)
-            before = in_line(alpha[n, t, :S])
+            alpha[n, t, :S], scale[n, t] = forward_step(before, log_p[n, t, states], skips)
+            before = as_row(alpha[n, t, :S])
         loss[n] = -scale[n].sum(dtype=float) - np.logaddexp(before[-1], before[-2])         # (4)
 
 
@@ -47,18 +47,18 @@ def ctc_backward(log_p, alpha, scale, loss, targets, input_lengths, target_lengt
     for n in range(len(log_p)):
         if np.isposinf(loss[n]):
             continue
-        states, skips = states_of(targets[n, :target_lengths[n]], blank)
+        states, skips = states_row(targets[n, :target_lengths[n]], blank)
         S, T = len(states), input_lengths[n]
-        gamma = last(alpha[n, T - 1, :S]) if T else None
+        gamma = last_step(alpha[n, T - 1, :S]) if T else None
         for t in reversed(range(T)):
             dx[n, t] = np.exp(log_p[n, t])                                                  # (8)
             np.subtract.at(dx[n, t], states, gamma)                                         # (8), from (7)
             dx[n, t] *= dloss[n]
             if t:
-                gamma = step_backward(gamma, alpha[n, t - 1, :S], skips)
+                gamma = backward_step(gamma, alpha[n, t - 1, :S], skips)
 
 
-def states_of(target, blank):
+def states_row(target, blank):
     """target (L,) -> the classes l' (S,), and whether a step may lead into a state past the one before it (S,)."""
     states = np.full(2 * len(target) + 1, blank)
     states[1::2] = target                                                                   # (1)
@@ -67,41 +67,41 @@ def states_of(target, blank):
     return states, skips
 
 
-def start_of(S):
+def start_row(S):
     """Where the first step comes from: a state before the first two, and one more, from which nothing leads on."""
     before = np.full(S + 2, -np.inf)
     before[1] = 0
     return before
 
 
-def in_line(alpha):
-    """alpha_t (S,) -> the same behind the two states of `start_of`, which are left (S + 2,)."""
+def as_row(alpha):
+    """alpha_t (S,) -> the same behind the two states of `start_row`, which are left (S + 2,)."""
     return np.concatenate([[-np.inf, -np.inf], alpha])
 
 
-def reach(before, skips):
+def reach_step(before, skips):
     """alpha_{t-1} in line (S + 2,), skips (S,) -> r_t (S,)."""
     r = np.logaddexp(before[2:], before[1:-1])                                              # (2): from s and s-1
     return np.where(skips, np.logaddexp(r, before[:-2]), r)                                 # (2): from s-2
 
 
-def step(before, log_p, skips):
+def forward_step(before, log_p, skips):
     """alpha_{t-1} in line (S + 2,), log p_t of the states' classes (S,), skips (S,) -> alpha_t (S,), c_t."""
-    a = reach(before, skips) + log_p                                                        # (3)
+    a = reach_step(before, skips) + log_p                                                   # (3)
     c = 0 if np.isneginf(a.max()) else a.max()
     return a - c, c
 
 
-def last(alpha):
+def last_step(alpha):
     """alpha_T (S,) -> gamma_T (S,)."""
     gamma = np.zeros_like(alpha)
     gamma[-2:] = np.exp(alpha[-2:] - np.logaddexp.reduce(alpha[-2:]))                       # (5)
     return gamma
 
 
-def step_backward(gamma, alpha, skips):
+def backward_step(gamma, alpha, skips):
     """gamma_t, alpha_{t-1}, skips (S,) -> gamma_{t-1} (S,)."""
-    before, r = np.zeros_like(gamma), reach(in_line(alpha), skips)
+    before, r = np.zeros_like(gamma), reach_step(as_row(alpha), skips)
     for s in np.flatnonzero(gamma):
         for source in range(max(s - 1 - skips[s], 0), s + 1):
             before[source] += gamma[s] * np.exp(alpha[source] - r[s])                       # (6)
