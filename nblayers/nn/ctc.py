@@ -3,16 +3,15 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arguments import choice, flag, integer, number
+from nblayers.arguments import choice, flag, integer
 from nblayers.arrays import as_numbers
 from nblayers.layers.ids import first_of, ids_below
 from nblayers.losses import array_module_of, at_least_floatx
 from nblayers.losses.ctc_loss import Alignment
-from nblayers.naming import NamesItself
-from nblayers.nn.losses import _Kept
+from nblayers.nn.losses import Criterion
 
 
-class CTCLoss(NamesItself):
+class CTCLoss(Criterion):
     r"""Minus the log probability of labels whose places in time nobody knows: `losses.CTC` with PyTorch's arguments.
 
         criterion = CTCLoss()
@@ -52,15 +51,10 @@ class CTCLoss(NamesItself):
     """
 
     def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__()
         self.blank = integer(self.described, "blank", blank, 0)
         self.reduction = choice(self.described, "reduction", reduction, ("mean", "sum", "none"))
         self.zero_infinity = flag(self.described, "zero_infinity", zero_infinity)
-        self._kept = _Kept()
-
-    @property
-    def described(self) -> str:
-        """The class, as every error message opens."""
-        return type(self).__name__
 
     def __call__(self, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any) -> Any:
         """The loss, a number of the dtype of log_probs (an array of values without a reduction)."""
@@ -88,15 +82,9 @@ class CTCLoss(NamesItself):
             dloss: the derivative of whatever follows by this loss: a number, or without a reduction an array of the values'
                 shape (a number stands for all).
         """
-        if self._kept.record is None:
-            raise RuntimeError(f"{self.described}: backward needs a call first (in this thread)")
-        alignment, kept, weights, single = self._kept.record
-        if self.reduction != "none":
-            dloss = number(self.described, "dloss", dloss, finite=False)
-        dvalues = as_numbers(dloss, self, "dloss")
-        if dvalues.shape not in ((), weights.shape):
-            raise ValueError(f"{self.described}: expected dloss of shape {weights.shape}, got {dvalues.shape}")
-        dx = alignment.gradient(kept, dvalues * weights)                            # (4), from (2) and (3)
+        alignment, kept, weights, single = self._record
+        dvalues = self._upstream(dloss, weights.shape) * weights                    # from (2), (3)
+        dx = alignment.gradient(kept, dvalues)                                      # (4)
         if not self.zero_infinity:
             is_real = np.arange(dx.shape[1]) < alignment.input_lengths[:, None]
             dx[is_real & np.isposinf(kept[-1])[:, None]] = np.nan
@@ -148,6 +136,3 @@ class CTCLoss(NamesItself):
         labels = np.zeros((N, int(lengths.max())), targets.dtype)
         labels[np.arange(labels.shape[1]) < lengths[:, None]] = targets
         return labels
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"

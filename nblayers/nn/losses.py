@@ -15,7 +15,7 @@ Without a reduction ("none") the values are the result, and `backward` is given 
 """
 import threading
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,8 +35,45 @@ class _Kept(threading.local):
         return _Kept, ()
 
 
-class _Loss(NamesItself):
-    """What all of them have in common.
+class Criterion(NamesItself):
+    """What all losses have in common, `CTCLoss` too: what a call leaves for `backward`."""
+
+    reduction: str
+
+    def __init__(self) -> None:
+        self._kept = _Kept()
+
+    @property
+    def described(self) -> str:
+        """The class, as every error message opens."""
+        return type(self).__name__
+
+    @property
+    def _record(self) -> Any:
+        """What the last call in this thread left."""
+        if self._kept.record is None:
+            raise RuntimeError(f"{self.described}: backward needs a call first (in this thread)")
+        return self._kept.record
+
+    def _upstream(self, dloss: Any, shape: tuple[int, ...]) -> Any:
+        """`dloss` as `backward` takes it: a number, or without a reduction also an array of the values' shape."""
+        if self.reduction != "none":
+            return number(self.described, "dloss", dloss, finite=False)
+        dvalues = as_numbers(dloss, self, "dloss")
+        if dvalues.shape not in ((), shape):
+            raise ValueError(f"{self.described}: expected dloss of shape {shape}, got {dvalues.shape}")
+        return dvalues if dvalues.ndim else float(dvalues)
+
+    def to(self, device: Any = None) -> Self:
+        """This loss itself: it computes where its arrays are."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class _Loss(Criterion):
+    """What those of an input and a target have in common.
 
     Arguments:
         reduction: "mean", "sum" or "none".
@@ -57,13 +94,8 @@ class _Loss(NamesItself):
             reduction = ("mean" if averaged else "sum") if reduced else "none"
             warnings.warn(f"{self.described}: size_average and reduce are PyTorch's old names; say reduction={reduction!r}",
                           stacklevel=4)
+        super().__init__()
         self.reduction = choice(self.described, "reduction", reduction, self.reductions)
-        self._kept = _Kept()
-
-    @property
-    def described(self) -> str:
-        """The class, as every error message opens."""
-        return type(self).__name__
 
     def __call__(self, input: Any, target: Any) -> Any:
         """The loss, a number of the dtype of `input` (an array of values without a reduction)."""
@@ -90,15 +122,11 @@ class _Loss(NamesItself):
             dloss: the derivative of whatever follows by this loss: a number, or without a reduction an array of the values'
                 shape (a number stands for all).
         """
-        if self._kept.record is None:
-            raise RuntimeError(f"{self.described}: backward needs a call first (in this thread)")
-        record, shape, N = self._kept.record
+        record, shape, N = self._record
+        dv = self._upstream(dloss, shape)
         if self.reduction != "none":
-            return self.gradient(record, number(self.described, "dloss", dloss, finite=False) / N if N else 0.0)    # (R2)
-        dvalues = as_numbers(dloss, self, "dloss")
-        if dvalues.shape not in ((), shape):
-            raise ValueError(f"{self.described}: expected dloss of shape {shape}, got {dvalues.shape}")
-        return self.gradient(record, dvalues if dvalues.ndim else float(dvalues))
+            dv = dv / N if N else 0.0                                           # (R2)
+        return self.gradient(record, dv)
 
     def values(self, x: Any, t: Any) -> tuple[Any, Any]:
         """The values v, and what `gradient` needs."""
@@ -111,13 +139,6 @@ class _Loss(NamesItself):
     def divisor(self, x: Any, values: Any, record: Any) -> float:
         """N of (R1)."""
         return values.size if self.reduction == "mean" else 1
-
-    def to(self, device: Any = None) -> "_Loss":
-        """This loss itself: it computes where its arrays are."""
-        return self
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
 
 class _Elementwise(_Loss):
@@ -465,11 +486,16 @@ def _values_of(log_p: Any, k: Any, w: Any) -> Any:
 
 def _dvalues_of(shape: tuple[int, ...], k: Any, w: Any, dv: Any) -> Any:
     """The gradient of `_values_of` by log p."""
-    xp, axis = array_module_of(w), min(1, len(shape) - 1)
+    xp = array_module_of(w)
     dlog_p = xp.zeros(shape, w.dtype)
-    dv = dv if isinstance(dv, float) else xp.expand_dims(xp.asarray(dv, w.dtype), axis)
-    xp.put_along_axis(dlog_p, k, -w * dv, axis)
+    xp.put_along_axis(dlog_p, k, -w * _along_classes(dv, dlog_p), _class_axis(dlog_p))
     return dlog_p
+
+
+def _along_classes(dv: Any, x: Any) -> Any:
+    """dv as it is multiplied with arrays like x: a number, or an array with the axis of the classes, 1 long."""
+    xp = array_module_of(x)
+    return dv if isinstance(dv, float) else xp.expand_dims(xp.asarray(dv, x.dtype), _class_axis(x))
 
 
 class CrossEntropyLoss(_Classes):
@@ -539,16 +565,14 @@ class CrossEntropyLoss(_Classes):
 
     def gradient(self, record: Any, dv: Any) -> Any:
         x, l, classes, weights = record
-        axis, xp = _class_axis(x), array_module_of(x)
         dl: Any = 0
         if classes is not None:
             dl = _dvalues_of(x.shape, classes[0], classes[1], dv)                             # (6), from (2)
             if weights is not None:
                 dl *= 1 - self.label_smoothing                                  # from (4)
         if weights is not None:
-            dvalues = dv if isinstance(dv, float) else xp.expand_dims(xp.asarray(dv, x.dtype), axis)
-            dl = dl - weights * dvalues                                         # (6), from (3) or (4)
-        return log_softmax.gradient(x, dl, l, axis=axis)                        # (7), from (1)
+            dl = dl - weights * _along_classes(dv, x)                           # (6), from (3) or (4)
+        return log_softmax.gradient(x, dl, l, axis=_class_axis(x))                        # (7), from (1)
 
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
