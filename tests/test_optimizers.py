@@ -11,6 +11,7 @@ import pytest
 from helpers import double_precision, rooms_agree
 
 import kernels
+from kernels.cpu._jit import Kernel
 from nblayers import constraints, optimizers, regularizers
 from nblayers.optimizers import (
     SGD,
@@ -228,6 +229,13 @@ def test_rooms_agree_on_matrices(shape, dtype, rng):
     outputs = [r, c, shape, (batch,), (2,), w]
     rooms_agree("optimizers", "adafactor_matrix", [g, 0.5, 0.01, 0.1, 0.9, 1e-30, 1e-3, 0.7], outputs)
     rooms_agree("optimizers", "quintic", [square + 1, 3.4, -4.8, 2.0], [square])
+
+
+def test_all_of_them_are_compiled_on_the_cpu():
+    """Python takes a thousand times as long over a large parameter, with the same result."""
+    names = [name for name, kernel in vars(kernels.get("reference").optimizers).items() if callable(kernel) and name[0] != "_"]
+    assert "accumulate" in names
+    assert [name for name in names if not isinstance(getattr(kernels.get("cpu").optimizers, name), Kernel)] == []
 
 
 @pytest.mark.parametrize("room", kernels.ROOMS)
