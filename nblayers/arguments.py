@@ -2,6 +2,7 @@
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -98,6 +99,17 @@ def text(who: str, name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{who}: expected {name} to be a string, got {value!r}")
     return value
+
+
+def path(who: str, name: str, value: Any) -> str:
+    """Where a file or a directory is: a string that is not empty, or a path of Python's `pathlib`.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise ValueError(f"{who}: expected {name} to be a path, got {value!r}")
+    return os.fspath(value)
 
 
 def function(who: str, name: str, value: Any) -> Any:

@@ -886,7 +886,7 @@ def test_layers_lists_what_it_exports():
         layers.Nonsense  # noqa: B018
 
 
-@pytest.mark.parametrize("package", ["nblayers", "nblayers.layers", "nblayers.models", "nblayers.nn"])
+@pytest.mark.parametrize("package", ["nblayers", "nblayers.callbacks", "nblayers.layers", "nblayers.models", "nblayers.nn"])
 def test_one_list_for_python_and_for_type_checkers(package):
     import ast
     module = importlib.import_module(package)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nblayers import callbacks, utils
+from nblayers.callbacks.weight_history import histogram_of
 from nblayers.layers import LSTM, Add, Concatenate, Dense, Dropout, Input, Subtract
 from nblayers.models import Model, Sequential
 from nblayers.utils.pictures import model_picture
@@ -325,12 +326,12 @@ def test_weights_and_gradients():
     ([2.0, 2.0], 2, 2.0, 0), ([np.nan, np.inf], 0, np.nan, 2), ([1.0, np.nan, 2.0], 2, 1.5, 1), (5.0, 1, 5.0, 0),
     ([1.0, np.nextafter(1.0, 2.0)], 2, 1.0, 0)], ids=str)
 def test_histograms_of_odd_numbers(values, counts, median, not_finite, tmp_path):
-    one = callbacks.base.histogram_of(0, np.array(values), 7)
+    one = histogram_of(0, np.array(values), 7)
     assert one.counts.sum() == counts and one.counts.shape == (7,) and one.edges.shape == (8,)
     np.testing.assert_allclose(one.median, median)
     assert one.not_finite == not_finite
     watched = callbacks.WeightHistory()
-    watched.weights = {"w": [one, callbacks.base.histogram_of(1, np.arange(5.0), 7)]}
+    watched.weights = {"w": [one, histogram_of(1, np.arange(5.0), 7)]}
     utils.plot_weights(watched, path=tmp_path / "w.svg")
 
 

@@ -6,24 +6,6 @@ A callback of your own overrides the hooks that it needs:
         def on_epoch_end(self, epoch, logs=None):
             print(epoch, logs["loss"], self.model.optimizer.learning_rate)
 """
-from nblayers.callbacks.base import (
-    BackupAndRestore,
-    Callback,
-    CallbackList,
-    EarlyStopping,
-    History,
-    LambdaCallback,
-    LearningRateScheduler,
-    ModelCheckpoint,
-    ProgbarLogger,
-    ReduceLROnPlateau,
-    TerminateOnNaN,
-    WeightHistory,
-)
-from nblayers.callbacks.csv_logger import CSVLogger
-from nblayers.callbacks.remote_monitor import RemoteMonitor
-from nblayers.callbacks.tensorboard import TensorBoard
+import lazy_loader
 
-__all__ = ["BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History", "LambdaCallback",
-           "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "RemoteMonitor", "TensorBoard",
-           "TerminateOnNaN", "WeightHistory"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nblayers.arguments import flag, text
+from nblayers.arguments import flag, path, text
 from nblayers.callbacks.base import Callback, Logs
 
 
@@ -28,9 +28,7 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        if not isinstance(filename, (str, os.PathLike)) or not os.fspath(filename):
-            raise ValueError(f"CSVLogger: expected filename to be a path, got {filename!r}")
-        self.filename = os.fspath(filename)
+        self.filename = path("CSVLogger", "filename", filename)
         self.sep = text("CSVLogger", "separator", separator)
         if len(separator) != 1 or separator in '\r\n"':
             raise ValueError(f"CSVLogger: expected separator to be one character that neither ends a line nor quotes, got "

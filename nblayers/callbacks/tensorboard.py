@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.arguments import flag, integer
-from nblayers.callbacks.base import Closing, Logs, histogram_of
+from nblayers.arguments import flag, integer, path
+from nblayers.callbacks.base import Closing, Logs
+from nblayers.callbacks.weight_history import histogram_of
 from nblayers.devices import to_numpy
 
 _BUCKETS = 30                           # of a histogram
@@ -48,9 +49,7 @@ class TensorBoard(Closing):
                  embeddings_freq: int = 0, embeddings_metadata: Any = None) -> None:
         super().__init__()
         who = "TensorBoard"
-        if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
-            raise ValueError(f"{who}: expected log_dir to be a path, got {log_dir!r}")
-        self.log_dir = os.fspath(log_dir)
+        self.log_dir = path(who, "log_dir", log_dir)
         self.histogram_freq = integer(who, "histogram_freq", histogram_freq, 0)
         self.write_images = flag(who, "write_images", write_images)
         self.write_steps_per_second = flag(who, "write_steps_per_second", write_steps_per_second)

@@ -10,7 +10,7 @@ from nblayers import random
 from nblayers.arrays import as_array, is_array
 from nblayers.models.ahead import by_workers, one_ahead
 from nblayers.models.class_weights import ClassWeights
-from nblayers.models.mapped import Mappings, mapping_of
+from nblayers.models.mapped import Mappings
 from nblayers.structures import map_structure
 
 Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
@@ -60,9 +60,9 @@ class ArrayBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         arrays = arrays_in([self.x, self.y, self.weights])
-        mapped = any(mapping_of(array) is not None for array in arrays)
-        batches = self._read(Mappings(arrays)) if mapped else self._cut_out()
-        if self.steps == 1 or not (mapped or self._gathers) or not all(isinstance(array, np.ndarray) for array in arrays):
+        mappings = Mappings(arrays)
+        batches = self._read(mappings) if mappings.any else self._cut_out()
+        if self.steps == 1 or not (mappings.any or self._gathers) or not all(isinstance(array, np.ndarray) for array in arrays):
             return batches
         size = self.batch_size * sum(map(_bytes_per_sample, arrays))
         return one_ahead(batches) if size >= _WORTH_A_THREAD else batches

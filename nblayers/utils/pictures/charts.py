@@ -11,7 +11,7 @@ from nblayers.utils.pictures.figures import BLUE, VERMILION, finished, grid
 
 if TYPE_CHECKING:
     from nblayers.callbacks import History, WeightHistory
-    from nblayers.callbacks.base import Histogram
+    from nblayers.callbacks.weight_history import Histogram
 
 FEW_EPOCHS = 25                         # that many are marked by a dot each
 MOST_NUMBERS = 30                       # a matrix of more classes is shown without numbers
@@ -20,11 +20,11 @@ CELL = 0.22                             # inches of a token or class along an ax
 MAP = "cividis"                         # a colour map for eyes with and without colour vision, from dark to light
 
 
-def plot_history(history: "History", path: Any = None, who: str = "History.plot") -> Any:
+def plot_history(history: "History", path: Any = None) -> Any:
     """The picture of `History.plot`."""
     names = sorted({name.removeprefix("val_"): None for name in history.history}, key=lambda name: name != "loss")
     if not names:
-        raise ValueError(f"{who}: no epoch has been recorded yet; call fit first")
+        raise ValueError("History.plot: no epoch has been recorded yet; call fit first")
     figure, panels = grid(len(names), 2, (6, 4))
     for axes, name in zip(panels, names, strict=True):
         for key, label, colour, line in ((name, "Training", BLUE, "-"), (f"val_{name}", "Validation", VERMILION, "--")):
@@ -35,7 +35,7 @@ def plot_history(history: "History", path: Any = None, who: str = "History.plot"
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
         axes.grid(alpha=0.3)
-    return finished(who, figure, path)
+    return finished("History.plot", figure, path)
 
 
 def _draw_course(axes: Any, epochs: Sequence[int], values: Sequence[Any], label: str, colour: str, line: str) -> None:

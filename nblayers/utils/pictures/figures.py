@@ -1,7 +1,8 @@
 """Figures of matplotlib for the pictures: made, saved, shown once in a notebook."""
-import os
 from pathlib import Path
 from typing import Any
+
+from nblayers import arguments
 
 # Okabe and Ito's blue and vermilion: told apart without colour vision, and at least 3.9 : 1 against black and against white
 BLUE, VERMILION = "#0072b2", "#d55e00"
@@ -13,9 +14,7 @@ def file_path(who: str, name: str, path: Any) -> Path:
     Raises:
         ValueError: not a path.
     """
-    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-        raise ValueError(f"{who}: expected {name} to be a path, got {path!r}")
-    found = Path(path)
+    found = Path(arguments.path(who, name, path))
     found.parent.mkdir(parents=True, exist_ok=True)
     return found
 
@@ -33,13 +32,13 @@ def file_format(who: str, name: str, path: Path, figure: Any) -> str:
     return asked
 
 
-def grid(panels: int, columns: int, size: tuple[float, float], **kwargs: Any) -> tuple[Any, list[Any]]:
+def grid(panels: int, columns: int, size: tuple[float, float]) -> tuple[Any, list[Any]]:
     """A new figure with so many panels of this size in inches, in rows of at most `columns`; they are returned too."""
     import matplotlib.pyplot as plt
     rows = -(-panels // columns)
     columns = -(-panels // rows)
     figure = plt.figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained", FigureClass=_shown_once())
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel().tolist()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]

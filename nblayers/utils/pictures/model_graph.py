@@ -52,11 +52,9 @@ class Level:
     """One model: its layers in the order of their first calls, and the ways between them.
 
     Attributes:
-        name: the model's.
         entries, exits: how many inputs and outputs it has.
     """
 
-    name: str
     items: list[Item] = field(default_factory=list)
     edges: list[tuple[Place, Place]] = field(default_factory=list)
     entries: int = 0
@@ -66,7 +64,7 @@ class Level:
 def level_of(model: Trainer, options: Options) -> Level:
     """What the picture of a whole model shows: a model of a class with a forward of its own is one box."""
     if not _has_layers(model):
-        return Level(model.name, [Item(_rows(model, options, None))])
+        return Level([Item(_rows(model, options, None))])
     level = _level(model, options, nested=False)
     _leave_out_unused_exits(level)
     return level
@@ -90,7 +88,7 @@ def _has_layers(layer: Layer) -> bool:
 def _level(model: Any, options: Options, nested: bool) -> Level:
     """The layers of a functional model with its inputs' boxes, those of a Sequential without, as Keras shows them."""
     graph: Graph = model._graph
-    level = Level(model.name, entries=len(graph.inputs) * nested, exits=len(graph.outputs) * nested)
+    level = Level(entries=len(graph.inputs) * nested, exits=len(graph.outputs) * nested)
     hidden = {id(layer) for layer in graph.layers if isinstance(layer, InputLayer)} if isinstance(model, Sequential) else set()
     items: dict[int, Item] = {}
     for node in graph.nodes:

@@ -1,0 +1,153 @@
+"""Several callbacks as one."""
+from collections import defaultdict
+from typing import Any
+
+from nblayers.callbacks.backup_and_restore import BackupAndRestore
+from nblayers.callbacks.base import HOOKS, Callback, Closing, Logs
+from nblayers.callbacks.history import History
+from nblayers.callbacks.progbar_logger import ProgbarLogger
+
+
+class CallbackList(Callback):
+    """Calls the hooks of several callbacks, each hook only where a callback overrides it.
+
+    Arguments:
+        callbacks: a callback, or a list of them.
+        add_history, add_progbar: whether to add a History and a ProgbarLogger, if the list holds none.
+        model: the model that the callbacks belong to.
+        params: "verbose", "epochs", "steps", as the callbacks see them.
+
+    Raises:
+        TypeError: something that is no callback.
+    """
+
+    def __init__(self, callbacks: Any = None, add_history: bool = False, add_progbar: bool = False, model: Any = None,
+                 **params: Any) -> None:
+        super().__init__()
+        self.callbacks = _flat(callbacks, type(self).__name__ if model is None else model.described)
+        if add_history and not any(isinstance(callback, History) for callback in self.callbacks):
+            self.callbacks.append(History())
+        if add_progbar and not any(isinstance(callback, ProgbarLogger) for callback in self.callbacks):
+            self.callbacks.append(ProgbarLogger())
+        self._hooks: defaultdict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        for callback in self.callbacks:
+            self._register(callback)
+        if model is not None:
+            self.set_model(model)
+        self.set_params(params)
+
+    def append(self, callback: Callback) -> None:
+        """Add one more callback."""
+        self.callbacks.extend(_flat(callback, type(self).__name__))
+        self._register(callback)
+
+    def _register(self, callback: Any) -> None:
+        """Note which hooks the callback has, and who says whether the end of a batch is wanted (None: it always is)."""
+        wants = callback.wants if isinstance(callback, ProgbarLogger) else None
+        for name in HOOKS:
+            if _overrides(callback, name):
+                self._hooks[name].append((getattr(callback, name), wants))
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        super().set_params(params)
+        for callback in self.callbacks:
+            callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        super().set_model(model)
+        for callback in self.callbacks:
+            callback.set_model(model)
+            if isinstance(callback, History):
+                model.history = callback
+
+    def set_course(self, course: Any) -> None:
+        """Tell the callbacks that back up a training how far it has come."""
+        for callback in self.callbacks:
+            if isinstance(callback, BackupAndRestore):
+                callback.course = course
+
+    @property
+    def watches_train_batches(self) -> bool:
+        """Whether a callback other than the progress line is told of single training steps."""
+        hooks = self._hooks["on_train_batch_begin"] + self._hooks["on_train_batch_end"]
+        return any(wants is None for _, wants in hooks)
+
+    def close(self) -> None:
+        """End progress lines and files that an error or an interrupt has left open."""
+        for callback in self.callbacks:
+            if isinstance(callback, Closing):
+                callback.close()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_train_begin", logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._call("on_train_end", logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_test_begin", logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        self._call("on_test_end", logs)
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        self._call("on_predict_end", logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        for hook, _ in self._hooks["on_epoch_begin"]:
+            hook(epoch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        for hook, _ in self._hooks["on_epoch_end"]:
+            hook(epoch, logs or {})
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_train_batch_begin", batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_train_batch_end", batch, logs)
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_test_batch_begin", batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_test_batch_end", batch, logs)
+
+    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_predict_batch_begin", batch, logs)
+
+    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._call_for_batch("on_predict_batch_end", batch, logs)
+
+    def _call(self, name: str, logs: Logs | None) -> None:
+        for hook, _ in self._hooks[name]:
+            hook(logs or {})
+
+    def _call_for_batch(self, name: str, batch: int, logs: Any) -> None:
+        """`logs` may be a function that makes them: a step is short, and few callbacks look at every one."""
+        made: Logs | None = None
+        for hook, wants in self._hooks[name]:
+            if wants is None or wants(batch):
+                if made is None:
+                    made = logs() if callable(logs) else logs or {}
+                hook(batch, logs=made)
+
+
+def _flat(callbacks: Any, who: str) -> list[Any]:
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, (list, tuple)):
+        return [callback for item in callbacks for callback in _flat(item, who)]
+    if isinstance(callbacks, type) or not (hasattr(callbacks, "set_model") and hasattr(callbacks, "set_params")):
+        raise TypeError(f"{who}: expected callbacks to be a callback or a list of them, got {callbacks!r}")
+    return [callbacks]
+
+
+def _overrides(callback: Any, name: str) -> bool:
+    """Whether the hook does anything: a subclass' method, or a function set on the object."""
+    names = [name] + ([name.replace("train_", "")] if "train_batch" in name else [])
+    methods = [(getattr(callback, n, None), getattr(Callback, n)) for n in names]
+    return any(method is not None and getattr(method, "__func__", None) is not idle for method, idle in methods)
