@@ -547,11 +547,9 @@ def quarter_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         images, labels: (1200, 16) float32 and (1200,), to learn from.
         new, truth: (597, 16) and (597,), for the examination.
     """
-    images, labels = digits()
-    mixed = np.random.default_rng(0).permutation(len(images))
-    small = images.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16) / 16
-    small, labels = small[mixed].astype("f4"), labels[mixed]
-    return small[:1200], labels[:1200], small[1200:], labels[1200:]
+    images, labels, new, truth = digits_to_read()
+    images, new = (each.reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(-1, 16) / 16 for each in (images, new))
+    return images, labels, new, truth
 
 
 def gpu_speeds(relu: Any, product: Any, tiled: Any, tile: int, limit: float, bandwidth: float, size: int = 2048,

@@ -19,9 +19,13 @@ class CompilingLine:
     """A line at the foot of a terminal while kernels are compiled, gone when they are; where there is no terminal, nothing.
 
     It takes the place of a progress line, which is written anew at its next step.
+
+    Attributes:
+        heeds_verbose: whether methods that are called with verbose=0 compile silently.
     """
 
     def __init__(self) -> None:
+        self.heeds_verbose = True
         self._stream: Any = None        # where the line stands now
         self._names: list[str] = []     # of the kernels that are being compiled: each needs the next
         self._count = 0                 # of all so far
@@ -33,7 +37,7 @@ class CompilingLine:
             self._count += 1
         else:
             self._names.pop()
-        if self._stream is None and not _silent.get():
+        if self._stream is None and not (self.heeds_verbose and _silent.get()):
             self._stream = _terminal()
         if self._names:
             once = ", once on this machine" if import_module("kernels.cpu._cache").is_kept() else ""
@@ -76,4 +80,5 @@ def silent_without_verbose(method: Method) -> Method:
     return run          # type: ignore[return-value]
 
 
-kernels.on_compile = CompilingLine().show
+LINE = CompilingLine()
+kernels.on_compile = LINE.show

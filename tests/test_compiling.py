@@ -377,6 +377,19 @@ def test_the_line_is_silent_with_verbose_0(line, monkeypatch, verbose, said):
         assert bool(sys.stderr.getvalue()) == said
 
 
+def test_it_may_be_said_even_with_verbose_0(monkeypatch):
+    """As `nblayers learn` does, where a step would seem to hang."""
+    line = compiling.CompilingLine()
+    line.heeds_verbose = False
+
+    @compiling.silent_without_verbose
+    def fit(verbose):
+        line.show("outer", True)
+        return sys.stderr.screen
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert fit(verbose=0).endswith("outer (1)")
+
+
 def test_training_is_silent_with_verbose_0():
     from nblayers.models import Sequential
     for name in ("fit", "evaluate", "predict"):

@@ -259,9 +259,9 @@ def forgive_single_points(check: Any) -> None:
     if not where:
         return
     rng = np.random.default_rng(5)
-    near = [leaf + 1e-3 * rng.normal(size=leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves]
+    leaves = [leaf + 1e-3 * rng.normal(size=leaf.shape) if leaf.dtype.kind == "f" else leaf for leaf in subject.leaves]
     try:
-        verdicts = check.again(at(subject, leaves=near), rng).verdicts(where)
+        verdicts = check.again(at(subject, leaves=leaves), rng).verdicts(where)
     except Exception:                                   # then it stays a finding
         return
     finally:

@@ -80,9 +80,7 @@ class Evidence:
     @property
     def is_weight(self) -> bool:
         """Whether it is a weight, or an argument that may be one."""
-        layer = self.check.subject.layer
-        first = layer.first_weight if isinstance(layer, Foreign) else None
-        return bool(self.tensor.is_weight) or (first is not None and self.tensor.position >= first)
+        return bool(self.tensor.is_weight or self.tensor.position >= self.check.subject.first_weight)
 
     @property
     def name(self) -> str:

@@ -66,6 +66,12 @@ class Subject:
         self.other_signs: list[np.ndarray] | None = None
         self.other_args, self.other_kwargs = self.args, self.kwargs
 
+    @property
+    def first_weight(self) -> int:
+        """From which of the leaves on they may be weights; as many as there are where none may."""
+        first = self.layer.first_weight if isinstance(self.layer, Foreign) else None
+        return len(self.leaves) if first is None else first
+
     def _slots(self, value: Any, name: str) -> Any:
         """The argument with a slot in the place of each array; the array goes into `leaves`."""
         if name.endswith("mask") or _is_setting(value, isinstance(self.layer, Foreign)):
@@ -418,17 +424,20 @@ class Subject:
             one.prepare()
         returned = flat(self.layer.backward(_in_structure(self.outputs, iter(dy))))
         for one in self.plain:
-            one.collect(self.layer.factor if isinstance(self.layer, Foreign) else 1.0)
+            one.collect(self._factor)
         return [None if dx is None else np.array(to_numpy(dx)) for dx in returned], self.weight_gradients()
 
     def backward_without_clearing(self, dy: Sequence[Any]) -> Iterator[tuple[plain.Plain, np.ndarray]]:
         """What a further backward leaves where plain weights have their gradients, by the weight."""
         self.layer.backward(_in_structure(self.outputs, iter(dy)))
-        factor = self.layer.factor if isinstance(self.layer, Foreign) else 1.0
         for one in self.plain:
             found = plain.as_shaped(one.source.read(), one.parameter.shape)
             if isinstance(one.source, (plain.Place, plain.Beside)) and not one.is_stepped and found is not None:
-                yield one, factor * found
+                yield one, self._factor * found
+
+    @property
+    def _factor(self) -> float:
+        return self.layer.factor if isinstance(self.layer, Foreign) else 1.0
 
     def weight_gradients(self) -> list[np.ndarray]:
         return [np.array(to_numpy(parameter.grad)) for parameter in self.weights]

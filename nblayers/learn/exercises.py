@@ -283,7 +283,7 @@ def _told(numbers: np.ndarray) -> str:
 
 def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[str], function: str,
                axes: Mapping[str, Sequence[str]] | None = None, blocks: Sequence[str] = (), where: str = "",
-               order: Sequence[str] = ()) -> None:
+               order: Sequence[str] = (), tolerance: float = 1e-6) -> None:
     """Compare what a learner's backward returns with what `nblayers.learn.mistakes` gives.
 
     Arguments:
@@ -295,6 +295,7 @@ def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[s
         blocks: the gates, in whatever ends in an axis of all gates.
         where: what to add to each name, such as " with stride 2".
         order: in which order to look at them, by default that of `names`; first those in which fewest things can be wrong.
+        tolerance: relative, and absolute below 1.
 
     Raises:
         Wrong.
@@ -305,7 +306,7 @@ def expect_all(result: Any, right: Values, mistakes: Mistakes, names: Sequence[s
         gates = blocks if name in ("da", "dW", "dU", "db") else ()
         changed = known(right, mistakes, name)
         try:
-            expect_close(values[name], right[name], name + where, changed, axes=(axes or {}).get(name, ()), blocks=gates)
+            expect_close(values[name], right[name], name + where, changed, tolerance, (axes or {}).get(name, ()), gates)
         except Wrong as wrong:
             so_far = f" ({', '.join(done)} {'is' if len(done) == 1 else 'are'} right)" if done else ""
             raise Wrong(f"{wrong}{so_far}", recognised=wrong.recognised) from None

@@ -20,6 +20,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from nblayers.compiling import LINE
 from nblayers.learn import latex, pager
 from nblayers.learn.graph import Graph
 from nblayers.learn.script import Script, Step
@@ -265,6 +266,7 @@ class Stepper:
 
     def run(self) -> None:
         """Talk until the learner leaves."""
+        LINE.heeds_verbose = False                      # nothing else says why a step takes so long
         with self.session.as_main():
             self.console.print(f"[bold]{len(self.session.own)} steps.[/] Enter runs the next one, b goes back, "
                                "? shows what else there is.\n")

@@ -107,8 +107,9 @@ def _array(value: np.ndarray, wide: int, most: int = MOST_LINES) -> str:
         inner = _array(value[first], wide - len(name), room - (not about)).split("\n")
         lines = [line for line in inner if not line.startswith("from ")][:room - (not about)]
         more = int(np.prod(value.shape[:-2])) - 1
-        rest = f"and {more} more such {'matrix' if more == 1 else 'matrices'}" + (f"; {about}" if about else "")
-        return "\n".join([name + lines[0], *(" " * len(name) + line for line in lines[1:]), rest])
+        others = f"and {more} more such {'matrix' if more == 1 else 'matrices'}" if more else ""
+        rest = "; ".join(part for part in (others, about) if part)
+        return "\n".join([name + lines[0], *(" " * len(name) + line for line in lines[1:]), rest]).rstrip("\n")
     lines = text.split("\n")
     return "\n".join([*lines[:room - 1], "…", *([about] if about else [])])
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from nblayers.devices import to_numpy
-from nblayers.gradient_check.foreign import Foreign
 from nblayers.gradient_check.points import at
 from nblayers.gradient_check.report import Index
 from nblayers.gradient_check.words import NO_PATTERN
@@ -26,9 +25,7 @@ class Lab:
     def __init__(self, check: Any, wanted: dict[str, list[Index]]) -> None:
         self.check, self.wanted = check, dict(wanted)
         subject = check.subject
-        first = subject.layer.first_weight if isinstance(subject.layer, Foreign) else None
-        floating = [k for k, leaf in enumerate(subject.leaves) if leaf.dtype.kind == "f"]
-        self.inputs = [k for k in floating if first is not None and k >= first]
+        self.inputs = [k for k in range(subject.first_weight, len(subject.leaves)) if subject.leaves[k].dtype.kind == "f"]
         self.values = [np.array(to_numpy(parameter.value), np.float64) for parameter in subject.weights]
         self.values += [subject.leaves[k].copy() for k in self.inputs]
         self.names = [parameter.path.split("/")[-1] for parameter in subject.weights]
