@@ -6,6 +6,19 @@ import numpy as np
 from nblayers.arrays import as_numbers
 
 
+def step_mask(who: Any, mask: Any, x: Any) -> Any:
+    """The mask (N, T) of the steps of `x` (N, T, …) as an array of truth values.
+
+    Raises:
+        ValueError: a mask of another shape; `who` opens the message, or its `described` does.
+    """
+    mask = as_numbers(mask, who, "a mask").astype(bool)
+    if mask.shape != x.shape[:2]:
+        raise ValueError(f"{getattr(who, 'described', who)}: expected a mask of shape {x.shape[:2]}, a truth value for each "
+                         f"step, got {mask.shape}")
+    return mask
+
+
 class RealSteps:
     """The steps that a mask leaves, each sample's in front, in their order; those between and before them count for nothing.
 
@@ -27,10 +40,7 @@ class RealSteps:
         if mask is None:
             self.lengths = np.full_like(x, T, np.int64, shape=N)
             return
-        mask = as_numbers(mask, who, "a mask").astype(bool)
-        if mask.shape != (N, T):
-            raise ValueError(f"{getattr(who, 'described', who)}: expected a mask of shape {(N, T)}, a truth value for each "
-                             f"step, got {mask.shape}")
+        mask = step_mask(who, mask, x)
         self.lengths = mask.sum(axis=1).astype(np.int64)
         if (mask[:, 1:] > mask[:, :-1]).any():
             self._places = np.argsort(~mask, axis=1, kind="stable")

@@ -159,4 +159,6 @@ def fresh_settings():
     base.clear_names()
     random.seed(0)
     np.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
     nblayers_random.set_seed(0)

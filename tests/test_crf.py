@@ -217,6 +217,8 @@ def test_other_errors(rng):
     layer, x, tags = CRF(U), rng.normal(size=(2, 3, U)).astype("f4"), np.zeros((2, 3), int)
     with pytest.raises(ValueError, match=r"expected a mask of shape \(2, 3\)"):
         layer.decode(x, np.ones((2, 2)))
+    with pytest.raises(ValueError, match=r"crf.*: expected a mask of shape \(2, 3\), .* got \(3, 2\)"):
+        layer(x, mask=np.ones((3, 2)))
     with pytest.raises(ValueError, match="expected at least one step"):
         layer.decode(x[:, :0])
     with pytest.raises(ValueError, match="expected tags of shape"):

@@ -8,7 +8,7 @@ from nblayers.arguments import flag, found
 from nblayers.layers.base import InputSpec, Layer, Parameter, Record, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.ids import ids_below
-from nblayers.real_steps import RealSteps
+from nblayers.real_steps import RealSteps, step_mask
 
 if TYPE_CHECKING:
     from nblayers.losses.crf_loss import CRFLoss
@@ -91,7 +91,7 @@ class CRF(Layer):
                                 if self.use_boundary else None for name in ("start", "end"))
 
     def forward(self, inputs: np.ndarray, mask: Any = None) -> np.ndarray:
-        self.cache = self.Cache(inputs, mask)
+        self.cache = self.Cache(inputs, None if mask is None else step_mask(self, mask, inputs))
         return inputs
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -572,7 +572,7 @@ class CrossEntropyLoss(_Classes):
                 dl *= 1 - self.label_smoothing                                  # from (4)
         if weights is not None:
             dl = dl - weights * _along_classes(dv, x)                           # (6), from (3) or (4)
-        return log_softmax.gradient(x, dl, l, axis=_class_axis(x))                        # (7), from (1)
+        return log_softmax.gradient(x, dl, l, axis=_class_axis(x))              # (7), from (1)
 
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "HuberLoss", "KLDivLoss", "L1Loss", "MSELoss", "NLLLoss",
