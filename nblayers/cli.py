@@ -131,7 +131,7 @@ def _lessons(given: argparse.Namespace, rest: list[str]) -> int:
     wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for path, lesson in found:
         minutes = f"{lesson.minutes} min" if lesson.minutes else ""
-        first = f"{path.stem[:2]}  {catalogue.name_of(path):{names}}  {minutes:>6}  "
+        first = f"{catalogue.number_of(path):4}{catalogue.name_of(path):{names}}  {minutes:>6}  "
         indent = " " * (len(first) if wide - len(first) >= 30 else 4)
         line = first + latex.in_sentence(lesson.title)
         print(textwrap.fill(line, wide, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False))

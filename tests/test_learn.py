@@ -557,7 +557,8 @@ def test_lessons_are_listed():
     done = command("lessons")
     assert done.returncode == 0
     for path in catalogue.lessons():
-        assert re.search(rf"^{path.stem[:2]}  {catalogue.name_of(path)} +\d+ min  \w", done.stdout, re.MULTILINE), path.stem
+        named = f"{catalogue.number_of(path):4}{catalogue.name_of(path)}"
+        assert re.search(rf"^{named} +\d+ min  \w", done.stdout, re.MULTILINE), path.stem
 
 
 @pytest.mark.parametrize("name, stem", [

@@ -29,7 +29,7 @@ def test_runs_straight_through(path, tmp_path):
                           stdin=subprocess.DEVNULL, env=os.environ | OF_A_RUN, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert "agrees with the numerical derivative" in done.stdout or path.stem == FIRST
-    pictures = list((tmp_path / "lessons" / "out").glob(f"{path.stem[:2]}_*.png"))
+    pictures = list((tmp_path / "lessons" / "out").glob(f"{catalogue.number_of(path)}_*.png"))
     assert pictures and all(f"picture: lessons/out/{picture.name}" in done.stdout for picture in pictures)
     assert [found.name for found in tmp_path.iterdir()] == ["lessons"]
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from lessons import data
 from nblayers import cli
 from nblayers.learn import asking, catalogue, course, formulas, progress, script, terminal
+from nblayers.learn.catalogue import COURSE
 
 
 def test_the_digits_are_scikit_learns():
@@ -226,8 +227,8 @@ def test_no_half_written_file_is_left(small, monkeypatch):
 
 
 def test_the_path_names_every_lesson_there_is():
-    assert [path.stem for path in catalogue.lessons() if not int(path.stem[:2]) < len(course.COURSE)] == []
-    assert len(course.COURSE) == 28 and max(map(len, course.COURSE)) <= 38
+    assert [path.stem for path in catalogue.lessons() if catalogue.number_of(path) not in COURSE] == []
+    assert len(COURSE) == 35 and max(map(len, COURSE.values())) <= 38
 
 
 def test_a_low_window_leaves_out_what_is_to_come(small):
@@ -240,21 +241,33 @@ def test_a_low_window_leaves_out_what_is_to_come(small):
 
 @pytest.mark.parametrize("name, message", [
     ("8", "lesson 08 is to come: LSTM"), ("08", "lesson 08 is to come"), ("convlstm", "lesson 16 is to come: ConvLSTM"),
+    ("26", "lesson 26a is to come: Program: the sunspots"), ("26b", "lesson 26b is to come"),
     ("99", "there is no lesson '99'"), ("zebra", "there is no lesson 'zebra'")])
 def test_a_lesson_that_is_to_come(small, name, message):
     with pytest.raises(catalogue.UnknownLesson, match=message):
         catalogue.find(name)
 
 
+def test_a_lesson_in_several_scripts(small):
+    for name in ("26a_first", "26b_second", "27_after"):
+        small.with_name(f"{name}.py").write_text("# %% [markdown]\n# # Lesson 26a · One\n")
+    assert [path.stem for path in catalogue.lessons()][-3:] == ["26a_first", "26b_second", "27_after"]
+    assert catalogue.find("26b").stem == "26b_second" == catalogue.find("second").stem
+    assert [entry.number for entry in course.course() if entry.path][-2:] == ["26b", "27"]
+    assert script.read(catalogue.find("26a")).title == "One"
+    with pytest.raises(catalogue.UnknownLesson, match="more than one lesson is meant by '26': 26a_first, 26b_second"):
+        catalogue.find("26")
+
+
 def test_where_to_go_on():
     def entry(number, position=0, done=False):
         lesson = progress.Lesson(steps=9, at=progress.Place(position), done=done)
-        return course.Entry(number, "", Path(f"{number:02d}_x.py"), done=lesson)
-    entries = [entry(0, 9, True), entry(1), course.Entry(2, ""), entry(3, 4), entry(4)]
-    assert course.upcoming(entries, None).number == 1
-    assert course.upcoming(entries, "00_x").number == 1
-    assert course.upcoming(entries, "03_x").number == 3
-    assert course.upcoming(entries, "04_x").number == 1                             # round again to what was left out
+        return course.Entry(f"{number:02d}", "", Path(f"{number:02d}_x.py"), done=lesson)
+    entries = [entry(0, 9, True), entry(1), course.Entry("02", ""), entry(3, 4), entry(4)]
+    assert course.upcoming(entries, None).number == "01"
+    assert course.upcoming(entries, "00_x").number == "01"
+    assert course.upcoming(entries, "03_x").number == "03"
+    assert course.upcoming(entries, "04_x").number == "01"                           # round again to what was left out
     assert course.upcoming([entry(0, 9, True)], "00_x") is None
     assert course.question(entry(3, 4)).startswith("Enter: go on with 03 at step 1 ·")
 
@@ -331,7 +344,7 @@ def test_without_a_terminal_the_path_is_printed(state):
     done = subprocess.run([sys.executable, "-m", "nblayers.cli", "learn"], capture_output=True, text=True, encoding="utf-8",
                           stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONIOENCODING": "utf-8"})
     assert done.returncode == 0 and not done.stderr
-    assert [int(line.split()[0]) for line in done.stdout.splitlines()] == list(range(28))
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(COURSE)
     assert not state.exists()
 
 

@@ -63,7 +63,7 @@ class CRF(Layer):
 
     class Cache(Record):
         x: np.ndarray           # (N, T, U)
-        mask: np.ndarray        # (N, T), or None
+        mask: np.ndarray | None         # (N, T)
         left: Any = None        # what `CRFLoss` found for x and the weights, a `_Gradients`
 
     def __init__(self, units: int, use_boundary: bool = True, transitions_initializer: Any = "zeros",

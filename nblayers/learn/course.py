@@ -22,7 +22,7 @@ NARROW = 100                                                # columns below whic
 class Entry:
     """One lesson of the course; `path` is None while it is to come."""
 
-    number: int
+    number: str
     title: str
     path: Path | None = None
     minutes: int | None = None
@@ -54,11 +54,11 @@ class Entry:
 
 def course() -> list[Entry]:
     """The lessons of the path in their order, and what is done of each."""
-    files = {int(path.stem[:2]): path for path in catalogue.lessons()}
-    return [_entry(number, title, files.get(number)) for number, title in enumerate(COURSE)]
+    files = {catalogue.number_of(path): path for path in catalogue.lessons()}
+    return [_entry(number, title, files.get(number)) for number, title in COURSE.items()]
 
 
-def _entry(number: int, title: str, path: Path | None) -> Entry:
+def _entry(number: str, title: str, path: Path | None) -> Entry:
     if path is None:
         return Entry(number, title)
     lesson, done = script.read(path), progress.read(path)
@@ -92,7 +92,7 @@ def show(entries: list[Entry], console: Console) -> None:
         title = Text(entry.title, "dim" if entry.path is None else "bold" if entry.begun else "")
         title.truncate(max(20, console.width - 38), overflow="ellipsis")
         minutes = f"{entry.minutes} min" if entry.minutes else ""
-        number = Text(f"{entry.number:02d}", "dim" if entry.path is None else "")
+        number = Text(entry.number, "dim" if entry.path is None else "")
         done = entry.state_in_short() if console.width < NARROW else entry.state()
         state = Text("to come", "dim") if entry.path is None else Text(done)
         table.add_row(mark, number, title, Text(minutes, "dim"), state)
@@ -103,7 +103,7 @@ def question(entry: Entry | None) -> str:
     """What is asked under the path."""
     if entry is None:
         return "All of it is done. A lesson's number or name · q: leave > "
-    how = f"go on with {entry.number:02d} at step {entry.position + 1}" if entry.begun else f"begin {entry.number:02d}"
+    how = f"go on with {entry.number} at step {entry.position + 1}" if entry.begun else f"begin {entry.number}"
     return f"Enter: {how} · or a lesson's number or name · q: leave > "
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nblayers.learn import catalogue
+
 MARKER = re.compile(r"# %%(?P<rest>.*)")
 QUESTION = re.compile(r"# \?(?: |$)")                      # a comment that withholds the statement right below it: a turn
 ASSIGNMENTS = (ast.Assign, ast.AnnAssign, ast.AugAssign)
@@ -82,7 +84,7 @@ class Script:
     def title(self) -> str:
         """The first heading, without a leading number."""
         heading = next((heading for cell in self.cells if cell.kind == "text" for _, heading in headings(cell.source)), "")
-        return re.sub(r"^(Lesson )?\d+\s*[·:.–-]?\s*", "", heading) or self.path.stem
+        return re.sub(r"^(Lesson )?\d+[a-z]?\s*[·:.–-]?\s*", "", heading) or self.path.stem
 
     @property
     def minutes(self) -> int | None:
@@ -417,8 +419,8 @@ def notebook(script: Script) -> dict[str, Any]:
 
 def lesson_id(script: Script) -> str:
     """By what `catalogue.find` knows the lesson: its number, or the path of a script that is none of ours."""
-    number = re.match(r"\d\d(?=_)", script.path.stem)
-    return number[0] if number and script.path.parent.name == "lessons" else str(script.path)
+    number = catalogue.number_of(script.path)
+    return number if number and script.path.parent.name == "lessons" else str(script.path)
 
 
 def _tell_guesses(pieces: list[tuple[str, str]]) -> None:
