@@ -123,6 +123,9 @@ def pytest_collection_finish():
 
 if os.environ.get("NBLAYERS_TEST_XLA") != "1":
     jax_in_numpy.install()
+if not ON_GPU and os.environ.get("NBLAYERS_TEST_CUDASIM") != "1":
+    import cuda_in_greenlets
+    cuda_in_greenlets.install()
 
 
 @pytest.fixture(params=kernels.ROOMS)

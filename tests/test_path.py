@@ -379,7 +379,7 @@ def test_before_a_long_wait_the_learner_is_asked(small):
     shown = io.StringIO()
     stepper = terminal.Stepper(followed(small), Console(file=shown, width=90), lambda _: "s")
     course.go_on(stepper, script.read(small), sure=True)
-    assert "That takes 31 seconds" in " ".join(shown.getvalue().split()) and stepper.session.position == 0
+    assert re.search(r"That takes 3\d seconds", " ".join(shown.getvalue().split())) and stepper.session.position == 0
 
 
 def test_ctrl_c_ends_the_silent_run(small):

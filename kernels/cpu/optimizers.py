@@ -121,6 +121,7 @@ def pytorch_adagrad(gradient, scale, l2, learning_rate, epsilon, v, value):
         value[i] -= eta * g / (math.sqrt(v[i]) + eps)                           # (23)
 
 
+@kernel
 def accumulate(gradient, scale, total):
     s = total.dtype.type(scale)
     for i in range(total.size):

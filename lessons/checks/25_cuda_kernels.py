@@ -4,7 +4,6 @@ In the simulator they also watch what a kernel does: barriers, atomics, launches
 """
 import contextlib
 import math
-import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -57,13 +56,13 @@ def seen() -> Iterator[Seen]:
     get, put = FakeCUDAArray.__getitem__, FakeCUDAArray.__setitem__
 
     def here() -> Any:
-        thread = threading.current_thread()
+        thread = kernelapi.threading.current_thread()       # whatever the simulator takes for one
         block, own = thread.blockIdx, thread.threadIdx
         return (block.x, block.y), (own.x, own.y)
 
     def note(kind: str, array: Any, index: Any) -> None:
         places = index if isinstance(index, tuple) else (index,)
-        if hasattr(threading.current_thread(), "threadIdx") and len(places) == array._ary.ndim:
+        if hasattr(kernelapi.threading.current_thread(), "threadIdx") and len(places) == array._ary.ndim:
             place = int(np.ravel_multi_index(tuple(int(i) for i in places), array._ary.shape, mode="wrap"))
             what.touched[kind, array._ary.shape][here()].append(place)
 
