@@ -1,4 +1,7 @@
 """Moving averages of the weights in the place of the weights, for as long as a model is judged."""
+from collections.abc import Callable
+from typing import Any
+
 from nblayers.arguments import flag
 from nblayers.callbacks.base import Closing, Logs
 from nblayers.models.interrupts import Interrupts
@@ -11,8 +14,9 @@ class SwapEMAWeights(Closing):
         model.fit(x, y, validation_split=0.1, callbacks=[SwapEMAWeights()])             # "val_loss" is that of the averages
         model.fit(x, y, epochs=9, callbacks=[SwapEMAWeights(swap_on_epoch=True), ModelCheckpoint("averages.keras")])
 
-    What is saved between the two swaps has the averages as weights, and the weights in the state of the optimizer. A training
-    that ends with an error or an interrupt ends with the weights of its last step. Weights that no optimizer changes, such as
+    What is saved between the two swaps has the averages as weights, and the weights in the state of the optimizer (with
+    `swap_on_epoch`, at the end of the last epoch, the averages in both). A training that an error or an interrupt ends before
+    that has the weights of its last step. Weights that no optimizer changes, such as
     BatchNormalization's means, have no averages and stay as they are. Two cases differ from Keras: after `predict` the weights
     are put back (Keras leaves the averages in the model), and a training that was stopped early ends with the averages, as
     others with `use_ema` do (with `swap_on_epoch` Keras ends with the weights).
@@ -40,7 +44,9 @@ class SwapEMAWeights(Closing):
             self._swap()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self.swap_on_epoch and not self.model.optimizer.is_swapped:
+        if self.swap_on_epoch and epoch + 1 == self.params.get("epochs"):
+            self._finalize()
+        elif self.swap_on_epoch and not self.model.optimizer.is_swapped:
             self._swap()
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
@@ -78,7 +84,14 @@ class SwapEMAWeights(Closing):
             raise ValueError(f"SwapEMAWeights: expected an optimizer with use_ema=True, got {given}")
 
     def _swap(self) -> None:
-        """All or nothing."""
+        self._whole(self.model.optimizer.swap_averages)
+
+    def _finalize(self) -> None:
+        """Both are the averages, as at the end of `fit`."""
+        self._whole(self.model.optimizer.finalize_variable_values, self.model.trainable_weights)
+
+    def _whole(self, change: Callable[..., None], *arguments: Any) -> None:
+        """All of it or nothing."""
         with Interrupts() as interrupts, self.model._runs.lock:
             interrupts.hold()
-            self.model.optimizer.swap_averages()
+            change(*arguments)
