@@ -31,7 +31,8 @@ def recorder(library, seen, saves):
     """A callback of that library: the weights at each of its hooks, and a file written in an evaluation."""
     class Recorder(library.callbacks.Callback):
         def note(self, name):
-            seen.append((name, self.model.get_weights(), [np.asarray(v) if library is keras else np.array(v) for v in self.model.optimizer.variables]))
+            state = [np.array(np.asarray(variable)) for variable in self.model.optimizer.variables]
+            seen.append((name, self.model.get_weights(), state))
 
         def on_epoch_begin(self, epoch, logs=None):
             self.note("epoch begin")
@@ -209,5 +210,5 @@ def test_an_optimizer_without_averages(method, data):
 
 
 def test_orbax_checkpoint_says_what_to_use():
-    with pytest.raises(NotImplementedError, match="OrbaxCheckpoint: nblayers does not write .* BackupAndRestore"):
+    with pytest.raises(NotImplementedError, match=r"OrbaxCheckpoint: nblayers writes no .* BackupAndRestore"):
         OrbaxCheckpoint("directory")

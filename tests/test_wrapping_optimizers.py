@@ -218,11 +218,11 @@ def test_the_learning_rate_is_the_inner_one():
 
 
 @pytest.mark.parametrize("make, error, message", [
-    (lambda: LossScaleOptimizer("adam"), TypeError, "LossScaleOptimizer: expected inner_optimizer to be another optimizer, got"),
+    (lambda: LossScaleOptimizer("adam"), TypeError, "expected inner_optimizer to be another optimizer, got"),
     (lambda: LossScaleOptimizer(LossScaleOptimizer(SGD())), TypeError, "to be another optimizer"),
     (lambda: LossScaleOptimizer(SGD(), 0.0), ValueError, "expected initial_scale"),
     (lambda: LossScaleOptimizer(SGD(), 1e39), ValueError, "expected initial_scale"),
-    (lambda: LossScaleOptimizer(SGD(), dynamic_growth_steps=0), ValueError, "expected a positive integer as dynamic_growth_steps"),
+    (lambda: LossScaleOptimizer(SGD(), dynamic_growth_steps=0), ValueError, "positive integer as dynamic_growth_steps, got 0"),
     (lambda: LossScaleOptimizer(SGD(), dynamic=False), ValueError, "give the inner optimizer a loss_scale_factor"),
     (lambda: LossScaleOptimizer(SGD(), clipnorm=1.0), ValueError, "clipnorm belongs to the inner optimizer, got clipnorm=1.0"),
     (lambda: LossScaleOptimizer(SGD(), learn=1), TypeError, "unexpected keyword|unknown argument 'learn'"),

@@ -12,6 +12,6 @@ class OrbaxCheckpoint(Callback):
     """
 
     def __init__(self, directory: Any = None, *arguments: Any, **options: Any) -> None:
-        raise NotImplementedError("OrbaxCheckpoint: nblayers does not write Orbax' directories; BackupAndRestore goes on with a "
+        raise NotImplementedError("OrbaxCheckpoint: nblayers writes no directories of Orbax; BackupAndRestore goes on with a "
                                   "training that was stopped, ModelCheckpoint keeps models and weights (its save_freq, "
                                   "save_best_only and monitor are the same)")

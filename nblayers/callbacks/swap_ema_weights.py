@@ -8,7 +8,7 @@ from nblayers.models.interrupts import Interrupts
 
 
 class SwapEMAWeights(Closing):
-    """Evaluates, validates and predicts with the averages that an optimizer with `use_ema` keeps, and trains on with the weights.
+    """Evaluates, validates and predicts with the averages that an optimizer with `use_ema` keeps, and trains with the weights.
 
         model.compile(Adam(use_ema=True), "mse")
         model.fit(x, y, validation_split=0.1, callbacks=[SwapEMAWeights()])             # "val_loss" is that of the averages

@@ -218,7 +218,8 @@ class Trainer(Layer):
                     course = Course(initial_epoch, training, objective)
                     callbacks.set_course(course)
                     with callbacks.closed_on_error():
-                        self._run_epochs(course, epochs, training, validation, validation_freq, callbacks, objective, interrupts)
+                        self._run_epochs(course, epochs, training, validation, validation_freq, callbacks, objective,
+                                         interrupts)
                 finally:
                     interrupts.hold()
                     callbacks.set_course(None)

@@ -10,7 +10,7 @@ from nblayers.optimizers.base import Optimizer
 from nblayers.optimizers.wrapping import Wrapping
 from nblayers.parameter import Parameter
 
-_FLOAT32 = np.finfo(np.float32)
+_SMALLEST_SCALE, _LARGEST_SCALE = 2.0 ** -126, 2.0 ** 127
 # what Keras once wrote into the configuration, and has no effect
 _WITHOUT_EFFECT = {"weight_decay": None, "clipnorm": None, "global_clipnorm": None, "clipvalue": None, "use_ema": False,
                    "ema_momentum": 0.99, "ema_overwrite_frequency": None, "loss_scale_factor": None,
@@ -57,14 +57,14 @@ class LossScaleOptimizer(Wrapping):
         if not isinstance(inner_optimizer, Optimizer) or isinstance(inner_optimizer, LossScaleOptimizer):
             raise TypeError(f"LossScaleOptimizer: expected inner_optimizer to be another optimizer, got {inner_optimizer!r}")
         if not options.pop("dynamic", True):
-            raise ValueError("LossScaleOptimizer: expected dynamic to be True: for a scale that stays give the inner optimizer a "
-                             "loss_scale_factor")
+            raise ValueError("LossScaleOptimizer: expected dynamic to be True: for a scale that stays give the inner optimizer "
+                             "a loss_scale_factor")
         for argument in _WITHOUT_EFFECT.keys() & options.keys():
             if (value := options.pop(argument)) != _WITHOUT_EFFECT[argument]:
                 raise ValueError(f"LossScaleOptimizer: {argument} belongs to the inner optimizer, got {argument}={value!r}")
         self.inner_optimizer = inner_optimizer
         super().__init__(name, **options)
-        self.initial_scale = number(self.described, "initial_scale", initial_scale, float(_FLOAT32.tiny), float(_FLOAT32.max))
+        self.initial_scale = number(self.described, "initial_scale", initial_scale, _SMALLEST_SCALE, _LARGEST_SCALE)
         self.dynamic_growth_steps = integer(self.described, "dynamic_growth_steps", dynamic_growth_steps, 1)
         self.dynamic_scale = float(np.float32(self.initial_scale))
         self.step_counter = 0
@@ -103,14 +103,13 @@ class LossScaleOptimizer(Wrapping):
             return
         if not all(_is_finite(gradient, scale * self.dynamic_scale) for gradient in gradients):
             self.build(parameters)
-            self.dynamic_scale, self.step_counter = max(self.dynamic_scale / 2, float(_FLOAT32.tiny)), 0    # (1)
+            self.dynamic_scale, self.step_counter = max(self.dynamic_scale / 2, _SMALLEST_SCALE), 0         # (1)
             return
         self._routed(parameters)
         self.inner_optimizer._apply(gradients, parameters, device, scale)                                   # (2)
         self.step_counter += 1
         if self.step_counter == self.dynamic_growth_steps:
-            doubled = 2 * self.dynamic_scale
-            self.dynamic_scale, self.step_counter = min(doubled, _LARGEST_SCALE), 0                         # (3)
+            self.dynamic_scale, self.step_counter = min(2 * self.dynamic_scale, _LARGEST_SCALE), 0           # (3)
 
     def _own_names(self) -> list[str]:
         return [*super()._own_names(), "step_counter", "dynamic_scale"]
@@ -135,9 +134,6 @@ class LossScaleOptimizer(Wrapping):
 
     def __repr__(self) -> str:
         return f"<LossScaleOptimizer name={self.name}, inner_optimizer={self.inner_optimizer!r}>"
-
-
-_LARGEST_SCALE = 2.0 ** 127
 
 
 def _is_finite(gradient: Any, scale: float) -> bool:
