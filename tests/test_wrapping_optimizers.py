@@ -85,6 +85,8 @@ def test_the_scale_stays_a_positive_number(first, gradient, last):
     for _ in range(3):
         optimizer.apply([np.full(2, gradient, "float32")], [p])
     assert optimizer.dynamic_scale == last
+    optimizer.set_weights([0, 0.0, 0, 0.0, 3, 0.01])        # as Keras may leave it
+    assert optimizer.dynamic_scale == 2.0 ** -126 and optimizer.iterations == 3
 
 
 def a_model(library, wrapped, l2=0.01):

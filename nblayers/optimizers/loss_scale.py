@@ -121,7 +121,8 @@ class LossScaleOptimizer(Wrapping):
     def _set_own(self, arrays: Sequence[Any]) -> None:
         super()._set_own(arrays)
         if len(arrays) > 2:
-            self.step_counter, self.dynamic_scale = int(arrays[2]), float(arrays[3])
+            self.step_counter = int(arrays[2])
+            self.dynamic_scale = min(max(float(arrays[3]), _SMALLEST_SCALE), _LARGEST_SCALE)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "inner_optimizer": serialization.serialize(self.inner_optimizer),
