@@ -307,7 +307,7 @@ def _written(target: Any, scope: Writing, module: str | None = None) -> Any:
         return target
     if isinstance(target, (list, tuple)):
         return type(target)(_written(item, scope) for item in target)
-    if isinstance(target, Mapping):
+    if isinstance(target, Mapping) and not hasattr(target, "get_config"):
         if id(target) in scope.descriptions:
             return target                               # it may be told later that it is shared
         return {key: _written(value, scope) for key, value in target.items()}

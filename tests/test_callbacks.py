@@ -442,6 +442,37 @@ def test_a_shorter_line_covers_a_longer_one(monkeypatch, capsys):
     assert len(lines[1]) >= len(lines[0].rstrip())
 
 
+def screen(text, columns):
+    """What a terminal of so many columns shows of it, row by row."""
+    rows, row, column = [[]], 0, 0
+    for escape, number, character in re.findall(r"(\x1b\[(\d*)[Am])|([^\x1b])", text):
+        if escape.endswith("A"):
+            row = max(row - int(number), 0)
+        elif character == "\r":
+            column = 0
+        elif character and (character == "\n" or column == columns):
+            row, column = row + 1, 0
+        if character and character not in "\r\n":
+            rows += [[] for _ in range(row + 1 - len(rows))]
+            rows[row] += [" "] * (column + 1 - len(rows[row]))
+            rows[row][column] = character
+            column += 1
+    return ["".join(row) for row in rows]
+
+
+@pytest.mark.parametrize("columns", [20, 33, 38, 60, 200])
+def test_a_line_longer_than_the_terminal_is_printed_over(columns, monkeypatch, capsys):
+    """All of its rows, whether it grows or shrinks."""
+    monkeypatch.setattr("nblayers.models.progress.is_dynamic", lambda: True)
+    monkeypatch.setattr("nblayers.models.progress._columns", lambda: columns)
+    bar = Progbar(4, interval=0)
+    for step, values in enumerate([[1.0], [123456.0, 1e6, 3.0], [1.0, 2.0], [1.0] * 6], 1):
+        bar.update(step, [(f"loss_{number}", value) for number, value in enumerate(values)])
+    shown = screen(capsys.readouterr().out.lstrip("\n"), columns)           # a line that an earlier test left open is ended
+    assert re.fullmatch(r"4/4 ━{20} 0s \S+/step" + "".join(rf" - loss_{n}: 1.0000" for n in range(6)), "".join(shown).strip())
+    assert all(len(row) == columns for row in shown[:-1])
+
+
 def test_an_encoding_without_the_bars_character(monkeypatch):
     import io
     import sys

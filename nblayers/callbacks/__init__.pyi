@@ -7,9 +7,11 @@ from .history import History as History
 from .lambda_callback import LambdaCallback as LambdaCallback
 from .learning_rate_scheduler import LearningRateScheduler as LearningRateScheduler
 from .model_checkpoint import ModelCheckpoint as ModelCheckpoint
+from .orbax_checkpoint import OrbaxCheckpoint as OrbaxCheckpoint
 from .progbar_logger import ProgbarLogger as ProgbarLogger
 from .reduce_lr_on_plateau import ReduceLROnPlateau as ReduceLROnPlateau
 from .remote_monitor import RemoteMonitor as RemoteMonitor
+from .swap_ema_weights import SwapEMAWeights as SwapEMAWeights
 from .tensorboard import TensorBoard as TensorBoard
 from .terminate_on_nan import TerminateOnNaN as TerminateOnNaN
 from .weight_history import WeightHistory as WeightHistory

@@ -1,11 +1,14 @@
 """Several callbacks as one."""
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nblayers.callbacks.backup_and_restore import BackupAndRestore
 from nblayers.callbacks.base import HOOKS, Callback, Closing, Logs
 from nblayers.callbacks.history import History
 from nblayers.callbacks.progbar_logger import ProgbarLogger
+from nblayers.models.interrupts import Interrupts
 
 
 class CallbackList(Callback):
@@ -72,8 +75,19 @@ class CallbackList(Callback):
         hooks = self._hooks["on_train_batch_begin"] + self._hooks["on_train_batch_end"]
         return any(wants is None for _, wants in hooks)
 
+    @contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """Close where what is done inside ends with an error or an interrupt."""
+        try:
+            yield
+        except BaseException:
+            with Interrupts() as interrupts:
+                interrupts.hold()
+                self.close()
+            raise
+
     def close(self) -> None:
-        """End progress lines and files that an error or an interrupt has left open."""
+        """End what an error or an interrupt has left open: progress lines, files, averages in the place of the weights."""
         for callback in self.callbacks:
             if isinstance(callback, Closing):
                 callback.close()

@@ -115,7 +115,7 @@ class TensorBoard(Closing):
         logs = logs or {}
         if logs:
             optimizer = self.model.optimizer
-            scalars = logs | {"learning_rate": optimizer.learning_rate}
+            scalars = logs | ({"learning_rate": optimizer.learning_rate} if hasattr(optimizer, "learning_rate") else {})
             if self.write_steps_per_second:
                 seconds = max(time.perf_counter() - self._epoch_start, 1e-9)
                 scalars["steps_per_second"] = (optimizer.iterations - self._iterations) / seconds

@@ -104,8 +104,13 @@ class Progbar:
         coloured = f"{_GREEN}{bar[:full]}{_END}{_GREY}{bar[full:]}{_END}"
         blanks = " " * (self._printed - len(line))      # over what a longer line left standing
         self._take_the_line(finalize)
-        say(f"\r{_BOLD}{count}{_END} {coloured} {_BOLD}{clock}{_END} {rest}{blanks}" + "\n" * finalize)
-        self._printed = 0 if finalize else len(line)
+        say(f"{self._back()}{_BOLD}{count}{_END} {coloured} {_BOLD}{clock}{_END} {rest}{blanks}" + "\n" * finalize)
+        self._printed = 0 if finalize else len(line) + len(blanks)
+
+    def _back(self) -> str:
+        """What moves the cursor to where the line begins: up, where the terminal has broken it into several rows."""
+        rows = (self._printed - 1) // columns if self._printed and (columns := _columns()) else 0
+        return (f"\x1b[{rows}A" if rows else "") + "\r"
 
     def _take_the_line(self, finalize: bool) -> None:
         """End the line of a run that this one is nested in: that one goes on below."""
@@ -119,6 +124,14 @@ class Progbar:
         if self.seen > 1:
             return (now - self._first_step) / (self.seen - 1)
         return now - self._start if self.seen else 0.0
+
+
+def _columns() -> int | None:
+    """How wide the terminal is; None where there is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _rate(seconds: float) -> str:

@@ -56,7 +56,7 @@ def _print(console: "Console", model: Trainer, table: Any) -> None:
     from rich.markup import escape
     trainable, frozen = ([p.value for p in parameters] for parameters in (model.trainable_weights, model.non_trainable_weights))
     optimizer = model.optimizer
-    state = optimizer.variables if optimizer is not None and getattr(optimizer, "_slots", None) else []
+    state = optimizer.variables if optimizer is not None and optimizer.built else []
     lines = [("Total", [*trainable, *frozen, *state]), ("Trainable", trainable), ("Non-trainable", frozen)]
     console.print(f'[bold]Model: "{escape(model.name)}"[/]')
     console.print(table)

@@ -217,10 +217,9 @@ class Trainer(Layer):
                 try:
                     course = Course(initial_epoch, training, objective)
                     callbacks.set_course(course)
-                    self._run_epochs(course, epochs, training, validation, validation_freq, callbacks, objective, interrupts)
-                except BaseException:
-                    callbacks.close()
-                    raise
+                    with callbacks.closed_on_error():
+                        self._run_epochs(course, epochs, training, validation, validation_freq, callbacks, objective,
+                                         interrupts)
                 finally:
                     interrupts.hold()
                     callbacks.set_course(None)
@@ -342,7 +341,7 @@ class Trainer(Layer):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
-        with closing(testing), self._objective_for("evaluate").taken() as objective:
+        with closing(testing), self._objective_for("evaluate").taken() as objective, callbacks.closed_on_error():
             return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)
 
     def _test_epoch(self, testing: Epochs, callbacks: CallbackList, objective: Objective) -> dict[str, float]:
@@ -384,7 +383,7 @@ class Trainer(Layer):
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=predicting.steps)
-        with closing(predicting), self._runs.predicting.one() as call:
+        with closing(predicting), self._runs.predicting.one() as call, callbacks.closed_on_error():
             batches: list[Any] = []
             callbacks.on_predict_begin()
             for step, (batch, _, _) in enumerate(predicting.epoch()):

@@ -9,6 +9,8 @@ from .finding import deserialize as deserialize, get as get, serialize as serial
 from .ftrl import Ftrl as Ftrl
 from .lamb import Lamb as Lamb
 from .lion import Lion as Lion
+from .loss_scale import LossScaleOptimizer as LossScaleOptimizer
+from .multi import MultiOptimizer as MultiOptimizer, OptimizerMap as OptimizerMap
 from .muon import Muon as Muon
 from .nadam import Nadam as Nadam
 from .rmsprop import RMSprop as RMSprop

@@ -78,7 +78,7 @@ class Optimizer(NamesItself):
         chosen = {argument: value for argument, value in chosen.items() if value is not None}
         if len(chosen) > 1:
             raise ValueError(f"{self.described}: expected only one of clipnorm, clipvalue and global_clipnorm, got {chosen}")
-        self.learning_rate = legacy.pop("lr", learning_rate)
+        self._set_learning_rate(legacy.pop("lr", learning_rate))
         if legacy.pop("decay", None) is not None:
             warnings.warn(f"{self.described}: decay is ignored, as in Keras 3: pass a schedule as learning_rate", stacklevel=3)
         if legacy:
@@ -96,6 +96,7 @@ class Optimizer(NamesItself):
         self._iterations = 0            # steps with a gradient, those that only accumulate it included
         self._slots: dict[Parameter, _Slot] = {}
         self._undecayed: tuple[list[Parameter], str] = ([], "")
+        self._is_swapped = False        # the averages are in the values' place, and these in theirs
 
     @property
     def described(self) -> str:
@@ -118,6 +119,9 @@ class Optimizer(NamesItself):
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        self._set_learning_rate(value)
+
+    def _set_learning_rate(self, value: Any) -> None:
         if callable(value) and not inspect.isclass(value):
             self._takes_step = bool(inspect.signature(value).parameters)
         elif not math.isfinite(as_float(value)):
@@ -155,7 +159,7 @@ class Optimizer(NamesItself):
         Raises:
             ValueError: another number of gradients than of parameters, a gradient of another shape, or none at all.
         """
-        parameters = self._slots if trainable_variables is None else trainable_variables
+        parameters = self._known if trainable_variables is None else trainable_variables
         for name, given in (("grads", grads), ("trainable_variables", parameters)):
             if not isinstance(given, (list, tuple, dict)):
                 raise TypeError(f"{self.described}: expected {name} as a list, got {given!r}")
@@ -170,7 +174,7 @@ class Optimizer(NamesItself):
                 raise ValueError(f"{self.described}: expected a gradient of shape {parameter.shape} for {parameter.path!r}, "
                                  f"got {np.shape(gradient)}")
         self._apply([gradient for gradient, _ in pairs], [parameter for _, parameter in pairs], device,
-                    1 / (self.loss_scale_factor or 1))
+                    1 / self._loss_scale)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Parameter]], device: str | None = None) -> int:
         """The same from pairs (gradient, parameter); returns `iterations`."""
@@ -180,7 +184,12 @@ class Optimizer(NamesItself):
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss, or its gradient, times `loss_scale_factor`, before a backward whose gradients `apply` gets."""
-        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+        return loss if self._loss_scale == 1 else loss * self._loss_scale
+
+    @property
+    def _loss_scale(self) -> float:
+        """How much larger the gradients that `apply` gets are than those of the loss."""
+        return self.loss_scale_factor or 1
 
     def finalize_variable_values(self, var_list: Iterable[Parameter]) -> None:
         """With `use_ema` make the averages the values (of those parameters that a step has seen); without it nothing.
@@ -190,6 +199,8 @@ class Optimizer(NamesItself):
         """
         if not self.use_ema:
             return
+        if self._is_swapped:
+            self.swap_averages()
         parameters = list(var_list)
         known = [parameter for parameter in parameters if parameter in self._slots]
         if parameters and not known:
@@ -198,9 +209,37 @@ class Optimizer(NamesItself):
         for parameter in known:
             parameter.assign(self._slot(parameter).shaped("average"))
 
+    def averaging(self) -> list["Optimizer"]:
+        """The optimizers that keep averages of the values: itself, or those inside of it."""
+        return [self] if self.use_ema else []
+
+    def swap_averages(self) -> None:
+        """With `use_ema` put the averages in the place of the values and the values in theirs; the next call puts both back.
+
+        Between the two no step may be done. `finalize_variable_values` puts them back by itself.
+        """
+        for parameter in self._slots:
+            average = self._slot(parameter).shaped("average")
+            value = parameter.value.copy()
+            parameter.assign(average)
+            average[...] = value
+        self._is_swapped = not self._is_swapped
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether `swap_averages` has put averages in the place of the values."""
+        return self._is_swapped
+
+    @is_swapped.setter
+    def is_swapped(self, value: bool) -> None:
+        self._is_swapped = value
+
     def _apply(self, gradients: list[Any], parameters: list[Parameter], device: str | None, scale: float = 1.0) -> None:
         if not parameters:
             return
+        if self._is_swapped:
+            raise RuntimeError(f"{self.described}: a step was asked for while the averages are in the values' place: put them "
+                               "back before (SwapEMAWeights does so at the end of an evaluation, and at the begin of an epoch)")
         room = kernels.get(device_of(parameters, device))
         slots = [self._slot(parameter) for parameter in parameters]
         flats = [slot.flatten(gradient) for slot, gradient in zip(slots, gradients, strict=True)]
@@ -296,7 +335,12 @@ class Optimizer(NamesItself):
     @property
     def built(self) -> bool:
         """Whether it has a state: after the first step, or `build`."""
-        return bool(self._slots)
+        return bool(self._known)
+
+    @property
+    def _known(self) -> Iterable[Parameter]:
+        """The parameters that it has a state for, in the order in which it met them."""
+        return self._slots
 
     def assign(self, variable: Any, value: Any) -> None:
         """Set a parameter, or one of the live arrays of `variables`, to these numbers."""
@@ -367,6 +411,11 @@ class Optimizer(NamesItself):
         steps, *others = self._variables_of(parameters) if known else self._head()
         return [np.array(steps, np.int32), *(np.array(to_numpy(array)) for array in others)]       # int32 as in Keras
 
+    def inner_places(self, parameters: Sequence[Parameter]) -> list[tuple[str, "Optimizer", list[Parameter]]]:
+        """The optimizers inside of this one: where their states lie in a file, themselves, and those of the parameters that
+        are theirs."""
+        return []
+
     def expected_state(self, parameters: Sequence[Parameter]) -> tuple[list[Any], list[Any]]:
         """(shape, kind of numbers) of the arrays of `state_for`: before the first step, and after it."""
         head = [(array.shape, array.dtype.kind) for array in self._head()]
@@ -374,9 +423,20 @@ class Optimizer(NamesItself):
         shared = [(array.shape, array.dtype.kind) for _, array in self._shared_state()]
         return head, head + [(shape, "i" if isinstance(contents, int) else "f") for shape, contents in own] + shared
 
+    def check_state(self, parameters: Sequence[Parameter], arrays: Sequence[np.ndarray]) -> None:
+        """See that the step count and the learning rate among these arrays of `expected_state` can be.
+
+        Raises:
+            ValueError: a negative or infinite one, or NaN.
+        """
+        head = arrays[:len(self._head())]
+        if head[0] < 0 or not all(np.isfinite(array) for array in head):
+            raise ValueError(f"expected the optimizer's step count and learning rate as finite numbers, got {head}")
+
     def load_state(self, parameters: Sequence[Parameter], arrays: Sequence[np.ndarray]) -> None:
         """Set what `state_for` gave for these parameters; only arrays of `expected_state` may come."""
         self._slots.clear()
+        self._is_swapped = False
         whole = len(arrays) > len(self._head())
         self._set_variables(self._variables_of(parameters) if whole else self._head(), arrays)
 

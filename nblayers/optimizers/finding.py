@@ -10,6 +10,8 @@ from nblayers.optimizers.base import Optimizer
 from nblayers.optimizers.ftrl import Ftrl
 from nblayers.optimizers.lamb import Lamb
 from nblayers.optimizers.lion import Lion
+from nblayers.optimizers.loss_scale import LossScaleOptimizer
+from nblayers.optimizers.multi import MultiOptimizer
 from nblayers.optimizers.muon import Muon
 from nblayers.optimizers.nadam import Nadam
 from nblayers.optimizers.rmsprop import RMSprop
@@ -18,7 +20,7 @@ from nblayers.optimizers.sgd import SGD
 from nblayers.serialization import lookup, names
 
 _OBJECTS = names(SGD, RMSprop, Adam, AdamW, Adagrad, Adadelta, Adamax, Nadam, Adafactor, Lion, Lamb, Ftrl, Muon,
-                 ScheduleFreeAdamW)
+                 ScheduleFreeAdamW, LossScaleOptimizer, MultiOptimizer)
 
 
 def get(identifier: Any) -> Optimizer | None:

@@ -23,6 +23,8 @@ def room_of(parameters: list[Parameter], device: str | None) -> ModuleType:
 
 def squared_norm(room: ModuleType, flat: Any) -> float:
     """The sum of the squares of a flat array."""
+    if not flat.size:
+        return 0.0
     total = flat[:1].copy()
     room.squared_norm(flat, total)
     return float(total[0])

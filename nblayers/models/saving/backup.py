@@ -21,7 +21,7 @@ _WHO = "BackupAndRestore"
 
 def save_training(model: Trainer, course: Course, path: Path) -> None:
     """Write weights, the optimizer's state, random numbers and the place in the data."""
-    state = {"course": course.state(), "seeds": contents.seed_states_of(model)}
+    state = {"course": course.state(), "seeds": contents.seed_states_of(model), "is_swapped": model.optimizer.is_swapped}
     content = io.BytesIO()
     with ZipFile(content, "w") as archive:
         archive.writestr("training.json", json.dumps(state))
@@ -42,6 +42,7 @@ def load_training(model: Trainer, course: Course, path: Path) -> None:
         weights, states = (NpzStore(Archive(io.BytesIO(archive.read(f"{name}.npz")))) for name in ("weights", "states"))
         last = {name: states.read(name) for name in states.entries}
         contents.load(model, weights)
+        model.optimizer.is_swapped = state.get("is_swapped", False)
         contents.load_seed_states(model, state["seeds"])
         _set_states(model, last)
         course.resume(state["course"])

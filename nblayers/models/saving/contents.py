@@ -12,9 +12,12 @@ from nblayers.models.saving.archive import Archive
 from nblayers.models.saving.places import layers_by_path
 from nblayers.models.saving.stores import Entry, Store
 from nblayers.models.training import Trainer
+from nblayers.parameter import Parameter
 from nblayers.random import SeedGenerator
 
 _OPTIMIZER = "optimizer/vars/"
+# the state of optimizers inside of another one, which has all of it too
+_INNER_OPTIMIZERS = re.compile(r"optimizer/(inner_optimizer/)?(optimizers/\w+/)?vars/\d+$")
 # what files hold beside, and no layer here asks for
 _BESIDE = re.compile(r"(metrics|loss|_(?!layer_checkpoint_dependencies)\w+)/|(.*/)?seed_generator/|.*vars/idf_weights$")
 
@@ -68,8 +71,15 @@ def arrays_of(model: Trainer) -> dict[str, np.ndarray]:
     """Every array of the model and of its optimizer, by its place in the file."""
     arrays = {slot.name: slot.get() for slot in slots_of(model)}
     if model.optimizer is not None and model.built:
-        state = model.optimizer.state_for(model.trainable_weights)
-        arrays.update({f"{_OPTIMIZER}{number}": array for number, array in enumerate(state)})
+        arrays.update(_arrays_of(model.optimizer, model.trainable_weights, "optimizer"))
+    return arrays
+
+
+def _arrays_of(optimizer: Any, parameters: list[Parameter], place: str) -> dict[str, np.ndarray]:
+    """The state of an optimizer, and once more that of each inside of it, as in Keras' files."""
+    arrays = {_variable(place, number): array for number, array in enumerate(optimizer.state_for(parameters))}
+    for name, inner, its in optimizer.inner_places(parameters):
+        arrays.update(_arrays_of(inner, its, f"{place}/{name}"))
     return arrays
 
 
@@ -141,7 +151,7 @@ def _missing(slots: list[Slot], places: Mapping[str, str]) -> list[str]:
 def _superfluous(places: Mapping[str, str], store: Store) -> list[str]:
     taken = set(places.values())
     return [f"{name!r} is not in the model" for name in store.entries
-            if name not in taken and not name.startswith(_OPTIMIZER) and not _BESIDE.match(name)]
+            if name not in taken and not _INNER_OPTIMIZERS.match(name) and not _BESIDE.match(name)]
 
 
 def _unlike(slots: list[Slot], places: Mapping[str, str], entries: Mapping[str, Entry]) -> list[str]:
@@ -174,7 +184,7 @@ def _like(array: np.ndarray, slot: Slot) -> np.ndarray:
 
 def _optimizer_state(model: Trainer, store: Store) -> list[np.ndarray] | None:
     """The arrays of the optimizer, or None where it has none, or those of another one (as in Keras, with a warning)."""
-    held = [name for name in store.entries if name.startswith("optimizer/")]
+    held = [name for name in store.entries if name.startswith(_OPTIMIZER)]
     if model.optimizer is None or not model.built or not held:
         return None
     names = [f"{_OPTIMIZER}{number}" for number in range(len(held))]
@@ -187,8 +197,7 @@ def _optimizer_state(model: Trainer, store: Store) -> list[np.ndarray] | None:
                       f"one with other weights to train: expected {len(wanted)} arrays, got {len(got)}", stacklevel=5)
         return None
     state = [store.read(name) for name in names]
-    if state[0] < 0 or not all(np.isfinite(array).all() for array in state[:len(fresh)]):
-        raise ValueError(f"expected the optimizer's step count and learning rate as finite numbers, got {state[:len(fresh)]}")
+    model.optimizer.check_state(model.trainable_weights, state)
     return state
 
 
