@@ -60,7 +60,7 @@ y = np.array([[0, 1, 1],
 #
 #  b_0 ──→ tag 0 ──A_00──→ tag 0 ──A_00──→ tag 0 ──→ e_0
 #                ╲       ╱       ╲       ╱
-#                 A_01 A_10       A_01 A_10
+#                    ╳               ╳        falling: A_01, rising: A_10
 #                ╱       ╲       ╱       ╲
 #  b_1 ──→ tag 1 ──A_11──→ tag 1 ──A_11──→ tag 1 ──→ e_1
 # ```
@@ -410,13 +410,13 @@ for name, told in answers.items():
 of_cards = {name: result[1] for name, result in results.items()}
 assert of_cards["most frequent"] < 0.1
 assert of_cards["words, CRF"] > 0.4
-assert of_cards["LSTM, CRF"] > of_cards["LSTM, softmax"] + 0.03
+assert of_cards["LSTM, CRF"] > of_cards["LSTM, softmax"] + 0.08
 assert results["LSTM, CRF"][2] < results["LSTM, softmax"][2]
 
 # %% [markdown]
 # The words alone with a CRF know no more of a word than the baseline does. All the rest
 # comes from 80 numbers: how well a tag follows another, begins and ends. And with the
-# same LSTM the CRF has few more **words** right, but more **cards**.
+# same LSTM the CRF has a few more **words** right, and many more **cards**.
 
 # %%
 wrong = ((answers["LSTM, CRF"] != asked) & real[new]).any(axis=1)
