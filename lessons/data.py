@@ -595,6 +595,89 @@ def _gpu_seconds(cuda: Any, run: Callable[[], Any], times: int = 20) -> float:
     return (perf_counter() - start) / times
 
 
+# lesson 26d
+CARD_TAGS = ("first", "last", "number", "street", "city", "day", "month", "year")
+_CARD_WORDS = {                         # by tag: words of its own, and words that other tags have too
+    "first": ("Anna Ben Clara David Emma Frank Grace Henry",
+              "April May June August Austin Charlotte Florence Jordan Sydney Victoria Lincoln Jackson Chester Madison"),
+    "last": ("Baker Cooper Fisher Mason Miller Smith Turner Young",
+             "May March Jordan Lincoln Jackson Hamilton Washington Chester Lancaster Bridge Church Garden Mill London York"),
+    "street": ("Bridge Castle Church Garden Market Mill School Station",
+               "London York Lincoln Hamilton Washington Victoria Lancaster Jackson Madison Baker Mason Miller April June"),
+    "city": ("Bristol Dover Leeds London Oxford Plymouth York Bath",
+             "Austin Charlotte Florence Jordan Sydney Victoria Lincoln Jackson Chester Madison Hamilton Washington Lancaster"),
+    "month": ("January February March July October November", "April May June August")}
+
+
+def cards(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Cards of an old index, each with a name, an address, a city and a date, or some of these, in any order.
+
+    Returns:
+        words: their numbers, 0 behind them, (count, 8).
+        tags: for each word one of `CARD_TAGS` by its number, 0 behind them, (count, 8).
+        vocabulary: the word of each number, "" for 0.
+    """
+    from nblayers.utils import pad_sequences
+    made = [_card(rng) for _ in range(count)]
+    vocabulary = ["", *sorted({word for card in made for _, word in card})]
+    number = {word: i for i, word in enumerate(vocabulary)}
+    return (pad_sequences([[number[word] for _, word in card] for card in made], 8, padding="post"),
+            pad_sequences([[CARD_TAGS.index(tag) for tag, _ in card] for card in made], 8, padding="post"), vocabulary)
+
+
+def _card(rng: np.random.Generator) -> list[tuple[str, str]]:
+    """One card: its tags and words."""
+    def word(tag: str) -> str:
+        return str(rng.choice(_CARD_WORDS[tag][int(rng.random() < 0.6)].split()))
+
+    def number(largest: int) -> str:
+        return str(rng.integers(1, largest + 1))
+    name = [("first", word("first")), ("last", word("last"))]
+    address = [("number", number(99)), ("street", word("street"))]
+    month = word("month") if rng.random() < 0.5 else number(12)
+    date = [("day", number(31)), ("month", month), ("year", number(99))]
+    name = name[::-1] if rng.random() < 0.3 else name
+    address = address[::-1] if rng.random() < 0.5 else address
+    date = [date[1], date[0], date[2]] if rng.random() < 0.5 else date
+    parts = [part for part in (name, address, [("city", word("city"))], date) if rng.random() < 0.8] or [name]
+    return [pair for i in rng.permutation(len(parts)) for pair in parts[i]]
+
+
+# lesson 26e
+SPEECH_VOWELS = ("", "a", "e", "i", "o", "u")   # by class; class 0 is the blank
+_FORMANTS = np.array([[730, 1090], [530, 1840], [270, 2290], [570, 840], [300, 870]])  # Hz: Peterson and Barney 1952, men
+_BANDS = np.geomspace(200, 3000, 12)            # Hz, the middles of twelve bands
+
+
+def utterances(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Two to four vowels each, as long and as loud as it comes, some with a pause between them, of speakers large and small.
+
+    Returns:
+        sounds: how loud each of twelve bands is at each step, 0 behind the end, (count, longest, 12) float32.
+        labels: the vowels by their class, 0 behind them, (count, 4).
+    """
+    from nblayers.utils import pad_sequences
+    labels = [rng.integers(1, 6, size=rng.integers(2, 5)) for _ in range(count)]
+    return (pad_sequences([_spoken(row - 1, rng) for row in labels], padding="post", dtype="float32"),
+            pad_sequences(labels, 4, padding="post"))
+
+
+def _spoken(vowels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(steps, 12) for these vowels: two hills at the formants, which glide from vowel to vowel, and noise."""
+    size = rng.uniform(0.85, 1.25)                      # a short throat sounds higher
+    formants, loud = [], []
+    for k, vowel in enumerate(vowels):
+        again = k > 0 and vowel == vowels[k - 1]
+        pause = rng.integers(1, 4) if again or rng.random() < 0.4 else 0
+        steps = rng.integers(2, 8)
+        formants += [_FORMANTS[vowel] * size] * (pause + steps)
+        loud += [0.0] * pause + [rng.uniform(0.7, 1.2)] * steps
+    smooth = np.array([np.mean(formants[max(t - 1, 0):t + 2], axis=0) for t in range(len(formants))])
+    away = np.log(_BANDS / smooth[:, :, None])          # (steps, 2, 12)
+    hills = np.exp(-0.5 * (away / 0.2) ** 2).sum(axis=1)
+    return 2 * np.array(loud)[:, None] * hills + rng.normal(scale=0.3, size=hills.shape)
+
+
 # lesson 27
 DIGIT_READER = HERE / "digit_reader.keras"      # made by lessons/make_digit_reader.py
 

@@ -1263,6 +1263,63 @@ def draw_race(outcomes: Mapping[str, tuple[Sequence[float], np.ndarray]], new: n
     return figure
 
 
+# lesson 26d
+def draw_tagging(transitions: np.ndarray, tags: Sequence[str], results: Mapping[str, tuple[float, float, float]]) -> Any:
+    """Left how well each tag (column) follows another (row). Right, by tagger, the parts of words right, of cards right,
+    of cards that cannot be.
+    """
+    import matplotlib.pyplot as plt
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.8), layout="constrained", width_ratios=[1, 1.2])
+    bound = np.abs(transitions).max()
+    image = left.imshow(transitions, cmap="RdBu", vmin=-bound, vmax=bound)
+    places = range(len(tags))
+    left.set(title="how well a tag follows another", xticks=places, yticks=places, yticklabels=tags, xlabel="tag",
+             ylabel="tag before")
+    left.set_xticks(places, tags, rotation=45)
+    figure.colorbar(image, ax=left, shrink=0.8)
+    measures = ("words right", "cards right", "cards that cannot be")
+    for k, (measure, colour) in enumerate(zip(measures, ("C0", "C2", "C3"), strict=True)):
+        at = np.arange(len(results)) + 0.27 * (k - 1)
+        bars = right.bar(at, [result[k] for result in results.values()], 0.25, color=colour, label=measure)
+        right.bar_label(bars, fmt="{:.0%}")
+    right.set(title="500 new cards", xticks=range(len(results)), xticklabels=results, ylabel="part of them",
+              ylim=(0, 1.25), yticks=[0, 0.5, 1])
+    right.legend(loc="upper center", ncols=3)
+    return figure
+
+
+# lesson 26e
+def draw_speech(sound: np.ndarray, said: np.ndarray, wanted: np.ndarray, names: Sequence[str],
+                results: Mapping[str, Sequence[float]]) -> Any:
+    """A sound (T, bands), the probabilities (T, C) that a network gave its classes, and those that the loss wanted; on the
+    right, by name, the parts of vowels wrong and of sounds right. Class 0 is the blank.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11.5, 6), layout="constrained")
+    grid = figure.add_gridspec(3, 2, width_ratios=[1.6, 1])
+    top, middle, below = (figure.add_subplot(grid[row, 0]) for row in range(3))
+    top.imshow(sound.T, origin="lower", aspect="auto", cmap="magma")
+    top.set(title="a new voice", ylabel="band", xticks=[])
+    for ax, chances, title in ((middle, said, "what the network says"), (below, wanted, "what the loss wanted to hear")):
+        for k in range(len(names)):
+            ax.plot(chances[:, k], ":" if k == 0 else "-", color="black" if k == 0 else f"C{k}")
+        path = chances.argmax(axis=1)
+        for step in np.flatnonzero(np.diff(path, prepend=-1)):
+            ax.text(step, 1.08, names[path[step]])
+        ax.set(title=title, ylabel="probability", xlim=(-0.5, len(sound) - 0.5), ylim=(-0.05, 1.3))
+    below.set_xlabel("step")
+    right = figure.add_subplot(grid[:, 1])
+    for k, (measure, colour) in enumerate((("vowels wrong", "C3"), ("sounds right", "C2"))):
+        bars = right.barh(np.arange(len(results)) + 0.4 * k, [result[k] for result in results.values()], 0.36, color=colour,
+                          label=measure)
+        right.bar_label(bars, fmt="{:.0%}")
+    right.set(title="300 new voices", yticks=np.arange(len(results)) + 0.2, xlim=(0, 1.1), xlabel="part of them",
+              yticklabels=[name.replace(", ", ",\n") for name in results])
+    right.invert_yaxis()
+    right.legend(loc="upper right")
+    return figure
+
+
 # lesson 27
 def draw_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     """The arrays of an LSTM one below the other, (rows, 4H) each, with the borders and the names of the four blocks."""

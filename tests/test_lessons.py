@@ -156,6 +156,8 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
+    ("26d_tagging", "fixed_best_tags", "still remembers the best tag to go to"),
+    ("26e_speech", "fixed_merge", "still taken out before the repeats are merged"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
