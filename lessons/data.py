@@ -611,3 +611,31 @@ def predictions_of_keras() -> tuple[np.ndarray, np.ndarray]:
     """What Keras predicted for the 597 new digits, (597, 10) each: when it wrote the model, and after one more epoch."""
     with np.load(HERE / "digit_reader.npz", allow_pickle=False) as file:
         return file["before"], file["after"]
+
+
+# lesson 26b
+def draw_characters(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of K for each row of probabilities (N, K), drawn with these: (N,) integers."""
+    thrown = rng.uniform(size=(len(p), 1))
+    return np.minimum((np.cumsum(p, axis=1) < thrown).sum(axis=1), p.shape[1] - 1)
+
+
+# lesson 26c
+SPELLINGS = ("{d} {month} {y}", "{month} {d}, {y}", "{d}.{m}.{y}", "{weekday}, {d} {month} {y}", "{month} {d}{th} {y}",
+             "the {d}{th} of {month}, {y}", "{d}-{short}-{y}", "{y}/{m}/{d}", "{weekday} {d}.{m}.{y}", "{y}, {month} {d}")
+
+
+def spelled_dates(rng: np.random.Generator, count: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Random days of 1900 to 2099: each in one of ten spellings, in small letters; as 1921-03-07; which spelling, (count,)."""
+    from calendar import day_name, month_name
+    from datetime import date, timedelta
+
+    def spelled(spelling: str, day: date) -> str:
+        ending = "th" if 10 < day.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+        month = month_name[day.month].lower()
+        return spelling.format(d=day.day, m=day.month, y=day.year, th=ending, month=month, short=month[:3],
+                               weekday=day_name[day.weekday()].lower())
+
+    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    kinds = rng.integers(len(SPELLINGS), size=count)
+    return [spelled(SPELLINGS[kind], day) for kind, day in zip(kinds, days, strict=True)], list(map(str, days)), kinds

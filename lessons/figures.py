@@ -1323,3 +1323,64 @@ def draw_going_on(curves: Mapping[str, Sequence[float]], as_found: float, images
         ax.set_title(f"{truth[k]}, taken for {told[k]}", fontsize=8)
     right.suptitle("still wrong", fontsize=10)
     return figure
+
+
+# lesson 26b
+def draw_writing(curve: Sequence[float], baselines: Mapping[str, float], real: Mapping[float, float],
+                 different: Mapping[float, float], line: Sequence[str], cost: np.ndarray) -> Any:
+    """Bits by epoch and without a network; real and different words by temperature; the bits of each character of a line."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplot_mosaic([["left", "right"], ["below", "below"]], figsize=(11, 7), layout="constrained")
+    left, right, below = axes["left"], axes["right"], axes["below"]
+    left.plot(range(1, len(curve) + 1), curve, marker=".", label="LSTM")
+    for (name, bits), style in zip(baselines.items(), ("--", ":"), strict=True):
+        left.axhline(bits, color="0.4", ls=style, label=name)
+    left.set(xlabel="epoch", ylabel="bits a character, unread text", ylim=(0, None))
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.legend()
+    right.plot([*real], [*real.values()], "C2.-", label="words that the text has")
+    right.plot([*different], [*different.values()], "C1.-", label="different ones among 100")
+    right.set(xlabel="temperature", ylabel="share of the words written", ylim=(0, 1.05))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    right.legend()
+    below.bar(range(len(line)), cost)
+    below.set(xticks=range(len(line)), ylabel="bits", title="a line of unread text: what each character has cost")
+    below.set_xticklabels(["␣" if letter == " " else "↵" if letter == "\n" else letter for letter in line],
+                          family="DejaVu Sans Mono")
+    return figure
+
+
+# lesson 26c
+def draw_translations(history: Mapping[str, Sequence[float]], right: Mapping[str, np.ndarray], examples: Sequence[str]) -> Any:
+    """The share of right characters after each epoch; and of dates that are right as a whole, (spellings,) of each model.
+
+    Arguments:
+        examples: one date in each spelling.
+    """
+    import matplotlib.pyplot as plt
+    figure, (left, bars) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=[1, 1.3])
+    places = np.arange(len(examples))
+    for at, (name, share) in enumerate(right.items()):
+        left.plot(range(1, len(history[name]) + 1), history[name], f"C{at}.-", label=name)
+        bars.barh(places + 0.4 * at - 0.2, share, 0.4, color=f"C{at}", label=name)
+    left.set(xlabel="epoch", ylabel="right characters", title="told the right one before each")
+    bars.set(yticks=places, xlim=(0, 1), xlabel="whole dates that are right", title="alone, by spelling")
+    bars.set_yticklabels(examples)
+    bars.invert_yaxis()
+    for axis in (left.yaxis, bars.xaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    left.legend()
+    return figure
+
+
+def draw_where_it_looks(weights: Sequence[np.ndarray], texts: Sequence[str], written: Sequence[str]) -> Any:
+    """One panel for each date: the weights (characters written, characters read)."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(len(texts), 1, figsize=(9, 3.6 * len(texts)), layout="constrained")
+    for ax, shares, text, line in zip(axes, weights, texts, written, strict=True):
+        image = ax.imshow(shares[:, :len(text)], cmap="magma_r", vmin=0, vmax=1, aspect="auto")
+        ax.set(xticks=range(len(text)), yticks=range(len(line)), xlabel="read", ylabel="written")
+        ax.set_xticklabels(text.replace(" ", "␣"), family="DejaVu Sans Mono")
+        ax.set_yticklabels(line, family="DejaVu Sans Mono")
+    figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
+    return figure
