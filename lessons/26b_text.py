@@ -75,16 +75,18 @@ for line_read, line_asked in zip(letters[read], letters[asked], strict=True):
 share = np.bincount(code) / len(code)           # (K,)
 print("share =", share.round(2).tolist())
 pairs = np.zeros((K, K))
-# ? pairs, how often k follows j: row j, column k. Mind that a pair may come twice
-np.add.at(pairs, (code[:-1], code[1:]), 1)
+# ? [pairs] count in it how often k follows j: row j, column k. A pair may come twice
+for t in range(len(code) - 1):
+    pairs[code[t], code[t + 1]] += 1
 print(pairs.astype(int))
 assert pairs.sum() == len(code) - 1
 
 # %% [markdown]
-# A pair that was never seen is not impossible. So we add one to each count, before a
-# row is divided by its sum. Otherwise one new pair would make the loss infinite.
+# A pair that was never seen is not impossible. So we add one to each count $c_{jk}$,
+# before a row is divided by its sum. Otherwise one new pair would make the loss
+# infinite.
 #
-# $$p_{jk} = \frac{n_{jk} + 1}{\sum_k n_{jk} + K}$$
+# $$p_{jk} = \frac{c_{jk} + 1}{\sum_k c_{jk} + K}$$
 
 # %%
 # ? p_next, (K, K): what comes after each character, with one added to each count
@@ -236,7 +238,7 @@ def cut(code):
 
 
 share = (np.bincount(old, minlength=K) + 1) / (len(old) + K)
-pairs = np.zeros((K, K))
+pairs = np.zeros((K, K))                        # now all at once, by np.add.at
 np.add.at(pairs, (old[:-1], old[1:]), 1)
 p_next = (pairs + 1) / (pairs.sum(axis=1, keepdims=True) + K)
 baselines = {"shares": -np.log2(share[new]).mean(),
@@ -379,8 +381,8 @@ assert cost[begins].mean() > 1.5 * cost[~begins].mean()
 
 # %% [markdown]
 # The first letter of a word costs much more than the others: there is a choice. At the
-# end of a word often only one letter is possible. What a table of pairs cannot
-# know, the state knows: which word it is in.
+# end of a word often only one letter is possible. What a table of pairs cannot know,
+# the state knows: which word it is in.
 #
 # ## Exercises
 #

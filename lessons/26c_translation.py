@@ -76,8 +76,8 @@ onehot = np.eye(K)[y]                           # (N, T, K)
 # ## A picture of the computation
 #
 # It is the attention of lesson 19. Here the keys and the values are the same thing: $k$
-# and $v$ are both `h`. By a state of the encoder it is found, and the same state is the
-# answer.
+# and $v$ are both `h`. A state of the encoder is found by what it is, and it is the
+# answer as well.
 
 # %%
 show_graph(computation("attention"))
@@ -86,7 +86,8 @@ show_graph(computation("attention"))
 # ## Forward: look at what was read
 #
 # Each `q` is compared with each `h`. The product of the two is their score. Many texts
-# divide it by a root; Keras' `Attention` does not, and neither do we.
+# divide it by a root; Keras' `Attention` does not, and neither do we. (The capital $Q$,
+# $K$ and $V$ are all queries, keys and values.)
 #
 # $$Attention(Q, K, V) = softmax \left( \frac{Q K^\top}{\sqrt{d_k}} \right) V
 #   \tag{001.13.Attention}$$
@@ -409,8 +410,8 @@ assert wrong[8:].mean() > wrong[5:7].mean()
 
 # %% [markdown]
 # The day is wrong more often than the month. Is it `2` or `20`? The encoder reads from
-# left to right, so its state at the `2` does not know yet what follows. (A bidirectional
-# one would; lesson 11.)
+# left to right, so its state at the `2` does not know yet what follows. (The states of
+# a bidirectional one would; lesson 11.)
 
 # %% [markdown]
 # ## A picture: where it looks
@@ -432,9 +433,9 @@ save_figure(draw_where_it_looks(p, [texts[n] for n in shown],
                                 [lines[n - 1600] for n in shown]), "26c_looks")
 
 # %% [markdown]
-# Nobody has told it what stands where. Yet at the last digit of the year it looks at the
-# last digit of the year, wherever that is. At a `-` it may look about: there is nothing
-# to know. And for the month it looks at the letters that tell it from the others.
+# Nobody has told it what stands where. Yet when it writes the last digit of the year it
+# looks at the last digit of the year, wherever that is. At a `-` it may look about:
+# there is nothing to know.
 #
 # A state holds its own character *and* what came before. So for the first digit of a
 # year it may look at the second one.

@@ -1384,3 +1384,41 @@ def draw_where_it_looks(weights: Sequence[np.ndarray], texts: Sequence[str], wri
         ax.set_yticklabels(line, family="DejaVu Sans Mono")
     figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
     return figure
+
+
+# lesson 26g
+def draw_tunes(tunes: Mapping[str, np.ndarray], given: int, bits: Mapping[str, Mapping[str, float]]) -> Any:
+    """Tunes (notes, 2) of pitches and lengths in eighths as bars on a roll, wrong notes in red; the bits of each model a note.
+
+    Arguments:
+        tunes: the first one is the right one.
+        given: how many notes each of them was given.
+        bits: for each task those of each model.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11, 7.5), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[3, 1.1])
+    right = next(iter(tunes.values()))
+    begins = [0, *np.cumsum(right[:, 1])]
+    at_right = {(begin, *note) for begin, note in zip(begins, right.tolist(), strict=False)}
+    axes = above.subplots(len(tunes), 1, sharex=True, sharey=True)
+    for ax, (name, notes) in zip(axes, tunes.items(), strict=True):
+        begin = 0
+        for k, (pitch, length) in enumerate(notes.tolist()):
+            fits = (begin, pitch, length) in at_right
+            colour = "0.6" if k < given else "C0" if fits else "C3"
+            ax.barh(pitch, length - 0.15, left=begin, height=0.9, color=colour)
+            begin += length
+        ax.set(ylabel="pitch", title=name, xlim=(0, begins[-1]), xticks=range(0, begins[-1] + 1, 6))
+        ax.set_xticklabels([])
+        ax.grid(axis="x", lw=0.5)
+    axes[-1].set_xlabel("time; a line for each bar. Grey was given, red is wrong")
+    ax = below.subplots()
+    places = np.arange(len(bits))
+    for at, name in enumerate(next(iter(bits.values()))):
+        ax.barh(places + 0.38 * at, [of_task[name] for of_task in bits.values()], 0.38, color=f"C{at}", label=name)
+    ax.set(yticks=places + 0.19, xlabel="bits a note")
+    ax.set_yticklabels(list(bits))
+    ax.invert_yaxis()
+    ax.legend()
+    return figure
