@@ -14,8 +14,6 @@
 # means: half as many characters to choose from.
 
 # %%
-import sys
-
 import numpy as np
 
 from lessons.data import draw_characters, read_text
@@ -28,7 +26,7 @@ from nblayers.models import Model
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
 
-text = read_text(sys.argv[1:])[:120_000]        # Python's help, or that of --text FILE
+text = read_text([])[:120_000]                  # Python's own help
 
 # %%
 # ? guess: 64 characters are all equally likely. How many bits is that?
@@ -130,7 +128,7 @@ show_graph(unrolled("lstm", 3))
 # ($N = 2$) there are three characters ($K = 3$):
 
 # %%
-N, K, tau = 2, 3, 2.0
+N, K, tau = 2, 3, 4.0
 z = np.array([[2.0, 1.0, 0.0],
               [0.0, 1.0, 3.0]])                 # (N, K)
 y = np.array([1, 2])                            # (N,), the characters that came
@@ -166,7 +164,7 @@ assert round(100 * cold[0]) == percent_when_cold
 # *below* the number as there are characters before it.
 
 # %%
-thrown = np.array([0.6, 0.3])                   # (N,)
+thrown = np.array([0.6, 0.1])                   # (N,)
 print("ends:", np.cumsum(p, axis=1).round(3).tolist(), " thrown:", thrown.tolist())
 # ? drawn, the number of each row's character, (N,)
 drawn = (np.cumsum(p, axis=1) < thrown[:, None]).sum(axis=1)

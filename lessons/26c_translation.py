@@ -386,6 +386,7 @@ for name, attends in (("no attention", False), ("attention", True)):
           f"alone, {right[name].mean():.0%} of the dates")
     models[name] = layers, model, written
 assert right["attention"].mean() > right["no attention"].mean() + 0.2
+assert right["no attention"].mean() < history["no attention"][-1] ** 10
 
 # %% [markdown]
 # Take the first share to the power of ten, as in the question. The baseline does worse

@@ -197,7 +197,7 @@ assert np.allclose(chain.sum(axis=1), 1)
 
 # %%
 said = np.array([[74, 2], [67, 1], [69, 2], [72, 1], [72, 2]])
-truth = np.array([[74, 2], [67, 1], [69, 1], [71, 1], [71, 1]])
+truth = np.array([[74, 2], [67, 1], [69, 1], [71, 1], [72, 1]])
 # ? right, the share of the notes that are right, from said and truth, (5, 2) each
 right = np.all(said == truth, axis=1).mean()
 print("right:", right)

@@ -106,6 +106,7 @@ def turn_right(lesson: SimpleNamespace) -> dict[str, float]:
     equal = lesson.said == lesson.truth
     return {"that counts pitches and lengths for themselves; a note is right if both are": equal.mean(),
             "that looks at the pitches alone": equal[:, 0].mean(),
+            "that looks at the lengths alone": equal[:, 1].mean(),
             "that is the number of right notes; what share of all is it?": equal.all(axis=1).sum(),
             "that counts a note if one of both is right": equal.any(axis=1).mean()}
 
