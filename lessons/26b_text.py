@@ -14,6 +14,8 @@
 # means: half as many characters to choose from.
 
 # %%
+from textwrap import fill
+
 import numpy as np
 
 from lessons.data import draw_characters, read_text
@@ -160,8 +162,8 @@ assert round(100 * cold[0]) == percent_when_cold
 #
 # Now one character is drawn, each with its probability. Lay the probabilities end to
 # end: `np.cumsum(p, axis=1)` are the places where they end, from 0 to 1. Throw a number
-# between 0 and 1, and see on whose part it falls. It is the character with as many ends
-# *below* the number as there are characters before it.
+# between 0 and 1, and see on whose part it falls. Count the ends that lie *below* the
+# number: so many characters lie before the one that is drawn.
 
 # %%
 thrown = np.array([0.6, 0.1])                   # (N,)
@@ -198,7 +200,7 @@ print("dtau =", dtau.round(4))
 check_derivative("dtau", dtau, lambda tau: loss(z, tau), tau)
 
 # %% [markdown]
-# $$ds = \frac{p - y}{N} \qquad dz = \frac{ds}{\tau} \qquad
+# $$ds = \frac{p - \text{onehot}}{N} \qquad dz = \frac{ds}{\tau} \qquad
 #   d\tau = -\frac{1}{\tau^2} \sum_n \sum_k ds_{nk} \, z_{nk}$$
 #
 # So the temperature can be *learned*, on text that the network has not read. You will
@@ -331,7 +333,7 @@ taus = (0.2, 0.5, 0.8, 1.0, 1.3)
 start = cut(new)[0][:8]                         # (8, 40)
 written = {tau: write(start, tau, 250) for tau in taus}
 for tau in taus:
-    print(f"\n----- temperature {tau}\n{''.join(letters[written[tau][0]])}")
+    print(f"\n----- temperature {tau}\n{fill(''.join(letters[written[tau][0]]), 80)}")
 
 # %% [markdown]
 # ## What it got wrong

@@ -255,8 +255,8 @@ assert told.shape == y.shape
 #
 # ## A real task: one model to train
 #
-# The layers first. Each is made once, and will stand in three models. `mask_zero` says
-# that 0 is padding. With `zero_output_for_mask` the encoder's states are 0 there.
+# The layers first. Each is made once, and will stand in several models. `mask_zero`
+# says that 0 is padding. With `zero_output_for_mask` the encoder's states are 0 there.
 #
 # `attends=False` is the **baseline**: the same without attention. That is what many
 # texts print as the first encoder-decoder (004.Program.Seq2Seq).
