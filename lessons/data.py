@@ -694,3 +694,50 @@ def predictions_of_keras() -> tuple[np.ndarray, np.ndarray]:
     """What Keras predicted for the 597 new digits, (597, 10) each: when it wrote the model, and after one more epoch."""
     with np.load(HERE / "digit_reader.npz", allow_pickle=False) as file:
         return file["before"], file["after"]
+
+
+# lesson 26b
+def draw_characters(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of K for each row of probabilities (N, K), drawn with these: (N,) integers."""
+    thrown = rng.uniform(size=(len(p), 1))
+    return np.minimum((np.cumsum(p, axis=1) < thrown).sum(axis=1), p.shape[1] - 1)
+
+
+# lesson 26c
+SPELLINGS = ("{d} {month} {y}", "{month} {d}, {y}", "{d}.{m}.{y}", "{weekday}, {d} {month} {y}", "{month} {d}{th} {y}",
+             "the {d}{th} of {month}, {y}", "{d}-{short}-{y}", "{y}/{m}/{d}", "{weekday} {d}.{m}.{y}", "{y}, {month} {d}")
+
+
+def spelled_dates(rng: np.random.Generator, count: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Random days of 1900 to 2099: each in one of ten spellings, in small letters; as 1921-03-07; which spelling, (count,)."""
+    from calendar import day_name, month_name
+    from datetime import date, timedelta
+
+    def spelled(spelling: str, day: date) -> str:
+        ending = "th" if 10 < day.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+        month = month_name[day.month].lower()
+        return spelling.format(d=day.day, m=day.month, y=day.year, th=ending, month=month, short=month[:3],
+                               weekday=day_name[day.weekday()].lower())
+
+    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    kinds = rng.integers(len(SPELLINGS), size=count)
+    return [spelled(SPELLINGS[kind], day) for kind, day in zip(kinds, days, strict=True)], list(map(str, days)), kinds
+
+
+# lesson 26g
+_BEGIN = "74.2 67 69 71 72 | 74.2 67.2 67.2 | 76.2 72 74 76 78 | 79.2 67.2 67.2 | 72.2 74 72 71 69 | 71.2 72 71 69 67"
+MINUET = (f"{_BEGIN} | 66.2 67 69 71 67 | 69.6 | {_BEGIN} | 69.2 71 69 67 66 | 67.6",
+          "83.2 79 81 83 79 | 81.2 74 76 78 74 | 79.2 76 78 79 74 | 73.2 71 73 69.2 | 69 71 73 74 76 78 | 79.2 78.2 76.2 | "
+          "78.2 69.2 73.2 | 74.6 | 74.2 67 66 67.2 | 76.2 67 66 67.2 | 74.2 72.2 71.2 | 69 67 66 67 69.2 | "
+          "62 64 66 67 69 71 | 72.2 71.2 69.2 | 71 74 67.2 66.2 | 67.6")
+
+
+def minuet() -> tuple[np.ndarray, np.ndarray]:
+    """The upper voice of the Minuet in G by Christian Petzold (1677 to 1733), from Anna Magdalena Bach's book of 1725.
+
+    Its two parts, of 16 bars each, (notes, 2): the number of the pitch (69 is the A of 440 Hz, 70 the next key to the right)
+    and the length in eighths. A bar has six eighths.
+    """
+    first, second = ([(int(pitch), int(length or 1)) for note in part.replace("|", "").split()
+                      for pitch, _, length in [note.partition(".")]] for part in MINUET)
+    return np.array(first), np.array(second)

@@ -1380,3 +1380,102 @@ def draw_going_on(curves: Mapping[str, Sequence[float]], as_found: float, images
         ax.set_title(f"{truth[k]}, taken for {told[k]}", fontsize=8)
     right.suptitle("still wrong", fontsize=10)
     return figure
+
+
+# lesson 26b
+def draw_writing(curve: Sequence[float], baselines: Mapping[str, float], real: Mapping[float, float],
+                 different: Mapping[float, float], line: Sequence[str], cost: np.ndarray) -> Any:
+    """Bits by epoch and without a network; real and different words by temperature; the bits of each character of a line."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplot_mosaic([["left", "right"], ["below", "below"]], figsize=(11, 7), layout="constrained")
+    left, right, below = axes["left"], axes["right"], axes["below"]
+    left.plot(range(1, len(curve) + 1), curve, marker=".", label="LSTM")
+    for (name, bits), style in zip(baselines.items(), ("--", ":"), strict=True):
+        left.axhline(bits, color="0.4", ls=style, label=name)
+    left.set(xlabel="epoch", ylabel="bits a character, unread text", ylim=(0, None))
+    left.xaxis.get_major_locator().set_params(integer=True)
+    left.legend()
+    right.plot([*real], [*real.values()], "C2.-", label="words that the text has")
+    right.plot([*different], [*different.values()], "C1.-", label="different ones among 100")
+    right.set(xlabel="temperature", ylabel="share of the words written", ylim=(0, 1.05))
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    right.legend()
+    below.bar(range(len(line)), cost)
+    below.set(xticks=range(len(line)), ylabel="bits", title="a line of unread text: what each character has cost")
+    below.set_xticklabels(["␣" if letter == " " else "↵" if letter == "\n" else letter for letter in line],
+                          family="DejaVu Sans Mono")
+    return figure
+
+
+# lesson 26c
+def draw_translations(history: Mapping[str, Sequence[float]], right: Mapping[str, np.ndarray], examples: Sequence[str]) -> Any:
+    """The share of right characters after each epoch; and of dates that are right as a whole, (spellings,) of each model.
+
+    Arguments:
+        examples: one date in each spelling.
+    """
+    import matplotlib.pyplot as plt
+    figure, (left, bars) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained", width_ratios=[1, 1.3])
+    places = np.arange(len(examples))
+    for at, (name, share) in enumerate(right.items()):
+        left.plot(range(1, len(history[name]) + 1), history[name], f"C{at}.-", label=name)
+        bars.barh(places + 0.4 * at - 0.2, share, 0.4, color=f"C{at}", label=name)
+    left.set(xlabel="epoch", ylabel="right characters", title="told the right one before each")
+    bars.set(yticks=places, xlim=(0, 1), xlabel="whole dates that are right", title="alone, by spelling")
+    bars.set_yticklabels(examples)
+    bars.invert_yaxis()
+    for axis in (left.yaxis, bars.xaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    left.legend()
+    return figure
+
+
+def draw_where_it_looks(weights: Sequence[np.ndarray], texts: Sequence[str], written: Sequence[str]) -> Any:
+    """One panel for each date: the weights (characters written, characters read)."""
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(len(texts), 1, figsize=(9, 3.6 * len(texts)), layout="constrained")
+    for ax, shares, text, line in zip(axes, weights, texts, written, strict=True):
+        image = ax.imshow(shares[:, :len(text)], cmap="magma_r", vmin=0, vmax=1, aspect="auto")
+        ax.set(xticks=range(len(text)), yticks=range(len(line)), xlabel="read", ylabel="written")
+        ax.set_xticklabels(text.replace(" ", "␣"), family="DejaVu Sans Mono")
+        ax.set_yticklabels(line, family="DejaVu Sans Mono")
+    figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
+    return figure
+
+
+# lesson 26g
+def draw_tunes(tunes: Mapping[str, np.ndarray], given: int, bits: Mapping[str, Mapping[str, float]]) -> Any:
+    """Tunes (notes, 2) of pitches and lengths in eighths as bars on a roll, wrong notes in red; the bits of each model a note.
+
+    Arguments:
+        tunes: the first one is the right one.
+        given: how many notes each of them was given.
+        bits: for each task those of each model.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11, 7.5), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[3, 1.1])
+    right = next(iter(tunes.values()))
+    begins = [0, *np.cumsum(right[:, 1])]
+    at_right = {(begin, *note) for begin, note in zip(begins, right.tolist(), strict=False)}
+    axes = above.subplots(len(tunes), 1, sharex=True, sharey=True)
+    for ax, (name, notes) in zip(axes, tunes.items(), strict=True):
+        begin = 0
+        for k, (pitch, length) in enumerate(notes.tolist()):
+            fits = (begin, pitch, length) in at_right
+            colour = "0.6" if k < given else "C0" if fits else "C3"
+            ax.barh(pitch, length - 0.15, left=begin, height=0.9, color=colour)
+            begin += length
+        ax.set(ylabel="pitch", title=name, xlim=(0, begins[-1]), xticks=range(0, begins[-1] + 1, 6))
+        ax.set_xticklabels([])
+        ax.grid(axis="x", lw=0.5)
+    axes[-1].set_xlabel("time; a line for each bar. Grey was given, red is wrong")
+    ax = below.subplots()
+    places = np.arange(len(bits))
+    for at, name in enumerate(next(iter(bits.values()))):
+        ax.barh(places + 0.38 * at, [of_task[name] for of_task in bits.values()], 0.38, color=f"C{at}", label=name)
+    ax.set(yticks=places + 0.19, xlabel="bits a note")
+    ax.set_yticklabels(list(bits))
+    ax.invert_yaxis()
+    ax.legend()
+    return figure

@@ -158,6 +158,9 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
     ("26d_tagging", "fixed_best_tags", "still remembers the best tag to go to"),
     ("26e_speech", "fixed_merge", "still taken out before the repeats are merged"),
+    ("26b_text", "fixed_warmed", "still the softmax of the probabilities"),
+    ("26c_translation", "fixed_write", "still thrown away"),
+    ("26g_tune", "fixed_play", "still goes on from the first T notes"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -233,6 +236,34 @@ def test_a_whole_gru_backward_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_conv_lstm_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("16_conv_lstm", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("du[..., :H] + ds @ h", "ds @ h", "q stands in u itself too"),
+    ("p.swapaxes(1, 2) @ dc + ds", "ds", "h is an answer too"),
+    ("ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))", "ds = p * dp", "the sum in the softmax's backward is missing"),
+    ("np.where(mask[:, None], q @ h.swapaxes(1, 2), -1e9)", "q @ h.swapaxes(1, 2)", "the mask is not used"),
+])
+def test_a_whole_look_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26c_translation", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dz @ V.T + dr @ R.T", "dz @ V.T", "the lengths read h too"),
+    ("np.add.at(dE, pitch, dx[..., :D])", "dE[pitch] += dx[..., :D]", "gets one of its rows only"),
+    ("dh * (1 - h ** 2)", "dh", "the slope of the tanh is missing"),
+])
+def test_a_whole_notes_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26g_tune", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("/ (N * T)", "/ N", "divide by N T"),
+    ("dz = ds / tau", "dz = ds", "its gradient is too; that is missing"),
+    ("/ tau ** 2", "/ tau", "the square is missing"),
+])
+def test_a_whole_head_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26b_text", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [
