@@ -595,6 +595,19 @@ def _gpu_seconds(cuda: Any, run: Callable[[], Any], times: int = 20) -> float:
     return (perf_counter() - start) / times
 
 
+# lesson 26a
+def sunspots() -> tuple[np.ndarray, np.ndarray]:
+    """The years 1700 to 2008 (309,) int64, and the mean number of sunspots in each (309,) float64.
+
+    They were collected by the National Geophysical Data Center of the United States, http://www.ngdc.noaa.gov/stp/solar, and
+    are in the public domain; the same as statsmodels' `sunspots`.
+    """
+    with open(HERE / "sunspots.csv", encoding="ascii", newline="") as file:
+        rows = [(int(row["year"]), float(row["spots"])) for row in csv.DictReader(file)]
+    years, spots = zip(*rows, strict=True)
+    return np.array(years), np.array(spots)
+
+
 # lesson 27
 DIGIT_READER = HERE / "digit_reader.keras"      # made by lessons/make_digit_reader.py
 

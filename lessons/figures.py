@@ -1263,6 +1263,36 @@ def draw_race(outcomes: Mapping[str, tuple[Sequence[float], np.ndarray]], new: n
     return figure
 
 
+# lesson 26a
+def draw_forecasts(years: np.ndarray, truth: np.ndarray, forecasts: Mapping[str, np.ndarray],
+                   losses: Mapping[str, Sequence[float]], ahead: Mapping[str, Sequence[float]]) -> Any:
+    """Forecasts for the next year beside the truth, the loss by epoch, and the error by the number of years ahead.
+
+    Arguments:
+        years, truth: (years,) what came.
+        forecasts: by name, (years,) each.
+        losses: by name, one of each epoch.
+        ahead: of three kinds of forecast by name, the error for one year ahead, two years, and so on.
+    """
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplot_mosaic([["years", "years"], ["loss", "ahead"]], figsize=(11, 6.4), layout="constrained",
+                                      height_ratios=[1.3, 1])
+    axes["years"].plot(years, truth, color="black", lw=2, label="what came")
+    colours = dict(zip(ahead, ("C1", "0.6", "C2"), strict=True))
+    for name, forecast in forecasts.items():
+        axes["years"].plot(years, forecast, ".-", color=colours[name], lw=1, label=name)
+    axes["years"].set(ylabel="sunspots", title="one year ahead")
+    for name, curve in losses.items():
+        axes["loss"].plot(range(1, len(curve) + 1), curve, label=name)
+    axes["loss"].set(xlabel="epoch", ylabel="mean squared error, scaled", ylim=0)
+    for name, errors in ahead.items():
+        axes["ahead"].plot(range(1, len(errors) + 1), errors, ".-", color=colours[name], label=name)
+    axes["ahead"].set(xlabel="years ahead", ylabel="error, in sunspots", ylim=0)
+    for ax in axes.values():
+        ax.legend()
+    return figure
+
+
 # lesson 27
 def draw_arrays(arrays: Mapping[str, np.ndarray]) -> Any:
     """The arrays of an LSTM one below the other, (rows, 4H) each, with the borders and the names of the four blocks."""

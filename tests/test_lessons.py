@@ -156,6 +156,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
+    ("26a_forecasting", "fixed_windows", "the network sees what it is to say"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -314,6 +315,20 @@ def test_a_whole_layer_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_dense_backward_of_kernels_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("25_cuda_kernels", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy = 2 * (y - after) / N", "dy = 2 * (y - after)", "not divided by N"),
+    ("dy = 2 * (y - after) / N", "dy = (y - after) / N", "the square's 2 is missing"),
+    ("dy = 2 * (y - after) / N", "dy = 2 * (after - y) / N", "the sign of dy"),
+    ("dV = h[:, -1].T @ dy", "dV = h.sum(axis=1).T @ dy", "made with all states"),
+    ("da = dh * (1 - h[:, t + 1] ** 2)", "da = dh * (1 - h[:, t + 1])", "lacks its square"),
+    ("dh = da @ U.T", "dh = dh + da @ U.T", "`+=`"),
+    ("dh = da @ U.T", "dh = da @ U.T + dy @ V.T", "at the last state alone"),
+    ("dU += h[:, t].T @ da", "dU += h[:, t + 1].T @ da", "the state before"),
+])
+def test_a_whole_forecast_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26a_forecasting", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [
