@@ -157,6 +157,8 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
     ("26a_forecasting", "fixed_windows", "the network sees what it is to say"),
+    ("26f_anomalies", "fixed_calls", "still comes from the new scans"),
+    ("26h_moving_shapes", "fixed_go_on", "the film still stands still"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -329,6 +331,28 @@ def test_a_whole_dense_backward_of_kernels_is_checked(line, instead, message, tm
 ])
 def test_a_whole_forecast_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("26a_forecasting", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy = 2 * (y - x) / x.size", "dy = 2 * (y - x) / len(x)", "divided by N alone"),
+    ("dz = dy * y * (1 - y)", "dz = dy", "the slope of the sigmoid"),
+    ("dV = code.T @ dz", "dV = a.T @ dz", "made with a"),
+    ("dz @ V.T * (a > 0)", "dz @ V.T", "the slope of ReLU is missing"),
+    ("da @ W.T - dy", "da @ W.T", "the way in alone"),
+    ("da @ W.T - dy", "da @ W.T + dy", "the sign of the comparison"),
+])
+def test_a_whole_autoencoder_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26f_anomalies", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dz = (y - asked) / asked.size", "dz = (y - asked) / len(asked)", "divided by the frames alone"),
+    ("dz = (y - asked) / asked.size", "dz = (y - asked) * y * (1 - y) / asked.size", "has cancelled"),
+    ("V[::-1].swapaxes(1, 2)", "V.swapaxes(1, 2)", "the taps count forwards"),
+    ("dz) for k in range(K)])", "dz) for k in reversed(range(K))])", "in the wrong order"),
+])
+def test_a_whole_painter_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26h_moving_shapes", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [

@@ -115,6 +115,13 @@ def _through_time(x: np.ndarray, h: np.ndarray, W: np.ndarray, U: np.ndarray,
     right, wrong = mistakes.simple_rnn_backward(x, start, h, W, U, at_last)
     everywhere, _ = mistakes.simple_rnn_backward(x, start, h, W, U, at_last + dh[:, None] * (at_last == 0))
     wrong["dh of the last year is added at every year; it arrives at the last state alone"] = everywhere
+    da = np.zeros_like(h)
+    for t in reversed(range(h.shape[1])):
+        da[:, t] = dh * (1 - h[:, t] ** 2)
+        dh = dh + da[:, t] @ U.T
+    before = mistakes.before(start, h)
+    wrong["dh is kept and da Uᵀ added to it (`+=`); what arrives at the year before is da Uᵀ alone"] = {
+        "da": da, "dW": np.einsum("nti,nth->ih", x, da), "dU": np.einsum("nti,nth->ih", before, da), "db": da.sum(axis=(0, 1))}
     return right, wrong
 
 
