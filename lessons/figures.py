@@ -1287,7 +1287,8 @@ def draw_forecasts(years: np.ndarray, truth: np.ndarray, forecasts: Mapping[str,
     axes["loss"].set(xlabel="epoch", ylabel="mean squared error, scaled", ylim=0)
     for name, errors in ahead.items():
         axes["ahead"].plot(range(1, len(errors) + 1), errors, ".-", color=colours[name], label=name)
-    axes["ahead"].set(xlabel="years ahead", ylabel="error, in sunspots", ylim=0)
+    largest = max(max(errors) for errors in ahead.values())
+    axes["ahead"].set(xlabel="years ahead", ylabel="error, in sunspots", ylim=(0, 1.5 * largest))
     for ax in axes.values():
         ax.legend()
     return figure
@@ -1354,7 +1355,7 @@ def draw_moving_shapes(films: np.ndarray, frames: np.ndarray, examples: Mapping[
     fit.set(xlabel="frames ahead", ylabel="intersection over union", ylim=(0, 1.02), xticks=range(1, len(frames[0]) + 1))
     fit.legend()
     for ax, (name, n) in zip(below.subplots(len(examples), 1), examples.items(), strict=True):
-        answer = np.concatenate([np.full_like(films[n, :4], np.nan), frames[n]])
+        answer = np.concatenate([np.full_like(films[n, :4], 0.5), frames[n]])
         rows = [np.hstack(np.pad(film[..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=0.5)) for film in (films[n], answer)]
         ax.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=1)
         wide = films.shape[3] + 2
