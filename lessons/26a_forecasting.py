@@ -97,6 +97,15 @@ assert after.shape == (3, 1)
 # $$h_t = f(W_x x_t + W_h h_{t-1} + b_h) \tag{002.HiddenState}$$
 # $$y_t = g(W_y h_t + b_y) \tag{002.Output}$$
 #
+# ```
+#   x_0         x_1         x_2
+#    │W          │W          │W
+#    ▼           ▼           ▼
+#   h_0 ──U──▶  h_1 ──U──▶  h_2 ──V──▶ y ──▶ L
+#                                            ▲
+#                                          after
+# ```
+#
 # In our notation samples are rows, and there are two units, $H = 2$:
 #
 # $$h_t = \tanh(x_t W + h_{t-1} U + b) \qquad y = h_{T-1} V + c$$

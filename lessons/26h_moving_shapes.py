@@ -90,6 +90,16 @@ assert iou(as_last, asked) == 2 / 6
 #
 # $$h_t = ConvLSTM1D(x_t, h_{t-1}, c_{t-1}) \tag{001.09.ConvLSTM1D}$$
 #
+# ```
+#   x_0           x_1           x_2
+#    │W            │W            │W
+#    ▼             ▼             ▼
+#   h_0, C_0 ─U─▶ h_1, C_1 ─U─▶ h_2, C_2
+#                               │V
+#                               ▼
+#                               z ──σ──▶ y ──▶ L ◀── asked
+# ```
+#
 # Its $c$ is our cell $C$, as `c` is a bias here:
 #
 # $$a_t = W * x_t + U * h_{t-1} + b$$
@@ -276,7 +286,7 @@ set_random_seed(0)
 model = Sequential([Input((seen, 12, 12, 1)), ConvLSTM2D(12, 3, padding="same"),
                     Conv2D(1, 3, padding="same", activation="sigmoid")])
 model.compile(Adam(0.02), loss="binary_crossentropy")
-trained = model.fit(old_x, old_asked, batch_size=16, epochs=25, verbose=0)
+trained = model.fit(old_x, old_asked, batch_size=16, epochs=20, verbose=0)
 y = model.predict(new_x, verbose=0)
 print(f"the ConvLSTM hits {iou(y, new_asked):.0%}")
 assert iou(y, new_asked) > 2 * copied
@@ -326,6 +336,7 @@ save_figure(figure, "26h_moving_shapes")
 
 # %% [markdown]
 # An error stays, and grows: what was painted wrongly is read as truth in the next step.
+# And a shape that was painted too faintly is gone for good.
 #
 # ## Exercises
 #

@@ -1350,6 +1350,7 @@ def draw_moving_shapes(films: np.ndarray, frames: np.ndarray, examples: Mapping[
     loss, fit = above.subplots(1, 2)
     loss.plot(range(1, len(losses) + 1), losses)
     loss.set(xlabel="epoch", ylabel="cross-entropy of a point", ylim=0)
+    loss.locator_params(axis="x", integer=True)
     for (name, shares), colour in zip(hits.items(), ("C1", "0.6"), strict=True):
         fit.plot(range(1, len(shares) + 1), shares, ".-", color=colour, label=name)
     fit.set(xlabel="frames ahead", ylabel="intersection over union", ylim=(0, 1.02), xticks=range(1, len(frames[0]) + 1))

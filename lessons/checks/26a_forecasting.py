@@ -200,8 +200,7 @@ def exercise_1(answer: Answer) -> None:
         "the sign is wrong: it is y minus what came": [4, 2, -4],
         "the square's 2 is missing": [-2, -1, 2],
         "it is not divided by the number of windows": [-12, -6, 12],
-        "those are the errors alone": [-6, -3, 6],
-        "it is divided by T; the mean is over the windows": [-6.0001, -3.0001, 6.0001]})
+        "those are the errors alone": [-6, -3, 6]})
 
 
 def exercise_2(answer: Answer) -> None:
