@@ -678,6 +678,77 @@ def _spoken(vowels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 2 * np.array(loud)[:, None] * hills + rng.normal(scale=0.3, size=hills.shape)
 
 
+# lesson 26a
+def sunspots() -> tuple[np.ndarray, np.ndarray]:
+    """The years 1700 to 2008 (309,) int64, and the mean number of sunspots in each (309,) float64.
+
+    They were collected by the National Geophysical Data Center of the United States, http://www.ngdc.noaa.gov/stp/solar, and
+    are in the public domain; the same as statsmodels' `sunspots`.
+    """
+    with open(HERE / "sunspots.csv", encoding="ascii", newline="") as file:
+        rows = [(int(row["year"]), float(row["spots"])) for row in csv.DictReader(file)]
+    years, spots = zip(*rows, strict=True)
+    return np.array(years), np.array(spots)
+
+
+# lesson 26f
+@dataclass
+class Scans:
+    """Digits from a scanner that has begun to lose a row now and then; ink from 0 to 1, float32.
+
+    Attributes:
+        old: from the time when it was whole, to learn from, (1000, 64).
+        whole: from that time too, for the threshold, (300, 64).
+        new: from today, (497, 64).
+        row: of each new one, the row that is lost, 1 to 6; -1 if none is, (497,).
+        ink_lost: the ink of that row, in points that are full, (497,).
+    """
+
+    old: np.ndarray
+    whole: np.ndarray
+    new: np.ndarray
+    row: np.ndarray
+    ink_lost: np.ndarray
+
+    @property
+    def is_damaged(self) -> np.ndarray:
+        return self.row >= 0
+
+
+def scans() -> Scans:
+    """1797 digits, mixed; of the last 497, 100 have lost one row."""
+    images, _ = digits()
+    rng = np.random.default_rng(0)
+    images = (images[rng.permutation(len(images))] / 16).astype(np.float32)
+    new = images[1300:].copy()
+    row = np.full(len(new), -1)
+    damaged = rng.permutation(len(new))[:100]
+    row[damaged] = rng.integers(1, 7, 100)
+    ink = np.where(row >= 0, new[np.arange(len(new)), row].sum(axis=1), 0)
+    new[damaged, row[damaged]] = 0
+    return Scans(images[:1000].reshape(-1, 64), images[1000:1300].reshape(-1, 64), new.reshape(-1, 64), row, ink)
+
+
+# lesson 26h
+def moving_shapes(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Films of 8 frames in which two shapes run, one point a frame, over each other and out of the picture.
+
+    Returns:
+        The films, (count, 8, 12, 12, 1) float32 of 0 and 1, and whether the two overlap in a frame, (count, 8).
+    """
+    shapes = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]], [[0, 1, 0], [1, 1, 1], [0, 1, 0]], [[1, 0, 1], [0, 1, 0], [1, 0, 1]]])
+    ways = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column])
+    kind, way = rng.integers(3, size=(count, 2)), ways[rng.integers(8, size=(count, 2))]
+    middle = rng.integers(1, 9, (count, 2, 2))                          # where each is in frame 4
+    at = middle[:, :, None] + way[:, :, None] * (np.arange(8)[:, None] - 4)     # (count, 2, 8, 2)
+    films = np.zeros((count, 8, 20, 20, 1), np.float32)                 # four points more on each side
+    for n, which, t in np.ndindex(at.shape[:3]):
+        row, column = np.clip(at[n, which, t] + 4, 0, 17)
+        films[n, t, row:row + 3, column:column + 3, 0] += shapes[kind[n, which]]
+    overlap = (np.abs(at[:, 0] - at[:, 1]) < 3).all(axis=-1)
+    return films[:, :, 4:-4, 4:-4].clip(0, 1), overlap
+
+
 # lesson 27
 DIGIT_READER = HERE / "digit_reader.keras"      # made by lessons/make_digit_reader.py
 

@@ -1317,6 +1317,107 @@ def draw_speech(sound: np.ndarray, said: np.ndarray, wanted: np.ndarray, names: 
               yticklabels=[name.replace(", ", ",\n") for name in results])
     right.invert_yaxis()
     right.legend(loc="upper right")
+
+
+# lesson 26a
+def draw_forecasts(years: np.ndarray, truth: np.ndarray, forecasts: Mapping[str, np.ndarray],
+                   losses: Mapping[str, Sequence[float]], ahead: Mapping[str, Sequence[float]]) -> Any:
+    """Forecasts for the next year beside the truth, the loss by epoch, and the error by the number of years ahead.
+
+    Arguments:
+        years, truth: (years,) what came.
+        forecasts: by name, (years,) each.
+        losses: by name, one of each epoch.
+        ahead: of three kinds of forecast by name, the error for one year ahead, two years, and so on.
+    """
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplot_mosaic([["years", "years"], ["loss", "ahead"]], figsize=(11, 6.4), layout="constrained",
+                                      height_ratios=[1.3, 1])
+    axes["years"].plot(years, truth, color="black", lw=2, label="what came")
+    colours = dict(zip(ahead, ("C1", "0.6", "C2"), strict=True))
+    for name, forecast in forecasts.items():
+        axes["years"].plot(years, forecast, ".-", color=colours[name], lw=1, label=name)
+    axes["years"].set(ylabel="sunspots", title="one year ahead")
+    for name, curve in losses.items():
+        axes["loss"].plot(range(1, len(curve) + 1), curve, label=name)
+    axes["loss"].set(xlabel="epoch", ylabel="mean squared error, scaled", ylim=0)
+    for name, errors in ahead.items():
+        axes["ahead"].plot(range(1, len(errors) + 1), errors, ".-", color=colours[name], label=name)
+    largest = max(max(errors) for errors in ahead.values())
+    axes["ahead"].set(xlabel="years ahead", ylabel="error, in sunspots", ylim=(0, 1.5 * largest))
+    for ax in axes.values():
+        ax.legend()
+    return figure
+
+
+# lesson 26f
+def draw_anomalies(scans: np.ndarray, drawn: np.ndarray, examples: Mapping[str, int], errors: Mapping[str, np.ndarray],
+                   threshold: float, curves: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Any:
+    """Scans beside what the autoencoder draws, the errors on either side of the threshold, precision by recall.
+
+    Arguments:
+        scans, drawn: (scans, 64).
+        examples: by what is said of them, which scans are shown, three.
+        errors: by the kind of scan, one for each scan.
+        threshold: what is above it is called damaged.
+        curves: by name, recall and precision for every threshold.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(12, 5.6), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.2])
+    panels = left.subplots(3, 3)
+    for row, (name, n) in zip(panels, examples.items(), strict=True):
+        off = np.abs(drawn[n] - scans[n])
+        for ax, image, colours in zip(row, (scans[n], drawn[n], off), ("gray_r", "gray_r", "Reds"), strict=True):
+            ax.imshow(image.reshape(8, 8), cmap=colours, vmin=0, vmax=1)
+            ax.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    for ax, title in zip(panels[0], ("the scan", "drawn again", "difference"), strict=True):
+        ax.set_title(title)
+    above, below = right.subplots(2, 1)
+    bins = np.linspace(0, max(found.max() for found in errors.values()), 40)
+    for (name, found), colour in zip(errors.items(), ("C0", "C3"), strict=True):
+        above.hist(found, bins, color=colour, alpha=0.6, label=name)
+    above.axvline(threshold, color="black", ls="--", label="threshold")
+    above.set(xlabel="error of a scan", ylabel="scans")
+    for (name, (recall, precision)), colour in zip(curves.items(), ("C0", "0.6"), strict=True):
+        below.plot(recall, precision, color=colour, label=name)
+    below.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    for ax in (above, below):
+        ax.legend()
+    return figure
+
+
+# lesson 26h
+def draw_moving_shapes(films: np.ndarray, frames: np.ndarray, examples: Mapping[str, int], hits: Mapping[str, Sequence[float]],
+                       losses: Sequence[float]) -> Any:
+    """The loss by epoch, how well the frames fit by how far ahead they are, and how some films go on.
+
+    Arguments:
+        films: (films, 8, rows, columns, 1).
+        frames: what a network has made of the first four frames, (films, 4, rows, columns, 1).
+        examples: by what is said of them, which films are shown.
+        hits: by name, the intersection over union for one frame ahead, two frames, and so on.
+        losses: one of each epoch.
+    """
+    import matplotlib.pyplot as plt
+    figure = plt.figure(figsize=(11, 8), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[1, 2])
+    loss, fit = above.subplots(1, 2)
+    loss.plot(range(1, len(losses) + 1), losses)
+    loss.set(xlabel="epoch", ylabel="cross-entropy of a point", ylim=0)
+    loss.locator_params(axis="x", integer=True)
+    for (name, shares), colour in zip(hits.items(), ("C1", "0.6"), strict=True):
+        fit.plot(range(1, len(shares) + 1), shares, ".-", color=colour, label=name)
+    fit.set(xlabel="frames ahead", ylabel="intersection over union", ylim=(0, 1.02), xticks=range(1, len(frames[0]) + 1))
+    fit.legend()
+    for ax, (name, n) in zip(below.subplots(len(examples), 1), examples.items(), strict=True):
+        answer = np.concatenate([np.full_like(films[n, :4], 0.5), frames[n]])
+        rows = [np.hstack(np.pad(film[..., 0], ((0, 0), (1, 1), (1, 1)), constant_values=0.5)) for film in (films[n], answer)]
+        ax.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=1)
+        wide = films.shape[3] + 2
+        ax.set(xticks=(np.arange(8) + 0.5) * wide - 0.5, xticklabels=range(8), yticks=[wide / 2, 1.5 * wide],
+               yticklabels=["truth", "painted"], title=f"the film that went on {name}")
     return figure
 
 

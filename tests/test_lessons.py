@@ -156,11 +156,14 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("23_your_own_layer", "fixed_residual_backward", "changes one of its arguments, dy, in place"),
     ("24_cpu_kernels", "fixed_threads", "nobody writes output 9"),
     ("25_cuda_kernels", "fixed_column_sums", "with 10 columns nobody sums columns 8, 9"),
-    ("26d_tagging", "fixed_best_tags", "still remembers the best tag to go to"),
-    ("26e_speech", "fixed_merge", "still taken out before the repeats are merged"),
+    ("26a_forecasting", "fixed_windows", "the network sees what it is to say"),
     ("26b_text", "fixed_warmed", "still the softmax of the probabilities"),
     ("26c_translation", "fixed_write", "still thrown away"),
+    ("26d_tagging", "fixed_best_tags", "still remembers the best tag to go to"),
+    ("26e_speech", "fixed_merge", "still taken out before the repeats are merged"),
+    ("26f_anomalies", "fixed_calls", "still comes from the new scans"),
     ("26g_tune", "fixed_play", "still goes on from the first T notes"),
+    ("26h_moving_shapes", "fixed_go_on", "the film still stands still"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
@@ -347,6 +350,42 @@ def test_a_whole_layer_is_checked(line, instead, message, tmp_path):
 ])
 def test_a_whole_dense_backward_of_kernels_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("25_cuda_kernels", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy = 2 * (y - after) / N", "dy = 2 * (y - after)", "not divided by N"),
+    ("dy = 2 * (y - after) / N", "dy = (y - after) / N", "the square's 2 is missing"),
+    ("dy = 2 * (y - after) / N", "dy = 2 * (after - y) / N", "the sign of dy"),
+    ("dV = h[:, -1].T @ dy", "dV = h.sum(axis=1).T @ dy", "made with all states"),
+    ("da = dh * (1 - h[:, t + 1] ** 2)", "da = dh * (1 - h[:, t + 1])", "lacks its square"),
+    ("dh = da @ U.T", "dh = dh + da @ U.T", "`+=`"),
+    ("dh = da @ U.T", "dh = da @ U.T + dy @ V.T", "at the last state alone"),
+    ("dU += h[:, t].T @ da", "dU += h[:, t + 1].T @ da", "the state before"),
+])
+def test_a_whole_forecast_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26a_forecasting", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dy = 2 * (y - x) / x.size", "dy = 2 * (y - x) / len(x)", "divided by N alone"),
+    ("dz = dy * y * (1 - y)", "dz = dy", "the slope of the sigmoid"),
+    ("dV = code.T @ dz", "dV = a.T @ dz", "made with a"),
+    ("dz @ V.T * (a > 0)", "dz @ V.T", "the slope of ReLU is missing"),
+    ("da @ W.T - dy", "da @ W.T", "the way in alone"),
+    ("da @ W.T - dy", "da @ W.T + dy", "the sign of the comparison"),
+])
+def test_a_whole_autoencoder_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26f_anomalies", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dz = (y - asked) / asked.size", "dz = (y - asked) / len(asked)", "divided by the frames alone"),
+    ("dz = (y - asked) / asked.size", "dz = (y - asked) * y * (1 - y) / asked.size", "has cancelled"),
+    ("V[::-1].swapaxes(1, 2)", "V.swapaxes(1, 2)", "the taps count forwards"),
+    ("dz) for k in range(K)])", "dz) for k in reversed(range(K))])", "in the wrong order"),
+])
+def test_a_whole_painter_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("26h_moving_shapes", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [
