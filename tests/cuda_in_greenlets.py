@@ -16,13 +16,15 @@ from numba.core import types
 from numba.cuda.simulator import kernel, kernelapi
 from numba.np import numpy_support
 
+NumbaThread = kernel.BlockThread
+
 
 class CudaThread(greenlet.greenlet):
     """One thread of a block: what `cuda` in a kernel asks of it."""
 
-    syncthreads_count = kernel.BlockThread.syncthreads_count
-    syncthreads_and = kernel.BlockThread.syncthreads_and
-    syncthreads_or = kernel.BlockThread.syncthreads_or
+    syncthreads_count = NumbaThread.syncthreads_count
+    syncthreads_and = NumbaThread.syncthreads_and
+    syncthreads_or = NumbaThread.syncthreads_or
 
     def __init__(self, block: "Block", block_index: kernelapi.Dim3, place: tuple[int, ...], number: int) -> None:
         super().__init__(block.computed)
@@ -75,8 +77,11 @@ def current() -> Any:
     return running if isinstance(running, CudaThread) else threading.current_thread()
 
 
+CURRENT = SimpleNamespace(current_thread=current)
+
+
 def install() -> None:
     """From now on simulated kernels run so."""
     kernel.BlockManager, kernel.BlockThread = Block, CudaThread
     kernelapi.FakeCUDAShared = Shared
-    kernelapi.threading = SimpleNamespace(current_thread=current)
+    kernelapi.threading = CURRENT

@@ -9,6 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from test_turns import came_to_its_end
 
 from nblayers.learn import catalogue, exercises, latex, script, session
 from nblayers.learn.terminal import split_maths
@@ -28,10 +29,7 @@ def test_runs_straight_through(path, tmp_path):
     done = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True, timeout=600,
                           stdin=subprocess.DEVNULL, env=os.environ | OF_A_RUN, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert "agrees with the numerical derivative" in done.stdout or path.stem == FIRST
-    pictures = list((tmp_path / "lessons" / "out").glob(f"{catalogue.number_of(path)}_*.png"))
-    assert pictures and all(f"picture: lessons/out/{picture.name}" in done.stdout for picture in pictures)
-    assert [found.name for found in tmp_path.iterdir()] == ["lessons"]
+    came_to_its_end(path, tmp_path, done.stdout)
 
 
 @each

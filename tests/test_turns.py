@@ -609,7 +609,7 @@ def marked(request, tmp_path_factory):
     return request.param
 
 
-def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
+def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch, capsys):
     """In one pass to the end: each is right by its own line, and each known mistake is told by its sentence."""
     monkeypatch.chdir(tmp_path)
     run = session.Session(script.read(marked))
@@ -628,10 +628,19 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch):
             nothing_is_superfluous(turn)
             turn.go_on(verdict)
     assert asked >= 6
+    came_to_its_end(marked, tmp_path, capsys.readouterr().out)
+
+
+def came_to_its_end(path, folder, printed):
+    """A lesson that was begun in this folder has checked its gradients, and drawn."""
+    assert "agrees with the numerical derivative" in printed or path.stem == "01_finite_differences"
+    pictures = list((folder / "lessons" / "out").glob(f"{catalogue.number_of(path)}_*.png"))
+    assert pictures and all(f"picture: lessons/out/{picture.name}" in printed for picture in pictures)
+    assert [found.name for found in folder.iterdir()] == ["lessons"]
 
 
 def test_the_notebook_of_a_lesson(marked, tmp_path, monkeypatch):
-    """To the last turn; what comes after it is code that the straight run has tried."""
+    """To the last turn; what comes after it is code that was tried in one pass."""
     monkeypatch.chdir(tmp_path)
     sources = ["".join(cell["source"]) for cell in script.notebook(script.read(marked))["cells"]]
     checks = [i for i, source in enumerate(sources) if source.startswith(("check_turn(", "keep_guess("))]
