@@ -1317,6 +1317,7 @@ def draw_speech(sound: np.ndarray, said: np.ndarray, wanted: np.ndarray, names: 
               yticklabels=[name.replace(", ", ",\n") for name in results])
     right.invert_yaxis()
     right.legend(loc="upper right")
+    return figure
 
 
 # lesson 26a

@@ -58,7 +58,7 @@ LONGEST = ["lessons", "attention", "cuda", "install", "convolution", "normalizat
 
 # of the cases of these tests one in so many is run, so that the suite ends in time; all of them with NBLAYERS_TEST_ALL=1
 EVERY = {
-    "test_lessons::test_runs_straight_through": 9,          # test_turns steps through each of them to its end
+    "test_lessons::test_runs_straight_through": 18,         # test_turns steps through nearly all of them to their ends
     "test_lessons::test_an_empty_answer_is_no_error": 4,
     "test_turns::test_the_notebook_of_a_lesson": 9,
     "test_workshop::test_each_bug_runs_and_is_found": 4,
@@ -69,7 +69,9 @@ EVERY = {
         "forecast_backward", "autoencoder_backward", "painter_backward")},
     "test_optimizers::test_variables_are_in_the_order_of_keras": 3,
     "test_optimizers::test_all_options_together_are_those_of_keras": 2, "test_optimizers::test_rules_are_those_of_keras": 2,
-    "test_planted_faults::test_a_fault_is_named": 2, "test_planted_faults::test_a_fault_shows": 2,
+    "test_planted_faults::test_a_fault_is_named": 3, "test_planted_faults::test_a_fault_shows": 3,
+    "test_conv_lstm::test_gradients_are_finite_differences": 2,
+    "test_bidirectional::test_gradients_are_finite_differences": 2, "test_bidirectional::test_layers_and_cells_of_ones_own": 3,
     "test_keras_files::test_there_and_back": 2, "test_configuration::test_configurations_go_both_ways": 2,
     "test_programs_catalogue::test_models": 2, "test_programs_catalogue::test_images": 2,
 }

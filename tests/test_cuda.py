@@ -14,7 +14,7 @@ from nblayers.learn import catalogue, exercises, tools
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
 MODULES = sorted(f"kernels.cuda.{path.stem}" for path in (Path(kernels.__file__).parent / "cuda").glob("*.py")
                  if path.stem != "__init__")
-ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90") if os.environ.get("NBLAYERS_TEST_ALL") == "1" else ("sm_75", "sm_90")
 
 
 def compile_report(modules, path=""):
@@ -88,7 +88,7 @@ def test_mistakes_are_noticed(tmp_path):
     found = complaints(compile_report(["planted_kernels"], tmp_path)["planted_kernels"])
     assert found[0] == "_forgotten is a kernel that SIGNATURES does not list"
     assert found[1].startswith("_double has")
-    assert [text.split(" bytes")[0].rstrip("0123456789") for text in found[2:]] == ["_spilling spills "] * 3
+    assert [text.split(" bytes")[0].rstrip("0123456789") for text in found[2:]] == ["_spilling spills "] * len(ARCHITECTURES)
 
 
 LESSON = """

@@ -609,13 +609,20 @@ def marked(request, tmp_path_factory):
     return request.param
 
 
+LONG_ENDS = {"07", "09", "10", "11", "19", "20"}         # they train for more than ten seconds; test_install runs 08
+
+
 def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch, capsys):
-    """In one pass to the end: each is right by its own line, and each known mistake is told by its sentence."""
+    """In one pass: each is right by its own line, and each known mistake is told by its sentence."""
     monkeypatch.chdir(tmp_path)
     run = session.Session(script.read(marked))
-    asked = 0
+    asked, end = 0, len(run.steps)
+    stops_early = catalogue.number_of(marked) in LONG_ENDS | {"08"} and os.environ.get("NBLAYERS_TEST_ALL") != "1"
+    if stops_early:
+        end = 1 + max(i for i, step in enumerate(run.steps) if step.question is not None)
     with run.as_main():
-        while step := run.upcoming:
+        while run.position < end:
+            step = run.upcoming
             if step.question is None or step.question.is_guess:
                 asked += step.question is not None
                 run.next()
@@ -628,7 +635,8 @@ def test_every_turn_of_a_lesson(marked, tmp_path, monkeypatch, capsys):
             nothing_is_superfluous(turn)
             turn.go_on(verdict)
     assert asked >= 6
-    came_to_its_end(marked, tmp_path, capsys.readouterr().out)
+    if not stops_early:
+        came_to_its_end(marked, tmp_path, capsys.readouterr().out)
 
 
 def came_to_its_end(path, folder, printed):
