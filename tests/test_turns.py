@@ -1,6 +1,7 @@
 """The learner's turns: questions in a lesson, answers judged, in the stepper and in a notebook."""
 import contextlib
 import io
+import os
 import re
 
 import numpy as np
