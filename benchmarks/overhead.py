@@ -10,13 +10,13 @@ SAMPLES, NEW, BATCH, EPOCHS = 3200, 320, 32, 2
 
 def data():
     rng = np.random.default_rng(0)
-    return rng.normal(size=(SAMPLES + NEW, 30, 16)).astype("f4"), rng.integers(4, size=SAMPLES + NEW)
+    return rng.normal(size=(SAMPLES + NEW, 20, 8)).astype("f4"), rng.integers(4, size=SAMPLES + NEW)
 
 
 def small():
     from nblayers.layers import LSTM, Dense, Input
     from nblayers.models import Sequential
-    return Sequential([Input((30, 16)), LSTM(64), Dense(4, activation="softmax")])
+    return Sequential([Input((20, 8)), LSTM(32), Dense(4, activation="softmax")])
 
 
 def fit() -> Cases:
@@ -29,7 +29,7 @@ def fit() -> Cases:
         model.fit(x[:SAMPLES], y[:SAMPLES], BATCH, EPOCHS, verbose=0, validation_data=(x[SAMPLES:], y[SAMPLES:]), callbacks=[
             EarlyStopping(patience=9), ReduceLROnPlateau(patience=9), LearningRateScheduler(lambda epoch, rate: rate),
             TerminateOnNaN(), LambdaCallback(on_epoch_end=lambda epoch, logs: None)])
-    return {"LSTM(64) on (32, 30, 16)": run}
+    return {"LSTM(32) on (32, 20, 8)": run}
 
 
 def by_hand() -> Cases:
@@ -58,7 +58,7 @@ def by_hand() -> Cases:
                 p = model(x[first:first + BATCH])
                 losses.append(loss(y[first:first + BATCH], p))
                 accuracy.update_state(y[first:first + BATCH], p)
-    return {"LSTM(64) on (32, 30, 16)": run}
+    return {"LSTM(32) on (32, 20, 8)": run}
 
 
 if __name__ == "__main__":
