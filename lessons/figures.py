@@ -1299,7 +1299,7 @@ def draw_speech(sound: np.ndarray, said: np.ndarray, wanted: np.ndarray, names: 
     grid = figure.add_gridspec(3, 2, width_ratios=[1.6, 1])
     top, middle, below = (figure.add_subplot(grid[row, 0]) for row in range(3))
     top.imshow(sound.T, origin="lower", aspect="auto", cmap="magma")
-    top.set(title="a new voice", ylabel="band", xticks=[])
+    top.set(title="a new voice", ylabel="band", xticks=[], yticks=[0, 5, 10])
     for ax, chances, title in ((middle, said, "what the network says"), (below, wanted, "what the loss wanted to hear")):
         for k in range(len(names)):
             ax.plot(chances[:, k], ":" if k == 0 else "-", color="black" if k == 0 else f"C{k}")
