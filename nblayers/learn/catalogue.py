@@ -1,35 +1,26 @@
 """Which lessons there are, and which one a learner means."""
 import difflib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import nblayers
 
 HOME = Path(nblayers.__file__).resolve().parents[1] / "lessons"
-_TITLES = (                             # at most 38 letters each: they stand in one line with what is done
-    "The chain rule on a graph", "Finite differences: checking gradients", "Linear and Dense",
-    "Activations and their slopes", "Softmax and cross-entropy", "Loss, optimiser, training by hand",
-    "SimpleRNN: back through time", "How gradients vanish and explode", "LSTM", "GRU, and the contest of the cells",
-    "Sequences: masks, packing, states", "Bidirectional, stacked, distributed", "Embedding",
-    "Convolution in 1, 2 and 3 dimensions", "Pooling, and what a tie does", "Depthwise, separable, transposed", "ConvLSTM",
-    "Normalisation", "Dropout, regularisers, constraints", "Attention", "Reshaping and merging", "Initialisers",
-    "Preprocessing", "Your own layer, and checking it", "CPU kernels: loops at full speed", "CUDA kernels: the same on a GPU",
-    ("Program: the sunspots, forecast", "Program: a text that writes itself", "Program: dates translated, attention",
-     "Program: words tagged with a CRF", "Program: speech sounds, with CTC", "Program: anomalies, an autoencoder",
-     "Program: a tune goes on", "Program: moving shapes, ConvLSTM"),
-    "Open a real model and step into it")
-
-
-def _numbered() -> Iterator[tuple[str, str]]:
-    for number, title in enumerate(_TITLES):
-        if isinstance(title, str):
-            yield f"{number:02d}", title
-        else:
-            yield from ((f"{number:02d}{letter}", part) for letter, part in zip("abcdefgh", title, strict=True))
-
-
-COURSE = dict(_numbered())              # the title by the number: "00" … "26a", "26b" … "27"
+COURSE = {                              # at most 38 letters each: they stand in one line with what is done
+    "00": "The chain rule on a graph", "01": "Finite differences: checking gradients", "02": "Linear and Dense",
+    "03": "Activations and their slopes", "04": "Softmax and cross-entropy", "05": "Loss, optimiser, training by hand",
+    "06": "SimpleRNN: back through time", "07": "How gradients vanish and explode", "08": "LSTM",
+    "09": "GRU, and the contest of the cells", "10": "Sequences: masks, packing, states",
+    "11": "Bidirectional, stacked, distributed", "12": "Embedding", "13": "Convolution in 1, 2 and 3 dimensions",
+    "14": "Pooling, and what a tie does", "15": "Depthwise, separable, transposed", "16": "ConvLSTM",
+    "17": "Normalisation", "18": "Dropout, regularisers, constraints", "19": "Attention", "20": "Reshaping and merging",
+    "21": "Initialisers", "22": "Preprocessing", "23": "Your own layer, and checking it",
+    "24": "CPU kernels: loops at full speed", "25": "CUDA kernels: the same on a GPU",
+    "26a": "Program: the sunspots, forecast", "26b": "Program: a text that writes itself",
+    "26c": "Program: dates translated, attention", "26d": "Program: words tagged with a CRF",
+    "26e": "Program: speech sounds, with CTC", "26f": "Program: anomalies, an autoencoder",
+    "26g": "Program: a tune goes on", "26h": "Program: moving shapes, ConvLSTM",
+    "27": "Open a real model and step into it"}
 
 
 class UnknownLesson(LookupError):
