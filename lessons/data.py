@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -180,14 +181,18 @@ def dates(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]
         truth: those of the ten characters asked for, (count, 10).
     """
     from calendar import month_name
-    from datetime import date, timedelta
 
     from nblayers.utils import pad_sequences
-    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    days = _days(rng, count)
     forms = rng.choice(["{0} {1} {2}", "{1} {0}, {2}", "{0}.{3}.{2}"], count)
     texts = [form.format(day.day, month_name[day.month], day.year, day.month) for form, day in zip(forms, days, strict=True)]
     return (pad_sequences([list(map(ord, text)) for text in texts], padding="post"),
             np.array([list(map(ord, str(day))) for day in days]))
+
+
+def _days(rng: np.random.Generator, count: int) -> list[date]:
+    """Random days of 1900 to 2099."""
+    return [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
 
 
 # lesson 11
@@ -782,7 +787,6 @@ SPELLINGS = ("{d} {month} {y}", "{month} {d}, {y}", "{d}.{m}.{y}", "{weekday}, {
 def spelled_dates(rng: np.random.Generator, count: int) -> tuple[list[str], list[str], np.ndarray]:
     """Random days of 1900 to 2099: each in one of ten spellings, in small letters; as 1921-03-07; which spelling, (count,)."""
     from calendar import day_name, month_name
-    from datetime import date, timedelta
 
     def spelled(spelling: str, day: date) -> str:
         ending = "th" if 10 < day.day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
@@ -790,7 +794,7 @@ def spelled_dates(rng: np.random.Generator, count: int) -> tuple[list[str], list
         return spelling.format(d=day.day, m=day.month, y=day.year, th=ending, month=month, short=month[:3],
                                weekday=day_name[day.weekday()].lower())
 
-    days = [date(1900, 1, 1) + timedelta(days) for days in rng.integers(73000, size=count).tolist()]
+    days = _days(rng, count)
     kinds = rng.integers(len(SPELLINGS), size=count)
     return [spelled(SPELLINGS[kind], day) for kind, day in zip(kinds, days, strict=True)], list(map(str, days)), kinds
 

@@ -4,13 +4,9 @@ from collections.abc import Callable
 import numpy as np
 
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_close
+from nblayers.learn.mistakes import softmax
 
 Mistakes = dict[str, np.ndarray]
-
-
-def _softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def turn_p(lesson) -> Mistakes:
@@ -154,7 +150,7 @@ def exercise_2(answer: Answer) -> None:
     """
     rng = np.random.default_rng(4)
     x, dy = rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
-    p, total = _softmax(x), dy.sum(axis=1, keepdims=True)
+    p, total = softmax(x), dy.sum(axis=1, keepdims=True)
     backward = answer.function("log_softmax_backward")
     expect_close(backward(x, dy), dy - p * total, "dx", {
         "that is the backward of softmax, not of its logarithm": p * (dy - (dy * p).sum(axis=1, keepdims=True)),
@@ -174,7 +170,7 @@ def exercise_3(answer: Answer) -> None:
     fixed_softmax_backward(p, dp): dx for rows of probabilities p (N, K) and their gradients dp.
     """
     rng = np.random.default_rng(5)
-    p, dp = _softmax(rng.normal(size=(3, 4))), rng.normal(size=(3, 4))
+    p, dp = softmax(rng.normal(size=(3, 4))), rng.normal(size=(3, 4))
     expect_close(answer.function("fixed_softmax_backward")(p, dp), p * (dp - (dp * p).sum(axis=1, keepdims=True)), "dx", {
         "that is still the diagonal of the Jacobian alone: a logit moves the other probabilities too": dp * p * (1 - p),
         "the sum runs over everything; it should run along each row": p * (dp - (dp * p).sum()),
@@ -191,7 +187,7 @@ def exercise_4(answer: Answer) -> None:
     T = float(answer.array("temperature", ()))
     if not T > 0:
         raise Wrong(f"a temperature is positive, but it is {T:g}")
-    first = _softmax(np.array([2.0, 1.0, 0.0, -1.0]) / T)[0]
+    first = softmax(np.array([2.0, 1.0, 0.0, -1.0]) / T)[0]
     if abs(first - 0.9) > 0.005:
         turn = "too warm" if first < 0.9 else "too cold"
         raise Wrong(f"at {T:g} the first class has probability {first:.3f}: {turn}")

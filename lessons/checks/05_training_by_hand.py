@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_close
+from nblayers.learn.mistakes import softmax
 
 Mistakes = dict[str, np.ndarray]
 RANDOM = np.random.default_rng(5)
@@ -178,7 +179,7 @@ def _adam(first: int = 1, second: int = 1, root: bool = True, sign: int = -1, fo
 
 
 def turn_dz(lesson) -> Mistakes:
-    difference = _softmax(lesson.z) - lesson.target
+    difference = softmax(lesson.z) - lesson.target
     return {"the mean over the samples is missing: divide by N = 2": difference,
             "the sign is turned: it is p - t": -difference / 2,
             "the softmax is missing: z are logits": (lesson.z - lesson.target) / 2}
@@ -238,7 +239,7 @@ def turn_gradients(lesson, given: Callable) -> None:
     loss, right = lesson.gradients(x, target, *weights)
     expect_close(result[0], loss, "the loss", {"the mean over the samples is missing": 5 * loss})
     h = np.maximum(x @ weights[0] + weights[1], 0)
-    da = (_softmax(h @ weights[2] + weights[3]) - target) / 5 @ weights[2].T
+    da = (softmax(h @ weights[2] + weights[3]) - target) / 5 @ weights[2].T
     for n in (2, 3, 0, 1):                              # from the end, as one computes
         name = ("dW1", "db1", "dW2", "db2")[n]
         expect_close(result[1][n], right[n], f"{name} of a batch of 5", {
@@ -246,11 +247,6 @@ def turn_gradients(lesson, given: Callable) -> None:
             "it is divided by 2; this batch has 5 samples, so divide by len(x)": 2.5 * right[n],
             "the batch is divided by twice": right[n] / 5,
             "the slope of relu is missing": {0: x.T @ da, 1: da.sum(axis=0)}.get(n, 0 * right[n])})
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
 
 
 def exercise_1(answer: Answer) -> None:

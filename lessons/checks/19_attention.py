@@ -6,17 +6,9 @@ import numpy as np
 
 from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_all, expect_close, for_each_size
+from nblayers.learn.mistakes import softmax, turned
 
 Known = dict[str, np.ndarray]
-
-
-def _softmax(s: np.ndarray, axis: int = -1) -> np.ndarray:
-    e = np.exp(s - s.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def _turned(a: np.ndarray) -> np.ndarray:
-    return a.swapaxes(-1, -2)
 
 
 def _rows(a: np.ndarray) -> np.ndarray:
@@ -27,13 +19,13 @@ def _rows(a: np.ndarray) -> np.ndarray:
 
 def turn_s(lesson: SimpleNamespace) -> Known:
     q, k, D = lesson.q, lesson.k, lesson.D
-    products = q @ _turned(k)
+    products = q @ turned(k)
     return {"it is not divided by the root of D": products,
             "that is divided by D; divide by its root": products / D,
             "that is multiplied by the root of D; divide": products * np.sqrt(D),
-            "that has the keys in the rows; queries are the rows, keys the columns": _turned(products) / np.sqrt(D),
-            "that is with the values; a score compares queries and keys": q @ _turned(lesson.v) / np.sqrt(D),
-            "that is the softmax already": _softmax(products / np.sqrt(D))}
+            "that has the keys in the rows; queries are the rows, keys the columns": turned(products) / np.sqrt(D),
+            "that is with the values; a score compares queries and keys": q @ turned(lesson.v) / np.sqrt(D),
+            "that is the softmax already": softmax(products / np.sqrt(D))}
 
 
 def turn_o(lesson: SimpleNamespace) -> Known:
@@ -46,18 +38,18 @@ def turn_o(lesson: SimpleNamespace) -> Known:
 
 def turn_dv(lesson: SimpleNamespace) -> Known:
     p, do = lesson.p, lesson.do
-    return {"that is with the scores; o = p v": _turned(lesson.s) @ do,
-            "that is a mean over the queries; what arrives is added up": _turned(p) @ do / lesson.T,
+    return {"that is with the scores; o = p v": turned(lesson.s) @ do,
+            "that is a mean over the queries; what arrives is added up": turned(p) @ do / lesson.T,
             "the samples are added up; each has values of its own":
-            np.broadcast_to((_turned(p) @ do).sum(axis=0), lesson.v.shape),
+            np.broadcast_to((turned(p) @ do).sum(axis=0), lesson.v.shape),
             "the weights are missing": np.broadcast_to(do.sum(axis=1, keepdims=True), lesson.v.shape)}
 
 
 def turn_dp(lesson: SimpleNamespace) -> Known:
     do, v = lesson.do, lesson.v
-    return {"that has the keys in the rows; p is (N, T, S)": v @ _turned(do),
-            "that is with the keys; in o = p v stands v": do @ _turned(lesson.k),
-            "p is no part of its own gradient": lesson.p * (do @ _turned(v))}
+    return {"that has the keys in the rows; p is (N, T, S)": v @ turned(do),
+            "that is with the keys; in o = p v stands v": do @ turned(lesson.k),
+            "p is no part of its own gradient": lesson.p * (do @ turned(v))}
 
 
 def turn_ds(lesson: SimpleNamespace) -> Known:
@@ -84,12 +76,12 @@ def turn_dq(lesson: SimpleNamespace) -> Known:
 
 def turn_dk(lesson: SimpleNamespace) -> Known:
     ds, q, D = lesson.ds, lesson.q, lesson.D
-    return {"the factor of forward, 1 / sqrt(D), is missing": _turned(ds) @ q,
-            "it is divided by D; the factor of forward is 1 / sqrt(D)": _turned(ds) @ q / D,
-            "that is with dp; between dp and k lies the softmax": _turned(lesson.dp) @ q / np.sqrt(D),
+    return {"the factor of forward, 1 / sqrt(D), is missing": turned(ds) @ q,
+            "it is divided by D; the factor of forward is 1 / sqrt(D)": turned(ds) @ q / D,
+            "that is with dp; between dp and k lies the softmax": turned(lesson.dp) @ q / np.sqrt(D),
             "that is what arrives at q": lesson.dq,
-            "that is a mean over the queries; what arrives is added up": _turned(ds) @ q / np.sqrt(D) / lesson.T,
-            "that is with p; the gradient of the scores is ds": _turned(lesson.p) @ q / np.sqrt(D)}
+            "that is a mean over the queries; what arrives is added up": turned(ds) @ q / np.sqrt(D) / lesson.T,
+            "that is with p; the gradient of the scores is ds": turned(lesson.p) @ q / np.sqrt(D)}
 
 
 def turn_causal(lesson: SimpleNamespace) -> Known:
@@ -101,19 +93,19 @@ def turn_causal(lesson: SimpleNamespace) -> Known:
 
 
 def _weights(q: np.ndarray, k: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    return _softmax(np.where(mask, q @ _turned(k) / np.sqrt(q.shape[-1]), -1e9))
+    return softmax(np.where(mask, q @ turned(k) / np.sqrt(q.shape[-1]), -1e9))
 
 
 def _backward(do: np.ndarray, q: np.ndarray, k: np.ndarray, v: np.ndarray, p: np.ndarray
               ) -> tuple[mistakes.Values, mistakes.Mistakes]:
     """q (…, T, D), k and v (…, S, D): the gradients, and those with a mistake."""
     scale = 1 / np.sqrt(q.shape[-1])
-    dp = do @ _turned(v)
+    dp = do @ turned(v)
 
     def values(ds: np.ndarray, factor: float = scale) -> mistakes.Values:
-        return {"dq": factor * ds @ k, "dk": factor * _turned(ds) @ q}
+        return {"dq": factor * ds @ k, "dk": factor * turned(ds) @ q}
 
-    right = values(p * (dp - (dp * p).sum(axis=-1, keepdims=True))) | {"dv": _turned(p) @ do}
+    right = values(p * (dp - (dp * p).sum(axis=-1, keepdims=True))) | {"dv": turned(p) @ do}
     ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
     wrong = {
         "the factor 1 / sqrt(D) is missing": values(ds, 1.0),
@@ -188,7 +180,7 @@ def turn_dW_o(lesson: SimpleNamespace) -> Known:
     return {"that is its transpose: W_o is (in, out)": dy.T @ merged,
             "that is with x; W_o is multiplied by the merged heads": _rows(lesson.x).T @ dy,
             "that is the first sample alone": lesson.merge(lesson.o)[0].T @ lesson.dy[0],
-            "one for each sample; W_o serves all of them: a sum": _turned(lesson.merge(lesson.o)) @ lesson.dy,
+            "one for each sample; W_o serves all of them: a sum": turned(lesson.merge(lesson.o)) @ lesson.dy,
             "the heads are not merged rightly: call merge(o)": lesson.o.reshape(-1, 4).T @ dy}
 
 
@@ -207,7 +199,7 @@ def turn_dW_q(lesson: SimpleNamespace) -> Known:
             "that is dW_k": x.T @ _rows(merge(lesson.dk)),
             "that is dW_v": x.T @ _rows(merge(lesson.dv)),
             "that is the first sample alone": lesson.x[0].T @ merge(dq)[0],
-            "one for each sample; W_q serves all of them: a sum": _turned(lesson.x) @ merge(dq)}
+            "one for each sample; W_q serves all of them: a sum": turned(lesson.x) @ merge(dq)}
 
 
 def turn_dx(lesson: SimpleNamespace) -> Known:
@@ -296,7 +288,7 @@ def exercise_3(answer: Answer) -> None:
     ds (N, T, S), for weights p and what arrives at them.
     """
     rng = np.random.default_rng(3)
-    p, dp = _softmax(rng.normal(size=(2, 3, 3))), rng.normal(size=(2, 3, 3))
+    p, dp = softmax(rng.normal(size=(2, 3, 3))), rng.normal(size=(2, 3, 3))
     expect_close(answer.function("fixed_score_gradient")(p, dp), p * (dp - (dp * p).sum(axis=-1, keepdims=True)), "ds", {
         "the sum still runs over the queries; each query has a softmax of its own, over the keys":
             p * (dp - (dp * p).sum(axis=1, keepdims=True)),

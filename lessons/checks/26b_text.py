@@ -5,13 +5,9 @@ import numpy as np
 
 from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_all, expect_close, for_each_size
+from nblayers.learn.mistakes import softmax
 
 Known = dict[str, np.ndarray]
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 # Counting
@@ -61,11 +57,11 @@ def turn_bits(lesson: SimpleNamespace) -> dict[str, float]:
 
 def turn_p(lesson: SimpleNamespace) -> Known:
     z, tau = lesson.z, lesson.tau
-    return {"the temperature is missing": _softmax(z),
-            "that multiplies; a high temperature makes all alike, so divide": _softmax(z * tau),
-            "the scores are divided, before the softmax": _softmax(z) / tau,
+    return {"the temperature is missing": softmax(z),
+            "that multiplies; a high temperature makes all alike, so divide": softmax(z * tau),
+            "the scores are divided, before the softmax": softmax(z) / tau,
             "those are z / tau; the softmax is missing": z / tau,
-            "the softmax runs over the characters, along the last axis": _softmax((z / tau).T).T}
+            "the softmax runs over the characters, along the last axis": softmax((z / tau).T).T}
 
 
 def turn_drawn(lesson: SimpleNamespace) -> Known:
@@ -84,7 +80,7 @@ def turn_dz(lesson: SimpleNamespace) -> Known:
             "the loss is a mean: divide by N": (p - onehot) / (N * tau) * N,
             "z is divided by tau, so its gradient is too": (p - onehot) / N * tau,
             "the sign is wrong: with more of z at the right character the loss falls": (onehot - p) / N / tau,
-            "that is made with the probabilities at temperature 1": (_softmax(z) - onehot) / N / tau,
+            "that is made with the probabilities at temperature 1": (softmax(z) - onehot) / N / tau,
             "K is no part of the mean: divide by N": (p - onehot) / (N * K * tau),
             "that is the gradient by the probabilities; it has gone through the softmax": -onehot / p / N / tau}
 
@@ -143,7 +139,7 @@ def _head_backward(h: np.ndarray, asked: np.ndarray, W: np.ndarray, b: np.ndarra
                    ) -> tuple[mistakes.Values, mistakes.Mistakes]:
     (N, T, _), K = h.shape, len(b)
     z = h @ W + b
-    p, onehot = _softmax(z / tau), np.eye(K)[asked]
+    p, onehot = softmax(z / tau), np.eye(K)[asked]
 
     def values(ds: np.ndarray, by_z: float = 1 / tau) -> mistakes.Values:
         dz = by_z * ds
@@ -156,7 +152,7 @@ def _head_backward(h: np.ndarray, asked: np.ndarray, W: np.ndarray, b: np.ndarra
         "the loss is a mean over all characters: divide by N T": values(p - onehot),
         "that is a mean over the samples alone: divide by N T": values((p - onehot) / N),
         "that is a mean over the steps alone: divide by N T": values((p - onehot) / T),
-        "the temperature is missing in forward": values((_softmax(z) - onehot) / (N * T)),
+        "the temperature is missing in forward": values((softmax(z) - onehot) / (N * T)),
         "the sign is turned": values(-ds),
         "z is divided by tau, so its gradient is too; that is missing": {
             name: value for name, value in values(ds, 1.0).items() if name != "dtau"},
@@ -173,12 +169,12 @@ def exercise_3(answer: Answer) -> None:
     The function warmed at the end of the lesson has a bug. Write it right as fixed_warmed(p, tau): the probabilities (N, K) at
     the temperature tau, for probabilities p (N, K).
     """
-    p = _softmax(np.random.default_rng(5).normal(scale=2.0, size=(3, 4)))
+    p = softmax(np.random.default_rng(5).normal(scale=2.0, size=(3, 4)))
     for tau in (0.5, 2.0):
-        expect_close(answer.function("fixed_warmed")(p, tau), _softmax(np.log(p) / tau), f"p at the temperature {tau}", {
-            "that is still the softmax of the probabilities, which are no scores: take their logarithms": _softmax(p / tau),
+        expect_close(answer.function("fixed_warmed")(p, tau), softmax(np.log(p) / tau), f"p at the temperature {tau}", {
+            "that is still the softmax of the probabilities, which are no scores: take their logarithms": softmax(p / tau),
             "that is as without a temperature: what is divided by tau and then by its sum is as before": p,
-            "the temperature is turned round: divide by it": _softmax(np.log(p) * tau),
+            "the temperature is turned round: divide by it": softmax(np.log(p) * tau),
             "the rows do not sum to 1 yet": p ** (1 / tau)}, axes=("sample", "character"))
 
 
@@ -191,4 +187,4 @@ def exercise_4(answer: Answer) -> None:
     if tau <= 0:
         raise Wrong(f"tau is {tau:g}; a temperature is above 0")
     if abs(tau - np.log(4) / np.log(1.5)) > 0.006:
-        raise Wrong(f"at the temperature {tau:g} the first has {_softmax(np.log([0.8, 0.2]) / tau)[0]:.1%}")
+        raise Wrong(f"at the temperature {tau:g} the first has {softmax(np.log([0.8, 0.2]) / tau)[0]:.1%}")

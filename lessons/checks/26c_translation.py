@@ -7,37 +7,29 @@ import numpy as np
 
 from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_all, expect_close, for_each_size
+from nblayers.learn.mistakes import softmax, turned
 
 Known = dict[str, np.ndarray]
-
-
-def _softmax(s: np.ndarray, axis: int = -1) -> np.ndarray:
-    e = np.exp(s - s.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def _turned(a: np.ndarray) -> np.ndarray:
-    return a.swapaxes(-1, -2)
 
 
 # Forward
 
 def turn_s(lesson: SimpleNamespace) -> Known:
     q, h, mask = lesson.q, lesson.h, lesson.mask
-    s = q @ _turned(h)
-    return {"that has what was read in the rows; what is written are the rows: q in front": _turned(s),
+    s = q @ turned(h)
+    return {"that has what was read in the rows; what is written are the rows: q in front": turned(s),
             "nothing is divided here; Keras' Attention has no root": s / np.sqrt(lesson.H),
-            "that is the softmax already": _softmax(s),
+            "that is the softmax already": softmax(s),
             "the mask comes in the next step": np.where(mask[:, None], s, -1e9)}
 
 
 def turn_p(lesson: SimpleNamespace) -> Known:
     s, mask = lesson.s, lesson.mask[:, None]
-    return {"padding gets a weight: the mask is missing": _softmax(s),
-            "the mask comes before the softmax; so the weights that are left do not sum to 1": _softmax(s) * mask,
-            "a score of 0 is not small: e^0 = 1; put -1e9 there": _softmax(np.where(mask, s, 0)),
-            "the mask is turned round: it is True where there is a character": _softmax(np.where(mask, -1e9, s)),
-            "the softmax runs over what was read, along the last axis": _softmax(np.where(mask, s, -1e9), axis=1),
+    return {"padding gets a weight: the mask is missing": softmax(s),
+            "the mask comes before the softmax; so the weights that are left do not sum to 1": softmax(s) * mask,
+            "a score of 0 is not small: e^0 = 1; put -1e9 there": softmax(np.where(mask, s, 0)),
+            "the mask is turned round: it is True where there is a character": softmax(np.where(mask, -1e9, s)),
+            "the softmax runs over what was read, along the last axis": softmax(np.where(mask, s, -1e9), axis=1),
             "those are the scores, with the mask; the softmax is missing": np.where(mask, s, -1e9)}
 
 
@@ -45,7 +37,7 @@ def turn_c(lesson: SimpleNamespace) -> Known:
     p, h, s = lesson.p, lesson.h, lesson.s
     return {"that is with the scores; the weights are p": s @ h,
             "all states count alike here; weigh them by p": np.broadcast_to(h.mean(axis=1, keepdims=True), lesson.c.shape),
-            "that is a mean of the decoder's states; it looks at h": _turned(p) @ lesson.q,
+            "that is a mean of the decoder's states; it looks at h": turned(p) @ lesson.q,
             "the weights sum to 1 already; do not divide": p @ h / lesson.S}
 
 
@@ -103,12 +95,12 @@ def turn_dq(lesson: SimpleNamespace) -> Known:
 
 def turn_dh(lesson: SimpleNamespace) -> Known:
     p, dc, ds, q = lesson.p, lesson.dc, lesson.ds, lesson.q
-    value, key = _turned(p) @ dc, _turned(ds) @ q
+    value, key = turned(p) @ dc, turned(ds) @ q
     return {"that is h as an answer alone; it is a key too, in the score": value,
             "that is h as a key alone; it is an answer too, in the context": key,
             "what arrives in two ways is added up; that is their mean": (value + key) / 2,
-            "between dp and h lies the softmax: take ds": value + _turned(lesson.dp) @ q,
-            "p and ds have changed places": _turned(ds) @ dc + _turned(p) @ q}
+            "between dp and h lies the softmax: take ds": value + turned(lesson.dp) @ q,
+            "p and ds have changed places": turned(ds) @ dc + turned(p) @ q}
 
 
 # The program
@@ -149,7 +141,7 @@ class _Writes:
         C = np.cos(3 * C + h)
         looked = keys[0].mean(axis=1) if keys else np.zeros_like(h)
         seen = np.concatenate([h, C, looked, np.sin(told * 2.0), np.cos(told * 1.0)], axis=1)
-        p = _softmax(5 * seen @ self.weights)
+        p = softmax(5 * seen @ self.weights)
         return [p[:, None], h, C]
 
 
@@ -241,23 +233,23 @@ def exercise_2(answer: Answer) -> None:
 def _look_backward(dz: np.ndarray, q: np.ndarray, h: np.ndarray, mask: np.ndarray, W: np.ndarray
                    ) -> tuple[mistakes.Values, mistakes.Mistakes]:
     H = q.shape[2]
-    p = _softmax(np.where(mask[:, None], q @ _turned(h), -1e9))
+    p = softmax(np.where(mask[:, None], q @ turned(h), -1e9))
     u = np.concatenate([q, p @ h], axis=2)
     du = dz @ W.T
     dc = du[..., H:]
-    dp = dc @ _turned(h)
+    dp = dc @ turned(h)
     ds = p * (dp - (dp * p).sum(axis=-1, keepdims=True))
-    direct, by_value = du[..., :H], _turned(p) @ dc
+    direct, by_value = du[..., :H], turned(p) @ dc
 
     def by_score(ds: np.ndarray) -> mistakes.Values:
-        return {"dq": direct + ds @ h, "dh": by_value + _turned(ds) @ q}
+        return {"dq": direct + ds @ h, "dh": by_value + turned(ds) @ q}
 
     dW = np.einsum("ntu,ntk->uk", u, dz)
     right = by_score(ds) | {"dW": dW, "db": dz.sum(axis=(0, 1))}
     return right, {
         "the way through the score is missing: q and h stand there too": by_score(np.zeros_like(ds)),
         "q stands in u itself too, beside c": {"dq": ds @ h},
-        "h is an answer too, in c = p h": {"dh": _turned(ds) @ q},
+        "h is an answer too, in c = p h": {"dh": turned(ds) @ q},
         "the softmax is left out on the way back: that is with dp": by_score(dp),
         "the sum in the softmax's backward is missing": by_score(p * dp),
         "the sum in the softmax's backward runs over what is written; it runs over what was read (axis=-1)":
@@ -265,7 +257,7 @@ def _look_backward(dz: np.ndarray, q: np.ndarray, h: np.ndarray, mask: np.ndarra
         "the halves of du have changed places: q is the first, c the second": {
             "dq": dc + ds @ h},
         "it is a mean over the samples; it should be a sum": {"dW": dW / len(q), "db": dz.sum(axis=1).mean(axis=0)},
-        "one for each sample; the weights serve all of them: a sum": {"dW": _turned(u) @ dz, "db": dz.sum(axis=1)}}
+        "one for each sample; the weights serve all of them: a sum": {"dW": turned(u) @ dz, "db": dz.sum(axis=1)}}
 
 
 def exercise_3(answer: Answer) -> None:

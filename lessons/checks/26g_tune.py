@@ -7,13 +7,9 @@ import numpy as np
 from lessons.data import minuet
 from nblayers.learn import mistakes
 from nblayers.learn.exercises import Answer, Wrong, as_array, expect_all, expect_close, for_each_size
+from nblayers.learn.mistakes import softmax
 
 Known = dict[str, np.ndarray]
-
-
-def _softmax(z: np.ndarray) -> np.ndarray:
-    e = np.exp(z - z.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 # Notes
@@ -154,8 +150,8 @@ def _notes_backward(pitch: np.ndarray, length: np.ndarray, E: np.ndarray, F: np.
     D = E.shape[1]
     x = np.concatenate([E[pitch], F[length]], axis=2)
     h = np.tanh(x @ W)
-    dz = (_softmax(h @ V) - np.eye(V.shape[1])[next_pitch]) / pitch.size
-    dr = (_softmax(h @ R) - np.eye(R.shape[1])[next_length]) / pitch.size
+    dz = (softmax(h @ V) - np.eye(V.shape[1])[next_pitch]) / pitch.size
+    dr = (softmax(h @ R) - np.eye(R.shape[1])[next_length]) / pitch.size
 
     def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.einsum("nti,ntj->ij", a, b)

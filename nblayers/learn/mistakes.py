@@ -79,6 +79,17 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(is_near.all())
 
 
+def softmax(s: np.ndarray, axis: int = -1) -> np.ndarray:
+    """e^s over its sum along the axis."""
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def turned(a: np.ndarray) -> np.ndarray:
+    """Each matrix of the last two axes transposed."""
+    return a.swapaxes(-1, -2)
+
+
 def _all(compute: Callable[[str], Values], sentences: dict[str, str]) -> tuple[Values, Mistakes]:
     """`compute` without a mistake, and with each of them."""
     return compute(""), {sentence: compute(mistake) for mistake, sentence in sentences.items()}
