@@ -21,21 +21,21 @@ from numba.cuda import dispatcher
 
 from kernels.cuda._compat import cuda
 
-ARCHITECTURES = ((7, 5), (8, 0), (9, 0)) if os.environ.get("NBLAYERS_TEST_ALL") == "1" else ((7, 5), (9, 0))
+OLDEST = (7, 5)
+ARCHITECTURES = os.environ.get("ARCHITECTURES", "sm_75 sm_80 sm_90").split()
 
 
 def compiled(kernel, signature):
     """The kernel in the linker's own language, for the oldest architecture: it runs on the newer ones too."""
-    oldest = ARCHITECTURES[0]
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=oldest)      # device functions ask for one
-    options = dict(cc=oldest, device=False, abi="numba", fastmath=bool(kernel.targetoptions.get("fastmath")))
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=OLDEST)      # device functions ask for one
+    options = dict(cc=OLDEST, device=False, abi="numba", fastmath=bool(kernel.targetoptions.get("fastmath")))
     return bytes(cuda.compile(kernel.py_func, signature, output="ltoir", **options)[0])
 
 
 @contextmanager
 def linker(kernel, code, architecture, *options):
     """A linker that has made machine code of `code`, or whatever the options ask for."""
-    options = ["-arch=sm_{}{}".format(*architecture), "-lto", "-verbose", *options]
+    options = [f"-arch={architecture}", "-lto", "-verbose", *options]
     if limit := kernel.targetoptions.get("max_registers"):
         options.append(f"-maxrregcount={limit}")
     made = nvjitlink.create(len(options), options)
@@ -68,7 +68,7 @@ def examined(module, name):
     for architecture in ARCHITECTURES:
         log = linked(kernel, code, architecture)
         shared = re.search(r"(\d+) bytes smem", log)
-        found["sm_{}{}".format(*architecture)] = {
+        found[architecture] = {
             "registers": int(re.search(r"Used (\d+) registers", log)[1]),
             "spilled": int(re.search(r"(\d+) bytes spill stores", log)[1]),
             "shared": int(shared[1]) if shared else 0}

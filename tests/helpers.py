@@ -1,8 +1,10 @@
-"""What several tests need: gradients of a Keras layer, the three rooms side by side, plain finite differences."""
+"""What several tests need: gradients of a Keras layer, the three rooms side by side, plain finite differences, the
+end of a lesson."""
 import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax_in_numpy
@@ -10,6 +12,7 @@ import numpy as np
 
 import kernels
 from nblayers.devices import array_module, to_numpy
+from nblayers.learn import catalogue
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-10}
 
@@ -208,3 +211,11 @@ def numeric_gradient(f: Callable[[], Any], x: np.ndarray, dy: Any = 1.0, step: f
         x[index] = kept
         gradient[index] = np.sum(dy * (values[0] - values[1])) / (2 * step)
     return gradient
+
+
+def came_to_its_end(path: Path, folder: Path, printed: str) -> None:
+    """A lesson that was begun in this folder has checked its gradients, and drawn."""
+    assert "agrees with the numerical derivative" in printed or path.stem == "01_finite_differences"
+    pictures = list((folder / "lessons" / "out").glob(f"{catalogue.number_of(path)}_*.png"))
+    assert pictures and all(f"picture: lessons/out/{picture.name}" in printed for picture in pictures)
+    assert [found.name for found in folder.iterdir()] == ["lessons"]

@@ -18,7 +18,7 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_90") if os.environ.get("NBLAYERS_TEST_ALL
 
 
 def compile_report(modules, path=""):
-    environment = dict(os.environ, NUMBA_ENABLE_CUDASIM="0")
+    environment = dict(os.environ, NUMBA_ENABLE_CUDASIM="0", ARCHITECTURES=" ".join(ARCHITECTURES))
     environment["PYTHONPATH"] = os.pathsep.join([str(path), os.environ["PYTHONPATH"]])
     run = subprocess.run([sys.executable, SCRIPT, *modules], env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr[-4000:]

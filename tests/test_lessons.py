@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from test_turns import came_to_its_end
+from helpers import came_to_its_end
 
 from nblayers.learn import catalogue, exercises, latex, script, session
 from nblayers.learn.terminal import split_maths
