@@ -22,13 +22,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import config
 from numba.core import sigutils
 from numba.core.caching import _Cache, _cache_log
-from numba.core.compiler import CompileResult
+from numba.core.compiler import CompileResult, compile_result
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 from numba.misc.appdirs import AppDirs
+
+from ._library import Library
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -68,28 +72,32 @@ class KernelCache(_Cache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled kernel for these types, or None."""
-        target_context.refresh()
         name = self._name(sig, target_context.codegen()) if self._enabled else ""
         for path in self._files(name) if name else ():
             code = self._read(path)
             if code is not None:
                 with contextlib.suppress(Exception):        # whatever it is that does not load, compiling makes it anew
-                    compiled = CompileResult._rebuild(target_context, *pickle.loads(code))
+                    compiled = _remade(target_context, pickle.loads(code))
                     _cache_log("[cache] data loaded from %r", str(path))
                     return compiled
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        """Numba would keep a kernel now. `keep` does, when it is taken as far as it is needed."""
+
+    def keep(self, compiled: CompileResult) -> None:
         """Keep a compiled kernel, unless its code points to what lies in this process only."""
-        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
+        library = compiled.library
+        library.is_new = False
+        if not self._enabled or compiled.lifted or library.has_dynamic_globals:
             return
         place = self.cache_path
         if place is None:
             tried = ", ".join(map(str, directories(self._source, config.CACHE_DIR)))
             _say_once(f"no directory for compiled kernels can be written (tried {tried})")
             return
-        path = Path(place) / self._name(sig, data.codegen)
-        code = dumps(data._reduce())
+        path = Path(place) / self._name(compiled.signature.args, library.codegen)
+        code = dumps(_kept(compiled))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, self._digest(path, code) + code)
@@ -129,6 +137,30 @@ class KernelCache(_Cache):
     def _digest(self, path: Path, code: bytes) -> bytes:
         made_from = path.name, numba.__version__, FINGERPRINT, _source_digest(self._source)
         return hashlib.sha256(repr(made_from).encode() + code).digest()
+
+
+def _kept(compiled: CompileResult) -> tuple[Any, ...]:
+    """What `_remade` makes a compiled kernel of."""
+    compiled.fndesc.typemap = compiled.fndesc.calltypes = None          # neither is needed, nor can all of them be kept
+    return compiled.library.kept(), compiled.fndesc, compiled.environment, compiled.signature, compiled.reload_init
+
+
+def _remade(context: Any, kept: tuple[Any, ...]) -> CompileResult:
+    """The compiled kernel that was kept, in this process.
+
+    Its code finds by name what it needs of Numba's. If something is not there yet, all that Numba has is loaded, which takes
+    longer than loading the kernels.
+    """
+    library, fndesc, environment, signature, reload_init = kept
+    rtsys.initialize(context)
+    if not all(map(llvm.address_of_symbol, library["needs"])):
+        context.refresh()
+    for make_ready in reload_init:
+        make_ready()
+    library = Library.remade(context.codegen(), **library)
+    return compile_result(typing_context=context.typing_context, target_context=context, entry_point=library, typing_error=None,
+                          type_annotation=None, signature=signature, objectmode=False, lifted=(), fndesc=fndesc,
+                          library=library, call_helper=None, environment=environment, metadata=None, reload_init=reload_init)
 
 
 @cache

@@ -32,11 +32,9 @@ def address(function: Any, *arguments: Any) -> Any:
     if key not in _known:
         try:
             signature = tuple(_writable(plain(one if isinstance(one, types.Type) else typeof(one))) for one in arguments)
-            function.compile(signature)
+            _known[key] = function.address_of(*signature)
         except TypingError as error:
             raise refusal(function, arguments, error) from error
-        compiled = function.overloads[signature]
-        _known[key] = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
     return _known[key]
 
 

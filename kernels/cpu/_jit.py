@@ -1,24 +1,27 @@
 """The one way that a CPU kernel is compiled, and what takes its place under NUMBA_DISABLE_JIT=1: the Python function itself."""
-from collections.abc import Callable
-from functools import partial
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numba import config, extending, types
-from numba.core import cgutils, event
-from numba.core.codegen import JITCodeLibrary
+from numba.core import event
 from numba.core.compiler import Compiler
-from numba.core.pythonapi import NativeValue, PythonAPI
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.core.sigutils import normalize_signature
+from numba.core.typing import make_concrete_template
 from numba.extending import register_jitable
 
 import kernels
 
 from ..interrupts import held_back
 from ._cache import KernelCache
+from ._library import Library, wrapped
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
-FLAGS: dict[str, Any] = dict(error_model="numpy", nogil=True, no_cfunc_wrapper=True,         # nobody calls one from C
+FLAGS: dict[str, Any] = dict(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True,
                              fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
 
 
@@ -43,94 +46,82 @@ def intrinsic(meaning: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any
     return lambda function: meaning if config.DISABLE_JIT else extending.intrinsic(function)
 
 
-class _Library(JITCodeLibrary):
-    """A kernel's machine code, which keeps to its own copies of the kernels that it calls.
-
-    Numba leaves it to the order of loading whose copy of a function is called, and LLVM has optimised each in its own way: the
-    process that compiles would compute other last bits than those that load from the cache.
-    """
-
-    def _optimize_final_module(self) -> None:
-        super()._optimize_final_module()
-        self._copies = {function.name for function in _functions(self._final_module, "linkonce_odr")}
-        for function in _functions(self._final_module, "linkonce_odr"):
-            function.linkage = "internal"
-
-    def _get_module_for_linking(self) -> Any:
-        """What is linked into kernels that call this one: there, one copy of each function is enough."""
-        self._ensure_finalized()
-        if self._shared_module is None:
-            self._shared_module = self._final_module.clone()
-            for function in _functions(self._shared_module, "external", "internal"):
-                if function.linkage.name == "external" or function.name in self._copies:
-                    function.linkage = "linkonce_odr"
-        return self._shared_module
-
-
-def _functions(module: Any, *linkages: str) -> list[Any]:
-    """The functions that a module defines with one of these linkages."""
-    return [function for function in module.functions if not function.is_declaration and function.linkage.name in linkages]
-
-
-# elements in a kernel's arrays up to which it keeps the GIL: what it has to do then takes no longer than handing the GIL over
-SMALL = 1 << 16
-
-
-class _Wrapper(PythonAPI):
-    """What stands between Python and a kernel: it lets other threads run Python meanwhile, if the kernel has much to do.
-
-    Threads that hand the GIL over at each of many short kernels get less done than one of them alone.
-    """
-
-    def __init__(self, context: Any, builder: Any) -> None:
-        super().__init__(context, builder)
-        self._elements = cgutils.alloca_once_value(builder, context.get_constant(types.intp, 0))
-
-    def to_native_value(self, typ: types.Type, obj: Any) -> NativeValue:
-        native = super().to_native_value(typ, obj)
-        if isinstance(typ, types.Array):
-            array = self.context.make_array(typ)(self.context, self.builder, native.value)
-            self.builder.store(self.builder.add(self.builder.load(self._elements), array.nitems), self._elements)
-        return native
-
-    def save_thread(self) -> Any:
-        state = cgutils.alloca_once_value(self.builder, self.get_null_object())
-        small = self.context.get_constant(types.intp, SMALL)
-        self._much = self.builder.icmp_signed(">", self.builder.load(self._elements), small)
-        with self.builder.if_then(self._much):
-            self.builder.store(super().save_thread(), state)
-        return state
-
-    def restore_thread(self, thread_state: Any) -> None:
-        with self.builder.if_then(self._much):
-            super().restore_thread(self.builder.load(thread_state))
-
-
 class _Compiler(Compiler):
-    """Numba's, with a library and a wrapper of ours."""
+    """Numba's, which stops before it makes machine code: `Library` does, when it is needed."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
-        self.state.targetctx = self.state.targetctx.subtarget(get_python_api=partial(_Wrapper, self.state.targetctx))
-        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
-        self.state.library.enable_object_caching()
-        return super().compile_extra(func)
+        self.state.library = Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.flags.no_compile = True
+        compiled = super().compile_extra(func)
+        library = compiled.library
+        compiled.reload_init.extend(library._reload_init)
+        self.state.targetctx.insert_user_function(library, compiled.fndesc, [library])
+        return compiled._replace(entry_point=library)                   # under which other kernels find it
 
 
 class Kernel(CPUDispatcher):
-    """A kernel: Numba's compiled function, with a cache that heals itself."""
+    """A kernel: Numba's compiled function, made no further than it is needed, with a cache that heals itself."""
 
     def __init__(self, py_func: Callable[..., Any], locals: Any = None, targetoptions: Any = None) -> None:
         super().__init__(py_func, locals or {}, targetoptions, pipeline_class=_Compiler)
         self._cache = KernelCache(py_func)
+        self._wrappers: dict[tuple[types.Type, ...], Any] = {}
 
     def compile(self, sig: Any) -> Any:
-        """Compile for these types, or load from the cache. An interrupt waits: half a kernel would spoil all later ones."""
-        with held_back():
-            return super().compile(sig)
+        """What Python calls for arguments of these types."""
+        arguments = normalize_signature(sig)[0]
+        with _undisturbed():
+            compiled = self._linked(arguments)
+            if arguments not in self._wrappers:
+                self._wrappers[arguments] = wrapped(compiled)
+                self._insert([kind._code for kind in arguments], self._wrappers[arguments], False)
+                self._keep(compiled)
+            return self._wrappers[arguments]
+
+    def address_of(self, *arguments: types.Type) -> int:
+        """Where the machine code for arguments of these types begins."""
+        with _undisturbed():
+            compiled = self._linked(arguments)
+            address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+            self._keep(compiled)
+            return address
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """How other kernels call this one: the one for all numbers, not one for each."""
-        return super().get_call_template(tuple(map(types.unliteral, args)), kws)
+        pysig, arguments = self._compiler.fold_argument_types(tuple(map(types.unliteral, args)), kws)
+        self._keep(self._linked(arguments))
+        return make_concrete_template(self.__name__, self.__name__, self.nopython_signatures), pysig, arguments, {}
+
+    def _linked(self, arguments: tuple[types.Type, ...]) -> Any:
+        """The kernel for these types, compiled or from the cache, as far as it had come."""
+        super().compile(arguments)
+        return self.overloads[arguments]
+
+    def add_overload(self, cres: Any) -> None:
+        """Remember a compiled kernel; Python cannot call it yet."""
+        self.overloads[tuple(cres.signature.args)] = cres
+
+    def recompile(self) -> None:
+        """Compile anew, from the source as it is in this process."""
+        self._wrappers.clear()
+        super().recompile()
+
+    def _keep(self, compiled: Any) -> None:
+        if compiled.library.is_new:
+            self._cache.keep(compiled)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """For compiling: an interrupt waits, since half a kernel would spoil all later ones; so does the garbage collector."""
+    collects = gc.isenabled()
+    with held_back(), global_compiler_lock:
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
 
 
 class _Compilations(event.Listener):
