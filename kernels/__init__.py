@@ -3,7 +3,8 @@
 Arrays in, arrays out: a kernel knows no layer, no weight, no Python object. Inputs come first, outputs last; the caller
 allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` loads Numba on its first use, not before.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -18,6 +19,20 @@ IS_NBLAYERS = True                      # tells our package from another distrib
 
 # called with a kernel's name and True when Numba begins to compile it, and with False when it is done; they are nested
 on_compile: Callable[[str, bool], object] | None = None
+
+# what does once more what is being done now, in a process of its own: from it `cpu` learns which kernels it will need
+step: Callable[[], object] | None = None
+
+
+@contextmanager
+def doing(again: Callable[[], object]) -> Iterator[None]:
+    """Inside, `step` is what does it again."""
+    global step
+    before, step = step, again
+    try:
+        yield
+    finally:
+        step = before
 
 
 @cache

@@ -28,6 +28,7 @@ os.environ["MPLBACKEND"] = "agg"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["NBLAYERS_STATE"] = os.path.join(tempfile.gettempdir(), f"nblayers-tests-{os.getpid()}")       # not the tester's own
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")        # threads that wait leave the core to the other worker
+os.environ["NBLAYERS_COMPILE_AHEAD"] = "0"                 # the other core has a worker of its own
 for variable in ("COLUMNS", "LINES"):
     os.environ.pop(variable, None)                  # pytest-xdist sets them: a test's terminal has a size of its own
 THREADS = str(min(2, os.cpu_count() or 1))

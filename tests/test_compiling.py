@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -55,7 +56,8 @@ class Planted:
 
     @property
     def files(self):
-        return {path.name.split("-")[0]: path for path in self.cache.rglob("*") if path.is_file()}
+        found = [path for path in self.cache.rglob("*") if path.is_file() and path.name != _cache.CLAIMS]
+        return {path.name.split("-")[0]: path for path in found}
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def planted(tmp_path, monkeypatch):
     monkeypatch.setattr(_cache.config, "CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(_cache, "_said", [])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-    for function in (_cache.directories, _cache._can_be_written, _cache._source_digest):
+    for function in (_cache.directories, _cache._can_be_written, _cache._source_digest, _cache._claims):
         function.cache_clear()
     yield Planted(tmp_path)
     _cache.directories.cache_clear()
@@ -158,9 +160,9 @@ def test_a_full_disk_costs_time_only(planted):
     assert [planted.run(), planted.run()] == [0, 1]
 
 
-def python(code, *arguments, **environment):
+def python(code, *options, arguments=(), **environment):
     """Begin to run code in a process of its own."""
-    return subprocess.Popen([sys.executable, *arguments, "-c", code], env={**os.environ, **environment}, text=True,
+    return subprocess.Popen([sys.executable, *options, "-c", code, *arguments], env={**os.environ, **environment}, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -181,6 +183,121 @@ def test_processes_that_write_at_once(planted):
     assert {output(process)[:15] for process in [start() for _ in range(3)]} == {"[2.0, 4.0, 6.0]"}
     assert output(start()) == "[2.0, 4.0, 6.0] 1"
     assert set(planted.files) == {"planted.inner", "planted.outer"}
+
+
+COUNT = """
+import sys, time, numpy, kernels
+from kernels.cpu import _cache
+_cache.PATIENCE = float(sys.argv[2])
+compiled = []
+kernels.on_compile = lambda name, begins: (compiled.append(name) if begins else None, time.sleep(float(sys.argv[3])))
+sys.path.insert(0, sys.argv[1])
+import planted
+y = numpy.zeros(3)
+planted.outer(numpy.arange(3.0), y)
+print(y.tolist(), *compiled)
+"""
+
+
+def counting(planted, patience, slowly=0.0):
+    """A process that says what it compiled."""
+    return python(COUNT, arguments=(str(planted.source.parent), str(patience), str(slowly)), NUMBA_CACHE_DIR=str(planted.cache))
+
+
+def test_processes_do_not_compile_the_same_kernel(planted):
+    compiled = [output(process) for process in [counting(planted, 60) for _ in range(3)]]
+    assert "".join(compiled).count("outer") == "".join(compiled).count("inner") == 1
+    assert all(out.startswith("[2.0, 4.0, 6.0]") for out in compiled)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_nobody_waits_for_a_process_that_compiles_no_more(planted, number):
+    """One that is killed has no claim; one that is stopped is waited for a while."""
+    other = counting(planted, 60, slowly=60)
+    lock = planted.cache
+    while not list(lock.rglob(_cache.CLAIMS)):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    other.send_signal(number)
+    try:
+        assert output(counting(planted, 0.5)) == "[2.0, 4.0, 6.0] outer inner"
+    finally:
+        other.kill()
+
+
+AHEAD = """
+import os, sys, time, numpy, kernels
+from pathlib import Path
+from kernels.cpu import _ahead
+sys.path.insert(0, sys.argv[1])
+import planted
+
+FIRST, MIDDLE, UNTIL = os.getpid(), sys.argv[2], time.monotonic() + float(sys.argv[3])
+_ahead.SECONDS = 1.0
+compiled, x, y, log = [], numpy.arange(3.0), numpy.zeros(3), open(sys.argv[1] + "/log", "w")
+kernels.on_compile = lambda name, begins: compiled.append(name) if begins else None
+
+def step():
+    planted.first(x, y)
+    if os.getpid() != FIRST:
+        exec(MIDDLE)
+    while os.getpid() == FIRST and time.monotonic() < UNTIL and not list(Path(sys.argv[1]).rglob("planted.last*.nbc")):
+        time.sleep(0.01)
+    planted.last(x, y)
+
+with kernels.doing(step):
+    step()
+log.close()
+print(y.tolist(), *compiled)
+"""
+STEP = MODULE + """
+@kernel
+def first(x, y):
+    y[0] = x[1]
+
+@kernel
+def last(x, y):
+    outer(x, y)
+"""
+
+
+def ahead(planted, middle="", patience=60, **environment):
+    """What a process says of a step with two kernels, between which it waits for a fork to compile the last.
+
+    `middle` is what the fork does when it rehearses the step.
+    """
+    planted.source.write_text(STEP)
+    variables = {"NUMBA_CACHE_DIR": str(planted.source.parent / "cache"), "NBLAYERS_COMPILE_AHEAD": "1", **environment}
+    return output(python(AHEAD, arguments=(str(planted.source.parent), middle, str(patience)), **variables))
+
+
+needs_forks = pytest.mark.skipif(not sys.platform.startswith("linux") or len(os.sched_getaffinity(0)) < 2,
+                                 reason="kernels are compiled ahead on Linux, if there is a second core")
+
+
+@needs_forks
+@pytest.mark.parametrize("middle", ["", "print('heard')", "os.write(1, b'heard')", "os.system('echo heard >&2')",
+                                    "y[:] = x[:] = 7", "log.write('heard')", "kernels.on_compile = print",
+                                    "planted.outer(y, x)"])
+def test_a_fork_compiles_ahead_and_nothing_else_of_it_reaches_anyone(planted, middle):
+    assert ahead(planted, middle) == "[2.0, 4.0, 6.0] first"
+    assert not (planted.source.parent / "log").read_text()
+
+
+@needs_forks
+@pytest.mark.parametrize("middle", ["raise ValueError", "log.write('heard'); log.flush()", "os.abort()",
+                                    "os.kill(os.getpid(), 9)", "sys.exit(1)", "while True: pass"])
+def test_a_rehearsal_that_fails_leaves_the_rest_to_the_first_process(planted, middle):
+    assert ahead(planted, middle, patience=2) == "[2.0, 4.0, 6.0] first last outer inner"
+    assert not (planted.source.parent / "log").read_text()
+
+
+@needs_forks
+@pytest.mark.parametrize("why_not", [{"NBLAYERS_COMPILE_AHEAD": "0"}, {"NUMBA_DISABLE_JIT": "1"}])
+def test_compiling_ahead_can_be_switched_off(planted, why_not):
+    compiled = "" if "NUMBA_DISABLE_JIT" in why_not else " first last outer inner"
+    assert ahead(planted, "open(sys.argv[1] + '/here', 'w')", patience=1, **why_not) == f"[2.0, 4.0, 6.0]{compiled}"
+    assert not (planted.source.parent / "here").exists()
 
 
 def test_a_kernel_without_a_source_file_is_not_kept(planted):

@@ -9,12 +9,14 @@ What does not fit its digest (damaged, stale, another kernel's) counts as not th
 place. A directory that cannot be written is still read. What cannot be kept costs time, never a run.
 """
 import contextlib
+import errno
 import hashlib
 import inspect
 import os
 import pickle
 import sys
 import tempfile
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -34,6 +36,13 @@ from numba.misc.appdirs import AppDirs
 
 from ._library import Library
 
+try:
+    import fcntl
+except ImportError:                     # Windows
+    fcntl = None                        # type: ignore[assignment]
+
+CLAIMS = "compiling.lock"
+PATIENCE = 60                           # seconds that a process waits for what another compiles
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -52,6 +61,7 @@ class KernelCache(_Cache):
         self._function = function
         self._source = Path(inspect.getfile(function)).absolute()
         self._enabled = self._source.is_file()              # a function that was typed at a prompt is not kept
+        self._claimed: list[str] = []
 
     @property
     def cache_path(self) -> str | None:
@@ -71,9 +81,17 @@ class KernelCache(_Cache):
             path.unlink(missing_ok=True)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled kernel for these types, or None."""
-        name = self._name(sig, target_context.codegen()) if self._enabled else ""
-        for path in self._files(name) if name else ():
+        """The compiled kernel for these types, or None: then it is this process' to compile, and others wait for it."""
+        if not self._enabled:
+            return None
+        name = self._name(sig, target_context.codegen())
+        found = self._load(name, target_context)
+        if found is None and self._claim(name):
+            found = self._load(name, target_context)            # another process may just have done it
+        return found
+
+    def _load(self, name: str, target_context: Any) -> Any:
+        for path in self._files(name):
             code = self._read(path)
             if code is not None:
                 with contextlib.suppress(Exception):        # whatever it is that does not load, compiling makes it anew
@@ -104,6 +122,35 @@ class KernelCache(_Cache):
             _cache_log("[cache] data saved to %r", str(path))
         except OSError as error:
             _say_once(f"compiled kernels cannot be kept in {path.parent} ({error.strerror or error})")
+
+    def _claim(self, name: str) -> bool:
+        """Wait until no other process compiles this kernel. One that is stopped is not waited for without end."""
+        claims, until = _claims(self.cache_path), time.monotonic() + PATIENCE
+        self._claimed.append(name)
+        while claims is not None and not _lock(claims, name) and time.monotonic() < until:
+            time.sleep(0.002)
+        return claims is not None
+
+    @contextlib.contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Behind it, what was claimed inside is everyone's again."""
+        held = len(self._claimed)
+        try:
+            yield
+        finally:
+            claims = _claims(self.cache_path) if len(self._claimed) > held else None
+            while len(self._claimed) > held:
+                name = self._claimed.pop()
+                if claims is not None:
+                    _unlock(claims, name)
+
+    def is_claimed(self, sig: Any, codegen: Any) -> bool:
+        """Whether another process compiles the kernel for these types now."""
+        claims, name = _claims(self.cache_path), self._name(sig, codegen)
+        if claims is None or not _lock(claims, name):
+            return claims is not None
+        _unlock(claims, name)
+        return False
 
     def _name(self, sig: Any, codegen: Any) -> str:
         """The file for these types, this function and this processor; an edited source file changes the digest instead."""
@@ -137,6 +184,40 @@ class KernelCache(_Cache):
     def _digest(self, path: Path, code: bytes) -> bytes:
         made_from = path.name, numba.__version__, FINGERPRINT, _source_digest(self._source)
         return hashlib.sha256(repr(made_from).encode() + code).digest()
+
+
+@cache
+def _claims(place: str | None) -> int | None:
+    """A file whose bytes stand for kernels: who has locked one compiles it. Of a process that ends the system unlocks all."""
+    if place is None or fcntl is None:
+        return None
+    try:
+        return os.open(Path(place) / CLAIMS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return None
+
+
+def forget_claims() -> None:
+    """For a fork, which has none."""
+    _claims.cache_clear()
+
+
+def _lock(claims: int, name: str) -> bool:
+    """Whether this process has it now; as if it had, where the file system knows no locks."""
+    try:
+        fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(name))
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+def _unlock(claims: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.lockf(claims, fcntl.LOCK_UN, 1, _byte_of(name))
+
+
+def _byte_of(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest()[:15], 16)
 
 
 def _kept(compiled: CompileResult) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ def address(function: Any, *arguments: Any) -> Any:
     if key not in _known:
         try:
             signature = tuple(_writable(plain(one if isinstance(one, types.Type) else typeof(one))) for one in arguments)
-            _known[key] = function.address_of(*signature)
+            _known[key] = function.address_of(signature)
         except TypingError as error:
             raise refusal(function, arguments, error) from error
     return _known[key]

@@ -17,6 +17,7 @@ from numba.extending import register_jitable
 import kernels
 
 from ..interrupts import held_back
+from . import _ahead
 from ._cache import KernelCache
 from ._library import Library, wrapped
 
@@ -50,6 +51,7 @@ class _Compiler(Compiler):
     """Numba's, which stops before it makes machine code: `Library` does, when it is needed."""
 
     def compile_extra(self, func: Callable[..., Any]) -> Any:
+        _ahead.begin()
         self.state.library = Library(self.state.targetctx.codegen(), func.__qualname__)
         self.state.flags.no_compile = True
         compiled = super().compile_extra(func)
@@ -66,36 +68,49 @@ class Kernel(CPUDispatcher):
         super().__init__(py_func, locals or {}, targetoptions, pipeline_class=_Compiler)
         self._cache = KernelCache(py_func)
         self._wrappers: dict[tuple[types.Type, ...], Any] = {}
+        _ahead.kernels_made.add(self)
 
     def compile(self, sig: Any) -> Any:
         """What Python calls for arguments of these types."""
-        arguments = normalize_signature(sig)[0]
-        with _undisturbed():
-            compiled = self._linked(arguments)
-            if arguments not in self._wrappers:
-                self._wrappers[arguments] = wrapped(compiled)
-                self._insert([kind._code for kind in arguments], self._wrappers[arguments], False)
-                self._keep(compiled)
-            return self._wrappers[arguments]
+        kinds = tuple(normalize_signature(sig)[0])
+        if _ahead.notes is not None:
+            _ahead.notes[self, "compile", kinds] = None
+            return _ahead.nothing
+        with self._code(kinds) as compiled:
+            if kinds not in self._wrappers:
+                self._wrappers[kinds] = wrapped(compiled)
+                self._insert([kind._code for kind in kinds], self._wrappers[kinds], False)
+        return self._wrappers[kinds]
 
-    def address_of(self, *arguments: types.Type) -> int:
+    def address_of(self, kinds: tuple[types.Type, ...]) -> int:
         """Where the machine code for arguments of these types begins."""
-        with _undisturbed():
-            compiled = self._linked(arguments)
-            address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-            self._keep(compiled)
-            return address
+        if _ahead.notes is not None:
+            _ahead.notes[self, "address_of", kinds] = None
+            return 0
+        with self._code(kinds) as compiled:
+            return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """How other kernels call this one: the one for all numbers, not one for each."""
-        pysig, arguments = self._compiler.fold_argument_types(tuple(map(types.unliteral, args)), kws)
-        self._keep(self._linked(arguments))
-        return make_concrete_template(self.__name__, self.__name__, self.nopython_signatures), pysig, arguments, {}
+        pysig, kinds = self._compiler.fold_argument_types(tuple(map(types.unliteral, args)), kws)
+        with self._code(kinds):
+            return make_concrete_template(self.__name__, self.__name__, self.nopython_signatures), pysig, kinds, {}
 
-    def _linked(self, arguments: tuple[types.Type, ...]) -> Any:
-        """The kernel for these types, compiled or from the cache, as far as it had come."""
-        super().compile(arguments)
-        return self.overloads[arguments]
+    def is_claimed(self, kinds: tuple[types.Type, ...]) -> bool:
+        """Whether another process compiles for these types now."""
+        return self._cache.is_claimed(kinds, self.targetctx.codegen())
+
+    @contextmanager
+    def _code(self, kinds: tuple[types.Type, ...]) -> Iterator[Any]:
+        """The kernel for these types, compiled or from the cache, as far as it had come; what is made of it inside is kept.
+
+        An interrupt waits, since half a kernel would spoil all later ones; so does the garbage collector.
+        """
+        with held_back(), global_compiler_lock, _no_garbage_collected(), self._cache.claiming():
+            super().compile(kinds)
+            yield self.overloads[kinds]
+            if self.overloads[kinds].library.is_new:
+                self._cache.keep(self.overloads[kinds])
 
     def add_overload(self, cres: Any) -> None:
         """Remember a compiled kernel; Python cannot call it yet."""
@@ -106,22 +121,16 @@ class Kernel(CPUDispatcher):
         self._wrappers.clear()
         super().recompile()
 
-    def _keep(self, compiled: Any) -> None:
-        if compiled.library.is_new:
-            self._cache.keep(compiled)
-
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """For compiling: an interrupt waits, since half a kernel would spoil all later ones; so does the garbage collector."""
+def _no_garbage_collected() -> Iterator[None]:
     collects = gc.isenabled()
-    with held_back(), global_compiler_lock:
-        gc.disable()
-        try:
-            yield
-        finally:
-            if collects:
-                gc.enable()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Compilations(event.Listener):

@@ -31,6 +31,12 @@ def alone() -> bool:
     return _alone
 
 
+def compute_with_all() -> None:
+    """Ask for the kernels that the process asked for before the fork. They must not be called."""
+    global _alone
+    _alone = False
+
+
 def launch(kernel: Any, *arguments: Any) -> None:
     """Call a kernel that begins parallel loops; they wait for each other where the threading layer bears one at a time."""
     with _before_a_loop():

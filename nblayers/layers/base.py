@@ -409,6 +409,11 @@ class Layer(NamesItself):
                 parameter.to(device)
         return self
 
+    def _forget_calls(self) -> None:
+        """Be as before the first call, but for the weights."""
+        for layer in _flatten(self):
+            layer._threads = _ThreadStates()
+
     def astype(self, dtype: str) -> "Layer":
         """Compute in "float32" or "float64" from now on; converts the weights. Returns the layer.
 

@@ -1,12 +1,14 @@
 """compile, fit, evaluate, predict: the training loop of every model."""
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
+import kernels
 from nblayers import optimizers, serialization
 from nblayers.arguments import found
 from nblayers.callbacks import CallbackList, History
@@ -283,7 +285,7 @@ class Trainer(Layer):
 
     def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer, whole or not at all."""
-        with self._runs.lock:
+        with self._told(self._train_step, x, y, weight, objective, interrupts), self._runs.lock:
             parts = self._parts
             statistics = parts.copied_statistics() if parts is not None and parts.statistics else ()
             try:
@@ -297,6 +299,15 @@ class Trainer(Layer):
             self.optimizer.step(parts.trainable, self.device)
         interrupts.release()
         objective.update(loss, *compared)
+
+    def _told(self, step: Callable[..., Any], *arguments: Any) -> AbstractContextManager[None]:
+        """Inside, forks may do the step once more to learn which kernels it takes (`kernels.doing`)."""
+        return kernels.doing(partial(self._again, step, arguments))
+
+    def _again(self, step: Callable[..., Any], arguments: Sequence[Any]) -> None:
+        """A step from the midst of one, in a process that ends with it: calls that were begun are forgotten."""
+        self._forget_calls()
+        step(*arguments)
 
     def _finalize(self, interrupts: Interrupts) -> None:
         """Bring the weights to what the optimizer has them be after training, all or none."""
@@ -364,10 +375,11 @@ class Trainer(Layer):
             return objective.results()
 
     def _test_step(self, x: Any, y: Any, weight: Any, objective: Objective) -> None:
-        outputs = self.forward(x, training=False)
-        compared = self._compared(x, y, weight, outputs, objective)
-        loss = objective.value(*compared) + self._parts_now().penalties()
-        objective.update(loss, *compared)
+        with self._told(self._test_step, x, y, weight, objective):
+            outputs = self.forward(x, training=False)
+            compared = self._compared(x, y, weight, outputs, objective)
+            loss = objective.value(*compared) + self._parts_now().penalties()
+            objective.update(loss, *compared)
 
     @silent_without_verbose
     def predict(self, x: Any = None, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None,
@@ -443,7 +455,8 @@ class Trainer(Layer):
 
     def _predicted(self, batch: Any) -> Any:
         """The outputs as NumPy arrays of their own: an output may be (a view of) the batch, which its source may use again."""
-        return map_structure(lambda y: np.array(to_numpy(y)), self.forward(batch, training=False))
+        with self._told(self._predicted, batch):
+            return map_structure(lambda y: np.array(to_numpy(y)), self.forward(batch, training=False))
 
     def _arrays(self, x: Any, y: Any, weight: Any, who: str) -> tuple[Any, Any, Any]:
         """x, y and sample weights as arrays, floats in the model's dtype; batches stay what they are."""
