@@ -97,6 +97,13 @@ def compare(title: str, contenders: Makers, target: float, rounds: int = 5, vari
     print(results.text_of_comparison(comparison))
 
 
+def show(title: str, columns: list[str], rows: list[list[str]], file: Path | None, notes: tuple[str, ...] = ()) -> None:
+    """Print a table of a benchmark that is no comparison with others, and keep it."""
+    table = {"title": title, "columns": columns, "rows": rows, "notes": list(notes)}
+    results.keep(file, "tables", Path(sys.argv[0]).stem, table)
+    print(results.text_of_table(table))
+
+
 def timed(contenders: list[str], variables: dict[str, dict[str, str]], work: dict[str, tuple[float, str]],
           arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each case with its times, as soon as it is done."""

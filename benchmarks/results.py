@@ -1,11 +1,11 @@
 """What the benchmarks find, as data: one JSON file, from which tables and pictures are drawn.
 
     {"machine": {...},
-     "comparisons": {name: {"title", "target", "counted", "cases": {case: {"seconds": {contender: [...]}, "work", "unit", "limits"}}}},
+     "comparisons": {name: {"title", "target", "counted", "cases": {case: {"seconds", "work", "unit", "limits"}}}},
      "tables": {name: {"title", "columns", "rows", "notes"}}}
 
-The seconds are a list, one of each round; the first contender is ours. `work` is how much a case computes (unit "Gflop") or moves
-("GB") at least, `limits` what the machine could do of that in a second, in each round.
+`seconds` holds for each contender, the first of which is ours, a number for each round. `work` is how much a case computes
+(unit "Gflop") or moves ("GB") at least, `limits` what the machine could do of that in a second, in each round.
 """
 import json
 import operator

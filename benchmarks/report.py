@@ -1,0 +1,201 @@
+"""Tables and the picture of what the benchmarks found, drawn from the results alone."""
+import io
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import results
+from results import Results
+
+WANTED_MEAN, WANTED_MEANS = 1.6, {"fit": 2.2}           # geometric means: of all cases, and of those of one benchmark
+BEGIN, END = "<!-- the short table of benchmarks/all.py -->", "<!-- its end -->"
+PAPER, INK, PALE, BETTER, WORSE = "#fcfcfa", "#24292f", "#6e7781", "#2f6fb0", "#c4532d"
+
+
+def write(found: Results, folder: Path, readme: Path | None = None) -> None:
+    """benchmarks.md and benchmarks.svg in the folder, and the short table between its marks in the README."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.md").write_text(markdown(found), encoding="utf-8")
+    (folder / "benchmarks.svg").write_text(svg(picture(found)), encoding="utf-8")
+    if readme:
+        text = readme.read_text(encoding="utf-8")
+        marked = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
+        if not marked.search(text):
+            raise ValueError(f"{readme}: expected the lines {BEGIN} and {END}, between which the short table goes")
+        readme.write_text(marked.sub(lambda _: f"{BEGIN}\n{short_table(found)}\n{END}", text), encoding="utf-8")
+
+
+def spoken(name: str) -> str:
+    """The name of a benchmark."""
+    return name.replace("_", " ").replace("conv lstm", "ConvLSTM")
+
+
+def ratios(found: Results) -> dict[tuple[str, str], float]:
+    """Of all cases that count, by benchmark and case."""
+    return {(name, case): ratio for name, comparison in results.counted(found).items()
+            for case, ratio in results.all_ratios(comparison).items()}
+
+
+def table(columns: list[str], rows: list[list[str]], right: int = 1) -> str:
+    """Of Markdown, the columns aligned to the right but for the first ones."""
+    rules = ["---" if k < right else "---:" for k in range(len(columns))]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in [columns, rules, *rows])
+
+
+def short_table(found: Results) -> str:
+    """A row for each benchmark that compares with others."""
+    rows = []
+    for name, comparison in results.counted(found).items():
+        each = results.all_ratios(comparison)
+        lowest = min(each, key=lambda case: each[case])
+        rows.append([spoken(name), str(len(each)), f"{results.mean(comparison):.2f}", f"{each[lowest]:.2f}, {lowest}"])
+    rows.append(["**all**", f"**{len(ratios(found))}**", f"**{overall(found):.2f}**", ""])
+    return table(["how many times as fast as the fastest other", "cases", "geometric mean", "lowest"], rows)
+
+
+def overall(found: Results) -> float:
+    return statistics.geometric_mean(ratios(found).values())
+
+
+def summary(found: Results) -> str:
+    """The mean over all cases, and the cases and means that are lower than wanted."""
+    lines = [f"{len(ratios(found))} cases, geometric mean {overall(found):.2f} (wanted: {WANTED_MEAN:g})"]
+    for name, comparison in results.counted(found).items():
+        if name in WANTED_MEANS:
+            lines.append(f"{spoken(name)}: geometric mean {results.mean(comparison):.2f} (wanted: {WANTED_MEANS[name]:g})")
+    for name, comparison in found["comparisons"].items():
+        low = sorted((ratio, case) for case, ratio in results.all_ratios(comparison).items() if ratio < comparison["target"])
+        if low:
+            lines.append(f"{spoken(name)}, lower than {comparison['target']:.2f}: "
+                         + "; ".join(f"{case} {ratio:.2f}" for ratio, case in low))
+    return "\n".join(lines)
+
+
+def limits(found: Results) -> dict[str, float]:
+    """The most that the machine was seen to do in a second, by unit."""
+    most: dict[str, float] = {}
+    for comparison in found["comparisons"].values():
+        for case in comparison["cases"].values():
+            if case.get("limits"):
+                most[case["unit"]] = max(most.get(case["unit"], 0), *case["limits"])
+    return most
+
+
+def setting(found: Results) -> str:
+    """The machine in a sentence."""
+    machine = found["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine.get("versions", {}).items())
+    most = " and ".join(f"{amount / 1e9:.0f} {unit}/s" for unit, amount in limits(found).items())
+    return (f"{machine.get('cpu', 'CPU')}, {machine.get('cores', '?')} cores, {most or 'limits not measured'} at most; "
+            f"{machine.get('date', 'no date')}; {versions or 'no versions'}; commit {machine.get('commit') or 'unknown'}.")
+
+
+INTRODUCTION = """\
+# Benchmarks
+
+`python benchmarks/all.py` measures all of this and draws it; `python benchmarks/NAME.py` measures one. The numbers are
+milliseconds of one step (forward and backward of a layer, an epoch of `fit`…): medians of rounds, in which all contenders, each in a
+process of its own, have a turn. The ratio says how many times as fast nblayers is as the fastest other: the median of the rounds and,
+behind it, the lowest and the highest. The last column is the part of what the machine can do at most: of its floating-point
+operations (Gflop), or of the speed at which it copies memory (GB; arrays that stay in a cache go faster than that).
+"""
+
+
+def markdown(found: Results) -> str:
+    """The page with everything."""
+    parts = [INTRODUCTION, setting(found) + "\n", "![Each case, and how many times as fast](benchmarks.svg)\n",
+             short_table(found) + "\n", "```text\n" + summary(found) + "\n```\n"]
+    for name, comparison in found["comparisons"].items():
+        parts.append(section(name, comparison))
+    for name, each in found["tables"].items():
+        parts.append(f"## {spoken(name)}\n\n{each['title']}\n\n{table(each['columns'], each['rows'])}\n")
+        parts += [note + "\n" for note in each.get("notes", [])]
+    return "\n".join(parts)
+
+
+def section(name: str, comparison: dict[str, Any]) -> str:
+    """The table of one comparison."""
+    contenders = list(dict.fromkeys(each for case in comparison["cases"].values() for each in case["seconds"]))
+    rows = []
+    for case, numbers in comparison["cases"].items():
+        found, part = results.ratio(numbers), results.share(numbers)
+        times = [f"{results.milliseconds(numbers, each):.3g}" if each in numbers["seconds"] else "" for each in contenders]
+        times = [f"*{text}*" if each == found.fastest else text for each, text in zip(contenders, times, strict=True)]
+        rows.append([case, *times, f"**{found.median:.2f}**", f"{found.lowest:.2f} to {found.highest:.2f}",
+                     "" if part is None else f"{100 * part:.0f} % of {numbers['unit']}/s"])
+    target = f"{comparison['title'][0].upper()}{comparison['title'][1:]}. Wanted: {comparison['target']:.2f}."
+    return f"## {spoken(name)}\n\n{target}\n\n" + table(["", *contenders, "ratio", "of the rounds", "of the limit"], rows) + "\n"
+
+
+ROW, HEAD, WIDTH = 0.165, 0.30, 5.6                     # inches
+
+
+def picture(found: Results) -> Any:
+    """A bar for each case, from the line of equal speed to its ratio, and beside it the part of the machine's limit."""
+    from matplotlib.figure import Figure
+    families = results.counted(found)
+    rows = sum(len(each["cases"]) for each in families.values())
+    height = rows * ROW + len(families) * HEAD + 0.75
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+    axes = figure.add_axes((0.395, 0.42 / height, 0.455, 1 - 0.75 / height), facecolor=PAPER)
+    y = 0.0
+    for name, comparison in families.items():
+        heading(axes, y, name, comparison)
+        y += HEAD
+        for case, numbers in comparison["cases"].items():
+            bar(axes, y, case, numbers)
+            y += ROW
+    every = list(ratios(found).values())
+    scale(axes, y, min(every), max(every), overall(found))
+    figure.text(0.02, 1 - 0.2 / height, f"How many times as fast as the fastest other: {len(every)} cases", color=INK, fontsize=9,
+                weight="bold", va="center")
+    return figure
+
+
+def heading(axes: Any, y: float, name: str, comparison: dict[str, Any]) -> None:
+    across = axes.get_yaxis_transform()
+    axes.text(-0.85, y + HEAD * 0.6, spoken(name), transform=across, color=INK, fontsize=7.5, weight="bold", va="center")
+    axes.text(-0.02, y + HEAD * 0.6, f"mean {results.mean(comparison):.2f}", transform=across, color=INK, fontsize=7, va="center",
+              ha="right")
+    if any(case.get("limits") for case in comparison["cases"].values()):
+        axes.text(1.31, y + HEAD * 0.6, "of the limit", transform=across, color=PALE, fontsize=6, va="center", ha="right")
+
+
+def bar(axes: Any, y: float, case: str, numbers: dict[str, Any]) -> None:
+    across, found, part = axes.get_yaxis_transform(), results.ratio(numbers), results.share(numbers)
+    middle = y + ROW / 2
+    axes.barh(middle, found.median - 1, left=1, height=ROW * 0.72, color=BETTER if found.median >= 1 else WORSE, zorder=2)
+    axes.text(-0.02, middle, case, transform=across, color=INK, fontsize=6.3, va="center", ha="right")
+    beside = max(found.median, 1)
+    axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (beside, middle), (3, 0), textcoords="offset points",
+                  color=INK, fontsize=5.8, va="center", zorder=4)
+    if part is not None:
+        axes.text(1.31, middle, f"{100 * part:.0f} %", transform=across, color=INK, fontsize=6.3, va="center", ha="right")
+
+
+def scale(axes: Any, bottom: float, lowest: float, highest: float, mean: float) -> None:
+    """The logarithmic axis with the lines of equal speed and of the mean."""
+    axes.set_xscale("log")
+    axes.set_xlim(min(0.5, lowest / 1.1), highest * 2)
+    axes.set_ylim(bottom, 0)
+    axes.axvline(1, color=INK, linewidth=0.9, zorder=3)
+    axes.axvline(mean, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.text(mean, 0.02, f"mean {mean:.2f}", color=PALE, fontsize=6.3, ha="left", va="bottom")
+    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.tick_params(axis="x", colors=INK, labelsize=6.5, length=2)
+    axes.set_yticks([])
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(PALE)
+
+
+def svg(figure: Any) -> str:
+    """The picture as text that is the same for the same results."""
+    import matplotlib
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.family": "DejaVu Sans, Arial, sans-serif"}):
+        figure.savefig(buffer, format="svg", facecolor=PAPER, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
