@@ -113,18 +113,26 @@ def timed(contenders: list[str], variables: dict[str, dict[str, str]], work: dic
         if work:
             limits = processes["limits"] = _start([str(Path(__file__).with_name("limits.py")), "--turns"], {})
     for case in (case for case in cases[contenders[0]] if arguments.only in case):
-        seconds: dict[str, list[float]] = {name: [] for name in contenders if case in cases[name]}
+        turns = [name for name in contenders if case in cases[name]]
         amount, unit = work.get(case, (0, ""))
-        found: list[float] = []
+        rounds, found = [], []
         with alone(arguments.lock):
             for _ in range(arguments.rounds):
-                for name, times in seconds.items():
-                    times.append(_ask(processes[name], {"case": case, "seconds": arguments.seconds}))
-                if unit:
-                    found.append(_ask(limits, unit))
-        yield case, {"seconds": seconds} | ({"work": amount, "unit": unit, "limits": found} if unit else {})
+                request = {"case": case, "seconds": arguments.seconds}
+                rounds.append({name: _ask(processes[name], request) for name in turns})
+                found += [_ask(limits, unit)] if unit else []
+        yield case, _case(turns, rounds) | ({"work": amount, "unit": unit, "limits": found} if unit else {})
     for process in processes.values():
         process.communicate()
+
+
+def _case(turns: list[str], rounds: list[dict[str, float | str]]) -> dict[str, Any]:
+    """The seconds of each contender, and what the others say who failed; that ours fails is an error."""
+    failed = {name: str(row[name]) for row in rounds for name in turns if isinstance(row[name], str)}
+    if turns[0] in failed:
+        raise RuntimeError(f"{turns[0]}: {failed[turns[0]]}")
+    seconds = {name: [row[name] for row in rounds] for name in turns if name not in failed}
+    return {"seconds": seconds} | ({"failed": failed} if failed else {})
 
 
 def _start(command: list[str], more: dict[str, str]) -> subprocess.Popen[str]:
@@ -136,7 +144,10 @@ def take_turns(cases: Cases) -> NoReturn:
     """A contender's process: tell the names of its cases, then time those that are asked for."""
     answer(list(cases))
     for request in map(json.loads, sys.stdin):
-        answer(median_seconds(cases[request["case"]], request["seconds"]))
+        try:
+            answer(median_seconds(cases[request["case"]], request["seconds"]))
+        except Exception as error:
+            answer(f"{type(error).__name__}: {error}")
     sys.exit()
 
 
@@ -145,7 +156,7 @@ def answer(value: Any) -> None:
     print(MARK, json.dumps(value), flush=True)
 
 
-def _ask(process: subprocess.Popen[str], request: Any) -> float:
+def _ask(process: subprocess.Popen[str], request: Any) -> float | str:
     time.sleep(REST)
     print(json.dumps(request), file=process.stdin, flush=True)
     return json.loads(_answer(process))

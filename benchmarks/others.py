@@ -1,4 +1,5 @@
 """The other libraries' steps: forward and backward of a layer in PyTorch, in PyTorch compiled, and in Keras on JAX compiled."""
+import inspect
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -58,8 +59,10 @@ def jax_step(layer: Any, x: Any, dy: Any, times: int = 1, whole_numbers: bool = 
     layer(*[x] * times)
     weights, rest = ([variable.value for variable in v] for v in (layer.trainable_variables, layer.non_trainable_variables))
 
+    options = {"training": True} if "training" in inspect.signature(layer.call).parameters else {}
+
     def forward(weights, x):
-        return layer.stateless_call(weights, rest, *[x] * times, training=True)[0]
+        return layer.stateless_call(weights, rest, *[x] * times, **options)[0]
 
     @jax.jit
     def step(weights, x, dy):

@@ -95,10 +95,11 @@ INTRODUCTION = """\
 # Benchmarks
 
 `python benchmarks/all.py` measures all of this and draws it; `python benchmarks/NAME.py` measures one. The numbers are
-milliseconds of one step (forward and backward of a layer, an epoch of `fit`…): medians of rounds, in which all contenders, each in a
-process of its own, have a turn. The ratio says how many times as fast nblayers is as the fastest other: the median of the rounds and,
-behind it, the lowest and the highest. The last column is the part of what the machine can do at most: of its floating-point
-operations (Gflop), or of the speed at which it copies memory (GB; arrays that stay in a cache go faster than that).
+milliseconds of one step (forward and backward of a layer, an epoch of `fit`…): medians of rounds, in which all contenders, each
+in a process of its own, have a turn. The ratio says how many times as fast nblayers is as the fastest other (whose time is
+slanted): the median of the rounds and, behind it, the lowest and the highest. The last column is the part of what the machine
+can do at most, measured in the same rounds: of its floating-point operations (Gflop), or of the speed at which it copies memory
+(GB; arrays that stay in a cache go faster than that).
 """
 
 
@@ -125,7 +126,8 @@ def section(name: str, comparison: dict[str, Any]) -> str:
         rows.append([case, *times, f"**{found.median:.2f}**", f"{found.lowest:.2f} to {found.highest:.2f}",
                      "" if part is None else f"{100 * part:.0f} % of {numbers['unit']}/s"])
     target = f"{comparison['title'][0].upper()}{comparison['title'][1:]}. Wanted: {comparison['target']:.2f}."
-    return f"## {spoken(name)}\n\n{target}\n\n" + table(["", *contenders, "ratio", "of the rounds", "of the limit"], rows) + "\n"
+    columns = ["", *contenders, "ratio", "of the rounds", "of the limit"]
+    return "\n\n".join([f"## {spoken(name)}", target, table(columns, rows), *results.failures(comparison)]) + "\n"
 
 
 ROW, HEAD, WIDTH = 0.165, 0.30, 5.6                     # inches
@@ -148,16 +150,16 @@ def picture(found: Results) -> Any:
             y += ROW
     every = list(ratios(found).values())
     scale(axes, y, min(every), max(every), overall(found))
-    figure.text(0.02, 1 - 0.2 / height, f"How many times as fast as the fastest other: {len(every)} cases", color=INK, fontsize=9,
-                weight="bold", va="center")
+    title = f"How many times as fast as the fastest other: {len(every)} cases"
+    figure.text(0.02, 1 - 0.2 / height, title, color=INK, fontsize=9, weight="bold", va="center")
     return figure
 
 
 def heading(axes: Any, y: float, name: str, comparison: dict[str, Any]) -> None:
     across = axes.get_yaxis_transform()
     axes.text(-0.85, y + HEAD * 0.6, spoken(name), transform=across, color=INK, fontsize=7.5, weight="bold", va="center")
-    axes.text(-0.02, y + HEAD * 0.6, f"mean {results.mean(comparison):.2f}", transform=across, color=INK, fontsize=7, va="center",
-              ha="right")
+    mean = f"mean {results.mean(comparison):.2f}"
+    axes.text(-0.02, y + HEAD * 0.6, mean, transform=across, color=INK, fontsize=7, va="center", ha="right")
     if any(case.get("limits") for case in comparison["cases"].values()):
         axes.text(1.31, y + HEAD * 0.6, "of the limit", transform=across, color=PALE, fontsize=6, va="center", ha="right")
 
@@ -168,8 +170,8 @@ def bar(axes: Any, y: float, case: str, numbers: dict[str, Any]) -> None:
     axes.barh(middle, found.median - 1, left=1, height=ROW * 0.72, color=BETTER if found.median >= 1 else WORSE, zorder=2)
     axes.text(-0.02, middle, case, transform=across, color=INK, fontsize=6.3, va="center", ha="right")
     beside = max(found.median, 1)
-    axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (beside, middle), (3, 0), textcoords="offset points",
-                  color=INK, fontsize=5.8, va="center", zorder=4)
+    axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (beside, middle), (3, 0),
+                  textcoords="offset points", color=INK, fontsize=5.8, va="center", zorder=4)
     if part is not None:
         axes.text(1.31, middle, f"{100 * part:.0f} %", transform=across, color=INK, fontsize=6.3, va="center", ha="right")
 
@@ -196,6 +198,6 @@ def svg(figure: Any) -> str:
     """The picture as text that is the same for the same results."""
     import matplotlib
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.family": "DejaVu Sans, Arial, sans-serif"}):
+    with matplotlib.rc_context({"svg.hashsalt": "benchmarks", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", facecolor=PAPER, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

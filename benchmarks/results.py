@@ -28,12 +28,15 @@ def load(path: Path) -> Results:
     return {"machine": {}, "comparisons": {}, "tables": {}, **found}
 
 
-def keep(path: Path | None, kind: str, name: str, value: Any) -> None:
-    """Put one result in its place in the file."""
+def keep(path: Path | None, kind: str, name: str | None, value: Any) -> None:
+    """Put one result in its place in the file: a comparison or a table by its name, the machine without one."""
     if path is None:
         return
     results = load(path)
-    results[kind][name] = value
+    if name is None:
+        results[kind] = value
+    else:
+        results[kind][name] = value
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -121,20 +124,26 @@ def counted(results: Results) -> dict[str, dict[str, Any]]:
 def text_of_comparison(comparison: dict[str, Any]) -> str:
     """The table that a benchmark prints."""
     cases = comparison["cases"]
-    names = list(next(iter(cases.values()))["seconds"])
     width = max(map(len, cases)) + 2
+    names = list(dict.fromkeys(name for case in cases.values() for name in case["seconds"]))
     lines = [f"{comparison['title']}: milliseconds, and how many times faster {names[0]} is than the fastest other "
              f"(lowest to highest; wanted: {comparison['target']:g})",
              " " * width + "".join(f"{name:>18}" for name in names) + f"{'ratio':>9}{'':16}{'of the limit':>30}"]
-    lines += [line(name.ljust(width), case, comparison["target"]) for name, case in cases.items()]
+    lines += [line(name.ljust(width), names, case, comparison["target"]) for name, case in cases.items()]
     if len(cases) > 1:
         lines.append(f"geometric mean of the ratios: {mean(comparison):.2f}")
-    return "\n".join(lines)
+    return "\n".join(lines + failures(comparison))
 
 
-def line(name: str, case: dict[str, Any], target: float) -> str:
+def failures(comparison: dict[str, Any]) -> list[str]:
+    """A sentence for each contender that could not run a case."""
+    return [f"{who} failed at {case}: {why}" for case, numbers in comparison["cases"].items()
+            for who, why in numbers.get("failed", {}).items()]
+
+
+def line(name: str, contenders: list[str], case: dict[str, Any], target: float) -> str:
     found = ratio(case)
-    times = "".join(f"{milliseconds(case, contender):18.3f}" for contender in case["seconds"])
+    times = "".join(f"{milliseconds(case, each):18.3f}" if each in case["seconds"] else f"{'':18}" for each in contenders)
     part = share(case)
     done = f"{rate(case):9.0f} {case['unit']}/s, {100 * part:3.0f} %" if part is not None else ""
     between = f"({found.lowest:.2f} to {found.highest:.2f})"
