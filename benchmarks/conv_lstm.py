@@ -3,7 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 from alternate import Cases, compare, median_seconds
-from others import jax_step, torch_step
+from others import KERAS, jax_step, torch_step
 
 
 class Case(NamedTuple):
@@ -83,8 +83,6 @@ def on_tensorflow(jit_compile):
     return case
 
 
-BACKENDS = {f"keras-{name}": {"KERAS_BACKEND": name} for name in ("jax", "tensorflow", "torch")}
-
 if __name__ == "__main__":
-    compare("ConvLSTM, forward + backward", {"nblayers": ours, **{name: keras for name in BACKENDS}}, target=1.0, rounds=3,
-            variables=BACKENDS)
+    compare("ConvLSTM, forward + backward", {"nblayers": ours, **{name: keras for name in KERAS}}, target=1.0, rounds=3,
+            variables=KERAS)

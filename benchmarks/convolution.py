@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from alternate import Cases, compare
-from others import ON_JAX, in_faster_format, jax_step, later, torch_step
+from others import ON_JAX, in_faster_format, jax_step, later, torch_compiled, torch_step
 
 
 class Case(NamedTuple):
@@ -113,7 +113,7 @@ def torchs(compiled: bool = False) -> Cases:
         x = torch.from_numpy(np.moveaxis(rng.normal(size=case.shape).astype("f4"), -1, 1))
         x = x.contiguous(memory_format=memory_format).requires_grad_()
         dy = torch.randn(layer(x).shape).contiguous(memory_format=memory_format)
-        return torch_step(torch.compile(layer) if compiled else layer, layer, x, dy)
+        return torch_step(torch_compiled(layer) if compiled else layer, layer, x, dy)
 
     def faster(case: Case) -> Callable[[], object]:
         last = {1: [], 2: [torch.channels_last], 3: [torch.channels_last_3d]}[case.rank]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from alternate import Cases, compare
-from others import ON_JAX, in_faster_format, jax_step, later, torch_step
+from others import ON_JAX, in_faster_format, jax_step, later, torch_compiled, torch_step
 
 
 class Case(NamedTuple):
@@ -153,7 +153,7 @@ def torchs(compiled: bool = False) -> Cases:
             x = x.movedim(-1, 1).contiguous(memory_format=memory_format)
         if not case.ids:
             x = x.requires_grad_()
-        return torch_step(torch.compile(call) if compiled else call, layer, x, torch.randn_like(call(x)))
+        return torch_step(torch_compiled(call) if compiled else call, layer, x, torch.randn_like(call(x)))
 
     def faster(case: Case) -> Callable[[], object]:
         formats = [torch.contiguous_format, torch.channels_last] if case.channels_last else [torch.contiguous_format]

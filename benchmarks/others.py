@@ -6,7 +6,8 @@ from functools import cache
 from typing import Any
 
 Run = Callable[[], object]
-ON_JAX = {"KERAS_BACKEND": "jax"}
+ON_JAX, ON_TENSORFLOW, ON_TORCH = ({"KERAS_BACKEND": name} for name in ("jax", "tensorflow", "torch"))
+KERAS = {"keras-jax": ON_JAX, "keras-tensorflow": ON_TENSORFLOW, "keras-torch": ON_TORCH}
 
 
 def later(make: Callable[[], Run]) -> Run:
@@ -23,6 +24,13 @@ def quick(run: Run) -> float:
         run()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+def torch_compiled(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Compiled for the shapes of one case; PyTorch compiles no more than eight versions of the code that calls a module."""
+    import torch
+    torch.compiler.reset()
+    return torch.compile(call, dynamic=False)
 
 
 def torch_step(call: Callable[[Any], Any], layer: Any, x: Any, dy: Any) -> Run:

@@ -35,7 +35,7 @@ def small():
             "conv_lstm": {"title": "forward", "target": 1.0, "counted": True, "cases": {"Dense 2->3": dense, "relu": relu}},
             "fit": {"title": "fit", "target": 1.5, "counted": True, "cases": {"LSTM": lstm}},
             "overhead": {"title": "ours", "target": 1.0, "counted": False, "cases": {"x": other}}},
-        "tables": {"growth": {"title": "slopes", "columns": ["layer", "measured"], "rows": [["GRU", "1.01"]], "notes": ["why"]}}}
+        "tables": {"growth": {"title": "", "columns": ["layer", "measured"], "rows": [["GRU", "1.01"]], "notes": ["why"]}}}
 
 
 def test_every_file_is_a_benchmark_of_the_list_or_a_helper(load):
