@@ -60,7 +60,9 @@ def measure(file: Path, arguments: argparse.Namespace) -> list[str]:
             if not run(name, file, arguments):
                 failed.append(name)
         except KeyboardInterrupt:
-            return [*failed, f"interrupted in {name}"]
+            failed.append(f"interrupted in {name}")
+            break
+    results.sort(file, BENCHMARKS)
     return failed
 
 

@@ -2,6 +2,7 @@
 import io
 import re
 import statistics
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ PAPER, INK, PALE, BETTER, WORSE = "#fcfcfa", "#24292f", "#6e7781", "#2f6fb0", "#
 
 
 def write(found: Results, folder: Path, readme: Path | None = None) -> None:
-    """benchmarks.md and benchmarks.svg in the folder, and the short table between its marks in the README."""
+    """The page and its two pictures in the folder, and the short table between its marks in the README."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmarks.md").write_text(markdown(found), encoding="utf-8")
-    (folder / "benchmarks.svg").write_text(svg(picture(found)), encoding="utf-8")
+    (folder / "benchmarks.svg").write_text(svg(overview(found)), encoding="utf-8")
+    (folder / "benchmark_cases.svg").write_text(svg(picture(found)), encoding="utf-8")
     if readme:
         text = readme.read_text(encoding="utf-8")
         marked = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.S)
@@ -103,10 +105,16 @@ can do at most, measured in the same rounds: of its floating-point operations (G
 """
 
 
+CAPTION = """\
+Each case: how many times as fast, which other is the fastest, and on the right the part of the machine's limit. The dashed line
+is the geometric mean of all cases.
+"""
+
+
 def markdown(found: Results) -> str:
     """The page with everything."""
-    parts = [INTRODUCTION, setting(found) + "\n", "![Each case, and how many times as fast](benchmarks.svg)\n",
-             short_table(found) + "\n", "```text\n" + summary(found) + "\n```\n"]
+    parts = [INTRODUCTION, setting(found) + "\n", short_table(found) + "\n",
+             "```text\n" + summary(found) + "\n```\n", CAPTION, "![A bar for each case](benchmark_cases.svg)\n"]
     for name, comparison in found["comparisons"].items():
         parts.append(section(name, comparison))
     for name, each in found["tables"].items():
@@ -130,61 +138,89 @@ def section(name: str, comparison: dict[str, Any]) -> str:
     return "\n\n".join([f"## {spoken(name)}", target, table(columns, rows), *results.failures(comparison)]) + "\n"
 
 
-ROW, HEAD, WIDTH = 0.165, 0.30, 5.6                     # inches
+WIDTH, LEFT, ACROSS = 4.9, 2.0, 2.15                   # inches: of a picture, of its names, of its axis
+LINE, GAP, HEAD = 0.125, 0.055, 0.32                    # inches: a line of a name, between two cases, the head of a benchmark
+LONGEST = 34                                            # letters of a line
 
 
 def picture(found: Results) -> Any:
     """A bar for each case, from the line of equal speed to its ratio, and beside it the part of the machine's limit."""
-    from matplotlib.figure import Figure
     families = results.counted(found)
-    rows = sum(len(each["cases"]) for each in families.values())
-    height = rows * ROW + len(families) * HEAD + 0.75
-    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
-    axes = figure.add_axes((0.395, 0.42 / height, 0.455, 1 - 0.75 / height), facecolor=PAPER)
+    lines = {case: wrapped(case) for each in families.values() for case in each["cases"]}
+    heights = {case: len(lines[case]) * LINE + GAP for case in lines}
+    rows = sum(heights[case] for each in families.values() for case in each["cases"])
+    figure, axes = canvas(found, rows + len(families) * HEAD)
     y = 0.0
     for name, comparison in families.items():
-        heading(axes, y, name, comparison)
+        heading(axes, y + HEAD * 0.6, name, comparison)
         y += HEAD
         for case, numbers in comparison["cases"].items():
-            bar(axes, y, case, numbers)
-            y += ROW
-    every = list(ratios(found).values())
-    scale(axes, y, min(every), max(every), overall(found))
-    title = f"How many times as fast as the fastest other: {len(every)} cases"
-    figure.text(0.02, 1 - 0.2 / height, title, color=INK, fontsize=9, weight="bold", va="center")
+            bar(axes, y + heights[case] / 2, "\n".join(lines[case]), numbers)
+            y += heights[case]
+    scale(axes, found)
+    axes.text(1.3, 0.02, "of the limit", transform=axes.get_yaxis_transform(), color=PALE, fontsize=6.5, va="center", ha="right")
     return figure
+
+
+def overview(found: Results) -> Any:
+    """A row for each benchmark, with a dot for each case and a line at their mean."""
+    families = results.counted(found)
+    figure, axes = canvas(found, HEAD * (len(families) + 0.5))
+    for y, (name, comparison) in enumerate(families.items(), 1):
+        heading(axes, y * HEAD, name, comparison)
+        each = list(results.all_ratios(comparison).values())
+        colours = [BETTER if ratio >= 1 else WORSE for ratio in each]
+        axes.scatter(each, [y * HEAD] * len(each), s=20, c=colours, alpha=0.65, linewidths=0, zorder=3)
+        axes.vlines(results.mean(comparison), y * HEAD - 0.1, y * HEAD + 0.1, color=INK, linewidth=1.2, zorder=4)
+    scale(axes, found)
+    return figure
+
+
+def wrapped(name: str) -> list[str]:
+    """In lines, shapes kept whole."""
+    return textwrap.wrap(re.sub(r", (?=\d)", ",\N{NO-BREAK SPACE}", name), LONGEST)
+
+
+def canvas(found: Results, inches: float) -> tuple[Any, Any]:
+    """A figure whose axes are so high, and count inches from their top."""
+    from matplotlib.figure import Figure
+    height = inches + 0.8
+    figure = Figure(figsize=(WIDTH, height), facecolor=PAPER)
+    axes = figure.add_axes((LEFT / WIDTH, 0.3 / height, ACROSS / WIDTH, inches / height), facecolor=PAPER)
+    axes.set_ylim(inches, 0)
+    title = f"How many times as fast as the fastest other: {len(ratios(found))} cases"
+    figure.text(0.02, 1 - 0.18 / height, title, color=INK, fontsize=8.5, weight="bold", va="center")
+    return figure, axes
 
 
 def heading(axes: Any, y: float, name: str, comparison: dict[str, Any]) -> None:
     across = axes.get_yaxis_transform()
-    axes.text(-0.85, y + HEAD * 0.6, spoken(name), transform=across, color=INK, fontsize=7.5, weight="bold", va="center")
-    mean = f"mean {results.mean(comparison):.2f}"
-    axes.text(-0.02, y + HEAD * 0.6, mean, transform=across, color=INK, fontsize=7, va="center", ha="right")
-    if any(case.get("limits") for case in comparison["cases"].values()):
-        axes.text(1.31, y + HEAD * 0.6, "of the limit", transform=across, color=PALE, fontsize=6, va="center", ha="right")
+    look = {"transform": across, "color": INK, "fontsize": 7.5, "weight": "bold", "va": "center"}
+    axes.text((0.08 - LEFT) / ACROSS, y, spoken(name), **look)
+    axes.text(-0.03, y, f"{results.mean(comparison):.2f}", ha="right", **look)
 
 
-def bar(axes: Any, y: float, case: str, numbers: dict[str, Any]) -> None:
+def bar(axes: Any, y: float, label: str, numbers: dict[str, Any]) -> None:
     across, found, part = axes.get_yaxis_transform(), results.ratio(numbers), results.share(numbers)
-    middle = y + ROW / 2
-    axes.barh(middle, found.median - 1, left=1, height=ROW * 0.72, color=BETTER if found.median >= 1 else WORSE, zorder=2)
-    axes.text(-0.02, middle, case, transform=across, color=INK, fontsize=6.3, va="center", ha="right")
-    beside = max(found.median, 1)
-    axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (beside, middle), (3, 0),
-                  textcoords="offset points", color=INK, fontsize=5.8, va="center", zorder=4)
+    axes.barh(y, found.median - 1, left=1, height=LINE * 0.9, color=BETTER if found.median >= 1 else WORSE, zorder=2)
+    axes.text(-0.03, y, label, transform=across, color=INK, fontsize=6.5, va="center", ha="right", linespacing=1.1)
+    axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (max(found.median, 1), y), (3, 0), color=INK,
+                  textcoords="offset points", fontsize=6.2, va="center", zorder=4, bbox={"color": PAPER, "pad": 0.4})
     if part is not None:
-        axes.text(1.31, middle, f"{100 * part:.0f} %", transform=across, color=INK, fontsize=6.3, va="center", ha="right")
+        axes.text(1.3, y, f"{100 * part:.0f} %", transform=across, color=PALE, fontsize=6.5, va="center", ha="right")
 
 
-def scale(axes: Any, bottom: float, lowest: float, highest: float, mean: float) -> None:
+def scale(axes: Any, found: Results) -> None:
     """The logarithmic axis with the lines of equal speed and of the mean."""
+    every = ratios(found).values()
     axes.set_xscale("log")
-    axes.set_xlim(min(0.5, lowest / 1.1), highest * 2)
-    axes.set_ylim(bottom, 0)
+    axes.set_xlim(min(0.5, min(every) / 1.1), max(every) * 1.1)
     axes.axvline(1, color=INK, linewidth=0.9, zorder=3)
-    axes.axvline(mean, color=PALE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    axes.text(mean, 0.02, f"mean {mean:.2f}", color=PALE, fontsize=6.3, ha="left", va="bottom")
-    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]]
+    axes.axvline(overall(found), color=PALE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.annotate(f"mean {overall(found):.2f}", (overall(found), 0), (3, 0), textcoords="offset points", color=PALE, fontsize=6.5,
+                  va="center")
+    lowest, highest = axes.get_xlim()
+    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if lowest <= tick <= highest]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.tick_params(axis="x", colors=INK, labelsize=6.5, length=2)

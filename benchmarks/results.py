@@ -13,6 +13,7 @@ import os
 import platform
 import statistics
 import subprocess
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,10 +38,23 @@ def keep(path: Path | None, kind: str, name: str | None, value: Any) -> None:
         results[kind] = value
     else:
         results[kind][name] = value
+    save(path, results)
+
+
+def save(path: Path, results: Results) -> None:
+    """Write the file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     new.replace(path)
+
+
+def sort(path: Path, names: Sequence[str]) -> None:
+    """Bring the results of a file into the order of these names."""
+    results = load(path)
+    for kind in ("comparisons", "tables"):
+        results[kind] = {name: results[kind][name] for name in names if name in results[kind]}
+    save(path, results)
 
 
 def machine() -> dict[str, Any]:

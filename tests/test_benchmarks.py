@@ -67,9 +67,13 @@ def test_tables_and_picture_are_drawn_from_a_file(load, tmp_path):
     assert "| GRU | 1.01 |" in page and "\nwhy\n" in page and "100 Gflop/s" in page
     assert "old" not in readme.read_text() and "| ConvLSTM | 2 | 2.00 | 0.50, Dense 2->3 |" in readme.read_text()
     assert readme.read_text().startswith("before\n") and readme.read_text().endswith("after\n")
-    picture = ET.parse(tmp_path / "out/benchmarks.svg")
-    words = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"Dense 2->3", "relu", "LSTM", "0.50 torch", "50 %", "mean 1.78"} <= set(words) and "x" not in words
+    cases, benchmarks = words(tmp_path / "out/benchmark_cases.svg"), words(tmp_path / "out/benchmarks.svg")
+    assert {"Dense 2->3", "relu", "LSTM", "0.50 torch", "50 %", "mean 1.78"} <= cases and "x" not in cases
+    assert {"ConvLSTM", "2.00", "fit", "1.40", "mean 1.78"} <= benchmarks and "overhead" not in benchmarks
+
+
+def words(picture):
+    return {text.text for text in ET.parse(picture).iter("{http://www.w3.org/2000/svg}text")}
 
 
 def test_a_readme_without_the_marks_is_an_error(load, tmp_path):
@@ -88,7 +92,8 @@ def test_a_slower_case_has_another_colour(load):
 
 def test_the_same_results_make_the_same_picture(load):
     report = load("report")
-    assert report.svg(report.picture(small())) == report.svg(report.picture(small()))
+    for draw in (report.picture, report.overview):
+        assert report.svg(draw(small())) == report.svg(draw(small()))
 
 
 def test_page_and_readme_show_the_results_that_are_kept(load):
