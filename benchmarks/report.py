@@ -158,7 +158,7 @@ def picture(found: Results) -> Any:
             bar(axes, y + heights[case] / 2, "\n".join(lines[case]), numbers)
             y += heights[case]
     scale(axes, found)
-    axes.text(1.3, 0.02, "of the limit", transform=axes.get_yaxis_transform(), color=PALE, fontsize=6.5, va="center", ha="right")
+    share(axes, 0.02, "of the limit")
     return figure
 
 
@@ -207,7 +207,11 @@ def bar(axes: Any, y: float, label: str, numbers: dict[str, Any]) -> None:
     axes.annotate(f"{found.median:.2f} {found.fastest.removeprefix('keras-')}", (max(found.median, 1), y), (3, 0), color=INK,
                   textcoords="offset points", fontsize=6.2, va="center", zorder=4, bbox={"color": PAPER, "pad": 0.4})
     if part is not None:
-        axes.text(1.3, y, f"{100 * part:.0f} %", transform=across, color=PALE, fontsize=6.5, va="center", ha="right")
+        share(axes, y, f"{100 * part:.0f} %")
+
+
+def share(axes: Any, y: float, text: str) -> None:
+    axes.text(1.3, y, text, transform=axes.get_yaxis_transform(), color=PALE, fontsize=6.5, va="center", ha="right")
 
 
 def scale(axes: Any, found: Results) -> None:
@@ -217,8 +221,8 @@ def scale(axes: Any, found: Results) -> None:
     axes.set_xlim(min(0.5, min(every) / 1.1), max(every) * 1.1)
     axes.axvline(1, color=INK, linewidth=0.9, zorder=3)
     axes.axvline(overall(found), color=PALE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    axes.annotate(f"mean {overall(found):.2f}", (overall(found), 0), (3, 0), textcoords="offset points", color=PALE, fontsize=6.5,
-                  va="center")
+    axes.annotate(f"mean {overall(found):.2f}", (overall(found), 0), (3, 0), textcoords="offset points", color=PALE,
+                  fontsize=6.5, va="center")
     lowest, highest = axes.get_xlim()
     ticks = [tick for tick in (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128) if lowest <= tick <= highest]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
