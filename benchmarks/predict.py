@@ -25,10 +25,10 @@ def nblayers() -> Cases:
 def on_jax() -> Cases:
     import jax
     from keras import layers, models
-    model = model_of(models, layers)
-    weights, rest = ([variable.value for variable in v] for v in (model.trainable_variables, model.non_trainable_variables))
-    compiled = jax.jit(lambda weights, x: model.stateless_call(weights, rest, x)[0])
-    return cases(model, lambda x: compiled(weights, x))
+    called = model_of(models, layers)                   # not the one that predicts: that deletes its weights' arrays
+    weights, rest = ([variable.value for variable in v] for v in (called.trainable_variables, called.non_trainable_variables))
+    compiled = jax.jit(lambda weights, x: called.stateless_call(weights, rest, x)[0])
+    return cases(model_of(models, layers), lambda x: compiled(weights, x))
 
 
 def on_tensorflow() -> Cases:
