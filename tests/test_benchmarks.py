@@ -142,7 +142,7 @@ def test_exponents(load):
     assert growth.exponent([1, 2, 4, 8], [3, 12, 48, 192]) == pytest.approx(2)
     lstm = next(layer for layer in growth.LAYERS if layer.name == "LSTM")
     assert [sizes["units"] for sizes in growth.doubled(lstm, "units")] == [64, 128, 256, 512]
-    assert lstm.shape(lstm.sizes | {"inputs": 7}) == (16, 25, 7)
+    assert lstm.shape(lstm.sizes | {"inputs": 7}) == (32, 50, 7)
 
 
 def test_the_cases_timed_with_several_threads_are_cases_of_the_others(load):
