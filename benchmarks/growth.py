@@ -16,8 +16,8 @@ Sizes = dict[str, int]
 TITLE = "how seconds grow when a size is doubled (forward and backward, float32): exponents"
 DIFFERENT = 0.2
 NOTES = (
-    "Below the theory: what does not grow (calls, threads that wake, weights that are packed once) weighs at the small sizes; the "
-    "last doubling is mostly nearer.",
+    "Below the theory: what does not grow (calls, threads that wake, weights that are packed once) weighs at the small sizes; "
+    "the last doubling is mostly nearer.",
     "Above it: the larger arrays leave the caches (an image of MaxPooling2D is 128 MiB at the end).",
 )
 
