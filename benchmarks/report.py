@@ -157,7 +157,7 @@ def picture(found: Results) -> Any:
         for case, numbers in comparison["cases"].items():
             bar(axes, y + heights[case] / 2, "\n".join(lines[case]), numbers)
             y += heights[case]
-    scale(axes, found)
+    scale(axes, found, room=2.6)
     share(axes, 0.02, "of the limit")
     return figure
 
@@ -214,13 +214,14 @@ def share(axes: Any, y: float, text: str) -> None:
     axes.text(1.3, y, text, transform=axes.get_yaxis_transform(), color=PALE, fontsize=6.5, va="center", ha="right")
 
 
-def scale(axes: Any, found: Results) -> None:
-    """The logarithmic axis with the lines of equal speed and of the mean."""
+def scale(axes: Any, found: Results, room: float = 1.2) -> None:
+    """The logarithmic axis, with room for words behind the longest bar, and the lines of equal speed and of the mean."""
     every = ratios(found).values()
     axes.set_xscale("log")
-    axes.set_xlim(min(0.5, min(every) / 1.1), max(every) * 1.1)
+    axes.set_xlim(min(0.5, min(every) / 1.1), max(every) * room)
     axes.axvline(1, color=INK, linewidth=0.9, zorder=3)
     axes.axvline(overall(found), color=PALE, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.text(-0.03, 0.02, "mean", transform=axes.get_yaxis_transform(), color=PALE, fontsize=6.5, va="center", ha="right")
     axes.annotate(f"mean {overall(found):.2f}", (overall(found), 0), (3, 0), textcoords="offset points", color=PALE,
                   fontsize=6.5, va="center")
     lowest, highest = axes.get_xlim()
