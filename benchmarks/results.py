@@ -59,8 +59,9 @@ def sort(path: Path, names: Sequence[str]) -> None:
 
 def machine() -> dict[str, Any]:
     """What the results depend on beside the code."""
-    return {"date": date.today().isoformat(), "cpu": cpu(), "cores": len(os.sched_getaffinity(0)), "system": platform.system(),
-            "commit": commit(), "versions": {"Python": platform.python_version(), **versions()}}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"date": date.today().isoformat(), "cpu": cpu(), "cores": cores, "system": platform.system(), "commit": commit(),
+            "versions": {"Python": platform.python_version(), **versions()}}
 
 
 def cpu() -> str:
