@@ -130,10 +130,10 @@ def timed(contenders: list[str], variables: dict[str, dict[str, str]], work: dic
 
 
 def _case(turns: list[str], rounds: list[dict[str, float | str]]) -> dict[str, Any]:
-    """The seconds of each contender, and what the others say who failed; that ours fails is an error."""
+    """The seconds of each contender, and what the others say who failed; that ours fails, or all others, is an error."""
     failed = {name: str(row[name]) for row in rounds for name in turns if isinstance(row[name], str)}
-    if turns[0] in failed:
-        raise RuntimeError(f"{turns[0]}: {failed[turns[0]]}")
+    if turns[0] in failed or len(failed) == len(turns) - 1:
+        raise RuntimeError(f"nothing to compare: {failed or 'no other contender has the case'}")
     seconds = {name: [row[name] for row in rounds] for name in turns if name not in failed}
     return {"seconds": seconds} | ({"failed": failed} if failed else {})
 
