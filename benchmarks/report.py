@@ -100,8 +100,8 @@ INTRODUCTION = """\
 milliseconds of one step (forward and backward of a layer, an epoch of `fit`…): medians of rounds, in which all contenders, each
 in a process of its own, have a turn. The ratio says how many times as fast nblayers is as the fastest other (whose time is
 slanted): the median of the rounds and, behind it, the lowest and the highest. The last column is the part of what the machine
-can do at most, measured in the same rounds: of its floating-point operations (Gflop), or of the speed at which it copies memory
-(GB; arrays that stay in a cache go faster than that).
+can do at most, measured in the same rounds: of its floating-point operations (Gflop; Winograd's way needs fewer than are
+counted here), or of the speed at which it copies memory (GB; arrays that stay in a cache go faster than that).
 """
 
 
