@@ -1,15 +1,10 @@
 """Attention on long sequences, 8 heads of 32, batch 1, forward and backward: our kernel and PyTorch's.
 
-Also by how much a process' memory rises in a step, at two lengths: it grows with the length, not with its square.
+JAX's makes the whole matrix of scores, which is 2 GB of the longer case, and is left out. `memory.py` says what a step takes.
 """
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
-from alternate import Cases, compare, environment
-from memory import status
+from alternate import Cases, compare
+from others import later
 
 LENGTHS = (2048, 8192)
 HEADS, SIZE = 8, 32
@@ -48,32 +43,20 @@ def torchs_step(steps: int, causal: bool = False):
     return run
 
 
+def each(of) -> dict:
+    """What a function of the length and whether it is causal gives, for each case."""
+    return {f"{steps} steps{', causal' * causal}": of(steps, causal) for steps in LENGTHS for causal in (False, True)}
+
+
 def cases(step) -> Cases:
-    return {f"{steps} steps{', causal' * causal}": step(steps, causal) for steps in LENGTHS for causal in (False, True)}
+    return each(lambda steps, causal: later(lambda: step(steps, causal)))
 
 
-def rise(step, steps: int) -> int:
-    """Bytes by which memory rises in a step."""
-    step(256)()
-    run = step(steps)
-    before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")       # VmHWM starts anew
-    run()
-    return status("VmHWM") - before
+def work(steps: int, causal: bool) -> tuple[float, str]:
+    """Two products forward and four backward; causal ones need half of them."""
+    return 12 * HEADS * SIZE * steps**2 / (2 if causal else 1), "Gflop"
 
-
-STEPS = {"nblayers": our_step, "torch": torchs_step}
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["memory"]:
-        print(json.dumps(rise(STEPS[sys.argv[2]], int(sys.argv[3]))))
-        sys.exit()
     compare("attention, 8 heads of 32", {"nblayers": lambda: cases(our_step), "torch": lambda: cases(torchs_step)}, target=1.0,
-            rounds=3)
-    if "--contender" not in sys.argv:
-        for name in STEPS:
-            for steps in LENGTHS:
-                command = [sys.executable, __file__, "memory", name, str(steps)]
-                output = subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
-                risen = json.loads(output.stdout.splitlines()[-1])
-                print(f"{name:<10}{steps:6} steps{risen / 2**20:8.1f} MiB above what it held before")
+            rounds=3, work=each(work))

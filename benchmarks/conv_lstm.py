@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 from alternate import Cases, compare, median_seconds
+from others import KERAS, jax_step, later, torch_step
 
 
 class Case(NamedTuple):
@@ -51,37 +52,19 @@ def ours() -> Cases:
 
 def keras() -> Cases:
     import keras
-    ways = {"jax": [on_jax], "torch": [on_torch], "tensorflow": [on_tensorflow(False), on_tensorflow(True)]}
+    ways = {"jax": [jax_step], "torch": [on_torch], "tensorflow": [on_tensorflow(False), on_tensorflow(True)]}
 
     def case(one: Case):
         runs = [way(*made(keras.layers, one)) for way in ways[keras.backend.backend()]]
         return min(runs, key=lambda run: median_seconds(run, 0.2)) if len(runs) > 1 else runs[0]
-    return {one.name: case(one) for one in CASES}
-
-
-def on_jax(layer, x, dy):
-    import jax
-    layer.build(x.shape)
-    weights, rest = ([variable.value for variable in v] for v in (layer.trainable_variables, layer.non_trainable_variables))
-
-    @jax.jit
-    def step(weights, x, dy):
-        y, backward = jax.vjp(lambda weights, x: layer.stateless_call(weights, rest, x, training=True)[0], weights, x)
-        return y, backward(dy)
-    return lambda: jax.block_until_ready(step(weights, x, dy))
+    return {one.name: later(lambda one=one: case(one)) for one in CASES}
 
 
 def on_torch(layer, x, dy):
     import torch
     torch.set_num_threads(2)
-    x, dy = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
-    layer.build(tuple(x.shape))
-
-    def run():
-        layer.zero_grad()
-        x.grad = None
-        layer(x, training=True).backward(dy)
-    return run
+    layer.build(x.shape)
+    return torch_step(lambda x: layer(x, training=True), layer, torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy))
 
 
 def on_tensorflow(jit_compile):
@@ -100,8 +83,6 @@ def on_tensorflow(jit_compile):
     return case
 
 
-BACKENDS = {f"keras-{name}": {"KERAS_BACKEND": name} for name in ("jax", "tensorflow", "torch")}
-
 if __name__ == "__main__":
-    compare("ConvLSTM, forward + backward", {"nblayers": ours, **{name: keras for name in BACKENDS}}, target=1.0, rounds=3,
-            variables=BACKENDS)
+    compare("ConvLSTM, forward + backward", {"nblayers": ours, **{name: keras for name in KERAS}}, target=1.0, rounds=3,
+            variables=KERAS)

@@ -1,13 +1,14 @@
-"""Convolution and pooling layers, forward and backward together, float32: nblayers against PyTorch in its faster memory format.
+"""Convolution and pooling layers, forward and backward together, float32.
 
-`python benchmarks/limits.py` measures what the machine can do at most, to be read beside the last column.
+nblayers against PyTorch in its faster memory format, as it is and compiled, and Keras on JAX, compiled.
 """
 import math
-import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from alternate import Cases, compare
+from others import ON_JAX, in_faster_format, jax_step, later, torch_compiled, torch_step
 
 
 class Case(NamedTuple):
@@ -46,31 +47,49 @@ def work(case: Case) -> tuple[float, str]:
     return 4 * passes * x, "GB"
 
 
-def our_layer(case: Case):
-    from nblayers import layers
-    made = getattr(layers, case.layer)
+def made(layers: Any, case: Case) -> Any:
+    """The layer, of nblayers' or Keras' layers."""
+    make = getattr(layers, case.layer)
     if "Pooling" in case.layer:
-        return made() if "Global" in case.layer else made(2)
+        return make() if "Global" in case.layer else make(2)
     arguments = dict(kernel_size=case.kernel, strides=case.stride, padding="same")
-    return made(case.filters, **arguments) if case.filters else made(**arguments)
+    return make(case.filters, **arguments) if case.filters else make(**arguments)
+
+
+def data(case: Case, layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """An input and a gradient of the output."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=case.shape).astype("f4")
+    return x, rng.normal(size=layer.compute_output_shape(case.shape)).astype("f4")
+
+
+def step(case: Case) -> Callable[[], object]:
+    from nblayers import layers
+    layer = made(layers, case)
+    x, dy = data(case, layer)
+
+    def run():
+        layer.forward(x, training=True)
+        layer.zero_grad()
+        layer.backward(dy)
+    return run
 
 
 def ours() -> Cases:
-    def case(one: Case):
-        layer = our_layer(one)
-        rng = np.random.default_rng(0)
-        x = rng.normal(size=one.shape).astype("f4")
-        dy = rng.normal(size=layer.forward(x).shape).astype("f4")
-
-        def run():
-            layer.forward(x, training=True)
-            layer.zero_grad()
-            layer.backward(dy)
-        return run
-    return {one.name: case(one) for one in CASES}
+    return {case.name: later(lambda case=case: step(case)) for case in CASES}
 
 
-def torch_layer(case: Case):
+def on_jax(case: Case) -> Callable[[], object]:
+    from keras import layers
+    layer = made(layers, case)
+    return jax_step(layer, *data(case, layer))
+
+
+def jaxs() -> Cases:
+    return {case.name: later(lambda case=case: on_jax(case)) for case in CASES}
+
+
+def torch_layer(case: Case) -> Any:
     import torch
     C, F, k = case.shape[-1], case.filters, case.kernel
     if case.layer == "DepthwiseConv2D":
@@ -84,40 +103,26 @@ def torch_layer(case: Case):
     return getattr(torch.nn, f"Conv{case.rank}d")(C, F, k, padding=k // 2)
 
 
-def torchs() -> Cases:
+def torchs(compiled: bool = False) -> Cases:
     import torch
     torch.set_num_threads(2)
 
-    def in_format(one: Case, memory_format):
+    def in_format(case: Case, memory_format: Any, compiled: bool) -> Callable[[], object]:
         rng = np.random.default_rng(0)
-        layer = torch_layer(one).to(memory_format=memory_format)
-        x = torch.from_numpy(np.moveaxis(rng.normal(size=one.shape).astype("f4"), -1, 1))
+        layer = torch_layer(case).to(memory_format=memory_format)
+        x = torch.from_numpy(np.moveaxis(rng.normal(size=case.shape).astype("f4"), -1, 1))
         x = x.contiguous(memory_format=memory_format).requires_grad_()
         dy = torch.randn(layer(x).shape).contiguous(memory_format=memory_format)
+        return torch_step(torch_compiled(layer) if compiled else layer, layer, x, dy)
 
-        def run():
-            layer.zero_grad()
-            x.grad = None
-            layer(x).backward(dy)
-        return run
-
-    def faster(one: Case):
-        last = {1: None, 2: torch.channels_last, 3: torch.channels_last_3d}[one.rank]
-        runs = [in_format(one, memory_format) for memory_format in (torch.contiguous_format, last) if memory_format is not None]
-        return min(runs, key=quick)
-    return {one.name: faster(one) for one in CASES}
+    def faster(case: Case) -> Callable[[], object]:
+        last = {1: [], 2: [torch.channels_last], 3: [torch.channels_last_3d]}[case.rank]
+        return in_faster_format(lambda *how: in_format(case, *how), [torch.contiguous_format, *last])[compiled]
+    return {case.name: later(lambda case=case: faster(case)) for case in CASES}
 
 
-def quick(run) -> float:
-    """The shortest of ten runs."""
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
+CONTENDERS = {"nblayers": ours, "torch": torchs, "torch.compile": lambda: torchs(compiled=True), "JAX": jaxs}
 
 if __name__ == "__main__":
-    compare("convolution and pooling, forward + backward", {"nblayers": ours, "torch": torchs}, target=1.0, rounds=3,
+    compare("convolution and pooling, forward + backward", CONTENDERS, target=1.0, rounds=3, variables={"JAX": ON_JAX},
             work={case.name: work(case) for case in CASES})

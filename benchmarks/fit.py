@@ -1,6 +1,7 @@
 """fit of the documents' programs, once everything is compiled: nblayers against Keras on its three backends."""
 import numpy as np
 from alternate import Cases, compare
+from others import KERAS
 
 
 def recurrent(layer, activation):
@@ -173,8 +174,6 @@ def keras() -> Cases:
     return cases(models, layers)
 
 
-BACKENDS = {f"keras-{name}": {"KERAS_BACKEND": name} for name in ("jax", "tensorflow", "torch")}
-
 if __name__ == "__main__":
-    compare("fit of the documents' programs", {"nblayers": ours, **{name: keras for name in BACKENDS}}, target=1.0,
-            rounds=3, variables=BACKENDS)
+    compare("fit of the documents' programs", {"nblayers": ours, **{name: keras for name in KERAS}}, target=1.5,
+            rounds=3, variables=KERAS)

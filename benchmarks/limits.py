@@ -1,7 +1,10 @@
 """What the machine can do at most: multiply-adds in registers, and bytes copied in memory, on all cores."""
+import json
+import sys
 import time
 
 import numpy as np
+from alternate import answer
 from numba import get_num_threads, prange
 
 from kernels.cpu._call import call
@@ -57,6 +60,12 @@ def fastest(run, times: int = 20) -> float:
     return min(seconds)
 
 
+LIMITS = {"Gflop": flops, "GB": bandwidth}
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--turns"]:
+        for unit in map(json.loads, sys.stdin):
+            answer(LIMITS[unit]())
+        sys.exit()
     print(f"the machine's limits on {get_num_threads()} cores: {flops() / 1e9:.0f} Gflop/s (float32), "
           f"{bandwidth() / 1e9:.1f} GB/s (copy)")

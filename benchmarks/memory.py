@@ -1,17 +1,19 @@
-"""Peak memory of one training step of document 001's image classifier, 64 images of (64, 64, 3): nblayers and PyTorch.
+"""Peak memory of one step, nblayers and PyTorch: document 001's image classifier on 64 images, attention on long sequences.
 
 What is counted is how far the process' resident memory rises above what it holds before the step, when everything is compiled
-and loaded. Linux only.
+and loaded. That of attention grows with the length, not with its square. Linux only.
 """
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import attention
 import numpy as np
-from alternate import environment
+from alternate import environment, options, show
 
 BATCH = 64
+TITLE = "peak memory of a step, MiB above what the process held before"
 
 
 def data(batch):
@@ -53,24 +55,49 @@ def status(key):
     return int(line.split()[1]) * 1024
 
 
-def peak(make):
-    """Bytes by which memory rises in a training step."""
+def rise(run):
+    """Bytes by which memory rises in a run."""
+    before = status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")       # VmHWM starts anew
+    run()
+    return status("VmHWM") - before
+
+
+def classifier(make):
     step = make()
     step(*data(2))
     step(*data(BATCH // 8))                             # both ways through the kernels, serial and parallel, are loaded
     x, y = data(BATCH)
-    before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")       # VmHWM starts anew
-    step(x, y)
-    return status("VmHWM") - before
+    return rise(lambda: step(x, y))
+
+
+def attending(steps):
+    def peak(make):
+        make(256)()
+        return rise(make(steps))
+    return peak
+
+
+CASES = {f"image classifier, {BATCH} of (64, 64, 3)": (classifier, {"nblayers": ours, "torch": torchs})}
+CASES |= {f"attention, {steps} steps": (attending(steps), {"nblayers": attention.our_step, "torch": attention.torchs_step})
+          for steps in attention.LENGTHS}
+
+
+def in_a_new_process(case, contender):
+    """MiB by which memory rises there."""
+    command = [sys.executable, __file__, "--rise", case, contender]
+    output = subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
+    return json.loads(output.stdout.splitlines()[-1]) / 2**20
 
 
 if __name__ == "__main__":
-    contenders = {"nblayers": ours, "torch": torchs}
-    if len(sys.argv) > 1:
-        print(json.dumps(peak(contenders[sys.argv[1]])))
+    if sys.argv[1:2] == ["--rise"]:
+        peak, makes = CASES[sys.argv[2]]
+        print(json.dumps(peak(makes[sys.argv[3]])))
     else:
-        for name in contenders:
-            command = [sys.executable, __file__, name]
-            output = subprocess.run(command, env=environment(), check=True, capture_output=True, text=True)
-            print(f"{name:<10}{json.loads(output.stdout.splitlines()[-1]) / 2**20:8.0f} MiB above what it held before the step")
+        arguments = options(TITLE).parse_args()
+        found = {case: [in_a_new_process(case, name) for name in makes] for case, (_, makes) in CASES.items()
+                 if arguments.only in case}
+        show(TITLE, ["", "nblayers", "torch", "torch / nblayers"],
+             [[case, f"{mine:.0f}", f"{theirs:.0f}", f"{theirs / mine:.2f}"] for case, (mine, theirs) in found.items()],
+             arguments.json)

@@ -11,13 +11,13 @@ from collections.abc import Callable
 os.environ["NUMBA_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
+from alternate import alone, options, show
 
 from nblayers.layers import LSTM, Conv2D, Dense, Flatten, Input, MaxPooling2D
 from nblayers.models import Sequential
 
 THREADS = (1, 2, 4)
-ROUNDS = 9
-SECONDS = 0.5
+TITLE = "predict: calls in a second, and in parentheses how many times as many as one thread's"
 CASES: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
     "Dense 64, 64, 10": (lambda: Sequential([Input((32,)), Dense(64, "relu"), Dense(64, "relu"), Dense(10)]), (8, 32)),
     "LSTM 16": (lambda: Sequential([Input((20, 8)), LSTM(16), Dense(1)]), (8, 20, 8)),
@@ -25,7 +25,7 @@ CASES: dict[str, tuple[Callable[[], Sequential], tuple[int, ...]]] = {
 }
 
 
-def rate(models: list[Sequential], x: np.ndarray) -> float:
+def rate(models: list[Sequential], x: np.ndarray, seconds: float) -> float:
     """Calls in a second of as many threads as models."""
     counts, done = [0] * len(models), threading.Event()
 
@@ -38,7 +38,7 @@ def rate(models: list[Sequential], x: np.ndarray) -> float:
     begin = time.perf_counter()
     for thread in threads:
         thread.start()
-    time.sleep(SECONDS)
+    time.sleep(seconds)
     done.set()
     for thread in threads:
         thread.join()
@@ -46,17 +46,19 @@ def rate(models: list[Sequential], x: np.ndarray) -> float:
 
 
 def main() -> None:
-    print("predict: calls in a second, and in parentheses how many times as many as one thread's")
+    arguments = options(TITLE, rounds=9).parse_args()
+    rows = []
     for name, (make, shape) in CASES.items():
         own, x = [make() for _ in range(max(THREADS))], np.ones(shape, "float32")
         for model in own:
             model.predict(x, verbose=0)
         for kind, models in (("one model", own[:1] * max(THREADS)), ("a model each", own)):
-            rounds = [[rate(models[:count], x) for count in THREADS] for _ in range(ROUNDS)]
+            with alone(arguments.lock):
+                rounds = [[rate(models[:count], x, arguments.seconds) for count in THREADS] for _ in range(arguments.rounds)]
             ratios = [statistics.median(row[k] / row[0] for row in rounds) for k in range(len(THREADS))]
-            cells = (f"{count}: {statistics.median(row[k] for row in rounds):6.0f} ({ratios[k]:.2f})"
-                     for k, count in enumerate(THREADS))
-            print(f"{name:<18}{kind:<14}" + "   ".join(cells))
+            rows.append([name, kind, *(f"{statistics.median(row[k] for row in rounds):.0f} ({ratios[k]:.2f})"
+                                       for k in range(len(THREADS)))])
+    show(TITLE, ["model", "", *(f"{count} threads" if count > 1 else "1 thread" for count in THREADS)], rows, arguments.json)
 
 
 if __name__ == "__main__":
