@@ -18,7 +18,7 @@ import results
 
 HERE = Path(__file__).parent
 COMPARISONS = ("layers", "convolution", "recurrent", "conv_lstm", "attention", "matmul", "fit", "predict", "sequence_losses",
-               "preprocessing", "packed", "overhead")
+               "preprocessing", "packed", "overhead", "streaming")
 TABLES = ("growth", "speedup", "threads", "memory")
 TEXTS = ("start",)                                      # what they print is the result
 BENCHMARKS = COMPARISONS + TABLES + TEXTS

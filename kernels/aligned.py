@@ -8,7 +8,8 @@ LARGE = 1 << 15             # bytes from which on it pays
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(np, name)
+    value = globals()[name] = getattr(np, name)         # the next time it is found at once
+    return value
 
 
 def empty(shape: Any, dtype: Any = float, large: int = LARGE) -> np.ndarray:

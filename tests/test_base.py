@@ -382,6 +382,39 @@ def test_a_layer_reads_arrays_of_other_libraries(given):
     np.testing.assert_array_equal(layer.backward(given), np.ones((2, 3)))
 
 
+def test_an_input_like_the_one_before_is_taken_as_it_is_and_any_other_is_checked():
+    layer, x = Dense(2, name="d"), np.arange(12, dtype="float32").reshape(4, 3)
+    y = layer(x)
+    np.testing.assert_array_equal(layer(x), y)
+    assert layer.cache.x is x
+    strided = np.asfortranarray(x)
+    np.testing.assert_array_equal(layer(strided), y)
+    assert layer.cache.x.flags.c_contiguous
+    np.testing.assert_array_equal(layer(x.astype("float64")), y)
+    assert layer.cache.x.dtype == "float32"
+    with pytest.raises(ValueError, match="Dense 'd': expected size 3 on axis -1 of the input, got 4"):
+        layer(x.reshape(3, 4))
+    assert layer.astype("float64")(x).dtype == "float64"
+    layer(x.astype("float64"))
+    layer.input_spec = InputSpec(ndim=3)
+    with pytest.raises(ValueError, match="Dense 'd': expected an input of 3 axes"):
+        layer(x.astype("float64"))
+
+
+def test_a_check_of_values_sees_every_input():
+    class Positive(Scale):
+        def _check_inputs(self, inputs):
+            super()._check_inputs(inputs)
+            if (inputs <= 0).any():
+                raise ValueError("not positive")
+
+    layer, x = Positive(), np.ones((2, 3), "float32")
+    layer(x), layer(x)
+    x[0] = 0
+    with pytest.raises(ValueError, match="not positive"):
+        layer(x)
+
+
 @pytest.mark.parametrize("dy", ["a", np.ones((2, 2), complex), [[1.0], [1.0, 2.0]]], ids=["text", "complex", "ragged"])
 def test_bad_gradients(dy):
     layer = Dense(2, name="d")

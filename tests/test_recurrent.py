@@ -1,6 +1,7 @@
 """SimpleRNN, LSTM, their cells and RNN: against Keras, PyTorch, each other, and finite differences."""
 import inspect
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from helpers import agrees_with_keras, assert_same, copy_weights, numeric_gradie
 import kernels
 import nblayers
 from nblayers import layers
-from nblayers.layers import LSTM, RNN, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
+from nblayers.layers import GRU, LSTM, RNN, Layer, LSTMCell, SimpleRNN, SimpleRNNCell
 
 B, T, D, H = 3, 5, 2, 4
 MASKS = {
@@ -392,6 +393,24 @@ def test_two_stateful_calls_are_one_long_one(rng, make):
     assert layer.states is None
     np.testing.assert_array_equal(layer(x), whole)
     assert isinstance(layer.backward(np.ones_like(whole)), np.ndarray)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [SimpleRNN, LSTM, GRU, partial(GRU, reset_after=False)],
+                         ids=["SimpleRNN", "LSTM", "GRU", "GRU before"])
+def test_one_sequence_step_by_step(rng, make, dtype):
+    x = sequences(rng, dtype)
+    layer = make(H, stateful=True, return_sequences=True, dtype=dtype)
+    whole = layer(x)                                                # several sequences read packed weights
+    layer.reset_state()
+    for t in range(x.shape[1]):
+        step = layer(x[:1, t:t + 1])                                # one sequence reads them where they lie
+        np.testing.assert_allclose(step[0, 0], whole[0, t], rtol=0, atol=1e-6 if dtype == "float32" else 1e-14)
+    layer.states = [np.zeros((1, H + 1), dtype)] * len(layer.states)
+    with pytest.raises(ValueError, match=rf"{layer.described}: expected initial states of shapes"):
+        layer(x[:1, :1])
+    layer.states = [np.zeros((1, H))] * len(layer.states)           # of float64: these become the layer's
+    np.testing.assert_allclose(layer(x[:1, :1])[0, 0], whole[0, 0], rtol=0, atol=1e-6 if dtype == "float32" else 1e-14)
 
 
 def test_initial_state_begins_a_stateful_sequence(rng):

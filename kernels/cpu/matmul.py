@@ -1,7 +1,8 @@
 """The matrix product, compiled for the CPU: BLAS speed from one register tile (`_tile.py`).
 
-A small product runs on one thread and reads its operands where they lie. A larger one is cut into chunks of k; of each
-chunk the columns of b are packed, panel by panel, for many rows to read them, and the rows of a where they lie awkwardly.
+A small product runs on one thread and reads its operands where they lie, as the product of a single row does (`_row.py`). A
+larger one is cut into chunks of k; of each chunk the columns of b are packed, panel by panel, for many rows to read them, and
+the rows of a where they lie awkwardly.
 Formula and shapes: kernels/reference/matmul.py.
 """
 from functools import cache
@@ -11,6 +12,7 @@ import numpy as np
 from ._call import call
 from ._flat import copy
 from ._jit import even, kernel
+from ._row import add_row_product
 from ._team import share
 from ._threads import threads_for
 from ._tile import ABREAST, column_product, pack_panels, pack_rows, product_address, tile_width
@@ -68,7 +70,11 @@ def _some_of_product(tile, a, b, transpose_a, transpose_b, add, bias, s, threads
 def _product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, start, start_at, start_row,
              c, c_at, c_row):
     """c = start + a b (a b alone without `add`) on one thread: flat arrays, each with its first element's place and strides."""
-    if b_n != 1 or (rows >= PACK_FROM and length > 1 and length * columns > FITS):
+    if rows == 1 and b_n == 1:
+        for j in range(columns):
+            c[np.uintp(c_at + j)] = start[np.uintp(start_at + j)] if add else 0
+        add_row_product(a, a_at, a_k, b, b_at, b_k, length, columns, c, c_at)
+    elif b_n != 1 or (rows >= PACK_FROM and length > 1 and length * columns > FITS):
         _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns, length, add, start, start_at, start_row,
                         c, c_at, c_row)
     else:

@@ -2,7 +2,8 @@
 
 The sequences are split between the threads once; each walks its share through all time steps, over those that have the step.
 What one step needs is copied into buffers (gate, row, unit) of the thread's own, so that the loops over all numbers of a gate
-are long and the register tile adds its products straight into them. The recurrent weights are packed once for all steps.
+are long and the register tile adds its products straight into them. The recurrent weights are packed once for all steps, but
+a thread with one sequence reads them where they lie, so that a single step of it costs no more than its product.
 Formulas, shapes and the layout of the steps: kernels/reference/recurrent.py.
 """
 from functools import lru_cache
@@ -14,6 +15,7 @@ from ._flat import copy
 from ._jit import kernel
 from ._lstm import lstm_slopes, lstm_state
 from ._math import sigmoid, tanh
+from ._row import add_row_product
 from ._team import share
 from ._threads import threads_for
 from ._tile import column_product, pack_columns, product_address, tile_width, wide_vectors
@@ -53,8 +55,10 @@ def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwa
 
 
 def _run(part, weights, rows, *arguments):
-    """Let each thread walk through time with some of the sequences."""
-    threads = min(threads_for(int(rows.sum()) * weights.size, PARALLEL_FROM), int(rows[0]))
+    """Let each thread walk through time with some of the sequences; the last argument holds numbers for each step."""
+    threads = threads_for(len(arguments[-1]) * weights.size, PARALLEL_FROM)
+    if threads > 1:
+        threads = min(threads, int(rows[0]))
     share(part, threads, (product_address(column_product, weights.dtype), _shares(rows.tobytes(), threads)), arguments)
 
 
@@ -71,7 +75,7 @@ def _shares(rows, threads):
 def _simple_rnn_forward(tile, bounds, s, threads, z, W_h, h0, mask, first, rows, apart, go_backwards, activation, h):
     begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
-    panels, state = _packed(W_h, PLAIN), h0[begin:end].copy()
+    panels, state = _packed_for(W_h, end - begin), h0[begin:end].copy()
     room = np.empty(state.size, h.dtype)
     for n in range(T):
         t = T - 1 - n if go_backwards else n
@@ -79,7 +83,7 @@ def _simple_rnn_forward(tile, bounds, s, threads, z, W_h, h0, mask, first, rows,
         if count > 0:
             h_prev, a = state[:count], _blocks(room, 1, count, H)
             _copy_in(z, LEFT, at, apart, a)
-            _add_product(tile, h_prev, panels[0], a[0])                     # (1)
+            _add_products(tile, h_prev, W_h, panels, 0, a)                  # (1)
             _activate(a.reshape(-1), activation)                            # (2)
             _leave(a[0], mask, at, apart, h_prev, h)
 
@@ -138,7 +142,7 @@ def _slope(h, dh, activation):
 def _lstm_forward(tile, bounds, s, threads, gates, U, h0, c0, mask, first, rows, apart, go_backwards, c, h):
     begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
-    panels, h_state, c_state = _packed(U, PLAIN), h0[begin:end].copy(), c0[begin:end].copy()
+    panels, h_state, c_state = _packed_for(U, end - begin), h0[begin:end].copy(), c0[begin:end].copy()
     room, c_room, h_room = np.empty(4 * h_state.size, h.dtype), np.empty_like(c_state), np.empty_like(h_state)
     for n in range(T):
         t = T - 1 - n if go_backwards else n
@@ -147,8 +151,7 @@ def _lstm_forward(tile, bounds, s, threads, gates, U, h0, c0, mask, first, rows,
             h_prev, c_prev, h_t, c_t = h_state[:count], c_state[:count], h_room[:count], c_room[:count]
             a = _blocks(room, 4, count, H)
             _copy_in(gates, LEFT, at, apart, a)
-            for gate in range(4):
-                _add_product(tile, h_prev, panels[gate], a[gate])           # [h_{t-1}, x_t]: h's part to x's
+            _add_products(tile, h_prev, U, panels, 0, a)                    # [h_{t-1}, x_t]: h's part to x's
             i, f, c_tilde, o = a[I].reshape(-1), a[F].reshape(-1), a[C].reshape(-1), a[O].reshape(-1)
             lstm_state(i, f, c_tilde, o, c_prev.reshape(-1), c_t.reshape(-1), h_t.reshape(-1))      # all that follows
             _copy_out(a, LEFT, at, apart, gates)
@@ -188,7 +191,7 @@ def _lstm_backward(tile, bounds, s, threads, dy, U, gates, c0, c, mask, first, r
 def _gru_forward(tile, bounds, s, threads, gates, U, b_h, h0, mask, first, rows, apart, go_backwards, reset_after, inner, h):
     begin, end = bounds[s], bounds[s + 1]
     T, H = first.size, h.shape[1]
-    panels, state = _packed(U, PLAIN), h0[begin:end].copy()
+    panels, state = _packed_for(U, end - begin), h0[begin:end].copy()
     room, h_room = np.empty(4 * state.size, h.dtype), np.empty_like(state)
     for n in range(T):
         t = T - 1 - n if go_backwards else n
@@ -199,12 +202,11 @@ def _gru_forward(tile, bounds, s, threads, gates, U, b_h, h0, mask, first, rows,
             _copy_in(gates, 2 * H, at, apart, a[H_TILDE:])
             if reset_after:
                 _add_recurrent_bias(b_h, a)
-            for gate in range(H_TILDE if reset_after else U_H):
-                _add_product(tile, h_prev, panels[gate], a[gate])           # (4), (5), (6)
+            _add_products(tile, h_prev, U, panels, 0, a[:H_TILDE] if reset_after else a[:U_H])      # (4), (5), (6)
             _activate(a[Z:U_H].reshape(-1), SIGMOID)                        # (4), (5)
             if not reset_after:
                 _reset(a.reshape(4, -1), h_prev.reshape(-1))                # (6')
-                _add_product(tile, a[U_H], panels[U_H], a[H_TILDE])         # (7')
+                _add_products(tile, a[U_H], U, panels, U_H, a[H_TILDE:])    # (7')
             _gru_state(a.reshape(4, -1), reset_after, h_prev.reshape(-1), h_t.reshape(-1))
             _copy_out(a[:U_H], LEFT, at, apart, gates)
             _copy_out(a[U_H:H_TILDE], LEFT, at, apart, inner)
@@ -387,13 +389,25 @@ def _packed(U, transposed):
 
 
 @kernel
-def _add_product(tile, a, panels, c):
-    """c += a times the packed weights of one gate, for the sequences of one thread."""
-    rows, H = a.shape
-    a1, c1 = a.reshape(-1), c.reshape(-1)
+def _packed_for(U, rows):
+    """The weights packed, to be read again and again; none for a single row, which reads them where they lie."""
+    return np.empty((0, 0), U.dtype) if rows == 1 else _packed(U, PLAIN)
+
+
+@kernel
+def _add_products(tile, a, U, panels, first, c):
+    """c (gates, rows, H) += a times the weights of these gates, from `first` on, for the sequences of one thread."""
+    gates, rows, H = c.shape
+    a1 = a.reshape(-1)
+    if panels.size == 0:
+        add_row_product(a1, 0, 1, U.reshape(-1), first * H, U.shape[1], H, gates * H, c.reshape(-1), 0)
+        return
     width = tile_width(a)
-    for n in range(0, H, width):
-        call(tile, a1, 0, H, 1, 0, rows, panels, n * H, width, 0, 1, H, c1, n, H, c1, n, H, min(width, H - n), ADD, 1, 0, 0)
+    for gate in range(gates):
+        c1 = c[gate].reshape(-1)
+        for n in range(0, H, width):
+            call(tile, a1, 0, H, 1, 0, rows, panels[first + gate], n * H, width, 0, 1, H, c1, n, H, c1, n, H,
+                 min(width, H - n), ADD, 1, 0, 0)
 
 
 @kernel

@@ -66,6 +66,7 @@ class ThreadState:
         last_call: for a cache that is no `Record`: the cache, the shapes of the outputs, and the outputs where penalised.
         losses: what `add_loss` and the activity regularizer gave in the last call.
         input_gradient: see `Layer.input_gradient`.
+        fitting: shape, dtype and `input_spec` of the last array that fitted as it was: the next like it needs no look.
         turned: a recurrent layer leaves its outputs in the reverse of the order walked.
         masks: the dropout masks that a cell has drawn for the sequence it is in, or None.
     """
@@ -74,6 +75,7 @@ class ThreadState:
     cache: Any = None
     last_call: tuple[Any, Any, Any] | None = None
     input_gradient = True
+    fitting: tuple[Any, ...] | None = None
     turned = False
     masks: Any = None
 
@@ -118,6 +120,12 @@ _DTYPES = {"float32": np.dtype("float32"), "float64": np.dtype("float64")}
 _building = Lock()                      # of several threads that call a new layer, one builds it
 
 
+def by_looks(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a `_to_array` or `_check_inputs` to which one array of the layer's dtype is like any other of its shape."""
+    vars(method)["by_looks"] = True
+    return method
+
+
 class Layer(NamesItself):
     """The class that all layers are made from.
 
@@ -149,6 +157,7 @@ class Layer(NamesItself):
     input_dtype: str | None = None      # of the Input that a Sequential makes for it; None for the default
     assets: Any = None                  # what a model's file keeps of it beside weights, as JSON: a vocabulary
     settings_beside_init = frozenset({"name", "trainable", "dtype", "activity_regularizer"})    # for `from_config` to set
+    _goes_by_looks = True               # an array that looks like one that was fine is fine: see `by_looks`
     _threads: Any = _NotMade()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -179,6 +188,7 @@ class Layer(NamesItself):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._goes_by_looks = hasattr(cls._to_array, "by_looks") and hasattr(cls._check_inputs, "by_looks")
         if "call" in vars(cls) and "forward" not in vars(cls):
             cls.forward = vars(cls)["call"]  # type: ignore[method-assign]      # Keras' name for it
         for method, guard in (("forward", _guard_forward), ("backward", _guard_backward), ("build", _guard_build)):
@@ -461,13 +471,13 @@ class Layer(NamesItself):
 
     def _affine(self, x: Any, weight: Any, bias: Any, transpose_b: bool = False) -> Any:
         """x W + b (…, U), the bias an array, a weight or None, for an x (…, D) that is known to be good."""
-        z = self.xp.empty((*x.shape[:-1], weight.shape[0 if transpose_b else 1]), self.dtype)
+        rows = as_rows(x)
+        z = self.xp.empty((rows.shape[0], weight.shape[0 if transpose_b else 1]), self.dtype)
         if bias is None:
-            self.kernels.matmul.matmul(as_rows(x), weight, False, transpose_b, False, as_rows(z))
+            self.kernels.matmul.matmul(rows, weight, False, transpose_b, False, z)
         else:
-            bias = bias.value if isinstance(bias, Parameter) else bias
-            self.kernels.matmul.affine(as_rows(x), weight, transpose_b, bias, as_rows(z))
-        return z
+            self.kernels.matmul.affine(rows, weight, transpose_b, bias.value if isinstance(bias, Parameter) else bias, z)
+        return z if x.ndim == 2 else z.reshape(*x.shape[:-1], z.shape[1])
 
     def _affine_backward(self, dz: Any, x: Any, W: Any, dW: Any, db: Any, transpose_b: bool = False,
                          needed: bool = True) -> Any:
@@ -507,7 +517,7 @@ class Layer(NamesItself):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward` for arrays; for symbolic inputs (from `Input`) a node of a functional Model."""
-        if _any_symbolic(args) or _any_symbolic(kwargs.values()):
+        if _any_symbolic(args) or (kwargs and _any_symbolic(kwargs.values())):
             from nblayers.layers.symbolic import add_node
             return add_node(self, args, kwargs)
         return self.forward(*args, **kwargs)
@@ -616,10 +626,15 @@ class Layer(NamesItself):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+    def _is_ready(self, value: Any) -> bool:
+        """Whether this is what `_to_array` makes of an array."""
+        return (type(value) is np.ndarray and value.dtype is _DTYPES[self.dtype] and value.flags.c_contiguous
+                and self.device != "cuda")
+
+    @by_looks
     def _to_array(self, value: Any) -> Any:
         """One input as a contiguous array of the layer's dtype on its device; lists of arrays element by element."""
-        if (type(value) is np.ndarray and value.dtype is _DTYPES[self.dtype] and value.flags.c_contiguous
-                and self.device != "cuda"):
+        if self._is_ready(value):
             return value
         if value is None:
             return None
@@ -648,6 +663,7 @@ class Layer(NamesItself):
                 raise TypeError(f"{self.described}: expected inputs of its dtype {self.dtype}, as autocast=False leaves them "
                                 f"as they are, got {dtype}") from error
 
+    @by_looks
     def _check_inputs(self, inputs: Any) -> None:
         arrays = inputs if isinstance(inputs, list) else [inputs]
         if isinstance(inputs, list) and isinstance(self.input_spec, InputSpec):
@@ -688,7 +704,7 @@ class Layer(NamesItself):
             return [self._to_gradient(d, None) for d in dy]
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
-        if not (type(dy) is np.ndarray and dy.dtype is _DTYPES[self.dtype] and dy.flags.c_contiguous and self.device != "cuda"):
+        if not self._is_ready(dy):
             dy = self.xp.asarray(as_numbers(dy, self.described, "dy"), self.dtype)
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
@@ -740,27 +756,36 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
     by_place = [name for name in names if parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY]
     setting_places = {place for place, name in enumerate(by_place) if name in settings}
     mask_places = {place for place, name in enumerate(names) if name.endswith("mask")} - setting_places
+    begins_with_array = not {0} & (setting_places | mask_places)
 
     @functools.wraps(forward)
     def guarded(self: Layer, *args: Any, **kwargs: Any) -> Any:
         state = self._threads.state
         if state.running:                                   # a subclass' forward calling its parent's
             return forward(self, *args, **kwargs)
-        for name in optional:                               # every layer may be told; not every one needs to know
-            kwargs.pop(name, None)
-        arrays = [value if place in setting_places or isinstance(value, bool)
-                  else self._to_mask(value) if place in mask_places else self._to_array(value)
-                  for place, value in enumerate(args)]
-        for name, value in kwargs.items():
-            if value is None or name in settings or (name not in parameters and isinstance(value, _SETTING)):
-                continue
-            if name.endswith("mask"):
-                kwargs[name] = self._to_mask(value)
-            elif not isinstance(value, _SETTING):
-                kwargs[name] = self._to_array(value)
+        x: Any = args[0] if len(args) == 1 and begins_with_array else None
+        looks = (x.shape, x.dtype, self.input_spec) if type(x) is np.ndarray else None
+        as_before = looks is not None and looks == state.fitting and x.flags.c_contiguous
+        arrays: Sequence[Any] = args
+        if not as_before:
+            arrays = [value if place in setting_places or isinstance(value, bool)
+                      else self._to_mask(value) if place in mask_places else self._to_array(value)
+                      for place, value in enumerate(args)]
+        if kwargs:
+            for name in optional:                           # every layer may be told; not every one needs to know
+                kwargs.pop(name, None)
+            for name, value in kwargs.items():
+                if value is None or name in settings or (name not in parameters and isinstance(value, _SETTING)):
+                    continue
+                if name.endswith("mask"):
+                    kwargs[name] = self._to_mask(value)
+                elif not isinstance(value, _SETTING):
+                    kwargs[name] = self._to_array(value)
         inputs = arrays[0] if arrays else kwargs.get(first)
         if inputs is not None:
-            self._check_inputs(inputs)
+            if not as_before:
+                self._check_inputs(inputs)
+                state.fitting = looks if self._goes_by_looks and inputs is x and self._is_ready(x) else None
             if not self.built:
                 self._ensure_built_for(dict(zip(names, arrays, strict=False)) | kwargs, inputs)
         elif required and (arrays or first in kwargs):
@@ -889,6 +914,8 @@ def _once(things: Iterable[Any]) -> list[Any]:
 
 def _any_symbolic(values: Any) -> bool:
     for value in values:
+        if type(value) is np.ndarray:
+            continue
         inside = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
         if getattr(value, "is_symbolic", False) or _any_symbolic(inside):
             return True

@@ -78,15 +78,22 @@ class Graph:
         known_masks: list[Any] = [None] * self.size
         for slot, array, mask in zip(self._input_slots, arrays, masks, strict=True):
             values[slot], known_masks[slot] = array, mask
+        if self._shared:
+            records = self._forward_of_shared(values, known_masks, training)
+        else:
+            records = [step.forward(values, known_masks, training) for step in self._steps]
+        return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
+
+    def _forward_of_shared(self, values: list[Any], masks: list[Any], training: bool) -> list[Any]:
+        """The calls' records; a layer that is called several times has the losses of all its calls afterwards."""
         records = []
         losses: list[list[float]] = [[] for _ in self._shared]
         for step in self._steps:
-            records.append(step.forward(values, known_masks, training))
-            if self._shared:
-                _collect_losses(step.layer, self._shared, losses)
+            records.append(step.forward(values, masks, training))
+            _collect_losses(step.layer, self._shared, losses)
         for layer, collected in zip(self._shared, losses, strict=True):
             layer._thread.losses[:] = collected
-        return [values[s] for s in self._output_slots], [known_masks[s] for s in self._output_slots], records
+        return records
 
     def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True) -> list[Any]:
         """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows).

@@ -7,7 +7,7 @@ import numpy as np
 
 from nblayers import serialization
 from nblayers.arguments import flag
-from nblayers.layers.base import Layer, Record, auto_name
+from nblayers.layers.base import Layer, Record, _shapes, auto_name
 from nblayers.layers.input_layer import Input
 from nblayers.layers.symbolic import SymbolicTensor
 from nblayers.models import configuration, saving
@@ -86,7 +86,7 @@ class Model(Trainer):
         arrays = [_to_rank(array, len(tensor.shape)) for array, tensor in zip(given, graph.inputs, strict=True)]
         masks = [None] * len(arrays) if mask is None else mask if isinstance(mask, list) else [mask]
         outputs, out_masks, records = graph.forward(arrays, masks, training)
-        self.cache = self.Cache(records, out_masks, [np.shape(array) for array in given])
+        self.cache = self.Cache(records, out_masks, [_shapes(array) for array in given])
         return outputs[0] if len(outputs) == 1 else pack(self._output_structure, outputs)
 
     def backward(self, dy: Any) -> Any:
@@ -134,9 +134,12 @@ class Model(Trainer):
         return value if type(value) is np.ndarray else as_arrays(value, self.described, "the input")
 
     def _check_inputs(self, inputs: Any) -> None:
-        if self._graph is None:
+        graph = self._graph
+        if graph is None:
             return
-        for array, tensor in zip(self._in_order(inputs), self._graph.inputs, strict=True):
+        if type(inputs) is np.ndarray and len(graph.inputs) == 1 and inputs.size and inputs.ndim == len(graph.inputs[0].shape):
+            return                                          # as in most calls
+        for array, tensor in zip(self._in_order(inputs), graph.inputs, strict=True):
             if array is None and tensor.node.layer.optional:
                 continue
             shape = tuple(getattr(array, "shape", ()))

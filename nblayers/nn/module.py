@@ -14,7 +14,7 @@ import kernels
 from nblayers import parameter
 from nblayers.arguments import flag, text
 from nblayers.arrays import as_numbers, is_array
-from nblayers.layers.base import Layer, calls, holds_arrays, place_of_training
+from nblayers.layers.base import Layer, by_looks, calls, holds_arrays, place_of_training
 from nblayers.nn.inside import (
     held,
     in_attributes,
@@ -485,9 +485,11 @@ class LibraryModule(Module):
 
     integer_inputs = False
 
+    @by_looks
     def _to_array(self, value: Any) -> Any:
         return Layer._to_array(self, value)
 
+    @by_looks
     def _check_inputs(self, inputs: Any) -> None:
         Layer._check_inputs(self, inputs)
 

@@ -121,7 +121,7 @@ class Bidirectional(KeepsPacked):
         return [*self.forward_layer.states, *self.backward_layer.states]
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        sequences, initial_state = apart(self.described, sequences, initial_state)
+        sequences, initial_state = apart(self, sequences, initial_state)
         mask = mask[0] if isinstance(mask, list) else mask
         first_half, second_half = self._halves(initial_state)
         y_f, *states_f = self._walk(self.forward_layer, sequences, first_half, mask, training)          # (1)

@@ -1,4 +1,5 @@
 """What the recurrent layers over a cell of the library share."""
+from operator import attrgetter
 from typing import Any
 
 from nblayers import regularizers
@@ -8,7 +9,7 @@ from nblayers.layers.recurrent.rnn import RNN
 
 def of_the_cell(name: str) -> Any:
     """A property that stands for the cell's attribute of this name."""
-    return property(lambda self: getattr(self.cell, name), lambda self, value: setattr(self.cell, name, value),
+    return property(attrgetter(f"cell.{name}"), lambda self, value: setattr(self.cell, name, value),
                     doc=f"`{name}` of the cell.")
 
 

@@ -2,12 +2,20 @@
 from typing import Any
 
 from nblayers.arrays import as_rows
-from nblayers.layers.base import InputSpec
+from nblayers.layers.base import InputSpec, by_looks
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import CellLayer, of_the_cell
 from nblayers.layers.recurrent.packed import KeepsPacked
 from nblayers.layers.recurrent.steps import Steps, packed as packed_steps, padded as padded_steps
 from nblayers.utils.packing import PackedSequence, check_packed
+
+
+def columns_of_gate(number: int) -> Any:
+    """In a cache, one gate (…, H): a view of `gates`, where all stand side by side, each as wide as h."""
+    def view(cache: Any) -> Any:
+        H = cache.h.shape[-1]
+        return cache.gates[..., number * H:(number + 1) * H]
+    return property(view)
 
 
 class FusedRNN(KeepsPacked, CellLayer):
@@ -31,10 +39,22 @@ class FusedRNN(KeepsPacked, CellLayer):
         super().build(input_shape)
         self.input_spec = InputSpec(ndim=3, axes={2: self.cell.kernel.shape[0]})
 
-    def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
+    def get_initial_state(self, batch_size: int) -> list[Any]:
+        return self.cell.get_initial_state(batch_size)
+
+    def _initial_states(self, given: Any, batch: int) -> list[Any]:
+        states = self.states if self.stateful and given is None else None
+        if states and all([self._is_ready(state) and state.shape == (batch, self.units) for state in states]):
+            return states                               # as the call before left them
+        return super()._initial_states(given, batch)
+
+    def _state_shapes(self, batch: int) -> list[Any]:
+        return [(batch, self.units)] * self.cell.states
+
+    def _forward(self, sequences: Any, initial_state: Any, mask: Any, training: bool) -> Any:
         if isinstance(sequences, PackedSequence):
             return self._forward_packed(sequences, initial_state, mask, training)
-        return super().forward(sequences, initial_state, mask, training)
+        return super()._forward(sequences, initial_state, mask, training)
 
     def _forward_packed(self, packed: PackedSequence, initial_state: Any, mask: Any, training: bool) -> Any:
         """`forward` of a packed batch: states stand in the order of the batch, the walk needs them longest first."""
@@ -75,7 +95,7 @@ class FusedRNN(KeepsPacked, CellLayer):
         if isinstance(x, PackedSequence):
             x, steps = x.data, packed_steps(x)
         else:
-            steps = padded_steps(*x.shape[:2])
+            steps = padded_steps(x.shape[0], x.shape[1])
         return x, steps.all_real(self.xp) if mask is None else mask.reshape(-1), steps
 
     def _silences(self, mask: Any, steps: Steps) -> bool:
@@ -152,6 +172,7 @@ class FusedRNN(KeepsPacked, CellLayer):
             self.kernels.core.bias_backward(da, self.cell.bias.grad)                        # from (1)
         return self._input_backward(da)                                                     # from (1)
 
+    @by_looks
     def _check_inputs(self, inputs: Any) -> None:
         if not isinstance(inputs, PackedSequence):
             return super()._check_inputs(inputs)

@@ -10,7 +10,7 @@ from nblayers.layers.base import Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
-from nblayers.layers.recurrent.fused import FusedRNN
+from nblayers.layers.recurrent.fused import FusedRNN, columns_of_gate
 from nblayers.layers.recurrent.steps import Steps
 
 
@@ -197,10 +197,7 @@ class GRU(FusedRNN):
         x: np.ndarray               # (B, T, D), after dropout; index t of every field belongs to x_t
         h0: np.ndarray              # (B, H)
         gates: np.ndarray           # (B, T, 3H), of which z, r and h_tilde are views; at masked steps they and u mean nothing
-        z: np.ndarray               # (B, T, H)
-        r: np.ndarray               # (B, T, H)
         u: np.ndarray               # (B, T, H)
-        h_tilde: np.ndarray         # (B, T, H)
         h: np.ndarray               # (B, T, H)
         mask: np.ndarray            # (B * T,), True at real steps
         dropout_mask: Any           # (B, D), or None
@@ -208,6 +205,7 @@ class GRU(FusedRNN):
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0
         options: Any = None         # the layer's return_sequences, go_backwards …, as they were
+        z, r, h_tilde = map(columns_of_gate, range(3))          # each (B, T, H)
 
     cell: GRUCell
     recurrent_activation, reset_after = map(of_the_cell, ("recurrent_activation", "reset_after"))
@@ -242,8 +240,7 @@ class GRU(FusedRNN):
         h = self.xp.empty_like(u)
         self.kernels.recurrent.gru_forward(as_rows(gates), self.cell.recurrent_kernel.value, b_recurrent, h0, mask,
                                            *steps.on(self.xp), self.go_backwards, self.reset_after, as_rows(u), as_rows(h))
-        z, r, h_tilde = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:]
-        self.cache = self.Cache(x, h0, gates, z, r, u, h_tilde, h, mask, dropout_mask, steps)
+        self.cache = self.Cache(x, h0, gates, u, h, mask, dropout_mask, steps)
         return self._output(h, mask, steps), [self._last(h, steps)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:

@@ -9,7 +9,7 @@ from nblayers.arrays import as_rows
 from nblayers.layers.base import Record
 from nblayers.layers.recurrent.cell import DenseCell
 from nblayers.layers.recurrent.cell_layer import of_the_cell
-from nblayers.layers.recurrent.fused import FusedRNN
+from nblayers.layers.recurrent.fused import FusedRNN, columns_of_gate
 from nblayers.layers.recurrent.gates import LSTMGates
 from nblayers.layers.recurrent.steps import Steps
 
@@ -138,11 +138,7 @@ class LSTM(FusedRNN):
         x: np.ndarray               # (B, T, D), after dropout; index t of every field belongs to x_t
         h0: np.ndarray              # (B, H)
         c0: np.ndarray              # (B, H)
-        gates: np.ndarray           # (B, T, 4H), of which the next four are views; at masked steps they mean nothing
-        i: np.ndarray               # (B, T, H)
-        f: np.ndarray               # (B, T, H)
-        c_tilde: np.ndarray         # (B, T, H)
-        o: np.ndarray               # (B, T, H)
+        gates: np.ndarray           # (B, T, 4H), of which i, f, c_tilde and o are views; at masked steps they mean nothing
         c: np.ndarray               # (B, T, H)
         h: np.ndarray               # (B, T, H)
         mask: np.ndarray            # (B * T,), True at real steps
@@ -151,6 +147,7 @@ class LSTM(FusedRNN):
         packed: Any = None          # the PackedSequence without its data, if one was given
         given = False               # whether backward returns dL/dh0 and dL/dc0
         options: Any = None         # the layer's return_sequences, go_backwards …, as they were
+        i, f, c_tilde, o = map(columns_of_gate, range(4))       # each (B, T, H)
 
     recurrent_activation, unit_forget_bias = map(of_the_cell, ("recurrent_activation", "unit_forget_bias"))
 
@@ -176,15 +173,14 @@ class LSTM(FusedRNN):
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         if not self._uses_kernel(training):
             return super()._run(x, states, mask, training)
-        (h0, c0), (x, mask, steps), H = states, self._taken_apart(x, mask), self.units
+        (h0, c0), (x, mask, steps) = states, self._taken_apart(x, mask)
         x, dropout_mask = self._dropped(x, steps, h0, training)
         gates = self._affine(x, self.cell.kernel.value, self.cell.bias)
-        c = self.xp.empty((*x.shape[:-1], H), self.dtype)
+        c = self.xp.empty((*x.shape[:-1], self.units), self.dtype)
         h = self.xp.empty_like(c)
         self.kernels.recurrent.lstm_forward(as_rows(gates), self.cell.recurrent_kernel.value, h0, c0, mask, *steps.on(self.xp),
                                             self.go_backwards, as_rows(c), as_rows(h))
-        i, f, c_tilde, o = gates[..., :H], gates[..., H:2 * H], gates[..., 2 * H:3 * H], gates[..., 3 * H:]
-        self.cache = self.Cache(x, h0, c0, gates, i, f, c_tilde, o, c, h, mask, dropout_mask, steps)
+        self.cache = self.Cache(x, h0, c0, gates, c, h, mask, dropout_mask, steps)
         return self._output(h, mask, steps), [self._last(h, steps), self._last(c, steps)]
 
     def _run_backward(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:

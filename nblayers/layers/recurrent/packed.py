@@ -3,13 +3,14 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.layers.base import Layer
+from nblayers.layers.base import Layer, by_looks
 from nblayers.utils.packing import PackedSequence
 
 
 class TakesPacked(Layer):
     """Of a packed batch the data become an array as other inputs do."""
 
+    @by_looks
     def _to_array(self, value: Any) -> Any:
         if isinstance(value, PackedSequence):
             return value._replace(data=super()._to_array(value.data))

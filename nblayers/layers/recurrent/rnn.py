@@ -7,7 +7,7 @@ import numpy as np
 
 from nblayers import serialization
 from nblayers.arguments import flag
-from nblayers.layers.base import InputSpec, Layer, Record, _shapes
+from nblayers.layers.base import InputSpec, Layer, Record, _shapes, by_looks
 from nblayers.layers.calls import build_inside
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.stacked import StackedRNNCells
@@ -127,13 +127,17 @@ class RNN(Layer):
     reset_states = reset_state
 
     def forward(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        sequences, initial_state = apart(self.described, sequences, initial_state)
+        return self._forward(sequences, initial_state, mask, training)
+
+    def _forward(self, sequences: Any, initial_state: Any, mask: Any, training: bool) -> Any:
+        sequences, initial_state = apart(self, sequences, initial_state)
         states = self._initial_states(initial_state, sequences.shape[0])
         output, states = self._run(sequences, states, self._checked_mask(mask, sequences), training)
-        self.cache.given, self.cache.options = initial_state is not None, self._options
+        cache = self._thread.cache
+        cache.given, cache.options = initial_state is not None, self._options
         if self.stateful:
-            self.states = mapped(_copy, states)
-        return [output, *mapped(_copy, states)] if self.return_state else output
+            self.states = _copies(states)
+        return [output, *_copies(states)] if self.return_state else output
 
     def _run(self, x: Any, states: list[Any], mask: Any, training: bool) -> tuple[Any, list[Any]]:
         """All steps from the initial states on: the output and the last states; leaves the record."""
@@ -231,6 +235,7 @@ class RNN(Layer):
     def _walk(self, length: int) -> range:
         return range(length - 1, -1, -1) if self.go_backwards else range(length)
 
+    @by_looks
     def _check_inputs(self, inputs: Any) -> None:
         sequences = inputs[0] if isinstance(inputs, list) else inputs
         super()._check_inputs(sequences)
@@ -247,10 +252,13 @@ class RNN(Layer):
                 return self.get_initial_state(batch)
             given = self._to_array(self.states)
         states = given if isinstance(given, list) else [given]
-        expected, got = _shapes(self.get_initial_state(batch)), _shapes(states)
+        expected, got = self._state_shapes(batch), _shapes(states)
         if got != expected:
             raise ValueError(f"{self.described}: expected initial states of shapes {expected}, got {got}")
         return states
+
+    def _state_shapes(self, batch: int) -> list[Any]:
+        return _shapes(self.get_initial_state(batch))
 
     def _checked_mask(self, mask: Any, sequences: Any) -> Any:
         mask = mask[0] if isinstance(mask, list) else mask
@@ -277,5 +285,6 @@ def _first(shapes: Any) -> Any:
     return shapes[0] if isinstance(shapes[0], (list, tuple)) else shapes
 
 
-def _copy(array: Any) -> Any:
-    return array.copy()
+def _copies(states: list[Any]) -> list[Any]:
+    """The arrays in nested lists, copied."""
+    return [_copies(state) if isinstance(state, list) else state.copy() for state in states]

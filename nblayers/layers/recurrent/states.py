@@ -44,17 +44,17 @@ def output_shape(cell: Any, batch: int | None) -> tuple[int | None, ...]:
     return _with_batch(batch, output_size(cell))
 
 
-def apart(who: str, sequences: Any, initial_state: Any) -> tuple[Any, Any]:
+def apart(layer: Layer, sequences: Any, initial_state: Any) -> tuple[Any, Any]:
     """Sequences and initial states, which may come in one list with the sequences; None where there are none.
 
     Raises:
-        ValueError: states in both places; opens with `who`.
+        ValueError: states in both places.
     """
     if not isinstance(sequences, list):
         return sequences, initial_state
     sequences, *listed = sequences
     if listed and initial_state is not None:
-        raise ValueError(f"{who}: expected initial states in the list of inputs or as initial_state, got both")
+        raise ValueError(f"{layer.described}: expected initial states in the list of inputs or as initial_state, got both")
     return sequences, listed or initial_state
 
 
