@@ -6,8 +6,10 @@ that lie in the image. Formulas: kernels/reference/convolution.py.
 from ._call import call
 from ._jit import kernel
 from ._team import range_of
-from ._tile import tile_width
+from ._tile import fetch, tile_width
 from ._walk import first_output, segment, shares_of
+
+LINE = 16                   # float32 numbers in a line of the cache
 
 
 @kernel
@@ -42,12 +44,27 @@ def _outputs(product, x, panels, b, walk, image, place, planes, rows, columns, l
         if pixels == 1:                                 # an edge: the tile goes down its lines
             rows_of_tile = lines, next_line, walk.y_row, 1, 0, 0
         count, a_row, c_row, others, a_line, c_line = rows_of_tile
-        for n in range(0, walk.N, width):
-            tap = n * taps + ((rows[0] * walk.KD + kd) * walk.KW + columns[0]) * width
-            start, start_at, start_row = (b, n, 0) if kd == planes[0] else (y, to + n, c_row)
-            call(product, x, at + n, a_row, next_column, next_row, count,
-                 panels, tap, width, walk.KD * walk.KW * width, rows[1] - rows[0], columns[1] - columns[0],
-                 start, start_at, start_row, y, to + n, c_row, min(width, walk.N - n), True, others, a_line, c_line)
+        for line in range(others):                      # all channels of a line before the next: they lie side by side
+            x_at, y_at = at + line * a_line, to + line * c_line
+            for n in range(0, walk.N, width):
+                if line + 1 < others:
+                    _fetch_share(x, x_at + (rows[1] - rows[0]) * next_row, count * a_row, walk, n)
+                    _fetch_share(y, y_at + c_line, count * c_row, walk, n)
+                tap = n * taps + ((rows[0] * walk.KD + kd) * walk.KW + columns[0]) * width
+                start, start_at, start_row = (b, n, 0) if kd == planes[0] else (y, y_at + n, c_row)
+                call(product, x, x_at + n, a_row, next_column, next_row, count,
+                     panels, tap, width, walk.KD * walk.KW * width, rows[1] - rows[0], columns[1] - columns[0],
+                     start, start_at, start_row, y, y_at + n, c_row, min(width, walk.N - n), True, 1, 0, 0)
+
+
+@kernel
+def _fetch_share(array, at, size, walk, n):
+    """Ask memory for as much of the numbers at … at + size - 1 as the panel at n is of all channels.
+
+    A tile reads a part of each pixel. Memory is quicker when it is asked for whole lines in turn, before they are used.
+    """
+    for i in range(at + size * n // walk.N, at + size * min(n + tile_width(array), walk.N) // walk.N, LINE):
+        fetch(array, i)
 
 
 @kernel

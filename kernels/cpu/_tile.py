@@ -363,6 +363,17 @@ def turn_block(typingctx, source, source_at, source_row, target, target_at, targ
     return types.void(source, n, n, target, n, n), codegen
 
 
+@intrinsic(lambda array, at: None)
+def fetch(typingctx, array, at):
+    """Ask for the numbers about array[at], which are soon needed; where there is no such number, nothing happens."""
+    def codegen(context, builder, sig, args):
+        vector = _Vector(context, builder, sig.args[0].dtype)
+        vector.prefetch(vector.data(sig.args[0], args[0], args[1]), ir.Constant(_I64, 0))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
 @intrinsic(lambda: None)
 def wide_vectors(typingctx):
     """Say at the top of a kernel that its loops are worth the widest registers; LLVM would take half of AVX-512's."""
