@@ -8,8 +8,10 @@ Formula and shapes: kernels/reference/matmul.py.
 from functools import cache
 
 import numpy as np
+from numba import types
+from numba.np.numpy_support import from_dtype
 
-from ._call import call
+from ._call import address, call
 from ._flat import copy
 from ._jit import even, kernel
 from ._row import add_row_product
@@ -26,25 +28,27 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    tile, no_bias = _tile_of(c.dtype)
+    product, tile, no_bias = product_of(c.dtype)
     share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
-          (tile, a, b, transpose_a, transpose_b, add, no_bias), (c,))
+          (product, tile, a, b, transpose_a, transpose_b, add, no_bias), (c,))
 
 
 def affine(a, b, transpose_b, bias, c):
-    tile, _ = _tile_of(c.dtype)
+    product, tile, _ = product_of(c.dtype)
     share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
-          (tile, a, b, False, transpose_b, False, bias), (c,))
+          (product, tile, a, b, False, transpose_b, False, bias), (c,))
 
 
 @cache
-def _tile_of(dtype):
-    """Where the tile for these numbers begins, and what stands for no bias."""
-    return product_address(column_product, dtype), np.empty(0, dtype)
+def product_of(dtype):
+    """Where `_product` of these numbers begins, where its tile does, and what stands for no bias."""
+    array, n = types.Array(from_dtype(dtype), 1, "C"), types.intp
+    product = address(_product, n, array, n, n, n, array, n, n, n, n, n, n, types.boolean, array, n, n, array, n, n)
+    return product, product_address(column_product, dtype), np.empty(0, dtype)
 
 
 @kernel
-def _some_of_product(tile, a, b, transpose_a, transpose_b, add, bias, s, threads, c):
+def _some_of_product(product, tile, a, b, transpose_a, transpose_b, add, bias, s, threads, c):
     (M, N), K = c.shape, a.shape[0] if transpose_a else a.shape[1]
     a_row, a_k = (1, M) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b else (N, 1)
@@ -57,13 +61,14 @@ def _some_of_product(tile, a, b, transpose_a, transpose_b, add, bias, s, threads
     if bias.size:
         start, start_at, start_row, add = bias, n, 0, True                      # (2)
     if K and m < M and n < N:
-        _product(tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n, min(rows, M - m),
-                 min(columns, N - n), K, add, start, start_at, start_row, flat, m * N + n, N)
+        call(product, tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n, min(rows, M - m),
+             min(columns, N - n), K, add, start, start_at, start_row, flat, m * N + n, N)
     elif K == 0 and bias.size:                                                  # empty sums
         for r in range(M):
             copy(bias, 0, N, flat, r * N)
     elif K == 0 and not add:
-        c[:] = 0
+        for m in range(flat.size):
+            flat[m] = 0
 
 
 @kernel

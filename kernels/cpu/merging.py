@@ -7,10 +7,11 @@ filled with it first: so one loop does for all.
 import numpy as np
 
 from ..spreading import laid_out, layout
+from ._call import call
 from ._jit import kernel
 from ._team import range_of, share
 from ._threads import threads_for
-from .matmul import _product, _tile_of
+from .matmul import product_of
 
 PARALLEL_FROM = 1 << 16     # numbers of the output for each thread that pay for waking it
 PIECE = 1 << 10             # numbers of a line for which a number is spread in memory
@@ -60,9 +61,9 @@ def sum_spread(dy, dx):
 
 
 def batch_dot(a, b, transpose_a, transpose_b, y):
-    tile, _ = _tile_of(y.dtype)
+    product, tile, _ = product_of(y.dtype)
     threads = min(len(y), threads_for(a.size * y.shape[2], MULTIPLY_FROM))
-    share(_some_products, max(1, threads), (tile, a, b, transpose_a, transpose_b), (y,))
+    share(_some_products, max(1, threads), (product, tile, a, b, transpose_a, transpose_b), (y,))
 
 
 def _merge(operation, a, b, factor, y):
@@ -223,7 +224,7 @@ def _summed(dy, n, count, dx, at, stride):
 
 
 @kernel
-def _some_products(tile, a, b, transpose_a, transpose_b, s, threads, y):
+def _some_products(product, tile, a, b, transpose_a, transpose_b, s, threads, y):
     (I, J), K = y.shape[1:], a.shape[1] if transpose_a else a.shape[2]
     a_row, a_k = (1, I) if transpose_a else (K, 1)
     b_k, b_n = (1, K) if transpose_b and J > 1 else (J, 1)              # a single column lies as its transpose does
@@ -232,6 +233,6 @@ def _some_products(tile, a, b, transpose_a, transpose_b, s, threads, y):
     for n in range(first, stop):
         if K and I and J:
             at = n * I * J
-            _product(tile, a1, n * I * K, a_row, a_k, b1, n * K * J, b_k, b_n, I, J, K, False, y1, at, J, y1, at, J)    # (7)
+            call(product, tile, a1, n * I * K, a_row, a_k, b1, n * K * J, b_k, b_n, I, J, K, False, y1, at, J, y1, at, J)  # (7)
         else:
             y[n] = 0
