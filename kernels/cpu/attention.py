@@ -16,7 +16,7 @@ from ._math import exp, maximum, tanh
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 from ._tile import column_product, product_address, tile_width, wide_vectors
-from .matmul import _product
+from .matmul import product_of
 from .regularization import S32, _mixed
 
 KEYS = 128                  # keys in a block, at most: its scores stay in the first-level cache
@@ -364,19 +364,19 @@ def _levels(y, at, stride, dy, rows, E, lse, i, mean, level, delta, means):
 
 def dot_scores(q, k, s):
     share(_some_dot_scores, threads_for(s.size * q.shape[3], PARALLEL_FROM),
-          (product_address(column_product, q.dtype), q, k), (s,))
+          (*product_of(q.dtype), q, k), (s,))
 
 
 @kernel
-def _some_dot_scores(tile, q, k, number, threads, s):
+def _some_dot_scores(product, tile, q, k, number, threads, s):
     (B, T, H, D), (S, G) = q.shape, k.shape[1:3]
     flat_q, flat_k, flat_s = q.reshape(-1), k.reshape(-1), s.reshape(-1)
     first, last = range_of(B * H, number, threads)
     for head in range(first, last):
         b, h = head // H, head % H
         at_s = head * T * S
-        _product(tile, flat_q, (b * T * H + h) * D, H * D, 1, flat_k, (b * S * G + h * G // H) * D, 1, G * D, T, S, D,
-                 False, flat_s, at_s, S, flat_s, at_s, S)                                           # (1)
+        call(product, tile, flat_q, (b * T * H + h) * D, H * D, 1, flat_k, (b * S * G + h * G // H) * D, 1, G * D, T, S, D,
+             False, flat_s, at_s, S, flat_s, at_s, S)                                               # (1)
 
 
 def dot_scores_backward(ds, q, k, scale, dq, dk):
@@ -396,30 +396,30 @@ def weighted_sum_backward(dy, p, v, dp, dv):
 def _weigh(p, v, scale, y):
     """y_i = scale sum_j p_ij v_j, for every head."""
     share(_some_weighted, threads_for(p.size * v.shape[3], PARALLEL_FROM),
-          (product_address(column_product, p.dtype), p, v, scale), (y,))
+          (*product_of(p.dtype), p, v, scale), (y,))
 
 
 @kernel
-def _some_weighted(tile, p, v, scale, number, threads, y):
+def _some_weighted(product, tile, p, v, scale, number, threads, y):
     (B, H, T, S), (G, E) = p.shape, v.shape[2:]
     flat_p, flat_v, flat_y = p.reshape(-1), v.reshape(-1), y.reshape(-1)
     first, last = range_of(B * H, number, threads)
     for head in range(first, last):
         b, h = head // H, head % H
         at_y = (b * T * H + h) * E
-        _product(tile, flat_p, head * T * S, S, 1, flat_v, (b * S * G + h * G // H) * E, G * E, 1, T, E, S,
-                 False, flat_y, at_y, H * E, flat_y, at_y, H * E)
+        call(product, tile, flat_p, head * T * S, S, 1, flat_v, (b * S * G + h * G // H) * E, G * E, 1, T, E, S,
+             False, flat_y, at_y, H * E, flat_y, at_y, H * E)
         _scale_product(flat_y, at_y, H * E, T, E, scale)
 
 
 def _weigh_transposed(p, y, scale, v):
     """v_j = scale sum_i p_ij y_i, summed over the heads that share v."""
     share(_some_transposed, threads_for(p.size * v.shape[3], PARALLEL_FROM),
-          (product_address(column_product, p.dtype), p, y, scale), (v,))
+          (*product_of(p.dtype), p, y, scale), (v,))
 
 
 @kernel
-def _some_transposed(tile, p, y, scale, number, threads, v):
+def _some_transposed(product, tile, p, y, scale, number, threads, v):
     (B, H, T, S), (G, E) = p.shape, v.shape[2:]
     flat_p, flat_y, flat_v = p.reshape(-1), y.reshape(-1), v.reshape(-1)
     first, last = range_of(B * G, number, threads)
@@ -427,8 +427,8 @@ def _some_transposed(tile, p, y, scale, number, threads, v):
         b, g = group // G, group % G
         at_v = (b * S * G + g) * E
         for h in range(g * H // G, (g + 1) * H // G):
-            _product(tile, flat_p, (b * H + h) * T * S, 1, S, flat_y, (b * T * H + h) * E, H * E, 1, S, E, T,
-                     h * G % H != 0, flat_v, at_v, G * E, flat_v, at_v, G * E)
+            call(product, tile, flat_p, (b * H + h) * T * S, 1, S, flat_y, (b * T * H + h) * E, H * E, 1, S, E, T,
+                 h * G % H != 0, flat_v, at_v, G * E, flat_v, at_v, G * E)
         _scale_product(flat_v, at_v, G * E, S, E, scale)
 
 

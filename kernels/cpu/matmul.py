@@ -28,23 +28,26 @@ PARALLEL_FROM = 1 << 20     # multiply-adds for each thread that pay for waking 
 
 
 def matmul(a, b, transpose_a, transpose_b, add, c):
-    product, tile, no_bias = product_of(c.dtype)
     share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
-          (product, tile, a, b, transpose_a, transpose_b, add, no_bias), (c,))
+          (*product_of(c.dtype), a, b, transpose_a, transpose_b, add, _no_bias(c.dtype)), (c,))
 
 
 def affine(a, b, transpose_b, bias, c):
-    product, tile, _ = product_of(c.dtype)
     share(_some_of_product, threads_for(a.size * c.shape[1], PARALLEL_FROM),
-          (product, tile, a, b, False, transpose_b, False, bias), (c,))
+          (*product_of(c.dtype), a, b, False, transpose_b, False, bias), (c,))
 
 
 @cache
 def product_of(dtype):
-    """Where `_product` of these numbers begins, where its tile does, and what stands for no bias."""
+    """Where `_product` of such numbers begins, and where its tile does."""
     array, n = types.Array(from_dtype(dtype), 1, "C"), types.intp
     product = address(_product, n, array, n, n, n, array, n, n, n, n, n, n, types.boolean, array, n, n, array, n, n)
-    return product, product_address(column_product, dtype), np.empty(0, dtype)
+    return product, product_address(column_product, dtype)
+
+
+@cache
+def _no_bias(dtype):
+    return np.empty(0, dtype)
 
 
 @kernel

@@ -61,9 +61,8 @@ def sum_spread(dy, dx):
 
 
 def batch_dot(a, b, transpose_a, transpose_b, y):
-    product, tile, _ = product_of(y.dtype)
     threads = min(len(y), threads_for(a.size * y.shape[2], MULTIPLY_FROM))
-    share(_some_products, max(1, threads), (product, tile, a, b, transpose_a, transpose_b), (y,))
+    share(_some_products, max(1, threads), (*product_of(y.dtype), a, b, transpose_a, transpose_b), (y,))
 
 
 def _merge(operation, a, b, factor, y):
