@@ -5,6 +5,7 @@ allocates and nothing is returned. `get("cpu").recurrent.lstm_forward(...)` load
 """
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -20,19 +21,18 @@ IS_NBLAYERS = True                      # tells our package from another distrib
 # called with a kernel's name and True when Numba begins to compile it, and with False when it is done; they are nested
 on_compile: Callable[[str, bool], object] | None = None
 
-# what does once more what is being done now, in a process of its own: from it `cpu` learns which kernels it will need
-step: Callable[[], object] | None = None
+# what does once more what this thread is doing, in a process of its own: from it `cpu` learns which kernels will be needed
+step: ContextVar[Callable[[], object] | None] = ContextVar("step", default=None)
 
 
 @contextmanager
 def doing(again: Callable[[], object]) -> Iterator[None]:
     """Inside, `step` is what does it again."""
-    global step
-    before, step = step, again
+    token = step.set(again)
     try:
         yield
     finally:
-        step = before
+        step.reset(token)
 
 
 @cache

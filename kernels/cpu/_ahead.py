@@ -20,7 +20,7 @@ from . import _cache, _threads
 
 MOST = 3                    # forks; more would wait for each other
 SECONDS = 30                # after which a rehearsal is given up
-THREADED = {"jax", "tensorflow", "torch"}               # their threads would not live on in a fork, which might wait for them
+STRANGERS = {"cupy", "jax", "tensorflow", "torch"}      # whose threads and devices do not live on in a fork
 
 kernels_made: "weakref.WeakSet[Any]" = weakref.WeakSet()
 notes: "dict[tuple[Any, str, Any], None] | None" = None  # while there is a rehearsal: who was asked, for what, for which types
@@ -31,7 +31,7 @@ _last: "weakref.ref[Callable[[], object]] | None" = None                # the st
 def begin() -> None:
     """Have forks compile ahead, if it is known what is being done. Called where a kernel must be compiled."""
     global _forks, _last
-    step = kernels.step
+    step = kernels.step.get()
     if step is None or notes is not None or (_last is not None and _last() is step) or not _wanted() or _run():
         return
     _last = weakref.ref(step)
@@ -53,7 +53,7 @@ def nothing(*arguments: Any) -> int:
 def _wanted() -> bool:
     if os.environ.get("NBLAYERS_COMPILE_AHEAD") == "0" or not sys.platform.startswith("linux"):
         return False
-    return _cores() > 1 and not THREADED & sys.modules.keys() and _cache.is_kept()
+    return _cores() > 1 and not STRANGERS & sys.modules.keys() and _cache.is_kept()
 
 
 def _cores() -> int:
@@ -98,9 +98,10 @@ def _leave(alive: int) -> None:
         with contextlib.suppress(OSError):              # the listing's own is closed already
             os.close(descriptor)
     for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+        if callable(signal.getsignal(number)) or number == signal.SIGALRM:
             signal.signal(number, signal.SIG_DFL)
-    kernels.on_compile = kernels.step = None            # it tells nobody, and has no forks of its own
+    kernels.on_compile = None
+    kernels.step.set(None)                              # a fork has no forks of its own
     _threads.compute_with_all()
     _cache.forget_claims()
 
