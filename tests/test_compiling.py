@@ -185,6 +185,62 @@ def test_processes_that_write_at_once(planted):
     assert set(planted.files) == {"planted.inner", "planted.outer"}
 
 
+@pytest.mark.parametrize("first, then", [("link", "address"), ("link", "call"), ("address", "call"), ("address", "link"),
+                                         ("call", "link"), ("call", "address")])
+def test_a_kernel_is_taken_further_by_a_later_process(planted, first, then):
+    """What one made of it is in the cache, and each goes on from there; the next finds all of it."""
+    planted.source.write_text(MODULE.replace("inner(x):", "inner(x, n):").replace("inner(x[n])", "inner(x[n], n)") + FURTHER)
+
+    def run(how):
+        return output(python(FURTHER_RUN, arguments=(str(planted.source.parent), how), NUMBA_CACHE_DIR=str(planted.cache)))
+
+    assert [run(how) for how in (first, then, then)] == ["[2.0, 4.0, 6.0]"] * 3
+    assert run(then) == run(first)
+
+
+def test_a_kernel_that_another_one_brought_along_returns_arrays(planted):
+    """The constants of its wrapper came later than the other kernel's file."""
+    planted.source.write_text("""
+import numpy as np
+from kernels.cpu._jit import kernel
+
+@kernel
+def made(n):
+    return np.zeros(n)
+
+@kernel
+def filled(y):
+    y[:] = made(y.size)
+""")
+    code = ("import sys, numpy; sys.path.insert(0, sys.argv[1]); import planted\n"
+            "planted.filled(numpy.ones(2)); print(planted.made(2).tolist())")
+    for _ in range(3):
+        assert output(python(code, arguments=(str(planted.source.parent),), NUMBA_CACHE_DIR=str(planted.cache))) == "[0.0, 0.0]"
+
+
+FURTHER = """
+from kernels.cpu._call import call
+
+@kernel
+def linking(x, n, y):
+    outer(x, y)
+
+@kernel
+def calling(part, x, y):
+    call(part, x, y)
+"""
+FURTHER_RUN = """
+import sys
+import numpy
+sys.path.insert(0, sys.argv[1])
+import planted
+from kernels.cpu._call import address
+
+x, y = numpy.arange(3.0), numpy.zeros(3)
+{"link": lambda: planted.linking(x, 3, y), "call": lambda: planted.outer(x, y),
+ "address": lambda: planted.calling(address(planted.outer, x, y), x, y)}[sys.argv[2]]()
+print(y.tolist())
+"""
 COUNT = """
 import sys, time, numpy, kernels
 from kernels.cpu import _cache

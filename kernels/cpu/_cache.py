@@ -223,7 +223,8 @@ def _byte_of(name: str) -> int:
 def _kept(compiled: CompileResult) -> tuple[Any, ...]:
     """What `_remade` makes a compiled kernel of."""
     compiled.fndesc.typemap = compiled.fndesc.calltypes = None          # neither is needed, nor can all of them be kept
-    return compiled.library.kept(), compiled.fndesc, compiled.environment, compiled.signature, compiled.reload_init
+    environment = compiled.environment
+    return compiled.library.kept(), compiled.fndesc, environment, environment.consts, compiled.signature, compiled.reload_init
 
 
 def _remade(context: Any, kept: tuple[Any, ...]) -> CompileResult:
@@ -232,7 +233,8 @@ def _remade(context: Any, kept: tuple[Any, ...]) -> CompileResult:
     Its code finds by name what it needs of Numba's. If something is not there yet, all that Numba has is loaded, which takes
     longer than loading the kernels.
     """
-    library, fndesc, environment, signature, reload_init = kept
+    library, fndesc, environment, constants, signature, reload_init = kept
+    environment.consts.extend(constants[len(environment.consts):])      # another kernel brought it without the wrapper's
     rtsys.initialize(context)
     if not all(map(llvm.address_of_symbol, library["needs"])):
         context.refresh()

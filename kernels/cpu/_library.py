@@ -145,6 +145,7 @@ def wrapped(compiled: Any) -> Any:
 def _wrapping(compiled: Any) -> Any:
     """A wrapper in LLVM's terms. The kernel itself and the place of its constants are the other library's."""
     context, fndesc = compiled.target_context, compiled.fndesc
+    context.refresh()                                   # all that Numba has: a kernel from the cache may not have needed it
     context = context.subtarget(get_python_api=partial(_Wrapper, context))
     module = context.create_module("wrapper")
     called = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
