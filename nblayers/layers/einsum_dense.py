@@ -101,13 +101,13 @@ class EinsumDense(Layer):
     def forward(self, inputs: np.ndarray) -> np.ndarray:
         x = inputs
         plan = self._plan(x)
-        X, W, Z = self._input_matrices(x, plan), self._kernel_matrices(plan), plan.Z.empty(self.xp, self.dtype)
-        if self.bias is not None and self._is_by_column(self.bias, Z, plan) and not X.turned:
-            self.kernels.matmul.affine(X.array[0], W.array[0], W.turned, self.bias.value.reshape(-1), Z.array[0])       # (1)
-            z = plan.Z.array(self.xp, Z)
+        if self._is_affine(plan):
+            (_, *x_shape), (_, *w_shape) = plan.X.matrices_shape, plan.W.matrices_shape
+            bias = None if self.bias is None else self.bias.value.reshape(-1)
+            Z = self._affine(x.reshape(x_shape), self.kernel.value.reshape(w_shape), bias, plan.W.turned)       # (1), (3)
+            z = Z.reshape(plan.Z.order_shape)
         else:
-            self._multiply(X, W, Z)                                                     # (3)
-            z = plan.Z.array(self.xp, Z)
+            z = self._product(x, plan)                                                  # (3)
             if self.bias is not None:
                 z += self.bias.value                                                    # (1)
         y = activations.evaluate(self.activation, z, self.device)                       # (2)
@@ -119,6 +119,8 @@ class EinsumDense(Layer):
         x, z, y = cache.x, cache.z, cache.y
         plan = self._plan(x)
         dz = activations.differentiate(self.activation, z, y, dy, self.device)          # from (2)
+        if self._is_affine(plan):
+            return self._one_product_backward(dz, x, plan)                              # from (1), (3)
         if self.bias is not None:
             self._bias_backward(dz, self.bias.grad)                                     # from (1)
         X, dZ = self._input_matrices(x, plan), plan.Z.matrices(self.xp, dz)
@@ -128,6 +130,26 @@ class EinsumDense(Layer):
         W, dX = self._kernel_matrices(plan), plan.X.empty(self.xp, self.dtype)
         self._multiply(dZ, W.transposed, dX)                                            # from (3): dX = dZ W^T
         return self._spread(plan.X.array(self.xp, dX), x.shape)
+
+    def _product(self, x: Any, plan: "Plan") -> Any:
+        """(3), without the bias."""
+        Z = plan.Z.empty(self.xp, self.dtype)
+        self._multiply(self._input_matrices(x, plan), self._kernel_matrices(plan), Z)
+        return plan.Z.array(self.xp, Z)
+
+    def _is_affine(self, plan: "Plan") -> bool:
+        """Whether the layer computes what Dense does: one product, each column of which has its own bias, if any."""
+        bias = self.bias
+        return plan.one_product and (bias is None or (
+            bias.value.size == plan.Z.matrices_shape[2] and bias.value.ndim == len(self._axes.columns)))
+
+    def _one_product_backward(self, dz: Any, x: Any, plan: "Plan") -> Any:
+        """Add to dW and db where the layer computes what Dense does; dx, or None where it is not needed."""
+        (_, *x_shape), (_, *w_shape), (_, *z_shape) = (sized.matrices_shape for sized in plan[:3])
+        W, dW = (array.reshape(w_shape) for array in (self.kernel.value, self.kernel.grad))
+        db = None if self.bias is None else self.bias.grad.reshape(-1)
+        dX = self._affine_backward(dz.reshape(z_shape), x.reshape(x_shape), W, dW, db, plan.W.turned, self.input_gradient)
+        return None if dX is None else dX.reshape(x.shape)
 
     def _multiply(self, a: "Matrices", b: "Matrices", out: "Matrices", add: bool = False) -> None:
         """out = a b, or out += a b, matrix by matrix; one that lies turned is computed as out^T = b^T a^T."""
@@ -145,11 +167,6 @@ class EinsumDense(Layer):
             dW = plan.W.empty(self.xp, self.dtype)
             self._multiply(X.transposed, dZ, dW)
             diagonal(self.xp, grad, self._axes.w_axes)[...] += plan.W.array(self.xp, dW)
-
-    def _is_by_column(self, bias: Parameter, Z: "Matrices", plan: "Plan") -> bool:
-        """Whether each column of one product has its own bias."""
-        return (len(Z.array) == 1 and not Z.turned and plan.Z.as_it_lies
-                and bias.value.size == Z.array.shape[2] and len(bias.shape) == len(self._axes.columns))
 
     def _bias_backward(self, dz: Any, grad: Any) -> None:
         shape = dz.shape[dz.ndim - grad.ndim:]
@@ -340,17 +357,24 @@ def sized(layout: Layout, size: dict[Any, int]) -> Sized:
 
 
 class Plan(NamedTuple):
-    """How x, W and z become the matrices of (3) in calls with an x of one shape."""
+    """How x, W and z become the matrices of (3) in calls with an x of one shape.
+
+    Attributes:
+        one_product: whether (3) is one product of arrays as they lie, with the rows of x and z in memory one after the other.
+    """
 
     X: Sized
     W: Sized
     Z: Sized
+    one_product: bool
 
 
 @functools.lru_cache(maxsize=256)
 def plan_for(axes: "Axes", x_shape: tuple[int, ...], w_shape: tuple[int, ...]) -> Plan:
     size = dict(zip((*axes.x_axes, *axes.w_axes), (*x_shape, *w_shape), strict=True))
-    return Plan(sized(axes.input, size), sized(axes.kernel, size), sized(axes.output, size))
+    X, W, Z = (sized(layout, size) for layout in (axes.input, axes.kernel, axes.output))
+    whole = not (axes.summed or axes.x_repeats or axes.w_repeats) and all(part.as_it_lies for part in (X, W, Z))
+    return Plan(X, W, Z, whole and Z.matrices_shape[0] == 1 and not (X.turned or Z.turned))
 
 
 def layout(labels: Labels, shared: Labels, rows: Labels, columns: Labels) -> Layout:
