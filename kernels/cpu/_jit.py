@@ -22,7 +22,7 @@ from ._cache import KernelCache
 from ._library import Library, wrapped
 
 # reassociation and contraction let LLVM vectorise sums; NaN and inf keep their meaning
-FLAGS: dict[str, Any] = dict(error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True,
+FLAGS: dict[str, Any] = dict(error_model="numpy", nogil=True, no_cfunc_wrapper=True,         # nobody calls one from C
                              fastmath={"nsz", "arcp", "contract", "afn", "reassoc"})
 
 
@@ -53,7 +53,7 @@ class _Compiler(Compiler):
     def compile_extra(self, func: Callable[..., Any]) -> Any:
         _ahead.begin()
         self.state.library = Library(self.state.targetctx.codegen(), func.__qualname__)
-        self.state.flags.no_compile = True
+        self.state.flags.no_cpython_wrapper = self.state.flags.no_compile = True
         compiled = super().compile_extra(func)
         library = compiled.library
         compiled.reload_init.extend(library._reload_init)
