@@ -9,9 +9,9 @@ import numpy as np
 from ..spreading import laid_out, layout
 from ._call import call
 from ._jit import kernel
+from ._product import product_of
 from ._team import range_of, share
 from ._threads import threads_for
-from .matmul import product_of
 
 PARALLEL_FROM = 1 << 16     # numbers of the output for each thread that pay for waking it
 PIECE = 1 << 10             # numbers of a line for which a number is spread in memory
