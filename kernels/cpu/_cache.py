@@ -86,7 +86,8 @@ class KernelCache(_Cache):
             return None
         name = self._name(sig, target_context.codegen())
         found = self._load(name, target_context)
-        if found is None and self._claim(name):
+        if found is None:
+            self._claim(name)
             found = self._load(name, target_context)            # another process may just have done it
         return found
 
@@ -123,13 +124,12 @@ class KernelCache(_Cache):
         except OSError as error:
             _say_once(f"compiled kernels cannot be kept in {path.parent} ({error.strerror or error})")
 
-    def _claim(self, name: str) -> bool:
+    def _claim(self, name: str) -> None:
         """Wait until no other process compiles this kernel. One that is stopped is not waited for without end."""
         claims, until = _claims(self.cache_path), time.monotonic() + PATIENCE
         self._claimed.append(name)
-        while claims is not None and not _lock(claims, name) and time.monotonic() < until:
+        while not _lock(claims, name) and time.monotonic() < until:
             time.sleep(0.002)
-        return claims is not None
 
     @contextlib.contextmanager
     def claiming(self) -> Iterator[None]:
@@ -138,19 +138,16 @@ class KernelCache(_Cache):
         try:
             yield
         finally:
-            claims = _claims(self.cache_path) if len(self._claimed) > held else None
             while len(self._claimed) > held:
-                name = self._claimed.pop()
-                if claims is not None:
-                    _unlock(claims, name)
+                _unlock(_claims(self.cache_path), self._claimed.pop())
 
     def is_claimed(self, sig: Any, codegen: Any) -> bool:
         """Whether another process compiles the kernel for these types now."""
         claims, name = _claims(self.cache_path), self._name(sig, codegen)
-        if claims is None or not _lock(claims, name):
-            return claims is not None
-        _unlock(claims, name)
-        return False
+        is_free = _lock(claims, name)
+        if is_free:
+            _unlock(claims, name)
+        return not is_free
 
     def _name(self, sig: Any, codegen: Any) -> str:
         """The file for these types, this function and this processor; an edited source file changes the digest instead."""
@@ -202,8 +199,10 @@ def forget_claims() -> None:
     _claims.cache_clear()
 
 
-def _lock(claims: int, name: str) -> bool:
-    """Whether this process has it now; as if it had, where the file system knows no locks."""
+def _lock(claims: int | None, name: str) -> bool:
+    """Whether this process has it now; as if it had, where there is no such file, or a file system that knows no locks."""
+    if claims is None:
+        return True
     try:
         fcntl.lockf(claims, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _byte_of(name))
     except OSError as error:
@@ -211,9 +210,10 @@ def _lock(claims: int, name: str) -> bool:
     return True
 
 
-def _unlock(claims: int, name: str) -> None:
-    with contextlib.suppress(OSError):
-        fcntl.lockf(claims, fcntl.LOCK_UN, 1, _byte_of(name))
+def _unlock(claims: int | None, name: str) -> None:
+    if claims is not None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(claims, fcntl.LOCK_UN, 1, _byte_of(name))
 
 
 def _byte_of(name: str) -> int:
