@@ -22,8 +22,10 @@ MOST = 3                    # forks; more would wait for each other
 SECONDS = 30                # after which a rehearsal is given up
 STRANGERS = {"cupy", "jax", "tensorflow", "torch"}      # whose threads and devices do not live on in a fork
 
+Note = tuple[Callable[..., Any], tuple[Any, ...]]       # a method of a kernel, and for which types (and what else) it was asked
+
 kernels_made: "weakref.WeakSet[Any]" = weakref.WeakSet()
-notes: "dict[tuple[Any, str, Any], None] | None" = None  # while there is a rehearsal: who was asked, for what, for which types
+notes: "dict[Note, None] | None" = None                 # while there is a rehearsal
 _forks: int | None = None                               # what forks hold the other end of, as long as they run
 _last: "weakref.ref[Callable[[], object]] | None" = None                # the step that they rehearse
 
@@ -45,9 +47,16 @@ def begin() -> None:
         os.close(alive)
 
 
-def nothing(*arguments: Any) -> int:
+def _nothing(*arguments: Any) -> int:
     """What stands for a kernel in a rehearsal."""
     return 0
+
+
+def note(ask: Callable[..., Any], *arguments: Any, result: Any = _nothing) -> Any:
+    """Note in a rehearsal that a kernel was asked for something, and hand out what stands for it."""
+    assert notes is not None
+    notes[ask, arguments] = None
+    return result
 
 
 def _wanted() -> bool:
@@ -106,7 +115,7 @@ def _leave(alive: int) -> None:
     _cache.forget_claims()
 
 
-def _rehearsed(step: Callable[[], object]) -> dict[tuple[Any, str, Any], None]:
+def _rehearsed(step: Callable[[], object]) -> dict[Note, None]:
     """What was asked for in a step, in order, as far as it goes on without one number computed."""
     global notes
     notes = {}
@@ -120,11 +129,11 @@ def _rehearsed(step: Callable[[], object]) -> dict[tuple[Any, str, Any], None]:
     return noted
 
 
-def _compile(noted: list[tuple[Any, str, Any]], alive: int) -> None:
+def _compile(noted: list[Note], alive: int) -> None:
     waits = select.poll()
     waits.register(alive, 0)
-    for kernel, what, kinds in reversed(noted):
+    for ask, arguments in reversed(noted):
         if waits.poll(0):                               # an error: nobody holds the other end
             return
-        if not kernel.is_claimed(kinds):
-            getattr(kernel, what)(kinds)
+        if not ask.__self__.is_claimed(arguments[0]):   # type: ignore[attr-defined]
+            ask(*arguments)

@@ -16,6 +16,7 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 
 from ._jit import intrinsic
+from ._written import write_call
 
 _known: dict[tuple[Any, ...], int] = {}
 
@@ -28,17 +29,21 @@ def address(function: Any, *arguments: Any) -> Any:
     """
     if config.DISABLE_JIT:
         return function                                 # which `call` then calls
-    key = function, _fingerprint(arguments)
+    key = function, fingerprint(arguments)
     if key not in _known:
         try:
-            signature = tuple(_writable(plain(one if isinstance(one, types.Type) else typeof(one))) for one in arguments)
-            _known[key] = function.address_of(signature)
+            _known[key] = function.address_of(kinds_of(arguments))
         except TypingError as error:
             raise refusal(function, arguments, error) from error
     return _known[key]
 
 
-def _fingerprint(arguments: tuple[Any, ...]) -> Any:
+def kinds_of(arguments: tuple[Any, ...]) -> tuple[types.Type, ...]:
+    """The types for which a kernel that is given these is compiled."""
+    return tuple(_writable(plain(one if isinstance(one, types.Type) else typeof(one))) for one in arguments)
+
+
+def fingerprint(arguments: tuple[Any, ...]) -> Any:
     """What tells the types of these arguments apart, sooner than `typeof` finds them. Types stand for themselves."""
     try:
         return compute_fingerprint(arguments)
@@ -96,12 +101,3 @@ def call(typingctx, function, *arguments):
         return context.get_dummy_value()
 
     return types.none(function, types.Tuple(taken)), codegen
-
-
-def write_call(context: Any, builder: Any, function: Any, kinds: Any, values: Any) -> None:
-    """The call of a kernel at an address, in LLVM's terms; an error goes on to whoever called."""
-    convention = context.call_conv
-    pointer = builder.inttoptr(function, convention.get_function_type(types.none, kinds).as_pointer())
-    status, _ = convention.call_function(builder, pointer, types.none, kinds, values)
-    with cgutils.if_unlikely(builder, status.is_error):
-        convention.return_status_propagate(builder, status)

@@ -67,26 +67,40 @@ class Kernel(CPUDispatcher):
     def __init__(self, py_func: Callable[..., Any], locals: Any = None, targetoptions: Any = None) -> None:
         super().__init__(py_func, locals or {}, targetoptions, pipeline_class=_Compiler)
         self._cache = KernelCache(py_func)
-        self._wrappers: dict[tuple[types.Type, ...], Any] = {}
+        self._wrappers: dict[tuple[Any, ...], Any] = {}
         _ahead.kernels_made.add(self)
 
     def compile(self, sig: Any) -> Any:
         """What Python calls for arguments of these types."""
         kinds = tuple(normalize_signature(sig)[0])
         if _ahead.notes is not None:
-            _ahead.notes[self, "compile", kinds] = None
-            return _ahead.nothing
+            return _ahead.note(self.compile, kinds)
         with self._code(kinds) as compiled:
             if kinds not in self._wrappers:
                 self._wrappers[kinds] = wrapped(compiled)
                 self._insert([kind._code for kind in kinds], self._wrappers[kinds], False)
         return self._wrappers[kinds]
 
+    def for_all(self, kinds: tuple[types.Type, ...], place: int, apart: bool) -> Any:
+        """A function (loop, threads, the other arguments) that calls this kernel on each thread (`_team`).
+
+        Arguments:
+            kinds: the types of the kernel's arguments.
+            place: where the number of the share, and behind it that of the threads, stands among them.
+            apart: of the last argument, which has two axes then, each share is given a row.
+        """
+        if _ahead.notes is not None:
+            return _ahead.note(self.for_all, kinds, place, apart)
+        with self._code(kinds) as compiled:
+            key = *kinds, place, apart
+            if key not in self._wrappers:
+                self._wrappers[key] = wrapped(compiled, place, apart)
+        return self._wrappers[key]
+
     def address_of(self, kinds: tuple[types.Type, ...]) -> int:
         """Where the machine code for arguments of these types begins."""
         if _ahead.notes is not None:
-            _ahead.notes[self, "address_of", kinds] = None
-            return 0
+            return _ahead.note(self.address_of, kinds, result=0)
         with self._code(kinds) as compiled:
             return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
 

@@ -18,8 +18,11 @@ from numba.core import cgutils
 from numba.core.callwrapper import PyCallWrapper
 from numba.core.codegen import JITCodeLibrary
 from numba.core.environment import lookup_environment
+from numba.core.funcdesc import ExternalFunctionDescriptor
 from numba.core.pythonapi import NativeValue, PythonAPI
 from numba.core.runtime import rtsys
+
+from ._written import write_loop
 
 # elements in a kernel's arrays up to which it keeps the GIL: what it has to do then takes no longer than handing the GIL over
 SMALL = 1 << 16
@@ -32,7 +35,7 @@ class Library(JITCodeLibrary):
     process that compiles would compute other last bits than those that load from the cache.
 
     Attributes:
-        wrapper: the code of the kernel's wrapper, once Python has called it.
+        wrappers: the code of the kernel's wrappers, by name, once Python has called them.
         is_new: whether there is code that the cache does not have.
         needs: the names that the code refers to, of Numba's, Python's and the C library's functions.
         environments: Numba's, of the constants of all kernels in here.
@@ -41,7 +44,7 @@ class Library(JITCodeLibrary):
     def __init__(self, codegen: Any, name: str) -> None:
         super().__init__(codegen, name)
         self.enable_object_caching()
-        self.wrapper: bytes | None = None
+        self.wrappers: dict[str, bytes] = {}
         self.is_new = True
         self.needs: list[str] = []
         self.environments: list[Any] = []
@@ -94,15 +97,16 @@ class Library(JITCodeLibrary):
     def kept(self) -> dict[str, Any]:
         """What `remade` makes this library of."""
         return {"name": self.name, "bitcode": self._bitcode, "copies": self._copies, "needs": self.needs,
-                "environments": self.environments, "machine_code": self._compiled_object, "wrapper": self.wrapper}
+                "environments": self.environments, "machine_code": self._compiled_object, "wrappers": self.wrappers}
 
     @classmethod
     def remade(cls, codegen: Any, name: str, bitcode: bytes = b"", copies: Iterable[str] = (), needs: Iterable[str] = (),
-               environments: Iterable[Any] = (), machine_code: bytes | None = None, wrapper: bytes | None = None) -> "Library":
+               environments: Iterable[Any] = (), machine_code: bytes | None = None,
+               wrappers: dict[str, bytes] | None = None) -> "Library":
         """The library that was kept, as far as it had come."""
         self = cls(codegen, name)
         self._bitcode, self._copies, self.needs, self.environments = bitcode, [*copies], [*needs], [*environments]
-        self.wrapper, self.is_new, self._finalized = wrapper, False, True
+        self.wrappers, self.is_new, self._finalized = wrappers or {}, False, True
         if machine_code is not None:
             self._set_compiled_object(machine_code)
         return self
@@ -124,36 +128,74 @@ def _environments(module: Any) -> list[Any]:
     return [environment for environment in map(lookup_environment, names) if environment is not None]
 
 
-def wrapped(compiled: Any) -> Any:
-    """The function that Python calls: a compiled kernel in its wrapper, which is made if need be."""
-    library, fndesc = compiled.library, compiled.fndesc
-    library.get_pointer_to_function(fndesc.llvm_func_name)              # which the wrapper calls
-    name = f"{library.name} from Python"
-    if library.wrapper is None:
+def wrapped(compiled: Any, place: int | None = None, apart: bool = False) -> Any:
+    """The function that Python calls: a compiled kernel in its wrapper, which is made if need be.
+
+    With a place it is (loop, threads, the kernel's other arguments): `Kernel.for_all`.
+    """
+    library, wrapping = compiled.library, _Wrapping(compiled, place, apart)
+    library.get_pointer_to_function(compiled.fndesc.llvm_func_name)     # which the wrapper calls
+    name, kept = f"{library.name} from Python", library.wrappers.get(wrapping.name)
+    if kept is None:
         wrapper = Library(library.codegen, name)
-        wrapper.add_ir_module(_wrapping(compiled))
+        wrapper.add_ir_module(wrapping.module())
         wrapper.add_linking_library(rtsys.library)
     else:
-        wrapper = Library.remade(library.codegen, name, machine_code=library.wrapper)
-    address = wrapper.get_pointer_to_function(fndesc.llvm_cpython_wrapper_name)
-    if library.wrapper is None:
-        library.wrapper, library.is_new = wrapper._compiled_object, True
-    return make_function(fndesc.lookup_module(), fndesc.qualname.split(".")[-1], f"compiled wrapper for {fndesc.qualname!r}",
+        wrapper = Library.remade(library.codegen, name, machine_code=kept)
+    address = wrapper.get_pointer_to_function(wrapping.fndesc.llvm_cpython_wrapper_name)
+    if kept is None:
+        library.wrappers[wrapping.name], library.is_new = wrapper._compiled_object, True
+    return make_function(compiled.fndesc.lookup_module(), wrapping.fndesc.qualname, f"{wrapping.name} of {library.name}",
                          address, compiled.environment, (library, wrapper))
 
 
-def _wrapping(compiled: Any) -> Any:
-    """A wrapper in LLVM's terms. The kernel itself and the place of its constants are the other library's."""
-    context, fndesc = compiled.target_context, compiled.fndesc
-    context.refresh()                                   # all that Numba has: a kernel from the cache may not have needed it
-    context = context.subtarget(get_python_api=partial(_Wrapper, context))
-    module = context.create_module("wrapper")
-    called = context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
-    PyCallWrapper(context, module, ir.Function(module, called, fndesc.llvm_func_name), fndesc, compiled.environment,
-                  call_helper=None, release_gil=True).build()
-    constants = module.get_global(context.get_env_name(fndesc))
-    constants.linkage, constants.initializer = "external", None
-    return module
+class _Wrapping:
+    """How a wrapper is written in LLVM's terms. The kernel itself and the place of its constants are the other library's."""
+
+    def __init__(self, compiled: Any, place: int | None, apart: bool) -> None:
+        self.compiled, self.kernel, self.place, self.apart = compiled, compiled.fndesc, place, apart
+        self.name = "call" if place is None else f"for all, {place}, {apart}"
+        self.fndesc = self.kernel if place is None else self._for_all()
+
+    def _for_all(self) -> Any:
+        """The description of the function that begins the loop."""
+        kinds = list(self.kernel.argtypes)
+        del kinds[self.place:self.place + 2]            # the number of the share, and that of the threads
+        if self.apart:
+            kinds[-1] = types.Array(kinds[-1].dtype, 2, "C")
+        suffix = f"_for_all_{self.place}_{self.apart:d}"
+        fndesc = ExternalFunctionDescriptor(self.kernel.llvm_func_name + suffix, types.none, (types.intp, types.intp, *kinds))
+        fndesc.qualname, fndesc.env_name = self.kernel.qualname, self.kernel.env_name
+        return fndesc
+
+    def module(self) -> Any:
+        context = self.compiled.target_context
+        context.refresh()                               # all that Numba has: a kernel from the cache may not have needed it
+        context = context.subtarget(get_python_api=partial(_Wrapper, context))
+        module = context.create_module("wrapper")
+        kind = context.call_conv.get_function_type(self.kernel.restype, self.kernel.argtypes)
+        function = ir.Function(module, kind, self.kernel.llvm_func_name)
+        if self.place is not None:
+            function = self._write_launch(context, module, function)
+        PyCallWrapper(context, module, function, self.fndesc, self.compiled.environment, call_helper=None,
+                      release_gil=True).build()
+        constants = module.get_global(context.get_env_name(self.kernel))
+        constants.linkage, constants.initializer = "external", None
+        return module
+
+    def _write_launch(self, context: Any, module: Any, kernel: Any) -> Any:
+        """The function that begins the loop over the shares of a kernel."""
+        convention, kinds = context.call_conv, self.fndesc.argtypes
+        launch = ir.Function(module, convention.get_function_type(types.none, kinds), self.fndesc.llvm_func_name)
+        launch.linkage = "internal"
+        builder = ir.IRBuilder(launch.append_basic_block())
+        loop, threads, *values = convention.decode_arguments(builder, kinds, launch)
+        before = slice(2, 2 + self.place), slice(self.place)
+        after = slice(2 + self.place, None), slice(self.place, None)
+        write_loop(context, builder, loop, threads, builder.ptrtoint(kernel, threads.type), (kinds[before[0]], kinds[after[0]]),
+                   (values[before[1]], values[after[1]]), self.apart)
+        convention.return_value(builder, context.get_dummy_value())
+        return launch
 
 
 class _Wrapper(PythonAPI):

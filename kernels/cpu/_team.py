@@ -8,20 +8,20 @@
 A parallel loop takes Numba a second and more to compile, so one serves all kernels: it knows of a share no more than its
 address, and where the arguments lie.
 """
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import prange, types
+from numba import config, prange, types
 from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import register_jitable
 
-from ._call import address, call, plain, refusal, write_call
+from ._call import address, call, fingerprint, kinds_of, plain, refusal
 from ._flat import add_to
 from ._jit import intrinsic, kernel, parallel_kernel
 from ._threads import alone, launch
+from ._written import write_loop
 
 
 class Team(NamedTuple):
@@ -53,7 +53,7 @@ def share(part: Any, threads: int, before: Any, after: Any) -> None:
         except TypingError as error:
             raise refusal(part, (*before, *after), error) from error
     else:
-        launch(_on_team, team_of(threads), address(part, *before, 0, threads, *after), before, after)
+        launch(_for_all(part, before, after), team_of(threads).loop, threads, *before, *after)
 
 
 def sum_of_shares(part: Any, threads: int, before: Any, total: Any) -> None:
@@ -64,27 +64,36 @@ def sum_of_shares(part: Any, threads: int, before: Any, total: Any) -> None:
         except TypingError as error:
             raise refusal(part, (*before, total), error) from error
     else:
-        apart = address(part, *before, 0, threads, total)
-        own = address(_own_total, apart, before, 0, threads, total.reshape(1, -1))
-        launch(_sum_on_team, team_of(threads), own, apart, before, total)
+        totals = np.zeros((threads, total.size), total.dtype)
+        launch(_for_all(part, before, (total,), apart=True), team_of(threads).loop, threads, *before, totals)
+        for own in totals:
+            add_to(total, own)
 
 
-@kernel
-def _on_team(team, part, before, after):
-    share_out(team, part, before, after)
+_known: dict[tuple[Any, ...], Any] = {}
 
 
-@kernel
-def _sum_on_team(team, own, part, before, total):
-    totals = np.zeros((team.threads, total.size), total.dtype)
-    share_out(team, own, (part, before), (totals,))
-    for s in range(team.threads):
-        add_to(total, totals[s])
+def _for_all(part: Any, before: Any, after: Any, apart: bool = False) -> Any:
+    """A function of the loop, the threads and the arguments, which calls a kernel for these types on each thread.
+
+    `apart`: the last argument has a row for each thread.
+    """
+    if config.DISABLE_JIT:
+        return partial(_one_after_the_other, part, len(before), apart)
+    key = part, apart, fingerprint((before, after))
+    if key not in _known:
+        try:
+            _known[key] = part.for_all(kinds_of((*before, 0, 0, *after)), len(before), apart)
+        except TypingError as error:
+            raise refusal(part, (*before, *after), error) from error
+    return _known[key]
 
 
-@kernel
-def _own_total(part, before, s, threads, totals):
-    call(part, before, s, threads, totals[s])
+def _one_after_the_other(part: Any, place: int, apart: bool, loop: Any, threads: int, *arguments: Any) -> None:
+    *others, last = arguments
+    for s in range(threads):
+        every = *others, last[s] if apart else last
+        part(*every[:place], s, threads, *every[place:])
 
 
 @register_jitable
@@ -105,12 +114,12 @@ def _one_by_one(share, threads, arguments):
         call(share, s, threads, arguments)
 
 
-def _one_after_the_other(team: Team, part: Any, before: Any, after: Any) -> None:
+def _share_out(team: Team, part: Any, before: Any, after: Any) -> None:
     for s in range(team.threads):
         part(*before, s, team.threads, *after)
 
 
-@intrinsic(_one_after_the_other)
+@intrinsic(_share_out)
 def share_out(typingctx, team, part, before, after):
     kinds = tuple(tuple(plain(one) for one in some.types) for some in (before, after))
 
@@ -118,27 +127,7 @@ def share_out(typingctx, team, part, before, after):
         team, part, *ends = args
         loop, threads = cgutils.unpack_tuple(builder, team)
         before, after = (cgutils.unpack_tuple(builder, end) for end in ends)
-        arguments = cgutils.pack_struct(builder, [part, *before, *after])
-        share = _write_share(context, builder.module, arguments.type, kinds)
-        where = [builder.ptrtoint(one, threads.type) for one in (share, cgutils.alloca_once_value(builder, arguments))]
-        write_call(context, builder, loop, _NUMBERS, [where[0], threads, where[1]])
+        write_loop(context, builder, loop, threads, part, kinds, (before, after))
         return context.get_dummy_value()
 
     return types.none(team, part, *(types.Tuple(some) for some in kinds)), codegen
-
-
-_NUMBERS = (types.intp,) * 3
-
-
-def _write_share(context: Any, module: Any, kind: Any, kinds: Any) -> Any:
-    """The function (s, threads, where the arguments lie) that does share s, in LLVM's terms."""
-    convention = context.call_conv
-    share = ir.Function(module, convention.get_function_type(types.none, _NUMBERS), module.get_unique_name("share"))
-    share.linkage = "internal"
-    builder = ir.IRBuilder(share.append_basic_block())
-    s, threads, where = convention.get_arguments(share)
-    part, *values = cgutils.unpack_tuple(builder, builder.load(builder.inttoptr(where, kind.as_pointer())))
-    before, after = values[:len(kinds[0])], values[len(kinds[0]):]
-    write_call(context, builder, part, (*kinds[0], types.intp, types.intp, *kinds[1]), [*before, s, threads, *after])
-    convention.return_value(builder, context.get_dummy_value())
-    return share
