@@ -456,7 +456,7 @@ show_source("kernels.reference.convolution:convolve", "kernels.cpu._tile:_write_
 
 # %% [markdown]
 # The rest on request: `show_source("kernels.cpu._tile:_sum_over_runs")`, and
-# `show_source("kernels.cpu._team:_sum_on_team")` for the sum without a race.
+# `show_source("kernels.cpu._team:sum_of_shares")` for the sum without a race.
 #
 # ## A roof of two slopes
 #
