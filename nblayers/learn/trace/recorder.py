@@ -12,7 +12,7 @@ import kernels
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, Record, calls
 from nblayers.learn.trace import symbols
-from nblayers.learn.trace.entries import Entry, Part, shown
+from nblayers.learn.trace.entries import Entry, Part
 from nblayers.learn.trace.equations import equation
 from nblayers.learn.trace.lines import Line, Term
 from nblayers.learn.trace.watch import Watch
@@ -33,7 +33,7 @@ class _Call:
         self.weights_done: set[int] = set()     # of the layers inside, whose gradients they have recorded themselves
 
 
-class trace:  # noqa: N801  said as `nblayers.device` is: with nblayers.trace() as t
+class trace:
     r"""Record what layers compute: each named value of `forward`, each derivative of `backward`, and what each is the sum of.
 
         with nblayers.trace() as t:
@@ -274,7 +274,7 @@ class trace:  # noqa: N801  said as `nblayers.device` is: with nblayers.trace() 
         rows = [(entry.phase, entry.layer, _place(entry), entry.equation, "×".join(map(str, entry.shape)) or "1", entry.said())
                 for entry in entries[:most]]
         wide = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-        lines = ["  ".join([*(cell.ljust(size) for cell, size in zip(row, wide, strict=False)), row[-1]]).rstrip() for row in rows]
+        lines = ["  ".join([*map(str.ljust, row, wide), row[-1]]).rstrip() for row in rows]
         if len(entries) > most:
             lines.append(f"… and {len(entries) - most} more entries")
         return "\n".join(lines) or "(no entries)"

@@ -58,7 +58,8 @@ def name(text: str) -> str:
     rest = [PARTS.get(part, part) for part in rest if part != "tilde"]
     shown = rf"\{first}" if first in GREEK else first if len(first) == 1 else rf"\mathrm{{{first}}}"
     shown = rf"\tilde{{{shown}}}" if tilde else shown
-    return shown + (f"_{{{','.join(part if len(part) < 4 else chr(92) + f'mathrm{{{part}}}' for part in rest)}}}" if rest else "")
+    below = ",".join(part if len(part) < 4 else rf"\mathrm{{{part}}}" for part in rest)
+    return f"{shown}_{{{below}}}" if rest else shown
 
 
 def _written(node: ast.expr) -> tuple[str, int]:
