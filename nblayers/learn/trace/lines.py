@@ -128,7 +128,7 @@ def _computing(statement: ast.Assign | ast.AugAssign | ast.AnnAssign, plain: Lin
                loops: tuple[str, ...]) -> Line:
     """The line of an assignment that computes an equation."""
     assert statement.value is not None
-    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    targets: list[ast.expr] = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     ast.fix_missing_locations(statement)
     adds = isinstance(statement, ast.AugAssign) and isinstance(statement.op, (ast.Add, ast.Sub))
     return replace(plain, source=ast.unparse(statement), marks=marks, backward=backward, targets=tuple(_targets(targets)),

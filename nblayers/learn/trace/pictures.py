@@ -20,7 +20,8 @@ def plot(trace: "trace", layer: str | None, path: Any) -> Any:
     forward = _courses(entry for entry in steps if entry.phase == "forward")
     backward = _courses(entry for entry in steps if entry.phase == "backward" and not entry.name.endswith("_prev"))
     flow = _flow(trace.entries)
-    panels = [(draw, found) for draw, found in ((_draw_values, forward), (_draw_gradients, backward), (_draw_flow, flow)) if found]
+    drawn: tuple[tuple[Any, Any], ...] = ((_draw_values, forward), (_draw_gradients, backward), (_draw_flow, flow))
+    panels = [(draw, found) for draw, found in drawn if found]
     if not panels:
         raise ValueError(f"trace.plot: {'the trace is empty' if layer is None else f'no layer is called {layer!r}'}")
     figure, axes = grid(len(panels), 3, (5.5, 4))

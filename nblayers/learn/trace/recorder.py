@@ -42,11 +42,11 @@ class trace:
         print(t.table())
         print(t.find("dC", t=2)[0].said())              # 0.28 = 0.21 by c of the step after + 0.07 by h
 
-    An entry (`Entry`) has the equation's number, its formula as LaTeX, the time step, the shape and a copy of the value. It works
-    on single layers, on `Sequential` and functional models and on a layer of one's own, whose `cache` is recorded, and all
-    lines whose comment names an equation, `# (1)` or `# from (1)`. In a room whose kernels are compiled the reference kernels
-    run beside them on copies: the entries are the same but for rounding. Only the thread that opened the trace is recorded. One
-    trace inside another: both record. Without a trace nothing is recorded, and nothing slows down.
+    An entry (`Entry`) has the equation's number, its formula as LaTeX, the time step, the shape and a copy of the value. It
+    works on single layers, on `Sequential` and functional models and on a layer of one's own: what is recorded of it is its
+    `cache`, and all lines whose comment names an equation, `# (1)` or `# from (1)`. In a room whose kernels are compiled the
+    reference kernels run beside them on copies: the entries are the same but for rounding. Only the thread that opened the
+    trace is recorded. One trace inside another: both record. Without a trace nothing is recorded, and nothing slows down.
 
     Arguments:
         limit: how many entries there may be; what comes later is not recorded, and a warning says so.
@@ -97,7 +97,7 @@ class trace:
             raise TypeError(f"trace.note: expected name and formula to be texts, got {name!r} and {formula!r}")
         current = calls.watch
         if current is not None:
-            array = _copy(value)
+            array = _copy(np.asarray(value) if isinstance(value, (list, tuple)) else value)
             if array is None:
                 raise TypeError(f"trace.note: expected an array of numbers as {name!r}, got {type(value).__name__}")
             current._record(name, array, formula=formula)
@@ -138,9 +138,9 @@ class trace:
 
     @contextmanager
     def _inside(self, layer: Layer, phase: str) -> Iterator[_Call]:
-        path = f"{self._stack[-1].path}/{layer.name}" if self._stack else layer.name
-        call = _Call(layer, path, phase, self._calls)
-        self._calls += not self._stack
+        around = self._stack[-1] if self._stack else None
+        call = _Call(layer, f"{around.path}/{layer.name}" if around else layer.name, phase, self._calls - bool(around))
+        self._calls += not around
         self._watch.of(type(layer))
         self._stack.append(call)
         if len(self._stack) == 1:
@@ -157,7 +157,7 @@ class trace:
     def _before(self, line: Line, frame: FrameType) -> tuple[int, list[Part]]:
         """Before a line runs: how many entries there are, and the terms of its sum."""
         parts = []
-        if line.adds and (old := _read(line.targets[0].read, frame)) is not None and old.any():
+        if line.adds and (old := _copy(_read(line.targets[0].read, frame))) is not None and old.any():
             parts.append(Part("what was there", symbols.name(line.targets[0].name), old))
         for term in line.terms:
             value = self._quietly(term.read, frame)
@@ -187,7 +187,7 @@ class trace:
         """The value of an expression where a line is about to run; what it calls is not recorded."""
         was, self._watch.quiet = self._watch.quiet, True
         try:
-            return _read(code, frame)
+            return _copy(_read(code, frame))
         finally:
             self._watch.quiet = was
 
@@ -318,20 +318,17 @@ def _room(name: str) -> Any:
     return room if current is None else current.room(room)
 
 
-def _read(code: CodeType, frame: FrameType) -> np.ndarray | None:
-    """The value of an expression in a frame, copied; None where it is no array of numbers or cannot be read there.
-
-    Whole numbers by themselves are none: they are places, not values.
-    """
+def _read(code: CodeType, frame: FrameType) -> Any:
+    """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place."""
     try:
         value = eval(code, frame.f_globals, frame.f_locals)
     except Exception:
         return None
-    return None if isinstance(value, (int, np.integer, np.bool_)) else _copy(value)
+    return None if isinstance(value, (int, np.integer, np.bool_)) else value
 
 
 def _copy(value: Any) -> np.ndarray | None:
-    if not hasattr(value, "shape") and not isinstance(value, (bool, int, float, complex)):
+    if isinstance(value, tuple) or not (hasattr(value, "shape") or isinstance(value, (bool, int, float, complex))):
         return None
     array = np.array(to_numpy(value))
     return array if array.dtype.kind in "biufc" else None
@@ -342,7 +339,7 @@ def _flat(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, np.ndarray]]:
     for name, value in named:
         if isinstance(value, (list, tuple)):
             yield from _flat((f"{name}[{place}]", one) for place, one in enumerate(value))
-        elif hasattr(value, "shape") and (array := _copy(value)) is not None:
+        elif hasattr(value, "dtype") and (array := _copy(value)) is not None:
             yield name, array
 
 
@@ -389,7 +386,7 @@ def _parameters(function: Callable[..., Any]) -> list[str]:
     """The names of a forward's arguments; Keras' `inputs` is the formula's x."""
     code = function.__code__
     names = list(code.co_varnames[1:code.co_argcount])
-    return ["x" if name in ("inputs", "sequences") else name for name in names]
+    return ["x" if name in ("input", "inputs", "sequences") else name for name in names]
 
 
 def _spellings(name: str) -> list[str]:

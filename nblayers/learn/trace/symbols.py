@@ -154,8 +154,7 @@ def _comparison(node: ast.Compare) -> str:
 def _call(node: ast.Call) -> tuple[str, int]:
     function, arguments = node.func, list(node.args)
     called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    is_method = isinstance(function, ast.Attribute) and not (isinstance(function.value, ast.Name) and function.value.id == "np")
-    if is_method and not (isinstance(function.value, ast.Name) and function.value.id in ("self", "activations")):
+    if isinstance(function, ast.Attribute) and getattr(function.value, "id", "") not in ("np", "self", "activations"):
         arguments.insert(0, function.value)             # x.sum(): of x
     if called in AS_IT_IS and arguments:
         return _written(arguments[0])
