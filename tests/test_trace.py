@@ -1,4 +1,5 @@
 """The trace: what it records in every layer, that the rooms agree, and that it leaves no trace of its own."""
+import contextlib
 import sys
 import threading
 import warnings
@@ -27,8 +28,8 @@ EVERY = {name: (make, [shape]) for name, (make, shape) in LAYERS.items()} | {
     "MultiHeadAttention": (lambda: layers.MultiHeadAttention(2, 3), [(2, 3, 4), (2, 5, 4)]),
 }
 INTEGERS = {"Embedding", "nn.Embedding", "CategoryEncoding", "Hashing", "IntegerLookup"}
-COMPUTE_NOTHING = {"Flatten", "nn.Flatten", "nn.Unflatten", "Identity", "ActivityRegularization", "CRF", "RandomCrop", "Hashing",
-                   "IntegerLookup"}
+COMPUTE_NOTHING = {"Flatten", "nn.Flatten", "nn.Unflatten", "Identity", "ActivityRegularization", "CRF", "RandomCrop",
+                   "Hashing", "IntegerLookup"}
 
 
 def inputs_of(name, shapes, rng):
@@ -47,10 +48,8 @@ def traced(name, device, seed=0):
     arguments = inputs_of(name, shapes, rng)
     with nblayers.trace() as t:
         y = layer.forward(*arguments, training=True)
-        try:
+        with contextlib.suppress(NotImplementedError):
             layer.backward(random_like(y, rng))
-        except NotImplementedError:
-            pass
     return t
 
 
@@ -76,8 +75,8 @@ def test_every_layer_says_what_it_computes(name):
         assert entry.formula or not entry.equation
         assert entry.formula.count("{") - entry.formula.count(r"\{") == entry.formula.count("}") - entry.formula.count(r"\}")
         if entry.parts:
-            whole = sum(np.asarray(part.value, float) for part in entry.parts)
-            np.testing.assert_allclose(np.broadcast_to(whole, entry.shape), entry.value, rtol=1e-4, atol=1e-5, err_msg=entry.source)
+            whole = np.broadcast_to(sum(np.asarray(part.value, float) for part in entry.parts), entry.shape)
+            np.testing.assert_allclose(whole, entry.value, rtol=1e-4, atol=1e-5, err_msg=entry.source)
 
 
 def lstm(**options):
@@ -129,7 +128,7 @@ def test_finding():
         t.find("dq")
     assert "dc[2]" in t.table("dC", phase="backward") and "by c of the step after" in t.table("dc")
     assert t.table(most=3).count("\n") == 3 and f"… and {len(t) - 3} more entries" in t.table(most=3)
-    assert "66 entries: x, i, f" in repr(t) or f"{len(t)} entries: x, i, f" in repr(t)
+    assert f"{len(t)} entries: x, i, f" in repr(t)
 
 
 def test_models():
@@ -267,7 +266,7 @@ def test_the_limit():
 def test_pictures(tmp_path):
     _, t, _ = lstm()
     figure = t.plot(path=tmp_path / "lstm.png")
-    assert [ax.get_title() for ax in figure.axes][0].startswith("values of lstm") and len(figure.axes) == 3
+    assert figure.axes[0].get_title().startswith("values of lstm") and len(figure.axes) == 3
     assert {line.get_label() for line in figure.axes[0].lines} == {"i", "f", "c_tilde", "o", "c", "h"}
     assert (tmp_path / "lstm.png").stat().st_size > 10_000
     with nblayers.trace() as flow:
