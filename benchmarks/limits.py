@@ -9,9 +9,9 @@ from numba import get_num_threads, prange
 
 from kernels.cpu._call import call
 from kernels.cpu._jit import parallel_kernel
-from kernels.cpu._tile import column_product, product_address, tile_width
+from kernels.cpu._tile import HEIGHTS, column_product, product_address, tile_width
 
-ROWS, LENGTH, TIMES = 14, 256, 2000
+ROWS, LENGTH, TIMES = 2 * HEIGHTS[0], 256, 2000       # whole tiles of the greatest height
 
 
 @parallel_kernel

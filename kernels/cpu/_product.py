@@ -56,7 +56,8 @@ def _packed_product(tile, a, a_at, a_row, a_k, b, b_at, b_k, b_n, rows, columns,
     panels = (columns + width - 1) // width
     chunk = even(length, CHUNK)
     depth = min(length, chunk * max(1, PACKED // (chunk * columns)))            # whole chunks, or all there is
-    pack_a = panels >= 4 and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
+    few = 16 if a_row == 1 else 4                       # rows that lie side by side are read well as they are
+    pack_a = panels >= few and rows >= PACK_FROM and (a_k != 1 or a_row * a.itemsize % 2048 == 0)
     packed_b = np.empty(depth * panels * width, b.dtype)
     packed_a = np.empty(min(BLOCK, rows) * chunk if pack_a else 0, a.dtype)
     for top in range(0, length, depth):

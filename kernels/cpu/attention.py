@@ -17,7 +17,7 @@ from ._product import product_of
 from ._team import range_of, share, sum_of_shares
 from ._threads import threads_for
 from ._tile import column_product, product_address, tile_width, wide_vectors
-from .regularization import S32, _mixed
+from .regularization import S32, _mixed, signed
 
 KEYS = 128                  # keys in a block, at most: its scores stay in the first-level cache
 BACKWARD_KEYS, PANELS = 64, 4           # of backward's blocks, which have so many tiles' columns of queries
@@ -32,7 +32,7 @@ def attention(q, k, v, query_mask, key_mask, mask, before, after, scale, mean, k
     threads = threads_for(lse.size * k.shape[1] * (q.shape[3] + v.shape[3]), PARALLEL_FROM)
     share(_some_attention, threads,
           (product_address(column_product, q.dtype), q, k, v, query_mask, key_mask, mask, before, after, scale, mean,
-           _signed(key), int(threshold), keep, _parts(B * H, threads)), (y, lse))
+           signed(key), int(threshold), keep, _parts(B * H, threads)), (y, lse))
 
 
 def attention_backward(dy, q, k, v, y, lse, query_mask, key_mask, mask, before, after, scale, mean, key, threshold, keep,
@@ -44,7 +44,7 @@ def attention_backward(dy, q, k, v, y, lse, query_mask, key_mask, mask, before, 
         dks, dvs = (np.empty((threads, *each.shape), each.dtype) for each in (dk, dv))      # each thread its own
     share(_some_attention_backward, threads,
           (product_address(column_product, q.dtype), dy, q, k, v, y, lse, query_mask, key_mask, mask, before, after, scale,
-           mean, _signed(key), int(threshold), keep, parts), (dq, dks, dvs))
+           mean, signed(key), int(threshold), keep, parts), (dq, dks, dvs))
     if parts > 1:
         for total, own in ((dk, dks), (dv, dvs)):
             total[...] = own[0]
@@ -55,11 +55,6 @@ def attention_backward(dy, q, k, v, y, lse, query_mask, key_mask, mask, before, 
 def _parts(heads, threads):
     """Into how many parts the queries of a head are cut: none where there are heads enough for all threads."""
     return 1 if threads == 1 or heads % threads == 0 or heads >= 8 * threads else 4 * threads
-
-
-def _signed(key):
-    """The same 64 bits as a signed number: a share of the work takes no other."""
-    return int(np.uint64(key).astype(np.int64))
 
 
 @kernel

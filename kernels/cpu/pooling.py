@@ -11,7 +11,10 @@ from ._jit import kernel
 from ._lanes import beats, equal, lanes_of, load, narrow, select, splat, store, widen
 from ._team import range_of, share
 from ._threads import threads_for
+from ._tile import fetch
 
+LINE = 16                   # float32 numbers in a line of the cache
+FAR = 1 << 20               # numbers of an image from which on it lies in memory, not in a cache
 SHORT = 32                  # cells of a window that are summed in its own precision, with no loss to speak of
 PARALLEL_FROM = 1 << 15     # numbers read and written by each thread that pay for waking it
 
@@ -86,6 +89,14 @@ def _lines(n, i, j, shape, size, strides, padding, cells, places):
 
 
 @kernel
+def _fetch(x, cells, lines, w, width, C):
+    """Ask memory for the cells of a window's lines, before they are read."""
+    for l in range(lines):
+        for at in range((cells[l] + w) * C, (cells[l] + w + width) * C, LINE):
+            fetch(x, at)
+
+
+@kernel
 def _max_rows(x, size, strides, padding, s, threads, index, y):
     W, C = x.shape[3:]
     OW = y.shape[3]
@@ -97,6 +108,8 @@ def _max_rows(x, size, strides, padding, s, threads, index, y):
         lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
         for k in range(OW):
             w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+            if x1.size >= FAR:
+                _fetch(x1, cells, lines, w + w0 + strides[1] * W, w1 - w0, C)           # what the next row sees here
             for c in range(0, C, lanes_of(x)):
                 left, to = C - c, (row * OW + k) * C + c
                 best = load(x1, (cells[0] + w + w0) * C + c, left, x)
@@ -127,6 +140,8 @@ def _average_rows(x, size, strides, padding, s, threads, y):
         lines = _lines(n, i, j, x.shape, size, strides, padding, cells, places)
         for k in range(OW):
             w0, w1, w = _inside(k, size[2], strides[2], padding[2], W)
+            if x1.size >= FAR:
+                _fetch(x1, cells, lines, w + w0 + strides[1] * W, w1 - w0, C)           # what the next row sees here
             share = splat(x.dtype.type(1 / (lines * (w1 - w0))), x)
             for c in range(0, C, lanes_of(x)):
                 left = C - c

@@ -17,7 +17,7 @@ SHARE_OF_NOISE = 1 << 12    # where each costs a logarithm and a cosine
 
 
 def dropout_mask(key, threshold, mask):
-    share(_some_mask, threads_for(mask.size, SHARE), (key, threshold), (mask,))
+    share(_some_mask, threads_for(mask.size, SHARE), (signed(key), int(threshold)), (mask,))
 
 
 def dropout_apply(x, mask, scale, y):
@@ -25,7 +25,7 @@ def dropout_apply(x, mask, scale, y):
 
 
 def normal_noise(key, mean, deviation, noise):
-    share(_some_noise, threads_for(noise.size, SHARE_OF_NOISE), (key, mean, deviation), (noise,))
+    share(_some_noise, threads_for(noise.size, SHARE_OF_NOISE), (signed(key), mean, deviation), (noise,))
 
 
 def noise_apply(x, noise, y):
@@ -36,9 +36,14 @@ def alpha_dropout_apply(x, mask, scale, shift, dropped, y):
     share(_some_alpha_dropout, threads_for(x.size, SHARE), (x, mask, scale, shift, dropped), (y,))
 
 
+def signed(key):
+    """The same 64 bits as a signed number: a share of the work takes no other."""
+    return int(np.uint64(key).astype(np.int64))
+
+
 @kernel
 def _some_mask(key, threshold, s, threads, mask):
-    first, last = range_of(mask.size, s, threads)           # in a team the key and the threshold come as signed integers
+    first, last = range_of(mask.size, s, threads)
     mask, bound = mask[first:last], np.uint64(threshold)
     for n in range(mask.size):
         mask[n] = (_mixed(np.uint64(key), first + n) >> S32) >= bound       # (2), (3)

@@ -310,8 +310,9 @@ class Layer(NamesItself):
     @property
     def sublayers(self) -> list["Layer"]:
         """The layers held in this layer's attributes, in the order in which they were set."""
-        values = list(vars(self).values())              # at once: another thread may set an attribute meanwhile
-        return _once(layer for value in values if isinstance(value, (Layer, list, tuple, dict)) for layer in _layers_in(value))
+        held = list(vars(self).items())                 # at once: another thread may set an attribute meanwhile
+        return _once(layer for name, value in held if type(value) not in _HOLD_NONE and name != "_parameters"
+                     and isinstance(value, (Layer, list, tuple, dict)) for layer in _layers_in(value))
 
     @property
     def weights(self) -> list[Parameter]:
@@ -884,6 +885,9 @@ def holds_arrays(values: Any) -> bool:
     """Whether arrays (or None in their places) stand in a list or in the lists inside it; numbers, NumPy's also, do not."""
     return any(value is None or (hasattr(value, "shape") and not isinstance(value, np.generic))
                or (isinstance(value, (list, tuple)) and holds_arrays(value[:1])) for value in values)
+
+
+_HOLD_NONE = {bool, int, float, str, type(None), Parameter}        # told apart sooner than by what they are instances of
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

@@ -131,7 +131,7 @@ class FusedRNN(KeepsPacked, CellLayer):
     def _arriving(self, dy: Any, dstates: list[Any]) -> tuple[Any, list[Any]]:
         """Gradients as the kernel takes them: of every h_t (N, H), or (0, H), and copies of the last states'."""
         cache = self.cache
-        dstates = [d.copy() for d in dstates] or [self.xp.zeros_like(cache.h0) for _ in self.state_size]
+        dstates = [d.copy() for d in dstates] or [self.xp.zeros(cache.h0.shape, self.dtype) for _ in range(self.cell.states)]
         real = cache.mask.reshape(*cache.h.shape[:-1], 1) if self._silences(cache.mask, cache.steps) else None
         if not self.return_sequences:
             dstates[0] += dy if real is None else self.xp.where(self._last(real, cache.steps), dy, 0)
@@ -156,14 +156,15 @@ class FusedRNN(KeepsPacked, CellLayer):
             h_prev = steps.before(h, cache.h0, self.go_backwards, self.xp)
             self._matmul(h_prev, da, dU, transpose_a=True, add=True)                        # from (2)
             return
-        begin = self.xp.asarray(steps.ends if self.go_backwards else steps.starts)
-        da_begin = da[begin]
-        self._matmul(cache.h0, da_begin, dU, transpose_a=True, add=True)                    # from (2): these came from h0,
-        if len(h) > len(begin):
-            da[begin] = 0
+        da_begin = da.reshape(len(cache.h0), -1, da.shape[1])[:, -1 if self.go_backwards else 0]
+        kept = da_begin.copy()
+        if self.device == "cuda" or cache.h0.any():                                         # on a GPU to ask is to wait
+            self._matmul(cache.h0, kept, dU, transpose_a=True, add=True)                    # from (2): these came from h0,
+        if len(h) > len(kept):
+            da_begin[...] = 0
             h_prev, da_rest = (h[1:], da[:-1]) if self.go_backwards else (h[:-1], da[1:])   # the others from their neighbours
             self._matmul(h_prev, da_rest, dU, transpose_a=True, add=True)                   # from (2)
-            da[begin] = da_begin
+            da_begin[...] = kept
 
     def _after_the_loop(self, da: Any) -> Any:
         """Given da = dL/da = dL/dz (N, columns) add dW, dU and db, and return dx (None if nobody needs it)."""

@@ -54,11 +54,6 @@ class Steps:
         b = np.arange(self.rows[0])
         return self.first[np.searchsorted(-self.rows, -b) - 1] + b * self.apart
 
-    @cached_property
-    def starts(self) -> np.ndarray:
-        """(B,), the row of each sequence's first step."""
-        return np.arange(self.rows[0]) * self.apart
-
     def before(self, states: Any, initial: Any, go_backwards: bool, xp: Any) -> Any:
         """With which state (N, H) the walk came to each row of a packed batch, given those it left and the initial ones."""
         came_from, entered = self._came_from[go_backwards]
