@@ -234,7 +234,7 @@ def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwa
 
 
 def _walk(first, rows, apart, go_backwards):
-    """For each time step t, in the order walked: how many sequences have it, and the slice of the rows in which it lies."""
+    """For each time step, in the order walked: t, how many sequences have it, and the slice of the rows in which it lies."""
     walk = [(t, n, slice(start, start + n * apart, apart)) for t, (start, n) in enumerate(zip(first, rows, strict=True))]
     return walk[::-1] if go_backwards else walk
 
@@ -245,7 +245,7 @@ def _walk_forward(step, walk, mask, initial, states):
     A masked step keeps the states before. `states`, each (N, H), are written.
     """
     current = [state.copy() for state in initial]
-    for t, n, at in walk:                                       # noqa: B007  t says to a trace which step it is
+    for t, n, at in walk:
         before = [state[:n] for state in current]
         for old, new, state in zip(before, step(at, *before), states, strict=True):
             state[at] = np.where(mask[at, None], new, old)
@@ -258,7 +258,7 @@ def _walk_back(step, walk, mask, dy, gradients, initial=(), states=()):
     The first of `gradients` is that of h, which dy is added to; `before` are the `states` that the step began with. A masked
     step passes its gradients on as they are. `gradients`, each (B, H), are overwritten.
     """
-    for k, (t, n, at) in reversed(list(enumerate(walk))):       # noqa: B007  t says to a trace which step it is
+    for k, (t, n, at) in reversed(list(enumerate(walk))):
         dh_next, *others = [gradient[:n] for gradient in gradients]
         dy_t = dy[at] if len(dy) else 0
         dh = dy_t + dh_next                                                     # from (9): h_t was used twice
