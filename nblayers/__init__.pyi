@@ -20,6 +20,7 @@ from . import (
 from .devices import device as device, get_device as get_device, set_device as set_device
 from .gradient_check import gradcheck as gradcheck
 from .layers import Input as Input, InputSpec as InputSpec, Layer as Layer
+from .learn.trace import trace as trace
 from .models import Model as Model, Sequential as Sequential
 from .parameter import Parameter as Parameter
 

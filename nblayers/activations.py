@@ -66,7 +66,6 @@ def differentiate(activation: Any, x: Any, y: Any, dy: Any, device: str) -> Any:
     return dx
 
 
-@functools.cache
 def _kernel(device: str, name: str) -> Callable[..., None]:
     return getattr(kernels.get(device).activation, name)
 

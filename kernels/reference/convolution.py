@@ -46,7 +46,7 @@ def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     y[...] = b
     x, w, y = (_by_group(array, groups) for array in (x, w, y))
     for i, k, m in _windows(y, w, x, strides, padding, dilation):
-        y[i] += window(x[m], w[k])
+        y[i] += window(x[m], w[k])                                              # (1), (4)
 
 
 def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
@@ -55,7 +55,7 @@ def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y
     y[...] = b
     x, w, y = (_by_group(array, groups) for array in (x, w, y))
     for i, k, m in _windows(x, w, y, strides, padding, dilation):
-        y[m] += window_to_image(x[i], w[k])
+        y[m] += window_to_image(x[i], w[k])                                     # (2), (4)
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
@@ -63,7 +63,7 @@ def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd
     -> added to dw (KD, KH, KW, C / groups, F)."""
     x, dy, dw = (_by_group(array, groups) for array in (x, dy, dw))
     for i, k, m in _windows(dy, dw, x, strides, padding, dilation):
-        dw[k] += window_to_weights(x[m], dy[i])
+        dw[k] += window_to_weights(x[m], dy[i])                                 # (3), (4)
 
 
 def convolve_backward(x, w, zeros, dy, strides, padding, dilation, groups, winograd, dw, db, dx):

@@ -118,7 +118,8 @@ def normalize_row(x, gamma, beta, epsilon, centred):
     variance = np.square(x - mean).mean()                                                   # (2)
     rstd = 1 / np.sqrt(variance + epsilon)                                                  # (3)
     normal = (x - mean if centred else x) * rstd                                            # (4)
-    return gamma * normal + beta, mean, rstd                                                # (5)
+    y = gamma * normal + beta                                                               # (5)
+    return y, mean, rstd
 
 
 def normalize_row_backward(dy, x, gamma, mean, rstd, centred):
@@ -128,7 +129,8 @@ def normalize_row_backward(dy, x, gamma, mean, rstd, centred):
     dx = rstd * dnormal - rstd**2 * (x - mean) * (dnormal * normal).mean()                  # from (4), (3), (2)
     if centred:
         dx = dx - rstd * dnormal.mean()                                                     # from (4), (1): together (8)
-    return dx, dy * normal, dy
+    dgamma, dbeta = dy * normal, dy                                                         # from (5)
+    return dx, dgamma, dbeta
 
 
 def _by_channel(values):

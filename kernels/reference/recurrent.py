@@ -30,6 +30,11 @@ GRU (001.09.GRU, 001.09.GRUCell), the gates in Keras' order z, r, h~; x_z, x_r, 
     h~_t = \tanh(x_h + u_t U_h)                             (7')
     h_t  = z_t h_{t-1} + (1 - z_t) h~_t                     (8)     the catalogue has z and 1 - z the other way round
 
+What comes back to a state is the sum of what it was used for: dy_t, the gradient that arrives at h_t as the layer's output, and
+what the step after sends to it as its h_{t-1}:
+
+    dh_t = dy_t + dh_{t+1 \to t}                            (9)
+
 A masked step computes nothing: h_t = h_{t-1}, c_t = c_{t-1}.
 
 Where the steps lie. Arrays of sequences are flat, (N, columns) with a row for each of the N steps of all B sequences. Step t of
@@ -54,7 +59,8 @@ LINEAR, TANH, SIGMOID, RELU = range(4)                      # the numbers of `ac
 def simple_rnn_step(z, h_prev, U, activation):
     """z (N, H) = x_t W + b, h_prev (N, H), U (H, H), activation 0 linear, 1 tanh, 2 sigmoid, 3 relu -> h (N, H)."""
     a = z + h_prev @ U                                                          # (1)
-    return _activate(a, activation)                                             # (2)
+    h = _activate(a, activation)                                                # (2)
+    return h
 
 
 def simple_rnn_step_backward(dh, h, U, activation):
@@ -187,7 +193,7 @@ def lstm_backward(dy, U, gates, c0, c, mask, first, rows, apart, go_backwards, d
     def step(at, dh_t, dc_next, c_prev):
         i, f, c_tilde, o = np.split(gates[at], 4, axis=1)
         da[at], dc_prev = lstm_step_backward(dh_t, dc_next, i, f, c_tilde, o, c[at], c_prev)
-        dh_prev = da[at] @ U.T                                                  # all four gates read h_{t-1}
+        dh_prev = da[at] @ U.T                                                  # from (004.LSTM.i) to (004.LSTM.o)
         return dh_prev, dc_prev
     _walk_back(step, _walk(first, rows, apart, go_backwards), mask, dy, [dh, dc], [c0], [c])
     da[~mask] = 0
@@ -228,8 +234,8 @@ def gru_backward(dy, U, gates, inner, h0, h, mask, first, rows, apart, go_backwa
 
 
 def _walk(first, rows, apart, go_backwards):
-    """For each time step, in the order walked: how many sequences have it, and the slice of the rows in which it lies."""
-    walk = [(n, slice(start, start + n * apart, apart)) for start, n in zip(first, rows, strict=True)]
+    """For each time step, in the order walked: t, how many sequences have it, and the slice of the rows in which it lies."""
+    walk = [(t, n, slice(start, start + n * apart, apart)) for t, (start, n) in enumerate(zip(first, rows, strict=True))]
     return walk[::-1] if go_backwards else walk
 
 
@@ -239,7 +245,7 @@ def _walk_forward(step, walk, mask, initial, states):
     A masked step keeps the states before. `states`, each (N, H), are written.
     """
     current = [state.copy() for state in initial]
-    for n, at in walk:
+    for t, n, at in walk:
         before = [state[:n] for state in current]
         for old, new, state in zip(before, step(at, *before), states, strict=True):
             state[at] = np.where(mask[at, None], new, old)
@@ -252,21 +258,22 @@ def _walk_back(step, walk, mask, dy, gradients, initial=(), states=()):
     The first of `gradients` is that of h, which dy is added to; `before` are the `states` that the step began with. A masked
     step passes its gradients on as they are. `gradients`, each (B, H), are overwritten.
     """
-    for k, (n, at) in reversed(list(enumerate(walk))):
-        arriving = [gradient[:n] for gradient in gradients]
-        if len(dy):
-            arriving[0] += dy[at]
+    for k, (t, n, at) in reversed(list(enumerate(walk))):
+        dh_next, *others = [gradient[:n] for gradient in gradients]
+        dy_t = dy[at] if len(dy) else 0
+        dh = dy_t + dh_next                                                     # from (9): h_t was used twice
+        arriving = [dh, *others]
         before = [_before(walk, k, state, start) for state, start in zip(states, initial, strict=True)]
-        for gradient, new in zip(arriving, step(at, *arriving, *before), strict=True):
-            gradient[...] = np.where(mask[at, None], new, gradient)
+        for gradient, old, new in zip(gradients, arriving, step(at, *arriving, *before), strict=True):
+            gradient[:n] = np.where(mask[at, None], new, old)
 
 
 def _before(walk, k, states, initial):
     """With which states (n, H) the sequences entered the k-th step walked: those of the step before, or their initial ones."""
-    n, _ = walk[k]
+    _, n, _ = walk[k]
     before = initial[:n].copy()
     if k:
-        walked, at = walk[k - 1]
+        _, walked, at = walk[k - 1]
         before[:walked] = states[at][:n]
     return before
 

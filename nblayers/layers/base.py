@@ -113,6 +113,7 @@ class _Calls(threading.local):
     """What holds for all calls inside the one that this thread is in."""
 
     training: bool | None = None        # what was said of `training`; None where nothing was
+    watch: Any = None                   # the `nblayers.trace` that records this thread's calls, or None
 
 
 calls = _Calls()
@@ -796,7 +797,8 @@ def _guard_forward(forward: Callable[..., Any]) -> Callable[..., Any]:
         if training_place is not None and not self.follows_training:
             calls.training = bool(args[training_place] if len(args) > training_place else kwargs.get("training"))
         try:
-            outputs = forward(self, *arrays, **kwargs)
+            outputs = (forward(self, *arrays, **kwargs) if calls.watch is None
+                       else calls.watch.forward(self, forward, arrays, kwargs))
         except (TypeError, NotImplementedError) as error:
             self._explain_dtype(inputs, error)
             raise
@@ -842,7 +844,7 @@ def _guard_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
             dy = _add_penalty(dy, penalised, self.activity_regularizer)
         state.running = True
         try:
-            return backward(self, dy)
+            return backward(self, dy) if calls.watch is None else calls.watch.backward(self, backward, dy)
         finally:
             state.running = False
     return guarded

@@ -38,7 +38,8 @@ class LSTMGates:
         o = activations.evaluate(sigma, a_o, device)                            # (1)
         c = f * c_prev + i * c_tilde                                            # (3)
         g_c = activations.evaluate(g, c, device)                                # (4)
-        return i, f, c_tilde, o, c, g_c, o * g_c                                # (4)
+        h = o * g_c                                                             # (4)
+        return i, f, c_tilde, o, c, g_c, h
 
     def _open_backward(self, a: list[Any], cache: Any, dh: Any, dc: Any) -> tuple[list[Any], Any]:
         """Gradients of h_t and c_t -> those of a_i, a_f, a_c, a_o, and of c_{t-1}."""
@@ -50,9 +51,8 @@ class LSTMGates:
         dc_prev = dc * cache.f                                                  # from (3)
         di = dc * cache.c_tilde                                                 # from (3)
         dc_tilde = dc * cache.i                                                 # from (3)
-        return [
-            activations.differentiate(sigma, a_i, cache.i, di, device),         # from (1)
-            activations.differentiate(sigma, a_f, cache.f, df, device),         # from (1)
-            activations.differentiate(g, a_c, cache.c_tilde, dc_tilde, device),     # from (2)
-            activations.differentiate(sigma, a_o, cache.o, do, device),         # from (1)
-        ], dc_prev
+        da_i = activations.differentiate(sigma, a_i, cache.i, di, device)       # from (1)
+        da_f = activations.differentiate(sigma, a_f, cache.f, df, device)       # from (1)
+        da_c = activations.differentiate(g, a_c, cache.c_tilde, dc_tilde, device)       # from (2)
+        da_o = activations.differentiate(sigma, a_o, cache.o, do, device)       # from (1)
+        return [da_i, da_f, da_c, da_o], dc_prev
