@@ -170,7 +170,7 @@ class trace:
     def _operands_of(self, line: Line, frame: FrameType) -> Iterator[tuple[str, np.ndarray]]:
         """Copies of what a line computes with; one copy of what is the same as when the function's lines last read it."""
         for operand in line.operands:
-            value = _read(operand.read, frame)
+            value = _copy(_read(operand.read, frame, whole=True))
             if value is not None and value.size <= LARGE:
                 last = self._operands.get((line.function, operand.name))
                 if last is None or last.dtype != value.dtype or not np.array_equal(last, value):
@@ -332,13 +332,16 @@ def _room(name: str) -> Any:
     return room if current is None else current.room(room)
 
 
-def _read(code: CodeType, frame: FrameType) -> Any:
-    """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place."""
+def _read(code: CodeType, frame: FrameType, whole: bool = False) -> Any:
+    """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place.
+
+    Whole numbers are read where asked for.
+    """
     try:
         value = eval(code, frame.f_globals, frame.f_locals)
     except Exception:
         return None
-    return None if isinstance(value, (int, np.integer, np.bool_)) else value
+    return None if isinstance(value, (int, np.integer, np.bool_)) and not whole else value
 
 
 def _copy(value: Any) -> np.ndarray | None:
