@@ -46,6 +46,15 @@ function written(x, digits = 4) {
   return `${short}·10${[...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
 }
 
+// A tree in letters, as short as may be.
+function plainly(tree) {
+  if (!Array.isArray(tree)) return String(tree);
+  const [operation, a, b] = tree;
+  if (operation === "T") return `(${plainly(a)})ᵀ`;
+  if (b === undefined) return `${operation}(${plainly(a)})`;
+  return `(${plainly(a)} ${{ "*": "·", "-": "−" }[operation] ?? operation} ${plainly(b)})`;
+}
+
 // Where the element of `target` with this flat index lies in an array that is stretched to target's shape; -1 where none fits.
 function stretched(shape, target, flat) {
   let at = 0, step = 1;
@@ -66,9 +75,9 @@ class View {
   constructor(plain) {
     Object.assign(this, plain);
     this.pool = decoded(plain.numbers);
-    this.steps = plain.steps.map(([operation, t, at, parts, operands, marks], index) => {
+    this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus], index) => {
       const what = this.operations[operation], panel = this.panels[what.panel];
-      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], phase: panel.phase, layer: this.layers[panel.layer],
+      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, phase: panel.phase, layer: this.layers[panel.layer],
                name: panel.name };
     });
     this.writers = new Map();                                    // of each place in the pool, the steps that computed it
@@ -89,43 +98,57 @@ class View {
   }
 
   value(step, sample, flat) {
-    const { shape, batched } = step.what;
-    return this.element(step.at, shape, batched, sample, flat, this.rest(shape, batched));
+    const { shape, batched, blank } = step.what;
+    const x = this.element(step.at, shape, batched, sample, flat, this.rest(shape, batched));
+    return blank && Number.isNaN(x) ? undefined : x;
   }
 
-  operand(step, name, sample, flat) {
-    const { operands, operand_shapes, operands_batched, shape, batched } = step.what;
-    const i = operands.indexOf(name);
+  operand(step, name, sample, flat, target, byChannel = false) {
+    const { operands, operand_shapes, operands_batched } = step.what, i = operands.indexOf(name);
     if (i < 0) return undefined;
-    return this.element(step.operands[i], operand_shapes[i], operands_batched[i], sample, flat, this.rest(shape, batched));
+    const shape = byChannel ? [...operand_shapes[i], 1] : operand_shapes[i];
+    return this.element(step.operands[i], shape, operands_batched[i], sample, flat, target);
+  }
+
+  // The shape of what a tree computes for one sample, as far as its operands tell; [] for a number.
+  shapeOf(step, tree) {
+    if (typeof tree === "number") return [];
+    if (typeof tree === "string") {
+      const i = step.what.operands.indexOf(tree);
+      return i < 0 ? [] : this.rest(step.what.operand_shapes[i], step.what.operands_batched[i]);
+    }
+    if (tree[0] === "T") return this.shapeOf(step, tree[1]).toReversed();
+    return tree.slice(1).map((part) => this.shapeOf(step, part)).reduce((a, b) => (b.length > a.length || product(b) > product(a) ? b : a), []);
   }
 
   // The terms of a row of a times a column of b, as pairs of factors; none where one of them is not on the page.
-  terms(step, [, a, b], sample, flat) {
-    const { operands, operand_shapes, operands_batched, shape, batched } = step.what;
-    const [i, j] = [operands.indexOf(a), operands.indexOf(b)], rest = this.rest(shape, batched);
-    if (i < 0 || j < 0 || step.operands[i] < 0 || step.operands[j] < 0) return [];
-    const [left, right] = [operand_shapes[i], operand_shapes[j]];
-    if (left.length !== 2 || right.length !== 2 || left[1] !== right[0]) return [];
-    const column = flat % rest[rest.length - 1];
-    const row = operands_batched[i] ? sample : Math.floor(flat / rest[rest.length - 1]);
-    if (row >= left[0] || column >= right[1]) return [];
-    return Array.from({ length: left[1] }, (_, k) => [this.pool[step.operands[i] + row * left[1] + k],
-                                                       this.pool[step.operands[j] + k * right[1] + column]]);
+  terms(step, [, a, b], sample, flat, target) {
+    const left = this.shapeOf(step, a), right = this.shapeOf(step, b), count = left.at(-1);
+    if (!left.length || left.length > 2 || right.length !== 2 || right[0] !== count) return [];
+    const width = target.at(-1) ?? 1, column = flat % width, row = left.length === 2 ? Math.floor(flat / width) : 0;
+    const found = Array.from({ length: count }, (_, k) => [this.compute(step, a, sample, row * count + k, left),
+                                                            this.compute(step, b, sample, k * right[1] + column, right)]);
+    return found.some((pair) => pair.includes(undefined)) ? [] : found;
   }
 
-  compute(step, tree, sample, flat) {
+  // What a tree computes at one place of `target`, the shape of a sample's value.
+  compute(step, tree, sample, flat, target = this.rest(step.what.shape, step.what.batched)) {
     if (typeof tree === "number") return tree;
-    if (typeof tree === "string") return this.operand(step, tree, sample, flat);
+    if (typeof tree === "string") return this.operand(step, tree, sample, flat, target);
     const [operation, ...rest] = tree;
     if (operation === "@") {
-      const terms = this.terms(step, tree, sample, flat);
+      const terms = this.terms(step, tree, sample, flat, target);
       return terms.length ? terms.reduce((sum, [a, b]) => sum + a * b, 0) : undefined;
     }
-    const [a, b] = rest.map((part) => this.compute(step, part, sample, flat));
-    if (a === undefined || (rest.length > 1 && b === undefined)) return undefined;
+    if (operation === "T") {
+      const [rows, columns] = target;
+      return this.compute(step, rest[0], sample, (flat % columns) * rows + Math.floor(flat / columns), [columns, rows]);
+    }
+    if (operation === "channel" && typeof rest[0] === "string") return this.operand(step, rest[0], sample, flat, target, true);
+    const numbers = rest.map((part) => this.compute(step, part, sample, flat, target)), [a, b] = numbers;
+    if (numbers.includes(undefined)) return undefined;
     return { "+": a + b, "-": a - b, "*": a * b, "/": a / b, "^": a ** b, neg: -a, tanh: Math.tanh(a), exp: Math.exp(a),
-             log: Math.log(a), sqrt: Math.sqrt(a), max: Math.max(a, b), min: Math.min(a, b),
+             log: Math.log(a), sqrt: Math.sqrt(a), max: Math.max(...numbers), min: Math.min(...numbers),
              sigmoid: 1 / (1 + Math.exp(-a)) }[operation];
   }
 
@@ -218,7 +241,7 @@ class HeatMap {
       let most = 0;
       for (const { at, what: { shape, batched } } of this.steps) {
         const size = product(this.pane.view.rest(shape, batched)), start = at + (batched ? sample * size : 0);
-        for (let i = start; i < start + size; i++) {
+        for (let i = start; i < start + size; i++) {                // NaN is never larger
           const x = Math.abs(this.pane.view.pool[i]);
           if (x > most && Number.isFinite(x)) most = x;
         }
@@ -242,7 +265,8 @@ class HeatMap {
       for (let tile = 0; tile < this.tiles; tile++)
         for (let row = 0; row < this.rows; row++) {
           const flat = this.flat(row, column, tile);
-          if (flat < size) found[row * wide + tile * this.columns + column] = view.pool[start + flat];
+          const x = flat < size ? view.pool[start + flat] : undefined;
+          found[row * wide + tile * this.columns + column] = step.what.blank && Number.isNaN(x) ? undefined : x;
         }
     }
     return found;
@@ -328,8 +352,9 @@ class HeatMap {
                                                                   wide * this.cell - 2, high * this.tall - 2);
     const { t } = this.pane.step;
     if (this.panel.over_time && t >= 0 && live) frame(0, t, 0, this.rows, 1);
-    for (const [, rows, columns] of marks)
+    for (const [, rows, columns, channel] of marks)
       for (let tile = 0; tile < this.tiles; tile++) {
+        if (channel >= 0 && channel !== tile) continue;
         if (rows[2] === 1 && columns[2] === 1) { frame(rows[0], columns[0], tile, rows[1] - rows[0], columns[1] - columns[0]); continue; }
         for (let row = rows[0]; row < rows[1]; row += rows[2])
           for (let column = columns[0]; column < columns[1]; column += columns[2]) frame(row, column, tile, 1, 1);
@@ -607,6 +632,8 @@ class Pane {
   show(at) {
     this.at = at;
     for (const map of [...this.maps, ...this.larger]) map.cursor = undefined;
+    const { panel, focus } = this.step;
+    if (focus) this.own.set(panel, { row: focus[0], column: focus[1], tile: this.own.get(panel)?.tile ?? 0 });
     this.refresh();
   }
 
@@ -670,14 +697,16 @@ class Pane {
   spelled(tree, least) {
     const { view, step, sample, flat } = this;
     if (typeof tree === "number") return [written(tree)];
+    const given = tree;
+    if (tree[0] === "channel" && typeof tree[1] === "string") tree = tree[1];
     if (typeof tree === "string") {
-      const x = view.operand(step, tree, sample, flat);
+      const x = view.compute(step, given, sample, flat);
       return [x === undefined ? node("span", { class: "number" }, node("b", {}, "…"), node("i", {}, tree)) : this.number(x, tree, view.origin(step, tree))];
     }
-    const [operation, a, b] = tree, level = { "+": 1, "-": 1, "*": 2, "/": 2, neg: 2, "^": 3, "@": 2 }[operation];
+    const [operation, a, b, ...more] = tree, level = { "+": 1, "-": 1, "*": 2, "/": 2, neg: 2, "^": 3, "@": 2 }[operation];
     if (operation === "@") return this.dot(tree);
     if (level === undefined)
-      return [{ sigmoid: "σ" }[operation] ?? operation, "(", ...this.spelled(a, 0), ...(b === undefined ? [] : [", ", ...this.spelled(b, 0)]), ")"];
+      return [{ sigmoid: "σ" }[operation] ?? operation, "(", ...this.spelled(a, 0), ...[b, ...more].filter((part) => part !== undefined).flatMap((part) => [", ", ...this.spelled(part, 0)]), ")"];
     const inside = operation === "neg" ? ["−", ...this.spelled(a, 3)]
       : operation === "^" ? [...this.spelled(a, 4), node("sup", {}, ...this.spelled(b, 0))]
       : [...this.spelled(a, level), { "+": " + ", "-": " − ", "*": " · ", "/": " / " }[operation],
@@ -686,12 +715,13 @@ class Pane {
   }
 
   dot(tree) {
-    const { view, step, sample, flat } = this, terms = view.terms(step, tree, sample, flat);
-    if (!terms.length) return [node("span", { class: "number" }, node("b", {}, "…"), node("i", {}, `${tree[1]} @ ${tree[2]}`))];
+    const { view, step, sample, flat } = this, terms = view.terms(step, tree, sample, flat, view.rest(step.what.shape, step.what.batched));
+    const [left, right] = tree.slice(1).map(plainly);
+    if (!terms.length) return [node("span", { class: "number" }, node("b", {}, "…"), node("i", {}, `${left} ${right}`))];
     const sum = terms.reduce((all, [a, b]) => all + a * b, 0), most = 3;
     const few = terms.slice(0, most).map(([a, b]) => `${written(a, 3)}·${b < 0 ? `(${written(b, 3)})` : written(b, 3)}`).join(" + ");
     const title = `${few}${terms.length > most ? ` + … (${terms.length} products)` : ""}`;
-    return [node("span", { class: "number dot" }, node("b", {}, written(sum)), node("i", {}, `${tree[1]} ${tree[2]} = ${title}`))];
+    return [node("span", { class: "number dot" }, node("b", {}, written(sum)), node("i", {}, `${left} ${right} = ${title}`))];
   }
 
   // What a gradient, or another sum, is the sum of.
@@ -760,11 +790,13 @@ class Pane {
     const map = this.larger[this.view.panels.indexOf(this.step.panel)], values = map.values(), wide = map.columns * map.tiles;
     const columns = values.length > SMALL && this.step.t >= 0 ? [this.step.t] : [...Array(Math.min(wide, SMALL)).keys()];
     const rows = [...Array(Math.min(map.rows, 500)).keys()], over = map.panel.over_time || map.panel.turned;
-    this.table.replaceChildren(this.table.firstChild, node("div", { class: "wide", tabindex: "0", "aria-label": "table" }, node("table", {},
-      node("caption", {}, `${this.step.name}${this.step.what.batched ? `, sample ${this.sample}` : ""}`),
-      node("thead", {}, node("tr", {}, node("td", {}), columns.map((c) => node("th", { scope: "col" }, over ? `t ${c}` : String(c))))),
-      node("tbody", {}, rows.map((r) => node("tr", {}, node("th", { scope: "row" }, over ? `unit ${r}` : String(r)),
-        columns.map((c) => node("td", {}, values[r * wide + c] === undefined ? "" : written(values[r * wide + c]))))))));
+    const head = node("tr", {}, node("td", {}), columns.map((c) => node("th", { scope: "col" }, over ? `t ${c}` : String(c))));
+    const number = (x) => node("td", {}, x === undefined ? "" : written(x));
+    const body = rows.map((r) => node("tr", {}, node("th", { scope: "row" }, over ? `unit ${r}` : String(r)),
+                                      columns.map((c) => number(values[r * wide + c]))));
+    const caption = `${this.step.name}${this.step.what.batched ? `, sample ${this.sample}` : ""}`;
+    const table = node("table", {}, node("caption", {}, caption), node("thead", {}, head), node("tbody", {}, body));
+    this.table.replaceChildren(this.table.firstChild, node("div", { class: "wide", tabindex: "0", "aria-label": "table" }, table));
   }
 }
 
@@ -899,6 +931,7 @@ class Scope {
     this.slider.setAttribute("aria-valuetext", `${now + 1} of ${this.length}: ${this.panes[0].where.textContent}, ${this.panes[0].view.label(this.panes[0].step)}`);
     Object.assign(this.root.dataset, { step: now + 1, phase: this.panes[0].step.phase });
     if (this.isPage) history.replaceState(null, "", `#step=${now + 1}`);
+    this.told?.(now + 1);
     if (now === this.length - 1) this.stop();
     this.compare();
   }
@@ -961,10 +994,16 @@ class Scope {
   }
 }
 
+// `model` holds the view, and the step where it opens, from 1; as a widget it is told of each step.
 function render({ model, el }, isPage = false) {
   const scope = new Scope(model.get("view"), el, isPage);
-  scope.first = model.get("step") ?? 0;
-  if (!isPage) el.tabIndex = 0;
+  scope.first = (model.get("step") ?? 1) - 1;
+  el.microscope = scope;                                         // for whoever wants to move it from a script
+  if (!isPage) {
+    el.tabIndex = 0;
+    scope.told = (step) => { model.set("step", step); model.save_changes(); };
+    model.on("change:step", () => { if (model.get("step") - 1 !== scope.now) scope.go(model.get("step") - 1); });
+  }
   requestAnimationFrame(() => scope.start());
   return () => scope.close();
 }

@@ -1,7 +1,8 @@
 """What a line computes as a tree that the page can write with numbers, and compute again.
 
 A tree is a number, the name of an operand (a text), or a list: an operation and the trees of its arguments. Operations are
-+ - * / ^ neg @ and the names of functions; `["@", a, b]` stands for the product of a row of a and a column of b.
++ - * / ^ neg @ T channel and the names of functions. `["@", a, b]` is a row of a times a column of b, `["T", a]` a turned round,
+`["channel", a]` a number for each channel.
 """
 import ast
 from collections.abc import Iterator
@@ -12,9 +13,8 @@ from nblayers.learn.trace.lines import atoms
 
 BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@"}
 FUNCTIONS = {"tanh": "tanh", "exp": "exp", "log": "log", "sqrt": "sqrt", "maximum": "max", "minimum": "min",
-             "_sigmoid": "sigmoid", "_slope": "f'", "_activate": "f"}
-SAME = {"_by_channel"}                  # changes no number
-KNOWN = {*BINARY.values(), "^", "neg", "tanh", "exp", "log", "sqrt", "max", "min", "sigmoid"}      # the page can compute these
+             "_sigmoid": "sigmoid", "_slope": "f'", "_activate": "f", "_by_channel": "channel"}
+KNOWN = {*BINARY.values(), "^", "neg", "T", "channel", "tanh", "exp", "log", "sqrt", "max", "min", "sigmoid"}      # the page can compute these
 
 
 def tree(source: str) -> Any:
@@ -68,12 +68,11 @@ def _tree(node: ast.expr) -> Any:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         return ["^", _tree(node.left), _tree(node.right)]
     if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
-        parts = [_tree(node.left), _tree(node.right)]
-        if isinstance(node.op, ast.MatMult) and not all(isinstance(part, str) for part in parts):
-            raise ValueError("a product of what is computed on the way")
-        return [BINARY[type(node.op)], *parts]
+        return [BINARY[type(node.op)], _tree(node.left), _tree(node.right)]
     if isinstance(node, ast.Call):
         return _call(node)
+    if isinstance(node, ast.Attribute) and node.attr == "T" and next(atoms(node), None) is not node:
+        return ["T", _tree(node.value)]
     if next(atoms(node), None) is node:
         return ast.unparse(node)
     raise ValueError(ast.unparse(node))
@@ -84,8 +83,6 @@ def _call(node: ast.Call) -> Any:
     owner = getattr(node.func, "value", None)
     if node.keywords or (owner is not None and getattr(owner, "id", "") not in ("np", "self")):
         raise ValueError(ast.unparse(node))
-    if name in SAME:
-        return _tree(node.args[0])
     if name not in FUNCTIONS:
         raise ValueError(ast.unparse(node))
     arguments = node.args[:1] if name.startswith("_") else node.args        # _slope(h, activation): of h

@@ -11,6 +11,7 @@ import numpy as np
 from nblayers.learn.microscope import networks, numbers
 from nblayers.learn.microscope.mathml import mathml
 from nblayers.learn.microscope.pool import Pool
+from nblayers.learn.microscope.windows import Extra, with_windows
 from nblayers.learn.trace import Entry, symbols, trace
 
 SAMPLES = 4                             # of a batch are shown, fewer where a page would grow too large
@@ -19,29 +20,42 @@ ENDS = {"x", "y", "dx", "dy"}
 PRODUCT = re.compile(r"\\quad\s*=")
 
 
-def view(recorded: trace, layer: str | None = None, title: str | None = None, samples: int = SAMPLES) -> dict[str, Any]:
+def view(recorded: trace, layer: str | None = None, title: str | None = None, samples: int = SAMPLES,
+         labels: Sequence[str] = ()) -> dict[str, Any]:
     """The view of a trace.
 
     Arguments:
         layer: only this one and those inside it, by its name.
         title: by default what the layers are called.
         samples: so many of the batch at most.
+        labels: what stands at each time step of the first sample, such as a character.
 
     Raises:
         ValueError: there is nothing to show.
     """
-    entries = [entry for entry in recorded.entries if _is_shown(entry) and (layer is None or layer in entry.layer.split("/"))]
-    if not entries:
-        names = sorted({part for entry in recorded.entries for part in entry.layer.split("/")})
-        raise ValueError("microscope: the trace is empty" if layer is None or not names else
-                         f"microscope: no layer is called {layer!r}; there are {', '.join(names)}")
+    entries, extras = steps(recorded, layer)
     batch = _batch(entries)
     kept = min(samples, batch)
-    builder = _Builder(entries, batch, kept)
+    builder = _Builder(entries, extras, batch, kept)
     while kept > 1 and builder.is_cut:
         kept //= 2
-        builder = _Builder(entries, batch, kept)
-    return builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer)))
+        builder = _Builder(entries, extras, batch, kept)
+    return {**builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer))),
+            "labels": list(labels)}
+
+
+def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[Extra]]:
+    """What a view of a trace has a step for, and what the steps have besides.
+
+    Raises:
+        ValueError: there is nothing.
+    """
+    entries = [entry for entry in recorded.entries if _is_shown(entry) and (layer is None or layer in entry.layer.split("/"))]
+    if not entries:
+        names = sorted({part for entry in recorded.entries for part in entry.layer.split("/") if part})
+        raise ValueError("microscope: the trace is empty" if layer is None or not names else
+                         f"microscope: no layer is called {layer!r}; there are {', '.join(names)}")
+    return with_windows(entries, recorded.entries)
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -58,13 +72,15 @@ def _batch(entries: Sequence[Entry]) -> int:
 class _Builder:
     """Collects what the steps have in common, once each, and their numbers."""
 
-    def __init__(self, entries: Sequence[Entry], batch: int, samples: int) -> None:
+    def __init__(self, entries: Sequence[Entry], extras: Sequence[Extra], batch: int, samples: int) -> None:
         self.pool = Pool()
         self.samples, self.batch = samples, batch
-        self._entries = entries
+        self._entries, self._extras = entries, extras
+        self._trees = [extra.tree or _tree(entry.source) for entry, extra in zip(entries, extras, strict=True)]
         self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(r"\frac{\partial L}")}
-        self._weights |= {"gamma", "beta"}
-        self._values = [self.pool.put(self._chosen(entry.name, entry.value)) for entry in entries]
+        self._weights |= {"gamma", "beta", "kernel"}
+        self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
+        self._values = [self.pool.put(self._chosen(entry, entry.name, entry.value)) for entry in entries]
         self._parts = [[-1] * len(entry.parts) for entry in entries]
         self._part_trees: list[list[Any]] = [[None] * len(entry.parts) for entry in entries]
         self._operands: list[dict[str, int]] = [{} for _ in entries]
@@ -72,12 +88,17 @@ class _Builder:
         self._add_parts()
         self._add_operands()
 
-    def _chosen(self, name: str, value: np.ndarray) -> np.ndarray:
+    def _chosen(self, entry: Entry, name: str, value: np.ndarray) -> np.ndarray:
         """The samples of a value that are shown."""
-        return value[:self.samples] if self._is_batched(name, value) else value
+        return value[:self.samples] if self._is_batched(entry, name, value) else value
 
-    def _is_batched(self, name: str, value: np.ndarray) -> bool:
-        """Whether a value has a row for each sample; a weight has not, though it may have as many rows."""
+    def _is_batched(self, entry: Entry, name: str, value: np.ndarray) -> bool:
+        """Whether a value has a row for each sample; a weight has not, though it may have as many rows.
+
+        Of a batch that is normalised all samples are shown, one below the other.
+        """
+        if entry.layer in self._of_batches:
+            return False
         root = re.split(r"[._\[]", name.removeprefix("self."))[0]
         bare = root[1:] if root.startswith("d") and len(root) > 1 else root
         is_weight = bare in self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
@@ -89,9 +110,9 @@ class _Builder:
         All steps of an operation have the one or the other.
         """
         for group in self._groups(lambda i, entry: [(k, part) for k, part in enumerate(entry.parts)]):
-            trees = [numbers.parts(self._entries[i], _tree(self._entries[i].source))[k] for i, (k, _) in group]
-            values = [self._chosen(self._entries[i].name, part.value) for i, (_, part) in group]
-            needed = [[(name, self._chosen(name, self._entries[i].operands[name])) for name in numbers.operands(found)]
+            trees = [numbers.parts(self._entries[i], self._trees[i])[k] for i, (k, _) in group]
+            values = [self._chosen(self._entries[i], self._entries[i].name, part.value) for i, (_, part) in group]
+            needed = [[(name, self._chosen(self._entries[i], name, self._entries[i].operands[name])) for name in numbers.operands(found)]
                       for (i, _), found in zip(group, trees, strict=True)]
             operands_cost = self.pool.cost(value for one in needed for _, value in one)
             computed = None not in trees and operands_cost < self.pool.cost(values)
@@ -103,9 +124,9 @@ class _Builder:
 
     def _add_operands(self) -> None:
         """Add the operands for the formulas with numbers, small ones first, as long as there is room."""
-        groups = self._groups(lambda i, entry: [(name, entry.operands[name]) for name in numbers.operands(_tree(entry.source))
+        groups = self._groups(lambda i, entry: [(name, entry.operands[name]) for name in numbers.operands(self._trees[i])
                                                 if name in entry.operands and name not in self._operands[i]])
-        chosen = [[(i, name, self._chosen(name, value)) for i, (name, value) in group] for group in groups]
+        chosen = [[(i, name, self._chosen(self._entries[i], name, value)) for i, (name, value) in group] for group in groups]
         for group in sorted(chosen, key=lambda group: self.pool.cost(value for _, _, value in group)):
             cost = self.pool.cost(value for _, _, value in group)
             if not cost or self.pool.size + cost <= BUDGET:
@@ -128,32 +149,35 @@ class _Builder:
         pictures = _Pictures(self._entries)
         steps = []
         for i, entry in enumerate(self._entries):
-            operation = self._operation(entry, self._operands[i], self._part_trees[i], tables, pictures)
+            operation = self._operation(i, tables, pictures)
             steps.append([tables["operations"].index(operation), -1 if entry.t is None else entry.t, self._values[i],
                           self._parts[i], [self._operands[i].get(name, -1) for name in operation["operands"]]])
+        for step, extra, entry in zip(steps, self._extras, self._entries, strict=True):
+            if extra.marks or extra.focus:
+                step += [_marks(extra, entry, tables["layers"].rows, tables["panels"].rows), extra.focus]
         layers = [pictures.layer(path) for path in tables["layers"].rows]
         return {"version": 1, "title": title, "samples": self.samples, "batch": self.batch, "layers": layers,
                 "pictures": pictures.rows, "formulas": tables["formulas"].rows, "functions": tables["functions"].rows,
                 "panels": tables["panels"].rows, "operations": tables["operations"].rows, "steps": steps,
                 "numbers": self.pool.text()}
 
-    def _operation(self, entry: Entry, operands: dict[str, int], part_trees: list[Any],
-                   tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
+    def _operation(self, i: int, tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
         """What the steps that do the same have in common."""
+        entry, operands, part_trees = self._entries[i], self._operands[i], self._part_trees[i]
         layer, kind = tables["layers"].index(entry.layer), pictures.kind(entry.layer)
         label = tables["formulas"].index(mathml(_label(entry)))
-        batched = self._is_batched(entry.name, entry.value)
-        shape = list(self._chosen(entry.name, entry.value).shape)
+        batched = self._is_batched(entry, entry.name, entry.value)
+        shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
-                 "words": networks.words(kind, entry.name), "over_time": entry.t is not None, "turned": _is_turned(entry, kind)}
+                 "words": networks.words(kind, entry.name), "over_time": entry.t is not None, "turned": _is_turned(entry, kind), "shape": shape[batched:]}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,
-            "tree": _tree(entry.source), "operands": list(operands),
-            "operand_shapes": [list(self._chosen(name, entry.operands[name]).shape) for name in operands],
-            "operands_batched": [self._is_batched(name, entry.operands[name]) for name in operands],
+            "tree": self._trees[i], "blank": self._extras[i].blank, "operands": list(operands),
+            "operand_shapes": [list(self._chosen(entry, name, entry.operands[name]).shape) for name in operands],
+            "operands_batched": [self._is_batched(entry, name, entry.operands[name]) for name in operands],
             "parts": [{"by": _by(part.by, kind), "formula": tables["formulas"].index(mathml(part.formula)),
-                       "shape": list(self._chosen(entry.name, part.value).shape), "tree": found}
+                       "shape": list(self._chosen(entry, entry.name, part.value).shape), "tree": found}
                       for part, found in zip(entry.parts, part_trees, strict=True)],
             "code": self._code(entry, tables), "light": pictures.light(entry)}
 
@@ -164,6 +188,16 @@ class _Builder:
         first, lines = _function(entry.path, entry.function)
         shown = {"path": _short(entry.path), "name": entry.function, "first": first, "lines": lines}
         return [tables["functions"].index(shown), entry.line - first]
+
+
+def _marks(extra: Extra, entry: Entry, layers: list[str], panels: list[dict]) -> list[list]:
+    """What a step outlines: the panel, rows, columns, and the channel, -1 for all."""
+    found = []
+    for mark in extra.marks:
+        of_name = [i for i, panel in enumerate(panels) if (layers[panel["layer"]], panel["phase"], panel["name"])
+                   == (entry.layer, mark.phase, mark.name)]
+        found += [[i, mark.rows, mark.columns, -1 if mark.channel is None else mark.channel] for i in of_name[-1:]]
+    return found
 
 
 class _Table:

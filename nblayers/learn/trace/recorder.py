@@ -3,6 +3,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -308,6 +309,23 @@ class trace:
         """
         from nblayers.learn.trace.pictures import plot
         return plot(self, layer, path)
+
+    def to_html(self, path: str | Path | None = None, layer: str | None = None, title: str | None = None) -> Path | str:
+        """The microscope: a page that steps through all of this, forward and backward. It needs no other file and no network.
+
+        Arguments:
+            path: where to write it; its folder is made.
+            layer: only this layer and those inside it, by its name.
+            title: the page's; by default the layers' names.
+
+        Returns:
+            The path, or the page itself where no path is given.
+
+        Raises:
+            ValueError: there is nothing to show.
+        """
+        from nblayers.learn.microscope import page, view
+        return page.save("trace.to_html", page.page(view.view(self, layer, title)), path)
 
     def __len__(self) -> int:
         return len(self.entries)
