@@ -42,8 +42,8 @@ function written(x, digits = 4) {
   const size = Math.abs(x);
   const [mantissa, exponent] = (size < 1e-3 || size >= 1e5 ? x.toExponential(digits - 2) : x.toPrecision(digits)).split("e");
   const short = String(Number(mantissa)).replace("-", "−");
-  if (exponent === undefined) return short;
-  return `${short}·10${[...String(Number(exponent))].map((c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]).join("")}`;
+  const raised = (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)];
+  return exponent === undefined ? short : `${short}·10${[...String(Number(exponent))].map(raised).join("")}`;
 }
 
 // A tree in letters, as short as may be.
@@ -77,8 +77,8 @@ class View {
     this.pool = decoded(plain.numbers);
     this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus], index) => {
       const what = this.operations[operation], panel = this.panels[what.panel];
-      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, phase: panel.phase, layer: this.layers[panel.layer],
-               name: panel.name };
+      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, phase: panel.phase, name: panel.name,
+               layer: this.layers[panel.layer] };
     });
     this.writers = new Map();                                    // of each place in the pool, the steps that computed it
     for (const step of this.steps) {
@@ -118,7 +118,8 @@ class View {
       return i < 0 ? [] : this.rest(step.what.operand_shapes[i], step.what.operands_batched[i]);
     }
     if (tree[0] === "T") return this.shapeOf(step, tree[1]).toReversed();
-    return tree.slice(1).map((part) => this.shapeOf(step, part)).reduce((a, b) => (b.length > a.length || product(b) > product(a) ? b : a), []);
+    const larger = (a, b) => (b.length > a.length || product(b) > product(a) ? b : a);
+    return tree.slice(1).map((part) => this.shapeOf(step, part)).reduce(larger, []);
   }
 
   // The terms of a row of a times a column of b, as pairs of factors; none where one of them is not on the page.
@@ -219,7 +220,8 @@ class HeatMap {
 
   name() {
     const { words, name } = this.panel, what = this.panel.over_time ? `${this.times} time steps` : `${this.columns} columns`;
-    return `${name}${words ? `, ${words}` : ""}: ${this.rows} rows by ${what}${this.tiles > 1 ? ` by ${this.tiles} channels` : ""}; ` +
+    const channels = this.tiles > 1 ? ` by ${this.tiles} channels` : "";
+    return `${name}${words ? `, ${words}` : ""}: ${this.rows} rows by ${what}${channels}; ` +
       "arrow keys choose a number, Enter shows how it was computed";
   }
 
@@ -284,7 +286,7 @@ class HeatMap {
     let seen = 0;
     while (seen < this.steps.length && this.steps[seen].index <= this.pane.at) seen++;
     const chosen = this.chosen();
-    const key = [seen, this.pane.sample, chosen.row, chosen.column, chosen.tile, live, this.pane.theme, JSON.stringify(marks)].join();
+    const key = JSON.stringify([seen, this.pane.sample, chosen, live, this.pane.theme, marks]);
     if (key === this.drawn && !force) return;
     const width = this.canvas.parentNode.clientWidth;
     if (!width) return;
@@ -295,7 +297,8 @@ class HeatMap {
 
   draw(width, marks, chosen, live) {
     const wide = this.columns * this.tiles, gaps = (this.tiles - 1) * 6;
-    const cell = clamp((width - gaps) / wide, 1, this.large ? 64 : 46), tall = clamp(cell, this.rows > 40 ? 2 : 4, this.large ? 30 : 22);
+    const cell = clamp((width - gaps) / wide, 1, this.large ? 64 : 46);
+    const tall = clamp(cell, this.rows > 40 ? 2 : 4, this.large ? 30 : 22);
     Object.assign(this, { cell, tall });
     const ratio = window.devicePixelRatio || 1, height = this.rows * tall, across = wide * cell + gaps;
     this.canvas.width = Math.round(across * ratio);
@@ -355,8 +358,9 @@ class HeatMap {
     for (const [, rows, columns, channel] of marks)
       for (let tile = 0; tile < this.tiles; tile++) {
         if (channel >= 0 && channel !== tile) continue;
-        if (rows[2] === 1 && columns[2] === 1) { frame(rows[0], columns[0], tile, rows[1] - rows[0], columns[1] - columns[0]); continue; }
-        for (let row = rows[0]; row < rows[1]; row += rows[2])
+        const whole = rows[2] === 1 && columns[2] === 1;            // else the places of a patch lie apart
+        if (whole) frame(rows[0], columns[0], tile, rows[1] - rows[0], columns[1] - columns[0]);
+        for (let row = rows[0]; row < rows[1] && !whole; row += rows[2])
           for (let column = columns[0]; column < columns[1]; column += columns[2]) frame(row, column, tile, 1, 1);
       }
     if (live) {
@@ -386,7 +390,8 @@ class HeatMap {
 
   place({ row, column, tile }) {
     const { labels } = this.pane.view;
-    if (this.panel.over_time || this.panel.turned) return `t ${column}${labels?.[column] ? ` “${labels[column]}”` : ""}, unit ${row}`;
+    const label = labels?.[column] === undefined ? "" : ` “${labels[column]}”`;
+    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}`;
     if (this.rest.length < 2) return `[${column}]`;
     return `[${row}, ${column}${this.tiles > 1 ? `, ${tile}` : ""}]`;
   }
@@ -439,7 +444,8 @@ class Picture {
   constructor(plain) {
     const nodes = Object.fromEntries(plain.nodes.map((one) => [one.name, one]));
     const width = (plain.width + 1) * COLUMN, height = (plain.height + 0.6) * ROW;
-    this.root = node("svg:svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img", "aria-label": plain.title });
+    this.root = node("svg:svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img",
+                                  "aria-label": plain.title });
     this.edges = plain.edges.map((edge) => this.root.appendChild(this.edge(edge, nodes)));
     for (const [x, y, sign] of plain.signs)
       this.root.append(node("svg:g", { class: "sign" },
@@ -499,7 +505,8 @@ class Unrolled {
 
   draw() {
     const width = this.pane.head.clientWidth || 320, apart = 112, { step } = this.pane;
-    const total = Math.max(...this.layers.map((layer) => layer.times)), shown = clamp(Math.floor((width - 40) / apart), 2, total);
+    const total = Math.max(...this.layers.map((layer) => layer.times));
+    const shown = Math.min(total, Math.max(2, Math.floor((width - 40) / apart)));
     if (step.t >= 0) this.centre = step.t;
     const first = clamp((this.centre ?? 0) - Math.floor(shown / 2), 0, total - shown);
     const high = 132 * this.layers.length;
@@ -507,42 +514,45 @@ class Unrolled {
     this.root.setAttribute("viewBox", `0 0 ${shown * apart + 40} ${high}`);
     this.root.style.maxWidth = `${shown * apart + 40}px`;
     this.layers.forEach((layer, i) => {
-      for (let t = first; t < first + shown; t++) this.cell(layer, t, 20 + (t - first) * apart, 132 * i, t === first + shown - 1);
-      if (this.layers.length > 1) this.root.append(node("svg:text", { class: "path", x: 4, y: 132 * i + 11 }, layer.path.split("/").at(-1)));
+      for (let t = first; t < first + shown; t++)
+        this.cell(layer, t, 20 + (t - first) * apart, 132 * i, t === first + shown - 1);
+      if (this.layers.length > 1) this.text("path", 4, 132 * i + 11, layer.path.split("/").at(-1));
     });
-    if (first > 0) this.root.append(node("svg:text", { class: "more", x: 9, y: 70 }, "…"));
-    if (first + shown < total) this.root.append(node("svg:text", { class: "more", x: shown * apart + 31, y: 70 }, "…"));
+    if (first > 0) this.text("more", 9, 70, "…");
+    if (first + shown < total) this.text("more", shown * apart + 31, 70, "…");
   }
+
+  text(kind, x, y, text) { this.root.append(node("svg:text", { class: kind, x, y }, text)); }
 
   cell(layer, t, x, y, isLast) {
     const { step, view, at } = this.pane, here = step.layer === layer && step.t === t, backward = step.phase === "backward";
     const lit = here ? this.lit(step) : {};
     const done = (phase) => view.steps.some((one) => one.index <= at && one.layer === layer && one.t === t && one.phase === phase);
-    const box = node("svg:g", { class: `step${here ? " on" : ""}${backward ? " backward" : ""}${done("backward") ? " back" : ""}${done("forward") ? " there" : ""}`,
-                                role: "button", "aria-label": `time step ${t}${here ? ", current" : ""}`,
-                                onclick: () => this.pane.scope.go(this.pane.position(this.first(layer, t))) },
-                     node("svg:rect", { x: x + 24, y: y + 40, width: 62, height: 54, rx: 9 }),
-                     node("svg:text", { x: x + 55, y: y + 62 }, `t = ${t}`),
-                     node("svg:text", { class: "done", x: x + 55, y: y + 82 }, `${done("forward") ? "→" : "·"} ${done("backward") ? "←" : "·"}`));
     const states = layer.kind === "lstm" ? [["C", 54], ["h", 80]] : [["h", 67]];
-    const [before, after] = layer.backwards ? ["right", "left"] : ["left", "right"];
     for (const [name, dy] of states)
       for (const side of ["left", "right"]) {
-        const key = `${name}_${side === before ? "prev" : "next"}`, [from, to] = side === "left" ? [x, x + 24] : [x + 86, x + 112];
-        if (side === "right" && !isLast && !lit[key]) continue;   // the next cell draws it
-        if (side === "left" && this.litOutside(layer, t, name)) continue;
-        this.arrow(from, y + dy, to, y + dy, lit[key], layer.backwards !== (backward && lit[key]));
-        if (lit[key] || side === "left") this.root.append(node("svg:text", { class: "state", x: from + 6, y: y + dy - 5 }, name));
+        const key = `${name}_${(side === "left") !== layer.backwards ? "prev" : "next"}`;
+        if (side === "right" && !isLast && !lit[key]) continue;     // the next cell draws it
+        if (side === "left" && this.isLitBefore(layer, t, name)) continue;
+        const [from, to] = side === "left" ? [x, x + 24] : [x + 86, x + 112];
+        this.arrow(from, y + dy, to, y + dy, lit[key], layer.backwards !== Boolean(backward && lit[key]));
+        this.text("state", from + 6, y + dy - 5, name);
       }
-    const mark = view.labels?.[t] !== undefined ? `“${view.labels[t]}”` : `x`;
     this.arrow(x + 55, y + 118, x + 55, y + 94, lit.x, backward && lit.x);
     this.arrow(x + 55, y + 40, x + 55, y + 18, lit.y, backward && lit.y);
-    this.root.append(box, node("svg:text", { class: "end", x: x + 55, y: y + 130 }, mark), node("svg:text", { class: "end", x: x + 55, y: y + 13 }, "h"));
-    void after;
+    this.text("end", x + 55, y + 130, view.labels?.[t] === undefined ? "x" : `“${view.labels[t]}”`);
+    this.text("end", x + 55, y + 13, "h");
+    const ways = `${done("forward") ? "→" : "·"} ${done("backward") ? "←" : "·"}`;
+    this.root.append(node("svg:g", { class: `step${here ? " on" : ""}${backward ? " backward" : ""}`, role: "button",
+                                     "aria-label": `time step ${t}${here ? ", current" : ""}`,
+                                     onclick: () => this.pane.scope.go(this.pane.position(this.first(layer, t))) },
+                          node("svg:rect", { x: x + 24, y: y + 40, width: 62, height: 54, rx: 9 }),
+                          node("svg:text", { x: x + 55, y: y + 62 }, `t = ${t}`),
+                          node("svg:text", { class: "done", x: x + 55, y: y + 82 }, ways)));
   }
 
   // Whether the cell to the left has drawn the edge between the two as lit.
-  litOutside(layer, t, name) {
+  isLitBefore(layer, t, name) {
     const { step } = this.pane;
     if (step.layer !== layer || step.t !== t - 1) return false;
     return Boolean(this.lit(step)[`${name}_${layer.backwards ? "prev" : "next"}`]);
@@ -562,9 +572,10 @@ class Unrolled {
   arrow(x1, y1, x2, y2, lit, turned) {
     if (turned) [x1, y1, x2, y2] = [x2, y2, x1, y1];
     const [dx, dy] = [Math.sign(x2 - x1), Math.sign(y2 - y1)], back = [x2 - 8 * dx, y2 - 8 * dy];
-    this.root.append(node("svg:g", { class: `edge ${lit ?? ""}${this.pane.step.phase === "backward" && lit ? " backward" : ""}` },
-                          node("svg:polyline", { points: `${x1},${y1} ${x2},${y2}` }),
-                          node("svg:path", { class: "tip there", d: `M${x2},${y2}L${back[0] - 4 * dy},${back[1] - 4 * dx}L${back[0] + 4 * dy},${back[1] + 4 * dx}z` })));
+    const tip = `M${x2},${y2}L${back[0] - 4 * dy},${back[1] - 4 * dx}L${back[0] + 4 * dy},${back[1] + 4 * dx}z`;
+    const kind = `edge ${lit ?? ""}${this.pane.step.phase === "backward" && lit ? " backward" : ""}`;
+    this.root.append(node("svg:g", { class: kind }, node("svg:polyline", { points: `${x1},${y1} ${x2},${y2}` }),
+                          node("svg:path", { class: "tip there", d: tip })));
   }
 
   first(layer, t) {
@@ -604,7 +615,8 @@ class Pane {
     this.code = node("div", { class: "code" });
     this.main = node("div", { class: "main" });
     this.network = node("div", { class: "network" });
-    this.table = node("details", { class: "table", ontoggle: () => this.fillTable() }, node("summary", {}, "these numbers as a table"));
+    this.table = node("details", { class: "table", ontoggle: () => this.fillTable() },
+                      node("summary", {}, "these numbers as a table"));
     this.gallery = node("div", { class: "gallery" });
     this.maps = view.panels.map((panel, i) => new HeatMap(this, panel, i));
     this.larger = view.panels.map((panel, i) => new HeatMap(this, panel, i, true));
@@ -625,8 +637,9 @@ class Pane {
   samples() {
     const { view } = this;
     if (view.samples < 2) return null;
-    return node("label", {}, "sample ", node("select", { onchange: (event) => { this.sample = Number(event.target.value); this.scope.refresh(); } },
-                Array.from({ length: view.samples }, (_, i) => node("option", { value: i }, String(i)))));
+    const choose = (event) => { this.sample = Number(event.target.value); this.scope.refresh(); };
+    const options = Array.from({ length: view.samples }, (_, i) => node("option", { value: i }, String(i)));
+    return node("label", {}, "sample ", node("select", { onchange: choose }, options));
   }
 
   show(at) {
@@ -640,12 +653,13 @@ class Pane {
   refresh() {
     const { view, step } = this;
     this.flat = this.flatChosen();
-    const total = step.layer.times || Math.max(0, ...view.steps.filter((one) => one.layer === step.layer).map((one) => one.t + 1));
-    const time = step.t < 0 ? "" : ` · t = ${step.t} of 0 … ${total - 1}`;
+    const time = step.t < 0 ? "" : ` · t = ${step.t}${step.layer.times ? ` of 0 … ${step.layer.times - 1}` : ""}`;
     this.where.textContent = `${step.phase}${time}${view.layers.length > 1 && step.layer.path ? ` · ${step.layer.path}` : ""}`;
     this.root.dataset.phase = step.phase;
-    this.title.replaceChildren(math(view.formulas[step.panel.label]), step.t < 0 ? "" : node("span", { class: "time" }, `[${step.t}]`),
-                               node("span", { class: "words" }, step.panel.words), node("span", { class: "mark" }, step.what.equation));
+    this.title.replaceChildren(math(view.formulas[step.panel.label]),
+                               step.t < 0 ? "" : node("span", { class: "time" }, `[${step.t}]`),
+                               node("span", { class: "words" }, step.panel.words),
+                               node("span", { class: "mark" }, step.what.equation));
     this.sentence.textContent = this.said();
     this.formula.replaceChildren(step.what.formula < 0 ? "" : math(view.formulas[step.what.formula]));
     this.figures.replaceChildren(...this.numbers());
@@ -674,8 +688,9 @@ class Pane {
     const { view, step, sample, flat } = this, { words, phase } = step.panel;
     const time = step.t < 0 ? "" : `, time step ${step.t}`, value = written(view.value(step, sample, flat));
     const parts = step.what.parts.map((part, k) => `${written(view.part(step, k, sample, flat))} by ${part.by}`);
-    return `${phase === "forward" ? "Forward" : "Backward"}${time}: ${words || step.name}. At ${this.placeChosen()} it is ${value}` +
-      `${parts.length ? ` = ${parts.join(" + ").replaceAll("+ −", "− ")}` : ""}.`;
+    const sum = parts.length ? ` = ${parts.join(" + ").replaceAll("+ −", "− ")}` : "";
+    return `${phase === "forward" ? "Forward" : "Backward"}${time}: ${words || step.name}. ` +
+      `At ${this.placeChosen()} it is ${value}${sum}.`;
   }
 
   // The formula with numbers in the place of its letters.
@@ -684,11 +699,12 @@ class Pane {
     if (step.what.tree === null) return [];
     const value = view.value(step, sample, flat);
     return [node("span", { class: "whole" }, this.number(value, view.label(step))), " = ", ...this.spelled(step.what.tree, 0),
-            node("p", { class: "place" }, `at ${this.placeChosen()}; click a number of a map to choose another, or one here to go where it was computed`)];
+            node("p", { class: "place" }, `at ${this.placeChosen()}; click a number of a map to choose another, or one here to go ` +
+                                          "where it was computed")];
   }
 
   number(x, name, origin) {
-    const inside = [node("b", {}, written(x)), node("i", {}, name)];
+    const inside = [node("b", {}, x === undefined ? "…" : written(x)), node("i", {}, name)];
     if (!origin) return node("span", { class: "number" }, inside);
     return node("button", { class: "number", type: "button", title: `computed in step ${this.position(origin) + 1}`,
                             onclick: () => this.scope.go(this.position(origin)) }, inside);
@@ -701,12 +717,13 @@ class Pane {
     if (tree[0] === "channel" && typeof tree[1] === "string") tree = tree[1];
     if (typeof tree === "string") {
       const x = view.compute(step, given, sample, flat);
-      return [x === undefined ? node("span", { class: "number" }, node("b", {}, "…"), node("i", {}, tree)) : this.number(x, tree, view.origin(step, tree))];
+      return [this.number(x, tree, x === undefined ? undefined : view.origin(step, tree))];
     }
-    const [operation, a, b, ...more] = tree, level = { "+": 1, "-": 1, "*": 2, "/": 2, neg: 2, "^": 3, "@": 2 }[operation];
+    const [operation, a, ...others] = tree, [b] = others, level = { "+": 1, "-": 1, "*": 2, "/": 2, neg: 2, "^": 3, "@": 2 }[operation];
     if (operation === "@") return this.dot(tree);
     if (level === undefined)
-      return [{ sigmoid: "σ" }[operation] ?? operation, "(", ...this.spelled(a, 0), ...[b, ...more].filter((part) => part !== undefined).flatMap((part) => [", ", ...this.spelled(part, 0)]), ")"];
+      return [{ sigmoid: "σ" }[operation] ?? operation, "(", ...this.spelled(a, 0),
+              ...others.flatMap((part) => [", ", ...this.spelled(part, 0)]), ")"];
     const inside = operation === "neg" ? ["−", ...this.spelled(a, 3)]
       : operation === "^" ? [...this.spelled(a, 4), node("sup", {}, ...this.spelled(b, 0))]
       : [...this.spelled(a, level), { "+": " + ", "-": " − ", "*": " · ", "/": " / " }[operation],
@@ -715,11 +732,13 @@ class Pane {
   }
 
   dot(tree) {
-    const { view, step, sample, flat } = this, terms = view.terms(step, tree, sample, flat, view.rest(step.what.shape, step.what.batched));
+    const { view, step, sample, flat } = this, target = view.rest(step.what.shape, step.what.batched);
+    const terms = view.terms(step, tree, sample, flat, target);
     const [left, right] = tree.slice(1).map(plainly);
-    if (!terms.length) return [node("span", { class: "number" }, node("b", {}, "…"), node("i", {}, `${left} ${right}`))];
+    if (!terms.length) return [this.number(undefined, `${left} ${right}`)];
     const sum = terms.reduce((all, [a, b]) => all + a * b, 0), most = 3;
-    const few = terms.slice(0, most).map(([a, b]) => `${written(a, 3)}·${b < 0 ? `(${written(b, 3)})` : written(b, 3)}`).join(" + ");
+    const factor = (x) => (x < 0 ? `(${written(x, 3)})` : written(x, 3));
+    const few = terms.slice(0, most).map(([a, b]) => `${factor(a)}·${factor(b)}`).join(" + ");
     const title = `${few}${terms.length > most ? ` + … (${terms.length} products)` : ""}`;
     return [node("span", { class: "number dot" }, node("b", {}, written(sum)), node("i", {}, `${left} ${right} = ${title}`))];
   }
@@ -730,15 +749,18 @@ class Pane {
     this.ledger.replaceChildren();
     if (!parts.length) return;
     const size = product(view.rest(step.what.shape, step.what.batched));
-    const rows = parts.map((part, k) => ({ part, here: view.part(step, k, sample, flat), norm: this.norm(size, (i) => view.part(step, k, sample, i)) }));
+    const rows = parts.map((part, k) => ({ part, here: view.part(step, k, sample, flat),
+                                           norm: this.norm(size, (i) => view.part(step, k, sample, i)) }));
     const most = Math.max(...rows.map((row) => Math.abs(row.here ?? 0)), 1e-30);
     const line = ({ here, norm }, name, kind) => node("tr", { class: kind }, node("th", { scope: "row" }, name),
-      node("td", {}, written(here)), node("td", { class: "bar" }, kind ? null : this.bar((here ?? 0) / most)), node("td", {}, written(norm)));
+      node("td", {}, written(here)), node("td", { class: "bar" }, kind ? null : this.bar((here ?? 0) / most)),
+      node("td", {}, written(norm)));
     const whole = { here: view.value(step, sample, flat), norm: this.norm(size, (i) => view.value(step, sample, i)) };
+    const heads = ["through", `at ${this.placeChosen()}`, "", "norm"].map((text) => node("th", { scope: "col" }, text));
+    const named = ({ formula, by }) => [math(view.formulas[formula]), node("small", {}, by)];
     this.ledger.append(node("table", {}, node("caption", {}, `${view.label(step)} is the sum of`),
-      node("thead", {}, node("tr", {}, ["through", `at ${this.placeChosen()}`, "", "norm"].map((text) => node("th", { scope: "col" }, text)))),
-      node("tbody", {}, rows.map((row) => line(row, [math(view.formulas[row.part.formula]), node("small", {}, row.part.by)], "")),
-           line(whole, "together", "whole"))));
+      node("thead", {}, node("tr", {}, heads)),
+      node("tbody", {}, rows.map((row) => line(row, named(row.part), "")), line(whole, "together", "whole"))));
   }
 
   norm(size, read) {
@@ -750,7 +772,8 @@ class Pane {
   bar(share) {
     const wide = 50 * Math.abs(share), left = share < 0 ? 50 - wide : 50;
     return node("svg:svg", { viewBox: "0 0 100 14", class: share < 0 ? "negative" : "positive", "aria-hidden": "true" },
-                node("svg:line", { x1: 50, x2: 50, y1: 0, y2: 14 }), node("svg:rect", { x: left, y: 2, width: wide, height: 10 }),
+                node("svg:line", { x1: 50, x2: 50, y1: 0, y2: 14 }),
+                node("svg:rect", { x: left, y: 2, width: wide, height: 10 }),
                 node("svg:text", { x: share < 0 ? 54 : 40, y: 11 }, share < 0 ? "−" : "+"));
   }
 
@@ -762,7 +785,8 @@ class Pane {
       this.shownCode = which;
       this.listing = node("ol", { start: first }, lines.map((text) => node("li", {}, node("code", {}, text || " "))));
       this.codeName = node("summary", {});
-      this.code.replaceChildren(node("details", { open: true }, this.codeName, node("div", { class: "listing", tabindex: "0", "aria-label": "code" }, this.listing)));
+      const listing = node("div", { class: "listing", tabindex: "0", role: "region", "aria-label": "code" }, this.listing);
+      this.code.replaceChildren(node("details", { open: true }, this.codeName, listing));
     } else if (!this.code.firstChild) this.code.append(this.listing.closest("details"));
     this.codeName.replaceChildren(`${path}, line ${first + line}: `, node("code", {}, name));
     for (const one of this.listing.querySelectorAll(".on")) { one.classList.remove("on"); one.removeAttribute("aria-current"); }
@@ -776,12 +800,14 @@ class Pane {
   fillNetwork() {
     if (this.unrolled.layers.length) this.unrolled.draw();
     const picture = this.pictures[this.step.layer.picture];
-    if (this.network.firstChild !== (picture?.root ?? null)) this.network.replaceChildren(...(picture ? [picture.root, this.legend()] : []));
+    if (this.network.firstChild !== (picture?.root ?? null))
+      this.network.replaceChildren(...(picture ? [picture.root, this.legend()] : []));
     picture?.light(this.step);
   }
 
   legend() {
-    return node("p", { class: "legend" }, node("span", { class: "key gets" }, "what it is made from"), node("span", { class: "key gives" }, "where it goes"),
+    return node("p", { class: "legend" }, node("span", { class: "key gets" }, "what it is made from"),
+                node("span", { class: "key gives" }, "where it goes"),
                 node("span", {}, "solid: values go forward · dashed: gradients come back"));
   }
 
@@ -796,7 +822,8 @@ class Pane {
                                       columns.map((c) => number(values[r * wide + c]))));
     const caption = `${this.step.name}${this.step.what.batched ? `, sample ${this.sample}` : ""}`;
     const table = node("table", {}, node("caption", {}, caption), node("thead", {}, head), node("tbody", {}, body));
-    this.table.replaceChildren(this.table.firstChild, node("div", { class: "wide", tabindex: "0", "aria-label": "table" }, table));
+    this.table.replaceChildren(this.table.firstChild, node("div", { class: "wide", tabindex: "0", role: "region",
+                                                                     "aria-label": "table" }, table));
   }
 }
 
@@ -828,28 +855,41 @@ class Scope {
   build() {
     const button = (text, label, act) => node("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
     this.play = button("▶", "play (space)", () => this.toggle());
-    this.slider = node("input", { type: "range", min: 0, max: this.length - 1, value: 0, "aria-label": "step", oninput: () => this.go(Number(this.slider.value)) });
+    this.slider = node("input", { type: "range", min: 0, max: this.length - 1, value: 0, "aria-label": "step",
+                                  oninput: () => this.go(Number(this.slider.value)) });
     this.count = node("output", { class: "count" });
     this.shade = button("", "light or dark", () => this.setTheme(this.theme === "dark" ? "light" : "dark"));
-    const phases = this.panes[0].view.steps, forward = this.pairs.filter(([i]) => phases[i].phase === "forward").length;
-    const strip = node("div", { class: "phases", "aria-hidden": "true" }, node("span", { class: "forward" }, "forward"), node("span", { class: "backward" }, "backward"));
-    strip.children[0].style.flexGrow = forward;
-    strip.children[1].style.flexGrow = this.length - forward;
+    const first = () => this.go(this.differences[0]);
+    this.bar = node("div", { class: "bar", role: "group", "aria-label": "controls" },
+      button("⏮", "first step (Home)", () => this.go(0)),
+      button("◀", "step back (left arrow)", () => this.go(this.now - 1)), this.play,
+      button("▶|", "step on (right arrow)", () => this.go(this.now + 1)),
+      button("⏭", "last step (End)", () => this.go(this.length - 1)),
+      node("div", { class: "slide" }, this.slider, this.strip()), this.count, this.panes[0].samples(),
+      this.differences.length ? node("button", { type: "button", class: "first", onclick: first }, "first difference") : null,
+      this.shade);
+    const keys = node("details", { class: "keys" }, node("summary", {}, "keys"),
+      node("p", {}, "← → one step, Page Up and Page Down a time step, Home and End, space to play. " +
+                    "On a map: arrow keys choose a number, Enter shows how it was computed."));
+    const panes = node("div", { class: `panes${this.two ? " two" : ""}` }, this.panes.map((pane) => pane.root));
+    this.root.classList.add("microscope");
+    this.root.append(node("h1", {}, this.title), this.bar, keys, panes);
+    this.setTheme(this.theme);
+  }
+
+  // Under the slider: which part is forward and which backward, and where the two networks differ.
+  strip() {
+    const { steps } = this.panes[0].view, forward = this.pairs.filter(([i]) => steps[i].phase === "forward").length;
+    const made = node("div", { class: "phases", "aria-hidden": "true" }, node("span", { class: "forward" }, "forward"),
+                      node("span", { class: "backward" }, "backward"));
+    made.children[0].style.flexGrow = forward;
+    made.children[1].style.flexGrow = this.length - forward;
     for (const at of this.differences.slice(0, 200)) {
       const mark = node("i", { title: `differs in step ${at + 1}` });
       mark.style.left = `${100 * at / Math.max(1, this.length - 1)}%`;
-      strip.append(mark);
+      made.append(mark);
     }
-    this.bar = node("div", { class: "bar", role: "group", "aria-label": "controls" },
-      button("⏮", "first step (Home)", () => this.go(0)), button("◀", "step back (left arrow)", () => this.go(this.now - 1)), this.play,
-      button("▶|", "step on (right arrow)", () => this.go(this.now + 1)), button("⏭", "last step (End)", () => this.go(this.length - 1)),
-      node("div", { class: "slide" }, this.slider, strip), this.count, this.panes[0].samples(),
-      this.differences.length ? node("button", { type: "button", class: "first", onclick: () => this.go(this.differences[0]) }, "first difference") : null, this.shade);
-    const keys = node("details", { class: "keys" }, node("summary", {}, "keys"),
-      node("p", {}, "← → one step, Page Up and Page Down a time step, Home and End, space to play. On a map: arrow keys choose a number, Enter shows how it was computed."));
-    this.root.classList.add("microscope");
-    this.root.append(node("h1", {}, this.title), this.bar, keys, node("div", { class: `panes${this.two ? " two" : ""}` }, this.panes.map((pane) => pane.root)));
-    this.setTheme(this.theme);
+    return made;
   }
 
   listen() {
@@ -866,7 +906,8 @@ class Scope {
 
   swipe(box) {
     let from = null;
-    box.addEventListener("touchstart", (event) => { from = event.touches.length === 1 ? event.touches[0].clientX : null; }, { passive: true });
+    box.addEventListener("touchstart", ({ touches }) => { from = touches.length === 1 ? touches[0].clientX : null; },
+                         { passive: true });
     box.addEventListener("touchend", (event) => {
       const moved = from === null ? 0 : event.changedTouches[0].clientX - from;
       if (Math.abs(moved) > 40) this.go(this.now + (moved < 0 ? 1 : -1));
@@ -928,8 +969,9 @@ class Scope {
     this.panes.forEach((pane, i) => pane.show(this.pairs[now][i]));
     this.slider.value = now;
     this.count.textContent = `step ${now + 1} of ${this.length}`;
-    this.slider.setAttribute("aria-valuetext", `${now + 1} of ${this.length}: ${this.panes[0].where.textContent}, ${this.panes[0].view.label(this.panes[0].step)}`);
-    Object.assign(this.root.dataset, { step: now + 1, phase: this.panes[0].step.phase });
+    const [{ where, view, step }] = this.panes;
+    this.slider.setAttribute("aria-valuetext", `${now + 1} of ${this.length}: ${where.textContent}, ${view.label(step)}`);
+    Object.assign(this.root.dataset, { step: now + 1, phase: step.phase });
     if (this.isPage) history.replaceState(null, "", `#step=${now + 1}`);
     this.told?.(now + 1);
     if (now === this.length - 1) this.stop();
@@ -949,13 +991,17 @@ class Scope {
       if (apart > most) [most, where] = [apart, i];
     }
     const first = this.now === this.differences[0] ? "The first step that differs: " : "Differs: ";
-    right.difference.textContent = `${first}by ${written(most)} at most in this sample, at ${where}: ` +
-      `${written(left.view.value(a, left.sample, where))} on the left, ${written(right.view.value(b, right.sample, where))} here.`;
+    const [ours, theirs] = [left.view.value(a, left.sample, where), right.view.value(b, right.sample, where)];
+    right.difference.textContent = `${first}by ${written(most)} at most in this sample, at [${where}]: ` +
+      `${written(ours)} on the left, ${written(theirs)} here.`;
   }
 
   // To where another time step, layer or phase begins.
   jump(by) {
-    const group = (i) => { const { phase, t, layer } = this.panes[0].view.steps[this.pairs[i][0]]; return `${phase} ${t} ${layer.path}`; };
+    const group = (i) => {
+      const { phase, t, layer } = this.panes[0].view.steps[this.pairs[i][0]];
+      return `${phase} ${t} ${layer.path}`;
+    };
     let at = this.now;
     if (by > 0) {
       while (at < this.length - 1 && group(at) === group(this.now)) at++;
@@ -970,8 +1016,9 @@ class Scope {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const { tagName } = event.target, inSlider = event.target === this.slider;
     const acts = { PageDown: () => this.jump(1), PageUp: () => this.jump(-1) };
-    if (!inSlider && tagName !== "SELECT") Object.assign(acts, { ArrowRight: () => this.go(this.now + 1), ArrowLeft: () => this.go(this.now - 1),
-                                                                 Home: () => this.go(0), End: () => this.go(this.length - 1) });
+    const steps = { ArrowRight: () => this.go(this.now + 1), ArrowLeft: () => this.go(this.now - 1), Home: () => this.go(0),
+                    End: () => this.go(this.length - 1) };
+    if (!inSlider && tagName !== "SELECT") Object.assign(acts, steps);
     if (!["BUTTON", "SELECT", "SUMMARY"].includes(tagName)) acts[" "] = () => this.toggle();
     if (!acts[event.key]) return;
     acts[event.key]();

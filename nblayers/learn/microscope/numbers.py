@@ -1,8 +1,8 @@
 """What a line computes as a tree that the page can write with numbers, and compute again.
 
 A tree is a number, the name of an operand (a text), or a list: an operation and the trees of its arguments. Operations are
-+ - * / ^ neg @ T channel and the names of functions. `["@", a, b]` is a row of a times a column of b, `["T", a]` a turned round,
-`["channel", a]` a number for each channel.
++ - * / ^ neg @ T channel and the names of functions. `["@", a, b]` is a row of a times a column of b, `["T", a]` is a with rows
+and columns exchanged, `["channel", a]` has a number for each channel. The page can compute what is KNOWN.
 """
 import ast
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from nblayers.learn.trace.lines import atoms
 BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.MatMult: "@"}
 FUNCTIONS = {"tanh": "tanh", "exp": "exp", "log": "log", "sqrt": "sqrt", "maximum": "max", "minimum": "min",
              "_sigmoid": "sigmoid", "_slope": "f'", "_activate": "f", "_by_channel": "channel"}
-KNOWN = {*BINARY.values(), "^", "neg", "T", "channel", "tanh", "exp", "log", "sqrt", "max", "min", "sigmoid"}      # the page can compute these
+KNOWN = {*BINARY.values(), "^", "neg", "T", "channel", "tanh", "exp", "log", "sqrt", "max", "min", "sigmoid"}
 
 
 def tree(source: str) -> Any:

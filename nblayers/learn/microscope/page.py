@@ -26,7 +26,7 @@ def page(view: dict[str, Any], step: int = 1) -> str:
     Arguments:
         step: the one at which it opens, from 1, where the address names none.
     """
-    script, style = source("microscope.js") + START, BODY + source("microscope.css")
+    script, style = _script(), BODY + source("microscope.css")
     policy = (f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; base-uri 'none'; "
               "form-action 'none'")
     title = html.escape(str(view["title"]))
@@ -34,10 +34,19 @@ def page(view: dict[str, Any], step: int = 1) -> str:
             f"<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
             f"<title>{title}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-            f"<main id=\"microscope\" data-first=\"{step}\"></main>\n"
+            f"{body(view, step)}\n</body>\n</html>\n")
+
+
+def body(view: dict[str, Any], step: int = 1) -> str:
+    """The microscope as a part of a page, which needs the style of `microscope.css`."""
+    return (f"<main id=\"microscope\" data-first=\"{step}\"></main>\n"
             "<noscript><p>The microscope needs JavaScript. It works without a network.</p></noscript>\n"
             f"<script type=\"application/json\" id=\"view\">{_json(view)}</script>\n"
-            f"<script type=\"module\">{script}</script>\n</body>\n</html>\n")
+            f"<script type=\"module\">{_script()}</script>")
+
+
+def _script() -> str:
+    return source("microscope.js") + START
 
 
 def save(who: str, text: str, path: str | Path | None) -> Path | str:

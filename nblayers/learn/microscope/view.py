@@ -112,8 +112,8 @@ class _Builder:
         for group in self._groups(lambda i, entry: [(k, part) for k, part in enumerate(entry.parts)]):
             trees = [numbers.parts(self._entries[i], self._trees[i])[k] for i, (k, _) in group]
             values = [self._chosen(self._entries[i], self._entries[i].name, part.value) for i, (_, part) in group]
-            needed = [[(name, self._chosen(self._entries[i], name, self._entries[i].operands[name])) for name in numbers.operands(found)]
-                      for (i, _), found in zip(group, trees, strict=True)]
+            needed = [[(name, self._chosen(self._entries[i], name, self._entries[i].operands[name]))
+                       for name in numbers.operands(found)] for (i, _), found in zip(group, trees, strict=True)]
             operands_cost = self.pool.cost(value for one in needed for _, value in one)
             computed = None not in trees and operands_cost < self.pool.cost(values)
             for (i, (k, _)), value, operands, found in zip(group, values, needed, trees, strict=True):
@@ -169,7 +169,8 @@ class _Builder:
         batched = self._is_batched(entry, entry.name, entry.value)
         shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
-                 "words": networks.words(kind, entry.name), "over_time": entry.t is not None, "turned": _is_turned(entry, kind), "shape": shape[batched:]}
+                 "words": networks.words(kind, entry.name), "over_time": entry.t is not None,
+                 "turned": _is_turned(entry, kind), "shape": shape[batched:]}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,

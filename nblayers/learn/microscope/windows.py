@@ -1,7 +1,7 @@
 """Windows that slide over an image: of each a step that shows the whole array as far as it is filled, and the patch under it.
 
-A trace has what one window computes. The eye wants the image, the patch in it, and what has come together so far. Only the first
-sample is shown.
+A trace has what one window computes. The eye wants the image, the patch in it, and what has come together so far. Only the
+first sample is shown.
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
