@@ -85,8 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     notebook.set_defaults(run=_notebook)
 
     microscope = commands.add_parser("microscope", help="watch a forward and a backward, step by step, in a browser",
-                                     allow_abbrev=False, description="Train a small layer in a few seconds and open a page that "
-                                     "steps through its forward and its backward; with two names two of them side by side.")
+                                     allow_abbrev=False,
+                                     description="Train a small layer in a few seconds and open a page that steps through its "
+                                                 "forward and its backward; with two names two of them side by side.")
     microscope.add_argument("names", nargs="+", metavar="NAME", help="a layer, as lstm; a name that is unknown lists them")
     microscope.add_argument("--text", type=Path, metavar="FILE", help="what a recurrent layer learns to write")
     microscope.add_argument("-o", "--output", type=Path, metavar="FILE",

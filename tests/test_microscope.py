@@ -213,8 +213,8 @@ def test_what_the_command_refuses(arguments, words, tmp_path, monkeypatch, capsy
     assert words in capsys.readouterr().err
 
 
-class ForgetsTheSlope(layers.SimpleRNN):
-    """Its backward leaves out the slope of tanh from the last but one step on."""
+class TooMuchAtStepTwo(layers.SimpleRNN):
+    """What arrives at its third step is half as much again."""
 
     def backward(self, dy):
         dy = dy.copy()
@@ -223,15 +223,14 @@ class ForgetsTheSlope(layers.SimpleRNN):
 
 
 def test_side_by_side_finds_the_first_difference(traces):
-    text = microscope.side_by_side(traces["simple_rnn"], traced(lambda: ForgetsTheSlope(4, return_sequences=True)))
+    text = microscope.side_by_side(traces["simple_rnn"], traced(lambda: TooMuchAtStepTwo(4, return_sequences=True)))
     both = inside(text)
     first = both["pairs"][both["differences"][0]]
-    left, right = (steps(one)[0] for one in (traces["simple_rnn"],) * 2)
-    assert [(left[i].name, left[i].t, left[i].phase) for i in first[:1]] == [("dy", None, "backward")]
+    left = steps(traces["simple_rnn"])[0]
+    assert (left[first[0]].name, left[first[0]].phase) == ("dh", "backward") and left[first[0]].t == 2
     names = [left[both["pairs"][at][0]].label for at in both["differences"]]
-    assert names[1] == "dh[2]" and not any("[3]" in name or "[4]" in name for name in names)
+    assert names[0] == "dh[2]" and not any("[3]" in name or "[4]" in name for name in names)
     assert f'data-first="{both["differences"][0] + 1}"' in text
-    del right
 
 
 def test_side_by_side_goes_in_step(traces):
@@ -240,8 +239,7 @@ def test_side_by_side_goes_in_step(traces):
     for i, j in both["pairs"]:
         assert (left[i].t, left[i].phase) == (right[j].t, right[j].phase)
     assert {i for i, _ in both["pairs"]} == set(range(len(left))) and {j for _, j in both["pairs"]} == set(range(len(right)))
-    assert both["differences"] == [] or all(left[both["pairs"][at][0]].name in ("h", "y", "dy", "dh", "dh_prev", "x", "dx", "dW",
-                                                                               "dU", "db") for at in both["differences"])
+    assert both["differences"] == []                    # they do not compute the same
     assert both["title"] == "left beside right"
 
 
@@ -268,8 +266,8 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     with playwright.sync_playwright() as running:
         found = running.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False, args=[
-            "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync"])
+            "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
+            "--disable-component-update"])
         yield found
         found.close()
 
@@ -348,13 +346,17 @@ def test_the_formulas_with_numbers_give_the_values(opened, traces, name):
     worst, count = tab.evaluate("""() => {
       const { view } = document.getElementById("microscope").microscope.panes[0];
       let worst = 0, count = 0;
-      const compare = (a, b) => { if (a === undefined || b === undefined) return; count++; worst = Math.max(worst, Math.abs(a - b)); };
+      const compare = (a, b) => {
+        if (a === undefined || b === undefined) return;
+        count++;
+        worst = Math.max(worst, Math.abs(a - b));
+      };
       for (const step of view.steps) {
         const { shape, batched, tree, parts } = step.what, size = view.rest(shape, batched).reduce((a, b) => a * b, 1);
         for (let sample = 0; sample < (batched ? shape[0] : 1); sample++)
           for (let i = 0; i < size; i++) {
             const value = view.value(step, sample, i);
-            if (tree !== null) compare(view.compute(step, tree, sample, i), value);
+            if (tree !== null && !step.what.blank) compare(view.compute(step, tree, sample, i), value);
             if (parts.length) compare(parts.map((_, k) => view.part(step, k, sample, i)).reduce((a, b) => a + b), value);
           }
       }
@@ -381,7 +383,7 @@ def test_no_page_is_wider_than_its_window(opened, traces, width, scheme):
 
 
 def test_two_side_by_side_move_together(opened, traces):
-    tab = opened(microscope.side_by_side(traces["simple_rnn"], traced(lambda: ForgetsTheSlope(4, return_sequences=True))))
+    tab = opened(microscope.side_by_side(traces["simple_rnn"], traced(lambda: TooMuchAtStepTwo(4, return_sequences=True))))
     assert "The first step that differs" in tab.inner_text(".difference:visible")
     tab.keyboard.press("Home")
     assert tab.locator(".difference:visible").count() == 0

@@ -13,7 +13,7 @@ GATES = {"lstm": ("i", "f", "c_tilde", "o"), "gru": ("z", "r", "h_tilde"), "gru_
 
 
 def recorded(check: Any) -> trace | None:
-    """One forward and backward of the layer, at the numbers that were checked; None where there would be too much, or nothing."""
+    """One forward and backward of the layer, at the numbers that were checked; None where it would be too much or nothing."""
     subject = check.subject
     size = sum(leaf.size for leaf in subject.leaves) + sum(weight.value.size for weight in subject.weights)
     if isinstance(subject.layer, Foreign) or size > MOST:

@@ -696,11 +696,17 @@ class Pane {
   // The formula with numbers in the place of its letters.
   numbers() {
     const { view, step, sample, flat } = this;
-    if (step.what.tree === null) return [];
+    if (step.what.tree === null || !this.isInFocus()) return [];
     const value = view.value(step, sample, flat);
     return [node("span", { class: "whole" }, this.number(value, view.label(step))), " = ", ...this.spelled(step.what.tree, 0),
             node("p", { class: "place" }, `at ${this.placeChosen()}; click a number of a map to choose another, or one here to go ` +
                                           "where it was computed")];
+  }
+
+  // A window's formula is about the place that it fills.
+  isInFocus() {
+    const { focus, panel, what } = this.step, { row, column } = this.larger[this.view.panels.indexOf(panel)].chosen();
+    return !focus || !what.blank || (row === focus[0] && column === focus[1]);
   }
 
   number(x, name, origin) {

@@ -5,8 +5,10 @@ A tree is a number, the name of an operand (a text), or a list: an operation and
 and columns exchanged, `["channel", a]` has a number for each channel. The page can compute what is KNOWN.
 """
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 from nblayers.learn.trace import Entry
 from nblayers.learn.trace.lines import atoms
@@ -30,6 +32,19 @@ def tree(source: str) -> Any:
     except ValueError:
         return None
     return None if isinstance(found, str) else found
+
+
+def resolved(found: Any, values: Mapping[str, np.ndarray]) -> Any:
+    """A tree in which a kernel's activation, given as a number, is written out: kernels/reference/recurrent.py has them."""
+    if not isinstance(found, list):
+        return found
+    if found[0] not in ("f", "f'"):
+        return [found[0], *(resolved(part, values) for part in found[1:])]
+    which = int(values[found[2]]) if found[2] in values else -1
+    of = resolved(found[1], values)
+    if found[0] == "f":
+        return {0: of, 1: ["tanh", of], 2: ["sigmoid", of], 3: ["max", of, 0]}.get(which, ["f", of])
+    return {0: 1, 1: ["-", 1, ["^", of, 2]], 2: ["*", of, ["-", 1, of]]}.get(which, ["f'", of])
 
 
 def operands(found: Any) -> list[str]:
@@ -85,5 +100,4 @@ def _call(node: ast.Call) -> Any:
         raise ValueError(ast.unparse(node))
     if name not in FUNCTIONS:
         raise ValueError(ast.unparse(node))
-    arguments = node.args[:1] if name.startswith("_") else node.args        # _slope(h, activation): of h
-    return [FUNCTIONS[name], *map(_tree, arguments)]
+    return [FUNCTIONS[name], *map(_tree, node.args)]

@@ -76,7 +76,8 @@ class _Builder:
         self.pool = Pool()
         self.samples, self.batch = samples, batch
         self._entries, self._extras = entries, extras
-        self._trees = [extra.tree or _tree(entry.source) for entry, extra in zip(entries, extras, strict=True)]
+        self._trees = [extra.tree or numbers.resolved(_tree(entry.source), entry.operands)
+                       for entry, extra in zip(entries, extras, strict=True)]
         self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(r"\frac{\partial L}")}
         self._weights |= {"gamma", "beta", "kernel"}
         self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
