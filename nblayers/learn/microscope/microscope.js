@@ -286,12 +286,12 @@ class HeatMap {
     let seen = 0;
     while (seen < this.steps.length && this.steps[seen].index <= this.pane.at) seen++;
     const chosen = this.chosen();
-    const key = JSON.stringify([seen, this.pane.sample, chosen, live, this.pane.theme, marks]);
+    const key = JSON.stringify([seen, this.pane.sample, live && chosen, this.pane.theme, marks]);
     if (key === this.drawn && !force) return;
-    const width = this.canvas.parentNode.clientWidth;
-    if (!width) return;
+    this.width ||= this.canvas.parentNode.clientWidth;             // asked once: the answer takes a whole layout
+    if (!this.width) return;
     this.drawn = key;
-    this.draw(width, marks, chosen, live);
+    this.draw(this.width, marks, chosen, live);
     if (!this.output.dataset.pointed) this.say();
   }
 
@@ -318,7 +318,11 @@ class HeatMap {
 
   fill(g, values, colour) {
     const wide = this.columns * this.tiles, image = new ImageData(wide, this.rows);
-    values.forEach((x, i) => { if (x !== undefined) image.data.set([...colour(x), 255], 4 * i); });
+    for (let i = 0; i < values.length; i++) {
+      if (values[i] === undefined) continue;
+      const [red, green, blue] = colour(values[i]), at = 4 * i;
+      [image.data[at], image.data[at + 1], image.data[at + 2], image.data[at + 3]] = [red, green, blue, 255];
+    }
     const sheet = new OffscreenCanvas(wide, this.rows);
     sheet.getContext("2d").putImageData(image, 0, 0);
     g.imageSmoothingEnabled = false;
@@ -341,8 +345,12 @@ class HeatMap {
       g.fillStyle = `rgb(${r},${green},${b})`;
       g.fillRect(left, top, this.cell - gap, this.tall - gap);
       g.fillStyle = 0.3 * r + 0.59 * green + 0.11 * b > 128 ? "#10141b" : "#ffffff";
-      if (printed) g.fillText(written(x, this.cell >= 52 ? 3 : 2), left + this.cell / 2, top + this.tall / 2);
-      else if (x < 0 && this.cell >= 7 && Math.abs(x) > span / 50) g.fillRect(left + this.cell / 4, top + this.tall / 2 - 0.75,
+      const text = printed ? written(x, 2) : "", size = printed ? Math.min(11, 11 * (this.cell - 3) / g.measureText(text).width) : 0;
+      if (size >= 8.5) {
+        g.font = `${size}px system-ui, sans-serif`;
+        g.fillText(text, left + this.cell / 2, top + this.tall / 2);
+        g.font = "11px system-ui, sans-serif";
+      } else if (x < 0 && this.cell >= 7 && Math.abs(x) > span / 50) g.fillRect(left + this.cell / 4, top + this.tall / 2 - 0.75,
                                                                               this.cell / 2 - gap, 1.5);
     });
   }
@@ -376,7 +384,27 @@ class HeatMap {
       const t = this.pane.step.panel === this.panel || this.pane.step.t >= 0 ? clamp(this.pane.step.t, 0, this.columns - 1) : 0;
       return { row: Math.min(unit, this.rows - 1), column: this.cursor ?? t, tile: 0 };
     }
-    return own.get(this.panel) ?? { row: 0, column: 0, tile: 0 };
+    if (!own.has(this.panel)) own.set(this.panel, this.largest());
+    return own.get(this.panel);
+  }
+
+  // The unit to which the largest gradients came.
+  strongest() {
+    const sums = Array.from({ length: this.rows }, (_, row) => this.steps.reduce(
+      (sum, step) => sum + Math.abs(this.pane.view.value(step, this.pane.sample, row) ?? 0), 0));
+    return sums.indexOf(Math.max(...sums));
+  }
+
+  // Where the largest number stands that the last step of this map computed: chosen until someone chooses another.
+  largest() {
+    const step = this.steps.at(-1), most = { size: -1, row: 0, column: 0, tile: 0 };
+    for (let row = 0; row < this.rows; row++)
+      for (let column = 0; column < this.columns; column++)
+        for (let tile = 0; tile < this.tiles; tile++) {
+          const size = Math.abs(this.pane.view.value(step, this.pane.sample, this.flat(row, column, tile)) ?? 0);
+          if (size > most.size) Object.assign(most, { size, row, column, tile });
+        }
+    return { row: most.row, column: most.column, tile: most.tile };
   }
 
   under(event) {
@@ -392,6 +420,7 @@ class HeatMap {
     const { labels } = this.pane.view;
     const label = labels?.[column] === undefined ? "" : ` “${labels[column]}”`;
     if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}`;
+    if (this.panel.axes) return `${this.panel.axes[0]} ${row}, ${this.panel.axes[1]} ${column}`;
     if (this.rest.length < 2) return `[${column}]`;
     return `[${row}, ${column}${this.tiles > 1 ? `, ${tile}` : ""}]`;
   }
@@ -453,6 +482,7 @@ class Picture {
                                                height: 18, rx: 9 }),
                             node("svg:text", { x: x * COLUMN, y: y * ROW + 15 }, sign)));
     this.nodes = Object.fromEntries(plain.nodes.map((one) => [one.name, this.root.appendChild(this.value(one))]));
+    for (const { name, at } of plain.nodes) this.nodes[name].at = at[0] / plain.width;
   }
 
   half({ kind, label }) { return kind === "end" ? [9 + 4 * [...label].length, 11] : [18 + 3 * [...label].length, 17]; }
@@ -504,19 +534,19 @@ class Unrolled {
   }
 
   draw() {
-    const width = this.pane.head.clientWidth || 320, apart = 112, { step } = this.pane;
+    const width = (this.pane.width ||= this.pane.head.clientWidth) || 320, apart = 112, { step } = this.pane;
     const total = Math.max(...this.layers.map((layer) => layer.times));
     const shown = Math.min(total, Math.max(2, Math.floor((width - 40) / apart)));
     if (step.t >= 0) this.centre = step.t;
     const first = clamp((this.centre ?? 0) - Math.floor(shown / 2), 0, total - shown);
-    const high = 132 * this.layers.length;
+    const many = this.layers.length > 1, row = many ? 156 : 134, high = row * this.layers.length;
     this.root.replaceChildren();
     this.root.setAttribute("viewBox", `0 0 ${shown * apart + 40} ${high}`);
     this.root.style.maxWidth = `${shown * apart + 40}px`;
     this.layers.forEach((layer, i) => {
       for (let t = first; t < first + shown; t++)
-        this.cell(layer, t, 20 + (t - first) * apart, 132 * i, t === first + shown - 1);
-      if (this.layers.length > 1) this.text("path", 4, 132 * i + 11, layer.path.split("/").at(-1));
+        this.cell(layer, t, 20 + (t - first) * apart, row * i + (many ? 20 : 0), t === first + shown - 1);
+      if (many) this.text("path", 4, row * i + 13, layer.path.split("/").at(-1));
     });
     if (first > 0) this.text("more", 9, 70, "…");
     if (first + shown < total) this.text("more", shown * apart + 31, 70, "…");
@@ -534,9 +564,9 @@ class Unrolled {
         const key = `${name}_${(side === "left") !== layer.backwards ? "prev" : "next"}`;
         if (side === "right" && !isLast && !lit[key]) continue;     // the next cell draws it
         if (side === "left" && this.isLitBefore(layer, t, name)) continue;
-        const [from, to] = side === "left" ? [x, x + 24] : [x + 86, x + 112];
+        const [from, to] = side === "left" ? [x > 20 ? x - 26 : x, x + 24] : [x + 86, isLast ? x + 112 : x + 136];
         this.arrow(from, y + dy, to, y + dy, lit[key], layer.backwards !== Boolean(backward && lit[key]));
-        this.text("state", from + 6, y + dy - 5, name);
+        this.text("state", (from + to) / 2, y + dy - 5, name);
       }
     this.arrow(x + 55, y + 118, x + 55, y + 94, lit.x, backward && lit.x);
     this.arrow(x + 55, y + 40, x + 55, y + 18, lit.y, backward && lit.y);
@@ -595,6 +625,8 @@ class Pane {
     this.sample = this.unit = 0;
     this.own = new Map();
     this.build();
+    const map = this.maps.find(({ panel }) => panel.over_time && panel.phase === "backward");
+    if (map) this.unit = map.strongest();
   }
 
   get theme() { return this.scope.theme; }
@@ -627,16 +659,17 @@ class Pane {
         this.gallery.append(node("h4", {}, view.layers.length > 1 && layer.path ? `${layer.path}: ${text}` : text),
                             node("div", { class: "maps" }, found.map((map) => map.box)));
       });
-    this.head = node("div", { class: "head" }, this.unrolled.layers.length ? this.unrolled.root : null, this.network);
+    this.head = node("div", { class: "head" }, this.unrolled.layers.length ? this.unrolled.root : null);
+    const columns = node("div", { class: "columns" }, node("div", {}, this.network, this.code),
+      node("div", {}, this.title, this.sentence, this.difference, this.formula, this.figures, this.ledger, this.main, this.table));
     this.root = node("section", { class: "pane" }, this.scope.two ? node("h2", {}, view.title) : null, this.where, this.head,
-                     this.title, this.sentence, this.difference, node("div", { class: "columns" },
-                       node("div", {}, this.formula, this.figures, this.ledger), node("div", {}, this.main, this.table)),
-                     this.code, this.gallery);
+                     columns, this.gallery,
+                     view.left_out.length ? node("p", { class: "where" }, `Too large for a page: ${view.left_out.join(", ")}`) : null);
   }
 
   samples() {
     const { view } = this;
-    if (view.samples < 2) return null;
+    if (view.samples < 2 || !view.operations.some((what) => what.batched)) return null;
     const choose = (event) => { this.sample = Number(event.target.value); this.scope.refresh(); };
     const options = Array.from({ length: view.samples }, (_, i) => node("option", { value: i }, String(i)));
     return node("label", {}, "sample ", node("select", { onchange: choose }, options));
@@ -671,6 +704,8 @@ class Pane {
     large.paint();
     for (const map of this.maps) map.paint();
     this.fillTable();
+    cancelAnimationFrame(this.scrolling);
+    this.scrolling = requestAnimationFrame(() => this.scroll());
   }
 
   flatChosen() {
@@ -723,7 +758,8 @@ class Pane {
     if (tree[0] === "channel" && typeof tree[1] === "string") tree = tree[1];
     if (typeof tree === "string") {
       const x = view.compute(step, given, sample, flat);
-      return [this.number(x, tree, x === undefined ? undefined : view.origin(step, tree))];
+      const shown = this.number(x, tree, x === undefined ? undefined : view.origin(step, tree));
+      return x < 0 && least > 1 ? ["(", shown, ")"] : [shown];
     }
     const [operation, a, ...others] = tree, [b] = others, level = { "+": 1, "-": 1, "*": 2, "/": 2, neg: 2, "^": 3, "@": 2 }[operation];
     if (operation === "@") return this.dot(tree);
@@ -799,16 +835,32 @@ class Pane {
     const lit = this.listing.children[line];
     lit?.classList.add("on");
     lit?.setAttribute("aria-current", "true");
-    const box = this.listing.parentNode;
-    if (lit && box.scrollHeight > box.clientHeight) box.scrollTop = lit.offsetTop - box.offsetTop - box.clientHeight / 2;
+  }
+
+  // What is lit is brought into sight, inside its own box only: after everything else, since each question takes a layout.
+  scroll() {
+    const box = this.listing?.parentNode, line = this.listing?.querySelector(".on");
+    const lit = this.pictures[this.step.layer.picture]?.nodes[this.step.what.light?.node]?.at;
+    const hidden = this.network.scrollWidth - this.network.clientWidth;
+    const top = line && box.scrollHeight > box.clientHeight ? line.offsetTop - box.clientHeight / 2 : 0;
+    if (line) box.scrollTop = top;
+    if (lit && hidden > 0) this.network.scrollLeft = hidden * lit;
   }
 
   fillNetwork() {
     if (this.unrolled.layers.length) this.unrolled.draw();
     const picture = this.pictures[this.step.layer.picture];
-    if (this.network.firstChild !== (picture?.root ?? null))
-      this.network.replaceChildren(...(picture ? [picture.root, this.legend()] : []));
-    picture?.light(this.step);
+    if (!picture) return this.fillPatches();
+    if (this.network.firstChild !== picture.root) this.network.replaceChildren(picture.root, this.legend());
+    picture.light(this.step);
+  }
+
+  // In the place of a picture the arrays in which the step outlines a patch.
+  fillPatches() {
+    const { marks, panel } = this.step, marked = [...new Set(marks.map(([i]) => i))].map((i) => this.larger[i]);
+    const maps = marked.filter((map) => map.panel !== panel);
+    this.network.replaceChildren(...maps.map((map) => map.box));
+    for (const map of maps) map.paint();
   }
 
   legend() {
@@ -867,10 +919,10 @@ class Scope {
     this.shade = button("", "light or dark", () => this.setTheme(this.theme === "dark" ? "light" : "dark"));
     const first = () => this.go(this.differences[0]);
     this.bar = node("div", { class: "bar", role: "group", "aria-label": "controls" },
-      button("⏮", "first step (Home)", () => this.go(0)),
-      button("◀", "step back (left arrow)", () => this.go(this.now - 1)), this.play,
-      button("▶|", "step on (right arrow)", () => this.go(this.now + 1)),
-      button("⏭", "last step (End)", () => this.go(this.length - 1)),
+      button("⇤", "first step (Home)", () => this.go(0)),
+      button("←", "step back (left arrow)", () => this.go(this.now - 1)), this.play,
+      button("→", "step on (right arrow)", () => this.go(this.now + 1)),
+      button("⇥", "last step (End)", () => this.go(this.length - 1)),
       node("div", { class: "slide" }, this.slider, this.strip()), this.count, this.panes[0].samples(),
       this.differences.length ? node("button", { type: "button", class: "first", onclick: first }, "first difference") : null,
       this.shade);
@@ -941,7 +993,8 @@ class Scope {
     if (width === this.width) return;
     this.width = width;
     for (const pane of this.panes) {
-      for (const map of [...pane.maps, ...pane.larger]) map.drawn = "";
+      for (const map of [...pane.maps, ...pane.larger]) [map.drawn, map.width] = ["", 0];
+      pane.width = 0;
       pane.refresh();
     }
   }

@@ -17,7 +17,9 @@ WORDS = {
     "gru": {**{name: GATES[name] for name in "zr"}, "u": "what the reset gate meets", "h_tilde": "candidate for the state",
             "h": "hidden state", "h_prev": "hidden state of the step before", "a_h": "sum before the candidate",
             **{f"a_{name}": f"sum before the {GATES[name]}" for name in "zr"}},
-    "attention": {"s": "scores", "p": "attention weights", "y": "output", "q": "queries", "k": "keys", "v": "values"},
+    "attention": {"s": "scores", "p": "attention weights", "y": "output", "q": "queries", "k": "keys", "v": "values",
+                  "x[0]": "input for the queries", "x[1]": "input for the values", "x[2]": "input for the keys",
+                  "L": "logarithm of each query's sum", "D": "what the scores of a query share of their gradient"},
     "batch_norm": {"mean": "mean of the batch", "variance": "variance of the batch", "rstd": "one over the standard deviation",
                    "normal": "normalised input", "y": "output", "gamma": "scale", "beta": "shift"},
     "": {"x": "input", "y": "output", "dx": "gradient that goes to the layer below", "dy": "gradient that arrives from above",
@@ -33,6 +35,8 @@ NAMES = {                               # what an entry is called in the picture
     "attention": {"y": "o", "x[0]": "q", "x[1]": "v", "x[2]": "k"},
     "batch_norm": {"variance": "var", "normal": "x_hat"},
 }
+AXES = {"attention": ({"s", "p", "dp", "ds"}, ["query", "key"]),
+        "batch_norm": ({"x", "normal", "y", "dx", "dy"}, ["sample", "feature"])}
 SUBSCRIPTS = {"h_prev": "hₜ₋₁", "C_prev": "Cₜ₋₁", "h_next": "hₜ₊₁", "C_next": "Cₜ₊₁", "x": "xₜ", "y": "yₜ"}
 
 
@@ -59,6 +63,12 @@ def words(kind: str, name: str) -> str:
         if name.startswith("d") and name[1:] in table:
             return f"gradient of the {table[name[1:]]}"
     return ""
+
+
+def axes(kind: str, name: str) -> list[str] | None:
+    """What the rows and the columns of a value are; None where they have no other name than their places."""
+    names, found = AXES.get(kind, (set(), []))
+    return found if name in names else None
 
 
 def picture(kind: str) -> Graph | None:

@@ -16,7 +16,9 @@ from nblayers.learn.trace import Entry, symbols, trace
 
 SAMPLES = 4                             # of a batch are shown, fewer where a page would grow too large
 BUDGET = 150_000                        # numbers on a page, 800 kB as text
+LARGEST = 100_000                       # numbers of one value for one sample
 ENDS = {"x", "y", "dx", "dy"}
+OF_WEIGHTS = r"\frac{\partial L}"         # what a trace writes of their gradients
 PRODUCT = re.compile(r"\\quad\s*=")
 
 
@@ -41,7 +43,7 @@ def view(recorded: trace, layer: str | None = None, title: str | None = None, sa
         kept //= 2
         builder = _Builder(entries, extras, batch, kept)
     return {**builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer))),
-            "labels": list(labels)}
+            "labels": list(labels), "left_out": _left_out(recorded, layer)}
 
 
 def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[Extra]]:
@@ -55,7 +57,19 @@ def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[
         names = sorted({part for entry in recorded.entries for part in entry.layer.split("/") if part})
         raise ValueError("microscope: the trace is empty" if layer is None or not names else
                          f"microscope: no layer is called {layer!r}; there are {', '.join(names)}")
-    return with_windows(entries, recorded.entries)
+    return with_windows([entry for entry in entries if not _is_large(entry)] or entries, recorded.entries)
+
+
+def _is_large(entry: Entry) -> bool:
+    """Whether a value is too large for a page: a weight's gradient, or one sample of another."""
+    is_weight = entry.formula.startswith(OF_WEIGHTS)
+    return entry.value.size // (1 if is_weight or entry.value.ndim < 2 else entry.shape[0]) > LARGEST
+
+
+def _left_out(recorded: trace, layer: str | None) -> list[str]:
+    """What was too large, by name and shape."""
+    return list(dict.fromkeys(f"{entry.layer} {entry.name} {entry.shape}" for entry in recorded.entries if _is_shown(entry)
+                              and _is_large(entry) and (layer is None or layer in entry.layer.split("/"))))
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -78,7 +92,7 @@ class _Builder:
         self._entries, self._extras = entries, extras
         self._trees = [extra.tree or numbers.resolved(_tree(entry.source), entry.operands)
                        for entry, extra in zip(entries, extras, strict=True)]
-        self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(r"\frac{\partial L}")}
+        self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(OF_WEIGHTS)}
         self._weights |= {"gamma", "beta", "kernel"}
         self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
         self._values = [self.pool.put(self._chosen(entry, entry.name, entry.value)) for entry in entries]
@@ -171,7 +185,7 @@ class _Builder:
         shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
                  "words": networks.words(kind, entry.name), "over_time": entry.t is not None,
-                 "turned": _is_turned(entry, kind), "shape": shape[batched:]}
+                 "turned": _is_turned(entry, kind), "axes": networks.axes(kind, entry.name), "shape": shape[batched:]}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,
@@ -198,7 +212,8 @@ def _marks(extra: Extra, entry: Entry, layers: list[str], panels: list[dict]) ->
     for mark in extra.marks:
         of_name = [i for i, panel in enumerate(panels) if (layers[panel["layer"]], panel["phase"], panel["name"])
                    == (entry.layer, mark.phase, mark.name)]
-        found += [[i, mark.rows, mark.columns, -1 if mark.channel is None else mark.channel] for i in of_name[-1:]]
+        rows, columns = list(map(int, mark.rows)), list(map(int, mark.columns))
+        found += [[i, rows, columns, -1 if mark.channel is None else mark.channel] for i in of_name[-1:]]
     return found
 
 
