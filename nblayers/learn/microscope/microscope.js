@@ -317,11 +317,14 @@ class HeatMap {
   left(column, tile) { return (tile * this.columns + column) * this.cell + tile * 6; }
 
   fill(g, values, colour) {
-    const wide = this.columns * this.tiles, image = new ImageData(wide, this.rows);
+    const wide = this.columns * this.tiles, image = new ImageData(wide, this.rows), { data } = image;
     for (let i = 0; i < values.length; i++) {
       if (values[i] === undefined) continue;
-      const [red, green, blue] = colour(values[i]), at = 4 * i;
-      [image.data[at], image.data[at + 1], image.data[at + 2], image.data[at + 3]] = [red, green, blue, 255];
+      const rgb = colour(values[i]), at = 4 * i;
+      data[at] = rgb[0];
+      data[at + 1] = rgb[1];
+      data[at + 2] = rgb[2];
+      data[at + 3] = 255;
     }
     const sheet = new OffscreenCanvas(wide, this.rows);
     sheet.getContext("2d").putImageData(image, 0, 0);

@@ -45,8 +45,11 @@ def body(view: dict[str, Any], step: int = 1) -> str:
             f"<script type=\"module\">{_script()}</script>")
 
 
+@functools.cache
 def _script() -> str:
-    return source("microscope.js") + START
+    """The script without indents and comments of whole lines, which a page need not carry."""
+    lines = (line.strip() for line in (source("microscope.js") + START).split("\n"))
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def save(who: str, text: str, path: str | Path | None) -> Path | str:
