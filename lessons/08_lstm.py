@@ -20,9 +20,10 @@ import numpy as np
 
 from lessons.data import numbers_and_marks, read_text, write_texts
 from lessons.figures import draw_gates, draw_loss, gradient_norms
+from nblayers import trace
 from nblayers.layers import LSTM, Dense, Embedding, SimpleRNN
 from nblayers.learn.graph import cell, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -521,6 +522,22 @@ for got, expected in zip(theirs, ours, strict=True):
     assert np.allclose(got, expected, rtol=0, atol=1e-14)
 assert np.allclose(y[:, 2], steps[2][-1], rtol=0, atol=1e-15)
 assert np.allclose(last, [steps[2][-1], steps[2][-2]], rtol=0, atol=1e-15)
+
+# %% [markdown]
+# Every number above has a step on a page of its own, first forward, then backward, with
+# what each gradient is the sum of. Open it in a browser and press the right arrow.
+# (`nblayers microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
+
+# %%
+with trace() as seen:
+    lstm.forward(x, initial_state=[h_start, C_start])
+    lstm.backward([dy, dh_later, dC_later])
+save_page(seen, "08_microscope")
+[dC_seen] = seen.find("dC", t=1)
+later, here = dC_seen.parts
+print("dC at t = 1, its norm:", dC_seen.said())
+assert (later.by, here.by) == ("c of the step after", "h")
+assert np.allclose(later.value + here.value, dC_seen.value, rtol=0, atol=1e-15)
 
 # %% [markdown]
 # In the library's room for reading, one step back is a function too. Compare it with

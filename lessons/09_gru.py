@@ -19,9 +19,10 @@ import numpy as np
 
 from kernels.reference import recurrent
 from lessons.figures import contest, draw_clock, draw_contest
+from nblayers import trace
 from nblayers.layers import GRU, LSTM, SimpleRNN
 from nblayers.learn.graph import cell, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 
 # ? guess: z is 0.9 by the formula of many texts. Which part of the old state is kept?
 kept_by_texts = 0.1
@@ -451,6 +452,19 @@ y = gru.forward(x[:, 2:], initial_state=[h_prev])
 assert np.allclose(y, h, rtol=0, atol=1e-15)
 assert np.allclose(gru.backward(dh)[1], dh_prev, rtol=0, atol=1e-15)
 assert np.allclose(gru.trainable_weights[1].grad[:, 2 * H:], dU_h, rtol=0, atol=1e-15)
+
+# %% [markdown]
+# Watch the step on a page: forward, then backward, with what each gradient is the sum
+# of. Open it in a browser and press the right arrow. (`nblayers microscope gru` and
+# `nblayers microscope gru_reset_before` open one of a trained layer.)
+
+# %%
+with trace() as seen:
+    gru.forward(x[:, 2:], initial_state=[h_prev])
+    gru.backward(dh)
+save_page(seen, "09_microscope")
+assert np.allclose(seen.find("h")[0].value, h, rtol=0, atol=1e-15)
+assert np.allclose(seen.find("dh_prev")[0].value, dh_prev, rtol=0, atol=1e-15)
 
 # %% [markdown]
 # The same lines stand in the compiled room and in that of the GPU. In the stepper type

@@ -18,11 +18,12 @@ import numpy as np
 
 from lessons.data import chirps, digits
 from lessons.figures import draw_chirps, draw_where_it_lands
-from nblayers import layers, nn
+from nblayers import layers, nn, trace
 from nblayers.learn.tools import (
     check_derivative,
     numerical_derivative,
     save_figure,
+    save_page,
     show_source,
 )
 from nblayers.losses import BinaryCrossentropy
@@ -471,6 +472,19 @@ for room in ("reference", "cpu"):
         layer.forward(given[..., None])
         got = layer.backward(arriving[..., None])[..., 0]
         assert np.allclose(got, expected, rtol=1e-15, atol=1e-15)
+
+# %% [markdown]
+# Watch on a page who wins under each window, and what the winner is sent. Open it in a
+# browser and press the right arrow. (`nblayers microscope max_pooling` opens one of a
+# trained network.)
+
+# %%
+pool = layers.MaxPooling2D(2, dtype="float64").to("reference")
+with trace() as seen:
+    pool.forward(pictures[..., None])
+    pool.backward(dy_2d[..., None])
+save_page(seen, "14_microscope")
+assert np.allclose(seen.find("dx")[-1].value[..., 0], dx_2d, rtol=0, atol=1e-15)
 
 # %% [markdown]
 # In the library's room for reading it is a function too. Compare it with your

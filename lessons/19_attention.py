@@ -16,6 +16,7 @@ import numpy as np
 
 from lessons.data import read_text, write_texts
 from lessons.figures import draw_attention_maps, draw_by_place
+from nblayers import trace
 from nblayers.layers import (
     Add,
     AdditiveAttention,
@@ -28,7 +29,7 @@ from nblayers.layers import (
     MultiHeadAttention,
 )
 from nblayers.learn.graph import computation, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Model
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -447,6 +448,18 @@ additive = AdditiveAttention(dtype="float64").to("reference")
 additive.build([q.shape, v.shape, k.shape])
 additive.set_weights([w])
 assert np.allclose(additive.forward([q, v, k]), softmax(additive_scores(q, k, w)) @ v)
+
+# %% [markdown]
+# Watch on a page what each query looks at, and where the gradient of each weight comes
+# from. Open it in a browser and press the right arrow. (`nblayers microscope attention`
+# opens one of a trained layer.)
+
+# %%
+with trace() as seen:
+    single.forward([q, v, k])
+    single.backward(do)
+save_page(seen, "19_microscope")
+assert np.allclose(seen.find("dq")[0].value, (dq * np.sqrt(D))[0], rtol=0, atol=1e-14)
 
 # %% [markdown]
 # In the library's room for reading, one block of queries of one head is a function.
