@@ -66,10 +66,8 @@ def with_windows(entries: Sequence[Entry], everything: Sequence[Entry]) -> tuple
     batch = next((entry.shape[0] for entry in entries if entry.value.ndim > 1 and not entry.function), 1)
     whole = {layer: _Layer() for layer in {entry.layer for entry in entries}}
     for entry in everything:
-        if not entry.function and entry.layer in whole:
+        if entry.layer in whole and (not entry.function or "." in entry.function):        # the layer's own, not a kernel's
             whole[entry.layer].arrays[entry.phase, entry.name] = _first(entry.value, batch)
-        elif entry.name == "dz" and entry.layer in whole and entry.value.ndim == 4:
-            whole[entry.layer].arrays[entry.phase, "dz"] = _first(entry.value, batch)
     found: list[tuple[Entry, Extra]] = []
     for (layer, function, phase), run in groupby(entries, lambda entry: (entry.layer, entry.function, entry.phase)):
         if function in WALKS:
