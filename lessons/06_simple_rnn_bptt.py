@@ -358,6 +358,8 @@ assert np.array_equal(walk_back(dy, h, U), da)
 show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
 
 # %% [markdown]
+# ## Watch it
+#
 # Every number above has a step on a page of its own, first forward, then backward. Open
 # the page in a browser and press the right arrow. (`nblayers microscope simple_rnn`
 # opens one of a trained layer.)

@@ -307,6 +307,17 @@ for clip, expected in ours:
     assert np.allclose([weight.grad for weight in weights], expected)
 
 # %% [markdown]
+# Find the link in the reference kernel, the one factor in the clip, and in the
+# initialiser how a random matrix is made orthogonal. (Some texts do that by an SVD.
+# Keras takes a QR, as here.)
+
+# %%
+show_source("kernels.reference.recurrent:simple_rnn_step_backward",
+            clip_by_global_norm, Orthogonal.draw)
+
+# %% [markdown]
+# ## Watch it
+#
 # Watch it on a page: forward, then backward, a product with $U^\top$ at each step. Open
 # it in a browser and press the right arrow. (`nblayers microscope simple_rnn` opens one
 # of a trained layer.)
@@ -318,15 +329,6 @@ with trace() as seen:
 save_page(seen, "07_microscope")
 assert np.allclose(seen.find("dh", t=2)[0].value, dh_2, rtol=0, atol=1e-15)
 assert np.allclose(seen.find("da", t=0)[0].value, da[:, 0], rtol=0, atol=1e-15)
-
-# %% [markdown]
-# Find the link in the reference kernel, the one factor in the clip, and in the
-# initialiser how a random matrix is made orthogonal. (Some texts do that by an SVD.
-# Keras takes a QR, as here.)
-
-# %%
-show_source("kernels.reference.recurrent:simple_rnn_step_backward",
-            clip_by_global_norm, Orthogonal.draw)
 
 # %% [markdown]
 # ## A picture: the length of a gradient over time

@@ -524,22 +524,6 @@ assert np.allclose(y[:, 2], steps[2][-1], rtol=0, atol=1e-15)
 assert np.allclose(last, [steps[2][-1], steps[2][-2]], rtol=0, atol=1e-15)
 
 # %% [markdown]
-# Every number above has a step on a page of its own, first forward, then backward, with
-# what each gradient is the sum of. Open it in a browser and press the right arrow.
-# (`nblayers microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
-
-# %%
-with trace() as seen:
-    lstm.forward(x, initial_state=[h_start, C_start])
-    lstm.backward([dy, dh_later, dC_later])
-save_page(seen, "08_microscope")
-[dC_seen] = seen.find("dC", t=1)
-later, here = dC_seen.parts
-print("dC at t = 1, its norm:", dC_seen.said())
-assert (later.by, here.by) == ("c of the step after", "h")
-assert np.allclose(later.value + here.value, dC_seen.value, rtol=0, atol=1e-15)
-
-# %% [markdown]
 # In the library's room for reading, one step back is a function too. Compare it with
 # yours, line by line. It knows nothing of masks and of the order of steps: the walk
 # around it does.
@@ -556,6 +540,24 @@ show_source("kernels.reference.recurrent:lstm_backward",
 # `show_source("kernels.cpu._lstm:lstm_slopes")`, or
 # `show_source("kernels.cuda.recurrent:_lstm_backward")`.
 #
+# ## Watch it
+#
+# Every number above has a step on a page of its own, first forward, then backward, with
+# what each gradient is the sum of. Open it in a browser and press the right arrow.
+# (`nblayers microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
+
+# %%
+with trace() as seen:
+    lstm.forward(x, initial_state=[h_start, C_start])
+    lstm.backward([dy, dh_later, dC_later])
+save_page(seen, "08_microscope")
+[dC_seen] = seen.find("dC", t=1)
+later, here = dC_seen.parts
+print("dC at t = 1, its norm:", dC_seen.said())
+assert (later.by, here.by) == ("c of the step after", "h")
+assert np.allclose(later.value + here.value, dC_seen.value, rtol=0, atol=1e-15)
+
+# %% [markdown]
 # ## A picture: what gates are for
 #
 # A **latch** remembers one number until it is told to take another. Here is an LSTM of

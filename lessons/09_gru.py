@@ -454,19 +454,6 @@ assert np.allclose(gru.backward(dh)[1], dh_prev, rtol=0, atol=1e-15)
 assert np.allclose(gru.trainable_weights[1].grad[:, 2 * H:], dU_h, rtol=0, atol=1e-15)
 
 # %% [markdown]
-# Watch the step on a page: forward, then backward, with what each gradient is the sum
-# of. Open it in a browser and press the right arrow. (`nblayers microscope gru` and
-# `nblayers microscope gru_reset_before` open one of a trained layer.)
-
-# %%
-with trace() as seen:
-    gru.forward(x[:, 2:], initial_state=[h_prev])
-    gru.backward(dh)
-save_page(seen, "09_microscope")
-assert np.allclose(seen.find("h")[0].value, h, rtol=0, atol=1e-15)
-assert np.allclose(seen.find("dh_prev")[0].value, dh_prev, rtol=0, atol=1e-15)
-
-# %% [markdown]
 # The same lines stand in the compiled room and in that of the GPU. In the stepper type
 # `show_source("kernels.cpu.recurrent:_gru_slopes")`, or
 # `show_source("kernels.cuda.recurrent:_gru_backward")`.
@@ -485,6 +472,21 @@ for name, (layer, count) in layers.items():
     print(f"{name:12} {layer.count_params()} weights")
     assert layer.count_params() == count
 assert 3360 - 3264 == 96
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch the step on a page: forward, then backward, with what each gradient is the sum
+# of. Open it in a browser and press the right arrow. (`nblayers microscope gru` and
+# `nblayers microscope gru_reset_before` open one of a trained layer.)
+
+# %%
+with trace() as seen:
+    gru.forward(x[:, 2:], initial_state=[h_prev])
+    gru.backward(dh)
+save_page(seen, "09_microscope")
+assert np.allclose(seen.find("h")[0].value, h, rtol=0, atol=1e-15)
+assert np.allclose(seen.find("dh_prev")[0].value, dh_prev, rtol=0, atol=1e-15)
 
 # %% [markdown]
 # ## A picture: starting again

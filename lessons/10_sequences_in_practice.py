@@ -537,8 +537,11 @@ for room in ("reference", "cpu"):
         assert np.allclose(weight.grad, gradient, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# Watch on a page how the walk goes past the masked steps. Open it in a browser and press
-# the right arrow. (`nblayers microscope simple_rnn` opens one of a trained layer.)
+# ## Watch it
+#
+# Watch on a page how the walk goes past the masked steps. Open it in a browser and
+# press the right arrow. (`nblayers microscope simple_rnn` opens one of a trained
+# layer.)
 
 # %%
 with trace() as seen:

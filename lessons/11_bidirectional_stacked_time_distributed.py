@@ -475,18 +475,6 @@ for room in ("reference", "cpu"):
         assert np.allclose(weight.grad, expected, rtol=0, atol=1e-14)
 
 # %% [markdown]
-# Watch both ways on a page, and how their gradients come back. Open it in a browser and
-# press the right arrow. (`nblayers microscope bidirectional` opens one of a trained
-# layer.)
-
-# %%
-with trace() as seen:
-    model.to("reference").forward(x)
-    model.backward(do)
-save_page(seen, "11_microscope")
-assert np.allclose(seen.find("dx", layer=model.name)[-1].value, dx, rtol=0, atol=1e-14)
-
-# %% [markdown]
 # Beside your lines, one step of the reference kernel: forward and back. It knows
 # neither direction nor layers. And `_walk`, which says in what order the steps are
 # walked. With `go_backwards` it is turned round, and nothing else.
@@ -509,6 +497,20 @@ show_source(Bidirectional.backward, Bidirectional._merge_backward,
 # `show_source("kernels.cuda.recurrent:_simple_rnn_backward")` for the compiled kernel
 # and that of a GPU.
 #
+# ## Watch it
+#
+# Watch both ways on a page, and how their gradients come back. Open it in a browser and
+# press the right arrow. (`nblayers microscope bidirectional` opens one of a trained
+# layer.)
+
+# %%
+with trace() as seen:
+    model.to("reference").forward(x)
+    model.backward(do)
+save_page(seen, "11_microscope")
+assert np.allclose(seen.find("dx", layer=model.name)[-1].value, dx, rtol=0, atol=1e-14)
+
+# %% [markdown]
 # ## Two ways to stack
 #
 # Layer on layer: each reads the whole sequence before the next one begins. Or one `RNN`

@@ -513,19 +513,6 @@ same_as_layer(picture, *picture_sizes)
 same_as_layer(sequence, *sequence_sizes)
 
 # %% [markdown]
-# Watch on a page where the window lies, and where its gradient goes back to. Open it in
-# a browser and press the right arrow. (`nblayers microscope convolution` opens one of a
-# trained layer.)
-
-# %%
-with trace() as seen:
-    picture.to("reference").forward(whole_numbers(*picture_sizes[0]))
-    picture.backward(whole_numbers(*picture_sizes[2]))
-save_page(seen, "13_microscope")
-assert seen.find("y", phase="forward")[-1].shape == picture_sizes[2]
-assert seen.find("dx")[-1].shape == picture_sizes[0]
-
-# %% [markdown]
 # One kernel serves all three. A picture is a film of one image, and a sequence is such
 # a picture, one point high.
 #
@@ -544,6 +531,21 @@ show_source("kernels.reference.convolution:window",
 # `show_source("kernels.cpu.convolution:_correlate_segments")` or
 # `show_source("kernels.cuda.convolution:_direct_weight_gradient")`.
 #
+# ## Watch it
+#
+# Watch on a page where the window lies, and where its gradient goes back to. Open it in
+# a browser and press the right arrow. (`nblayers microscope convolution` opens one of a
+# trained layer.)
+
+# %%
+with trace() as seen:
+    picture.to("reference").forward(whole_numbers(*picture_sizes[0]))
+    picture.backward(whole_numbers(*picture_sizes[2]))
+save_page(seen, "13_microscope")
+assert seen.find("y", phase="forward")[-1].shape == picture_sizes[2]
+assert seen.find("dx")[-1].shape == picture_sizes[0]
+
+# %% [markdown]
 # ## Counting: the answers
 #
 # And now the question of the beginning. A window of nine ones goes over a picture of

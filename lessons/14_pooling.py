@@ -474,19 +474,6 @@ for room in ("reference", "cpu"):
         assert np.allclose(got, expected, rtol=1e-15, atol=1e-15)
 
 # %% [markdown]
-# Watch on a page who wins under each window, and what the winner is sent. Open it in a
-# browser and press the right arrow. (`nblayers microscope max_pooling` opens one of a
-# trained network.)
-
-# %%
-pool = layers.MaxPooling2D(2, dtype="float64").to("reference")
-with trace() as seen:
-    pool.forward(pictures[..., None])
-    pool.backward(dy_2d[..., None])
-save_page(seen, "14_microscope")
-assert np.allclose(seen.find("dx")[-1].value[..., 0], dx_2d, rtol=0, atol=1e-15)
-
-# %% [markdown]
 # In the library's room for reading it is a function too. Compare it with your
 # `max_backward`. Find in both: the place of the winner, and the `+=`. In the forward,
 # find what lets the first win: `>`, not `>=`.
@@ -501,6 +488,21 @@ show_source("kernels.reference.pooling:max_pool_gradient",
 # `show_source("kernels.cpu.pooling:_max_gradient_rows")`, or
 # `show_source("kernels.cuda.pooling:_max_pool_gradient")`.
 #
+# ## Watch it
+#
+# Watch on a page who wins under each window, and what the winner is sent. Open it in a
+# browser and press the right arrow. (`nblayers microscope max_pooling` opens one of a
+# trained network.)
+
+# %%
+pool = layers.MaxPooling2D(2, dtype="float64").to("reference")
+with trace() as seen:
+    pool.forward(pictures[..., None])
+    pool.backward(dy_2d[..., None])
+save_page(seen, "14_microscope")
+assert np.allclose(seen.find("dx")[-1].value[..., 0], dx_2d, rtol=0, atol=1e-15)
+
+# %% [markdown]
 # ## A picture: where the gradient lands
 #
 # A 1 is sent into every output. Where does it land, in a digit and in a black picture?

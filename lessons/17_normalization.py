@@ -526,19 +526,6 @@ same_as_ours(GroupNormalization(groups=6, dtype="float64"), (1, 2))
 assert np.allclose(batch_layer.moving_mean.value, 0.01 * images.mean(axis=(0, 1, 2)))
 
 # %% [markdown]
-# Watch a few of the numbers on a page: which mean and variance they share, and what comes
-# back through both. Open it in a browser and press the right arrow. (`nblayers microscope
-# batch_norm` opens one of a trained network.)
-
-# %%
-with trace() as seen:
-    batch_layer.forward(images[:, :1, :2], training=True)
-    batch_layer.backward(dy[:, :1, :2])
-save_page(seen, "17_microscope")
-mean = images[:, :1, :2].mean(axis=(0, 1, 2))
-assert np.allclose(seen.find("mean")[0].value, mean, rtol=0, atol=1e-14)
-
-# %% [markdown]
 # In the library's room for reading, one set of numbers back is a function too. It has
 # the name of yours. Compare them. Its `rstd` is $1 / \sqrt{\sigma^2 + \epsilon}$, and
 # `(x - mean) * rstd` is $\hat{x}$.
@@ -549,6 +536,21 @@ show_source("kernels.reference.normalization:normalize_row_backward")
 # %% [markdown]
 # (With `centred=False` it is what Keras calls `rms_scaling`. There no mean is taken off
 # $x$, but the variance is still that about the mean: not quite our RMS.)
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch a few of the numbers on a page: which mean and variance they share, and what
+# comes back through both. Open it in a browser and press the right arrow. (`nblayers
+# microscope batch_norm` opens one of a trained network.)
+
+# %%
+with trace() as seen:
+    batch_layer.forward(images[:, :1, :2], training=True)
+    batch_layer.backward(dy[:, :1, :2])
+save_page(seen, "17_microscope")
+mean = images[:, :1, :2].mean(axis=(0, 1, 2))
+assert np.allclose(seen.find("mean")[0].value, mean, rtol=0, atol=1e-14)
 
 # %% [markdown]
 # ## A picture: who hears whom

@@ -450,18 +450,6 @@ additive.set_weights([w])
 assert np.allclose(additive.forward([q, v, k]), softmax(additive_scores(q, k, w)) @ v)
 
 # %% [markdown]
-# Watch on a page what each query looks at, and where the gradient of each weight comes
-# from. Open it in a browser and press the right arrow. (`nblayers microscope attention`
-# opens one of a trained layer.)
-
-# %%
-with trace() as seen:
-    single.forward([q, v, k])
-    single.backward(do)
-save_page(seen, "19_microscope")
-assert np.allclose(seen.find("dq")[0].value, (dq * np.sqrt(D))[0], rtol=0, atol=1e-14)
-
-# %% [markdown]
 # In the library's room for reading, one block of queries of one head is a function.
 # Compare it with yours. It is given no $p$, only $L$, the logarithm of the softmax's
 # sum, and draws $p$ again: so a long text needs no memory for $T \times S$ weights. And
@@ -474,6 +462,20 @@ show_source("kernels.reference.attention:attention_block_backward")
 # %% [markdown]
 # (`z` is for dropout, and `mean` says what a query gets that may look at nobody.)
 #
+# ## Watch it
+#
+# Watch on a page what each query looks at, and where the gradient of each weight comes
+# from. Open it in a browser and press the right arrow. (`nblayers microscope attention`
+# opens one of a trained layer.)
+
+# %%
+with trace() as seen:
+    single.forward([q, v, k])
+    single.backward(do)
+save_page(seen, "19_microscope")
+assert np.allclose(seen.find("dq")[0].value, (dq * np.sqrt(D))[0], rtol=0, atol=1e-14)
+
+# %% [markdown]
 # ## A real task: a Transformer writes
 #
 # As in lesson 08: it reads 40 characters, and each is asked for the next one. Our
