@@ -18,8 +18,9 @@ import numpy as np
 
 from lessons.data import binary_sums, steps_since_decided
 from lessons.figures import draw_adding, draw_paths
+from nblayers import trace
 from nblayers.layers import Dense, SimpleRNN, SimpleRNNCell
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.losses import BinaryCrossentropy
 from nblayers.utils import set_random_seed
 
@@ -355,6 +356,21 @@ def walk_back(dy, h, U):
 
 assert np.array_equal(walk_back(dy, h, U), da)
 show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
+
+# %% [markdown]
+# ## Watch it
+#
+# Every number above has a step on a page of its own, first forward, then backward. Open
+# the page in a browser and press the right arrow. (`nblayers microscope simple_rnn`
+# opens one of a trained layer.)
+
+# %%
+with trace() as seen:
+    rnn.to("reference").forward(x, initial_state=h_start)
+    rnn.backward(dy)
+save_page(seen, "06_microscope")
+for t in range(3):
+    assert np.allclose(seen.find("da", t=t)[0].value, da[:, t], rtol=0, atol=1e-15)
 
 # %% [markdown]
 # ## One step of it: the cell

@@ -16,9 +16,10 @@ import numpy as np
 
 from lessons.data import blank_after, digits
 from lessons.figures import draw_clipping, draw_memory, draw_norms
+from nblayers import trace
 from nblayers.initializers import GlorotUniform, Identity, Orthogonal, RandomNormal
 from nblayers.layers import Dense, SimpleRNN
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import (
     SGD,
@@ -313,6 +314,21 @@ for clip, expected in ours:
 # %%
 show_source("kernels.reference.recurrent:simple_rnn_step_backward",
             clip_by_global_norm, Orthogonal.draw)
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch it on a page: forward, then backward, a product with $U^\top$ at each step. Open
+# it in a browser and press the right arrow. (`nblayers microscope simple_rnn` opens one
+# of a trained layer.)
+
+# %%
+with trace() as seen:
+    rnn.to("reference").forward(x, initial_state=h_start)
+    rnn.backward(dh_2)
+save_page(seen, "07_microscope")
+assert np.allclose(seen.find("dh", t=2)[0].value, dh_2, rtol=0, atol=1e-15)
+assert np.allclose(seen.find("da", t=0)[0].value, da[:, 0], rtol=0, atol=1e-15)
 
 # %% [markdown]
 # ## A picture: the length of a gradient over time

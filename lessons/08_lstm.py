@@ -20,9 +20,10 @@ import numpy as np
 
 from lessons.data import numbers_and_marks, read_text, write_texts
 from lessons.figures import draw_gates, draw_loss, gradient_norms
+from nblayers import trace
 from nblayers.layers import LSTM, Dense, Embedding, SimpleRNN
 from nblayers.learn.graph import cell, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -539,6 +540,24 @@ show_source("kernels.reference.recurrent:lstm_backward",
 # `show_source("kernels.cpu._lstm:lstm_slopes")`, or
 # `show_source("kernels.cuda.recurrent:_lstm_backward")`.
 #
+# ## Watch it
+#
+# Every number above has a step on a page of its own, first forward, then backward, with
+# what each gradient is the sum of. Open it in a browser and press the right arrow.
+# (`nblayers microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
+
+# %%
+with trace() as seen:
+    lstm.forward(x, initial_state=[h_start, C_start])
+    lstm.backward([dy, dh_later, dC_later])
+save_page(seen, "08_microscope")
+[dC_seen] = seen.find("dC", t=1)
+later, here = dC_seen.parts
+print("dC at t = 1, its norm:", dC_seen.said())
+assert (later.by, here.by) == ("c of the step after", "h")
+assert np.allclose(later.value + here.value, dC_seen.value, rtol=0, atol=1e-15)
+
+# %% [markdown]
 # ## A picture: what gates are for
 #
 # A **latch** remembers one number until it is told to take another. Here is an LSTM of

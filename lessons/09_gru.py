@@ -19,9 +19,10 @@ import numpy as np
 
 from kernels.reference import recurrent
 from lessons.figures import contest, draw_clock, draw_contest
+from nblayers import trace
 from nblayers.layers import GRU, LSTM, SimpleRNN
 from nblayers.learn.graph import cell, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 
 # ? guess: z is 0.9 by the formula of many texts. Which part of the old state is kept?
 kept_by_texts = 0.1
@@ -471,6 +472,21 @@ for name, (layer, count) in layers.items():
     print(f"{name:12} {layer.count_params()} weights")
     assert layer.count_params() == count
 assert 3360 - 3264 == 96
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch the step on a page: forward, then backward, with what each gradient is the sum
+# of. Open it in a browser and press the right arrow. (`nblayers microscope gru` and
+# `nblayers microscope gru_reset_before` open one of a trained layer.)
+
+# %%
+with trace() as seen:
+    gru.forward(x[:, 2:], initial_state=[h_prev])
+    gru.backward(dh)
+save_page(seen, "09_microscope")
+assert np.allclose(seen.find("h")[0].value, h, rtol=0, atol=1e-15)
+assert np.allclose(seen.find("dh_prev")[0].value, dh_prev, rtol=0, atol=1e-15)
 
 # %% [markdown]
 # ## A picture: starting again

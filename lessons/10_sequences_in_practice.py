@@ -16,9 +16,10 @@ import numpy as np
 
 from lessons.data import dates
 from lessons.figures import draw_dates, draw_mask, masked_runs
+from nblayers import trace
 from nblayers.initializers import RandomNormal
 from nblayers.layers import GRU, LSTM, Dense, Embedding, Input, Masking, SimpleRNN
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.losses import MeanSquaredError
 from nblayers.models import Model
 from nblayers.optimizers import Adam
@@ -534,6 +535,20 @@ for room in ("reference", "cpu"):
     assert np.allclose(given[1], dh_start, rtol=0, atol=1e-14)
     for weight, gradient in zip(rnn.trainable_weights, (dW, dU, db), strict=True):
         assert np.allclose(weight.grad, gradient, rtol=0, atol=1e-14)
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch on a page how the walk goes past the masked steps. Open it in a browser and
+# press the right arrow. (`nblayers microscope simple_rnn` opens one of a trained
+# layer.)
+
+# %%
+with trace() as seen:
+    rnn.to("reference").forward(x, mask=mask, initial_state=h_start)
+    rnn.backward(dy)
+save_page(seen, "10_microscope")
+assert np.allclose(seen.find("dx")[-1].value, dx, rtol=0, atol=1e-14)
 
 # %% [markdown]
 # ## The same in the library, packed

@@ -22,6 +22,7 @@ import numpy as np
 
 from lessons.data import missing_vowels, with_capitals
 from lessons.figures import draw_halves, draw_vowels, influence
+from nblayers import trace
 from nblayers.layers import (
     GRU,
     RNN,
@@ -32,7 +33,7 @@ from nblayers.layers import (
     SimpleRNNCell,
     TimeDistributed,
 )
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -496,6 +497,20 @@ show_source(Bidirectional.backward, Bidirectional._merge_backward,
 # `show_source("kernels.cuda.recurrent:_simple_rnn_backward")` for the compiled kernel
 # and that of a GPU.
 #
+# ## Watch it
+#
+# Watch both ways on a page, and how their gradients come back. Open it in a browser and
+# press the right arrow. (`nblayers microscope bidirectional` opens one of a trained
+# layer.)
+
+# %%
+with trace() as seen:
+    model.to("reference").forward(x)
+    model.backward(do)
+save_page(seen, "11_microscope")
+assert np.allclose(seen.find("dx", layer=model.name)[-1].value, dx, rtol=0, atol=1e-14)
+
+# %% [markdown]
 # ## Two ways to stack
 #
 # Layer on layer: each reads the whole sequence before the next one begins. Or one `RNN`

@@ -17,6 +17,7 @@ import numpy as np
 
 from lessons.data import digits
 from lessons.figures import draw_digit_task, draw_feature_maps, draw_receptive_fields
+from nblayers import trace
 from nblayers.layers import (
     Conv1D,
     Conv2D,
@@ -27,7 +28,7 @@ from nblayers.layers import (
     Input,
     MaxPooling2D,
 )
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -530,6 +531,21 @@ show_source("kernels.reference.convolution:window",
 # `show_source("kernels.cpu.convolution:_correlate_segments")` or
 # `show_source("kernels.cuda.convolution:_direct_weight_gradient")`.
 #
+# ## Watch it
+#
+# Watch on a page where the window lies, and where its gradient goes back to. Open it in
+# a browser and press the right arrow. (`nblayers microscope convolution` opens one of a
+# trained layer.)
+
+# %%
+with trace() as seen:
+    picture.to("reference").forward(whole_numbers(*picture_sizes[0]))
+    picture.backward(whole_numbers(*picture_sizes[2]))
+save_page(seen, "13_microscope")
+assert seen.find("y", phase="forward")[-1].shape == picture_sizes[2]
+assert seen.find("dx")[-1].shape == picture_sizes[0]
+
+# %% [markdown]
 # ## Counting: the answers
 #
 # And now the question of the beginning. A window of nine ones goes over a picture of

@@ -18,11 +18,12 @@ import numpy as np
 
 from lessons.data import chirps, digits
 from lessons.figures import draw_chirps, draw_where_it_lands
-from nblayers import layers, nn
+from nblayers import layers, nn, trace
 from nblayers.learn.tools import (
     check_derivative,
     numerical_derivative,
     save_figure,
+    save_page,
     show_source,
 )
 from nblayers.losses import BinaryCrossentropy
@@ -487,6 +488,21 @@ show_source("kernels.reference.pooling:max_pool_gradient",
 # `show_source("kernels.cpu.pooling:_max_gradient_rows")`, or
 # `show_source("kernels.cuda.pooling:_max_pool_gradient")`.
 #
+# ## Watch it
+#
+# Watch on a page who wins under each window, and what the winner is sent. Open it in a
+# browser and press the right arrow. (`nblayers microscope max_pooling` opens one of a
+# trained network.)
+
+# %%
+pool = layers.MaxPooling2D(2, dtype="float64").to("reference")
+with trace() as seen:
+    pool.forward(pictures[..., None])
+    pool.backward(dy_2d[..., None])
+save_page(seen, "14_microscope")
+assert np.allclose(seen.find("dx")[-1].value[..., 0], dx_2d, rtol=0, atol=1e-15)
+
+# %% [markdown]
 # ## A picture: where the gradient lands
 #
 # A 1 is sent into every output. Where does it land, in a digit and in a black picture?

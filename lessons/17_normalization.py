@@ -17,6 +17,7 @@ import numpy as np
 
 from lessons.data import digits
 from lessons.figures import draw_digit_mistakes, draw_starts, draw_who_hears_whom
+from nblayers import trace
 from nblayers.initializers import RandomNormal
 from nblayers.layers import (
     Activation,
@@ -28,7 +29,7 @@ from nblayers.layers import (
     UnitNormalization,
 )
 from nblayers.learn.graph import computation, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Sequential
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -535,6 +536,21 @@ show_source("kernels.reference.normalization:normalize_row_backward")
 # %% [markdown]
 # (With `centred=False` it is what Keras calls `rms_scaling`. There no mean is taken off
 # $x$, but the variance is still that about the mean: not quite our RMS.)
+
+# %% [markdown]
+# ## Watch it
+#
+# Watch a few of the numbers on a page: which mean and variance they share, and what
+# comes back through both. Open it in a browser and press the right arrow. (`nblayers
+# microscope batch_norm` opens one of a trained network.)
+
+# %%
+with trace() as seen:
+    batch_layer.forward(images[:, :1, :2], training=True)
+    batch_layer.backward(dy[:, :1, :2])
+save_page(seen, "17_microscope")
+mean = images[:, :1, :2].mean(axis=(0, 1, 2))
+assert np.allclose(seen.find("mean")[0].value, mean, rtol=0, atol=1e-14)
 
 # %% [markdown]
 # ## A picture: who hears whom

@@ -16,6 +16,7 @@ import numpy as np
 
 from lessons.data import read_text, write_texts
 from lessons.figures import draw_attention_maps, draw_by_place
+from nblayers import trace
 from nblayers.layers import (
     Add,
     AdditiveAttention,
@@ -28,7 +29,7 @@ from nblayers.layers import (
     MultiHeadAttention,
 )
 from nblayers.learn.graph import computation, show_graph
-from nblayers.learn.tools import check_derivative, save_figure, show_source
+from nblayers.learn.tools import check_derivative, save_figure, save_page, show_source
 from nblayers.models import Model
 from nblayers.optimizers import Adam
 from nblayers.utils import set_random_seed
@@ -461,6 +462,20 @@ show_source("kernels.reference.attention:attention_block_backward")
 # %% [markdown]
 # (`z` is for dropout, and `mean` says what a query gets that may look at nobody.)
 #
+# ## Watch it
+#
+# Watch on a page what each query looks at, and where the gradient of each weight comes
+# from. Open it in a browser and press the right arrow. (`nblayers microscope attention`
+# opens one of a trained layer.)
+
+# %%
+with trace() as seen:
+    single.forward([q, v, k])
+    single.backward(do)
+save_page(seen, "19_microscope")
+assert np.allclose(seen.find("dq")[0].value, (dq * np.sqrt(D))[0], rtol=0, atol=1e-14)
+
+# %% [markdown]
 # ## A real task: a Transformer writes
 #
 # As in lesson 08: it reads 40 characters, and each is asked for the next one. Our

@@ -84,6 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     notebook.add_argument("--force", action="store_true", help="overwrite a file that is there")
     notebook.set_defaults(run=_notebook)
 
+    microscope = commands.add_parser("microscope", help="watch a forward and a backward, step by step, in a browser",
+                                     allow_abbrev=False,
+                                     description="Train a small layer in a few seconds and open a page that steps through its "
+                                                 "forward and its backward; with two names two of them side by side.")
+    microscope.add_argument("names", nargs="+", metavar="NAME", help="a layer, as lstm; a name that is unknown lists them")
+    microscope.add_argument("--text", type=Path, metavar="FILE", help="what a recurrent layer learns to write")
+    microscope.add_argument("-o", "--output", type=Path, metavar="FILE",
+                            help="by default microscope_NAME.html in the current directory, which is overwritten")
+    microscope.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    microscope.add_argument("--no-browser", action="store_true", help="only write the page")
+    microscope.set_defaults(run=_microscope)
+
     warm_up = commands.add_parser("warm-up", help="compile kernels ahead", allow_abbrev=False,
                                   description="Compile the kernels of layers ahead, on all cores, so that no program "
                                               "has to wait for them later.")
@@ -333,6 +345,11 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
     print(f"wrote {output}\n"
           f"Open it: jupyter lab {output}    (pip install jupyterlab, into the same Python as nblayers), or with VS Code")
     return 0
+
+
+def _microscope(given: argparse.Namespace, rest: list[str]) -> int:
+    from nblayers.learn.microscope import command
+    return command.run(given.names, given.text, given.output, given.force, not given.no_browser)
 
 
 def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:

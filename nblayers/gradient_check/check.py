@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.gradient_check import conduct, diagnosis, kinks, precision
+from nblayers.gradient_check import conduct, diagnosis, kinks, precision, watching
 from nblayers.gradient_check.evidence import Evidence
 from nblayers.gradient_check.numeric import Slopes, derivative
 from nblayers.gradient_check.report import Index, Report, TensorReport
@@ -99,6 +99,7 @@ class Check:
             conduct.check_elsewhere(self)
         if self.evidence:
             diagnosis.of(self)
+            self.report.trace = watching.recorded(self)
         self.report.notes += self.subject.notes
         return self.report
 

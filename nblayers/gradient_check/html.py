@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nblayers.gradient_check import heatmap
+from nblayers.gradient_check import heatmap, watching
 from nblayers.gradient_check.report import Report, TensorReport
+from nblayers.learn.microscope.page import body as microscope, source
+from nblayers.learn.microscope.view import steps, view
 
 CELL = 12                               # pixels
 STYLE = """
@@ -35,10 +37,19 @@ def page(report: Report) -> str:
     maps = [line for tensor in heatmap.shown(report) for line in _map(tensor)]
     if maps:
         body += ["<h2>Relative errors</h2>", _legend(), *maps]
+    style, watched = STYLE, ""
+    if report.trace is not None:
+        style, watched = STYLE + source("microscope.css"), _watched(report)
     return ("<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            f"<title>{_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-            + "\n".join(body) + "\n</body>\n</html>\n")
+            f"<title>{_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+            + "\n".join(body) + watched + "\n</body>\n</html>\n")
+
+
+def _watched(report: Report) -> str:
+    """The microscope, at the first step that computes a wrong gradient."""
+    entries = steps(report.trace)[0]
+    return "\n" + microscope(view(report.trace, title="Watch it"), watching.first_wrong(report, entries) + 1)
 
 
 def write(report: Report, path: str | Path) -> None:

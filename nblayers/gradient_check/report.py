@@ -3,6 +3,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,12 +101,14 @@ class Report:
         tensors: one `TensorReport` for each input and weight that has a gradient.
         general: what is wrong with the layer as a whole.
         notes: what else may help to find the mistake.
+        trace: of one forward and backward that is wrong, for the page; None where all is right, or where the arrays are large.
     """
 
     layer: str
     tensors: list[TensorReport] = field(default_factory=list)
     general: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    trace: Any = field(default=None, repr=False, compare=False)
 
     def add(self, kind: str, text: str) -> None:
         """Add what is wrong with the layer as a whole."""
@@ -139,7 +142,11 @@ class Report:
         return heatmap.text(self)
 
     def to_html(self, path: str | Path | None = None) -> str:
-        """The report as a page that needs no other file, with a map of relative errors; written to `path` if one is given."""
+        """The report as a page that needs no other file, with a map of relative errors; written to `path` if one is given.
+
+        Of a layer whose gradients are wrong the microscope stands below (`nblayers.trace`), at the first step that computes one
+        of them; where only a gate's columns are wrong, at that gate's gradient.
+        """
         from nblayers.gradient_check import html
         if path is not None:
             html.write(self, path)

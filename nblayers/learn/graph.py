@@ -328,7 +328,7 @@ def _draw_value(ax: Any, node: Node, is_lit: bool) -> None:
 # ---- the graphs there are ----
 
 def cell(name: str) -> Graph:
-    """One step of a recurrent layer: "simple_rnn", "lstm" or "gru" (with `reset_after=True`, as in Keras).
+    """One step of a recurrent layer: "simple_rnn", "lstm", "gru" (with `reset_after=True`, as in Keras) or "gru_reset_before".
 
     Its values are called as in the lessons: `h_prev`, `C_prev`, `x`, `a`, the gates, `C`, `h`.
 
@@ -418,7 +418,26 @@ def _gru() -> Graph:
     return Graph("a GRU cell", tuple(nodes), tuple(edges), signs)
 
 
-CELLS: dict[str, Callable[[], Graph]] = {"simple_rnn": _simple_rnn, "lstm": _lstm, "gru": _gru}
+def _gru_reset_before() -> Graph:
+    """r meets h before the product with U: u_t is r_t h_{t-1}."""
+    low, split, join, plus = 15, 13, 20, 53
+    nodes, edges = _outputs((65, 2), (75, 2), (65, 5))
+    nodes += [Node("h_prev", (5, 2), "h_prev", r"$h_\mathrm{prev}$", "end"), Node("x", (5, low), "x", "$x$", "end"),
+              Node("z", (29, 5), "z", "$z$", "gate"), Node("u", (39, 8), "u", "$u$"), Node("r", (29, 12), "r", "$r$", "gate"),
+              Node("h_tilde", (plus, 8), "h̃", r"$\tilde{h}$", "gate")]
+    edges += [Edge("h_prev", "h", ((5, 2), (65, 2)))]
+    edges += [Edge("h_prev", name, ((5, 2), (split, 2), (split, y), (x, y))) for name, x, y in (("z", 29, 5), ("u", 39, 8),
+                                                                                              ("r", 29, 12))]
+    edges += [Edge("x", name, ((5, low), (join, low), (join, y), (29, y))) for name, y in (("z", 5), ("r", 12))]
+    edges += [Edge("x", "h_tilde", ((5, low), (plus, low), (plus, 8))), Edge("z", "h", ((29, 5), (29, 2), (65, 2))),
+              Edge("r", "u", ((29, 12), (29, 8), (39, 8))), Edge("u", "h_tilde", ((39, 8), (plus, 8))),
+              Edge("h_tilde", "h", ((plus, 8), (plus, 2), (65, 2))), Edge("z", "h", ((29, 5), (plus, 5), (plus, 2), (65, 2)))]
+    signs = (((29, 2), "×"), ((plus, 2), "+"), ((41, 5), "1−"), ((plus, 5), "×"), ((29, 8), "×"), ((46, 8), "U"))
+    return Graph("a GRU cell whose reset gate acts first", tuple(nodes), tuple(edges), signs)
+
+
+CELLS: dict[str, Callable[[], Graph]] = {"simple_rnn": _simple_rnn, "lstm": _lstm, "gru": _gru,
+                                         "gru_reset_before": _gru_reset_before}
 
 
 def _batch_norm() -> Graph:
@@ -480,7 +499,7 @@ def _unrolled(name: str, steps: int) -> Graph:
             nodes.append(Node(f"C_{t}", (h, 1), f"C_{t}", f"$C_{t}$", "state"))
             edges += [Edge(f"C_{t - 1}", f"C_{t}", ((before, 1), (h, 1))), Edge(f"C_{t}", f"h_{t}", ((h, 1), (h, row))),
                       Edge(f"a_{t}", f"C_{t}", ((a, row), (a, 1), (h, 1)))]
-        if name == "gru":
+        if name.startswith("gru"):
             edges.append(Edge(f"h_{t - 1}", f"h_{t}", ((before + 2, row), (before + 2, 1), (h - 2, 1), (h - 2, row))))
         before = h
     nodes.append(Node("L", (_place_of_loss(steps), sums), "L", r"$\mathcal{L}$", "end"))

@@ -9,11 +9,14 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nblayers.notebook import in_notebook
+
+if TYPE_CHECKING:
+    from nblayers.learn.trace import trace
 
 OUT = Path("lessons", "out")            # where figures go, under the current directory
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +99,11 @@ def save_figure(figure: Any, name: str) -> None:
     if not in_notebook():                               # a notebook shows its open figures
         import matplotlib.pyplot
         matplotlib.pyplot.close(figure)
+
+
+def save_page(recorded: "trace", name: str) -> None:
+    """Save a trace as lessons/out/NAME.html under the current directory, a page to step through, and say so."""
+    print(f"page: {recorded.to_html(OUT / f'{name}.html')}")
 
 
 def show_source(*what: Any) -> None:

@@ -36,6 +36,7 @@ class Entry:
         t: the time step, or None.
         where: the other indices of the loops in which it was computed.
         parts: the terms of the sum that it is; () where it is none.
+        operands: the variables that its line computed it from, by their text in `source`; copies, one for what stays as it is.
         call: which call of the trace it belongs to, from 0; a layer that is called twice has two.
         path, line, source, function: the code that computed it; "" and 0 for what goes in and comes out.
     """
@@ -49,6 +50,7 @@ class Entry:
     t: int | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    operands: Mapping[str, np.ndarray] = field(default_factory=dict)
     call: int = 0
     path: str = ""
     line: int = 0

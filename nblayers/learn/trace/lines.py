@@ -13,7 +13,8 @@ from types import CodeType
 from nblayers.learn.trace import symbols
 
 MARK = re.compile(r"\((\d+'?|\d{3}\.\w+(?:\.\w+)*~?)\)")
-PURE = {"_product", "_by_channel", "_sigmoid", "_slope", "_activate"}      # functions that may be called twice
+PURE = {"_product", "_by_channel", "_sigmoid", "_slope", "_activate", "window", "window_to_image",
+        "window_to_weights"}            # functions that may be called twice
 HARMLESS = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Compare, ast.Tuple, ast.Slice,
             ast.Call, ast.keyword, ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)
 
@@ -56,6 +57,7 @@ class Line:
         backward: whether it differentiates them.
         targets: what it assigns.
         terms: of the sum that it computes, two or more, or none.
+        operands: the variables that it computes with, `h_prev`, `da[at]`, `cache.x`; none where calling them twice may harm.
         adds: whether it adds to what stood there.
         returns: whether it returns what it computes, from a `forward` as "y", from a `backward` as "dx".
         indices: the variables of the loops around it, within the function.
@@ -71,6 +73,7 @@ class Line:
     backward: bool = False
     targets: tuple[Target, ...] = ()
     terms: tuple[Term, ...] = ()
+    operands: tuple[Target, ...] = ()
     adds: bool = False
     returns: bool = False
     indices: tuple[str, ...] = ()
@@ -132,7 +135,8 @@ def _computing(statement: ast.Assign | ast.AugAssign | ast.AnnAssign, plain: Lin
     ast.fix_missing_locations(statement)
     adds = isinstance(statement, ast.AugAssign) and isinstance(statement.op, (ast.Add, ast.Sub))
     return replace(plain, source=ast.unparse(statement), marks=marks, backward=backward, targets=tuple(_targets(targets)),
-                   terms=tuple(_terms(statement.value)), adds=adds, indices=loops, formula=symbols.statement(statement))
+                   terms=tuple(_terms(statement.value)), operands=tuple(_operands(statement.value)), adds=adds, indices=loops,
+                   formula=symbols.statement(statement))
 
 
 def _targets(targets: list[ast.expr]) -> Iterator[Target]:
@@ -153,6 +157,34 @@ def _terms(value: ast.expr) -> list[Term]:
         return []
     return [Term(ast.unparse(one), symbols.expression(one), symbols.gradient_in(one), _compiled(one), negative)
             for one, negative in terms]
+
+
+def _operands(value: ast.expr) -> list[Target]:
+    texts = dict.fromkeys(ast.unparse(atom) for atom in atoms(value)) if _is_harmless(value) else {}
+    return [Target(text, compile(text, "<trace>", "eval")) for text in texts]
+
+
+def atoms(value: ast.expr) -> Iterator[ast.expr]:
+    """The variables of an expression, each as long as it is written: `cache.x[m]` is one, and what it is indexed with none."""
+    if isinstance(value, (ast.Name, ast.Subscript)) or (isinstance(value, ast.Attribute) and not _is_call(value)):
+        yield value
+    elif isinstance(value, ast.Call):
+        if isinstance(value.func, ast.Attribute) and getattr(value.func.value, "id", "") not in ("np", "self"):
+            yield from atoms(value.func.value)                  # x.sum()
+        for argument in value.args:
+            yield from atoms(argument)
+    else:
+        for part in ast.iter_child_nodes(value):
+            if isinstance(part, ast.expr):
+                yield from atoms(part)
+
+
+def _is_call(value: ast.Attribute) -> bool:
+    """Whether the attribute is one of something computed, not of a variable: (a + b).T."""
+    inner: ast.expr = value.value
+    while isinstance(inner, (ast.Attribute, ast.Subscript)):
+        inner = inner.value
+    return not isinstance(inner, ast.Name)
 
 
 def _summands(value: ast.expr, negative: bool) -> Iterator[tuple[ast.expr, bool]]:

@@ -3,6 +3,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ from nblayers.learn.trace.lines import Line, Term
 from nblayers.learn.trace.watch import Watch
 
 SHORT = {"kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "E"}       # the lessons' names of weights
+LARGE = 1_000_000                       # elements of an operand that is not copied
 LIMIT = 200_000                         # entries; a large convolution has one for each window
 
 _open = 0                               # how many traces there are in all threads
@@ -67,6 +69,7 @@ class trace:
         self._calls = 0
         self._watch = Watch(self._before, self._after)
         self._outer: trace | None = None
+        self._operands: dict[tuple[str, str], np.ndarray] = {}      # the last of each line's
 
     def __enter__(self) -> "trace":
         self._outer, calls.watch = calls.watch, self
@@ -154,8 +157,8 @@ class trace:
 
     # Recording --------------------------------------------------------------------------------------------------------------
 
-    def _before(self, line: Line, frame: FrameType) -> tuple[int, list[Part]]:
-        """Before a line runs: how many entries there are, and the terms of its sum."""
+    def _before(self, line: Line, frame: FrameType) -> tuple[int, list[Part], dict[str, np.ndarray]]:
+        """Before a line runs: how many entries there are, the terms of its sum, and its operands."""
         parts = []
         if line.adds and (old := _copy(_read(line.targets[0].read, frame))) is not None and old.any():
             parts.append(Part("what was there", symbols.name(line.targets[0].name), old))
@@ -163,11 +166,22 @@ class trace:
             value = self._quietly(term.read, frame)
             if value is not None and (value.ndim or value.any()):
                 parts.append(Part(_origin(term), term.formula, -value if term.negative else value))
-        return len(self.entries), parts
+        return len(self.entries), parts, dict(self._operands_of(line, frame))
 
-    def _after(self, line: Line, frame: FrameType, kept: tuple[int, list[Part]], returned: Any) -> None:
+    def _operands_of(self, line: Line, frame: FrameType) -> Iterator[tuple[str, np.ndarray]]:
+        """Copies of what a line computes with; one copy of what is the same as when the function's lines last read it."""
+        for operand in line.operands:
+            value = _copy(_read(operand.read, frame, whole=True))
+            if value is not None and value.size <= LARGE:
+                last = self._operands.get((line.function, operand.name))
+                if last is None or last.dtype != value.dtype or not np.array_equal(last, value):
+                    self._operands[line.function, operand.name] = last = value
+                yield operand.name, last
+
+    def _after(self, line: Line, frame: FrameType, kept: tuple[int, list[Part], dict[str, np.ndarray]],
+               returned: Any) -> None:
         """After a line ran: record what it assigned, unless a line inside what it called has done so."""
-        known, parts = kept
+        known, parts, operands = kept
         inside = {entry.name for entry in self.entries[known:]}
         if len(line.targets) > 1 and inside:
             return
@@ -181,7 +195,7 @@ class trace:
             computed = returned if line.returns else _read(target.read, frame)
             for name, value in _flat([(target.name, computed)]):
                 if name not in inside:
-                    self._record(name, value, mark, formula, t, where, sum_of, line)
+                    self._record(name, value, mark, formula, t, where, sum_of, operands, line)
 
     def _quietly(self, code: CodeType, frame: FrameType) -> np.ndarray | None:
         """The value of an expression where a line is about to run; what it calls is not recorded."""
@@ -192,13 +206,14 @@ class trace:
             self._watch.quiet = was
 
     def _record(self, name: str, value: np.ndarray, equation: str = "", formula: str = "", t: int | None = None,
-                where: dict[str, Any] | None = None, parts: tuple[Part, ...] = (), line: Line | None = None) -> None:
+                where: dict[str, Any] | None = None, parts: tuple[Part, ...] = (),
+                operands: dict[str, np.ndarray] | None = None, line: Line | None = None) -> None:
         call = self._stack[-1] if self._stack else None
         if call is not None:
             call.recorded.add(name)
         code = (line.path, line.number, line.source, line.function) if line else ()
         self._take([Entry(call.path if call else "", call.phase if call else "", name, value, equation, formula, t, where or {},
-                          parts, call.number if call else self._calls, *code)])
+                          parts, operands or {}, call.number if call else self._calls, *code)])
 
     def _take(self, entries: list[Entry]) -> None:
         free = self.limit - len(self.entries)
@@ -295,6 +310,23 @@ class trace:
         from nblayers.learn.trace.pictures import plot
         return plot(self, layer, path)
 
+    def to_html(self, path: str | Path | None = None, layer: str | None = None, title: str | None = None) -> Path | str:
+        """The microscope: a page that steps through all of this, forward and backward. It needs no other file and no network.
+
+        Arguments:
+            path: where to write it; its folder is made.
+            layer: only this layer and those inside it, by its name.
+            title: the page's; by default the layers' names.
+
+        Returns:
+            The path, or the page itself where no path is given.
+
+        Raises:
+            ValueError: there is nothing to show.
+        """
+        from nblayers.learn.microscope import page, view
+        return page.save("trace.to_html", page.page(view.view(self, layer, title)), path)
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -318,13 +350,16 @@ def _room(name: str) -> Any:
     return room if current is None else current.room(room)
 
 
-def _read(code: CodeType, frame: FrameType) -> Any:
-    """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place."""
+def _read(code: CodeType, frame: FrameType, whole: bool = False) -> Any:
+    """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place.
+
+    Whole numbers are read where asked for.
+    """
     try:
         value = eval(code, frame.f_globals, frame.f_locals)
     except Exception:
         return None
-    return None if isinstance(value, (int, np.integer, np.bool_)) else value
+    return None if isinstance(value, (int, np.integer, np.bool_)) and not whole else value
 
 
 def _copy(value: Any) -> np.ndarray | None:
