@@ -75,6 +75,11 @@ EVERY = {
     "test_bidirectional::test_gradients_are_finite_differences": 2, "test_bidirectional::test_layers_and_cells_of_ones_own": 3,
     "test_keras_files::test_there_and_back": 2, "test_configuration::test_configurations_go_both_ways": 2,
     "test_programs_catalogue::test_models": 2, "test_programs_catalogue::test_images": 2,
+    "test_gradcheck_many::test_no_false_alarm": 2, "test_models::test_training_is_keras_training": 2,
+    "test_lessons::test_solutions_pass_the_checks": 2, "test_lessons::test_the_planted_bug_is_recognised": 2,
+    "test_normalization::test_rooms_agree": 2, "test_attention::test_rooms_agree": 2,
+    "test_attention::test_rooms_agree_on_the_parts": 2, "test_attention::test_gradients_of_multi_head": 2,
+    "test_trace::test_the_rooms_record_the_same": 2,
 }
 
 
