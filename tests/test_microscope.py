@@ -262,6 +262,27 @@ def test_the_widget_has_the_same_script(traces):
         microscope.widget(traces["gru"], step=0)
 
 
+class WrongForgetGate(layers.LSTM):
+    """The columns of its forget gate are a tenth too large in the gradients of all weights."""
+
+    def backward(self, dy):
+        dx = super().backward(dy)
+        for weight in self.weights:
+            weight.grad[..., self.units:2 * self.units] *= 1.1
+        return dx
+
+
+def test_a_gradient_report_opens_at_the_first_wrong_term():
+    with nblayers.device("reference"):
+        x = np.random.default_rng(0).normal(size=(2, 3, 2))
+        report = nblayers.gradcheck(WrongForgetGate(2), x, raise_error=False)
+        text = report.to_html()
+        assert nblayers.gradcheck(layers.LSTM(2), x).trace is None
+    entry = steps(report.trace)[0][int(re.search(r'data-first="(\d+)"', text)[1]) - 1]
+    assert (entry.name, entry.t, entry.phase) == ("df", 2, "backward")
+    assert "FAILED" in text and len(inside(text)["steps"]) == len(steps(report.trace)[0])
+
+
 def test_every_example_has_a_name_and_says_what_it_is():
     assert examples.MAKERS == ["simple_rnn", "lstm", "gru", "gru_reset_before", "bidirectional", "attention", "convolution",
                                "max_pooling", "batch_norm"]
