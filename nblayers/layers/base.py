@@ -69,6 +69,7 @@ class ThreadState:
         fitting: shape, dtype and `input_spec` of the last array that fitted as it was: the next like it needs no look.
         turned: a recurrent layer leaves its outputs in the reverse of the order walked.
         masks: the dropout masks that a cell has drawn for the sequence it is in, or None.
+        tell: of a model's graph: is told the number of each call whose backward is done, or None.
     """
 
     running = building = False
@@ -78,6 +79,7 @@ class ThreadState:
     fitting: tuple[Any, ...] | None = None
     turned = False
     masks: Any = None
+    tell: Callable[[int], None] | None = None
 
     def __init__(self) -> None:
         self.losses: list[float] = []
