@@ -155,6 +155,11 @@ class Loss(NamesItself):
         factor = sharing.gradient_factor()
         return value, dvalues if factor == 1.0 else dvalues * factor
 
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether a sample's value depends on other samples of the batch."""
+        return False
+
     def valid(self, t: Any, values: Any = None) -> Any:
         """Where the values count, in their shape; None: everywhere."""
         return None
