@@ -2,13 +2,12 @@
 
     python benchmarks/distributed.py            # starts mpirun itself; a few minutes
 
-First the machine is measured: the sum of a small and of a large array over the processes give the latency and the bandwidth that
-`simulate` is told. Then steps of a training are timed, in one bucket (nothing can overlap) and in several.
+First the machine is measured: the sums of a small and of a large array over the processes give the latency and the bandwidth
+that `simulate` is told. Then steps of a training are timed, in one bucket (nothing can overlap) and in several.
 
-What it can show: that the sum costs what the formula says, how much of it the backward hides, and what a process more costs. What it
-cannot: that more processes are faster. They share two hyperthreads, so that 2 take as long for twice the samples and 4 longer;
-their messages go through memory, not over a network; and a process that waits takes time from one that computes. Times of 4
-processes are those of an overloaded machine.
+What it can show: what a sum costs, how much of it the backward hides, and what one more process costs. What it cannot: that more
+processes are faster. On two hyperthreads of one core, two share its arithmetic, and four take turns; their messages go
+through memory, not over a network; and a process that waits takes time from one that computes.
 """
 import json
 import os
@@ -32,7 +31,7 @@ from nblayers.utils import set_random_seed
 RANKS = (1, 2, 4)
 UNITS, LAYERS, SAMPLES = 512, 6, 64     # 6 MB of gradients; samples of each process
 SMALL, LARGE = 8, 2**22                 # bytes that are summed to measure the machine
-ROUNDS = 15
+ROUNDS, STEPS = 5, 20
 
 
 def seconds_of_sum(size: int, rounds: int) -> float:
@@ -55,33 +54,24 @@ def model_of(units: int, layers: int) -> Sequential:
 
 def seconds_of_step(bucket_bytes: int) -> float:
     """The median time of a training step, every process with the same number of samples."""
-    total = SAMPLES * connected().size
-    x, times = np.ones((total, UNITS), np.float32), []
+    batch = SAMPLES * connected().size
+    x = np.ones((batch * STEPS, UNITS), np.float32)
     model, settings = model_of(UNITS, LAYERS), DataParallel(bucket_bytes=bucket_bytes)
-    for _ in range(3):
-        model.fit(x, np.ones(total), batch_size=total, epochs=ROUNDS, verbose=0, distribute=settings, callbacks=[Clock(times)])
-    return statistics.median(times[ROUNDS:])
 
+    def fitted(epochs: int) -> float:
+        begin = time.perf_counter()
+        model.fit(x, x[:, 0], batch_size=batch, epochs=epochs, verbose=0, shuffle=False, distribute=settings)
+        return time.perf_counter() - begin
 
-class Clock:
-    """Placed into `fit` as a callback of the first process: the time between two steps' ends."""
-
-    def __new__(cls, times: list[float]):
-        from nblayers.callbacks import LambdaCallback
-        last = [time.perf_counter()]
-
-        def ended(batch: int, logs: dict) -> None:
-            now = time.perf_counter()
-            times.append(now - last[0])
-            last[0] = now
-        return LambdaCallback(on_train_batch_end=ended)
+    fitted(1)
+    return statistics.median((fitted(2) - fitted(1)) / STEPS for _ in range(ROUNDS))        # without how a fit begins
 
 
 def shares_of_step() -> tuple[float, float]:
     """Seconds of a forward, and of a backward, of one process's samples."""
     model, x = model_of(UNITS, LAYERS), np.ones((SAMPLES, UNITS), np.float32)
     forward, backward = [], []
-    for _ in range(ROUNDS):
+    for _ in range(STEPS):
         begin = time.perf_counter()
         y = model.forward(x, training=True)
         middle = time.perf_counter()
@@ -116,8 +106,8 @@ def main() -> None:
     print(f"{'ranks':>6} {'8 B us':>8} {'4 MB ms':>8} {'step, one bucket ms':>20} {'step, buckets ms':>17} {'ring says ms':>13}")
     for ranks in RANKS:
         out = Path(f"/tmp/distributed-{os.getpid()}-{ranks}.json")
-        subprocess.run([mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), sys.executable, __file__, str(out)],
-                       check=True, timeout=900)
+        subprocess.run([mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), sys.executable, __file__,
+                        str(out)], check=True, timeout=900)
         found = json.loads(out.read_text())
         out.unlink()
         forward, backward = found["shares"]

@@ -303,16 +303,18 @@ show_source("nblayers.distributed.buckets:Buckets.tell",
 
 # %%
 far = simulate(bytes=100e6, ranks=1024, latency=5e-6, bandwidth=10e9,
-               forward=0.03, backward=0.06, bucket_bytes=5e6)
+               forward=0.03, backward=0.06, bucket_bytes=25e6)
 print(far)
 ring, tree = far.of("ring")[-1], far.of("tree")[-1]
 assert ring.sent < 2 * 100e6 < tree.sent
-assert ring.efficiency > 0.7 > tree.efficiency
+assert ring.efficiency > 0.8 > 0.5 > tree.efficiency
 save_figure(far.plot(), "28_ranks")
 
 # %% [markdown]
-# The ring goes on well to some hundred machines. Then the latency of its many rounds
-# shows.
+# The ring hides nearly all of its sum behind the backward. The tree sends the whole
+# gradient in each of its rounds, and that takes longer than the backward. But each
+# bucket pays for the rounds of the ring anew. With 20 buckets instead of these four,
+# 1024 machines would wait for 168 ms. The last exercise is about that.
 #
 # ## A real task: a clinic with many patients and three with few
 #

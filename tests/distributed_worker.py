@@ -15,7 +15,14 @@ import numpy as np
 
 import nblayers
 from nblayers import layers, optimizers
-from nblayers.callbacks import BackupAndRestore, Callback, EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau
+from nblayers.callbacks import (
+    BackupAndRestore,
+    Callback,
+    EarlyStopping,
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+)
 from nblayers.distributed import DataParallel, rank, size
 from nblayers.models import Model, Sequential
 from nblayers.utils import set_random_seed
@@ -145,7 +152,8 @@ def callbacks(report):
     def steer():
         heard = []
         return heard, [EarlyStopping("loss", patience=1, min_delta=0.05, restore_best_weights=True),
-                       ReduceLROnPlateau("loss", patience=1, min_delta=0.1, factor=0.5), LearningRateScheduler(lambda e, r: r * 0.99),
+                       ReduceLROnPlateau("loss", patience=1, min_delta=0.1, factor=0.5),
+                       LearningRateScheduler(lambda epoch, rate: rate * 0.99),
                        LambdaCallback(on_train_batch_end=lambda batch, logs: heard.append(logs["loss"]))]
     heard, own = steer()
     model, history = trained("dense", "float64", True, own if rank() == 0 else None, epochs=12)
@@ -201,8 +209,9 @@ def refusals(report):
             return str(error)
         return ""
     six = [layers.Input((6,)), layers.Dense(6)]
+    stateful = [layers.Input((6,)), layers.Reshape((6, 1)), layers.LSTM(6, stateful=True)]
     report["refusals"] = {"not built": said(Sequential([layers.Dense(6)]), "mse"), "mixes": said(Sequential(six), "dice"),
-                          "stateful": said(Sequential([layers.Input((6,)), layers.Reshape((6, 1)), layers.LSTM(6, stateful=True)]), "mse")}
+                          "stateful": said(Sequential(stateful), "mse")}
 
 
 class StopAt(Callback):
@@ -221,9 +230,10 @@ def backup(report, directory):
     """Stopped in the midst of an epoch, to go on with another number of ranks."""
     steps = [StopAt(5)] if report.get("stop") else []
     where = os.path.join(directory, "backup")
-    model, history = trained("dropped", "float64", True, [BackupAndRestore(where, save_freq=1, delete_checkpoint=not steps), *steps],
-                             epochs=4)
-    report["resumed"] = {"weights": [w.tolist() for w in model.get_weights()], "loss": history["loss"], "same": everyone_has(model)}
+    keep = BackupAndRestore(where, save_freq=1, delete_checkpoint=not steps)
+    model, history = trained("dropped", "float64", True, [keep, *steps], epochs=4)
+    report["resumed"] = {"weights": [w.tolist() for w in model.get_weights()], "loss": history["loss"],
+                         "same": everyone_has(model)}
 
 
 def write(report, out):

@@ -32,7 +32,8 @@ def command(ranks, *arguments):
 
 def environment():
     one = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    return {**os.environ, **one, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])}
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, **one, "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,8 @@ def reports(tmp_path_factory):
     directory, found = tmp_path_factory.mktemp("distributed"), {}
     for ranks, what in ((4, "stop"), (2, "agree")):
         out = directory / f"{ranks}.json"
-        done = subprocess.run(command(ranks, what, out, directory), env=environment(), capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command(ranks, what, out, directory), env=environment(), capture_output=True, text=True,
+                              timeout=300)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
         found[ranks] = json.loads(out.read_text())
         assert found[ranks]["size"] == ranks
@@ -106,8 +108,8 @@ def test_a_backup_goes_on_with_another_number_of_ranks(reports):
     ("die", "signal 9"), ("interrupt", "was interrupted")])
 def test_a_rank_that_fails_ends_all(how, said, tmp_path):
     """With one message, and the last backup whole."""
-    process = subprocess.Popen(command(3, how, "-", tmp_path), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True)
+    process = subprocess.Popen(command(3, how, "-", tmp_path), env=environment(), stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
     try:
         if how == "interrupt":
             assert process.stdout.readline() == "running\n"
@@ -171,9 +173,9 @@ def group_of_one(size=1, rank=0):
     return Group(talk, 256)
 
 
-@pytest.mark.parametrize("make, x, y", [(worker.dense, worker.X, worker.CLASSES), (worker.normalised, worker.X, worker.CLASSES)])
-def test_the_shared_loop_of_one_process_is_the_usual_one(make, x, y, monkeypatch):
-    """The same numbers to the last bit, whatever the buckets."""
+@pytest.mark.parametrize("make", [worker.dense, worker.normalised])
+def test_the_shared_loop_of_one_process_is_the_usual_one(make, monkeypatch):
+    """The same numbers to the last bit."""
     nblayers.set_device("reference")
     results = []
     monkeypatch.setattr(DataParallel, "group", property(lambda self: group_of_one()))
@@ -181,7 +183,8 @@ def test_the_shared_loop_of_one_process_is_the_usual_one(make, x, y, monkeypatch
         nblayers.utils.set_random_seed(0)
         model = make("float64")
         model.compile("adam", worker.sparse(), metrics=["accuracy"])
-        history = model.fit(x, y, batch_size=4, epochs=3, verbose=0, validation_split=0.3, distribute=distribute)
+        history = model.fit(worker.X, worker.CLASSES, batch_size=4, epochs=3, verbose=0, validation_split=0.3,
+                            distribute=distribute)
         results.append((model.get_weights(), history.history))
     assert all(np.array_equal(a, b) for a, b in zip(results[0][0], results[1][0], strict=True))
     assert results[0][1] == results[1][1]
@@ -261,7 +264,8 @@ def test_simulate_refuses(arguments, message):
         simulate(*arguments)
 
 
-@pytest.mark.parametrize("options, error", [({"timeout": 0}, ValueError), ({"bucket_bytes": 0}, ValueError), ({"model": 3}, TypeError)])
+@pytest.mark.parametrize("options, error", [
+    ({"timeout": 0}, ValueError), ({"bucket_bytes": 0}, ValueError), ({"model": 3}, TypeError)])
 def test_data_parallel_refuses(options, error):
     with pytest.raises(error, match="DataParallel"):
         DataParallel(**options)

@@ -128,8 +128,8 @@ def exercise_2(answer: Answer) -> None:
 
     def compare(*sizes: int) -> None:
         numbers = _machines(sizes)
-        dhs, dgamma, dbeta = returned(answer.function("synchronised_backward")(*numbers), "synchronised_backward", "dhs", "dgamma",
-                                      "dbeta")
+        given = answer.function("synchronised_backward")(*numbers)
+        dhs, dgamma, dbeta = returned(given, "synchronised_backward", "dhs", "dgamma", "dbeta")
         if len(dhs) != len(sizes):
             raise Wrong(f"dhs should be a list with an array of each of {len(sizes)} machines, but it has {len(dhs)}")
         for r, (dh, size) in enumerate(zip(dhs, sizes, strict=True)):
@@ -193,7 +193,8 @@ def exercise_3(answer: Answer) -> None:
     function = answer.function("fixed_gradient")
     masks = [np.array([True, False, False]), np.array([True, True, True, False])]
     gradients = [np.array([4.0, 1.0]), np.array([-2.0, 3.0])]
-    expect_close(function(gradients, masks), (gradients[0] + 3 * gradients[1]) / 4, "the gradient with 1 and 3 steps that count", {
+    right = (gradients[0] + 3 * gradients[1]) / 4
+    expect_close(function(gradients, masks), right, "the gradient with 1 and 3 steps that count", {
         "it still counts all steps; only those count that the mask leaves": (3 * gradients[0] + 4 * gradients[1]) / 7,
         "that is the mean of the means": (gradients[0] + gradients[1]) / 2,
         "it divides by all steps, and multiplies by those that count": (gradients[0] + 3 * gradients[1]) / 7,
@@ -219,4 +220,4 @@ def exercise_4(answer: Answer) -> None:
     if given < best:
         raise Wrong(f"with {given:g} buckets {waited[int(given)] * 1e3:.1f} ms are waited for; more buckets begin sooner")
     if given > best:
-        raise Wrong(f"with {given:g} buckets {waited[int(given)] * 1e3:.1f} ms are waited for: each has its latency; take fewer")
+        raise Wrong(f"with {given:g} buckets {waited[int(given)] * 1e3:.1f} ms are waited for: each pays for its rounds")

@@ -14,15 +14,15 @@ def synchronised_backward(dys, hs, gamma, eps):
     var = sum(((h - mu) ** 2).sum(axis=0) for h in hs) / N
     std = np.sqrt(var + eps)
     h_hats = [(h - mu) / std for h in hs]
-    dgamma = sum((dy * h_hat).sum(axis=0) for dy, h_hat in zip(dys, h_hats))
+    dgamma = sum((dy * h_hat).sum(axis=0) for dy, h_hat in zip(dys, h_hats, strict=True))
     dbeta = sum(dy.sum(axis=0) for dy in dys)
-    dhs = [gamma * (dy - dbeta / N - h_hat * dgamma / N) / std for dy, h_hat in zip(dys, h_hats)]
+    dhs = [gamma * (dy - dbeta / N - h_hat * dgamma / N) / std for dy, h_hat in zip(dys, h_hats, strict=True)]
     return dhs, dgamma, dbeta
 
 
 def fixed_gradient(gradients, masks):
     counts = [mask.sum() for mask in masks]                     # the bug: len(mask) counts padding too
-    return sum(n * dw for n, dw in zip(counts, gradients)) / sum(counts)
+    return sum(n * dw for n, dw in zip(counts, gradients, strict=True)) / sum(counts)
 
 
 waited = {count: simulate(25e6, [16], 50e-6, 1e9, backward=0.05, bucket_bytes=25e6 / count).of("ring")[0].waited

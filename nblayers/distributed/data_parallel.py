@@ -15,8 +15,8 @@ class DataParallel:
         model.fit(x, y, batch_size=256, epochs=10)
 
     Everything else is the model's own: `model.summary()`, `model.predict(x)`, which each process does by itself;
-    `model.save(path)` and `model.save_weights(path)` write in the first process alone. `fit(..., distribute=DataParallel(
-    timeout=60))` gives a model's own `fit` these settings.
+    `model.save(path)` and `model.save_weights(path)` write in the first process alone. With `distribute=DataParallel(timeout=60)`
+    a model's own `fit` has these settings.
 
     All processes run the same program on the same data. `batch_size` counts the samples of all; of each batch a process takes
     its part, as even as can be, and reads no more of a memory-mapped array. The loss is the mean over the whole batch, sample
@@ -82,7 +82,7 @@ class DataParallel:
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> None:
         """Not shared: `fit` with one batch is."""
-        raise NotImplementedError("DataParallel: train_on_batch is not shared among processes: call fit(x, y, batch_size=len(x))")
+        raise NotImplementedError("DataParallel: train_on_batch is not shared by processes: call fit(x, y, batch_size=len(x))")
 
     def _model(self) -> Any:
         if self.model is None:

@@ -60,8 +60,9 @@ class Simulation:
         for way, colour, line in (("ring", BLUE, "-"), ("tree", VERMILION, "--")):
             rows = [row for row in self.of(way) if row.ranks > 1]
             ranks = [row.ranks for row in rows]
-            panels[0].plot(ranks, [row.seconds * 1e3 for row in rows], line, color=colour, marker="o", markersize=4, label=way)
-            panels[1].plot(ranks, [row.efficiency * 100 for row in rows], line, color=colour, marker="o", markersize=4, label=way)
+            seconds, shares = [row.seconds * 1e3 for row in rows], [row.efficiency * 100 for row in rows]
+            for axes, values in zip(panels, (seconds, shares), strict=True):
+                axes.plot(ranks, values, line, color=colour, marker="o", markersize=4, label=way)
         panels[0].set(title="The sum by itself", xlabel="Processes", ylabel="ms a step", xscale="log", yscale="log")
         panels[1].set(title="Computing, not waiting", xlabel="Processes", ylabel="% of a step", xscale="log", ylim=(0, 105))
         for axes in panels:
