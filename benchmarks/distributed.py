@@ -5,8 +5,8 @@
 First the machine is measured: the sums of a small and of a large array over the processes give the latency and the bandwidth
 that `simulate` is told. Then steps of a training are timed, in one bucket (nothing can overlap) and in several.
 
-What it can show: what a sum costs, how much of it the backward hides, and what one more process costs. What it cannot: that more
-processes are faster. On two hyperthreads of one core, two share its arithmetic, and four take turns; their messages go
+What it can show: what a sum costs, how much of it the backward hides, and what one more process costs. What it cannot: that
+more processes are faster. On two hyperthreads of one core, two share its arithmetic, and four take turns; their messages go
 through memory, not over a network; and a process that waits takes time from one that computes.
 """
 import json
@@ -103,7 +103,8 @@ def main() -> None:
     if mpirun is None:
         raise SystemExit("there is no mpirun: pip install 'nblayers[mpi]'")
     print(f"{os.cpu_count()} hyperthreads; {LAYERS} Dense layers of {UNITS} units, {SAMPLES} samples a process")
-    print(f"{'ranks':>6} {'8 B us':>8} {'4 MB ms':>8} {'step, one bucket ms':>20} {'step, buckets ms':>17} {'ring says ms':>13}")
+    print(f"{'ranks':>6} {'8 B us':>8} {'4 MB ms':>8} {'step, one bucket ms':>20} {'step, buckets ms':>17} "
+          f"{'ring says ms':>13}")
     for ranks in RANKS:
         out = Path(f"/tmp/distributed-{os.getpid()}-{ranks}.json")
         subprocess.run([mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), sys.executable, __file__,

@@ -37,55 +37,55 @@ STEPWISE = rng.normal(size=(13, 4, 1))
 WEIGHTS = rng.uniform(0.2, 2, 13)
 
 
-def dense(dtype):
-    return Sequential([layers.Input((6,)), layers.Dense(5, "tanh", kernel_regularizer="l2", dtype=dtype),
-                       layers.Dense(4, "relu", activity_regularizer="l2", dtype=dtype), layers.Dense(3, dtype=dtype)])
+def dense():
+    return Sequential([layers.Input((6,)), layers.Dense(5, "tanh", kernel_regularizer="l2"),
+                       layers.Dense(4, "relu", activity_regularizer="l2"), layers.Dense(3)])
 
 
-def convolution(dtype):
-    return Sequential([layers.Input((5, 5, 2)), layers.Conv2D(3, 3, activation="tanh", dtype=dtype), layers.MaxPooling2D(2),
-                       layers.Flatten(), layers.Dense(3, dtype=dtype)])
+def convolution():
+    return Sequential([layers.Input((5, 5, 2)), layers.Conv2D(3, 3, activation="tanh"), layers.MaxPooling2D(2),
+                       layers.Flatten(), layers.Dense(3)])
 
 
-def recurrent(dtype):
-    return Sequential([layers.Input((4,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True, dtype=dtype),
-                       layers.LSTM(3, return_sequences=True, dtype=dtype),
-                       layers.Bidirectional(layers.GRU(2, return_sequences=True, dtype=dtype), dtype=dtype),
-                       layers.Dense(1, dtype=dtype)])
+def recurrent():
+    return Sequential([layers.Input((4,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True),
+                       layers.LSTM(3, return_sequences=True),
+                       layers.Bidirectional(layers.GRU(2, return_sequences=True)),
+                       layers.Dense(1)])
 
 
-def attention(dtype):
+def attention():
     x = layers.Input((4, 1))
-    h = layers.Dense(4, dtype=dtype)(x)
-    h = layers.Add(dtype=dtype)([h, layers.MultiHeadAttention(2, 3, dtype=dtype)(h, h)])
-    return Model(x, layers.Dense(1, dtype=dtype)(layers.LayerNormalization(dtype=dtype)(h)))
+    h = layers.Dense(4)(x)
+    h = layers.Add()([h, layers.MultiHeadAttention(2, 3)(h, h)])
+    return Model(x, layers.Dense(1)(layers.LayerNormalization()(h)))
 
 
-def normalised(dtype):
-    return Sequential([layers.Input((6,)), layers.Dense(5, dtype=dtype),
-                       layers.BatchNormalization(synchronized=True, momentum=0.8, dtype=dtype), layers.ReLU(dtype=dtype),
-                       layers.Dense(3, dtype=dtype)])
+def normalised():
+    return Sequential([layers.Input((6,)), layers.Dense(5),
+                       layers.BatchNormalization(synchronized=True, momentum=0.8), layers.ReLU(),
+                       layers.Dense(3)])
 
 
-def normalised_with_mask(dtype):
-    return Sequential([layers.Input((4,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True, dtype=dtype),
-                       layers.BatchNormalization(synchronized=True, momentum=0.8, dtype=dtype), layers.Dense(1, dtype=dtype)])
+def normalised_with_mask():
+    return Sequential([layers.Input((4,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True),
+                       layers.BatchNormalization(synchronized=True, momentum=0.8), layers.Dense(1)])
 
 
-def dropped(dtype):
+def dropped():
     x = layers.Input((4, 1))
-    h = layers.Dense(4, dtype=dtype)(x)
-    h = layers.Dropout(0.3, dtype=dtype)(layers.GaussianNoise(0.1, dtype=dtype)(h))
-    h = layers.SpatialDropout1D(0.3, dtype=dtype)(h)
-    h = layers.MultiHeadAttention(2, 3, dropout=0.2, dtype=dtype)(h, h)
-    h = layers.LSTM(3, dropout=0.3, recurrent_dropout=0.2, return_sequences=True, dtype=dtype)(h)
-    h = layers.TimeDistributed(layers.Dropout(0.2, dtype=dtype), dtype=dtype)(h)
-    return Model(x, layers.Dense(1, dtype=dtype)(layers.AlphaDropout(0.2, dtype=dtype)(h)))
+    h = layers.Dense(4)(x)
+    h = layers.Dropout(0.3)(layers.GaussianNoise(0.1)(h))
+    h = layers.SpatialDropout1D(0.3)(h)
+    h = layers.MultiHeadAttention(2, 3, dropout=0.2)(h, h)
+    h = layers.LSTM(3, dropout=0.3, recurrent_dropout=0.2, return_sequences=True)(h)
+    h = layers.TimeDistributed(layers.Dropout(0.2))(h)
+    return Model(x, layers.Dense(1)(layers.AlphaDropout(0.2)(h)))
 
 
-def flipped(dtype):
-    return Sequential([layers.Input((5, 5, 2)), layers.RandomFlip(dtype=dtype), layers.RandomTranslation(0.2, 0.2, dtype=dtype),
-                       layers.Flatten(), layers.Dense(3, dtype=dtype)])
+def flipped():
+    return Sequential([layers.Input((5, 5, 2)), layers.RandomFlip(), layers.RandomTranslation(0.2, 0.2),
+                       layers.Flatten(), layers.Dense(3)])
 
 
 def sparse(**options):
@@ -108,10 +108,16 @@ CASES = {                               # model, x, y, loss, options of compile,
 }
 
 
+MAIN = ("dense", "convolution", "recurrent", "attention", "normalised")
+RUNS = {2: [(name, dtype) for name in MAIN for dtype in ("float64", "float32")]}        # by the number of ranks
+RUNS[4] = RUNS[2] + [(name, "float64") for name in CASES if name not in MAIN]
+
+
 def trained(name, dtype, distribute, callbacks=None, epochs=STEPS // 3):
     make, x, y, loss, compiled, fitted = CASES[name]
+    nblayers.config.set_floatx(dtype)
     set_random_seed(1)
-    model = make(dtype)
+    model = make()
     rate = 0.05 if dtype == "float64" else 0.02
     model.compile(optimizers.SGD(rate, momentum=0.9), loss, **compiled)
     x = x.astype(dtype) if x.dtype.kind == "f" else x
@@ -135,16 +141,15 @@ def everyone_has(model):
 
 def agreement(report):
     """The same weights, losses and metrics as one process."""
-    for name in CASES:
-        for dtype in ("float64", "float32"):
-            model, history = trained(name, dtype, DataParallel(bucket_bytes=64))
-            same = everyone_has(model)
-            if rank() == 0:
-                alone, expected = trained(name, dtype, None)
-                report[f"{name}, {dtype}"] = {
-                    "weights": apart(model.get_weights(), alone.get_weights()), "same": same,
-                    "history": apart([history[key] for key in sorted(history)], [expected[key] for key in sorted(expected)]),
-                    "moved": apart(alone.get_weights(), trained(name, dtype, None, epochs=1)[0].get_weights())}
+    for name, dtype in RUNS[size()]:
+        model, history = trained(name, dtype, DataParallel(bucket_bytes=64))
+        same = everyone_has(model)
+        if rank() == 0:
+            alone, expected = trained(name, dtype, None)
+            report[f"{name}, {dtype}"] = {
+                "weights": apart(model.get_weights(), alone.get_weights()), "same": same,
+                "history": apart([history[key] for key in sorted(history)], [expected[key] for key in sorted(expected)]),
+                "moved": apart(alone.get_weights(), trained(name, dtype, None, epochs=1)[0].get_weights())}
 
 
 def callbacks(report):
@@ -192,7 +197,7 @@ def data(report, directory):
     weights = []
     for distribute in (True, None):
         set_random_seed(1)
-        model = dense("float64")
+        model = dense()
         model.compile(optimizers.Adam(0.01), sparse(), metrics=["accuracy"])
         history = model.fit(batches(), epochs=3, steps_per_epoch=2, verbose=0, distribute=distribute)
         weights.append([*model.get_weights(), history.history["accuracy"], history.history["loss"]])
@@ -246,7 +251,7 @@ def write(report, out):
 
 def fail(how, directory):
     """Rank 1 fails in the midst of a training that the first one backs up."""
-    model = dense("float64")
+    model = dense()
     model.compile("sgd", sparse())
     from nblayers.distributed.talk import connected
     me = connected().rank

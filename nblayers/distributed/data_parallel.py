@@ -15,14 +15,14 @@ class DataParallel:
         model.fit(x, y, batch_size=256, epochs=10)
 
     Everything else is the model's own: `model.summary()`, `model.predict(x)`, which each process does by itself;
-    `model.save(path)` and `model.save_weights(path)` write in the first process alone. With `distribute=DataParallel(timeout=60)`
-    a model's own `fit` has these settings.
+    `model.save(path)` and `model.save_weights(path)` write in the first process alone. A model's own `fit` has these settings
+    with `distribute=DataParallel(timeout=60)`.
 
     All processes run the same program on the same data. `batch_size` counts the samples of all; of each batch a process takes
     its part, as even as can be, and reads no more of a memory-mapped array. The loss is the mean over the whole batch, sample
-    weights and masks counted in all parts, so that the number of processes changes only how sums are rounded. Dropout, noise and
-    random images give each sample what it would have got in one process. Batch normalization takes the statistics of each
-    process's part, and the mean over the processes as moving ones, unless it is `synchronized=True`. What a layer of your own
+    weights and masks counted in all parts, so that the number of processes changes only how sums are rounded. Dropout, noise
+    and random images give each sample what it would get in one process. Batch normalization takes the statistics of each
+    process' part, and the mean over the processes as moving ones, unless it is `synchronized=True`. What a layer of your own
     gives to `add_loss` counts as a mean over the samples that it sees.
 
     Weights, the optimizer's state and random numbers are the first process' at the beginning. It alone has progress lines,

@@ -85,8 +85,8 @@ class Group(Alone):
                 raise ValueError(f"{loss.described}: expected a loss that is a mean over samples where a batch is shared by "
                                  "several processes, got one that compares samples of the batch with each other")
             if type(loss).value_and_gradient is not Loss.value_and_gradient:
-                raise ValueError(f"{loss.described}: expected gradient(self, y_true, y_pred) where a batch is shared by several "
-                                 "processes, got one with sample_weight, which divides by the samples of a part")
+                raise ValueError(f"{loss.described}: expected gradient(self, y_true, y_pred) where a batch is shared by "
+                                 "several processes, got one with sample_weight, which divides by the samples of a part")
 
     def callbacks(self, callbacks: Any, model: Any) -> SharedCallbacks:
         return SharedCallbacks(callbacks, self, model)

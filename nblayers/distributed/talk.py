@@ -13,7 +13,7 @@ import numpy as np
 
 _FAILED, _WAITING = 1, 2                # kinds of notes
 _SPIN = 2e-4                            # seconds of asking again at once before a process lets others have the core
-_PAUSE = 2e-5
+_PAUSES = 2e-5, 1e-3                   # shortest and longest rest between two questions: a tenth of the time waited
 _LISTEN = 1e-3                          # seconds between two looks for notes
 _GRACE = 0.5                            # seconds in which several processes that fail agree on who says it
 _ROLL_CALL = 2.0                        # seconds in which those that wait answer
@@ -95,7 +95,7 @@ class Talk:
             if now - begun > self.timeout:
                 self._call_roll(doing)
             if now - begun > _SPIN:
-                time.sleep(_PAUSE)
+                time.sleep(min(max((now - begun) / 10, _PAUSES[0]), _PAUSES[1]))
         self._doing = ""
 
     def _listen(self) -> None:

@@ -709,12 +709,17 @@ class Layer(NamesItself):
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
         if not self._is_ready(dy):
-            dy = self.xp.asarray(as_numbers(dy, self.described, "dy"), self.dtype)
+            dy = as_numbers(dy, self.described, "dy")
+            dy = self.xp.asarray(dy, self._dtype_of_gradient(dy))
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
             raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, "
                              f"got {dy.shape}")
         return dy
+
+    def _dtype_of_gradient(self, dy: Any) -> Any:
+        """What backward computes in, given this dy."""
+        return self.dtype
 
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:

@@ -156,6 +156,10 @@ class Model(Trainer):
             return dy
         return super()._to_gradient(dy, shapes)
 
+    def _dtype_of_gradient(self, dy: Any) -> Any:
+        """Its own: the last layers convert it to theirs."""
+        return dy.dtype if dy.dtype.kind == "f" else self.dtype
+
     @property
     def layers(self) -> list[Layer]:
         """The layers of the model, those of a graph in Keras' order."""
