@@ -264,14 +264,14 @@ def fail(how, directory):
                 if how == "die":
                     os.kill(os.getpid(), signal.SIGKILL)
                 if how == "hang":
-                    time.sleep(60)
+                    time.sleep(600)
             if how == "interrupt":
                 if step == 20 and me == 0:
                     print("running", flush=True)
                 time.sleep(0.01)
             yield X, CLASSES
     keep = [BackupAndRestore(os.path.join(directory, "backup"), save_freq=1)]
-    model.fit(batches(), steps_per_epoch=1000, verbose=0, callbacks=keep, distribute=DataParallel(timeout=1.5))
+    model.fit(batches(), steps_per_epoch=1000, verbose=0, callbacks=keep, distribute=DataParallel(timeout=8 if how == "hang" else 300))
 
 
 def main(what, out, directory):

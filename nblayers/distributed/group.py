@@ -94,7 +94,7 @@ class Group(Alone):
     @contextmanager
     def computing(self, batch: Any) -> Iterator[Any]:
         part = batch if isinstance(batch, PartOfBatch) else part_of(batch, self._rows)
-        with sharing.computing(sharing.Part(part.start, part.count, part.batch, self.talk.add)):
+        with sharing.computing(sharing.Part(part.start, part.samples, part.batch, self.talk.add)):
             yield part[:3]
 
     def whole_loss(self, loss: float, penalties: float) -> float:
@@ -118,9 +118,9 @@ class Group(Alone):
 
     def _buckets_of(self, model: Any, parameters: Sequence[Parameter]) -> Buckets:
         """The buckets for these weights, made once."""
-        key = [id(each.value) for each in parameters]
+        graph = model._graph
+        key = [id(graph), *(id(each.value) for each in parameters)]
         if self._buckets is None or self._buckets[0] != key:
-            graph = model._graph
             first_calls = {} if graph is None else graph.first_calls()
             self._buckets = key, Buckets(parameters, first_calls, self.bucket_bytes, self.talk)
         return self._buckets[1]

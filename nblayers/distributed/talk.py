@@ -140,20 +140,25 @@ class Talk:
         places = ", ".join(f"rank {r} for {at}" for r, at in sorted({**self._answered, self.rank: doing}.items()))
         raise TimeoutError(f"the ranks wait for each other, {places}: do all run the same program on data of the same size?")
 
-    def end_all(self, text: str, details: str = "") -> None:
+    def end_all(self, text: str, details: str = "", where: Any = None) -> None:
         """Say once, for all processes, what has failed, and end them.
 
-        Where several fail at about the same time, the lowest of them says it.
+        Where several fail at about the same time, the lowest of them says it: the first one needs to wait for nobody.
+
+        Arguments:
+            text: what has failed.
+            details: what stands before that.
+            where: the file to say it to; by default stderr.
         """
         self._ending = True
         self._send(_FAILED, text, self._others())
-        end = time.monotonic() + _GRACE
+        end = time.monotonic() + (_GRACE if self.rank else 0)
         while time.monotonic() < end:
             self._listen()
             time.sleep(_LISTEN)
         if not self._failed or self.rank < min(self._failed):
-            print(f"{details}nblayers.distributed: rank {self.rank} of {self.size} {text}; all ranks end", file=sys.stderr,
-                  flush=True)
+            print(f"{details}nblayers.distributed: rank {self.rank} of {self.size} {text}; all ranks end",
+                  file=where or sys.stderr, flush=True)
         else:
             time.sleep(_GRACE)                          # the other one is at it
         self._sums.Abort(1)
@@ -183,8 +188,7 @@ def _end_together(talk: Talk) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
-            talk.end_all("was interrupted (Ctrl-C, or a signal that ends it)")
-            return
+            return talk.end_all("was interrupted", where=_terminal() if issubclass(kind, _Ended) else None)
         import traceback
         details = "".join(traceback.format_exception(kind, error, trace)) if shown is sys.__excepthook__ else ""
         talk.end_all(f"failed with {kind.__name__}: {error}", details)
@@ -194,5 +198,17 @@ def _end_together(talk: Talk) -> None:
         signal.signal(signal.SIGTERM, _interrupt)
 
 
+class _Ended(KeyboardInterrupt):
+    """mpirun was interrupted, and ends what it has started."""
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Ended
+
+
+def _terminal() -> Any:
+    """The terminal itself: mpirun, once it is interrupted, hands nothing on. None where there is no terminal."""
+    try:
+        return open("/dev/tty", "w")
+    except OSError:
+        return None

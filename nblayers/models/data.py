@@ -22,7 +22,7 @@ class PartOfBatch(NamedTuple):
 
     Attributes:
         x, y, weights: its samples; of a process without any the batch's first.
-        start, count: the first of them in the batch, and how many there are.
+        start, samples: the first of them in the batch, and how many there are.
         batch: samples in the batch.
     """
 
@@ -30,7 +30,7 @@ class PartOfBatch(NamedTuple):
     y: Any
     weights: Any
     start: int
-    count: int
+    samples: int
     batch: int
 
 

@@ -450,8 +450,8 @@ class Trainer(Layer):
         with self._objective_for("train_on_batch").taken() as objective, Interrupts() as interrupts:
             objective.reset()
             self._look_at_parts()
-            for batch in batches:
-                self._train_step(*batch, objective, interrupts)
+            for x, y, weight in batches:
+                self._train_step(x, y, weight, objective, interrupts)
             return _as_asked(objective.results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -463,8 +463,8 @@ class Trainer(Layer):
         with self._objective_for("test_on_batch").taken() as objective:
             objective.reset()
             self._look_at_parts()
-            for batch in batches:
-                self._test_step(*batch, objective)
+            for x, y, weight in batches:
+                self._test_step(x, y, weight, objective)
             return _as_asked(objective.results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:

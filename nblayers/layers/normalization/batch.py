@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 
+import kernels
 from nblayers import initializers, sharing
 from nblayers.arguments import flag, integer, number
 from nblayers.devices import to_numpy
@@ -113,8 +114,7 @@ def _of_all(part: sharing.Part, mean: Any, variance: Any, n: Any, masked: int) -
     With d = \mu_r - \mu and the n_r numbers of part r, \sum_r \sum_i (x_i - \mu)^2 = \sum_r (n_r v_r + n_r d^2); a
     mask's EPSILON in the divisor leaves 2 d EPSILON \mu_r more.
     """
-    from kernels.reference.normalization import EPSILON
-    epsilon = EPSILON if masked else 0.0
+    epsilon = kernels.get("reference").normalization.EPSILON if masked else 0.0
     mean, variance, n = (to_numpy(each).astype(float) for each in (mean, variance, n))
     own = np.array([n - epsilon, n * mean]) if part.count else np.zeros((2, len(n)))
     counts, sums = part.add(own)

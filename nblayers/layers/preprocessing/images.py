@@ -1,6 +1,5 @@
 """What the layers over images share: their data format, single images and batches, and the random numbers of a call."""
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,7 +137,9 @@ class RandomImageLayer(ImageLayer):
 
     def _uniform(self, low: float, high: float, size: int) -> np.ndarray:
         """So many numbers of the layer's own stream, one for each image, in [low, high), float64."""
-        return sharing.drawn(partial(self.seed_generator.generator.uniform, low, high), (size,))
+        def draw(shape: tuple[int, ...]) -> np.ndarray:
+            return self.seed_generator.generator.uniform(low, high, shape)
+        return sharing.drawn(draw, (size,))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"seed": self.seed}
