@@ -271,7 +271,8 @@ def fail(how, directory):
                 time.sleep(0.01)
             yield X, CLASSES
     keep = [BackupAndRestore(os.path.join(directory, "backup"), save_freq=1)]
-    model.fit(batches(), steps_per_epoch=1000, verbose=0, callbacks=keep, distribute=DataParallel(timeout=8 if how == "hang" else 300))
+    settings = DataParallel(timeout=8 if how == "hang" else 300)
+    model.fit(batches(), steps_per_epoch=1000, verbose=0, callbacks=keep, distribute=settings)
 
 
 def main(what, out, directory):
