@@ -378,9 +378,9 @@ save_figure(draw_machines(right, eights, (truth == 8).mean()), "28_machines")
 # *should* be 0 and is $10^{-17}$ becomes a step of full length.
 
 # %%
-tiny = np.array([0.1, 0.2, 0.3])
-print("0.1 + 0.2 + 0.3 =", tiny[0] + tiny[1] + tiny[2], "or", tiny[0] + (tiny[1] + tiny[2]))
-assert tiny[0] + tiny[1] + tiny[2] != tiny[0] + (tiny[1] + tiny[2])
+from_the_left, from_the_right = (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)
+print("0.1 + 0.2 + 0.3 =", from_the_left, "or", from_the_right)
+assert from_the_left != from_the_right
 
 # %% [markdown]
 # ## Exercises

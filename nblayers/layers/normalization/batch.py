@@ -109,7 +109,7 @@ class BatchNormalizer(Normalizer):
 
 
 def _of_all(part: sharing.Part, mean: Any, variance: Any, n: Any, masked: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    r"""(1) and (2) over the parts of all processes, from each part's own: mean, variance and the count n, with what a mask adds.
+    r"""(1) and (2) over the parts of all processes, from each part's own mean, variance and count n, a mask's EPSILON in it.
 
     With d = \mu_r - \mu and the n_r numbers of part r, \sum_r \sum_i (x_i - \mu)^2 = \sum_r (n_r v_r + n_r d^2); a
     mask's EPSILON in the divisor leaves 2 d EPSILON \mu_r more.
