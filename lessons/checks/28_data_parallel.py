@@ -42,7 +42,7 @@ def turn_summand_0(lesson: SimpleNamespace) -> Known:
     return {"it divides by what counts on machine 0; the loss divides by what counts on all": 2 / m[:2].sum() * own,
             "it divides by the samples; divide by those that count": 2 / 4 * own,
             "that is by the share of the samples, a half; of what counts machine 0 has 1 of 3": 1 / 2 * 2 / m[:2].sum() * own,
-            "the mask is missing above: sample 1 does not count": 2 / m.sum() * e[:2] @ x[:2],
+            "the mask is missing above: sample 0 does not count": 2 / m.sum() * e[:2] @ x[:2],
             "the derivative of e² is 2 e: the 2 is missing": own / m.sum(),
             "that is the whole gradient; machine 0 gives its part": np.array(lesson.dw_m)}
 
