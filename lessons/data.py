@@ -779,6 +779,24 @@ def draw_characters(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.minimum((np.cumsum(p, axis=1) < thrown).sum(axis=1), p.shape[1] - 1)
 
 
+# lesson 28
+def digits_of_machines() -> tuple[list[list[tuple[np.ndarray, np.ndarray]]], np.ndarray, np.ndarray]:
+    """What four machines have in each of 300 steps, and digits for the examination.
+
+    Returns:
+        parts: for each step, for each machine: images (n, 64) from 0 to 1 and labels (n,). The first has 29 digits of all
+            kinds, the other three one eight each.
+        new, truth: the other images (N, 64) and their labels.
+    """
+    rng = np.random.default_rng(0)
+    images, truth = digits()
+    mixed = rng.permutation(len(images))
+    points, truth = images[mixed].reshape(-1, 64) / 16, truth[mixed]
+    eights = np.flatnonzero(truth[:1000] == 8)
+    places = [[rng.integers(1000, size=29), *rng.choice(eights, (3, 1))] for _ in range(300)]
+    return [[(points[at], truth[at]) for at in step] for step in places], points[1000:], truth[1000:]
+
+
 # lesson 26c
 SPELLINGS = ("{d} {month} {y}", "{month} {d}, {y}", "{d}.{m}.{y}", "{weekday}, {d} {month} {y}", "{month} {d}{th} {y}",
              "the {d}{th} of {month}, {y}", "{d}-{short}-{y}", "{y}/{m}/{d}", "{weekday} {d}.{m}.{y}", "{y}, {month} {d}")

@@ -1581,3 +1581,18 @@ def draw_tunes(tunes: Mapping[str, np.ndarray], given: int, bits: Mapping[str, M
     ax.invert_yaxis()
     ax.legend()
     return figure
+
+
+# lesson 28
+def draw_machines(right: Mapping[str, float], eights: Mapping[str, float], truth: float) -> Any:
+    """For each way to put gradients together: how many digits were right, and how many were called an eight."""
+    import matplotlib.pyplot as plt
+    figure, (left, other) = plt.subplots(1, 2, figsize=(10, 3), layout="constrained", sharey=True)
+    for ax, shares, colour, title in ((left, right, "C0", "new digits right"), (other, eights, "C3", "called an eight")):
+        bars = ax.barh(list(shares), list(shares.values()), color=colour)
+        ax.bar_label(bars, [f"{share:.1%}" for share in shares.values()], padding=2, fontsize=8)
+        ax.set(title=title, xlim=(0, 1.15 * max(shares.values())))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    left.invert_yaxis()
+    other.axvline(truth, color="k", lw=1, ls="--")
+    return figure

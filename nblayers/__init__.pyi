@@ -4,6 +4,7 @@ from . import (
     callbacks as callbacks,
     config as config,
     constraints as constraints,
+    distributed as distributed,
     initializers as initializers,
     layers as layers,
     losses as losses,

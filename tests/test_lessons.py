@@ -163,6 +163,7 @@ def test_an_empty_answer_is_no_error(path, tmp_path):
     ("26g_tune", "fixed_play", "still goes on from the first T notes"),
     ("26h_moving_shapes", "fixed_go_on", "the film still stands still"),
     ("27_open_a_real_model", "fixed_from_torch", "U: it is still reshaped"),
+    ("28_data_parallel", "fixed_gradient", "it still counts all steps"),
 ])
 def test_the_planted_bug_is_recognised(stem, name, message, tmp_path):
     """The function as the lesson prints it is wrong, and the check says in what."""
@@ -247,6 +248,16 @@ def test_a_whole_conv_lstm_backward_is_checked(line, instead, message, tmp_path)
 ])
 def test_a_whole_look_backward_is_checked(line, instead, message, tmp_path):
     told_of_the_second_exercise("26c_translation", line, instead, message, tmp_path)
+
+
+@pytest.mark.parametrize("line, instead, message", [
+    ("dbeta / N - h_hat * dgamma / N", "dy.mean(axis=0) - h_hat * (dy * h_hat).mean(axis=0)", "those of each machine alone"),
+    ("gamma * (dy", "(dy", "gamma is missing on the way to dh"),
+    ("sum(h.sum(axis=0) for h in hs) / N", "sum(h.mean(axis=0) for h in hs) / len(hs)", "they have different sizes"),
+    ("dgamma = sum((dy * h_hat).sum", "dgamma = sum((dy * h_hat).mean", "dgamma"),
+])
+def test_a_whole_synchronised_backward_is_checked(line, instead, message, tmp_path):
+    told_of_the_second_exercise("28_data_parallel", line, instead, message, tmp_path)
 
 
 @pytest.mark.parametrize("line, instead, message", [

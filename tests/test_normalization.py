@@ -307,7 +307,7 @@ def test_spectral_configuration():
 
 
 @pytest.mark.parametrize("make, shape, message", [
-    (lambda: layers.BatchNormalization(synchronized=True), None, "synchronized=False"),
+    (lambda: layers.BatchNormalization(synchronized="yes"), None, "synchronized"),
     (lambda: layers.BatchNormalization(renorm=True), None, "renorm=False"),
     (lambda: layers.BatchNormalization(axis=[1]), None, "axis to be an integer"),
     (lambda: layers.BatchNormalization(momentum=2), None, r"momentum in \[0.0, 1.0\]|momentum in \[0, 1\]"),

@@ -75,6 +75,14 @@ class CallbackList(Callback):
         hooks = self._hooks["on_train_batch_begin"] + self._hooks["on_train_batch_end"]
         return any(wants is None for _, wants in hooks)
 
+    def has(self, hook: str, beside: tuple[type, ...] = ()) -> bool:
+        """Whether a callback has this hook, those of some classes aside."""
+        return any(not isinstance(getattr(method, "__self__", None), beside) for method, _ in self._hooks[hook])
+
+    def wants(self, hook: str, batch: int) -> bool:
+        """Whether a callback wants to be told of this batch."""
+        return any(wants is None or wants(batch) for _, wants in self._hooks[hook])
+
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
         """Close where what is done inside ends with an error or an interrupt."""

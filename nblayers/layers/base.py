@@ -69,6 +69,7 @@ class ThreadState:
         fitting: shape, dtype and `input_spec` of the last array that fitted as it was: the next like it needs no look.
         turned: a recurrent layer leaves its outputs in the reverse of the order walked.
         masks: the dropout masks that a cell has drawn for the sequence it is in, or None.
+        tell: of a model's graph: is told the number of each call whose backward is done, or None.
     """
 
     running = building = False
@@ -78,6 +79,7 @@ class ThreadState:
     fitting: tuple[Any, ...] | None = None
     turned = False
     masks: Any = None
+    tell: Callable[[int], None] | None = None
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -707,12 +709,17 @@ class Layer(NamesItself):
         if dy is None and shapes is not None:
             return self.xp.zeros(shapes, self.dtype)
         if not self._is_ready(dy):
-            dy = self.xp.asarray(as_numbers(dy, self.described, "dy"), self.dtype)
+            dy = as_numbers(dy, self.described, "dy")
+            dy = self.xp.asarray(dy, self._dtype_of_gradient(dy))
             dy = self.xp.ascontiguousarray(dy) if dy.ndim else dy
         if shapes is not None and dy.shape != shapes:
             raise ValueError(f"{self.described}: backward expected dy of shape {shapes}, the shape of forward's output, "
                              f"got {dy.shape}")
         return dy
+
+    def _dtype_of_gradient(self, dy: Any) -> Any:
+        """What backward computes in, given this dy."""
+        return self.dtype
 
 
 def _guard_build(build: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nblayers import sharing
 from nblayers.layers.base import Layer
 from nblayers.random import SeedGenerator
 
@@ -34,10 +35,11 @@ def draw(layer: Layer, rate: float, generator: SeedGenerator) -> Drop:
     return Drop(key, np.uint64(round(rate * 2**32)), np.dtype(layer.dtype).type(scale_of(rate)))
 
 
-def mask(layer: Layer, drop: Drop, shape: tuple[int, ...]) -> Any:
-    """True for what stays."""
+def mask(layer: Layer, drop: Drop, shape: tuple[int, ...], of_samples: bool = True) -> Any:
+    """True for what stays; axis 0 is the samples', unless one draw counts for all of them."""
     m = layer.xp.empty(shape, bool)
-    layer.kernels.regularization.dropout_mask(drop.key, drop.threshold, m.reshape(-1))
+    key = sharing.shifted(drop.key, shape) if of_samples else drop.key
+    layer.kernels.regularization.dropout_mask(key, drop.threshold, m.reshape(-1))
     return m
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import regularizers
+from nblayers import regularizers, sharing
 from nblayers.arguments import number
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
@@ -30,7 +30,8 @@ class Noise(Layer):
     def _normal(self, x: Any, mean: float, deviation: float) -> Any:
         """Normal numbers in the shape of x."""
         g, number = self.xp.empty_like(x), x.dtype.type
-        self.kernels.regularization.normal_noise(self.seed_generator.key(), number(mean), number(deviation), g.reshape(-1))
+        key = sharing.shifted(self.seed_generator.key(), x.shape)
+        self.kernels.regularization.normal_noise(key, number(mean), number(deviation), g.reshape(-1))
         return g
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -105,7 +106,8 @@ class Dropout(RateNoise):
         if len(noise_shape) > len(shape) or any(size not in (1, n) for size, n in zip(drawn, last, strict=True)):
             raise ValueError(f"{self.described}: expected an input that noise_shape {noise_shape} can be spread over, "
                              f"got shape {shape}")
-        m = mask(self, draw(self, self.rate, self.seed_generator), drawn)
+        of_samples = self.noise_shape is None or (len(drawn) == len(shape) and self.noise_shape[0] is None)
+        m = mask(self, draw(self, self.rate, self.seed_generator), drawn, of_samples)
         return m if drawn == shape else self.xp.ascontiguousarray(self.xp.broadcast_to(m, shape))
 
     def _scale(self) -> float:

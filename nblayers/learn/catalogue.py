@@ -20,7 +20,7 @@ COURSE = {                              # at most 38 letters each: they stand in
     "26c": "Program: dates translated, attention", "26d": "Program: words tagged with a CRF",
     "26e": "Program: speech sounds, with CTC", "26f": "Program: anomalies, an autoencoder",
     "26g": "Program: a tune goes on", "26h": "Program: moving shapes, ConvLSTM",
-    "27": "Open a real model and step into it"}
+    "27": "Open a real model and step into it", "28": "Data-parallel: many machines"}
 
 
 class UnknownLesson(LookupError):

@@ -83,6 +83,10 @@ class Circle(Loss):
         u = log_a + log_b                                                           # (4)
         return xp.logaddexp(0, u), (raw, u, share_a, share_b)                       # (5)
 
+    @property
+    def mixes_samples(self) -> bool:
+        return True
+
     def valid(self, t: Any, values: Any = None) -> Any:
         return values > 0
 

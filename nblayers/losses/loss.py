@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import config, serialization
+from nblayers import config, serialization, sharing
 from nblayers.arguments import choice, function, text
 from nblayers.arrays import as_numbers
 from nblayers.naming import NamesItself
@@ -130,12 +130,17 @@ class Loss(NamesItself):
                                   "`call` in the shape of y_pred (for a function f: set f.gradient)")
 
     def reduce(self, t: Any, values: Any, sample_weight: Any, mask: Any) -> tuple[Any, Any]:
-        """(R1) to (R3): the loss, and dL/dv, a number where it is the same for all values."""
+        """(R1) to (R3): the loss, and dL/dv, a number where it is the same for all values.
+
+        Where processes share the batch, N is of all its samples: the loss is then this process's summand of the whole one, and
+        dL/dv times `sharing.gradient_factor()`.
+        """
         if not values.size:
             raise ValueError(f"{self.described}: expected at least one sample, got values of shape {values.shape}")
         valid = self.valid(t, values)
         if sample_weight is None and mask is None and valid is None:
-            share = 1.0 / values.size if self.reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight") else 1.0
+            means = self.reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+            share = 1.0 / sharing.counted("values", values.size)[0] if means else 1.0
             value = values if self.reduction in (None, "none") else float(values.sum()) * share             # (R1)
             dvalues: Any = share
         else:
@@ -147,7 +152,13 @@ class Loss(NamesItself):
                 value = float(value.sum())                                                                  # (R1)
         if nan_in(value):
             self.check_targets(t)
-        return value, dvalues
+        factor = sharing.gradient_factor()
+        return value, dvalues if factor == 1.0 else dvalues * factor
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether a sample's value depends on other samples of the batch."""
+        return False
 
     def valid(self, t: Any, values: Any = None) -> Any:
         """Where the values count, in their shape; None: everywhere."""
@@ -165,7 +176,8 @@ class Loss(NamesItself):
         if mask is None:
             return weights
         if self.reduction in ("sum_over_batch_size", "mean"):
-            mask = mask * (mask.size / max(float(mask.sum()), 1.0))         # so that N counts the valid values alone
+            size, valid_ones = sharing.counted("mask", mask.size, float(mask.sum()))
+            mask = mask * (size / max(valid_ones, 1.0))                     # so that N counts the valid values alone
         return mask if weights is None else mask * weights
 
     def _fitted(self, weights: Any, values: Any, what: str) -> Any:
@@ -186,7 +198,8 @@ class Loss(NamesItself):
         """1/N of (R2)."""
         if self.reduction in ("sum", "none", None):
             return 1.0
-        divisor = float(weights.sum()) if self.reduction == "mean_with_sample_weight" else count
+        total = float(weights.sum()) if self.reduction == "mean_with_sample_weight" else count
+        divisor, = sharing.counted("divisor", total)
         return 1.0 / divisor if divisor else 0.0
 
     def get_config(self) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class Tversky(Elementwise):
             raise ValueError(f"{self.described}: expected y_pred to have axis {self.axis}, got shape {p.shape}")
         return t, p
 
+    @property
+    def mixes_samples(self) -> bool:
+        return self.axis is None or 0 in ([self.axis] if isinstance(self.axis, int) else self.axis)
+
     def _sum(self, x: Any) -> Any:
         return x.sum(axis=tuple(self.axis) if isinstance(self.axis, list) else self.axis, keepdims=True)
 

@@ -28,6 +28,8 @@ class Course:
         self.epoch, self.done = state["epoch"], state["batch"]
         if state["data"] is not None:
             self._training.resume(state["data"])
-        if state["means"] is not None:
+        if state["means"] is None:
+            self._objective.reset()
+        else:
             self._objective.resume(state["means"])
         random.set_state(state["random"])

@@ -2,7 +2,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,23 @@ from nblayers.structures import map_structure
 
 Batch = tuple[Any, Any, Any]            # inputs, targets, sample weights; the last two may be None
 _WORTH_A_THREAD = 2**20                 # bytes of a batch, from which on it is gathered while the last one trains
+
+
+class PartOfBatch(NamedTuple):
+    """What one of several processes has of a batch that they share.
+
+    Attributes:
+        x, y, weights: its samples; of a process without any the batch's first.
+        start, samples: the first of them in the batch, and how many there are.
+        batch: samples in the batch.
+    """
+
+    x: Any
+    y: Any
+    weights: Any
+    start: int
+    samples: int
+    batch: int
 
 
 class ArrayBatches:
@@ -30,13 +47,15 @@ class ArrayBatches:
         shuffle: True for a new order of the samples in each pass, "batch" for a new order of whole batches.
         who: opens error messages.
         convert: what is done with the arrays of each batch that was read from a file.
+        rows: gives of a batch of so many samples the first and the number of those that are cut out, as a `PartOfBatch`.
 
     Raises:
         ValueError: arrays of unequal length, or of no samples, or a batch size below 1.
     """
 
     def __init__(self, x: Any, y: Any, weights: Any, batch_size: int, shuffle: bool | str, who: str,
-                 convert: Callable[[Any], Any] | None = None) -> None:
+                 convert: Callable[[Any], Any] | None = None,
+                 rows: Callable[[int], tuple[int, int]] | None = None) -> None:
         lengths = {}
         for name, given in (("x", x), ("y", y), ("sample_weight", weights)):
             if any(array.ndim == 0 for array in arrays_in(given)):
@@ -55,10 +74,10 @@ class ArrayBatches:
         self.x, self.y, self.weights = x, y, weights
         self.batch_size, self.shuffle = batch_size, shuffle
         self.steps = -(-self.samples // batch_size)
-        self._convert = convert
+        self._convert, self._rows = convert, rows
         self._gathers = bool(shuffle) and shuffle != "batch"        # samples from all places
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         arrays = arrays_in([self.x, self.y, self.weights])
         mappings = Mappings(arrays)
         batches = self._read(mappings) if mappings.any else self._cut_out()
@@ -67,25 +86,35 @@ class ArrayBatches:
         size = self.batch_size * sum(map(_bytes_per_sample, arrays))
         return one_ahead(batches) if size >= _WORTH_A_THREAD else batches
 
-    def _cut_out(self) -> Iterator[Batch]:
+    def _cut_out(self) -> Iterator[Any]:
         size = self.batch_size
         if self._gathers:
             order = random.generator().permutation(self.samples)
             for start in range(0, self.samples, size):
-                chosen = order[start:start + size]
-                yield _take(self.x, chosen), _take(self.y, chosen), _take(self.weights, chosen)
+                rows, where = self._part(start)
+                chosen = order[rows]
+                yield _joined((_take(self.x, chosen), _take(self.y, chosen), _take(self.weights, chosen)), where)
             return
         for batch in random.generator().permutation(self.steps) if self.shuffle else range(self.steps):
-            part = slice(batch * size, (batch + 1) * size)
-            yield _cut(self.x, part), _cut(self.y, part), _cut(self.weights, part)
+            rows, where = self._part(batch * size)
+            yield _joined((_cut(self.x, rows), _cut(self.y, rows), _cut(self.weights, rows)), where)
 
-    def _read(self, mappings: Mappings) -> Iterator[Batch]:
+    def _part(self, first: int) -> tuple[slice, tuple[int, int, int] | None]:
+        """The places of the batch that begins at `first`, or of this process's part; which part that is, None for the whole."""
+        whole = min(self.batch_size, self.samples - first)
+        if self._rows is None:
+            return slice(first, first + whole), None
+        start, count = self._rows(whole)
+        return slice(first + start, first + start + max(count, 1)), (start, count, whole)
+
+    def _read(self, mappings: Mappings) -> Iterator[Any]:
         """The batches as arrays in memory."""
         for batch in self._cut_out():
-            arrays = arrays_in(list(batch))
+            data = tuple(batch[:3])
+            arrays = arrays_in(list(data))
             mappings.count(len(arrays[0]), sum(map(_bytes_per_sample, arrays)), self._gathers)
-            x, y, weights = map_structure(self._in_memory, batch)
-            yield x, y, weights
+            x, y, weights = map_structure(self._in_memory, data)
+            yield batch._replace(x=x, y=y, weights=weights) if isinstance(batch, PartOfBatch) else (x, y, weights)
 
     def _in_memory(self, part: Any) -> Any:
         if not isinstance(part, np.ndarray):
@@ -309,6 +338,19 @@ def _length(source: Any) -> int | None:
         return source.num_batches if hasattr(source, "num_batches") else len(source)
     except (TypeError, NotImplementedError):
         return None
+
+
+def _joined(data: Batch, where: tuple[int, int, int] | None) -> Any:
+    """A batch, or the part of one."""
+    return data if where is None else PartOfBatch(*data, *where)
+
+
+def part_of(batch: Batch, rows: Callable[[int], tuple[int, int]]) -> PartOfBatch:
+    """A process's part of a batch that came whole."""
+    whole = len(arrays_in(batch[0])[0])
+    start, count = rows(whole)
+    x, y, weights = (_cut(each, slice(start, start + max(count, 1))) for each in batch)
+    return PartOfBatch(x, y, weights, start, count, whole)
 
 
 def _take(value: Any, chosen: np.ndarray) -> Any:

@@ -95,11 +95,13 @@ class Graph:
             layer._thread.losses[:] = collected
         return records
 
-    def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True) -> list[Any]:
+    def backward(self, gradients: Sequence[Any], records: list[Any], input_gradients: bool = True,
+                 tell: Callable[[int], None] | None = None) -> list[Any]:
         """Send the outputs' gradients back through all calls; returns the inputs' (None where nothing flows).
 
         Without `input_gradients`, as in `fit`, a layer whose input's gradient nobody needs is told so (`input_gradient`), and
-        the record of each call is let go as soon as it has been read.
+        the record of each call is let go as soon as it has been read. `tell` is called with the number of each call whose
+        backward is done, the last call first: the gradients of weights that no earlier call has are whole then.
         """
         grads: list[Any] = [None] * self.size
         for slot, gradient in zip(self._output_slots, gradients, strict=True):
@@ -110,7 +112,17 @@ class Graph:
                 step.backward(grads, records[index], input_gradients or step.wanted)
             if not input_gradients:
                 records[index] = step.layer.cache = None
+            if tell is not None:
+                tell(index)
         return [grads[slot] for slot in self._input_slots]
+
+    def first_calls(self) -> dict[int, int]:
+        """By the id of each weight the number of the first call that has it."""
+        first: dict[int, int] = {}
+        for index, step in enumerate(self._steps):
+            for parameter in step.layer.weights:
+                first.setdefault(id(parameter), index)
+        return first
 
     def _find_wanted(self) -> None:
         """Mark the calls whose gradient for their input some weights before them wait for, and those to go back through."""

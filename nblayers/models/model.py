@@ -90,7 +90,8 @@ class Model(Trainer):
         return outputs[0] if len(outputs) == 1 else pack(self._output_structure, outputs)
 
     def backward(self, dy: Any) -> Any:
-        gradients = self._graph_or_error().backward(flatten(dy), self.cache.records, self.input_gradient)
+        state = self._thread
+        gradients = self._graph_or_error().backward(flatten(dy), self.cache.records, state.input_gradient, state.tell)
         dxs = [dx if dx is None else dx.reshape(shape) for dx, shape in zip(gradients, self.cache.shapes, strict=True)]
         return dxs[0] if len(dxs) == 1 else pack(self._input_structure, dxs)
 
@@ -154,6 +155,10 @@ class Model(Trainer):
         if isinstance(dy, dict):
             return dy
         return super()._to_gradient(dy, shapes)
+
+    def _dtype_of_gradient(self, dy: Any) -> Any:
+        """Its own: the last layers convert it to theirs."""
+        return dy.dtype if dy.dtype.kind == "f" else self.dtype
 
     @property
     def layers(self) -> list[Layer]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import losses as loss_module, metrics as metric_module
+from nblayers import losses as loss_module, metrics as metric_module, sharing
 from nblayers.arguments import found
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer
 from nblayers.locks import Lock
 from nblayers.metrics.metric import Variable
+from nblayers.models.alone import ALONE, Alone
 from nblayers.models.arguments import check_leaves
 from nblayers.structures import flatten
 
@@ -69,11 +70,15 @@ class Objective:
         self._named_metrics: list[tuple[str, Any]] = []
         self._filled = self._find_filled()
         self._state = Lock()            # a thread may copy what another one is filling
+        self.group: Alone = ALONE       # the processes that share the batches of the run
         self.reset()
 
     @contextmanager
-    def taken(self) -> Iterator["Objective"]:
+    def taken(self, group: Alone = ALONE) -> Iterator["Objective"]:
         """For one run: this objective, or while another run fills it, or one of its metrics, a copy with means of its own.
+
+        Arguments:
+            group: the processes that share the run's batches.
 
         Raises:
             TypeError: a metric that cannot be copied.
@@ -83,9 +88,12 @@ class Objective:
             free = _in_use.keys().isdisjoint(own)
             if free:
                 _in_use.update(own)
+        taken = self if free else self._copied()
         try:
-            yield self if free else self._copied()
+            taken.group = group
+            yield taken
         finally:
+            taken.group = ALONE
             if free:
                 with _using:
                     for key in own:
@@ -98,10 +106,11 @@ class Objective:
         return {id(one): one for one in (self, *given, *made) if isinstance(one, (Objective, metric_module.Metric))}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_filled"}
+        return {name: value for name, value in vars(self).items() if name not in ("_filled", "group")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self.group = ALONE
         self._filled = self._find_filled()      # by the ids that the copies have
 
     def _copied(self) -> "Objective":
@@ -170,12 +179,14 @@ class Objective:
                 gradients.append(None)
                 continue
             try:
-                value, dp = output.loss.value_and_gradient(y, p, weight, mask)
+                with sharing.counting():
+                    value, dp = output.loss.value_and_gradient(y, p, weight, mask)
             except ValueError as error:
                 raise ValueError(f"{self._at(output)}: {error}") from error
+            value, samples = _as_summand(value, len(p))
             total += value * output.loss_weight
             gradients.append(dp if output.loss_weight == 1.0 else dp * dp.dtype.type(output.loss_weight))
-            output.loss_sum += value * len(p)
+            output.loss_sum += value * samples
         return total, gradients
 
     def value(self, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any], weights: Sequence[Any]) -> float:
@@ -184,19 +195,24 @@ class Objective:
         for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
             if output.loss is not None:
                 try:
-                    value = output.loss(y, p, weight, mask)
+                    with sharing.counting():
+                        value = output.loss(y, p, weight, mask)
                 except ValueError as error:
                     raise ValueError(f"{self._at(output)}: {error}") from error
+                value, samples = _as_summand(value, len(p))
                 total += value * output.loss_weight
-                output.loss_sum += value * len(p)
+                output.loss_sum += value * samples
         return total
 
     def update(self, loss: float, targets: Sequence[Any], predictions: Sequence[Any], masks: Sequence[Any],
                weights: Sequence[Any]) -> None:
         """Take one batch into the running means of loss and metrics."""
-        samples = len(predictions[0])
-        self._loss_sum += loss * samples
+        part = sharing.part()
+        samples = len(predictions[0]) if part is None else part.count
+        self._loss_sum += loss * (samples if part is None else part.batch)
         self._samples += samples
+        if samples == 0:
+            return
         with self._state:
             for output, y, p, mask, weight in zip(self.outputs, targets, predictions, masks, weights, strict=True):
                 for metric in output.metrics:
@@ -215,7 +231,7 @@ class Objective:
 
     def state(self) -> dict[str, Any]:
         """The running means, as JSON."""
-        return {"results": {name: np.asarray(result).tolist() for name, result in self.results().items()},
+        return {"results": {name: np.asarray(result).tolist() for name, result in self._own_results().items()},
                 "loss": [self._loss_sum, self._samples],
                 "outputs": [output.loss_sum for output in self.outputs],
                 "variables": [[each.numpy().tolist() for each in metric.variables] for _, metric in self._named_metrics],
@@ -236,7 +252,33 @@ class Objective:
                     vars(metric)[name] = value if dtype is None else np.array(value, dtype)
 
     def results(self) -> dict[str, Any]:
-        """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses."""
+        """The running means in the order in which `evaluate` returns them: the loss, the metrics, the single losses.
+
+        Of a group of processes all have to ask, and get those over all of them.
+        """
+        self.group.collect(self)
+        return self.group.from_first(self._own_results)
+
+    def take_in(self, sums: Sequence[tuple[float, int, list[float], list[list[Any]]]]) -> None:
+        """Add what other processes have found since they began: what `sums` gave there."""
+        for loss_sum, samples, output_sums, states in sums:
+            self._loss_sum += loss_sum
+            self._samples += samples
+            for output, other in zip(self.outputs, output_sums, strict=True):
+                output.loss_sum += other
+            for (_, metric), values in zip(self._named_metrics, states, strict=True):
+                twin = copy.deepcopy(metric, {id(one): one for one in self._uncopied()})
+                for variable, value in zip(twin.variables, values, strict=True):
+                    variable.value = value
+                metric.merge_state([twin])
+
+    def sums(self) -> tuple[float, int, list[float], list[list[Any]]]:
+        """What the running means are made of."""
+        return (self._loss_sum, self._samples, [output.loss_sum for output in self.outputs],
+                [[variable.value for variable in metric.variables] for _, metric in self._named_metrics])
+
+    def _own_results(self) -> dict[str, Any]:
+        """The running means of what this process has seen, or has been told of."""
         if self._waiting is not None:
             waiting = self._waiting["results"]          # an epoch that was stopped after its last batch
             return {name: _plain(result) for name, result in waiting.items()}
@@ -310,6 +352,14 @@ class Objective:
 
     def _at(self, output: _Output) -> str:
         return f"{self.who}, output {output.name!r}" if len(self.outputs) > 1 else self.who
+
+
+def _as_summand(value: Any, samples: int) -> tuple[Any, int]:
+    """A loss as this process's summand of the whole batch's, and the samples in that."""
+    part = sharing.part()
+    if part is None:
+        return value, samples
+    return value if part.count else 0.0, part.batch
 
 
 def _plain(result: Any) -> Any:

@@ -1,7 +1,7 @@
 """compile, fit, evaluate, predict: the training loop of every model."""
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -16,6 +16,7 @@ from nblayers.compiling import silent_without_verbose
 from nblayers.devices import to_numpy
 from nblayers.layers.base import Layer, _flatten
 from nblayers.losses.crf_loss import CRFLoss
+from nblayers.models.alone import ALONE, Alone
 from nblayers.models.arguments import check
 from nblayers.models.class_weights import ClassWeights
 from nblayers.models.course import Course
@@ -168,7 +169,8 @@ class Trainer(Layer):
             callbacks: Any = None, validation_split: float = 0.0, validation_data: Any = None, shuffle: bool | str = True,
             class_weight: dict[int, float] | None = None, sample_weight: Any = None, initial_epoch: int = 0,
             steps_per_epoch: int | None = None, validation_steps: int | None = None,
-            validation_batch_size: int | None = None, validation_freq: int | Sequence[int] = 1) -> History:
+            validation_batch_size: int | None = None, validation_freq: int | Sequence[int] = 1,
+            distribute: Any = None) -> History:
         """Train for some epochs and return the history: `history.history["loss"]` is the list of the epochs' losses.
 
         An interrupt (Ctrl-C, or what the handler of another signal raises) leaves the weights of the last whole step and
@@ -190,9 +192,12 @@ class Trainer(Layer):
             steps_per_epoch, validation_steps: batches in an epoch; a whole pass over the data by default.
             validation_batch_size: `batch_size` by default.
             validation_freq: validate after every so many epochs, or after the epochs of this list.
+            distribute: True shares every batch among the processes that `mpirun -n 4 python train.py` starts; an
+                `nblayers.distributed.DataParallel` says more about how.
 
         Raises:
             ValueError: not compiled; data that do not fit each other or the model; an argument of another kind or out of range.
+            ImportError: `distribute` without mpi4py.
             RuntimeError: the model is being fitted already, from a callback or in another thread.
         """
         check(self.described, batch_size=batch_size, epochs=epochs, verbose=verbose, validation_split=validation_split,
@@ -200,21 +205,24 @@ class Trainer(Layer):
               validation_steps=validation_steps, validation_batch_size=validation_batch_size, validation_freq=validation_freq)
         self._objective_for("fit")
         self._runs.refuse_in_fit("fit", self.described)
+        group = _group_of(distribute, self.described)
         x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = self._split(x, y, sample_weight, validation_split)
-        batches = self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch, self.described)
+        batches = self._batches(x, y, sample_weight, class_weight, batch_size, shuffle, steps_per_epoch, self.described, group)
         training = Epochs(batches, steps_per_epoch, "steps_per_epoch")
         validation = None
         if validation_data is not None:
-            validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps)
+            validation = self._validation(validation_data, validation_batch_size or batch_size, validation_steps, group)
         with Interrupts() as interrupts:
             interrupts.hold()                           # what is begun in the next line must come to its end
-            with self._runs.fitting(self.described), self._objective_for("fit").taken() as objective:
+            with self._runs.fitting(self.described), self._objective_for("fit").taken(group) as objective:
                 interrupts.release()
+                group.begin(self)
                 if not isinstance(callbacks, CallbackList):
                     callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
                                              epochs=epochs, steps=training.steps)
+                callbacks = group.callbacks(callbacks, self)
                 self.stop_training = False
                 try:
                     course = Course(initial_epoch, training, objective)
@@ -270,12 +278,13 @@ class Trainer(Layer):
         """Train on the batches of one epoch and return how many they were."""
         first = course.done
         foreign = training.foreign or callbacks.watches_train_batches   # code that is not ours runs between the steps
-        for step, (x, y, weight) in enumerate(training.epoch(done=first), first):
+        for step, batch in enumerate(training.epoch(done=first), first):
             callbacks.on_train_batch_begin(step)
             if foreign or step == first:
                 interrupts.look()
                 self._look_at_parts()
-            self._train_step(x, y, weight, objective, interrupts)
+            with objective.group.computing(batch) as (x, y, weight):
+                self._train_step(x, y, weight, objective, interrupts)
             course.done = step + 1
             callbacks.on_train_batch_end(step, objective.sorted_results)
             if self.stop_training:
@@ -285,7 +294,7 @@ class Trainer(Layer):
 
     def _train_step(self, x: Any, y: Any, weight: Any, objective: Objective, interrupts: Interrupts) -> None:
         """Forward, loss, backward, and one step of the optimizer, whole or not at all."""
-        with self._told(self._train_step, x, y, weight, objective, interrupts), self._runs.lock:
+        with self._told(objective.group, self._train_step, x, y, weight, objective, interrupts), self._runs.lock:
             parts = self._parts
             statistics = parts.copied_statistics() if parts is not None and parts.statistics else ()
             try:
@@ -300,8 +309,10 @@ class Trainer(Layer):
         interrupts.release()
         objective.update(loss, *compared)
 
-    def _told(self, step: Callable[..., Any], *arguments: Any) -> AbstractContextManager[None]:
-        """Inside, forks may do the step once more to learn which kernels it takes (`kernels.doing`)."""
+    def _told(self, group: Alone, step: Callable[..., Any], *arguments: Any) -> AbstractContextManager[None]:
+        """Inside, forks may do the step once more to learn which kernels it takes (`kernels.doing`); not of a shared one."""
+        if not group.alone:
+            return nullcontext()
         return kernels.doing(partial(self._again, step, arguments))
 
     def _again(self, step: Callable[..., Any], arguments: Sequence[Any]) -> None:
@@ -324,12 +335,13 @@ class Trainer(Layer):
         if objective.loss is None and not self.losses:
             raise ValueError(f"{self.described}: fit needs a loss; give one to compile")
         loss, gradients = objective.value_and_gradients(*compared)
-        loss += parts.penalties()
+        loss = objective.group.whole_loss(loss, parts.penalties())
         for parameter in parts.parameters:
             parameter.zero_grad()
         self.input_gradient = False
         try:
-            self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
+            with objective.group.summing(self, parts.trainable, parts.statistics):
+                self.backward(pack(outputs, gradients) if isinstance(outputs, (list, tuple, dict)) else gradients[0])
         finally:
             self.input_gradient = True
         return parts, loss, compared
@@ -337,7 +349,7 @@ class Trainer(Layer):
     @silent_without_verbose
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int | None = None, verbose: Any = "auto",
                  sample_weight: Any = None, steps: int | None = None, callbacks: Any = None,
-                 return_dict: bool = False) -> Any:
+                 return_dict: bool = False, distribute: Any = None) -> Any:
         """The loss and the metrics over the data: a number, a list in the order of `metrics_names`, or a dictionary.
 
         The arguments are those of `fit`.
@@ -347,13 +359,18 @@ class Trainer(Layer):
         """
         check(self.described, batch_size=batch_size, verbose=verbose, steps=steps, return_dict=return_dict)
         self._objective_for("evaluate")
+        group = _group_of(distribute, self.described)
         x, y, sample_weight = self._arrays(x, y, sample_weight, self.described)
-        testing = Epochs(self._batches(x, y, sample_weight, None, batch_size, False, steps, self.described), steps, "steps")
+        batches = self._batches(x, y, sample_weight, None, batch_size, False, steps, self.described, group)
+        testing = Epochs(batches, steps, "steps")
         if not isinstance(callbacks, CallbackList):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
-        with closing(testing), self._objective_for("evaluate").taken() as objective, callbacks.closed_on_error():
-            return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)
+        with closing(testing), self._objective_for("evaluate").taken(group) as objective:
+            group.begin(self)
+            callbacks = group.callbacks(callbacks, self)
+            with callbacks.closed_on_error():
+                return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)
 
     def _test_epoch(self, testing: Epochs, callbacks: CallbackList, objective: Objective) -> dict[str, float]:
         step = -1
@@ -361,9 +378,10 @@ class Trainer(Layer):
             callbacks.on_test_begin()
             objective.reset()
             self._look_at_parts()
-            for step, (x, y, weight) in enumerate(testing.epoch(afresh=True)):
+            for step, batch in enumerate(testing.epoch(afresh=True)):
                 callbacks.on_test_batch_begin(step)
-                self._test_step(x, y, weight, objective)
+                with objective.group.computing(batch) as (x, y, weight):
+                    self._test_step(x, y, weight, objective)
                 callbacks.on_test_batch_end(step, objective.sorted_results)
                 if call.stopped:
                     break
@@ -375,10 +393,10 @@ class Trainer(Layer):
             return objective.results()
 
     def _test_step(self, x: Any, y: Any, weight: Any, objective: Objective) -> None:
-        with self._told(self._test_step, x, y, weight, objective):
+        with self._told(objective.group, self._test_step, x, y, weight, objective):
             outputs = self.forward(x, training=False)
             compared = self._compared(x, y, weight, outputs, objective)
-            loss = objective.value(*compared) + self._parts_now().penalties()
+            loss = objective.group.whole_loss(objective.value(*compared), self._parts_now().penalties())
             objective.update(loss, *compared)
 
     @silent_without_verbose
@@ -432,8 +450,8 @@ class Trainer(Layer):
         with self._objective_for("train_on_batch").taken() as objective, Interrupts() as interrupts:
             objective.reset()
             self._look_at_parts()
-            for batch in batches:
-                self._train_step(*batch, objective, interrupts)
+            for x, y, weight in batches:
+                self._train_step(x, y, weight, objective, interrupts)
             return _as_asked(objective.results(), return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
@@ -445,8 +463,8 @@ class Trainer(Layer):
         with self._objective_for("test_on_batch").taken() as objective:
             objective.reset()
             self._look_at_parts()
-            for batch in batches:
-                self._test_step(*batch, objective)
+            for x, y, weight in batches:
+                self._test_step(x, y, weight, objective)
             return _as_asked(objective.results(), return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -455,7 +473,7 @@ class Trainer(Layer):
 
     def _predicted(self, batch: Any) -> Any:
         """The outputs as NumPy arrays of their own: an output may be (a view of) the batch, which its source may use again."""
-        with self._told(self._predicted, batch):
+        with self._told(ALONE, self._predicted, batch):
             return map_structure(lambda y: np.array(to_numpy(y)), self.forward(batch, training=False))
 
     def _arrays(self, x: Any, y: Any, weight: Any, who: str) -> tuple[Any, Any, Any]:
@@ -487,7 +505,7 @@ class Trainer(Layer):
                    for layer in self.layers)
 
     def _batches(self, x: Any, y: Any, weight: Any, class_weight: dict[int, float] | None, batch_size: int | None,
-                 shuffle: bool | str, steps: int | None, who: str) -> ArrayBatches | GivenBatches:
+                 shuffle: bool | str, steps: int | None, who: str, group: Alone = ALONE) -> ArrayBatches | GivenBatches:
         by_class = None if class_weight is None else ClassWeights(class_weight, who)
 
         def weigh(weight: Any) -> Any:
@@ -500,7 +518,7 @@ class Trainer(Layer):
         weight = weigh(weight)
         samples = max((len(array) for array in arrays_in(x) if array.ndim), default=0)
         size = batch_size or (-(-samples // steps) if steps else 32)
-        return ArrayBatches(x, y, weight, int(size), shuffle, who, self._in_own_dtype)
+        return ArrayBatches(x, y, weight, int(size), shuffle, who, self._in_own_dtype, group.rows_of())
 
     def _split(self, x: Any, y: Any, weight: Any, fraction: float) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any]]:
         if is_batches(x):
@@ -512,7 +530,7 @@ class Trainer(Layer):
         parts = [split(value, fraction, samples) for value in (x, y, weight)]
         return (parts[0][0], parts[1][0], parts[2][0]), (parts[0][1], parts[1][1], parts[2][1])
 
-    def _validation(self, data: Any, batch_size: int | None, steps: int | None) -> Epochs:
+    def _validation(self, data: Any, batch_size: int | None, steps: int | None, group: Alone) -> Epochs:
         given = data if isinstance(data, (list, tuple)) else (data,)
         if not 1 <= len(given) <= 3:
             raise ValueError(f"{self.described}: expected validation_data (x, y) or (x, y, sample_weight), "
@@ -520,7 +538,7 @@ class Trainer(Layer):
         who = f"{self.described}: validation_data"
         x, y, weight = (*given, None, None)[:3]
         x, y, weight = self._arrays(x, y, weight, who)
-        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps, who), steps, "validation_steps")
+        return Epochs(self._batches(x, y, weight, None, batch_size, False, steps, who, group), steps, "validation_steps")
 
     def _compared(self, x: Any, y: Any, weight: Any, outputs: Any, objective: Objective) -> _Compared:
         """Targets, predictions, masks and sample weights as lists with one entry for each output."""
@@ -541,6 +559,7 @@ class Trainer(Layer):
         """Tell the losses and metrics, the first time, which outputs they are for; see that each has its targets."""
         if not objective.bound:
             objective.bind(names, targets, predictions)
+            objective.group.check_losses(objective)
         for target, output in zip(targets, objective.outputs, strict=True):
             if target is None and (output.loss is not None or output.metrics or output.weighted_metrics):
                 raise ValueError(f"{self.described}: expected targets y for output {output.name!r}, got None")
@@ -651,6 +670,14 @@ def _containers_in(values: Iterable[Any]) -> Iterator[Any]:
             if not items or any(isinstance(item, (Layer, Parameter, list, tuple, dict)) for item in list(items)):
                 yield items
                 yield from _containers_in(items)
+
+
+def _group_of(distribute: Any, who: str) -> Alone:
+    """The processes that share the batches."""
+    if distribute is None or distribute is False:
+        return ALONE
+    from nblayers.distributed.data_parallel import group_of
+    return group_of(distribute, who)
 
 
 def _only(value: Any) -> Any:

@@ -2,6 +2,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from nblayers import sharing
 from nblayers.layers.attention.masks import Masks
 from nblayers.layers.base import Layer
 from nblayers.layers.dropping import Drop, dropped, mask
@@ -30,7 +31,8 @@ def attend(layer: Layer, q: Any, k: Any, v: Any, masks: Masks, scale: float, mea
     """Attention of heads; a query without a key gets the mean of the values where `mean`, else 0."""
     B, T, H, _ = q.shape
     y, L = layer.xp.empty((B, T, H, v.shape[3]), q.dtype), layer.xp.empty((B, H, T), q.dtype)
-    settings = (*masks, q.dtype.type(scale), mean, drop.key, drop.threshold, drop.scale)
+    key = sharing.shifted(drop.key, (B, H, T, k.shape[1])) if drop.threshold else drop.key
+    settings = (*masks, q.dtype.type(scale), mean, key, drop.threshold, drop.scale)
     layer.kernels.attention.attention(q, k, v, *settings, y, L)
     return Fused(q, k, v, y, L, settings)
 

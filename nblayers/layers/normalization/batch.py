@@ -3,8 +3,10 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import initializers
+import kernels
+from nblayers import initializers, sharing
 from nblayers.arguments import flag, integer, number
+from nblayers.devices import to_numpy
 from nblayers.layers.base import Parameter, Record
 from nblayers.layers.fixed import fixed
 from nblayers.layers.input_spec import InputSpec
@@ -14,10 +16,12 @@ from nblayers.layers.normalization.base import Normalizer, ScaledNormalizer, aro
 class BatchNormalizer(Normalizer):
     """The computation of batch normalization on an axis `axis`; equations in `BatchNormalization`.
 
-    A subclass says which statistics count (`_uses_batch`, `_moving`) and what becomes of a batch's (`_learn`).
+    A subclass says which statistics count (`_uses_batch`, `_moving`) and what becomes of a batch's (`_learn`), and whether,
+    where several processes share a batch, they are those of its part or of the whole batch (`synchronized`).
     """
 
     axis: int
+    synchronized = False
 
     class Cache(Record):
         x: np.ndarray               # (A, C, B)
@@ -43,6 +47,8 @@ class BatchNormalizer(Normalizer):
         if self._uses_batch(training):
             mean, variance, n = (self.xp.empty(C, self.dtype) for _ in range(3))
             self.kernels.normalization.batch_statistics(x, m, mean, variance, n)            # (1), (2)
+            if self.synchronized and (part := sharing.part()) is not None:
+                mean, variance, n = (self.xp.asarray(each, self.dtype) for each in _of_all(part, mean, variance, n, m.size))
             self._learn(mean, variance, x.size // C)                                        # (6), (7)
         else:
             mean, variance = (values.copy() for values in self._moving())
@@ -64,6 +70,8 @@ class BatchNormalizer(Normalizer):
             self.kernels.normalization.batch_norm(                                          # from (5), (4): dx = gamma r dy
                 dy, zeros, cache.rstd, gamma, zeros, dx.reshape(x.shape))
         else:
+            if self.synchronized and (part := sharing.part()) is not None:
+                dgamma, dbeta = self._sums_of_all(part, dgamma, dbeta)
             self.kernels.normalization.batch_norm_backward(                                 # from (5), (4), (3), (2), (1)
                 dy, x, cache.m, cache.mean, cache.rstd, gamma, cache.n, dgamma, dbeta, dx.reshape(x.shape))
         return dx
@@ -79,6 +87,11 @@ class BatchNormalizer(Normalizer):
                 weight.grad += self._share(total)
         return sums
 
+    def _sums_of_all(self, part: sharing.Part, *sums: Any) -> list[Any]:
+        """The sums over all processes, for the gradient of this part's mean loss: the whole loss has part.weight of it."""
+        own = np.array([to_numpy(each) for each in sums], float) * part.weight if part.count else np.zeros((2, len(sums[0])))
+        return [self.xp.asarray(each, self.dtype) for each in part.add(own) / (part.weight or 1)]
+
     def _share(self, total: Any) -> Any:
         """A weight's gradient, of the sums of all channels."""
         return total
@@ -93,6 +106,23 @@ class BatchNormalizer(Normalizer):
         if axis == len(shape) - 1:
             return self.xp.ascontiguousarray(self.xp.broadcast_to(mask, shape[:-1])).reshape(-1, 1, 1)
         return self.xp.ascontiguousarray(self.xp.broadcast_to(mask[..., None], shape)).reshape(around(shape, [axis]))
+
+
+def _of_all(part: sharing.Part, mean: Any, variance: Any, n: Any, masked: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    r"""(1) and (2) over the parts of all processes, from each part's own mean, variance and count n, a mask's EPSILON in it.
+
+    With d = \mu_r - \mu and the n_r numbers of part r, \sum_r \sum_i (x_i - \mu)^2 = \sum_r (n_r v_r + n_r d^2); a
+    mask's EPSILON in the divisor leaves 2 d EPSILON \mu_r more.
+    """
+    epsilon = kernels.get("reference").normalization.EPSILON if masked else 0.0
+    mean, variance, n = (to_numpy(each).astype(float) for each in (mean, variance, n))
+    own = np.array([n - epsilon, n * mean]) if part.count else np.zeros((2, len(n)))
+    counts, sums = part.add(own)
+    n_all = counts + epsilon
+    mean_all = sums / n_all                                                                 # (1)
+    d = mean - mean_all
+    squares = n * variance + (n - epsilon) * d**2 + 2 * d * epsilon * mean
+    return mean_all, part.add(squares if part.count else np.zeros(len(n))) / n_all, n_all   # (2)
 
 
 class BatchNormalization(BatchNormalizer, ScaledNormalizer):
@@ -121,13 +151,15 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: what the weights start from.
         beta_regularizer, gamma_regularizer: penalties on beta and gamma.
         beta_constraint, gamma_constraint: applied to them after each optimizer step.
+        synchronized: where several processes share a batch (`fit(..., distribute=True)`), (1) and (2) are over the whole of it,
+            as one process would compute them; else each normalizes its part by itself.
 
     `forward(inputs, training=False, mask=None)`: the mask has the input's shape but for the last axis, or 1 on some of these.
 
     Raises:
         ValueError: momentum outside [0, 1], a negative epsilon; an axis that the input does not have, or of unknown size; an
             input of another number of axes or channels than the layer was built for; a mask of another shape;
-            synchronized=True (there is one device), renorm=True (batch renormalization is not supported).
+            renorm=True (batch renormalization is not supported).
 
     Source: 001.11.BatchNormalization; Ioffe and Szegedy 2015, "Batch normalization".
     """
@@ -144,9 +176,7 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
                  beta_constraint: Any = None, gamma_constraint: Any = None, renorm: bool = False, renorm_clipping: Any = None,
                  renorm_momentum: float = 0.99, synchronized: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if flag(self.described, "synchronized", synchronized):
-            raise ValueError(f"{self.described}: expected synchronized=False, got True: there is one device, whose batch is "
-                             "the whole batch")
+        self.synchronized = flag(self.described, "synchronized", synchronized)
         if flag(self.described, "renorm", renorm):
             raise ValueError(f"{self.described}: expected renorm=False, got True: batch renormalization is not supported")
         self.axis = integer(self.described, "axis", axis)
@@ -188,7 +218,7 @@ class BatchNormalization(BatchNormalizer, ScaledNormalizer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
-            "axis": self.axis, "momentum": self.momentum, "synchronized": False, "renorm": False,
+            "axis": self.axis, "momentum": self.momentum, "synchronized": self.synchronized, "renorm": False,
             "moving_mean_initializer": initializers.serialize(self.moving_mean_initializer),
             "moving_variance_initializer": initializers.serialize(self.moving_variance_initializer),
             "renorm_clipping": self.renorm_clipping, "renorm_momentum": self.renorm_momentum}

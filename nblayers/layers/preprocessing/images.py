@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from nblayers import sharing
 from nblayers.arguments import as_float, integer, optional
 from nblayers.layers import windows
 from nblayers.layers.base import Layer, Record
@@ -134,9 +135,11 @@ class RandomImageLayer(ImageLayer):
         """dL/dx for dL/dy and what was drawn."""
         raise NotImplementedError
 
-    def _uniform(self, low: float, high: float, size: Any) -> np.ndarray:
-        """So many numbers of the layer's own stream, in [low, high), float64."""
-        return self.seed_generator.generator.uniform(low, high, size)
+    def _uniform(self, low: float, high: float, size: int) -> np.ndarray:
+        """So many numbers of the layer's own stream, one for each image, in [low, high), float64."""
+        def draw(shape: tuple[int, ...]) -> np.ndarray:
+            return self.seed_generator.generator.uniform(low, high, shape)
+        return sharing.drawn(draw, (size,))
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"seed": self.seed}

@@ -1,6 +1,7 @@
 """What the library's own cells share: their weights, the two products of a step, and dropout."""
 from typing import Any
 
+from nblayers import sharing
 from nblayers.layers.base import InputSpec, Layer, Parameter, _shapes, positive
 from nblayers.layers.fixed import fixed
 from nblayers.layers.recurrent.options import CellOptions
@@ -91,7 +92,7 @@ class DenseCell(CellOptions, Layer):
         if rate == 0:
             return None
         blocks = self.gates if self.recurrent_dropout else 1
-        kept = self.seed_generator.generator.random((blocks, *shape)) >= rate
+        kept = sharing.drawn(self.seed_generator.generator.random, (blocks, *shape), axis=1) >= rate
         return self.xp.asarray(kept / max(1 - rate, 1e-7), self.dtype)
 
     def _checked(self, states: Any, inputs: Any) -> list[Any]:

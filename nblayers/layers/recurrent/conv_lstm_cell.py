@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers import activations
+from nblayers import activations, sharing
 from nblayers.arguments import flag, found
 from nblayers.layers import windows
 from nblayers.layers.base import InputSpec, Parameter, Record, _shapes, positive
@@ -172,7 +172,7 @@ class ConvLSTMCell(LSTMGates, CellOptions, SpatialLayer):
     def _draw(self, rate: float, shape: tuple[int, ...]) -> Any:
         if not 0 < rate < 1:                                                    # as in Keras, where a rate of 1 drops nothing
             return None
-        kept = self.seed_generator.generator.random((*shape[:-1], 4, shape[-1])) >= rate
+        kept = sharing.drawn(self.seed_generator.generator.random, (*shape[:-1], 4, shape[-1])) >= rate
         return self.xp.asarray(kept / (1 - rate), self.dtype)
 
     def input_share(self, x: Any, z: Any) -> None:

@@ -1,0 +1,214 @@
+"""Sums and messages between processes, with an end for all of them where one fails."""
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import cache
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+
+_FAILED, _WAITING = 1, 2                # kinds of notes
+_SPIN = 2e-4                            # seconds of asking again at once before a process lets others have the core
+_PAUSES = 2e-5, 1e-3                   # shortest and longest rest between two questions: a tenth of the time waited
+_LISTEN = 1e-3                          # seconds between two looks for notes
+_GRACE = 0.5                            # seconds in which several processes that fail agree on who says it
+_ROLL_CALL = 2.0                        # seconds in which those that wait answer
+
+
+class Talk:
+    """What the processes of one `mpirun` say to each other.
+
+    All sums and messages are begun without blocking and waited for here, so that a process that waits sees that another one
+    has failed, or that one does not come.
+
+    Attributes:
+        rank, size: which process this is, and how many there are.
+        timeout: seconds to wait for the others.
+    """
+
+    timeout = 300.0
+
+    def __init__(self, mpi: Any) -> None:
+        self._mpi = mpi
+        self._sums, self._notes = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
+        self.rank, self.size = self._sums.Get_rank(), self._sums.Get_size()
+        self._doing = ""                                # what it waits for
+        self._answered: dict[int, str] = {}             # who waits, and for what
+        self._failed: set[int] = set()
+        self._sent: list[Any] = []
+        self._ending = False
+
+    def begin_sum(self, array: np.ndarray) -> Any:
+        """Begin to replace the array by the sum over all processes; `wait` comes before it is read."""
+        return self._sums.Iallreduce(self._mpi.IN_PLACE, array)
+
+    def add(self, array: Any) -> np.ndarray:
+        """The sum over all processes, float64."""
+        total = np.array(array, float, order="C")
+        self.wait([self.begin_sum(total)], "a sum over the whole batch")
+        return total
+
+    def from_first(self, value: Any, doing: str) -> Any:
+        """What the first process gives."""
+        content = np.frombuffer(pickle.dumps(value), np.uint8) if self.rank == 0 else None
+        size = np.array([0 if content is None else len(content)])
+        self.wait([self._sums.Ibcast(size, root=0)], doing)
+        received = np.empty(size[0], np.uint8) if content is None else np.array(content)
+        self.wait([self._sums.Ibcast(received, root=0)], doing)
+        return value if self.rank == 0 else pickle.loads(received.tobytes())
+
+    def to_first(self, value: Any, doing: str) -> list[Any]:
+        """For the first process what each one gives, in their order; an empty list for the others."""
+        content = np.frombuffer(pickle.dumps(value), np.uint8)
+        sizes = np.zeros(self.size, int)
+        self.wait([self._sums.Igather(np.array([len(content)]), sizes if self.rank == 0 else None, root=0)], doing)
+        ends = np.cumsum(sizes)
+        received = np.empty(int(ends[-1]), np.uint8)
+        into = [received, (sizes, ends - sizes)] if self.rank == 0 else None
+        self.wait([self._sums.Igatherv(content, into, root=0)], doing)
+        parts = np.split(received, ends[:-1]) if self.rank == 0 else []
+        return [pickle.loads(part.tobytes()) for part in parts]
+
+    def nudge(self, requests: Sequence[Any]) -> None:
+        """Let what was begun get on: MPI works while it is called."""
+        self._mpi.Request.Testall(list(requests))
+
+    def wait(self, requests: Sequence[Any], doing: str) -> None:
+        """Until these are done.
+
+        Raises:
+            TimeoutError: the others did not come; says who.
+            SystemExit: another process has failed, and says so.
+        """
+        requests = list(requests)
+        begun = looked = time.monotonic()
+        self._doing = doing
+        while not self._mpi.Request.Testall(requests):
+            now = time.monotonic()
+            if now - looked > _LISTEN:
+                looked = now
+                self._listen()
+            if now - begun > self.timeout:
+                self._call_roll(doing)
+            if now - begun > _SPIN:
+                time.sleep(min(max((now - begun) / 10, _PAUSES[0]), _PAUSES[1]))
+        self._doing = ""
+
+    def _listen(self) -> None:
+        """Read the notes that have come."""
+        status = self._mpi.Status()
+        while self._notes.Iprobe(status=status):
+            kind, sender = status.Get_tag(), status.Get_source()
+            text = self._notes.recv(source=sender, tag=kind)
+            if kind == _FAILED:
+                self._failed.add(sender)
+                if not self._ending:
+                    self._ending = True
+                    raise SystemExit(1)                 # the one that failed says it, and ends all
+            elif sender not in self._answered:
+                self._answered[sender] = text
+                if self._doing and not self._ending:
+                    self._send(_WAITING, self._doing, [sender])
+
+    def _send(self, kind: int, text: str, to: Sequence[int]) -> None:
+        self._sent += [self._notes.isend(text, dest=other, tag=kind) for other in to]
+
+    def _others(self) -> list[int]:
+        return [other for other in range(self.size) if other != self.rank]
+
+    def _call_roll(self, doing: str) -> None:
+        """Find out who does not come.
+
+        Raises:
+            TimeoutError: says it.
+        """
+        self._answered.clear()
+        self._send(_WAITING, doing, self._others())
+        end = time.monotonic() + _ROLL_CALL
+        while time.monotonic() < end:
+            self._listen()
+            time.sleep(_LISTEN)
+        missing = [other for other in self._others() if other not in self._answered]
+        if missing:
+            who = f"rank {missing[0]}" if len(missing) == 1 else f"ranks {', '.join(map(str, missing))}"
+            raise TimeoutError(f"{who} of {self.size} did not come: waited {self.timeout:g} s for {doing} (timeout= of "
+                               "DataParallel is how long)")
+        places = ", ".join(f"rank {r} for {at}" for r, at in sorted({**self._answered, self.rank: doing}.items()))
+        raise TimeoutError(f"the ranks wait for each other, {places}: do all run the same program on data of the same size?")
+
+    def end_all(self, text: str, details: str = "", where: Any = None) -> None:
+        """Say once, for all processes, what has failed, and end them.
+
+        Where several fail at about the same time, the lowest of them says it: the first one needs to wait for nobody.
+
+        Arguments:
+            text: what has failed.
+            details: what stands before that.
+            where: the file to say it to; by default stderr.
+        """
+        self._ending = True
+        self._send(_FAILED, text, self._others())
+        end = time.monotonic() + (_GRACE if self.rank else 0)
+        while time.monotonic() < end:
+            self._listen()
+            time.sleep(_LISTEN)
+        if not self._failed or self.rank < min(self._failed):
+            print(f"{details}nblayers.distributed: rank {self.rank} of {self.size} {text}; all ranks end",
+                  file=where or sys.stderr, flush=True)
+        else:
+            time.sleep(_GRACE)                          # the other one is at it
+        self._sums.Abort(1)
+
+
+@cache
+def connected() -> Talk:
+    """The processes of this `mpirun`; asked for the first time, it looks after failures too.
+
+    Raises:
+        ImportError: mpi4py or MPI is not there.
+    """
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise ImportError("nblayers.distributed needs mpi4py and an MPI: pip install 'nblayers[mpi]' "
+                          f"({type(error).__name__}: {error})") from error
+    talk = Talk(MPI)
+    if talk.size > 1:
+        _end_together(talk)
+    return talk
+
+
+def _end_together(talk: Talk) -> None:
+    """An error that nobody catches, Ctrl-C, or mpirun's SIGTERM, ends all processes."""
+    shown = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return talk.end_all("was interrupted", where=_terminal() if issubclass(kind, _Ended) else None)
+        import traceback
+        details = "".join(traceback.format_exception(kind, error, trace)) if shown is sys.__excepthook__ else ""
+        talk.end_all(f"failed with {kind.__name__}: {error}", details)
+
+    sys.excepthook = hook
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+class _Ended(KeyboardInterrupt):
+    """mpirun was interrupted, and ends what it has started."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Ended
+
+
+def _terminal() -> Any:
+    """The terminal itself: mpirun, once it is interrupted, hands nothing on. None where there is no terminal."""
+    try:
+        return open("/dev/tty", "w")
+    except OSError:
+        return None
