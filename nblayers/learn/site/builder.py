@@ -56,14 +56,13 @@ def is_built(output: Path, run: Sequence[Path]) -> bool:
     return place.is_file() and (output / "index.html").is_file() and place.read_text(encoding="utf-8") == stamp(run)
 
 
-def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print, lessons: Sequence[Path] | None = None) -> None:
+def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print) -> None:
     """Build the site.
 
     Arguments:
         output: the folder of the pages: a new one, an empty one, or one that holds a site.
         run: the lessons whose outputs are shown; those that have not been run since they were changed are run.
         say: is told what is going on.
-        lessons: those that become pages, by default all.
 
     Raises:
         SiteError: a package is missing, the folder holds something else, a page has a link to nowhere.
@@ -77,14 +76,14 @@ def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print,
     work = outputs.cache() / "work"
     say("writing pages")
     shutil.rmtree(work, ignore_errors=True)
-    write(work / "pages", catalogue.lessons() if lessons is None else lessons, done)
+    write(work / "pages", done)
     if output.exists():
         shutil.rmtree(output)
     _sphinx(work, output, say)
     (output / STAMP).write_text(stamp(run), encoding="utf-8")
 
 
-def write(folder: Path, lessons: Sequence[Path], done: dict[str, outputs.Outputs]) -> None:
+def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
     """Write all pages as Markdown and notebooks."""
     from nblayers.learn.site import formulas, gallery, glossary, microscope, reference, sources
     from nblayers.learn.site.lessons import Figure, index, page
@@ -92,13 +91,13 @@ def write(folder: Path, lessons: Sequence[Path], done: dict[str, outputs.Outputs
         (folder / name).mkdir(parents=True)
     shutil.copyfile(_mathjax(), folder / "_made" / "mathjax" / "tex-svg.js")
     figures: list[Figure] = []
-    for path in lessons:
+    for path in catalogue.lessons():
         made = page(path, done.get(path.stem))
         _put(folder / "lessons" / f"{path.stem}.ipynb", made.text())
         figures += made.figures
     for figure in figures:
         shutil.copyfile(figure.file, folder / "figures" / figure.file.name)
-    _put(folder / "lessons" / "index.md", index(lessons))
+    _put(folder / "lessons" / "index.md", index(catalogue.lessons()))
     used = sources.computing()
     for file in sources.files():
         _put(folder / sources.FOLDER / f"{file.removesuffix('.py')}.md", sources.page(file, used.get(file, {})))

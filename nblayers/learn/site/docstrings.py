@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from nblayers.learn import formulas
 from nblayers.learn.trace import equations
 
-SECTION = re.compile(r"^(Arguments|Raises|Returns|Attributes|Yields|Others|[A-Z][\w ]{2,30}):$")
+SECTION = re.compile(r"^(Arguments|Attributes|Inputs?|Outputs?|Weights|Returns|Yields|Raises|Warns):$")
 EQUATION = re.compile(r"^\s+(?P<formula>\S.*?)\s{2,}\((?P<number>\d+'?)\)(?:\s+(?P<remark>\S.*))?$")
 COMMAND = re.compile(r"\\[A-Za-z]+(?:\{[^{}]*\})?(?:[_^](?:\{[^{}]*\}|\w))*|\b[A-Za-z]'?(?:[_^](?:\{[^{}]*\}|\w))+(?!\w)|\b[a-zA-Z]~\w*")
 SPECIAL = re.compile(r"([\\*_\[\]<>$|#~`])")
@@ -60,7 +60,7 @@ def _entry(entry: str, link: Link) -> str:
     name, colon, text = entry.partition(": ")
     if not colon:
         return prose(entry, link)
-    return f"{_term(name)}\n: {prose(text, link)}"
+    return f"{_term(name)}\n: {prose(text, link) or '—'}"
 
 
 def _term(names: str) -> str:

@@ -1,8 +1,10 @@
 """A page for each formula of the catalogue: where it is taught, what computes it, its lines in the three rooms."""
+import functools
 import html
 from collections.abc import Iterator
+from pathlib import Path
 
-from nblayers.learn import catalogue, formulas, latex
+from nblayers.learn import catalogue, formulas, latex, script
 from nblayers.learn.formulas import Formula, Line
 from nblayers.learn.site import lessons, reference, sources
 from nblayers.learn.site.docstrings import escaped, for_mathjax
@@ -76,21 +78,22 @@ def _lessons(formula: Formula) -> Iterator[str]:
     found = formulas.lessons(formula.id)
     if not found:
         yield "None shows it."
-    by_lesson: dict[str, list[str]] = {}
-    tagged = {path for path, _ in found if formula.id in {name for name, _ in _tags(path)}}
+    by_lesson: dict[Path, list[str]] = {}
+    tagged = {path for path, _ in found if formula.id in _tags(path)}
     for path, heading in found:
-        by_lesson.setdefault(str(path), []).append(escaped(latex.in_sentence(heading)))
+        by_lesson.setdefault(path, []).append(escaped(latex.in_sentence(heading)))
     rows = []
     for path in dict.fromkeys(path for path, _ in found):
         target = f"#{lessons.anchor(path, formula.id)}" if path in tagged else f"/{lessons.document(path)}.md"
-        headings = "”, “".join(by_lesson[str(path)])
+        headings = "”, “".join(by_lesson[path])
         rows.append(f"- [{catalogue.number_of(path)} {escaped(reference.title(path))}]({target}): “{headings}”")
     yield "\n".join(rows)
 
 
-def _tags(path: object) -> list[tuple[str, str]]:
-    from nblayers.learn import script
-    return [*formulas.tags(script.read(path))]          # type: ignore[arg-type]
+@functools.cache
+def _tags(path: Path) -> set[str]:
+    """The identifiers with which a lesson's formulas are tagged."""
+    return {identifier for identifier, _ in formulas.tags(script.read(path))}
 
 
 def _layers(formula: Formula) -> Iterator[str]:

@@ -17,6 +17,7 @@ from nblayers.learn.site.outputs import Outputs
 PARTS = {"00": "The craft", "06": "Sequences", "12": "Layers for words and images", "17": "What makes networks learn",
          "24": "Speed, and whole programs"}            # by the lesson that begins each
 DISPLAYED = re.compile(r"\$\$(?P<formula>(?:[^$]|\\\$)*?)\\tag\{(?P<tag>[^}]*)\}(?P<rest>(?:[^$]|\\\$)*?)\$\$")
+NAMED = re.compile(r"\b[Ll]esson (\d\d[a-z]?)\b")
 PICTURE = re.compile(r"^picture: \S*?([\w-]+)\.png\n", re.MULTILINE)
 SOURCE = re.compile(r"^(?P<path>(?:kernels|nblayers|lessons)/[\w/]+\.py), line (?P<line>\d+)\n\n(?P<code>(?:(?: {4}.*)?\n)+)",
                     re.MULTILINE)
@@ -140,7 +141,12 @@ def _text(path: Path, source: str, seen: set[str]) -> str:
 
 
 def _names(text: str) -> str:
-    """Identifiers that the text names in passing, as links."""
+    """Formulas and lessons that the text names in passing, as links."""
+    paths = {catalogue.number_of(path): path for path in catalogue.lessons()}
+
+    def lesson(found: re.Match[str]) -> str:
+        return f"[{found[0]}](/{document(paths[found[1]])}.md)" if found[1] in paths else found[0]
+
     def link(found: re.Match[str]) -> str:
         identifier = found[0]
         if identifier not in formulas.index():
@@ -149,7 +155,7 @@ def _names(text: str) -> str:
 
     pieces = re.split(r"(`[^`]*`|\$\$[^$]*\$\$|\$[^$\n]*\$|\[[^\]]*\]\([^)]*\)|^\([\w-]+\)=$)", text, flags=re.MULTILINE)
     identifier = re.compile(rf"(?<![\w/-]){formulas.IDENTIFIER.pattern}(?![\w-])")
-    return "".join(piece if i % 2 else identifier.sub(link, piece) for i, piece in enumerate(pieces))
+    return "".join(piece if i % 2 else NAMED.sub(lesson, identifier.sub(link, piece)) for i, piece in enumerate(pieces))
 
 
 def _add_code(made: Page, path: Path, code: str, prompt: str, steps: Sequence[Step], outputs: Outputs | None,

@@ -77,8 +77,8 @@ def _places() -> dict[str, str]:
     for package in ("", *PACKAGES):
         for one in public(package):
             for name in (one.name, *one.others):
-                found.setdefault(name, f"/reference/{document(package)}.md#{anchor(package, one.name)}")
-                found.setdefault(f"{package}.{name}", f"/reference/{document(package)}.md#{anchor(package, one.name)}")
+                found.setdefault(name, f"#{anchor(package, one.name)}")
+                found.setdefault(f"{package}.{name}", f"#{anchor(package, one.name)}")
     return found
 
 
