@@ -155,7 +155,7 @@ def test_a_run_is_kept_until_the_lesson_changes(tmp_path, monkeypatch):
     assert first.texts == {5: "one\n", 7: "", 8: "2\n"} and said == ["ran 90_small (1 of 1)"]
     assert outputs.of([lesson], said.append)["90_small"] == first and len(said) == 1
     lesson.write_text("raise ValueError('no')", encoding="utf-8")
-    with pytest.raises(outputs.LessonFailed, match="90_small stopped with an error.*ValueError: no"):
+    with pytest.raises(outputs.LessonFailed, match=r"(?s)90_small stopped with an error.*ValueError: no"):
         outputs.of([lesson], said.append)
 
 

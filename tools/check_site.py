@@ -2,9 +2,9 @@
 
     python tools/check_site.py FOLDER [--only WORD] [--pictures FOLDER]
 
-Every page is looked at from a folder (file://), at the width of a phone and of a desk, light and dark. What is wrong is printed,
-a line each; the exit code is the number of pages with something wrong, at most 100. Needs playwright, axe-playwright-python and
-Chromium.
+Every page is looked at from a folder (file://), at the width of a phone and of a desk, light and dark. What is wrong is
+printed, a line each; the exit code is the number of pages with something wrong, at most 100. Needs playwright,
+axe-playwright-python and Chromium.
 """
 import argparse
 import shutil

@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import io
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nblayers.learn import catalogue
 from nblayers.learn.site import outputs
 
 NEEDED = {"sphinx": "sphinx", "myst_nb": "myst-nb", "shibuya": "shibuya", "a11y_pygments": "accessible-pygments"}
+SUFFIXES = (".py", ".pyi", ".md", ".css", ".js", ".html", ".json")      # of what the site is made from
 HERE = Path(__file__).parent
 STAMP = ".nblayers-site"                # in the folder of a built site: what it was built from
 MATHJAX = "sphinx-mathjax-offline"
@@ -46,7 +48,7 @@ def stamp(run: Sequence[Path]) -> str:
     """What a site is made from, in a word: sources, and the lessons whose outputs are shown."""
     root = outputs.ROOT
     made_of = [path for room in ("nblayers", "kernels", "lessons") for path in (root / room).rglob("*")
-               if path.suffix in (".py", ".pyi", ".md", ".css", ".js", ".html", ".json") and "out" not in path.parts]
+               if path.suffix in SUFFIXES and path.parent != root / "lessons" / "out"]
     return f"{outputs.fingerprint(made_of)} {' '.join(path.stem for path in run)}"
 
 
@@ -72,15 +74,18 @@ def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print)
         raise SiteError(f"building the pages needs {', '.join(absent)}: pip install 'nblayers[docs]'")
     if output.exists() and not (output / STAMP).exists() and any(output.iterdir()):
         raise SiteError(f"{output} holds something else than these pages: name another folder")
-    done = outputs.of(run, say)
-    work = outputs.cache() / "work"
-    say("writing pages")
-    shutil.rmtree(work, ignore_errors=True)
-    write(work / "pages", done)
-    if output.exists():
-        shutil.rmtree(output)
-    _sphinx(work, output, say)
-    (output / STAMP).write_text(stamp(run), encoding="utf-8")
+    done, made_of = outputs.of(run, say), stamp(run)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".site-") as folder:
+        work = Path(folder)
+        say("writing pages")
+        write(work / "pages", done)
+        say("building with Sphinx")
+        _sphinx(work)
+        (work / "html" / STAMP).write_text(made_of, encoding="utf-8")
+        if output.exists():
+            shutil.rmtree(output)
+        (work / "html").rename(output)
 
 
 def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
@@ -117,19 +122,20 @@ def _put(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _sphinx(work: Path, output: Path, say: Callable[[str], None]) -> None:
-    """Run Sphinx over the pages; a warning is an error."""
+def _sphinx(work: Path) -> None:
+    """Run Sphinx over the pages of work/pages, into work/html; a warning is an error."""
     from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     from nblayers.learn.site.settings import settings
     warned = io.StringIO()
-    say("building with Sphinx")
-    with patch_docutils(None), docutils_namespace():
-        app = Sphinx(work / "pages", None, output, work / "doctrees", "html", settings(nblayers.__version__), status=None,
-                     warning=warned)
-        app.build(force_all=True)
+    try:
+        with patch_docutils(None), docutils_namespace():
+            app = Sphinx(work / "pages", None, work / "html", work / "doctrees", "html", settings(nblayers.__version__),
+                         status=None, warning=warned, parallel=outputs.cores())
+            app.build(force_all=True)
+    except SphinxError as error:
+        raise SiteError(f"Sphinx stopped: {error}") from error
     if said := warned.getvalue().strip():
         raise SiteError(f"Sphinx warned:\n{said}")
-    shutil.rmtree(output / ".doctrees", ignore_errors=True)
-

@@ -4,11 +4,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 
 from nblayers.learn import formulas
+from nblayers.learn.site import sources
 from nblayers.learn.trace import equations
 
 SECTION = re.compile(r"^(Arguments|Attributes|Inputs?|Outputs?|Weights|Returns|Yields|Raises|Warns):$")
 EQUATION = re.compile(r"^\s+(?P<formula>\S.*?)\s{2,}\((?P<number>\d+'?)\)(?:\s+(?P<remark>\S.*))?$")
-COMMAND = re.compile(r"\\[A-Za-z]+(?:\{[^{}]*\})?(?:[_^](?:\{[^{}]*\}|\w))*|\b[A-Za-z]'?(?:[_^](?:\{[^{}]*\}|\w))+(?!\w)|\b[a-zA-Z]~\w*")
+INDEX = r"(?:[_^](?:\{[^{}]*\}|\w))"
+MATHS = rf"\\[A-Za-z]+(?:\{{[^{{}}]*\}})?{INDEX}*|\b[A-Za-z]'?{INDEX}+(?!\w)|\b[a-zA-Z]~\w*"      # \\alpha, x_t, c~_t
 SPECIAL = re.compile(r"([\\*_\[\]<>$|#~`])")
 TICKS = re.compile(r"(`[^`]+`)")
 
@@ -64,7 +66,9 @@ def _entry(entry: str, link: Link) -> str:
 
 
 def _term(names: str) -> str:
-    return ", ".join(f"`{name}`" for name in re.split(r", ", names)) if re.fullmatch(r"[\w*., ]+", names) else prose(names, _none)
+    if not re.fullmatch(r"[\w*., ]+", names):
+        return prose(names, _none)
+    return ", ".join(f"`{name}`" for name in names.split(", "))
 
 
 def _none(name: str) -> str:
@@ -124,7 +128,7 @@ def _name(name: str, link: Link) -> str:
 
 def _words(text: str, link: Link) -> str:
     out, end = "", 0
-    for found in re.finditer(f"(?P<id>{formulas.IDENTIFIER.pattern})|(?P<maths>{COMMAND.pattern})", text):
+    for found in re.finditer(f"(?P<id>{formulas.IDENTIFIER.pattern})|(?P<maths>{MATHS})", text):
         piece = found[0]
         identifier = piece.rstrip(".")
         out += escaped(text[end:found.start()])
@@ -136,6 +140,11 @@ def _words(text: str, link: Link) -> str:
         else:
             out += f"${for_mathjax(equations.latex(piece))}$"
     return out + escaped(text[end:])
+
+
+def formula_link(identifier: str) -> str:
+    """An identifier as a link to the formula's page."""
+    return f"[{escaped(identifier)}](/{sources.formula_page(identifier)}.md)"
 
 
 def escaped(text: str) -> str:

@@ -17,7 +17,7 @@ NO_LINKS = (nodes.title, nodes.reference, nodes.literal, nodes.literal_block, no
 @cache
 def _pattern() -> re.Pattern[str]:
     longest_first = sorted(glossary.terms(), key=len, reverse=True)
-    return re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, longest_first)) + r")(?![\w-])")
+    return re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, longest_first)) + r")(s?)(?![\w-])")
 
 
 class LinkTerms(SphinxTransform):
@@ -51,11 +51,11 @@ def _parts(text: str, seen: set[str]) -> list[nodes.Node]:
     parts: list[nodes.Node] = []
     end = 0
     for found in _pattern().finditer(text):
-        if found[0] in seen:
+        if found[1] in seen:
             continue
-        seen.add(found[0])
+        seen.add(found[1])
         target = addnodes.pending_xref("", nodes.inline("", found[0], classes=["xref", "std", "std-term"]), refdomain="std",
-                                       reftype="term", reftarget=found[0], refexplicit=True, refwarn=True)
+                                       reftype="term", reftarget=found[1], refexplicit=True, refwarn=True)
         parts += [nodes.Text(text[end:found.start()]), target]
         end = found.end()
     return [*parts, nodes.Text(text[end:])]

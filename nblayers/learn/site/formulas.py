@@ -7,7 +7,7 @@ from pathlib import Path
 from nblayers.learn import catalogue, formulas, latex, script
 from nblayers.learn.formulas import Formula, Line
 from nblayers.learn.site import lessons, reference, sources
-from nblayers.learn.site.docstrings import escaped, for_mathjax
+from nblayers.learn.site.docstrings import escaped, for_mathjax, formula_link
 
 ROOMS = {"reference": "Reference: to be read next to the equation", "cpu": "CPU: Numba", "cuda": "CUDA: Numba on a GPU"}
 MOST = 12                               # lines of a room that are shown unfolded
@@ -38,8 +38,7 @@ def index() -> str:
            "computes it, and on which line of the kernels. On a terminal: `nblayers formula 004.LSTM.f`."]
     for key, title in SECTIONS.items():
         chosen = [formula for formula in formulas.index().values() if section(formula.id) == key]
-        rows = [f"[{escaped(formula.id)}](/{sources.formula_page(formula.id)}.md) {escaped(formula.name)}\n: "
-                f"{_short(formula)}" for formula in chosen]
+        rows = [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {_short(formula)}" for formula in chosen]
         out += [f"## {title}", *rows]
     return "\n\n".join(out) + "\n"
 
@@ -128,6 +127,7 @@ def _rows(found: list[Line]) -> str:
         way = "backward" if line.backward else "forward"
         address = f"../{sources.address(line.path, line.number)}"
         name = f"{line.path.rpartition('/')[2]}:{line.number}"
-        rows.append(f'<li><span class="where"><a href="{html.escape(address)}">{html.escape(name)}</a> <span class="way">{way}</span>'
-                    f'</span><code class="highlight">{sources.highlighted(line.source)}</code></li>')
+        link = f'<a href="{html.escape(address)}">{html.escape(name)}</a>'
+        rows.append(f'<li><span class="where">{link} <span class="way">{way}</span></span>'
+                    f'<code class="highlight">{sources.highlighted(line.source)}</code></li>')
     return '<ul class="lines">' + "".join(rows) + "</ul>"

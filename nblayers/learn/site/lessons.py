@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from nblayers.learn import catalogue, formulas, latex, script
-from nblayers.learn.script import Script, Step
+from nblayers.learn.script import Step
 from nblayers.learn.site import sources
-from nblayers.learn.site.docstrings import escaped, for_mathjax
+from nblayers.learn.site.docstrings import escaped, for_mathjax, formula_link
 from nblayers.learn.site.outputs import Outputs
 
 PARTS = {"00": "The craft", "06": "Sequences", "12": "Layers for words and images", "17": "What makes networks learn",
@@ -53,7 +53,8 @@ class Page:
 
     def add_code(self, code: str, prompt: str = "", outputs: Sequence[dict[str, Any]] = ()) -> None:
         """Code, folded under `prompt` if one is given."""
-        metadata = {"tags": ["hide-input"], "mystnb": {"code_prompt_show": prompt, "code_prompt_hide": prompt}} if prompt else {}
+        prompts = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
+        metadata = {"tags": ["hide-input"], "mystnb": prompts} if prompt else {}
         self.cells.append({"cell_type": "code", "id": f"cell-{len(self.cells)}", "metadata": metadata, "source": code,
                            "outputs": list(outputs), "execution_count": None})
 
@@ -76,10 +77,14 @@ def page(path: Path, outputs: Outputs | None) -> Page:
     heading = ""
     for cell in lesson.cells:
         if cell.kind == "text":
-            made.add_text(_text(path, cell.source, seen))
+            source = cell.source
+            if not made.cells:
+                before, section, after = source.partition("\n## ")
+                made.add_text(f"{_text(path, before, seen)}\n\n{_how_to(path, outputs is not None)}")
+                source = (section + after).lstrip()
+            if source:
+                made.add_text(_text(path, source, seen))
             heading = next((words for _, words in reversed([*script.headings(cell.source)])), heading)
-            if len(made.cells) == 1:
-                made.add_text(_how_to(path, outputs is not None))
             continue
         for steps in script.runs(cell):
             question = steps[0].question
@@ -102,16 +107,17 @@ def _how_to(path: Path, is_run: bool) -> str:
     name = catalogue.name_of(path)
     note = "" if is_run else "\nThis page was built without running the lesson: what it prints and draws is not shown.\n"
     return (f":::{{container}} how-to\nBetter than reading: write each line yourself, and be told what is wrong. "
-            f"`nblayers learn {name}` on a terminal, `nblayers notebook {name}` in Jupyter. Here the answers are folded.\n{note}:::")
+            f"`nblayers learn {name}` on a terminal, `nblayers notebook {name}` in Jupyter. Here the answers are folded.\n"
+            f"{note}:::")
 
 
 def _end(path: Path, seen: set[str]) -> str:
     """Where the lesson's formulas and layers are to be looked up."""
-    found = [(identifier, sources.formula_page(identifier)) for identifier in formulas.index() if identifier in seen]
-    links = " · ".join(f"[{escaped(identifier)}](/{target}.md)" for identifier, target in found)
+    links = " · ".join(formula_link(identifier) for identifier in formulas.index() if identifier in seen)
     layers = " · ".join(f"[{name}](/reference/layers/{name}.md)" for name in layers_of(path))
     parts = [f"**Formulas:** {links}" if links else "", f"**Layers:** {layers}" if layers else ""]
-    return "## Look up\n\n" + "\n\n".join(filter(None, [*parts, "[All formulas](/formulas/index.md) · [Glossary](/glossary.md)"]))
+    parts.append("[All formulas](/formulas/index.md) · [Glossary](/glossary.md)")
+    return "\n\n".join(["## Look up", *filter(None, parts)])
 
 
 @functools.cache
@@ -132,8 +138,9 @@ def _text(path: Path, source: str, seen: set[str]) -> str:
             return found[0]
         target = "" if identifier in seen else f"({anchor(path, identifier)})=\n"
         seen.add(identifier)
-        return (f"\n\n{target}::::{{container}} formula\n:::{{container}} what\n$$\n{found['formula'].strip()}{found['rest']}\n$$\n:::\n"
-                f":::{{container}} mark\n[{escaped(identifier)}](/{sources.formula_page(identifier)}.md)\n:::\n::::\n\n")
+        shown = found["formula"].strip() + found["rest"]
+        return (f"\n\n{target}::::{{container}} formula\n:::{{container}} what\n$$\n{shown}\n$$\n:::\n"
+                f":::{{container}} mark\n{formula_link(identifier)}\n:::\n::::\n\n")
 
     pieces = re.split(r"(^```.*?^```)", source, flags=re.MULTILINE | re.DOTALL)
     shown = [piece if piece.startswith("```") else for_mathjax(_names(DISPLAYED.sub(formula, piece))) for piece in pieces]
@@ -149,9 +156,7 @@ def _names(text: str) -> str:
 
     def link(found: re.Match[str]) -> str:
         identifier = found[0]
-        if identifier not in formulas.index():
-            return identifier
-        return f"[{escaped(identifier)}](/{sources.formula_page(identifier)}.md)"
+        return formula_link(identifier) if identifier in formulas.index() else identifier
 
     pieces = re.split(r"(`[^`]*`|\$\$[^$]*\$\$|\$[^$\n]*\$|\[[^\]]*\]\([^)]*\)|^\([\w-]+\)=$)", text, flags=re.MULTILINE)
     identifier = re.compile(rf"(?<![\w/-]){formulas.IDENTIFIER.pattern}(?![\w-])")
@@ -202,7 +207,8 @@ def _source(found: re.Match[str]) -> str:
 def _shown(code: str, path: Path, name: str) -> str:
     """The first sentence of the docstring of the function of lessons.figures that drew a figure."""
     source = path.read_text(encoding="utf-8")
-    call = re.search(rf"save_figure\((\w+)\b[^\"]*(?:\"[^\"]*\"[^\"]*)*?\"{name}\"", code) or re.search(r"save_figure\((\w+)", code)
+    calls = [call for call in re.finditer(r"save_figure\((\w+)", code) if f'"{name}"' in code[call.start():]]
+    call = calls[-1] if calls else None
     drawn = call[1] if call else ""
     if call and drawn not in _figures():
         made = re.findall(rf"^{drawn}(?:, \w+)? = (\w+)\(", source, re.MULTILINE)
@@ -215,13 +221,14 @@ def _figures() -> dict[str, str]:
     """The first sentences of the functions of lessons.figures."""
     tree = ast.parse((catalogue.HOME / "figures.py").read_text(encoding="utf-8"))
     found = {node.name: ast.get_docstring(node) or "" for node in tree.body if isinstance(node, ast.FunctionDef)}
-    return {name: re.split(r"(?<=[.;:])\s", text.replace("\n", " "))[0].rstrip(".;:").replace("`", "") for name, text in found.items()}
+    return {name: re.split(r"(?<=[.;:])\s", text.replace("\n", " ").replace("`", ""))[0].rstrip(".;:")
+            for name, text in found.items()}
 
 
 def index(paths: Sequence[Path]) -> str:
     """The page that lists the lessons."""
-    out = ["# Lessons", "Half an hour each. **You write each gradient before you see it.** You need Python, NumPy, school calculus "
-           "and a little linear algebra. The answers are folded here; `nblayers learn` asks for them, and says what is wrong."]
+    out = ["# Lessons", "Half an hour each. **You write each gradient before you see it.** You need Python, NumPy, school "
+           "calculus and a little linear algebra. The answers are folded here; `nblayers learn` asks for them, and says what is wrong."]
     starts = sorted(PARTS)
     for start, after in zip(starts, [*starts[1:], "99"], strict=True):
         chosen = [path for path in paths if start <= catalogue.number_of(path) < after]

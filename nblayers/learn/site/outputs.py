@@ -71,13 +71,17 @@ def of(lessons: Iterable[Path], say: Callable[[str], None] = print) -> dict[str,
     base = fingerprint([*library(), *catalogue.HOME.glob("[!0-9]*.py"), catalogue.HOME.parent / "nblayers/learn/tools.py"])
     places = {path: cache() / "outputs" / base / f"{path.stem}-{fingerprint([path])}" for path in lessons}
     missing = [path for path, place in places.items() if not (place / FILE).exists()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         running = {pool.submit(_run_apart, path, places[path]): path for path in missing}
         for count, done in enumerate(as_completed(running), 1):
             done.result()
             say(f"ran {running[done].stem} ({count} of {len(missing)})")
     return {path.stem: _read(place) for path, place in places.items()}
+
+
+def cores() -> int:
+    """How many processes may run side by side."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_apart(lesson: Path, place: Path) -> None:

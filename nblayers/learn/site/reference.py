@@ -101,7 +101,7 @@ def link(name: str) -> str:
 def of_import_line(line: str) -> str:
     """Where the thing of `from nblayers.layers import LSTM` is described; "" if nowhere."""
     package, name = line.removeprefix("from nblayers").removeprefix(".").split(" import ")
-    return layers().get(name, "") and link(name) if package == "layers" else _places().get(f"{package.strip()}.{name}", link(name))
+    return link(name) if package == "layers" else _places().get(f"{package}.{name}", link(name))
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -117,8 +117,8 @@ def pages() -> Iterator[tuple[str, str]]:
     for package, title in {"": "nblayers itself", **PACKAGES}.items():
         yield f"reference/{document(package)}", _package_page(package, title)
     listed = "\n".join(["layers/index", *map(document, ["", *PACKAGES])])
-    yield "reference/index", ("# Reference\n\nThe names, arguments and defaults are those of Keras 3, and PyTorch’s in `nn` and "
-                              "`optim`. Every layer has a page with its equations.\n\n"
+    yield "reference/index", ("# Reference\n\nThe names, arguments and defaults are those of Keras 3, and PyTorch’s in `nn` "
+                              "and `optim`. Every layer has a page with its equations.\n\n"
                               f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
 
 
@@ -165,7 +165,7 @@ def _layer_page(one: Public) -> str:
 
 def _package_page(package: str, title: str) -> str:
     module = importlib.import_module(f"nblayers.{package}" if package else "nblayers")
-    parts = [f"# {title}", f"`import nblayers`" if not package else f"`from nblayers{_dotted(package)} import …`"]
+    parts = [f"# {title}", "`import nblayers`" if not package else f"`from nblayers{_dotted(package)} import …`"]
     if (said := _document(module)) and package:
         parts.append(docstrings.markdown(said, link))
     for one in public(package):
@@ -249,7 +249,8 @@ def _methods(thing: Any) -> Iterator[str]:
     if own:
         yield "## Methods"
     for name, method in own.items():
-        yield f"```{{py:method}} {thing.__name__}.{name}{signature(method).replace('(self, ', '(', 1).replace('(self)', '()', 1)}\n:module: nblayers.layers\n```"
+        arguments = re.sub(r"^\(self(, )?", "(", signature(method))
+        yield f"```{{py:method}} {thing.__name__}.{name}{arguments}\n:module: nblayers.layers\n```"
         yield docstrings.markdown(inspect.cleandoc(method.__doc__ or ""), link)
 
 
@@ -271,11 +272,10 @@ def _where_used(one: Public) -> Iterator[str]:
     if ids or at:
         yield "## Look up"
     if ids:
-        yield "**Formulas:** " + " · ".join(f"[{docstrings.escaped(identifier)}](/{sources.formula_page(identifier)}.md)"
-                                            for identifier in ids)
+        yield "**Formulas:** " + " · ".join(map(docstrings.formula_link, ids))
     if at:
-        yield "**Lessons:** " + " · ".join(f"[{catalogue.number_of(path)} {docstrings.escaped(title(path))}](/lessons/{path.stem}.md)"
-                                           for path in at)
+        names = ((path, f"{catalogue.number_of(path)} {docstrings.escaped(title(path))}") for path in at)
+        yield "**Lessons:** " + " · ".join(f"[{name}](/lessons/{path.stem}.md)" for path, name in names)
 
 
 def _lesson_layers(path: Any) -> list[str]:

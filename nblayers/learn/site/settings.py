@@ -4,7 +4,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 MATHJAX = {
-    "options": {"enableMenu": False},
+    "options": {"enableMenu": False, "ignoreHtmlClass": "yue", "processHtmlClass": "math"},
     "svg": {"fontCache": "global"},
     "tex": {"inlineMath": [["\\(", "\\)"]], "displayMath": [["\\[", "\\]"]]},
 }
@@ -16,7 +16,7 @@ def settings(version: str) -> dict[str, Any]:
         "project": "nblayers", "version": version, "release": version, "author": "nblayers", "language": "en",
         "project_copyright": "MIT licence",
         "extensions": ["myst_nb", "sphinx.ext.mathjax", "nblayers.learn.site.extension"],
-        "exclude_patterns": [], "templates_path": [str(HERE / "templates")], "html_static_path": [str(HERE / "static"), "_made"],
+        "templates_path": [str(HERE / "templates")], "html_static_path": [str(HERE / "static"), "_made"],
         "html_theme": "shibuya", "html_css_files": ["site.css"], "html_js_files": ["site.js"],
         "html_theme_options": {
             "accent_color": "blue", "show_ai_links": False, "toctree_collapse": True, "toctree_maxdepth": 3,

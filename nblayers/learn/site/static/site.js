@@ -12,3 +12,4 @@ window.addEventListener("load", () => {
 });
 window.addEventListener("resize", mend);
 for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", mend);
+for (const summary of document.querySelectorAll("details.hide > summary")) summary.removeAttribute("aria-label");
