@@ -228,7 +228,8 @@ def _figures() -> dict[str, str]:
 def index(paths: Sequence[Path]) -> str:
     """The page that lists the lessons."""
     out = ["# Lessons", "Half an hour each. **You write each gradient before you see it.** You need Python, NumPy, school "
-           "calculus and a little linear algebra. The answers are folded here; `nblayers learn` asks for them, and says what is wrong."]
+           "calculus and a little linear algebra. The answers are folded here; `nblayers learn` asks for them, and says what "
+           "is wrong."]
     starts = sorted(PARTS)
     for start, after in zip(starts, [*starts[1:], "99"], strict=True):
         chosen = [path for path in paths if start <= catalogue.number_of(path) < after]
