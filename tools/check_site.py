@@ -21,8 +21,8 @@ SERIOUS = ("serious", "critical")
 SCROLL = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 WIDE = """() => [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
     .map(e => e.tagName.toLowerCase() + "." + String(e.className.baseVal ?? e.className).split(" ").join(".")).slice(0, 3)"""
-AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
-    v => [v.impact, v.id, v.nodes.length, v.nodes[0].html.slice(0, 160)])"""
+AXE = """async () => (await axe.run(document, {preload: false, resultTypes: ["violations"]})).violations.map(
+    v => [v.impact, v.id, v.nodes.length, `${v.nodes[0].target} ${v.nodes[0].html.slice(0, 120)} ${v.nodes[0].failureSummary}`])"""
 
 
 def chromium() -> str | None:
@@ -72,7 +72,7 @@ class Walk:
                 where = f"{width} pixels, {mode}"
                 if (over := page.evaluate(SCROLL)) > 0:
                     yield f"{where}: scrolls {over} pixels sideways, by {page.evaluate(WIDE)}"
-                yield from (f"{where}: {impact}: {rule}, {count} times, first {html}"
+                yield from (f"{where}: {impact}: {rule}, {count} times, first {html.replace(chr(10), ' ')}"
                             for impact, rule, count, html in page.evaluate(AXE) if impact in SERIOUS)
                 if self.pictures:
                     page.screenshot(path=self.pictures / f"{path.stem}-{width}-{mode}.png", full_page=False)

@@ -83,7 +83,7 @@ def _lessons(formula: Formula) -> Iterator[str]:
         by_lesson.setdefault(path, []).append(escaped(latex.in_sentence(heading)))
     rows = []
     for path in dict.fromkeys(path for path, _ in found):
-        target = f"#{lessons.anchor(path, formula.id)}" if path in tagged else f"/{lessons.document(path)}.md"
+        target = f"#{lessons.anchor(path, formula.id)}" if path in tagged else f"/{lessons.document(path)}.ipynb"
         headings = "”, “".join(by_lesson[path])
         rows.append(f"- [{catalogue.number_of(path)} {escaped(reference.title(path))}]({target}): “{headings}”")
     yield "\n".join(rows)

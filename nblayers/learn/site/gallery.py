@@ -20,7 +20,7 @@ def page(figures: Sequence[Figure], folder: Path) -> str:
     for name, words in DOCUMENTS.items():
         if (docs / name).exists():
             shutil.copyfile(docs / name, folder / "figures" / name)
-            figures = [*figures, Figure("index", "nblayers", docs / name, words)]
-    tiles = [f":::{{container}} tile\n[![{escaped(figure.words)}](/figures/{figure.file.name})](/{figure.lesson}.md)\n\n"
-             f"{escaped(figure.words)}. [{escaped(figure.title)}](/{figure.lesson}.md)\n:::" for figure in figures]
+            figures = [*figures, Figure("index.md", "nblayers", docs / name, words)]
+    tiles = [f":::{{container}} tile\n[![{escaped(figure.words)}](/figures/{figure.file.name})](/{figure.page})\n\n"
+             f"{escaped(figure.words)}. [{escaped(figure.title)}](/{figure.page})\n:::" for figure in figures]
     return "\n\n".join([*out, "::::{container} gallery\n" + "\n\n".join(tiles) + "\n::::"]) + "\n"

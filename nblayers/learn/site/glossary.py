@@ -12,7 +12,7 @@ LESSON = re.compile(r"\[(\d\d[a-z]?)\]$", re.MULTILINE)
 def page() -> str:
     """The glossary, with links to the lessons."""
     paths = {catalogue.number_of(path): path.stem for path in catalogue.lessons()}
-    return LESSON.sub(lambda found: f"[Lesson {found[1]}](/lessons/{paths[found[1]]}.md)", FILE.read_text(encoding="utf-8"))
+    return LESSON.sub(lambda found: f"[Lesson {found[1]}](/lessons/{paths[found[1]]}.ipynb)", FILE.read_text(encoding="utf-8"))
 
 
 @cache

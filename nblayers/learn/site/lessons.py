@@ -27,7 +27,7 @@ SOURCE = re.compile(r"^(?P<path>(?:kernels|nblayers|lessons)/[\w/]+\.py), line (
 class Figure:
     """A picture that a lesson drew."""
 
-    lesson: str                         # the lesson's document
+    page: str                           # the lesson's file among the pages
     title: str                          # the lesson's
     file: Path
     words: str                          # what it shows
@@ -152,7 +152,7 @@ def _names(text: str) -> str:
     paths = {catalogue.number_of(path): path for path in catalogue.lessons()}
 
     def lesson(found: re.Match[str]) -> str:
-        return f"[{found[0]}](/{document(paths[found[1]])}.md)" if found[1] in paths else found[0]
+        return f"[{found[0]}](/{document(paths[found[1]])}.ipynb)" if found[1] in paths else found[0]
 
     def link(found: re.Match[str]) -> str:
         identifier = found[0]
@@ -175,7 +175,7 @@ def _add_code(made: Page, path: Path, code: str, prompt: str, steps: Sequence[St
     for kind, content in parts:
         if kind == "picture" and outputs and (outputs.folder / f"{content}.png").exists():
             words = _shown(code, path, content) or f"A figure of the section {heading}"
-            figure = Figure(document(path), made.title, outputs.folder / f"{content}.png", latex.in_sentence(words))
+            figure = Figure(f"{document(path)}.ipynb", made.title, outputs.folder / f"{content}.png", latex.in_sentence(words))
             made.figures.append(figure)
             made.add_text(f"![{escaped(figure.words)}](/figures/{content}.png)")
         elif kind == "source":

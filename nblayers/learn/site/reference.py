@@ -77,8 +77,8 @@ def _places() -> dict[str, str]:
     for package in ("", *PACKAGES):
         for one in public(package):
             for name in (one.name, *one.others):
-                found.setdefault(name, f"#{anchor(package, one.name)}")
-                found.setdefault(f"{package}.{name}", f"#{anchor(package, one.name)}")
+                found.setdefault(name, f"#{anchor(package, one)}")
+                found.setdefault(f"{package}.{name}", f"#{anchor(package, one)}")
     return found
 
 
@@ -86,8 +86,10 @@ def document(package: str) -> str:
     return package.replace(".", "-") or "nblayers"
 
 
-def anchor(package: str, name: str) -> str:
-    return f"{document(package)}-{name}".lower().replace("_", "-")
+def anchor(package: str, one: Public) -> str:
+    """The name of the place where it is described; `Huber` and `huber` need two."""
+    kind = "" if inspect.isclass(one.thing) else "function-"
+    return f"{document(package)}-{kind}{one.name}".lower().replace("_", "-")
 
 
 def link(name: str) -> str:
@@ -172,7 +174,7 @@ def _package_page(package: str, title: str) -> str:
         where = layers().get(one.name)
         if package not in ("nn",) and where and getattr(importlib.import_module("nblayers.layers"), where) is one.thing:
             continue
-        parts += [f"({anchor(package, one.name)})=\n## {one.name}", *_described(package, one)]
+        parts += [f"({anchor(package, one)})=\n## {one.name}", *_described(package, one)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -275,7 +277,7 @@ def _where_used(one: Public) -> Iterator[str]:
         yield "**Formulas:** " + " · ".join(map(docstrings.formula_link, ids))
     if at:
         names = ((path, f"{catalogue.number_of(path)} {docstrings.escaped(title(path))}") for path in at)
-        yield "**Lessons:** " + " · ".join(f"[{name}](/lessons/{path.stem}.md)" for path, name in names)
+        yield "**Lessons:** " + " · ".join(f"[{name}](/lessons/{path.stem}.ipynb)" for path, name in names)
 
 
 def _lesson_layers(path: Any) -> list[str]:
