@@ -22,7 +22,8 @@ SCROLL = "document.documentElement.scrollWidth - document.documentElement.client
 WIDE = """() => [...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1)
     .map(e => e.tagName.toLowerCase() + "." + String(e.className.baseVal ?? e.className).split(" ").join(".")).slice(0, 3)"""
 AXE = """async () => (await axe.run(document, {preload: false, resultTypes: ["violations"]})).violations.map(
-    v => [v.impact, v.id, v.nodes.length, `${v.nodes[0].target} ${v.nodes[0].html.slice(0, 120)} ${v.nodes[0].failureSummary}`])"""
+    v => [v.impact, v.id, v.nodes.length,
+          `${v.nodes[0].target} ${v.nodes[0].html.slice(0, 120)} ${v.nodes[0].failureSummary}`])"""
 
 
 def chromium() -> str | None:

@@ -1,4 +1,5 @@
 """The reference: every layer on a page of its own, all else that is public on a page for each package."""
+import ast
 import functools
 import importlib
 import inspect
@@ -44,7 +45,7 @@ class Public:
 def public(package: str) -> tuple[Public, ...]:
     """The classes and functions that a package exports, in the order of their names."""
     module = importlib.import_module(f"nblayers.{package}" if package else "nblayers")
-    names: Mapping[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     things: dict[int, Any] = {}
     for name in TOP if not package else getattr(module, "__all__", None) or dir(module):
         thing = getattr(module, name, None)
@@ -52,7 +53,7 @@ def public(package: str) -> tuple[Public, ...]:
             continue
         if not getattr(thing, "__module__", "").startswith("nblayers") or (not package and name not in TOP):
             continue
-        names.setdefault(id(thing), []).append(name)            # type: ignore[attr-defined]
+        names.setdefault(id(thing), []).append(name)
         things[id(thing)] = thing
     found = []
     for key, called in names.items():
@@ -64,8 +65,15 @@ def public(package: str) -> tuple[Public, ...]:
 
 @functools.cache
 def layers() -> dict[str, str]:
-    """Every public name of `nblayers.layers`, and the name under which it is described."""
-    return {name: one.name for one in public("layers") for name in (one.name, *one.others)}
+    """Every class of `nblayers.layers` by its names, and the name of its page."""
+    return {name: one.name for one in public("layers") if inspect.isclass(one.thing) for name in (one.name, *one.others)}
+
+
+@functools.cache
+def described(package: str) -> tuple[Public, ...]:
+    """What a package's page describes: what it exports, without the layers, which have pages of their own."""
+    classes = {id(one.thing) for one in public("layers") if inspect.isclass(one.thing)}
+    return tuple(one for one in public(package) if package == "nn" or id(one.thing) not in classes)
 
 
 @functools.cache
@@ -74,16 +82,18 @@ def _places() -> dict[str, str]:
     found: dict[str, str] = {}
     for name, main in layers().items():
         found[name] = f"/reference/layers/{main}.md"
-    for package in ("", *PACKAGES):
-        for one in public(package):
+    for package in ("", "layers", *PACKAGES):
+        for one in described(package):
             for name in (one.name, *one.others):
-                found.setdefault(name, f"#{anchor(package, one)}")
+                if inspect.isclass(one.thing) or package in ("", "layers"):     # `get` alone may be anyone's
+                    found.setdefault(name, f"#{anchor(package, one)}")
                 found.setdefault(f"{package}.{name}", f"#{anchor(package, one)}")
     return found
 
 
 def document(package: str) -> str:
-    return package.replace(".", "-") or "nblayers"
+    """The name of a package's page."""
+    return "layer-functions" if package == "layers" else package.replace(".", "-") or "nblayers"
 
 
 def anchor(package: str, one: Public) -> str:
@@ -110,22 +120,16 @@ def pages() -> Iterator[tuple[str, str]]:
     """All pages of the reference: document and Markdown."""
     groups: dict[str, list[str]] = {title: [] for title in GROUPS.values()}
     for one in public("layers"):
-        if inspect.isclass(one.thing) or not _functional(one):
+        if inspect.isclass(one.thing):
             groups[_group(one.thing)].append(one.name)
-        else:
-            groups["Merging"].append(one.name)
-        yield f"reference/layers/{one.name}", _layer_page(one)
+            yield f"reference/layers/{one.name}", _layer_page(one)
     yield "reference/layers/index", _layers_index(groups)
-    for package, title in {"": "nblayers itself", **PACKAGES}.items():
+    for package, title in {"": "nblayers itself", "layers": "Functions of nblayers.layers", **PACKAGES}.items():
         yield f"reference/{document(package)}", _package_page(package, title)
-    listed = "\n".join(["layers/index", *map(document, ["", *PACKAGES])])
+    listed = "\n".join(["layers/index", *map(document, ["", "layers", *PACKAGES])])
     yield "reference/index", ("# Reference\n\nThe names, arguments and defaults are those of Keras 3, and PyTorch’s in `nn` "
                               "and `optim`. Every layer has a page with its equations.\n\n"
                               f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")
-
-
-def _functional(one: Public) -> bool:
-    return not inspect.isclass(one.thing) and one.thing.__module__.endswith("merging")
 
 
 def _group(thing: Any) -> str:
@@ -157,35 +161,24 @@ def _document(thing: Any) -> str:
 
 def _layer_page(one: Public) -> str:
     thing = one.thing
-    parts = [f"# {one.name}", *_described("layers", one)]
-    if inspect.isclass(thing):
-        parts += _inherited(thing)
-        parts += _methods(thing)
-    parts += _where_used(one)
+    parts = [f"# {one.name}", *_described("layers", one), *_inherited(thing), *_methods(thing), *_where_used(one)]
     return "\n\n".join(parts) + "\n"
 
 
 def _package_page(package: str, title: str) -> str:
     module = importlib.import_module(f"nblayers.{package}" if package else "nblayers")
-    parts = [f"# {title}", "`import nblayers`" if not package else f"`from nblayers{_dotted(package)} import …`"]
-    if (said := _document(module)) and package:
+    parts = [f"# {title}", "`import nblayers`" if not package else f"`from nblayers.{package} import …`"]
+    if (said := _document(module)) and package not in ("", "layers"):
         parts.append(docstrings.markdown(said, link))
-    for one in public(package):
-        where = layers().get(one.name)
-        if package not in ("nn",) and where and getattr(importlib.import_module("nblayers.layers"), where) is one.thing:
-            continue
+    for one in described(package):
         parts += [f"({anchor(package, one)})=\n## {one.name}", *_described(package, one)]
     return "\n\n".join(parts) + "\n"
-
-
-def _dotted(package: str) -> str:
-    return f".{package}"
 
 
 def _described(package: str, one: Public) -> Iterator[str]:
     """Signature, docstring, where the source is."""
     kind = "class" if inspect.isclass(one.thing) else "function"
-    module = f"nblayers{_dotted(package)}" if package else "nblayers"
+    module = f"nblayers.{package}" if package else "nblayers"
     yield f"```{{py:{kind}}} {one.name}{signature(one.thing)}\n:module: {module}\n```"
     if one.others:
         yield "Also called " + ", ".join(f"`{name}`" for name in one.others) + "."
@@ -196,15 +189,20 @@ def _described(package: str, one: Public) -> Iterator[str]:
 
 
 def _source(thing: Any) -> str:
-    """A link to the page of the source."""
-    try:
-        path = sources.path_of(inspect.getsourcefile(inspect.unwrap(thing)) or "")
-        line = inspect.getsourcelines(inspect.unwrap(thing))[1]
-    except (TypeError, OSError):
+    """A link to the page of the source, for what has one."""
+    path = thing.__module__.replace(".", "/") + ".py"
+    line = _beginnings(path).get(thing.__name__, 0) if sources.address(path) else 0
+    if not line:
         return ""
-    address = sources.address(path, line)
-    up = "../../" if inspect.isclass(thing) and thing.__module__.startswith("nblayers.layers") else "../"
-    return f'<p class="read-source"><a href="{up}{address}">Read the source: {path}, line {line}</a></p>' if address else ""
+    up = "../../" if thing.__name__ in layers() else "../"
+    return f'<p class="read-source"><a href="{up}{sources.address(path, line)}">Read the source: {path}, line {line}</a></p>'
+
+
+@functools.cache
+def _beginnings(path: str) -> dict[str, int]:
+    """The lines on which the classes and functions of a file begin."""
+    tree = ast.parse((sources.ROOT / path).read_text(encoding="utf-8"))
+    return {node.name: node.lineno for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
 
 
 def signature(thing: Any) -> str:

@@ -3,7 +3,6 @@ import functools
 import html
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from nblayers.learn import catalogue, formulas
 
@@ -69,9 +68,3 @@ def formula_page(identifier: str) -> str:
 def formula_address(identifier: str) -> str:
     """The address of a formula's page, from the site's root."""
     return f"{formula_page(identifier)}.html"
-
-
-def path_of(module_file: str) -> str:
-    """A file of the library by its path from the folder that holds nblayers; "" for another."""
-    resolved = Path(module_file).resolve()
-    return resolved.relative_to(ROOT).as_posix() if resolved.is_relative_to(ROOT) else ""
