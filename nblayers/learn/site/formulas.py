@@ -12,12 +12,12 @@ from nblayers.learn.site.docstrings import escaped, for_mathjax, formula_link
 ROOMS = {"reference": "Reference: to be read next to the equation", "cpu": "CPU: Numba", "cuda": "CUDA: Numba on a GPU"}
 MOST = 12                               # lines of a room that are shown unfolded
 SECTIONS = {
-    "000": "From the first document", "001.01": "The layer class", "001.02": "Activations", "001.03": "Initializers",
+    "001.01": "The layer class", "001.02": "Activations", "001.03": "Initializers",
     "001.04": "Regularizers", "001.05": "Constraints", "001.06": "Core layers", "001.07": "Convolution", "001.08": "Pooling",
     "001.09": "Recurrent layers", "001.10": "Preprocessing", "001.11": "Normalization", "001.12": "Regularization",
     "001.13": "Attention", "001.14": "Reshaping", "001.15": "Merging", "001.16": "Activation layers",
     "001.17": "Other frameworks", "002": "The parts of a network", "003": "Sequences and sizes",
-    "004": "Recurrent networks at work"}
+    "004": "Recurrent networks at work", "000": "Further ideas"}
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -38,17 +38,17 @@ def index() -> str:
            "computes it, and on which line of the kernels. On a terminal: `nblayers formula 004.LSTM.f`."]
     for key, title in SECTIONS.items():
         chosen = [formula for formula in formulas.index().values() if section(formula.id) == key]
-        rows = [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {_short(formula)}" for formula in chosen]
-        out += [f"## {title}", *rows]
+        out.append(f"## {title}")
+        out += [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {_short(formula)}" for formula in chosen if _short(formula)]
+        if rest := [formula for formula in chosen if not _short(formula)]:
+            out.append("Ideas and programs: " + " · ".join(formula_link(formula.id) for formula in rest))
     return "\n\n".join(out) + "\n"
 
 
 def _short(formula: Formula) -> str:
-    """The first displayed formula, in the line."""
+    """The first displayed formula, in the line; "" for none."""
     text = formula.text or ""
-    if "$$" not in text:
-        return "an idea, or a program"
-    return f"${for_mathjax(text.split('$$')[1].strip())}$"
+    return f"${for_mathjax(text.split('$$')[1].strip())}$" if "$$" in text else ""
 
 
 def page(formula: Formula) -> str:

@@ -26,7 +26,7 @@ def settings(version: str) -> dict[str, Any]:
         "html_title": "nblayers", "html_copy_source": False, "html_show_sourcelink": False, "html_show_sphinx": False,
         "html_show_search_summary": False,              # it would be read with fetch, which pages from a folder may not
         "html_sidebars": {"**": ["sidebars/localtoc.html"]}, "html_use_index": True, "html_domain_indices": False,
-        "pygments_style": "a11y-high-contrast-light", "python_maximum_signature_line_length": 70, "add_module_names": False,
+        "pygments_style": "a11y-high-contrast-light", "add_module_names": False,
         "nb_execution_mode": "off", "nb_merge_streams": True, "myst_heading_anchors": 0,
         "myst_enable_extensions": ["dollarmath", "colon_fence", "deflist", "attrs_block", "attrs_inline"],
         "myst_dmath_double_inline": True, "myst_all_links_external": False,

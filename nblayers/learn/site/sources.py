@@ -38,7 +38,7 @@ def page(path: str, used: Mapping[int, Sequence[str]]) -> str:
                         for name, target in used.get(number, ()))
         rows.append(f'<span class="line" id="line-{number}"><a class="lineno" href="#line-{number}" '
                     f'aria-label="line {number}">{number}</a>{line}{links}</span>\n')
-    return (f"---\norphan: true\nnosearch: true\n---\n\n# {path}\n\n"
+    return (f"---\norphan: true\nnosearch: true\nlayout: simple\ncontent_max_width: 80rem\n---\n\n# {path}\n\n"
             f"````{{raw}} html\n<div class=\"highlight source\"><pre>{''.join(rows)}</pre></div>\n````\n")
 
 
