@@ -24,12 +24,12 @@ def address(path: str, line: int = 0) -> str:
     return f"{FOLDER}/{path.removesuffix('.py')}.html" + (f"#line-{line}" if line else "")
 
 
-def page(path: str, used: Mapping[int, Sequence[str]]) -> str:
+def page(path: str, used: Mapping[int, Sequence[tuple[str, str]]]) -> str:
     """The page of a file, as Markdown.
 
     Arguments:
         path: as in `files`.
-        used: by line, the identifiers of the formulas that it computes, or the name of the layer that begins there.
+        used: by line, the formulas that it computes: identifier and address.
     """
     up = "../" * (path.count("/") + 1)
     rows = []
