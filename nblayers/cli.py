@@ -1,4 +1,5 @@
-"""The command `nblayers`: list lessons, step through them, check exercises, write notebooks, compile ahead."""
+"""The command `nblayers`: list lessons, step through them, check exercises, write notebooks and pages, compile
+ahead."""
 import argparse
 import os
 import sys
@@ -95,6 +96,15 @@ def _parser() -> argparse.ArgumentParser:
     microscope.add_argument("--force", action="store_true", help="overwrite a file that is there")
     microscope.add_argument("--no-browser", action="store_true", help="only write the page")
     microscope.set_defaults(run=_microscope)
+
+    docs = commands.add_parser("docs", help="the course as pages: build them if need be, and open them", allow_abbrev=False,
+                               description="Build the lessons, the reference and the formulas as pages that can be read "
+                                           "without a network, and open them in the browser.")
+    docs.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="by default one in the user's cache folder")
+    docs.add_argument("--no-browser", action="store_true", help="build only")
+    docs.add_argument("--no-outputs", action="store_true",
+                      help="do not run the lessons (minutes, the first time): leave out what they print and draw")
+    docs.set_defaults(run=_docs)
 
     warm_up = commands.add_parser("warm-up", help="compile kernels ahead", allow_abbrev=False,
                                   description="Compile the kernels of layers ahead, on all cores, so that no program "
@@ -350,6 +360,25 @@ def _notebook(given: argparse.Namespace, rest: list[str]) -> int:
 def _microscope(given: argparse.Namespace, rest: list[str]) -> int:
     from nblayers.learn.microscope import command
     return command.run(given.names, given.text, given.output, given.force, not given.no_browser)
+
+
+def _docs(given: argparse.Namespace, rest: list[str]) -> int:
+    import webbrowser
+
+    from nblayers.learn import catalogue
+    from nblayers.learn.site import builder, outputs
+    output = (given.output or outputs.cache() / "html").resolve()
+    run = [] if given.no_outputs else catalogue.lessons()
+    if not builder.is_built(output, run):
+        try:
+            builder.build(output, run, lambda text: print(text, flush=True))
+        except (builder.SiteError, outputs.LessonFailed) as error:
+            return fail(str(error))
+    page = output / "index.html"
+    print(f"the pages begin at {page}")
+    if not given.no_browser and not webbrowser.open(page.as_uri()):
+        return fail(f"no browser was found: open {page} in one")
+    return 0
 
 
 def _warm_up(given: argparse.Namespace, rest: list[str]) -> int:

@@ -210,7 +210,7 @@ def lines(identifier: str) -> list[Line]:
     names = {identifier}
     found: list[Line] = []
     for path in sorted((ROOT / "kernels" / "reference").glob("[!_]*.py")):
-        marks = _marks(path.read_text(encoding="utf-8"), identifier)
+        marks = _marks(_document(path), identifier)
         names |= {mark for mark in marks if "." in mark}
         for room in ROOMS:                              # a number means something in the files of this topic alone
             found += _commented(room, ROOT / "kernels" / room / path.name, marks - names)
@@ -223,21 +223,37 @@ def lines(identifier: str) -> list[Line]:
 
 def _commented(room: str, path: Path, marks: set[str]) -> Iterator[Line]:
     """The lines whose comment has one of the marks: identifiers, or numbers of equations."""
-    if not marks or not path.exists():
-        return
+    for number, code, marked, backward in _comments(path) if marks else ():
+        if marks & marked:
+            yield Line(room, path.relative_to(ROOT).as_posix(), number, code, backward)
+
+
+@functools.cache
+def _comments(path: Path) -> list[tuple[int, str, frozenset[str], bool]]:
+    """The lines of a file that carry marks: number, code, the marks, and whether they are derivatives; none without a file."""
+    if not path.exists():
+        return []
+    found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
         code, _, comment = line.partition("  # ")
-        if code.strip() and marks & {*NUMBER.findall(comment), *IDENTIFIER.findall(comment)}:
-            yield Line(room, path.relative_to(ROOT).as_posix(), number, code.strip(), "from " in comment)
+        marks = frozenset([*NUMBER.findall(comment), *IDENTIFIER.findall(comment)])
+        if code.strip() and marks:
+            found.append((number, code.strip(), marks, "from " in comment))
+    return found
 
 
-def _marks(source: str, identifier: str) -> set[str]:
+@functools.cache
+def _document(path: Path) -> str:
+    """The docstring of a module."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False) or ""
+
+
+def _marks(document: str, identifier: str) -> set[str]:
     """The marks of the equations that a module's docstring ascribes to a formula.
 
     An identifier in an indented line means the equations whose numbers stand in it. One in a heading, lines at the margin,
     means all equations below it up to the next heading; one after "Source:" means all of the module.
     """
-    document = ast.get_docstring(ast.parse(source), clean=False) or ""
     marks: set[str] = set()
     under = False
     if identifier in _identifiers(document.partition("\nSource:")[2]):

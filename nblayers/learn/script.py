@@ -1,5 +1,6 @@
 """A lesson is a plain script in percent format: cells that open with `# %%` or `# %% [markdown]`."""
 import ast
+import itertools
 import json
 import re
 from collections import Counter
@@ -399,10 +400,12 @@ def notebook(script: Script) -> dict[str, Any]:
     for cell in script.cells:
         if cell.kind == "text":
             pieces.append(("markdown", cell.source))
-        elif any(step.question is not None for step in statements(cell)):
-            pieces += _cell_with_turns(script, cell)
-        else:
-            pieces.append(("code", cell.source))
+            continue
+        for steps in runs(cell):
+            if steps[0].question is None:
+                pieces.append(("code", joined(steps)))
+            else:
+                pieces += _turn_cells(script, steps[0])
     _tell_guesses(pieces)
     if any(kind == "code" and re.search(r"^(check_turn|keep_guess)\(", source, re.MULTILINE) for kind, source in pieces):
         first = next(i for i, (kind, _) in enumerate(pieces) if kind == "code")
@@ -434,20 +437,18 @@ def _tell_guesses(pieces: list[tuple[str, str]]) -> None:
                 break
 
 
-def _cell_with_turns(script: Script, cell: Cell) -> Iterator[tuple[str, str]]:
-    """A code cell cut at its turns."""
+def runs(cell: Cell) -> list[list[Step]]:
+    """The steps of a code cell, cut at its turns and guesses: each of these is a run of its own."""
+    return [list(group) for _, group in itertools.groupby(statements(cell), lambda step: step.question and step.line)]
+
+
+def joined(steps: Sequence[Step]) -> str:
+    """The source of steps in a row, with the blank lines between them."""
     code, end = "", 0
-    for step in statements(cell):
-        if step.question is None:
-            code += ("\n" * (step.line - end) if code else "") + step.source
-            end = step.line + step.source.count("\n")
-            continue
-        if code:
-            yield "code", code
-        code = ""
-        yield from _turn_cells(script, step)
-    if code:
-        yield "code", code
+    for step in steps:
+        code += ("\n" * (step.line - end) if code else "") + step.source
+        end = step.line + step.source.count("\n")
+    return code
 
 
 def _turn_cells(script: Script, step: Step) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,9 @@ EQUATION = re.compile(r"^\s+(\S.*?)\s{2,}\((\d+'?|\d{3}\.\w+(?:\.\w+)*~?)\)(?:\s
 TILDE = re.compile(r"\b([a-zA-Z])~")
 WORDS = re.compile(r"(?<![\\\w])(tanh|exp|log|max|min)\b")
 SPELLED = re.compile(r"(?<![\\\w])(" + "|".join(sorted(GREEK, key=len, reverse=True)) + r")\b")
-LETTERS = re.compile(r"(?<![\\\w{])([A-Za-z]{4,})\b")
+PHRASE = re.compile(r"(?<![\\\w{_^])(?:(?:[A-Za-z]{4,}(?:\\_[a-z]+)*|if|the|in|of|at|for|with|and|by|any|are|not|it|is)"
+                    r"(?![_^\w])[ ,]*)+")
+SAID = re.compile(r"(\\(?:text|mathrm|mathtt|operatorname)\{[^}]*\})")
 
 
 def equation(path: str, function: str, mark: str) -> str:
@@ -61,8 +63,15 @@ def _equations(document: str) -> dict[str, str]:
 
 def latex(text: str) -> str:
     r"""An equation of a docstring as LaTeX proper: `c~_t = f_t c_{t-1} + i_t tanh z` with its \tilde{c}_t and \tanh."""
+    return "".join(part if SAID.fullmatch(part) else _formula(part) for part in SAID.split(text))
+
+
+def _formula(text: str) -> str:
+    """Without what stands in \\text already."""
+    text = re.sub(r"`(\w+)`", r"\1", text)
+    text = re.sub(r"\s{2,}=", " =", text)
     text = TILDE.sub(r"\\tilde{\1}", text)
     text = WORDS.sub(r"\\\1", text)
     text = SPELLED.sub(r"\\\1", text)
     text = re.sub(r"\s{2,}", r"\\quad ", text)
-    return LETTERS.sub(r"\\mathrm{\1}", text)
+    return PHRASE.sub(r"\\text{\g<0>}", text)

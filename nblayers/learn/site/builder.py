@@ -1,0 +1,141 @@
+"""Building the site: writing its pages as Markdown, then Sphinx."""
+import contextlib
+import importlib.metadata
+import importlib.util
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import nblayers
+from nblayers.learn import catalogue
+from nblayers.learn.site import outputs
+
+NEEDED = {"sphinx": "sphinx", "myst_nb": "myst-nb", "shibuya": "shibuya", "a11y_pygments": "accessible-pygments"}
+SUFFIXES = (".py", ".pyi", ".md", ".css", ".js", ".html", ".json")      # of what the site is made from
+HERE = Path(__file__).parent
+STAMP = ".nblayers-site"                # in the folder of a built site: what it was built from
+MATHJAX = "sphinx-mathjax-offline"
+
+
+class SiteError(RuntimeError):
+    """The site cannot be built; the text says why."""
+
+
+def missing() -> list[str]:
+    """The packages that building needs and that are not installed."""
+    found = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
+    with contextlib.suppress(SiteError):
+        _mathjax()
+        return found
+    return [*found, MATHJAX]
+
+
+def _mathjax() -> Path:
+    """MathJax 3 as one file that draws SVG: it needs no fonts and no network."""
+    try:
+        files = importlib.metadata.files(MATHJAX) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    found = next((file for file in files if file.name == "tex-svg.js"), None)
+    if found is None:
+        raise SiteError(f"{MATHJAX} is not installed")
+    return Path(str(found.locate()))
+
+
+def stamp(run: Sequence[Path]) -> str:
+    """What a site is made from, in a word: sources, and the lessons whose outputs are shown."""
+    root = outputs.ROOT
+    made_of = [path for room in ("nblayers", "kernels", "lessons") for path in (root / room).rglob("*")
+               if path.suffix in SUFFIXES and path.parent != root / "lessons" / "out"]
+    return f"{outputs.fingerprint(made_of)} {' '.join(path.stem for path in run)}"
+
+
+def is_built(output: Path, run: Sequence[Path]) -> bool:
+    """Whether this folder holds a site made from the sources as they are now."""
+    place = output / STAMP
+    return place.is_file() and (output / "index.html").is_file() and place.read_text(encoding="utf-8") == stamp(run)
+
+
+def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print) -> None:
+    """Build the site.
+
+    Arguments:
+        output: the folder of the pages: a new one, an empty one, or one that holds a site.
+        run: the lessons whose outputs are shown; those that have not been run since they were changed are run.
+        say: is told what is going on.
+
+    Raises:
+        SiteError: a package is missing, the folder holds something else, a page has a link to nowhere.
+        LessonFailed: a lesson stopped with an error.
+    """
+    if absent := missing():
+        raise SiteError(f"building the pages needs {', '.join(absent)}: pip install 'nblayers[docs]'")
+    if output.exists() and not (output / STAMP).exists() and any(output.iterdir()):
+        raise SiteError(f"{output} holds something else than these pages: name another folder")
+    done, made_of = outputs.of(run, say), stamp(run)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".site-") as folder:
+        work = Path(folder)
+        say("writing pages")
+        write(work / "pages", done)
+        say("building with Sphinx")
+        _sphinx(work)
+        (work / "html" / STAMP).write_text(made_of, encoding="utf-8")
+        if output.exists():
+            shutil.rmtree(output)
+        (work / "html").rename(output)
+
+
+def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
+    """Write all pages as Markdown and notebooks."""
+    from nblayers.learn.site import formulas, gallery, glossary, microscope, reference, sources
+    from nblayers.learn.site.lessons import Figure, index, page
+    for name in ("figures", "_made/mathjax"):
+        (folder / name).mkdir(parents=True)
+    shutil.copyfile(_mathjax(), folder / "_made" / "mathjax" / "tex-svg.js")
+    figures: list[Figure] = []
+    for path in catalogue.lessons():
+        made = page(path, done.get(path.stem))
+        _put(folder / "lessons" / f"{path.stem}.ipynb", made.text())
+        figures += made.figures
+    for figure in figures:
+        shutil.copyfile(figure.file, folder / "figures" / figure.file.name)
+    _put(folder / "lessons" / "index.md", index(catalogue.lessons()))
+    used = sources.computing()
+    for file in sources.files():
+        _put(folder / sources.FOLDER / f"{file.removesuffix('.py')}.md", sources.page(file, used.get(file, {})))
+    for document, text in (*reference.pages(), *formulas.pages()):
+        _put(folder / f"{document}.md", text)
+    _put(folder / "gallery.md", gallery.page(figures, folder))
+    _put(folder / "glossary.md", glossary.page())
+    scopes = microscope.pages(folder / "_made" / "microscope")
+    if scopes:
+        _put(folder / "microscope.md", microscope.page(scopes))
+    text = (HERE / "index.md").read_text(encoding="utf-8")
+    _put(folder / "index.md", text.replace("@microscope", "microscope" if scopes else ""))
+
+
+def _put(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _sphinx(work: Path) -> None:
+    """Run Sphinx over the pages of work/pages, into work/html; a warning is an error."""
+    from sphinx.application import Sphinx
+    from sphinx.errors import SphinxError
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    from nblayers.learn.site.settings import settings
+    warned = io.StringIO()
+    try:
+        with patch_docutils(None), docutils_namespace():
+            app = Sphinx(work / "pages", None, work / "html", work / "doctrees", "html", settings(nblayers.__version__),
+                         status=None, warning=warned, parallel=outputs.cores())
+            app.build(force_all=True)
+    except SphinxError as error:
+        raise SiteError(f"Sphinx stopped: {error}") from error
+    if said := warned.getvalue().strip():
+        raise SiteError(f"Sphinx warned:\n{said}")

@@ -1,0 +1,15 @@
+// What scrolls sideways can be reached with the keyboard; what opens a panel says what it is.
+function mend() {
+  for (const box of document.querySelectorAll(".yue pre, .yue .what, .yue div.math, .yue span.math, .yue .table-wrapper, .sy-scrollbar")) {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    if (scrolls && !box.hasAttribute("tabindex")) box.setAttribute("tabindex", "0");
+    if (!scrolls && box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
+  }
+}
+window.addEventListener("load", () => {
+  mend();
+  if (window.MathJax && MathJax.startup && MathJax.startup.promise) MathJax.startup.promise.then(mend);
+});
+window.addEventListener("resize", mend);
+for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", mend);
+for (const summary of document.querySelectorAll("details.hide > summary")) summary.removeAttribute("aria-label");
