@@ -201,3 +201,14 @@ def walk():
 @pytest.mark.parametrize("name", ["index", f"lessons/{FIRST.stem}", "formulas/004.LSTM.f", "reference/layers/LSTM"])
 def test_a_page_on_a_phone_and_a_desk_light_and_dark(site, walk, name):
     assert list(walk.faults(site / f"{name}.html")) == []
+
+
+def test_the_microscope_stands_in_the_lessons_it_belongs_to(tmp_path):
+    from nblayers.learn.microscope.examples import MAKERS
+    from nblayers.learn.site import microscope
+    assert set(microscope.LESSONS) == set(MAKERS)
+    assert set(microscope.LESSONS.values()) <= {catalogue.number_of(path) for path in catalogue.lessons()}
+    found = microscope.pages(tmp_path, {"17"})
+    assert [file for _, file, _ in found] == ["batch_norm.html"] and (tmp_path / "batch_norm.html").stat().st_size > 10_000
+    assert 'src="microscope/batch_norm.html"' in microscope.page(found)
+    assert microscope.pages(tmp_path, {"00"}) == []

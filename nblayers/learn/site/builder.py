@@ -110,7 +110,7 @@ def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
         _put(folder / f"{document}.md", text)
     _put(folder / "gallery.md", gallery.page(figures, folder))
     _put(folder / "glossary.md", glossary.page())
-    scopes = microscope.pages(folder / "_made" / "microscope")
+    scopes = microscope.pages(folder / "_made" / "microscope", {stem.partition("_")[0] for stem in done})
     if scopes:
         _put(folder / "microscope.md", microscope.page(scopes))
     text = (HERE / "index.md").read_text(encoding="utf-8")

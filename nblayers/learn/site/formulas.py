@@ -39,7 +39,8 @@ def index() -> str:
     for key, title in SECTIONS.items():
         chosen = [formula for formula in formulas.index().values() if section(formula.id) == key]
         out.append(f"## {title}")
-        out += [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {_short(formula)}" for formula in chosen if _short(formula)]
+        out += [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {short}"
+                for formula in chosen if (short := _short(formula))]
         if rest := [formula for formula in chosen if not _short(formula)]:
             out.append("Ideas and programs: " + " · ".join(formula_link(formula.id) for formula in rest))
     return "\n\n".join(out) + "\n"

@@ -1,24 +1,32 @@
-"""The microscope's pages, embedded. This is the one place where the site knows of them."""
-import importlib
-import importlib.util
+"""The microscope's pages, embedded."""
+from collections.abc import Collection
 from pathlib import Path
 
-MODULE = "nblayers.learn.microscope"
+from nblayers.learn.microscope.examples import example
+from nblayers.learn.microscope.page import page as html, save
+
+LESSONS = {"simple_rnn": "06", "lstm": "08", "gru": "09", "gru_reset_before": "09", "bidirectional": "11", "convolution": "13",
+           "max_pooling": "14", "batch_norm": "17", "attention": "19"}           # the number of the lesson of each example
 
 
-def pages(folder: Path) -> list[tuple[str, str, str]]:
-    """Write the microscope's pages to a folder; for each its title, its file and what it shows. None while it is not there."""
-    if importlib.util.find_spec(MODULE) is None:
-        return []
-    module = importlib.import_module(MODULE)
-    make = getattr(module, "site_pages", None)
-    return list(make(folder)) if make else []
+def pages(folder: Path, run: Collection[str]) -> list[tuple[str, str, str]]:
+    """Train the examples of the lessons that were run, by number, and write their pages to a folder.
+
+    Returns:
+        For each its title, its file and what it shows.
+    """
+    found = []
+    for name in (name for name, number in LESSONS.items() if number in run):
+        shown = example(name)
+        save("nblayers docs", html(shown.view()), folder / f"{name}.html")
+        found.append((name.replace("_", " "), f"{name}.html", f"{shown.title}."))
+    return found
 
 
 def page(found: list[tuple[str, str, str]]) -> str:
     """The page that embeds them."""
     out = ["# Microscope", "A forward pass, then the gradients coming back, one operation after the other: formula, numbers, "
-           "and what each gradient is the sum of. Arrow keys step."]
+           "and what each gradient is the sum of. Arrow keys step. Each is a small network that was trained for a few seconds."]
     for title, file, words in found:
         address = f"microscope/{file}"
         out.append(f"## {title}\n\n{words} <a href=\"{address}\">On a page of its own</a>\n\n"
