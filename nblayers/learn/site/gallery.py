@@ -13,7 +13,8 @@ DOCUMENTS = {"stepper.svg": "A learner’s turn in the LSTM lesson, on a termina
 
 def page(figures: Sequence[Figure], folder: Path) -> str:
     """The page; pictures of the documentation are copied to `folder`/figures."""
-    out = ["---\nlayout: simple\ncontent_max_width: 80rem\n---\n\n# Gallery", "What the lessons draw: the numbers that a table hides. Each picture leads to its lesson."]
+    out = ["---\nlayout: simple\ncontent_max_width: 80rem\n---\n\n# Gallery",
+           "What the lessons draw: the numbers that a table hides. Each picture leads to its lesson."]
     if not figures:
         out.append("*These pages were built without running the lessons, so their pictures are not here.*")
     docs = catalogue.HOME.parent / "docs"
