@@ -39,10 +39,10 @@ def index() -> str:
     for key, title in SECTIONS.items():
         chosen = [formula for formula in formulas.index().values() if section(formula.id) == key]
         out.append(f"## {title}")
-        out += [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {short}"
-                for formula in chosen if (short := _short(formula))]
-        if rest := [formula for formula in chosen if not _short(formula)]:
-            out.append("Ideas and programs: " + " · ".join(formula_link(formula.id) for formula in rest))
+        shown = {formula: _short(formula) for formula in chosen}
+        out += [f"{formula_link(formula.id)} {escaped(formula.name)}\n: {short}" for formula, short in shown.items() if short]
+        rest = [formula_link(formula.id) for formula, short in shown.items() if not short]
+        out += [f"Ideas and programs: {' · '.join(rest)}"] if rest else []
     return "\n\n".join(out) + "\n"
 
 
