@@ -479,8 +479,9 @@ class Picture {
     this.root = node("svg:svg", { viewBox: `0 0 ${width} ${height}`, class: "picture", role: "img",
                                   "aria-label": plain.title });
     this.edges = plain.edges.map((edge) => this.root.appendChild(this.edge(edge, nodes)));
+    this.above = this.root.appendChild(node("svg:g"));              // signs; lit edges lie below them and over all others
     for (const [x, y, sign] of plain.signs)
-      this.root.append(node("svg:g", { class: "sign" },
+      this.above.append(node("svg:g", { class: "sign" },
                             node("svg:rect", { x: x * COLUMN - 5 - 4 * sign.length, y: y * ROW + 1, width: 10 + 8 * sign.length,
                                                height: 18, rx: 9 }),
                             node("svg:text", { x: x * COLUMN, y: y * ROW + 15 }, sign)));
@@ -523,6 +524,7 @@ class Picture {
     this.edges.forEach((edge, i) => {
       edge.classList.toggle("gets", gets.includes(i));
       edge.classList.toggle("gives", gives.includes(i));
+      if (gets.includes(i) || gives.includes(i)) this.root.insertBefore(edge, this.above);
     });
     for (const [key, value] of Object.entries(this.nodes)) value.classList.toggle("on", key === name);
   }
