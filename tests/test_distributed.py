@@ -102,7 +102,7 @@ def test_a_backup_goes_on_with_another_number_of_ranks(reports):
 @needs_mpi
 @pytest.mark.parametrize("how, said", [
     ("raise", "rank 1 of 2 failed with RuntimeError: no more milk; all ranks end"),
-    ("hang", "rank 0 of 2 failed with TimeoutError: rank 1 of 2 did not come: waited 8 s for"),
+    ("hang", "rank 0 of 2 failed with TimeoutError: rank 1 of 2 did not come: waited 5 s for"),
     ("die", "signal 9")])
 def test_a_rank_that_fails_ends_all(how, said, tmp_path):
     """With one message, and the last backup whole."""

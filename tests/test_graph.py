@@ -556,3 +556,14 @@ def test_structures():
 def test_flatten_layer_in_a_graph_with_unknown_sizes():
     assert Flatten()(Input((None, 3))).shape == (None, None)
     assert isinstance(InputLayer((2,)), Layer)
+
+
+def test_a_gradient_of_double_precision_stays_one(rng):
+    """The model's own dtype is that of its name alone: its layers convert what they are given."""
+    model = Sequential([Input((6,)), Dense(3, dtype="float64")])
+    x, dy = rng.normal(size=(5, 6)), rng.normal(size=(5, 3))
+    model.forward(x, training=True)
+    dx = model.backward(dy)
+    assert dx.dtype == model.layers[0].kernel.grad.dtype == "float64"
+    np.testing.assert_allclose(model.layers[0].kernel.grad, x.T @ dy, rtol=1e-13)
+    np.testing.assert_allclose(dx, dy @ model.layers[0].kernel.value.T, rtol=1e-13)
