@@ -31,7 +31,7 @@ from nblayers.utils import set_random_seed
 RANKS = (1, 2, 4)
 UNITS, LAYERS, SAMPLES = 512, 6, 64     # 6 MB of gradients; samples of each process
 SMALL, LARGE = 8, 2**22                 # bytes that are summed to measure the machine
-ROUNDS, STEPS = 5, 20
+ROUNDS, STEPS = 3, 10
 
 
 def seconds_of_sum(size: int, rounds: int) -> float:

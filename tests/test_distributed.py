@@ -286,6 +286,20 @@ def test_data_parallel_refuses(options, error):
         DataParallel(**options)
 
 
+def test_a_wrapped_model_is_the_model(monkeypatch):
+    monkeypatch.setattr("nblayers.distributed.data_parallel.connected", Silent)         # no MPI in the process of the tests
+    model = Sequential([layers.Input((2,)), layers.Dense(1)])
+    wrapped = DataParallel(model)
+    wrapped.compile("sgd", "mse")
+    wrapped.trainable = False
+    assert not model.trainable and wrapped.layers == model.layers and wrapped.compiled
+    assert np.array_equal(wrapped(np.ones((1, 2))), model(np.ones((1, 2))))
+    with pytest.raises(NotImplementedError, match="train_on_batch is not shared"):
+        wrapped.train_on_batch(np.ones((1, 2)), np.ones(1))
+    with pytest.raises(AttributeError):
+        wrapped.no_such_thing()
+
+
 def test_distribute_is_a_flag_or_settings():
     model = Sequential([layers.Input((2,)), layers.Dense(1)])
     model.compile("sgd", "mse")

@@ -8,6 +8,9 @@ from nblayers.distributed.talk import connected
 from nblayers.models.alone import ALONE, Alone
 
 
+_OWN = ("model", "timeout", "bucket_bytes", "_group")   # attributes of a DataParallel; all others are its model's
+
+
 class DataParallel:
     """A model whose `fit` and `evaluate` share every batch among the processes of `mpirun`.
 
@@ -93,6 +96,12 @@ class DataParallel:
         if name.startswith("__") or name == "model":
             raise AttributeError(name)
         return getattr(self._model(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN or self.model is None:
+            super().__setattr__(name, value)
+        else:
+            setattr(self.model, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._model()(*args, **kwargs)

@@ -126,7 +126,6 @@ class Talk:
         Raises:
             TimeoutError: says it.
         """
-        self._answered.clear()
         self._send(_WAITING, doing, self._others())
         end = time.monotonic() + _ROLL_CALL
         while time.monotonic() < end:
