@@ -7,7 +7,6 @@ from nblayers.distributed.group import Group
 from nblayers.distributed.talk import connected
 from nblayers.models.alone import ALONE, Alone
 
-
 _OWN = ("model", "timeout", "bucket_bytes", "_group")   # attributes of a DataParallel; all others are its model's
 
 
