@@ -1,8 +1,9 @@
 // What scrolls sideways can be reached with the keyboard; what opens a panel says what it is.
 function mend() {
   for (const formula of document.querySelectorAll(".yue span.math")) {
-    const drawn = formula.querySelector("mjx-container");
-    formula.classList.toggle("wide", Boolean(drawn) && drawn.scrollWidth > formula.closest("p, li, dd, dt, td, div").clientWidth);
+    const drawn = formula.querySelector("mjx-container > svg");
+    const room = formula.closest("p, li, dd, dt, td, div").clientWidth;
+    formula.classList.toggle("wide", Boolean(drawn) && drawn.getBoundingClientRect().width > room);
   }
   for (const box of document.querySelectorAll(".yue pre, .yue .what, .yue div.math, .yue span.math.wide, .yue .table-wrapper, .sy-scrollbar")) {
     const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
