@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nblayers.learn.trace.symbols import GREEK
 
-EQUATION = re.compile(r"^\s+(\S.*?)\s{2,}\((\d+'?|\d{3}\.\w+(?:\.\w+)*~?)\)(?:\s|$)", re.MULTILINE)
+EQUATION = re.compile(r"^ +(\S.*?) {2,}\((\d+'?|\d{3}\.\w+(?:\.\w+)*~?)\)(?:\s|$)", re.MULTILINE)
 TILDE = re.compile(r"\b([a-zA-Z])~")
 WORDS = re.compile(r"(?<![\\\w])(tanh|exp|log|max|min)\b")
 SPELLED = re.compile(r"(?<![\\\w])(" + "|".join(sorted(GREEK, key=len, reverse=True)) + r")\b")
