@@ -104,7 +104,7 @@ def test_an_lstm():
     [dh] = t.find("dh", t=2)
     assert [part.by for part in dh.parts] == ["y", "h of the step after"]
     np.testing.assert_array_equal(t.find("c", t=1)[0].value, layer.cache.c[:, 1])
-    assert t.find("c")[0].formula == r"c_t\quad = f_t c_{t-1} + i_t \tilde{c}_t" and t.find("c")[0].equation == "(004.LSTM.C)"
+    assert t.find("c")[0].formula == r"c_t = f_t c_{t-1} + i_t \tilde{c}_t" and t.find("c")[0].equation == "(004.LSTM.C)"
     np.testing.assert_array_equal(t.find("dx")[-1].value, dx)
     for weight, short in zip(layer.weights, ("dW", "dU", "db"), strict=True):
         np.testing.assert_array_equal(t.find(short)[-1].value, weight.grad)
