@@ -20,8 +20,11 @@ HERE = Path(__file__).parent
 COMPARISONS = ("layers", "convolution", "recurrent", "conv_lstm", "attention", "matmul", "fit", "predict", "sequence_losses",
                "preprocessing", "packed", "overhead", "streaming")
 TABLES = ("growth", "speedup", "threads", "memory")
-TEXTS = ("start",)                                      # what they print is the result
-BENCHMARKS = COMPARISONS + TABLES + TEXTS
+TEXTS = {                                               # what they print is the result
+    "start": "How long a user waits.",
+    "distributed": "Training on several processes of this machine, beside what the simulation says.",
+}
+BENCHMARKS = (*COMPARISONS, *TABLES, *TEXTS)
 HELPERS = ("all", "alternate", "limits", "others", "report", "results")
 
 
@@ -73,7 +76,7 @@ def run(name: str, file: Path, arguments: argparse.Namespace) -> bool:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         print(done.stdout)
         lines = [[line] for line in done.stdout.splitlines()]
-        results.keep(file, "tables", name, {"title": "How long a user waits.", "columns": [""], "rows": lines})
+        results.keep(file, "tables", name, {"title": TEXTS[name], "columns": [""], "rows": lines})
     else:
         done = subprocess.run([*command, "--json", str(file), *passed_on(arguments)])
     return done.returncode == 0

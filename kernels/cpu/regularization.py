@@ -2,6 +2,7 @@
 import math
 
 import numpy as np
+from numba import config
 from numba.extending import register_jitable
 
 from ._jit import kernel
@@ -37,8 +38,8 @@ def alpha_dropout_apply(x, mask, scale, shift, dropped, y):
 
 
 def signed(key):
-    """The same 64 bits as a signed number: a share of the work takes no other."""
-    return int(np.uint64(key).astype(np.int64))
+    """The same 64 bits as a signed number: a share of the work takes no other. Python's own loops take the number as it is."""
+    return key if config.DISABLE_JIT else int(np.uint64(key).astype(np.int64))
 
 
 @kernel
