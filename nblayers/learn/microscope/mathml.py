@@ -15,6 +15,7 @@ def mathml(formula: str) -> str:
     except ImportError:
         raise ImportError("the microscope sets formulas with latex2mathml: pip install latex2mathml") from None
     try:
-        return STYLE.sub("", str(convert(formula))).replace(PREFIX, "<math>").replace(r"\_", "_")     # in a name of several words
+        found = STYLE.sub("", str(convert(formula))).replace(PREFIX, "<math>")
+        return found.replace(r"\_", "_")            # in a name of several words
     except Exception:                   # of many kinds: the formula may be anyone's
         return f"<math><mtext>{html.escape(formula)}</mtext></math>"
