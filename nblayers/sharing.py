@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-_GAMMA = 0x9E3779B97F4A7C15             # the step of the kernels' counter: (1) of kernels/reference/regularization.py
+import kernels
 
 
 class Part:
@@ -103,7 +103,8 @@ def shifted(key: Any, shape: tuple[int, ...]) -> Any:
     if part is None or not shape or shape[0] % part.seen:
         return key
     before = part.start * (math.prod(shape) // part.seen)
-    return np.uint64((int(key) + before * _GAMMA) % 2**64)
+    gamma = kernels.get("reference").regularization.GAMMA
+    return np.uint64((int(key) + before * int(gamma)) % 2**64)
 
 
 def drawn(draw: Callable[[tuple[int, ...]], np.ndarray], shape: tuple[int, ...], axis: int = 0) -> np.ndarray:

@@ -6,10 +6,8 @@ that lie in the image. Formulas: kernels/reference/convolution.py.
 from ._call import call
 from ._jit import kernel
 from ._team import range_of
-from ._tile import fetch, tile_width
+from ._tile import LINE, fetch, tile_width
 from ._walk import first_output, segment, shares_of
-
-LINE = 16                   # float32 numbers in a line of the cache
 
 
 @kernel

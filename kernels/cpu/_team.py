@@ -56,6 +56,11 @@ def share(part: Any, threads: int, before: Any, after: Any) -> None:
         launch(_for_all(part, before, after), team_of(threads).loop, threads, *before, *after)
 
 
+def signed(number: Any) -> Any:
+    """The same 64 bits as a signed number: `share` takes no other. Python's own loops take the number as it is."""
+    return number if config.DISABLE_JIT else int(np.uint64(number).astype(np.int64))
+
+
 def sum_of_shares(part: Any, threads: int, before: Any, total: Any) -> None:
     """The same where part(*before, s, threads, total) adds to `total`: each thread to one of its own, their sum afterwards."""
     if threads == 1:

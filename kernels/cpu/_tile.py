@@ -32,6 +32,7 @@ def _vector_bytes() -> int:
 
 
 VECTOR = _vector_bytes()
+LINE = 16                               # float32 numbers in a line of the cache
 LONG = 64                               # a sum of this length gives the outputs time to come into the cache
 WIDE = 2                                # vectors side by side in a tile
 HEIGHTS = (14, 9, 4, 2, 1) if VECTOR == 64 else (6, 4, 3, 2, 1)     # rows: the tallest fills 28 of 32 registers, or 12 of 16

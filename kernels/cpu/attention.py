@@ -14,10 +14,10 @@ from ._jit import kernel
 from ._lanes import beats, load, select, store
 from ._math import exp, maximum, tanh
 from ._product import product_of
-from ._team import range_of, share, sum_of_shares
+from ._team import range_of, share, signed, sum_of_shares
 from ._threads import threads_for
 from ._tile import column_product, product_address, tile_width, wide_vectors
-from .regularization import S32, _mixed, signed
+from .regularization import S32, _mixed
 
 KEYS = 128                  # keys in a block, at most: its scores stay in the first-level cache
 BACKWARD_KEYS, PANELS = 64, 4           # of backward's blocks, which have so many tiles' columns of queries

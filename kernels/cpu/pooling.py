@@ -11,9 +11,8 @@ from ._jit import kernel
 from ._lanes import beats, equal, lanes_of, load, narrow, select, splat, store, widen
 from ._team import range_of, share
 from ._threads import threads_for
-from ._tile import fetch
+from ._tile import LINE, fetch
 
-LINE = 16                   # float32 numbers in a line of the cache
 FAR = 1 << 20               # numbers of an image from which on it lies in memory, not in a cache
 SHORT = 32                  # cells of a window that are summed in its own precision, with no loss to speak of
 PARALLEL_FROM = 1 << 15     # numbers read and written by each thread that pay for waking it

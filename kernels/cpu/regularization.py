@@ -2,11 +2,10 @@
 import math
 
 import numpy as np
-from numba import config
 from numba.extending import register_jitable
 
 from ._jit import kernel
-from ._team import range_of, share
+from ._team import range_of, share, signed
 from ._threads import threads_for
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -35,11 +34,6 @@ def noise_apply(x, noise, y):
 
 def alpha_dropout_apply(x, mask, scale, shift, dropped, y):
     share(_some_alpha_dropout, threads_for(x.size, SHARE), (x, mask, scale, shift, dropped), (y,))
-
-
-def signed(key):
-    """The same 64 bits as a signed number: a share of the work takes no other. Python's own loops take the number as it is."""
-    return key if config.DISABLE_JIT else int(np.uint64(key).astype(np.int64))
 
 
 @kernel
