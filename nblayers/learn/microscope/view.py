@@ -52,7 +52,7 @@ def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[
     Raises:
         ValueError: there is nothing.
     """
-    entries = [entry for entry in recorded.entries if _is_shown(entry) and (layer is None or layer in entry.layer.split("/"))]
+    entries = [entry for entry in recorded.entries if _is_shown(entry) and entry.is_of(layer)]
     if not entries:
         names = sorted({part for entry in recorded.entries for part in entry.layer.split("/") if part})
         raise ValueError("microscope: the trace is empty" if layer is None or not names else
@@ -69,7 +69,7 @@ def _is_large(entry: Entry) -> bool:
 def _left_out(recorded: trace, layer: str | None) -> list[str]:
     """What was too large, by name and shape."""
     return list(dict.fromkeys(f"{entry.layer} {entry.name} {entry.shape}" for entry in recorded.entries if _is_shown(entry)
-                              and _is_large(entry) and (layer is None or layer in entry.layer.split("/"))))
+                              and _is_large(entry) and entry.is_of(layer)))
 
 
 def _is_shown(entry: Entry) -> bool:

@@ -61,6 +61,10 @@ class Entry:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.value.shape)
 
+    def is_of(self, layer: str | None = None, phase: str | None = None) -> bool:
+        """Whether it belongs to this layer or to one inside it, and to this phase; None: to any."""
+        return (layer is None or layer in self.layer.split("/")) and phase in (None, self.phase)
+
     @property
     def label(self) -> str:
         """Name and time step: "dc[2]"."""

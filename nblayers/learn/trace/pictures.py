@@ -33,8 +33,7 @@ def plot(trace: "trace", layer: str | None, path: Any) -> Any:
 
 def _steps(entries: list[Entry], layer: str | None) -> list[Entry]:
     """The entries with a time step of one layer, in its last call: of the named one, or of the first that has some."""
-    found = [entry for entry in entries if entry.t is not None and entry.equation
-             and (layer is None or layer in entry.layer.split("/"))]
+    found = [entry for entry in entries if entry.t is not None and entry.equation and entry.is_of(layer)]
     return [entry for entry in found if entry.layer == found[0].layer]
 
 

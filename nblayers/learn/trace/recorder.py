@@ -262,8 +262,7 @@ class trace:
         for wanted in _spellings(name):
             found = [entry for entry in self.entries if wanted in (entry.name, entry.name.lower())]
             if found:
-                return [entry for entry in found if (t is None or entry.t == t) and (phase is None or entry.phase == phase)
-                        and (layer is None or layer in entry.layer.split("/"))]
+                return [entry for entry in found if t in (None, entry.t) and entry.is_of(layer, phase)]
         raise KeyError(f"trace: nothing is called {name!r}; there are {', '.join(self.names) or 'no entries'}")
 
     @property
@@ -283,9 +282,7 @@ class trace:
         Raises:
             KeyError: as in `find`.
         """
-        entries = self.find(name) if name is not None else self.entries
-        entries = [entry for entry in entries if (phase is None or entry.phase == phase)
-                   and (layer is None or layer in entry.layer.split("/"))]
+        entries = [entry for entry in (self.entries if name is None else self.find(name)) if entry.is_of(layer, phase)]
         rows = [(entry.phase, entry.layer, _place(entry), entry.equation, "×".join(map(str, entry.shape)) or "1", entry.said())
                 for entry in entries[:most]]
         wide = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
