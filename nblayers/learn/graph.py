@@ -403,37 +403,32 @@ def _lstm() -> Graph:
 
 
 def _gru() -> Graph:
-    low, split, join, plus = 14, 13, 20, 53
-    nodes, edges = _outputs((65, 2), (75, 2), (65, 5))
-    nodes += [Node("h_prev", (5, 2), "h_prev", r"$h_\mathrm{prev}$", "end"), Node("x", (5, low), "x", "$x$", "end"),
-              Node("z", (29, 5), "z", "$z$", "gate"), Node("u", (29, 8), "u", "$u$"), Node("r", (29, 11), "r", "$r$", "gate"),
-              Node("h_tilde", (plus, 8), "h̃", r"$\tilde{h}$", "gate")]
-    edges += [Edge("h_prev", "h", ((5, 2), (65, 2)))]
-    edges += [Edge("h_prev", name, ((5, 2), (split, 2), (split, y), (29, y))) for name, y in (("z", 5), ("u", 8), ("r", 11))]
-    edges += [Edge("x", name, ((5, low), (join, low), (join, y), (29, y))) for name, y in (("z", 5), ("r", 11))]
-    edges += [Edge("x", "h_tilde", ((5, low), (plus, low), (plus, 8))), Edge("z", "h", ((29, 5), (29, 2), (65, 2))),
-              Edge("u", "h_tilde", ((29, 8), (plus, 8))), Edge("r", "h_tilde", ((29, 11), (41, 11), (41, 8), (plus, 8))),
-              Edge("h_tilde", "h", ((plus, 8), (plus, 2), (65, 2))), Edge("z", "h", ((29, 5), (plus, 5), (plus, 2), (65, 2)))]
-    signs = (((29, 2), "×"), ((plus, 2), "+"), ((41, 5), "1−"), ((plus, 5), "×"), ((41, 8), "×"))
-    return Graph("a GRU cell", tuple(nodes), tuple(edges), signs)
+    low, u, r, plus = 14, (29, 8), (29, 11), 53
+    reset = [Edge("u", "h_tilde", (u, (plus, 8))), Edge("r", "h_tilde", (r, (41, 11), (41, 8), (plus, 8)))]
+    return _gru_cell("a GRU cell", low, u, r, reset, (((41, 8), "×"),))
 
 
 def _gru_reset_before() -> Graph:
     """r meets h before the product with U: u_t is r_t h_{t-1}."""
-    low, split, join, plus = 15, 13, 20, 53
+    low, u, r, plus = 15, (39, 8), (29, 12), 53
+    reset = [Edge("r", "u", (r, (29, 8), u)), Edge("u", "h_tilde", (u, (plus, 8)))]
+    return _gru_cell("a GRU cell whose reset gate acts first", low, u, r, reset, (((29, 8), "×"), ((46, 8), "U")))
+
+
+def _gru_cell(title: str, low: int, u: Point, r: Point, reset: list[Edge], signs: tuple[tuple[Point, str], ...]) -> Graph:
+    """A GRU with x in the row `low`, u and r at these places, and the edges and signs by which r acts on u."""
+    split, join, plus, z = 13, 20, 53, (29, 5)
     nodes, edges = _outputs((65, 2), (75, 2), (65, 5))
     nodes += [Node("h_prev", (5, 2), "h_prev", r"$h_\mathrm{prev}$", "end"), Node("x", (5, low), "x", "$x$", "end"),
-              Node("z", (29, 5), "z", "$z$", "gate"), Node("u", (39, 8), "u", "$u$"), Node("r", (29, 12), "r", "$r$", "gate"),
+              Node("z", z, "z", "$z$", "gate"), Node("u", u, "u", "$u$"), Node("r", r, "r", "$r$", "gate"),
               Node("h_tilde", (plus, 8), "h̃", r"$\tilde{h}$", "gate")]
     edges += [Edge("h_prev", "h", ((5, 2), (65, 2)))]
-    edges += [Edge("h_prev", name, ((5, 2), (split, 2), (split, y), (x, y))) for name, x, y in (("z", 29, 5), ("u", 39, 8),
-                                                                                              ("r", 29, 12))]
-    edges += [Edge("x", name, ((5, low), (join, low), (join, y), (29, y))) for name, y in (("z", 5), ("r", 12))]
-    edges += [Edge("x", "h_tilde", ((5, low), (plus, low), (plus, 8))), Edge("z", "h", ((29, 5), (29, 2), (65, 2))),
-              Edge("r", "u", ((29, 12), (29, 8), (39, 8))), Edge("u", "h_tilde", ((39, 8), (plus, 8))),
-              Edge("h_tilde", "h", ((plus, 8), (plus, 2), (65, 2))), Edge("z", "h", ((29, 5), (plus, 5), (plus, 2), (65, 2)))]
-    signs = (((29, 2), "×"), ((plus, 2), "+"), ((41, 5), "1−"), ((plus, 5), "×"), ((29, 8), "×"), ((46, 8), "U"))
-    return Graph("a GRU cell whose reset gate acts first", tuple(nodes), tuple(edges), signs)
+    edges += [Edge("h_prev", name, ((5, 2), (split, 2), (split, y), (x, y))) for name, (x, y) in (("z", z), ("u", u), ("r", r))]
+    edges += [Edge("x", name, ((5, low), (join, low), (join, y), (x, y))) for name, (x, y) in (("z", z), ("r", r))]
+    edges += [Edge("x", "h_tilde", ((5, low), (plus, low), (plus, 8))), Edge("z", "h", (z, (29, 2), (65, 2))), *reset,
+              Edge("h_tilde", "h", ((plus, 8), (plus, 2), (65, 2))), Edge("z", "h", (z, (plus, 5), (plus, 2), (65, 2)))]
+    common = (((29, 2), "×"), ((plus, 2), "+"), ((41, 5), "1−"), ((plus, 5), "×"))
+    return Graph(title, tuple(nodes), tuple(edges), common + signs)
 
 
 CELLS: dict[str, Callable[[], Graph]] = {"simple_rnn": _simple_rnn, "lstm": _lstm, "gru": _gru,
