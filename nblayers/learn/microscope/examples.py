@@ -77,7 +77,7 @@ def _of_text(title: str, make: Callable[[], Layer], blanks: bool = False) -> Cal
     def made(text: str | None) -> Example:
         read, asked, chars = _windows(text, blanks)
         embedding, layer, dense = layers.Embedding(len(chars), 6), make(), layers.Dense(len(chars))
-        _fit([embedding, layer, dense], read, asked)
+        _fit(models.Sequential([embedding, layer, dense]), [read], asked, 250)
         x, wanted = embedding.forward(read[:3]), asked[:3]
         layer.zero_grad()
         with trace() as recorded:
@@ -101,20 +101,16 @@ def _windows(text: str | None, blanks: bool) -> tuple[np.ndarray, np.ndarray, li
     return (read, asked, chars) if blanks else (read[:-1], asked[1:], chars)
 
 
-def _fit(stack: list[Layer], read: np.ndarray, asked: np.ndarray, batches: int = 250) -> None:
+def _fit(model: Any, inputs: list[np.ndarray], wanted: np.ndarray, batches: int) -> None:
     """Some batches of training, by hand: forward, the loss's slope, backward, a step."""
     optimizer, chooser = optimizers.Adam(0.02), np.random.default_rng(0)
     for _ in range(batches):
-        chosen = chooser.integers(len(read), size=32)
-        x: Any = read[chosen]
-        for layer in stack:
-            x = layer.forward(x)
-        weights = [weight for layer in stack for weight in layer.trainable_weights]
-        for layer in stack:
-            layer.zero_grad()
-        gradient: Any = _slope(x, asked[chosen])
-        for layer in reversed(stack):
-            gradient = layer.backward(gradient)
+        chosen = chooser.integers(len(wanted), size=32)
+        given = [one[chosen] for one in inputs]
+        logits = model.forward(given if len(given) > 1 else given[0], training=True)
+        model.zero_grad()
+        model.backward(_slope(logits, wanted[chosen]))
+        weights = model.trainable_weights
         optimizer.apply([weight.grad for weight in weights], weights)
 
 
@@ -137,22 +133,10 @@ def _attention() -> Example:
     logits = layers.Dense(tokens)(attention([query, value, key]))
     model = models.Model([x, place], logits)
     places = np.tile(np.arange(steps), (len(row), 1))
-    _fit_model(model, [row, places], row[:, ::-1])
+    _fit(model, [row, places], row[:, ::-1], 150)
     with trace() as recorded:
         model.backward(_slope(model.forward([row[:1], places[:1]]), row[:1, ::-1]))
     return Example("Attention turns a row round", recorded, "attention")
-
-
-def _fit_model(model: Any, inputs: list[np.ndarray], wanted: np.ndarray, batches: int = 150) -> None:
-    optimizer, chooser = optimizers.Adam(0.02), np.random.default_rng(0)
-    for _ in range(batches):
-        chosen = chooser.integers(len(wanted), size=32)
-        given = [one[chosen] for one in inputs]
-        logits = model.forward(given if len(given) > 1 else given[0])
-        model.zero_grad()
-        model.backward(_slope(logits, wanted[chosen]))
-        weights = model.trainable_weights
-        optimizer.apply([weight.grad for weight in weights], weights)
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +152,7 @@ def _of_digits(title: str, shown: str) -> Callable[[], Example]:
         images, numbers = _digits()
         model = models.Sequential([layers.Conv2D(2, 3, activation="relu", name="convolution"),
                                    layers.MaxPooling2D(2, name="max_pooling"), layers.Flatten(), layers.Dense(10)])
-        _fit_model(model, [images], numbers, 40)
+        _fit(model, [images], numbers, 40)
         with trace() as recorded:
             model.backward(_slope(model.forward(images[:1]), numbers[:1]))
         return Example(title, recorded, shown)
@@ -179,14 +163,7 @@ def _batch_norm() -> Example:
     images, numbers = _digits()
     model = models.Sequential([layers.Flatten(), layers.Dense(6), layers.BatchNormalization(name="batch_norm"),
                                layers.Activation("relu"), layers.Dense(10)])
-    optimizer, chooser = optimizers.Adam(0.02), np.random.default_rng(0)
-    for _ in range(60):
-        chosen = chooser.integers(len(images), size=32)
-        logits = model.forward(images[chosen], training=True)
-        model.zero_grad()
-        model.backward(_slope(logits, numbers[chosen]))
-        weights = model.trainable_weights
-        optimizer.apply([weight.grad for weight in weights], weights)
+    _fit(model, [images], numbers, 60)
     with trace() as recorded:
         model.backward(_slope(model.forward(images[:8], training=True), numbers[:8]))
     return Example("Batch normalisation inside a reader of digits", recorded, "batch_norm")
