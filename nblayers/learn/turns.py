@@ -134,6 +134,7 @@ class Turn:
         assert step is not None and step.question is not None
         self.session, self.step, self.question = session, step, step.question
         self.check = find_check(session.script, step)
+        self._mistakes: dict[str, Any] | None = None    # the lesson's known ones, when they were asked for
         self.was_wrong = False                          # after the first wrong try more is said
 
     def at_hand(self) -> list[tuple[str, Any]]:
@@ -195,7 +196,7 @@ class Turn:
             untouched = tuple(name for name, kept in old.items() if space[name] is before[name] and same(got[name], kept))
             new = {name: copied(value) for name, value in space.items() if name not in before and name not in right}
         with self.session.trial() as space:
-            sentence = judge(got, right, space, self.check)
+            sentence = judge(got, right, space, self.check, self._known)
         for name in untouched:
             if len(right) > 1 and re.match(rf"{name}\b", sentence):
                 sentence = f"{name} is not assigned yet"
@@ -204,6 +205,12 @@ class Turn:
         if sentence:
             return Verdict("wrong", sentence)
         return Verdict("right", own=new | {name: value for name, value in got.items() if callable(value)})
+
+    def _known(self, check: Callable[..., Any] | None, lesson: types.SimpleNamespace) -> dict[str, Any]:
+        """The lesson's known mistakes, computed once: they depend on what stands before the turn."""
+        if self._mistakes is None:
+            self._mistakes = known_mistakes(check, lesson)
+        return self._mistakes
 
     def _explained(self, got: Mapping[str, Any], right: Mapping[str, Any]) -> str:
         """What change of the lesson's line gives the learner's numbers; empty if none is known."""
@@ -289,13 +296,23 @@ def _signature(function: Any) -> str:
     return f"({', '.join(names[:6])}{', …' if len(names) > 6 else ''})"
 
 
-def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, Any], check: Callable[..., Any] | None) -> str:
+def known_mistakes(check: Callable[..., Any] | None, lesson: types.SimpleNamespace) -> dict[str, Any]:
+    """The lesson's known mistakes; none if it has none, or if they cannot be computed from what the learner has made of it."""
+    try:
+        return dict(check(lesson)) if check is not None else {}
+    except Exception:
+        return {}
+
+
+def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, Any], check: Callable[..., Any] | None,
+          known: Callable[..., dict[str, Any]] = known_mistakes) -> str:
     """What is wrong with the values of the judged names, in a sentence; empty if all are right.
 
     Arguments:
         got, right: by name, the learner's values and the lesson's.
         space: the variables before the step.
         check: the lesson's `turn_NAME`.
+        known: the mistakes that it knows.
     """
     lesson = variables(space, right)
     mistakes: Any = None
@@ -304,7 +321,7 @@ def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, 
             sentence = judge_function(name, got[name], lesson, check)
         else:
             if mistakes is None and not same(got[name], value):
-                mistakes = known_mistakes(check, lesson)
+                mistakes = known(check, lesson)
             own = mistakes.get(name, {}) if len(right) > 1 and mistakes else mistakes
             sentence = told_apart(name, got[name], value, own or {}, sizes(space))
         if sentence:
@@ -315,14 +332,6 @@ def judge(got: Mapping[str, Any], right: Mapping[str, Any], space: Mapping[str, 
 def variables(space: Mapping[str, Any], right: Mapping[str, Any]) -> types.SimpleNamespace:
     """What a `turn_NAME` is given: the lesson's variables, and the right values under the judged names."""
     return types.SimpleNamespace(**{**space, **right})
-
-
-def known_mistakes(check: Callable[..., Any] | None, lesson: types.SimpleNamespace) -> dict[str, Any]:
-    """The lesson's known mistakes; none if it has none, or if they cannot be computed from what the learner has made of it."""
-    try:
-        return dict(check(lesson)) if check is not None else {}
-    except Exception:
-        return {}
 
 
 def judge_function(name: str, given: Any, lesson: types.SimpleNamespace, check: Callable[..., Any] | None) -> str:
