@@ -3,7 +3,8 @@
     python benchmarks/distributed.py            # starts mpirun itself; a few minutes
 
 First the machine is measured: the sums of a small and of a large array over the processes give the latency and the bandwidth
-that `simulate` is told. Then steps of a training are timed, in one bucket (nothing can overlap) and in several.
+that `simulate` is told. Then steps of a training are timed: each process by itself, all at the same time, with nothing to sum;
+with the sum in one bucket (nothing can overlap); and in several. What `simulate` says is the first plus what it lets wait.
 
 What it can show: what a sum costs, how much of it the backward hides, and what one more process costs. What it cannot: that
 more processes are faster. On two hyperthreads of one core, two share its arithmetic, and four take turns; their messages go
@@ -53,11 +54,11 @@ def model_of(units: int, layers: int) -> Sequential:
     return model
 
 
-def seconds_of_step(bucket_bytes: int) -> float:
-    """The median time of a training step, every process with the same number of samples."""
-    batch = SAMPLES * connected().size
+def seconds_of_step(bucket_bytes: int | None) -> float:
+    """The median time of a training step, every process with the same number of samples; None: each trains by itself."""
+    batch = SAMPLES * (connected().size if bucket_bytes else 1)
     x = np.ones((batch * STEPS, UNITS), np.float32)
-    model, settings = model_of(UNITS, LAYERS), DataParallel(bucket_bytes=bucket_bytes)
+    model, settings = model_of(UNITS, LAYERS), DataParallel(bucket_bytes=bucket_bytes) if bucket_bytes else False
 
     def fitted(epochs: int) -> float:
         begin = time.perf_counter()
@@ -65,6 +66,7 @@ def seconds_of_step(bucket_bytes: int) -> float:
         return time.perf_counter() - begin
 
     fitted(1)
+    connected().add([0.0])                              # all begin together
     return statistics.median((fitted(2) - fitted(1)) / STEPS for _ in range(ROUNDS))        # without how a fit begins
 
 
@@ -86,8 +88,8 @@ def measure(out: str) -> None:
     """What each number of processes runs."""
     sizes = (seconds_of_sum(SMALL, 200), seconds_of_sum(LARGE, 30))
     gradients = sum(weight.value.nbytes for weight in model_of(UNITS, LAYERS).weights)
-    found = {"sums": sizes, "gradients": gradients, "shares": shares_of_step(), "one": seconds_of_step(2**40),
-             "several": seconds_of_step(2**20)}
+    found = {"sums": sizes, "gradients": gradients, "shares": shares_of_step(),
+             "nothing": seconds_of_step(None), "one": seconds_of_step(2**40), "several": seconds_of_step(2**20)}
     if connected().rank == 0:
         Path(out).write_text(json.dumps(found))
 
@@ -104,23 +106,27 @@ def main() -> None:
     if mpirun is None:
         raise SystemExit("there is no mpirun: pip install 'nblayers[mpi]'")
     print(f"{os.cpu_count()} hyperthreads; {LAYERS} Dense layers of {UNITS} units, {SAMPLES} samples a process")
-    print(f"{'ranks':>6} {'8 B us':>8} {'4 MB ms':>8} {'step, one bucket ms':>20} {'step, buckets ms':>17} "
-          f"{'ring says ms':>13}")
+    print(f"{'ranks':>6} {'8 B us':>8} {'4 MB ms':>8} {'step: no sum ms':>16} {'one bucket ms':>14} {'buckets ms':>11} "
+          f"{'simulate: one ms':>17} {'buckets ms':>11}")
     for ranks in RANKS:
         out = Path(f"/tmp/distributed-{os.getpid()}-{ranks}.json")
         subprocess.run([mpirun, "--allow-run-as-root", "--oversubscribe", "-n", str(ranks), sys.executable, __file__,
                         str(out)], check=True, timeout=900)
         found = json.loads(out.read_text())
         out.unlink()
-        forward, backward = found["shares"]
-        told = 0.0
-        if ranks > 1:
-            latency, bandwidth = machine(found["sums"], ranks)
-            told = simulate(found["gradients"], [ranks], latency, bandwidth, forward, backward).of("ring")[0].waited
-        else:
-            alone = found["one"]
-        print(f"{ranks:>6} {found['sums'][0] * 1e6:>8.1f} {found['sums'][1] * 1e3:>8.2f} {found['one'] * 1e3:>20.2f} "
-              f"{found['several'] * 1e3:>17.2f} {(alone + told) * 1e3:>13.2f}")
+        told = [found["nothing"] + waited(found, ranks, bucket_bytes) for bucket_bytes in (2**40, 2**20)]
+        print(f"{ranks:>6} {found['sums'][0] * 1e6:>8.1f} {found['sums'][1] * 1e3:>8.2f} {found['nothing'] * 1e3:>16.2f} "
+              f"{found['one'] * 1e3:>14.2f} {found['several'] * 1e3:>11.2f} {told[0] * 1e3:>17.2f} {told[1] * 1e3:>11.2f}")
+
+
+def waited(found: dict, ranks: int, bucket_bytes: int) -> float:
+    """Seconds of a step in which, as `simulate` says, the sum is waited for."""
+    if ranks == 1:
+        return 0.0
+    latency, bandwidth = machine(found["sums"], ranks)
+    forward, backward = found["shares"]
+    rows = simulate(found["gradients"], [ranks], latency, bandwidth, forward, backward, bucket_bytes)
+    return rows.of("ring")[0].waited
 
 
 if __name__ == "__main__":

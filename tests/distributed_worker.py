@@ -88,6 +88,22 @@ def flipped():
                        layers.Flatten(), layers.Dense(3)])
 
 
+def unbuilt():
+    return Sequential([layers.Dense(5, "tanh"), layers.Dropout(0.3), layers.Dense(3)])
+
+
+class Subclassed(Model):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = layers.Dense(5, "tanh"), layers.Dense(3)
+
+    def forward(self, x, training=False):
+        return self.second.forward(self.first.forward(x))
+
+    def backward(self, dy):
+        return self.first.backward(self.second.backward(dy))
+
+
 def sparse(**options):
     return nblayers.losses.SparseCategoricalCrossentropy(from_logits=True, **options)
 
@@ -105,6 +121,8 @@ CASES = {                               # model, x, y, loss, options of compile,
     "normalised with mask": (normalised_with_mask, TOKENS, STEPWISE, "mse", {}, {}),
     "dropped": (dropped, STEPWISE, STEPWISE, "mse", {}, {}),
     "flipped": (flipped, IMAGES, CLASSES, sparse(), {}, {}),
+    "not built": (unbuilt, X, CLASSES, sparse(), {}, {"shuffle": False}),
+    "subclassed, not built": (Subclassed, X, CLASSES, sparse(), {}, {"shuffle": False}),
 }
 
 
@@ -206,17 +224,17 @@ def data(report, directory):
 
 def refusals(report):
     """Errors that come before anything is sent, or everywhere at once."""
-    def said(model, loss, **fitted):
+    def said(model, loss, *data):
         model.compile("sgd", loss)
         try:
-            model.fit(X, X, batch_size=5, verbose=0, distribute=True, **fitted)
+            model.fit(*(data or (X, X)), batch_size=5, verbose=0, distribute=True)
         except (ValueError, TypeError) as error:
             return str(error)
         return ""
     six = [layers.Input((6,)), layers.Dense(6)]
     stateful = [layers.Input((6,)), layers.Reshape((6, 1)), layers.LSTM(6, stateful=True)]
-    report["refusals"] = {"not built": said(Sequential([layers.Dense(6)]), "mse"), "mixes": said(Sequential(six), "dice"),
-                          "stateful": said(Sequential(stateful), "mse")}
+    report["refusals"] = {"not built": said(Sequential([layers.Dense(6)]), "mse", iter([(X, X)])),
+                          "mixes": said(Sequential(six), "dice"), "stateful": said(Sequential(stateful), "mse")}
 
 
 class StopAt(Callback):

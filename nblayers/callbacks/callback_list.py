@@ -5,13 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from nblayers.callbacks.backup_and_restore import BackupAndRestore
-from nblayers.callbacks.base import HOOKS, Callback, Closing, Logs
+from nblayers.callbacks.base import HOOKS, AllHooks, Callback, Closing, Logs
 from nblayers.callbacks.history import History
 from nblayers.callbacks.progbar_logger import ProgbarLogger
 from nblayers.models.interrupts import Interrupts
 
 
-class CallbackList(Callback):
+class CallbackList(AllHooks, Callback):
     """Calls the hooks of several callbacks, each hook only where a callback overrides it.
 
     Arguments:
@@ -100,56 +100,11 @@ class CallbackList(Callback):
             if isinstance(callback, Closing):
                 callback.close()
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._call("on_train_begin", logs)
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        self._call("on_train_end", logs)
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        self._call("on_test_begin", logs)
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        self._call("on_test_end", logs)
-
-    def on_predict_begin(self, logs: Logs | None = None) -> None:
-        self._call("on_predict_begin", logs)
-
-    def on_predict_end(self, logs: Logs | None = None) -> None:
-        self._call("on_predict_end", logs)
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        for hook, _ in self._hooks["on_epoch_begin"]:
-            hook(epoch, logs or {})
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        for hook, _ in self._hooks["on_epoch_end"]:
-            hook(epoch, logs or {})
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_train_batch_begin", batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_train_batch_end", batch, logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_test_batch_begin", batch, logs)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_test_batch_end", batch, logs)
-
-    def on_predict_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_predict_batch_begin", batch, logs)
-
-    def on_predict_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_predict_batch_end", batch, logs)
-
-    def _call(self, name: str, logs: Logs | None) -> None:
+    def _call(self, name: str, logs: Logs | None, *epoch: int) -> None:
         for hook, _ in self._hooks[name]:
-            hook(logs or {})
+            hook(*epoch, logs or {})
 
     def _call_for_batch(self, name: str, batch: int, logs: Any) -> None:
-        """`logs` may be a function that makes them: a step is short, and few callbacks look at every one."""
         made: Logs | None = None
         for hook, wants in self._hooks[name]:
             if wants is None or wants(batch):

@@ -4,12 +4,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from nblayers.callbacks import CallbackList, History, ProgbarLogger
-from nblayers.callbacks.base import HOOKS
+from nblayers.callbacks.base import HOOKS, AllHooks
 
 _ONLY_LOOK = (History, ProgbarLogger)   # which change nothing
 
 
-class SharedCallbacks:
+class SharedCallbacks(AllHooks):
     """Calls the callbacks in the first process, and brings what they do to the others.
 
     After a hook that a callback of the user has, all go on with the first one's weights, optimizer and random numbers; after a
@@ -49,7 +49,7 @@ class SharedCallbacks:
     def on_train_begin(self, logs: Any = None) -> None:
         """Before the first epoch; a backup may bring all to a later place."""
         before = self._place()
-        self._call("on_train_begin", logs)
+        super().on_train_begin(logs)
         state = self.group.from_first(lambda: None if self._place() == before else {**self._course.state(), "means": None})
         if state is not None and not self.first:
             self._course.resume(state)
@@ -57,35 +57,8 @@ class SharedCallbacks:
     def _place(self) -> tuple[Any, ...]:
         return self._course.epoch, self._course.done
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self._call("on_train_end", logs)
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._call("on_epoch_begin", epoch, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._call("on_epoch_end", epoch, logs)
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._call("on_test_begin", logs)
-
-    def on_test_end(self, logs: Any = None) -> None:
-        self._call("on_test_end", logs)
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_train_batch_begin", batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_train_batch_end", batch, logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_test_batch_begin", batch, logs)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._call_for_batch("on_test_batch_end", batch, logs)
-
-    def _call(self, name: str, *arguments: Any) -> None:
-        getattr(self._own, name)(*arguments)
+    def _call(self, name: str, logs: Any, *epoch: int) -> None:
+        getattr(self._own, name)(*epoch, logs)
         if name in self._acted:
             self.group.follow(self.model)
 

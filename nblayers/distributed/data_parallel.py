@@ -27,20 +27,21 @@ class DataParallel:
     process' part, and the mean over the processes as moving ones, unless it is `synchronized=True`. What a layer of your own
     gives to `add_loss` counts as a mean over the samples that it sees.
 
-    Weights, the optimizer's state and random numbers are the first process' at the beginning. It alone has progress lines,
-    calls callbacks and writes checkpoints; what callbacks set is brought to the others, so that a checkpoint goes on with any
-    number of processes. An error that nobody catches, Ctrl-C, and a process that does not come within `timeout` end all
-    processes with one message that says which one and what.
+    Weights, the optimizer's state and random numbers are the first process' at the beginning. A model that is not built yet is
+    built before the data are shuffled, in one process after that: the same seed gives other numbers. The first process alone
+    has progress lines, calls callbacks and writes checkpoints; what callbacks set is brought to the others, so that a
+    checkpoint goes on with any number of processes. An error that nobody catches, Ctrl-C, and a process that does not come
+    within `timeout` end all processes with one message that says which one and what.
 
     Arguments:
-        model: a model that is built; None for settings alone.
+        model: a model; None for settings alone.
         timeout: seconds that a process waits for the others: a callback of the first one may take so long.
         bucket_bytes: gradients are summed in messages of about so many bytes, begun while the backward still runs.
 
     Raises:
         TypeError: something that is no model.
-        ValueError: a timeout or a size out of range; in `fit` a model that is not built, a stateful layer, a loss that
-            compares samples with each other.
+        ValueError: a timeout or a size out of range; in `fit` a stateful layer, batches from a generator for a model
+            that is not built, a loss that compares samples with each other.
         ImportError: mpi4py is not installed.
 
     Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training".

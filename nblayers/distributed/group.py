@@ -14,7 +14,7 @@ from nblayers.layers.base import _flatten
 from nblayers.layers.recurrent.rnn import RNN
 from nblayers.losses.loss import Loss
 from nblayers.models.alone import Alone
-from nblayers.models.data import PartOfBatch, part_of
+from nblayers.models.data import ArrayBatches, PartOfBatch, part_of
 from nblayers.models.saving import contents
 from nblayers.models.saving.stores import Entry, Store
 from nblayers.parameter import Parameter
@@ -34,15 +34,18 @@ class Group(Alone):
         self.talk, self.bucket_bytes = talk, bucket_bytes
         self._buckets: tuple[list[int], Buckets] | None = None
 
-    def begin(self, model: Any) -> None:
-        """All processes go on from the first one's model.
+    def begin(self, model: Any, batches: Any) -> None:
+        """All processes go on from the first one's model; one that is not built is built for these batches.
 
         Raises:
-            ValueError: a model that is not built; a stateful layer; losses and metrics that cannot be shared out.
+            ValueError: a model that is not built, and batches that are made one by one; a stateful layer; losses and metrics
+                that cannot be shared out.
         """
         if not model.built:
-            raise ValueError(f"{model.described}: expected a model that is built before it is distributed: call "
-                             "build(input_shape), or begin it with an Input")
+            if not isinstance(batches, ArrayBatches):
+                raise ValueError(f"{model.described}: expected arrays, or a model that is built before it is distributed: call "
+                                 "build(input_shape), or begin it with an Input")
+            model.predict_on_batch(batches.first_sample())
         for layer in _flatten(model):
             if isinstance(layer, RNN) and layer.stateful:
                 raise ValueError(f"{layer.described}: expected stateful=False where a batch is shared by several processes")

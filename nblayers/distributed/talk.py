@@ -1,4 +1,5 @@
 """Sums and messages between processes, with an end for all of them where one fails."""
+import os
 import pickle
 import signal
 import sys
@@ -202,6 +203,8 @@ class _Ended(KeyboardInterrupt):
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    if connected()._ending:
+        os._exit(1)                                     # another one has failed too, has said it and ends all
     raise _Ended
 
 

@@ -13,8 +13,8 @@ class Alone:
 
     alone = True
 
-    def begin(self, model: Any) -> None:
-        """All processes go on from the first one's model."""
+    def begin(self, model: Any, batches: Any) -> None:
+        """All processes go on from the first one's model; one that is not built is built for these batches."""
 
     def rows_of(self) -> Callable[[int], tuple[int, int]] | None:
         """Gives of a batch of so many samples the first and the number of this process's; None: it has all of them."""

@@ -86,6 +86,10 @@ class ArrayBatches:
         size = self.batch_size * sum(map(_bytes_per_sample, arrays))
         return one_ahead(batches) if size >= _WORTH_A_THREAD else batches
 
+    def first_sample(self) -> Any:
+        """x of a batch of one."""
+        return map_structure(self._in_memory, _cut(self.x, slice(0, 1)))
+
     def _cut_out(self) -> Iterator[Any]:
         size = self.batch_size
         if self._gathers:
