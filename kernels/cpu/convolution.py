@@ -47,7 +47,7 @@ def convolve(x, w, b, strides, padding, dilation, groups, winograd, y):
     threads = threads_for(y.size // F * w.size // groups, PARALLEL_FROM)
     walk = plan(x.shape, y.shape, taps, strides, dilation, padding, groups, threads, multiplier=multiplier)
     weights = Weights(0, KH * KW * channels * F, KW * channels * F, channels * F, F, 1, F // groups)
-    _correlate(x, w, b, walk, weights, threads, winograd, y)
+    _correlate(x, w, b, walk, weights, threads, winograd, y)                                    # (1)
 
 
 def convolve_transposed(x, w, b, strides, padding, dilation, groups, winograd, y):
@@ -68,7 +68,7 @@ def _transposed(x, w, b, strides, padding, dilation, groups, multiplier, winogra
         if walk is None:                                                        # no window ends here: the bias alone
             y[part] = b
         else:
-            _correlate(x, w, b, walk, weights, threads, winograd, y)
+            _correlate(x, w, b, walk, weights, threads, winograd, y)                            # (2)
 
 
 @lru_cache(maxsize=1024)
@@ -195,8 +195,8 @@ def _chunks_of_dy(gradient, correlate, product, dots, x, dy, panels, zeros, walk
     for chunk in range(*range_of(chunks, s, threads)):
         if db.size:
             _bias_rows(dy, chunk, chunks, db)
-        call(gradient, product, x, upstream, walk, units, False, chunk, chunks, dw)
-        call(correlate, product, dots, upstream, panels, zeros, back, chunk, chunks, dx)
+        call(gradient, product, x, upstream, walk, units, False, chunk, chunks, dw)             # (3)
+        call(correlate, product, dots, upstream, panels, zeros, back, chunk, chunks, dx)        # (2)
 
 
 def convolve_weight_gradient(x, dy, strides, padding, dilation, groups, winograd, dw):
@@ -249,10 +249,12 @@ def _correlate_segments(product, dots, x, panels, b, walk, s, threads, y):
                 to = first_output(walk, image, od, i, j) + channel
                 lines, rows, wide = min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j), min(width, columns - n)
                 if few:
-                    call(dots, source, at, walk.pixel, walk.run_step, rows, panels, panel, walk.runs * walk.length, walk.length,
-                         walk.runs, walk.length, b, channel, y, to, walk.y_pixel, wide, lines, walk.row, walk.y_row)
+                    call(dots, source, at, walk.pixel, walk.run_step, rows, panels, panel,      # (1)
+                         walk.runs * walk.length, walk.length, walk.runs, walk.length,
+                         b, channel, y, to, walk.y_pixel, wide, lines, walk.row, walk.y_row)
                 else:
-                    call(product, source, at + (n if walk.multiplier else 0), walk.pixel, walk.step, walk.run_step, rows,
+                    first_channel = n if walk.multiplier else 0
+                    call(product, source, at + first_channel, walk.pixel, walk.step, walk.run_step, rows,       # (1)
                          panels, panel, width, walk.length * width, walk.runs, walk.length, b, channel, 0,
                          y, to, walk.y_pixel, wide, True, lines, walk.row, walk.y_row)
 
@@ -296,6 +298,6 @@ def _weight_gradient_segments(product, x, dy, walk, units, by_columns, s, thread
                     else:
                         up, up_pixel, up_row = (t - block) * area, width, walk.cols * width
                     at += run * walk.run_step + (n if walk.multiplier else 0)
-                    call(product, source, at, walk.step, walk.pixel, walk.row, walk.length, upstream, up, up_pixel, up_row,
-                         min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j), dw, to, walk.N, dw, to, walk.N, wide, True,
-                         1, 0, 0)
+                    call(product, source, at, walk.step, walk.pixel, walk.row, walk.length,     # (3)
+                         upstream, up, up_pixel, up_row, min(walk.rows, walk.OH - i), min(walk.cols, walk.OW - j),
+                         dw, to, walk.N, dw, to, walk.N, wide, True, 1, 0, 0)

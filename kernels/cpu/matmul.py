@@ -46,8 +46,8 @@ def _some_of_product(product, tile, a, b, transpose_a, transpose_b, add, bias, s
     if bias.size:
         start, start_at, start_row, add = bias, n, 0, True                      # (2)
     if K and m < M and n < N:
-        call(product, tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n, min(rows, M - m),
-             min(columns, N - n), K, add, start, start_at, start_row, flat, m * N + n, N)
+        call(product, tile, a.reshape(-1), m * a_row, a_row, a_k, b.reshape(-1), n * b_n, b_k, b_n,     # (1)
+             min(rows, M - m), min(columns, N - n), K, add, start, start_at, start_row, flat, m * N + n, N)
     elif K == 0 and bias.size:                                                  # empty sums
         for r in range(M):
             copy(bias, 0, N, flat, r * N)

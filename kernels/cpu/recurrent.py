@@ -361,7 +361,7 @@ def _add_upstream(dy, at, apart, dh):
     if dy.shape[0]:
         for r in range(dh.shape[0]):
             for j in range(dh.shape[1]):
-                dh[r, j] += dy[at + r * apart, j]
+                dh[r, j] += dy[at + r * apart, j]                           # from (9)
 
 
 @kernel

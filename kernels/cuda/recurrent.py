@@ -86,7 +86,7 @@ def _simple_rnn_backward(dy, W_h_T, h, mask, first, rows, apart, go_backwards, a
         at = first[t] + b * apart
         for j in range(cuda.threadIdx.x, H, cuda.blockDim.x):
             if dy.shape[0] > 0:
-                dh[b, j] += dy[at, j]
+                dh[b, j] += dy[at, j]                               # from (9)
             slope, h_t = one, h[at, j]
             if activation == 1:
                 slope = one - h_t * h_t
@@ -147,7 +147,7 @@ def _lstm_backward(dy, U_T, gates, c0, c, mask, first, rows, apart, go_backwards
         c_prev = c0[b] if n == T - 1 else c[first[t + 1 if go_backwards else t - 1] + b * apart]
         for j in range(cuda.threadIdx.x, H, cuda.blockDim.x):
             if dy.shape[0] > 0:
-                dh[b, j] += dy[at, j]
+                dh[b, j] += dy[at, j]                               # from (9)
             da_i = da_f = da_c = da_o = zero
             if mask[at]:
                 i, f, c_tilde, o = gates[at, j], gates[at, H + j], gates[at, 2 * H + j], gates[at, 3 * H + j]
@@ -216,7 +216,7 @@ def _gru_backward(dy, U_T, gates, inner, h0, h, mask, first, rows, apart, go_bac
         h_prev = h0[b] if n == T - 1 else h[first[t + 1 if go_backwards else t - 1] + b * apart]
         for j in range(cuda.threadIdx.x, H, cuda.blockDim.x):
             if dy.shape[0] > 0:
-                dh[b, j] += dy[at, j]
+                dh[b, j] += dy[at, j]                               # from (9)
             da_z = da_r = da_h = dproduct = zero
             if mask[at]:
                 z, r, h_tilde = gates[at, j], gates[at, H + j], gates[at, 2 * H + j]

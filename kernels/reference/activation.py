@@ -22,6 +22,14 @@ r"""Activation functions and their derivatives, element by element; softmax and 
     threshold      y = x  where x > theta,   value  below                                                (20)
     prelu          y = x  where x > 0,   alpha x  below; alpha has a number for each column              (21)
 
+Those that are layers too:
+
+    001.16.ReLU         (1)
+    001.16.LeakyReLU    (9)
+    001.16.ELU          (7)
+    001.16.PReLU        (21)
+    001.16.Softmax      (17)
+
 At a kink the derivative is the one that JAX gives to Keras: 0 for relu and relu6, the right one for leaky_relu, alpha for elu,
 1/2 where relu meets a max_value other than 6, 0 for prelu; for (19) and (20) PyTorch's: 0. Backward is given dy = dL/dy and
 writes dx = dL/dx.

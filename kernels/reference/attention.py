@@ -9,6 +9,8 @@ One query block (batch and head left out; h of the equations is one of H heads o
     L_i    = \log \sum_j m_{ij} e^{s_{ij}}                                              (5)     p_{ij} = m_{ij} e^{s_{ij} - L_i}
     D_i    = \sum_j p_{ij} \, \partial L / \partial p_{ij} = \sum_e y_{ie} \, dy_{ie}       (6)
 
+    (1), (3), (4)       001.13.MultiHeadAttention, 001.13.GroupQueryAttention, between their projections
+
 `attention` keeps no p: L_i is all that its backward needs to draw p again, block by block (Dao et al. 2022, "FlashAttention").
 The functions after it are the same in parts, for those who want to see p or have scores of their own.
 

@@ -21,6 +21,9 @@ at byte i of the string, the lowest byte first, s_{-i} the one that begins i byt
 with m = k_2 + 2n in (3), (4), (6), (7). (1) to (8) are FarmHash (Pike 2014), `tf.strings.to_hash_bucket_fast`; (9), (10) are
 SipHash (Aumasson, Bernstein 2012), `tf.strings.to_hash_bucket_strong`; (11) is TensorFlow's FingerprintCat64.
 
+    001.10.Hashing            (1), (2), (3), (4), (5), (6), (7), (8); with a salt (9), (10)
+    001.10.HashedCrossing     (1), (2), (3), (4), (5), (6), (7), (8), (11)
+
 Strings lie in `text` (bytes); string i is text[begins[i]:finishes[i]].
 """
 import numpy as np

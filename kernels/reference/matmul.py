@@ -1,7 +1,7 @@
 r"""The matrix product.
 
-    C_{mn} = \sum_k A_{mk} B_{kn}        (1)      001.06.Dense and 002.Linear without a bias
-    C_{mn} = \sum_k A_{mk} B_{kn} + d_n  (2)      001.06.Dense, 002.Linear with one
+    C_{mn} = \sum_k A_{mk} B_{kn}        (1)      001.06.Dense and 002.Linear without a bias; 001.06.EinsumDense
+    C_{mn} = \sum_k A_{mk} B_{kn} + d_n  (2)      001.06.Dense, 002.Linear, 002.Output with one
 """
 import numpy as np
 

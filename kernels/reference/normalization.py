@@ -8,10 +8,14 @@ r"""Normalization, as NumPy, one line per equation.
     s = \min(1 / \sqrt{\textstyle\sum_{i \in S} x_i^2},\ l)     (6)    l is a limit, for rows of zeros
     y_i = s\, x_i                                               (7)
 
-    batch norm    001.11.BatchNormalization     S: a channel in all samples and places; gamma and beta for each channel
-    layer norm    001.11.LayerNormalization     S: the features of one sample; gamma and beta for each feature
-    group norm    001.11.GroupNormalization     S: a group of channels of one sample, in all places; gamma, beta by channel
+    batch norm    001.11.BatchNormalization     (1), (2), (3), (4), (5), (8); S: a channel in all samples and places;
+                                                gamma and beta for each channel
+    layer norm    001.11.LayerNormalization     (1), (2), (3), (4), (5), (8); S: the features of one sample; gamma and beta
+                                                for each feature
+    group norm    001.11.GroupNormalization     (1), (2), (3), (4), (5), (8); S: a group of channels of one sample, in all
+                                                places; gamma and beta for each channel
     unit norm     001.11.UnitNormalization      (6), (7); S: the features of one sample
+    known         001.10.Normalization          (4), (5); mu and v were found before, gamma is 1 and beta 0
 
 From (1) to (4), with g_i = dL/d\hat x_i:
 

@@ -33,7 +33,7 @@ GRU (001.09.GRU, 001.09.GRUCell), the gates in Keras' order z, r, h~; x_z, x_r, 
 What comes back to a state is the sum of what it was used for: dy_t, the gradient that arrives at h_t as the layer's output, and
 what the step after sends to it as its h_{t-1}:
 
-    dh_t = dy_t + dh_{t+1 \to t}                            (9)
+    dh_t = dy_t + dh_{t+1 \to t}                            (9)     002.BPTT.dh_T, 002.BPTT.chain
 
 A masked step computes nothing: h_t = h_{t-1}, c_t = c_{t-1}.
 

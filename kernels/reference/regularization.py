@@ -8,6 +8,8 @@ r"""Dropout and its relatives, as NumPy, one line per equation.
     y_n = g_n x_n                                               (6)    001.12.GaussianDropout
     y_n = a x_n + b \text{ where } m_n = 1, \text{ else } c      (7)    001.12.AlphaDropout, with (3)
 
+    (3), (4)    001.12.SpatialDropout1D, 001.12.SpatialDropout2D, 001.12.SpatialDropout3D: one m for a whole feature map
+
 In (5) u and v are the upper and the lower 32 bits of mix(s_n), as numbers between 0 and 1; for (6) \mu is 1 and \sigma is
 \sqrt{r / (1 - r)}.
 

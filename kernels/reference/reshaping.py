@@ -8,7 +8,8 @@ In (1) and (2) i, b and f have three parts: depth, height, width. (3) is separab
 and then each row is stretched, by v. Images have shape (N, D, H, W, C), in (3) (N, H, W, C). Channels that come before the
 places are samples of one channel.
 
-    (1)    001.14.ZeroPadding1D, 001.14.ZeroPadding2D, 001.14.ZeroPadding3D, and the gradient of 001.14.Cropping1D and its like
+    (1)    001.14.ZeroPadding1D, 001.14.ZeroPadding2D, 001.14.ZeroPadding3D
+    (1)    the gradient of 001.14.Cropping1D, 001.14.Cropping2D, 001.14.Cropping3D
     (2)    001.14.UpSampling1D, 001.14.UpSampling2D, 001.14.UpSampling3D
     (3)    001.14.UpSampling2D with an interpolation
 """

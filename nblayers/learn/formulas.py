@@ -28,6 +28,7 @@ ROOMS = ("reference", "cpu", "cuda")
 IDENTIFIER = re.compile(r"\d{3}\.\w+(?:\.\w+)*~?")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 NUMBER = re.compile(r"\((\d+'?)\)")
+DERIVATIVE = re.compile(r"^ +(?:\\partial|d\w~?(?:_\S+)? *=).*?\((\d+'?)\)(?: |$)", re.MULTILINE)
 COLUMNS = re.compile(r"W(_\w|_\{\w+\})? *(\\cdot *)?(x_t|h_t|h_\{t|\[h|\\text\{input)")        # a matrix times a column
 MOST = 10                               # lines shown of a room
 APART = "001.02."                       # activations: a kernel's function has the name of the formula
@@ -238,8 +239,15 @@ def _comments(path: Path) -> list[tuple[int, str, frozenset[str], bool]]:
         code, _, comment = line.partition("  # ")
         marks = frozenset([*NUMBER.findall(comment), *IDENTIFIER.findall(comment)])
         if code.strip() and marks:
-            found.append((number, code.strip(), marks, "from " in comment))
+            found.append((number, code.strip(), marks, "from " in comment or marks <= _derivatives(path.name)))
     return found
+
+
+@functools.cache
+def _derivatives(name: str) -> frozenset[str]:
+    """The numbers of those equations of a topic that are derivatives themselves: `dw = …  (3)`."""
+    path = ROOT / "kernels" / "reference" / name
+    return frozenset(DERIVATIVE.findall(_document(path))) if path.exists() else frozenset()
 
 
 @functools.cache
