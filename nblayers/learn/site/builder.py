@@ -5,6 +5,7 @@ import importlib.util
 import io
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,9 @@ NEEDED = {"sphinx": "sphinx", "myst_nb": "myst-nb", "shibuya": "shibuya", "a11y_
 SUFFIXES = (".py", ".pyi", ".md", ".css", ".js", ".html", ".json")      # of what the site is made from
 HERE = Path(__file__).parent
 STAMP = ".nblayers-site"                # in the folder of a built site: what it was built from
+UNFINISHED = ".site-"                   # beside it: the folder of a build that is going on, or that was killed
+DAY = 24 * 3600                         # seconds
+TRIES = 5                               # to put pages in their place while other builds do the same
 MATHJAX = "sphinx-mathjax-offline"
 
 
@@ -67,25 +71,60 @@ def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print)
         say: is told what is going on.
 
     Raises:
-        SiteError: a package is missing, the folder holds something else, a page has a link to nowhere.
+        SiteError: a package is missing, the folder holds something else or cannot be written, a page has a link to nowhere.
         LessonFailed: a lesson stopped with an error.
     """
     if absent := missing():
         raise SiteError(f"building the pages needs {', '.join(absent)}: pip install 'nblayers[docs]'")
+    _check(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _delete_killed(output.parent)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=UNFINISHED) as folder:
+            _build(output, Path(folder), run, say)
+    except OSError as error:
+        raise SiteError(f"the pages cannot be written: {error}") from error
+
+
+def _check(output: Path) -> None:
+    """Whether pages may be put here.
+
+    Raises:
+        SiteError: no.
+    """
+    if output.exists() and not output.is_dir():
+        raise SiteError(f"{output} is a file: name a folder for the pages")
     if output.exists() and not (output / STAMP).exists() and any(output.iterdir()):
         raise SiteError(f"{output} holds something else than these pages: name another folder")
+    if output in (here := Path.cwd()).parents or output == here:
+        raise SiteError(f"{output} is replaced as a whole, and you are in it: name a folder inside it, or go elsewhere")
+
+
+def _delete_killed(folder: Path) -> None:
+    """Delete what builds left here that were killed: what is older than a day."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(FileNotFoundError):    # its build has just ended
+            if time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _build(output: Path, work: Path, run: Sequence[Path], say: Callable[[str], None]) -> None:
+    """Build in the folder `work`, then put the pages in their place."""
     done, made_of = outputs.of(run, say), stamp(run)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".site-") as folder:
-        work = Path(folder)
-        say("writing pages")
-        write(work / "pages", done)
-        say("building with Sphinx")
-        _sphinx(work)
-        (work / "html" / STAMP).write_text(made_of, encoding="utf-8")
-        if output.exists():
-            shutil.rmtree(output)
-        (work / "html").rename(output)
+    say("writing pages")
+    write(work / "pages", done)
+    say("building with Sphinx")
+    _sphinx(work)
+    (work / "html" / STAMP).write_text(made_of, encoding="utf-8")
+    for i in range(TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            output.rename(work / f"old-{i}")
+        try:
+            (work / "html").rename(output)
+            return
+        except OSError:                                 # another build has put its pages there since
+            if i == TRIES - 1:
+                raise
 
 
 def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:

@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from nblayers.learn import catalogue, script, tools
 
 ROOT = catalogue.HOME.parent
 FILE = "outputs.json"
+KEPT = 3                                # versions of a lesson, and of the library, whose outputs are kept
 
 
 class LessonFailed(RuntimeError):
@@ -73,10 +75,25 @@ def of(lessons: Iterable[Path], say: Callable[[str], None] = print) -> dict[str,
     missing = [path for path, place in places.items() if not (place / FILE).exists()]
     with ThreadPoolExecutor(cores()) as pool:
         running = {pool.submit(_run_apart, path, places[path]): path for path in missing}
-        for count, done in enumerate(as_completed(running), 1):
-            done.result()
-            say(f"ran {running[done].stem} ({count} of {len(missing)})")
+        try:
+            for count, done in enumerate(as_completed(running), 1):
+                done.result()
+                say(f"ran {running[done].stem} ({count} of {len(missing)})")
+        except BaseException:                           # a lesson that failed, Ctrl-C: those that wait are not begun
+            pool.shutdown(cancel_futures=True)
+            raise
+    for path, place in places.items():
+        _keep_newest(place, f"{path.stem}-*")
+    _keep_newest(cache() / "outputs" / base, "*")
     return {path.stem: _read(place) for path, place in places.items()}
+
+
+def _keep_newest(used: Path, like: str) -> None:
+    """Say that a folder was used; of those beside it that are called `like` this, delete all but the KEPT used last."""
+    with contextlib.suppress(FileNotFoundError):        # nothing was kept; or another build has deleted some too
+        os.utime(used)
+        for old in sorted(used.parent.glob(like), key=lambda folder: folder.stat().st_mtime)[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def cores() -> int:
@@ -87,7 +104,7 @@ def cores() -> int:
 def _run_apart(lesson: Path, place: Path) -> None:
     """Run a lesson in a process of its own, on one core; its folder appears when it is whole."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"{lesson.stem}-") as folder:
         one = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg",
                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
         done = subprocess.run([sys.executable, "-m", __name__, str(lesson), folder], capture_output=True, text=True,
