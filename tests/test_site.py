@@ -128,12 +128,14 @@ Arguments:
     one, two_words: text of `Dense`,
         and 3 * 4.
     alpha: \\alpha, from 0.
+    beta: not \\sqrt v but \\sqrt{\\hat v}, \\frac{\\partial L}{\\partial h_t}.
 
     layer = Dense(3)
 ''', lambda name: "/there.md" if name == "Dense" else "")
     assert r"y_i = f(z)\quad \text{where }z > 0" in text and "(1) i is the `place` of the output" in text
     assert "`one`, `two_words`\n: text of [`Dense`](/there.md), and 3 \\* 4." in text
     assert r": $\alpha$, from 0." in text
+    assert r": not $\sqrt v$ but $\sqrt{\hat v}$, $\frac{\partial L}{\partial h_t}$." in text
 
 
 def test_the_search_knows_every_page(site):

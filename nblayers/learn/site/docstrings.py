@@ -9,8 +9,10 @@ from nblayers.learn.trace import equations
 
 SECTION = re.compile(r"^(Arguments|Attributes|Inputs?|Outputs?|Weights|Returns|Yields|Raises|Warns):$")
 EQUATION = re.compile(r"^\s+(?P<formula>\S.*?)\s{2,}\((?P<number>\d+'?)\)(?:\s+(?P<remark>\S.*))?$")
-INDEX = r"(?:[_^](?:\{[^{}]*\}|\w))"
-MATHS = rf"\\[A-Za-z]+(?:\{{[^{{}}]*\}})?{INDEX}*|\b[A-Za-z]'?{INDEX}+(?!\w)|\b[a-zA-Z]~\w*"      # \\alpha, x_t, c~_t
+GROUP = r"\{(?:[^{}]|\{[^{}]*\})*\}"
+INDEX = rf"(?:[_^](?:{GROUP}|\w))"
+COMMAND = rf"\\(?:(?:sqrt|hat|tilde|bar) (?:\\[A-Za-z]+|\w)|partial \w|[A-Za-z]+(?:{GROUP})*)"      # \sqrt v, \frac{a}{b}
+MATHS = rf"{COMMAND}{INDEX}*|\b[A-Za-z]'?{INDEX}+(?!\w)|\b[a-zA-Z]~\w*"                 # \alpha, x_t, c~_t
 SPECIAL = re.compile(r"([\\*_\[\]<>$|#~`])")
 TICKS = re.compile(r"(`[^`]+`)")
 

@@ -90,7 +90,7 @@ def page(path: Path, outputs: Outputs | None) -> Page:
             question = steps[0].question
             prompt = ""
             if question is not None:
-                made.add_text(f"{{.turn}}\n**{'A guess' if question.is_guess else 'Your turn'}.** {_question(question.text)}")
+                made.add_text(f"{{.turn}}\n**{'A guess' if question.is_guess else 'Your turn'}:** {_question(question.text)}")
                 prompt = "One answer" if question.is_guess else "The lesson’s line" if len(steps[0].nodes) == 1 and (
                     "\n" not in steps[0].source) else "The lesson’s lines"
             _add_code(made, path, script.joined(steps), prompt, steps, outputs, heading)
