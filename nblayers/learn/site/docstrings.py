@@ -83,7 +83,7 @@ def _indented(lines: list[str], link: Link) -> Iterator[str]:
         lines = lines[:-1]
     if not any(EQUATION.match(line) for line in lines):
         text = textwrap.dedent("\n".join(lines))
-        yield f"```{'python' if _is_python(text) else 'text'}\n{text}\n```"
+        yield block("python" if _is_python(text) else "text", text)
         return
     rows: list[tuple[str, str, list[str]]] = []
     for line in lines:
@@ -147,6 +147,12 @@ def _words(text: str, link: Link) -> str:
 def formula_link(identifier: str) -> str:
     """An identifier as a link to the formula's page."""
     return f"[{escaped(identifier)}](/{sources.formula_page(identifier)}.md)"
+
+
+def block(head: str, text: str) -> str:
+    """A block of Markdown, as "python" or "{code-block} text", whose fence no line of the text can end."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{head}\n{text}\n{fence}"
 
 
 def escaped(text: str) -> str:

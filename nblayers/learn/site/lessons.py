@@ -11,7 +11,7 @@ from typing import Any
 from nblayers.learn import catalogue, formulas, latex, script
 from nblayers.learn.script import Step
 from nblayers.learn.site import sources
-from nblayers.learn.site.docstrings import escaped, for_mathjax, formula_link
+from nblayers.learn.site.docstrings import block, escaped, for_mathjax, formula_link
 from nblayers.learn.site.outputs import Outputs
 
 PARTS = {"00": "The craft", "06": "Sequences", "12": "Layers for words and images", "17": "What makes networks learn",
@@ -181,7 +181,7 @@ def _add_code(made: Page, path: Path, code: str, prompt: str, steps: Sequence[St
         elif kind == "source":
             made.add_text(content)
         elif content.strip():
-            made.add_text(f":::{{code-block}} text\n:class: printed\n\n{content.rstrip()}\n:::")
+            made.add_text(block("{code-block} text", f":class: printed\n\n{content.rstrip()}"))
 
 
 def _parts(printed: str) -> Iterator[tuple[str, str]]:
@@ -201,7 +201,7 @@ def _source(found: re.Match[str]) -> str:
     address = sources.address(found["path"], int(found["line"]))
     title = f'<a href="../{address}">{title}</a>' if address else title
     code = "\n".join(line.removeprefix("    ") for line in found["code"].rstrip("\n").split("\n"))
-    return f"<p class=\"source-of\">{title}</p>\n\n```python\n{code}\n```"
+    return f"<p class=\"source-of\">{title}</p>\n\n{block('python', code)}"
 
 
 def _shown(code: str, path: Path, name: str) -> str:
