@@ -17,7 +17,7 @@ from nblayers.learn import catalogue, formulas, script
 
 pytest.importorskip("sphinx", reason="building pages needs the extra 'docs'")
 
-from nblayers.learn.site import builder, docstrings, outputs, reference, sources
+from nblayers.learn.site import builder, docstrings, gallery, outputs, reference, sources
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = catalogue.find("chain_rule")
@@ -136,6 +136,12 @@ Arguments:
     assert "`one`, `two_words`\n: text of [`Dense`](/there.md), and 3 \\* 4." in text
     assert r": $\alpha$, from 0." in text
     assert r": not $\sqrt v$ but $\sqrt{\hat v}$, $\frac{\partial L}{\partial h_t}$." in text
+
+
+def test_a_gallery_without_pictures_is_a_page_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "DOCUMENTS", {})               # an installed wheel has no docs/
+    text = gallery.page([], tmp_path)
+    assert "without running the lessons" in text and "container" not in text
 
 
 def test_the_search_knows_every_page(site):

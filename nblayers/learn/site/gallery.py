@@ -24,4 +24,5 @@ def page(figures: Sequence[Figure], folder: Path) -> str:
             figures = [*figures, Figure("index.md", "nblayers", docs / name, words)]
     tiles = [f":::{{container}} tile\n[![{escaped(figure.words)}](/figures/{figure.file.name})](/{figure.page})\n\n"
              f"{escaped(figure.words)}. [{escaped(figure.title)}](/{figure.page})\n:::" for figure in figures]
-    return "\n\n".join([*out, "::::{container} gallery\n" + "\n\n".join(tiles) + "\n::::"]) + "\n"
+    out += ["::::{container} gallery\n" + "\n\n".join(tiles) + "\n::::"] if tiles else []
+    return "\n\n".join(out) + "\n"
