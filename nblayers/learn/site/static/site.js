@@ -6,7 +6,7 @@ function mend() {
     formula.classList.toggle("wide", Boolean(drawn) && drawn.getBoundingClientRect().width > room);
   }
   for (const box of document.querySelectorAll(".yue pre, .yue .what, .yue div.math, .yue span.math.wide, .yue .table-wrapper, .sy-scrollbar")) {
-    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1;
     if (scrolls && !box.hasAttribute("tabindex")) box.setAttribute("tabindex", "0");
     if (!scrolls && box.getAttribute("tabindex") === "0") box.removeAttribute("tabindex");
   }
