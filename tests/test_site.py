@@ -104,6 +104,13 @@ def test_a_formula_leads_to_lesson_layer_and_lines_and_back(site, identifier):
         assert any(f"/layers/{reference.layers()[name]}.html" in link for link in page.links)
 
 
+def test_a_formula_with_lines_in_one_room_has_lines_in_all():
+    rooms = {identifier: {line.room for line in formulas.lines(identifier)} for identifier in formulas.index()}
+    assert [identifier for identifier, found in rooms.items() if found and found != set(formulas.ROOMS)] == []
+    assert sum(map(bool, rooms.values())) >= 107
+    assert {line.backward for line in formulas.lines("001.07.Conv2D")} == {False, True}       # dw = … is an equation itself
+
+
 def test_every_layer_has_a_page_with_its_arguments_and_equations(site):
     from nblayers import layers
     names = set(re.findall(r"\b(\w+) as \1\b", (ROOT / "nblayers" / "layers" / "__init__.pyi").read_text(encoding="utf-8")))

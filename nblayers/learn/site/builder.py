@@ -83,7 +83,7 @@ def build(output: Path, run: Sequence[Path], say: Callable[[str], None] = print)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=UNFINISHED) as folder:
             _build(output, Path(folder), run, say)
     except OSError as error:
-        raise SiteError(f"the pages cannot be written: {error}; name another folder with --output, or in XDG_CACHE_HOME") from error
+        raise SiteError(f"the pages cannot be written: {error}; name another with --output, or in XDG_CACHE_HOME") from error
 
 
 def _check(output: Path) -> None:
