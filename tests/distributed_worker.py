@@ -318,8 +318,6 @@ def fail(how, directory):
                     sys.exit(3)
                 if how == "end":
                     return
-                if how == "less":
-                    yield X[1:], CLASSES[1:]
             if how == "interrupt":
                 if step == 20 and me == 0:
                     print("running", flush=True)
@@ -332,7 +330,7 @@ def fail(how, directory):
 
 def main(what, out, directory):
     nblayers.set_device("reference")
-    if what in ("raise", "die", "hang", "interrupt", "leave", "end", "less"):
+    if what in ("raise", "die", "hang", "interrupt", "leave", "end"):
         return fail(what, directory)
     report = {"stop": what == "stop"}
     if what in ("agree", "stop"):
