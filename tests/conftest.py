@@ -129,6 +129,7 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
+    sys.dont_write_bytecode = True                  # a test edits what it imports, faster than the time of a file is kept
 
 
 if os.environ.get("NBLAYERS_TEST_XLA") != "1":
