@@ -31,8 +31,9 @@ class DataParallel:
     Weights, the optimizer's state and random numbers are the first process' at the beginning. A model that is not built yet is
     built before the data are shuffled, in one process after that: the same seed gives other numbers. The first process alone
     has progress lines, calls callbacks and writes checkpoints; what callbacks set (weights, optimizer, random numbers,
-    `trainable`, that training ends) is brought to the others, so that a checkpoint goes on with any number of them. An error that nobody catches, Ctrl-C, and a process that does not come
-    within `timeout` end all processes with one message that says which one and what; so do processes with other models or data.
+    `trainable`, that training ends) is brought to the others, so that a checkpoint goes on with any number of them. An error
+    that nobody catches, Ctrl-C, and a process that does not come within `timeout` end all processes with one message that says
+    which one and what; so do other models or data in one of them.
 
     Arguments:
         model: a model; None for settings alone.
