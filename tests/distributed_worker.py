@@ -183,6 +183,7 @@ def two_optimizers():
 
 def unfrozen(report):
     """Optimizers in one, each with its rate; a callback lets a layer be trained in the midst of an epoch."""
+    nblayers.config.set_floatx("float64")
     for name, optimizer in (("two", two_optimizers), ("scaled", lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.05)))):
         models = []
         for distribute in (True, None):
