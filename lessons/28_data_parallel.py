@@ -372,9 +372,9 @@ save_figure(draw_machines(right, eights, (truth == 8).mean()), "28_machines")
 # ## What stays different
 #
 # Numbers in a computer are rounded, and a sum in another order is rounded otherwise.
-# So four machines agree with one to twelve digits or so, not to the last. An optimiser
-# can make that large: Adam divides by the size of the gradient, so a gradient that
-# *should* be 0 and is $10^{-17}$ becomes a step of full length.
+# So four machines agree with a single one to twelve digits or so, not to the last. An
+# optimiser can make that large: Adam divides by the size of the gradient, so a gradient
+# that *should* be 0 and is $10^{-17}$ becomes a step of full length.
 
 # %%
 from_the_left, from_the_right = (0.1 + 0.2) + 0.3, 0.1 + (0.2 + 0.3)

@@ -88,6 +88,12 @@ def flipped():
                        layers.Flatten(), layers.Dense(3)])
 
 
+def frozen():
+    model = dense()
+    model.layers[0].trainable = False
+    return model
+
+
 def unbuilt():
     return Sequential([layers.Dense(5, "tanh"), layers.Dropout(0.3), layers.Dense(3)])
 
@@ -170,6 +176,30 @@ def agreement(report):
                 "moved": apart(alone.get_weights(), trained(name, dtype, None, epochs=1)[0].get_weights())}
 
 
+def two_optimizers():
+    by_path = {".*kernel": optimizers.Adam(0.05)}
+    return optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.SGD(0.1), by_path))
+
+
+def unfrozen(report):
+    """Optimizers in one, each with its rate; a callback lets a layer be trained in the midst of an epoch."""
+    nblayers.config.set_floatx("float64")
+    for name, optimizer in (("two", two_optimizers), ("scaled", lambda: optimizers.LossScaleOptimizer(optimizers.Adam(0.05)))):
+        models = []
+        for distribute in (True, None):
+            set_random_seed(1)
+            model = frozen()
+            model.compile(optimizer(), sparse())
+
+            def free(batch, logs, model=model):
+                model.layers[0].trainable = batch == 1
+
+            model.fit(X, CLASSES, batch_size=5, epochs=2, verbose=0, callbacks=[LambdaCallback(on_train_batch_end=free)],
+                      distribute=distribute)
+            models.append(model)
+        report[name] = {"weights": apart(*(model.get_weights() for model in models)), "same": everyone_has(models[0])}
+
+
 def callbacks(report):
     """Callbacks of the first rank steer all."""
     def steer():
@@ -233,8 +263,10 @@ def refusals(report):
         return ""
     six = [layers.Input((6,)), layers.Dense(6)]
     stateful = [layers.Input((6,)), layers.Reshape((6, 1)), layers.LSTM(6, stateful=True)]
+    some = X[rank():]
     report["refusals"] = {"not built": said(Sequential([layers.Dense(6)]), "mse", iter([(X, X)])),
-                          "mixes": said(Sequential(six), "dice"), "stateful": said(Sequential(stateful), "mse")}
+                          "mixes": said(Sequential(six), "dice"), "stateful": said(Sequential(stateful), "mse"),
+                          "other data": said(Sequential(six), "mse", some, some)}
 
 
 class StopAt(Callback):
@@ -283,6 +315,10 @@ def fail(how, directory):
                     os.kill(os.getpid(), signal.SIGKILL)
                 if how == "hang":
                     time.sleep(600)
+                if how == "leave":
+                    sys.exit(3)
+                if how == "end":
+                    return
             if how == "interrupt":
                 if step == 20 and me == 0:
                     print("running", flush=True)
@@ -295,12 +331,13 @@ def fail(how, directory):
 
 def main(what, out, directory):
     nblayers.set_device("reference")
-    if what in ("raise", "die", "hang", "interrupt"):
+    if what in ("raise", "die", "hang", "interrupt", "leave", "end"):
         return fail(what, directory)
     report = {"stop": what == "stop"}
     if what in ("agree", "stop"):
         agreement(report)
         callbacks(report)
+        unfrozen(report)
         data(report, directory)
         refusals(report)
     backup(report, directory)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import distributed_worker as worker
@@ -86,6 +87,14 @@ def test_what_cannot_be_shared_is_refused(ranks, reports):
         assert "expected arrays, or a model that is built" in report["refusals"]["not built"]
         assert "compares samples of the batch" in report["refusals"]["mixes"]
         assert "expected stateful=False" in report["refusals"]["stateful"]
+        assert "13 samples in batches of 5, shuffle=True in rank 0 and x and y of 12" in report["refusals"]["other data"]
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("optimizer", ["two", "scaled"])
+def test_optimizers_in_one_and_layers_that_a_callback_lets_be_trained(ranks, optimizer, reports):
+    found = [report[optimizer] for report in reports[ranks]["reports"]]
+    assert all(each["same"] for each in found) and found[0]["weights"] <= 1e-12, found
 
 
 def test_a_backup_goes_on_with_another_number_of_ranks(reports):
@@ -103,6 +112,8 @@ def test_a_backup_goes_on_with_another_number_of_ranks(reports):
 @pytest.mark.parametrize("how, said", [
     ("raise", "rank 1 of 2 failed with RuntimeError: no more milk; all ranks end"),
     ("hang", "rank 0 of 2 failed with TimeoutError: rank 1 of 2 did not come: waited 5 s for"),
+    ("leave", "rank 1 of 2 left the program, while rank 0 waits for"),
+    ("end", "the ranks wait for each other, rank 0 for a sum over the whole batch, rank 1 for the first"),
     ("die", "signal 9")])
 def test_a_rank_that_fails_ends_all(how, said, tmp_path):
     """With one message, and the last backup whole."""
@@ -135,7 +146,7 @@ def test_ctrl_c_ends_all(tmp_path):
     process.expect(pexpect.EOF)
     process.close()
     assert process.before.count("nblayers.distributed: ") == 1, process.before
-    assert "rank 0 of 2 was interrupted; all ranks end" in process.before
+    assert "rank 0 of 2 was interrupted (SIGTERM: Ctrl-C, or another process died); all ranks end" in process.before
     assert process.exitstatus != 0
     assert_the_backup_is_whole(tmp_path)
 
@@ -174,6 +185,9 @@ class Silent:
     def to_first(self, value, doing):
         return [value]
 
+    def of_one_thread(self, who):
+        return nullcontext()
+
     def nudge(self, requests):
         pass
 
@@ -203,6 +217,23 @@ def test_the_shared_loop_of_one_process_is_the_usual_one(make, monkeypatch):
         results.append((model.get_weights(), history.history))
     assert all(np.array_equal(a, b) for a, b in zip(results[0][0], results[1][0], strict=True))
     assert results[0][1] == results[1][1]
+
+
+def test_batches_of_other_sizes_in_other_processes_are_told_of(monkeypatch):
+    """7 samples, and 8 in the second process: had are the first 4 of them, and the last 4."""
+    nblayers.set_device("reference")
+    model = worker.dense()
+    model.compile("sgd", worker.sparse())
+    group = group_of_one(2)
+    model.fit(worker.X[:7], worker.CLASSES[:7], verbose=0)
+    other = group_of_one(2, 1)
+    for process, samples in ((group, 7), (other, 8)):
+        with process.computing((worker.X[:samples], worker.CLASSES[:samples], None)):
+            pass
+    sums = model._objective.sums()
+    monkeypatch.setattr(group.talk, "to_first", lambda own, doing: [own, (other._samples, sums)], raising=False)
+    with pytest.raises(ValueError, match=r"batches of the same sizes in all processes, .* 7 in rank 0, 8 in rank 1"):
+        group.collect(model._objective)
 
 
 @pytest.mark.parametrize("batch, ranks", [(7, 3), (6, 3), (2, 4), (1, 1)])

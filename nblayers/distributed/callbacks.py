@@ -13,7 +13,8 @@ class SharedCallbacks(AllHooks):
     """Calls the callbacks in the first process, and brings what they do to the others.
 
     After a hook that a callback of the user has, all go on with the first one's weights, optimizer and random numbers; after a
-    hook for single batches, where that would cost too much, with its learning rate, `stop_training` and `stop_evaluating`.
+    hook for single batches, where that would cost too much, with its learning rate, `trainable` of all layers, `stop_training`
+    and `stop_evaluating`.
     The others keep the history.
 
     Arguments:
@@ -33,7 +34,7 @@ class SharedCallbacks(AllHooks):
     @property
     def watches_train_batches(self) -> bool:
         """Whether a callback other than the progress line is told of single training steps."""
-        return self._own.watches_train_batches
+        return not self._acted.isdisjoint(("on_train_batch_begin", "on_train_batch_end"))
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:

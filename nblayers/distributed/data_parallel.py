@@ -20,18 +20,20 @@ class DataParallel:
     `model.save(path)` and `model.save_weights(path)` write in the first process alone. A model's own `fit` has these settings
     with `distribute=DataParallel(timeout=60)`.
 
-    All processes run the same program on the same data. `batch_size` counts the samples of all; of each batch a process takes
-    its part, as even as can be, and reads no more of a memory-mapped array. The loss is the mean over the whole batch, sample
-    weights and masks counted in all parts, so that the number of processes changes only how sums are rounded. Dropout, noise
-    and random images give each sample what it would get in one process. Batch normalization takes the statistics of each
-    process' part, and the mean over the processes as moving ones, unless it is `synchronized=True`. What a layer of your own
-    gives to `add_loss` counts as a mean over the samples that it sees.
+    All processes run the same program on the same data; a source that shuffles by itself, as PyTorch's DataLoader, needs the
+    same seed in each. `batch_size` counts the samples of all; of each batch a process takes its part, as even as can be, and
+    reads no more of a memory-mapped array. The loss is the mean over the whole batch, sample weights and masks counted in all
+    parts, so that the number of processes changes only how sums are rounded. Dropout, noise and random images give each sample
+    what it would get in one process. Batch normalization takes the statistics of each process' part, and the mean over the
+    processes as moving ones, unless it is `synchronized=True`. What a layer of your own gives to `add_loss` counts as a mean
+    over the samples that it sees.
 
     Weights, the optimizer's state and random numbers are the first process' at the beginning. A model that is not built yet is
     built before the data are shuffled, in one process after that: the same seed gives other numbers. The first process alone
-    has progress lines, calls callbacks and writes checkpoints; what callbacks set is brought to the others, so that a
-    checkpoint goes on with any number of processes. An error that nobody catches, Ctrl-C, and a process that does not come
-    within `timeout` end all processes with one message that says which one and what.
+    has progress lines, calls callbacks and writes checkpoints; what callbacks set (weights, optimizer, random numbers,
+    `trainable`, that training ends) is brought to the others, so that a checkpoint goes on with any number of them. An error
+    that nobody catches, Ctrl-C, and a process that does not come within `timeout` end all processes with one message that says
+    which one and what; so do other models or data in one of them.
 
     Arguments:
         model: a model; None for settings alone.
@@ -41,7 +43,8 @@ class DataParallel:
     Raises:
         TypeError: something that is no model.
         ValueError: a timeout or a size out of range; in `fit` a stateful layer, batches from a generator for a model
-            that is not built, a loss that compares samples with each other.
+            that is not built, a loss that compares samples with each other, other data in another process.
+        RuntimeError: in `fit` and `evaluate` a process that has left the program, or waits for something else; two threads.
         ImportError: mpi4py is not installed.
 
     Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training".

@@ -13,8 +13,18 @@ class Alone:
 
     alone = True
 
-    def begin(self, model: Any, batches: Any) -> None:
-        """All processes go on from the first one's model; one that is not built is built for these batches."""
+    def running(self, who: str) -> AbstractContextManager[Any]:
+        """While a `fit` or `evaluate` runs."""
+        return _AS_IT_IS
+
+    def begin(self, model: Any, data: Any, validation: Any = None, epochs: tuple[int, int] | None = None) -> None:
+        """All processes see that they are at the same, and go on from the first one's model.
+
+        Arguments:
+            model: one that is not built is built for these data.
+            data, validation: `Epochs` of the data that are gone through, and of those in between.
+            epochs: from which epoch to which; None for none.
+        """
 
     def rows_of(self) -> Callable[[int], tuple[int, int]] | None:
         """Gives of a batch of so many samples the first and the number of this process's; None: it has all of them."""

@@ -86,6 +86,13 @@ class ArrayBatches:
         size = self.batch_size * sum(map(_bytes_per_sample, arrays))
         return one_ahead(batches) if size >= _WORTH_A_THREAD else batches
 
+    @property
+    def extent(self) -> str:
+        """How much that is, in words."""
+        given = " and ".join(name for name, value in (("x", self.x), ("y", self.y), ("sample_weight", self.weights))
+                             if value is not None)
+        return f"{given} of {self.samples} samples in batches of {self.batch_size}, shuffle={self.shuffle}"
+
     def first_sample(self) -> Any:
         """x of a batch of one."""
         return map_structure(self._in_memory, _cut(self.x, slice(0, 1)))
@@ -152,6 +159,11 @@ class GivenBatches:
         self.indexed = hasattr(source, "__getitem__") and (self.steps is not None or self.endless)
         if self.steps == 0:
             raise ValueError(f"{who}: expected at least one batch, got a {type(source).__name__} of length 0")
+
+    @property
+    def extent(self) -> str:
+        """How much that is, in words."""
+        return f"{'batches' if self.steps is None else f'{self.steps} batches'} of a {type(self.source).__name__}"
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._indexed() if self.indexed else self.source:
@@ -240,6 +252,11 @@ class Epochs:
             self._taken += 1
             yield batch
 
+    @property
+    def extent(self) -> str:
+        """How much that is, in words."""
+        return self.batches.extent + ("" if self._limit is None else f", {self._argument}={self._limit}")
+
     def end(self) -> None:
         """Tell the source that the epoch is over."""
         self._tell("on_epoch_end")
@@ -259,8 +276,7 @@ class Epochs:
             ValueError: the data have fewer batches.
         """
         random.set_state(position["random"])
-        if position["own"] is not None and (own := self._own_generator()) is not None:
-            own.bit_generator.state = position["own"]
+        self.set_own_state(position["own"])
         self._current = self._begin()
         for _ in range(position["taken"]):
             if next(self._current, None) is None:
@@ -270,12 +286,21 @@ class Epochs:
 
     def _begin(self) -> Iterator[Batch]:
         """A new pass over the data."""
-        own = self._own_generator()
-        self._start = {"random": random.get_state(), "own": None if own is None else own.bit_generator.state}
+        self._start = {"random": random.get_state(), "own": self.own_state()}
         self._taken = 0
         self.close()
         self._reading = iter(self.batches)
         return self._reading
+
+    def own_state(self) -> Any:
+        """The state of the random numbers that a source draws by itself; None where it draws none."""
+        own = self._own_generator()
+        return None if own is None else own.bit_generator.state
+
+    def set_own_state(self, state: Any) -> None:
+        """Go on from what `own_state` gave."""
+        if state is not None and (own := self._own_generator()) is not None:
+            own.bit_generator.state = state
 
     def _own_generator(self) -> np.random.Generator | None:
         """What a source of batches draws their order from, if it is not the global generator (`TimeseriesDataset`)."""

@@ -91,7 +91,8 @@ class Objective:
         taken = self if free else self._copied()
         try:
             taken.group = group
-            yield taken
+            with group.running(self.who):
+                yield taken
         finally:
             taken.group = ALONE
             if free:

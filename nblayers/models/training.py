@@ -218,7 +218,7 @@ class Trainer(Layer):
             interrupts.hold()                           # what is begun in the next line must come to its end
             with self._runs.fitting(self.described), self._objective_for("fit").taken(group) as objective:
                 interrupts.release()
-                group.begin(self, batches)
+                group.begin(self, training, validation, (initial_epoch, epochs))
                 if not isinstance(callbacks, CallbackList):
                     callbacks = CallbackList(callbacks, add_history=True, add_progbar=verbose != 0, model=self, verbose=verbose,
                                              epochs=epochs, steps=training.steps)
@@ -367,7 +367,7 @@ class Trainer(Layer):
             callbacks = CallbackList(callbacks, add_progbar=verbose != 0, model=self, verbose=verbose, epochs=1,
                                      steps=testing.steps)
         with closing(testing), self._objective_for("evaluate").taken(group) as objective:
-            group.begin(self, batches)
+            group.begin(self, testing)
             callbacks = group.callbacks(callbacks, self)
             with callbacks.closed_on_error():
                 return _as_asked(self._test_epoch(testing, callbacks, objective), return_dict)

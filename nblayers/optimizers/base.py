@@ -209,9 +209,13 @@ class Optimizer(NamesItself):
         for parameter in known:
             parameter.assign(self._slot(parameter).shaped("average"))
 
+    def stepping(self) -> list["Optimizer"]:
+        """The optimizers that do the steps: itself, or those inside of it."""
+        return [self]
+
     def averaging(self) -> list["Optimizer"]:
-        """The optimizers that keep averages of the values: itself, or those inside of it."""
-        return [self] if self.use_ema else []
+        """Those of them that keep averages of the values."""
+        return [each for each in self.stepping() if each.use_ema]
 
     def swap_averages(self) -> None:
         """With `use_ema` put the averages in the place of the values and the values in theirs; the next call puts both back.

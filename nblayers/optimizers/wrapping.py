@@ -39,8 +39,8 @@ class Wrapping(Optimizer):
     def _known(self) -> Iterable[Parameter]:
         return [parameter for parameter, inner in self._routes.items() if parameter in inner._known]
 
-    def averaging(self) -> list[Optimizer]:
-        return [optimizer for inner in self._inner() for optimizer in inner.averaging()]
+    def stepping(self) -> list[Optimizer]:
+        return [optimizer for inner in self._inner() for optimizer in inner.stepping()]
 
     def swap_averages(self) -> None:
         for optimizer in self.averaging():
