@@ -8,7 +8,8 @@ with the sum in one bucket (nothing can overlap); and in several. What `simulate
 
 What it can show: what a sum costs, how much of it the backward hides, and what one more process costs. What it cannot: that
 more processes are faster. On two hyperthreads of one core, two share its arithmetic, and four take turns; their messages go
-through memory, not over a network; and a process that waits takes time from one that computes.
+through memory, not over a network, and the cores that compute copy and add them up: `simulate`, for which that costs no time of
+theirs, says too little here. A process that waits takes time from one that computes, too.
 """
 import json
 import os

@@ -71,6 +71,11 @@ class Parameter:
         """Set the gradient to zero."""
         self._grad.fill(0)
 
+    def keep_grad_in(self, array: np.ndarray) -> None:
+        """From now on the gradient lies in this array, which several weights may have parts of."""
+        array[...] = self._grad
+        self._grad = array
+
     def to(self, device: str) -> None:
         """Move the value and the gradient to the memory of `device`."""
         xp = array_module(device)

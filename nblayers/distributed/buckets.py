@@ -9,7 +9,7 @@ from nblayers.parameter import Parameter
 
 
 class Bucket:
-    """Some weights whose gradients go in one message.
+    """Some weights whose gradients go in one message, and lie in it where they are NumPy arrays.
 
     Arguments:
         parameters: the weights, all of one dtype.
@@ -23,6 +23,9 @@ class Bucket:
         ends = np.cumsum(sizes)
         self._views = [self.buffer[end - size:end].reshape(parameter.shape)
                        for parameter, size, end in zip(parameters, sizes, ends, strict=True)]
+        for parameter, view in zip(parameters, self._views, strict=True):
+            if isinstance(parameter.grad, np.ndarray):
+                parameter.keep_grad_in(view)
 
     def pack(self, weight: float) -> None:
         """Take the gradients, times the share that this process has of the batch."""
@@ -33,11 +36,9 @@ class Bucket:
                 view.fill(0)
 
     def unpack(self) -> None:
-        """Give the sums to the weights."""
+        """Give the sums to weights whose gradients lie elsewhere."""
         for parameter, view in zip(self.parameters, self._views, strict=True):
-            if isinstance(parameter.grad, np.ndarray):
-                parameter.grad = view
-            else:
+            if parameter.grad is not view:
                 parameter.grad.set(view)
 
 

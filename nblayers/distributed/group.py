@@ -145,10 +145,13 @@ class Group(Alone):
     def _buckets_of(self, model: Any, parameters: Sequence[Parameter]) -> Buckets:
         """The buckets for these weights, made once."""
         graph = model._graph
-        key = [id(graph), *(id(each.value) for each in parameters)]
-        if self._buckets is None or self._buckets[0] != key:
+
+        def key() -> list[int]:
+            return [id(graph), *(id(each.grad) for each in parameters)]
+        if self._buckets is None or self._buckets[0] != key():
             first_calls = {} if graph is None else graph.first_calls()
-            self._buckets = key, Buckets(parameters, first_calls, self.bucket_bytes, self.talk)
+            buckets = Buckets(parameters, first_calls, self.bucket_bytes, self.talk)
+            self._buckets = key(), buckets
         return self._buckets[1]
 
     def _average(self, statistics: Sequence[Parameter], weight: float) -> None:
