@@ -138,7 +138,7 @@ def test_windows_show_the_patch(traces):
                 and (shown["panels"][shown["operations"][one[0]]["panel"]]["name"]) == name
                 and shown["panels"][shown["operations"][one[0]]["panel"]]["phase"] == phase]
     def places(marks):
-        return {shown["panels"][panel]["name"]: (rows, columns) for panel, rows, columns, _ in marks}
+        return {shown["panels"][panel]["name"]: (rows, columns) for panel, rows, columns, *_ in marks}
     forward, weights, back = marked("z", "forward"), marked("dW", "backward"), marked("dx", "backward")
     assert len(forward) == len(weights) == len(back) == 4 * 3
     assert places(forward[4][0]) == {"x": ([1, 4, 1], [1, 4, 1]), "z": ([1, 2, 1], [1, 2, 1])}

@@ -28,10 +28,10 @@ function math(markup) {                                          // MathML, made
 const product = (shape) => shape.reduce((a, b) => a * b, 1);
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 
-function decoded(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const numbers = new Float32Array(bytes.length / 4), data = new DataView(bytes.buffer);
-  for (let i = 0; i < numbers.length; i++) numbers[i] = data.getFloat32(4 * i, true);
+function decoded(text, precise) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), data = new DataView(bytes.buffer);
+  const numbers = precise ? new Float64Array(bytes.length / 8) : new Float32Array(bytes.length / 4);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = precise ? data.getFloat64(8 * i, true) : data.getFloat32(4 * i, true);
   return numbers;
 }
 
@@ -74,11 +74,11 @@ function stretched(shape, target, flat) {
 class View {
   constructor(plain) {
     Object.assign(this, plain);
-    this.pool = decoded(plain.numbers);
-    this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus], index) => {
+    this.pool = decoded(plain.numbers, plain.precise);
+    this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus, place], index) => {
       const what = this.operations[operation], panel = this.panels[what.panel];
-      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, phase: panel.phase, name: panel.name,
-               layer: this.layers[panel.layer] };
+      return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, place: place ?? "", phase: panel.phase,
+               name: panel.name, layer: this.layers[panel.layer] };
     });
     this.writers = new Map();                                    // of each place in the pool, the steps that computed it
     for (const step of this.steps) {
@@ -366,9 +366,9 @@ class HeatMap {
                                                                   wide * this.cell - 2, high * this.tall - 2);
     const { t } = this.pane.step;
     if (this.panel.over_time && t >= 0 && live) frame(0, t, 0, this.rows, 1);
-    for (const [, rows, columns, channel] of marks)
+    for (const [, rows, columns, channel, sample] of marks)
       for (let tile = 0; tile < this.tiles; tile++) {
-        if (channel >= 0 && channel !== tile) continue;
+        if ((channel >= 0 && channel !== tile) || (sample >= 0 && sample !== this.pane.sample)) continue;
         const whole = rows[2] === 1 && columns[2] === 1;            // else the places of a patch lie apart
         if (whole) frame(rows[0], columns[0], tile, rows[1] - rows[0], columns[1] - columns[0]);
         for (let row = rows[0]; row < rows[1] && !whole; row += rows[2])
@@ -692,7 +692,8 @@ class Pane {
     const { view, step } = this;
     this.flat = this.flatChosen();
     const time = step.t < 0 ? "" : ` · t = ${step.t}${step.layer.times ? ` of 0 … ${step.layer.times - 1}` : ""}`;
-    this.where.textContent = `${step.phase}${time}${view.layers.length > 1 && step.layer.path ? ` · ${step.layer.path}` : ""}`;
+    this.where.textContent = `${step.phase}${time}${view.layers.length > 1 && step.layer.path ? ` · ${step.layer.path}` : ""}` +
+      (step.place ? ` · ${step.place}` : "");
     this.root.dataset.phase = step.phase;
     this.title.replaceChildren(math(view.formulas[step.panel.label]),
                                step.t < 0 ? "" : node("span", { class: "time" }, `[${step.t}]`),
@@ -726,7 +727,7 @@ class Pane {
 
   said() {
     const { view, step, sample, flat } = this, { words, phase } = step.panel;
-    const time = step.t < 0 ? "" : `, time step ${step.t}`, value = written(view.value(step, sample, flat));
+    const time = `${step.t < 0 ? "" : `, time step ${step.t}`}${step.place ? `, ${step.place}` : ""}`, value = written(view.value(step, sample, flat));
     const parts = step.what.parts.map((part, k) => `${written(view.part(step, k, sample, flat))} by ${part.by}`);
     const sum = parts.length ? ` = ${parts.join(" + ").replaceAll("+ −", "− ")}` : "";
     return `${phase === "forward" ? "Forward" : "Backward"}${time}: ${words || step.name}. ` +

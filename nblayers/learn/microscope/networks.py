@@ -37,6 +37,7 @@ NAMES = {                               # what an entry is called in the picture
 }
 AXES = {"attention": ({"s", "p", "dp", "ds"}, ["query", "key"]),
         "batch_norm": ({"x", "normal", "y", "dx", "dy"}, ["sample", "feature"])}
+PLACES = {"b": "sample", "h": "head", "i": "query"}     # of attention's loops
 SUBSCRIPTS = {"h_prev": "hₜ₋₁", "C_prev": "Cₜ₋₁", "h_next": "hₜ₊₁", "C_next": "Cₜ₊₁", "x": "xₜ", "y": "yₜ"}
 
 
@@ -63,6 +64,17 @@ def words(kind: str, name: str) -> str:
         if name.startswith("d") and name[1:] in table:
             return f"gradient of the {table[name[1:]]}"
     return ""
+
+
+def place(entry: Entry) -> str:
+    """Of which sample, head and queries a block of attention is, in words; "" of all else."""
+    if not entry.path.endswith("attention.py"):
+        return ""
+    found = [f"{PLACES[name]} {at}" for name, at in entry.where.items() if name in PLACES]
+    if "rows" in entry.where:
+        start, stop, _ = entry.where["rows"]
+        found.append(f"queries {start} to {stop - 1}")
+    return ", ".join(found)
 
 
 def axes(kind: str, name: str) -> list[str] | None:

@@ -3,6 +3,7 @@ import ast
 import functools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from nblayers.learn.microscope import networks, numbers
 from nblayers.learn.microscope.mathml import mathml
-from nblayers.learn.microscope.pool import Pool
+from nblayers.learn.microscope.pool import Pool, reaches_farther
 from nblayers.learn.microscope.windows import Extra, with_windows
 from nblayers.learn.trace import Entry, symbols, trace
 
@@ -39,11 +40,11 @@ def view(recorded: trace, layer: str | None = None, title: str | None = None, sa
     batch = _batch(entries)
     kept = min(samples, batch)
     builder = _Builder(entries, extras, batch, kept)
-    while kept > 1 and builder.is_cut:
+    while kept > 1 and (builder.is_cut or builder.pool.size > BUDGET):
         kept //= 2
         builder = _Builder(entries, extras, batch, kept)
     return {**builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer))),
-            "labels": list(labels), "left_out": _left_out(recorded, layer)}
+            "labels": list(labels), "left_out": [*_left_out(recorded, layer), *_windows_left_out(entries, extras)]}
 
 
 def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[Extra]]:
@@ -52,12 +53,32 @@ def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[
     Raises:
         ValueError: there is nothing.
     """
-    entries = [entry for entry in recorded.entries if _is_shown(entry) and entry.is_of(layer)]
+    everything = [_in_shape(entry, recorded.entries[i + 1:i + 4]) for i, entry in enumerate(recorded.entries)]
+    entries = [entry for entry in everything if _is_shown(entry) and entry.is_of(layer)]
     if not entries:
         names = sorted({part for entry in recorded.entries for part in entry.layer.split("/") if part})
         raise ValueError("microscope: the trace is empty" if layer is None or not names else
                          f"microscope: no layer is called {layer!r}; there are {', '.join(names)}")
-    return with_windows([entry for entry in entries if not _is_large(entry)] or entries, recorded.entries)
+    return with_windows([entry for entry in entries if not _is_large(entry)] or entries, everything)
+
+
+def _in_shape(entry: Entry, after: Sequence[Entry]) -> Entry:
+    """What an activation's kernel, which sees a row of numbers, has computed, in the layer's shape and by the layer's name.
+
+    Inside a layer an activation's dx is what the layer calls dz.
+    """
+    if not entry.function or "." in entry.function or entry.value.ndim != 1:
+        return entry
+    shaped = (one for one in after if (one.layer, one.phase, one.call) == (entry.layer, entry.phase, entry.call)
+              and one.value.ndim > 1 and np.array_equal(one.value.ravel(), entry.value, equal_nan=one.value.dtype.kind in "fc"))
+    found = next(shaped, None)
+    if found is None:
+        return entry
+    def like(value: np.ndarray) -> np.ndarray:
+        return value.reshape(found.shape) if value.size == entry.value.size else value
+    return replace(entry, name=found.name, value=like(entry.value),
+                   parts=tuple(replace(part, value=like(part.value)) for part in entry.parts),
+                   operands={name: like(value) for name, value in entry.operands.items()})
 
 
 def _is_large(entry: Entry) -> bool:
@@ -70,6 +91,14 @@ def _left_out(recorded: trace, layer: str | None) -> list[str]:
     """What was too large, by name and shape."""
     return list(dict.fromkeys(f"{entry.layer} {entry.name} {entry.shape}" for entry in recorded.entries if _is_shown(entry)
                               and _is_large(entry) and entry.is_of(layer)))
+
+
+def _windows_left_out(entries: Sequence[Entry], extras: Sequence[Extra]) -> list[str]:
+    """The windows that have no steps of their own."""
+    last = {(entry.layer, entry.phase, entry.name): extra.window for entry, extra in zip(entries, extras, strict=True)
+            if extra.window}
+    return [f"{layer} {name}: windows {shown + 1} to {count}"
+            for (layer, _, name), (shown, count) in last.items() if shown < count]
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -87,7 +116,8 @@ class _Builder:
     """Collects what the steps have in common, once each, and their numbers."""
 
     def __init__(self, entries: Sequence[Entry], extras: Sequence[Extra], batch: int, samples: int) -> None:
-        self.pool = Pool()
+        self.precise = any(reaches_farther(entry.value) for entry in entries)
+        self.pool = Pool(self.precise)
         self.samples, self.batch = samples, batch
         self._entries, self._extras = entries, extras
         self._trees = [extra.tree or numbers.resolved(_tree(entry.source), entry.operands)
@@ -110,9 +140,10 @@ class _Builder:
     def _is_batched(self, entry: Entry, name: str, value: np.ndarray) -> bool:
         """Whether a value has a row for each sample; a weight has not, though it may have as many rows.
 
-        Of a batch that is normalised all samples are shown, one below the other.
+        Of a batch that is normalised all samples are shown, one below the other. What attention computes sample by sample
+        has a row for each query.
         """
-        if entry.layer in self._of_batches:
+        if entry.layer in self._of_batches or "b" in entry.where:
             return False
         root = re.split(r"[._\[]", name.removeprefix("self."))[0]
         bare = root[1:] if root.startswith("d") and len(root) > 1 else root
@@ -168,13 +199,14 @@ class _Builder:
             steps.append([tables["operations"].index(operation), -1 if entry.t is None else entry.t, self._values[i],
                           self._parts[i], [self._operands[i].get(name, -1) for name in operation["operands"]]])
         for step, extra, entry in zip(steps, self._extras, self._entries, strict=True):
-            if extra.marks or extra.focus:
-                step += [_marks(extra, entry, tables["layers"].rows, tables["panels"].rows), extra.focus]
+            place = "window {} of {}".format(*extra.window) if extra.window else networks.place(entry)
+            if extra.marks or extra.focus or place:
+                step += [_marks(extra, entry, tables["layers"].rows, tables["panels"].rows, self.samples), extra.focus, place]
         layers = [pictures.layer(path) for path in tables["layers"].rows]
         return {"version": 1, "title": title, "samples": self.samples, "batch": self.batch, "layers": layers,
                 "pictures": pictures.rows, "formulas": tables["formulas"].rows, "functions": tables["functions"].rows,
                 "panels": tables["panels"].rows, "operations": tables["operations"].rows, "steps": steps,
-                "numbers": self.pool.text()}
+                "precise": self.precise, "numbers": self.pool.text()}
 
     def _operation(self, i: int, tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
         """What the steps that do the same have in common."""
@@ -206,14 +238,17 @@ class _Builder:
         return [tables["functions"].index(shown), entry.line - first]
 
 
-def _marks(extra: Extra, entry: Entry, layers: list[str], panels: list[dict]) -> list[list]:
-    """What a step outlines: the panel, rows, columns, and the channel, -1 for all."""
+def _marks(extra: Extra, entry: Entry, layers: list[str], panels: list[dict], samples: int) -> list[list]:
+    """What a step outlines: the panel, rows, columns, the channel, -1 for all, and the sample, -1 for all."""
     found = []
     for mark in extra.marks:
+        if mark.sample is not None and mark.sample >= samples:
+            continue
         of_name = [i for i, panel in enumerate(panels) if (layers[panel["layer"]], panel["phase"], panel["name"])
                    == (entry.layer, mark.phase, mark.name)]
         rows, columns = list(map(int, mark.rows)), list(map(int, mark.columns))
-        found += [[i, rows, columns, -1 if mark.channel is None else mark.channel] for i in of_name[-1:]]
+        channel, sample = (-1 if one is None else one for one in (mark.channel, mark.sample))
+        found += [[i, rows, columns, channel, sample] for i in of_name[-1:]]
     return found
 
 

@@ -34,7 +34,7 @@ class Entry:
             "from (3)"; "" where the layer gives none.
         formula: LaTeX.
         t: the time step, or None.
-        where: the other indices of the loops in which it was computed.
+        where: the other indices of the loops in which it was computed, the outermost first; a slice as (start, stop, step).
         parts: the terms of the sum that it is; () where it is none.
         operands: the variables that its line computed it from, by their text in `source`; copies, one for what stays as it is.
         call: which call of the trace it belongs to, from 0; a layer that is called twice has two.
@@ -86,5 +86,11 @@ def shown(value: np.ndarray, digits: int = 4) -> str:
     if value.size == 1:
         return f"{value.reshape(-1)[0]:.{digits}g}"
     if value.dtype.kind in "fc":
-        return f"‖{np.linalg.norm(value.reshape(-1)):.{digits}g}‖"
+        return f"‖{norm(value):.{digits}g}‖"
     return f"{value.dtype} {value.shape}"
+
+
+def norm(value: np.ndarray) -> float:
+    """The norm of all numbers, of very large and very small ones, too."""
+    most = float(np.max(np.abs(value), initial=0))
+    return most * float(np.linalg.norm(value.reshape(-1) / most)) if most and np.isfinite(most) else most

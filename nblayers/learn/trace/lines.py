@@ -114,28 +114,28 @@ def _line(statement: ast.stmt, path: str, texts: list[str], function: str, loops
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     comments = " ".join(text.rpartition("  # ")[2] for text in texts[first - 1:last] if "  # " in text)
     marks = tuple(MARK.findall(comments))
-    plain = Line(path, first, last, function)
+    plain = Line(path, first, last, function, indices=loops)
     if not marks:
         return plain
     returned = {"forward": "y", "backward": "dx"}.get(function.rpartition(".")[2])
     if isinstance(statement, ast.Return) and statement.value is not None and returned:
         statement = ast.Assign([ast.Name(returned, ast.Store())], statement.value)
-        return replace(_computing(statement, plain, "from " in comments, marks, loops), returns=True,
+        return replace(_computing(statement, plain, "from " in comments, marks), returns=True,
                        source=f"return {ast.unparse(statement.value)}")
     if isinstance(statement, (ast.Assign, ast.AugAssign, ast.AnnAssign)) and statement.value is not None:
-        return _computing(statement, plain, "from " in comments, marks, loops)
+        return _computing(statement, plain, "from " in comments, marks)
     return plain
 
 
-def _computing(statement: ast.Assign | ast.AugAssign | ast.AnnAssign, plain: Line, backward: bool, marks: tuple[str, ...],
-               loops: tuple[str, ...]) -> Line:
+def _computing(statement: ast.Assign | ast.AugAssign | ast.AnnAssign, plain: Line, backward: bool,
+               marks: tuple[str, ...]) -> Line:
     """The line of an assignment that computes an equation."""
     assert statement.value is not None
     targets: list[ast.expr] = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
     ast.fix_missing_locations(statement)
     adds = isinstance(statement, ast.AugAssign) and isinstance(statement.op, (ast.Add, ast.Sub))
     return replace(plain, source=ast.unparse(statement), marks=marks, backward=backward, targets=tuple(_targets(targets)),
-                   terms=tuple(_terms(statement.value)), operands=tuple(_operands(statement.value)), adds=adds, indices=loops,
+                   terms=tuple(_terms(statement.value)), operands=tuple(_operands(statement.value)), adds=adds,
                    formula=symbols.statement(statement))
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nblayers.learn.trace.entries import Entry
+from nblayers.learn.trace.entries import Entry, norm
 from nblayers.utils.pictures.figures import BLUE, VERMILION, finished, grid
 
 if TYPE_CHECKING:
@@ -64,14 +64,16 @@ def _flow(entries: list[Entry]) -> dict[str, dict[str, float]]:
 def _draw_values(axes: Any, courses: dict[str, dict[int, np.ndarray]], where: str) -> None:
     for mark, (name, course) in zip(MARKS, courses.items(), strict=False):
         axes.plot(list(course), [value.mean() for value in course.values()], marker=mark, markersize=4, label=name)
+    axes.locator_params("x", integer=True)
     _label(axes, f"values{where}", "time step t", "mean over samples and units")
 
 
 def _draw_gradients(axes: Any, courses: dict[str, dict[int, np.ndarray]], where: str) -> None:
     for mark, (name, course) in zip(MARKS, courses.items(), strict=False):
-        norms = [float(np.linalg.norm(value)) or np.nan for value in course.values()]       # none of 0 on a logarithmic axis
+        norms = [norm(value) or np.nan for value in course.values()]       # none of 0 on a logarithmic axis
         axes.plot(list(course), norms, marker=mark, markersize=4, label=name)
     axes.set_yscale("log")
+    axes.locator_params("x", integer=True)
     _label(axes, f"gradients{where}", "time step t (backward runs from right to left)", "norm")
 
 

@@ -3,6 +3,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
@@ -15,8 +16,8 @@ from nblayers.layers.base import Layer, Record, calls
 from nblayers.learn.trace import symbols
 from nblayers.learn.trace.entries import Entry, Part
 from nblayers.learn.trace.equations import equation
-from nblayers.learn.trace.lines import Line, Term
-from nblayers.learn.trace.watch import Watch
+from nblayers.learn.trace.lines import Line, Term, lines_of
+from nblayers.learn.trace.watch import Watch, is_kernel
 
 SHORT = {"kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "E"}       # the lessons' names of weights
 LARGE = 1_000_000                       # elements of an operand that is not copied
@@ -58,6 +59,7 @@ class trace:
 
     Raises:
         ValueError: limit is no positive integer.
+        RuntimeError: it is opened while it is open; later it may be opened again, and goes on.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -68,19 +70,24 @@ class trace:
         self._stack: list[_Call] = []
         self._calls = 0
         self._watch = Watch(self._before, self._after)
+        self._is_open = False
+        self._known = 0                         # entries when it was opened
         self._outer: trace | None = None
         self._operands: dict[tuple[str, str], np.ndarray] = {}      # the last of each line's
 
     def __enter__(self) -> "trace":
+        if self._is_open:
+            raise RuntimeError("trace: this trace is open already: with nblayers.trace() opens another")
+        self._is_open, self._known = True, len(self.entries)
         self._outer, calls.watch = calls.watch, self
         _count(1)
         return self
 
     def __exit__(self, *error: Any) -> None:
         _count(-1)
-        calls.watch = self._outer
+        calls.watch, self._is_open = self._outer, False
         if self._outer is not None:
-            self._outer._take(self.entries)
+            self._outer._take_from(self.entries[self._known:])
 
     @staticmethod
     def note(name: str, value: Any, formula: str = "") -> None:
@@ -91,7 +98,7 @@ class trace:
         Arguments:
             name: the value's.
             value: an array or a number; it is copied.
-            formula: LaTeX.
+            formula: LaTeX; by default the name.
 
         Raises:
             TypeError: name or formula is no text, or the value is no array of numbers.
@@ -103,7 +110,7 @@ class trace:
             array = _copy(np.asarray(value) if isinstance(value, (list, tuple)) else value)
             if array is None:
                 raise TypeError(f"trace.note: expected an array of numbers as {name!r}, got {type(value).__name__}")
-            current._record(name, array, formula=formula)
+            current._record(name, array, formula=formula or symbols.name(name))
 
     # What layers call -------------------------------------------------------------------------------------------------------
 
@@ -187,8 +194,7 @@ class trace:
             return
         mark = "from " * line.backward + ", ".join(f"({one})" for one in line.marks)
         formula = line.formula if line.backward else equation(line.path, line.function, line.marks[0]) or line.formula
-        where = {name: _index(frame.f_locals[name]) for name in line.indices if name in frame.f_locals and name != "t"}
-        where = {name: at for name, at in where.items() if at is not None}
+        where = _where(line, frame)
         sum_of = tuple(parts) if len(parts) > 1 else ()
         t = _time_step(frame)
         for target in line.targets:
@@ -222,6 +228,13 @@ class trace:
             warnings.warn(f"trace: {self.limit} entries are recorded, what comes now is not: trace(limit=…) allows more, a "
                           "smaller input makes fewer", stacklevel=2)
             self.limit = -1
+
+    def _take_from(self, entries: list[Entry]) -> None:
+        """Take the entries of a trace inside this one; their calls come after those that this one has seen."""
+        if entries:
+            first = entries[0].call
+            self._take([replace(entry, call=entry.call - first + self._calls) for entry in entries])
+            self._calls += entries[-1].call - first + 1
 
     def _record_all(self, call: _Call, named: Iterable[tuple[str, Any]]) -> None:
         """Record arrays; of lists each element by its place."""
@@ -384,10 +397,21 @@ def _origin(term: Term) -> str:
     return f"{base} of the step after" if through.endswith("_next") else base
 
 
+def _where(line: Line, frame: FrameType) -> dict[str, Any]:
+    """The indices of the loops around a line, of those in the kernels that called its function first."""
+    found: dict[str, Any] = {}
+    outer = frame.f_back
+    if outer is not None and is_kernel(outer.f_code.co_filename) and (
+            around := lines_of(outer.f_code.co_filename).get(outer.f_lineno)) is not None:
+        found |= _where(around, outer)
+    places = {name: _index(frame.f_locals[name]) for name in line.indices if name in frame.f_locals and name != "t"}
+    return found | {name: at for name, at in places.items() if at is not None}
+
+
 def _index(value: Any) -> Any:
     """An index of a loop as it is recorded; None for what is none."""
     if isinstance(value, slice):
-        return (value.start, value.stop, value.step)
+        return tuple(None if one is None else int(one) for one in (value.start, value.stop, value.step))
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, tuple):

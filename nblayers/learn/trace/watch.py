@@ -89,7 +89,12 @@ class _Calls:
 
 @functools.cache
 def _is_ours(path: str) -> bool:
-    return path.startswith(LAYERS) or (path.startswith(REFERENCE) and not path.endswith(BLOCKS))
+    return path.startswith(LAYERS) or (is_kernel(path) and not path.endswith(BLOCKS))
+
+
+def is_kernel(path: str) -> bool:
+    """Whether a file is one of the reference kernels."""
+    return path.startswith(REFERENCE)
 
 
 @functools.cache
