@@ -131,14 +131,17 @@ def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
     """Write all pages as Markdown and notebooks."""
     from nblayers.learn.site import formulas, gallery, glossary, microscope, reference, sources
     from nblayers.learn.site.lessons import Figure, index, page
-    for name in ("figures", "_made/mathjax"):
-        (folder / name).mkdir(parents=True)
+    scope_folder = folder / "_made" / microscope.FOLDER
+    for made_here in (folder / "figures", folder / "_made" / "mathjax", scope_folder):
+        made_here.mkdir(parents=True)
     shutil.copyfile(_mathjax(), folder / "_made" / "mathjax" / "tex-svg.js")
     figures: list[Figure] = []
     for path in catalogue.lessons():
         made = page(path, done.get(path.stem))
         _put(folder / "lessons" / f"{path.stem}.ipynb", made.text())
         figures += made.figures
+        for scope in made.scopes:
+            shutil.copyfile(scope, scope_folder / scope.name)
     for figure in figures:
         shutil.copyfile(figure.file, folder / "figures" / figure.file.name)
     _put(folder / "lessons" / "index.md", index(catalogue.lessons()))
@@ -149,7 +152,7 @@ def write(folder: Path, done: dict[str, outputs.Outputs]) -> None:
         _put(folder / f"{document}.md", text)
     _put(folder / "gallery.md", gallery.page(figures, folder))
     _put(folder / "glossary.md", glossary.page())
-    scopes = microscope.pages(folder / "_made" / "microscope", {stem.partition("_")[0] for stem in done})
+    scopes = microscope.pages(scope_folder, {stem.partition("_")[0] for stem in done})
     if scopes:
         _put(folder / "microscope.md", microscope.page(scopes))
     text = (HERE / "index.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 
 from nblayers.learn import catalogue, formulas, latex, script
 from nblayers.learn.script import Step
-from nblayers.learn.site import sources
+from nblayers.learn.site import microscope, sources
 from nblayers.learn.site.docstrings import block, escaped, for_mathjax, formula_link
 from nblayers.learn.site.outputs import Outputs
 
@@ -19,6 +19,7 @@ PARTS = {"00": "The craft", "06": "Sequences", "12": "Layers for words and image
 DISPLAYED = re.compile(r"\$\$(?P<formula>(?:[^$]|\\\$)*?)\\tag\{(?P<tag>[^}]*)\}(?P<rest>(?:[^$]|\\\$)*?)\$\$")
 NAMED = re.compile(r"\b[Ll]esson (\d\d[a-z]?)\b")
 PICTURE = re.compile(r"^picture: \S*?([\w-]+)\.png\n", re.MULTILINE)
+SCOPE = re.compile(r"^page: \S*?([\w-]+)\.html\n", re.MULTILINE)
 SOURCE = re.compile(r"^(?P<path>(?:kernels|nblayers|lessons)/[\w/]+\.py), line (?P<line>\d+)\n\n(?P<code>(?:(?: {4}.*)?\n)+)",
                     re.MULTILINE)
 
@@ -41,6 +42,7 @@ class Page:
     title: str
     cells: list[dict[str, Any]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    scopes: list[Path] = field(default_factory=list)    # pages of the microscope
 
     def text(self) -> str:
         """The notebook's file."""
@@ -178,6 +180,9 @@ def _add_code(made: Page, path: Path, code: str, prompt: str, steps: Sequence[St
             figure = Figure(f"{document(path)}.ipynb", made.title, outputs.folder / f"{content}.png", latex.in_sentence(words))
             made.figures.append(figure)
             made.add_text(f"![{escaped(figure.words)}](/figures/{content}.png)")
+        elif kind == "page" and outputs and (outputs.folder / f"{content}.html").exists():
+            made.scopes.append(outputs.folder / f"{content}.html")
+            made.add_text(microscope.embedded(content, f"The microscope: {made.title}", "../"))
         elif kind == "source":
             made.add_text(content)
         elif content.strip():
@@ -185,13 +190,14 @@ def _add_code(made: Page, path: Path, code: str, prompt: str, steps: Sequence[St
 
 
 def _parts(printed: str) -> Iterator[tuple[str, str]]:
-    """What was printed, cut at figures and at shown sources."""
+    """What was printed, cut at figures, at pages of the microscope and at shown sources."""
+    kinds = {PICTURE: "picture", SCOPE: "page", SOURCE: "source"}
     end = 0
-    for found in sorted([*PICTURE.finditer(printed), *SOURCE.finditer(printed)], key=lambda one: one.start()):
+    for found in sorted((one for kind in kinds for one in kind.finditer(printed)), key=lambda one: one.start()):
         if printed[end:found.start()]:
             yield "text", printed[end:found.start()]
         end = found.end()
-        yield ("picture", found[1]) if found.re is PICTURE else ("source", _source(found))
+        yield kinds[found.re], _source(found) if found.re is SOURCE else found[1]
     if printed[end:]:
         yield "text", printed[end:]
 

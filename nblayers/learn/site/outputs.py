@@ -2,7 +2,7 @@
 
     python -m nblayers.learn.site.outputs LESSON.py FOLDER
 
-runs one lesson in this process, as `python LESSON.py` would, and writes FOLDER/outputs.json beside its figures.
+runs one lesson in this process, as `python LESSON.py` would, and writes FOLDER/outputs.json beside its figures and pages.
 """
 import contextlib
 import hashlib
@@ -35,7 +35,8 @@ class Outputs:
 
     Attributes:
         texts: what each step printed, by the step's line.
-        folder: where its figures lie, NAME.png for a line "picture: lessons/out/NAME.png".
+        folder: where its figures lie, NAME.png for a line "picture: lessons/out/NAME.png", and its pages of the microscope,
+            NAME.html for a line "page: lessons/out/NAME.html".
     """
 
     texts: dict[int, str]
@@ -112,7 +113,7 @@ def _run_apart(lesson: Path, place: Path) -> None:
         if done.returncode:
             raise LessonFailed(f"{lesson.stem} stopped with an error\n{done.stderr[-2000:]}")
         Path(folder, "whole").mkdir()
-        for path in [*Path(folder).glob("*.png"), Path(folder, FILE)]:
+        for path in [*_made_in(Path(folder)), Path(folder, FILE)]:
             path.rename(Path(folder, "whole", path.name))
         with contextlib.suppress(OSError):              # another build was faster
             Path(folder, "whole").rename(place)
@@ -134,9 +135,14 @@ def run(path: Path, folder: Path) -> None:
                 with contextlib.redirect_stdout(io.StringIO()) as printed:
                     running.execute(step.nodes)
                 texts[step.line] = printed.getvalue()
-    for figure in tools.OUT.glob("*.png"):
-        figure.rename(Path(figure.name))
+    for path in _made_in(tools.OUT):
+        path.rename(Path(path.name))
     Path(FILE).write_text(json.dumps(texts, ensure_ascii=False), encoding="utf-8")
+
+
+def _made_in(folder: Path) -> list[Path]:
+    """Figures, and pages of the microscope."""
+    return [*folder.glob("*.png"), *folder.glob("*.html")]
 
 
 def _read(place: Path) -> Outputs:
