@@ -1590,9 +1590,10 @@ def draw_machines(right: Mapping[str, float], eights: Mapping[str, float], truth
     figure, (left, other) = plt.subplots(1, 2, figsize=(10, 3), layout="constrained", sharey=True)
     for ax, shares, colour, title in ((left, right, "C0", "new digits right"), (other, eights, "C3", "called an eight")):
         bars = ax.barh(list(shares), list(shares.values()), color=colour)
-        ax.bar_label(bars, [f"{share:.1%}" for share in shares.values()], padding=2, fontsize=8)
+        ax.bar_label(bars, [f"{share:.1%}" for share in shares.values()], label_type="center", color="w")
         ax.set(title=title, xlim=(0, 1.15 * max(shares.values())))
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     left.invert_yaxis()
-    other.axvline(truth, color="k", lw=1, ls="--")
+    other.axvline(truth, color="k", lw=1, ls="--", label="are eights")
+    other.legend(loc="lower right")
     return figure
