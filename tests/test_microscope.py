@@ -6,6 +6,7 @@ import re
 import shutil
 import statistics
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from nblayers import layers
 from nblayers.cli import main
 from nblayers.learn import microscope
 from nblayers.learn.microscope import examples
+from nblayers.learn.microscope.mathml import mathml
 from nblayers.learn.microscope.page import page
 from nblayers.learn.microscope.view import steps, view
 
@@ -148,6 +150,63 @@ def test_windows_show_the_patch(traces):
     x, y = (traces["max_pooling"].find(name)[0].value[0] for name in "xy")
     at = {(mark[1][0], mark[2][0], mark[3]) for mark in winners}
     assert sorted(float(x[place]) for place in at) == sorted(y.ravel().tolist())
+
+
+def shown_windows(shown, name):
+    """The steps of windows that fill this array, each with its values (samples, …)."""
+    pool, found = numbers(shown), []
+    for operation, _, at, _, _, *extra in shown["steps"]:
+        what = shown["operations"][operation]
+        if extra and extra[2].startswith("window") and shown["panels"][what["panel"]]["name"] == name:
+            found.append(pool[at:at + np.prod(what["shape"])].reshape(what["shape"]))
+    return found
+
+
+def test_windows_of_all_samples():
+    t = traced(lambda: layers.Conv2D(2, 3, strides=2, padding="same", activation="relu"), (2, 7, 6, 2))
+    shown = view(t)
+    assert "z" not in t.names               # the cache keeps y in its place
+    for name, wanted in (("z", "y"), ("dx", "dx"), ("dW", "dW")):
+        *_, last = found = shown_windows(shown, name)
+        assert len(found) == 4 * 3
+        [whole] = [entry.value for entry in t.find(wanted) if not entry.function]
+        np.testing.assert_allclose(np.maximum(last, 0) if name == "z" else last, whole, rtol=1e-4, atol=1e-6)
+    pooled = traced(lambda: layers.MaxPooling2D(2), (3, 4, 4, 2))
+    np.testing.assert_array_equal(shown_windows(view(pooled), "dx")[-1], pooled.find("dx")[-1].value)
+
+
+@pytest.mark.parametrize("make, shape, shown_of", [
+    (lambda: layers.Conv2D(2, 3, data_format="channels_first"), (2, 1, 5, 5), {"y": 9, "dW": 9, "dx": 9}),
+    (lambda: layers.MaxPooling2D(2, data_format="channels_first"), (2, 1, 4, 4), {"y": 4, "dx": 4}),
+    (lambda: layers.SeparableConv2D(2, 2, activation="relu"), (2, 4, 4, 2), {}), (layers.GlobalMaxPooling2D, (2, 3, 3, 2), {}),
+    (lambda: layers.ConvLSTM1D(2, 2), (2, 3, 4, 2), {}), (lambda: layers.Conv2DTranspose(2, 2), (2, 3, 3, 2), {}),
+    (lambda: layers.MaxPooling2D(1), (1, 20, 20, 1), {"y": 75, "dx": 75})])
+def test_windows_are_shown_where_they_are_the_layers(make, shape, shown_of):
+    """Of the first windows where there are many, of images with their channels first; not where others would be shown."""
+    shown = view(traced(make, shape))
+    assert {name: len(found) for name in ("z", "y", "dW", "dx") if (found := shown_windows(shown, name))} == shown_of
+    assert len(shown["left_out"]) == (2 if shape[1] == 20 else 0)
+
+
+def test_numbers_beyond_single_precision():
+    with nblayers.trace() as t:
+        t.note("value", np.array([[1e-300, 1e300, np.nan, -np.inf]]))
+    shown = inside(t.to_html())
+    assert shown["precise"] and not view(traced(lambda: layers.Dense(2), (2, 2)))["precise"]
+    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(shown["numbers"]), "<f8"), t.entries[0].value[0])
+
+
+def test_an_activation_inside_a_layer_has_the_layers_name(traces):
+    found = {entry.source: (entry.name, entry.shape) for entry in steps(traces["dense"])[0] if entry.equation == "from (5)"}
+    assert set(found.values()) == {("dz", (4, 3))}
+
+
+@pytest.mark.parametrize("formula", [r"\text{<img/src=x/onerror=alert(1)>}", r"\href{javascript:alert(1)}{x}", r"\mbox{<b>}",
+                                     r"a & b", r"\textcolor{x\" onclick=\"y}{z}"])
+def test_a_formula_of_anyones_is_only_a_formula(formula):
+    """Nothing in it runs, also in a notebook, where no content policy holds."""
+    for element in ElementTree.fromstring(mathml(formula)).iter():
+        assert element.tag.startswith("m") and not {"href", "src", "onclick", "onerror"} & set(element.attrib)
 
 
 def test_a_hundred_steps_of_64_units_are_under_a_megabyte():

@@ -205,6 +205,39 @@ def test_one_inside_another():
     assert len(outer) == 3 * len(inner) > 0
 
 
+def test_a_trace_goes_on_but_is_not_opened_twice():
+    layer, again = layers.Dense(2), nblayers.trace()
+    layer.forward(np.ones((1, 2)))
+    with nblayers.trace() as outer:
+        for _ in range(2):
+            with again:
+                layer.forward(np.ones((1, 2)))
+                with pytest.raises(RuntimeError, match="open already"), again:
+                    pass
+        layer.forward(np.ones((1, 2)))
+    assert calls.watch is None and 3 * len(again) == 2 * len(outer)
+    assert [entry.call for entry in again] == [0, 0, 0, 1, 1, 1]
+    assert [entry.call for entry in outer] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_block_of_attention_says_of_which_sample_and_head_it_is():
+    t = traced("MultiHeadAttention", "reference")
+    places = [(b, h) for b in range(2) for h in range(2)]
+    assert [(entry.where["b"], entry.where["h"]) for entry in t.find("p", phase="forward")] == places
+    assert t.find("p")[0].where["rows"] == (0, 3, None)
+    [dh] = lstm()[1].find("dh", t=3)
+    assert "np." not in repr(dict(dh.where))
+
+
+@pytest.mark.parametrize(("value", "words"), [(np.full(4, 1e-300), "‖2e-300‖"), (np.full(4, 1e300), "‖2e+300‖"),
+                                              (np.array([np.nan, 1]), "‖nan‖"), (np.zeros(0), "‖0‖")])
+def test_norms_of_very_large_and_small_numbers(value, words):
+    with warnings.catch_warnings(), nblayers.trace() as t:
+        warnings.simplefilter("error")
+        t.note("value", value)
+        assert t.entries[0].said() == words
+
+
 def test_each_thread_has_its_own():
     layer = layers.Dense(2)
     layer.forward(np.ones((1, 2)))

@@ -249,13 +249,18 @@ class trace:
             and np.allclose(entry.value, value, rtol=1e-4, atol=1e-6, equal_nan=True) for entry in self.entries[-50:])
 
     def _record_cache(self, call: _Call) -> None:
-        """Record the arrays of a layer's cache that no line has recorded."""
+        """Record the arrays of a layer's cache that no line has recorded.
+
+        Where a cache keeps y in the place of what it comes from (`activations.needed`), it is y.
+        """
         cache = call.layer._threads.state.cache
         if isinstance(cache, Record):
             fields = {name: value for name, value in vars(cache).items() if not name.startswith("_")}
         else:
             fields = cache if isinstance(cache, dict) else {"cache": cache}
-        self._record_all(call, [(str(name), value) for name, value in fields.items() if str(name) not in call.recorded])
+        y = fields.get("y")
+        self._record_all(call, [(str(name), value) for name, value in fields.items()
+                                if str(name) not in call.recorded and (name == "y" or y is None or value is not y)])
 
     # Looking ----------------------------------------------------------------------------------------------------------------
 
