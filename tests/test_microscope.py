@@ -467,7 +467,7 @@ def test_no_page_is_wider_than_its_window(opened, traces, width, scheme):
                             "one => one.innerText || one.getAttribute('aria-label') || one.closest('label'))")
         assert tab.locator(".sentence[aria-live=polite]").count() == 1
         tab.click(".table summary")
-        assert tab.locator(".table td").count() > 0
+        tab.wait_for_selector(".table td")
         tab.click("button[aria-label='light or dark']")
         assert tab.get_attribute("#microscope", "data-theme") != scheme
 
