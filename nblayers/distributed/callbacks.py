@@ -14,8 +14,7 @@ class SharedCallbacks(AllHooks):
 
     After a hook that a callback of the user has, all go on with the first one's weights, optimizer and random numbers; after a
     hook for single batches, where that would cost too much, with its learning rate, `trainable` of all layers, `stop_training`
-    and `stop_evaluating`.
-    The others keep the history.
+    and `stop_evaluating`. The others keep the history.
 
     Arguments:
         callbacks: what `fit` has made.

@@ -87,7 +87,7 @@ def with_windows(entries: Sequence[Entry], everything: Sequence[Entry]) -> tuple
                 found += _steps(WALKS[function](windows, seen, phase), len(windows))
                 break
     found = [(_last(entry), extra) if entry.layer in turned else (entry, extra) for entry, extra in found]
-    found = [one for i, one in enumerate(found) if not _is_repeated(one[0], [entry for entry, _ in found[:i]])]
+    found = _without_repeated(found)
     return [entry for entry, _ in found], [extra for _, extra in found]
 
 
@@ -311,8 +311,14 @@ def _cell(name: str, phase: str, row: int, column: int, channel: int | None = No
     return Mark(name, phase, (row, row + 1, 1), (column, column + 1, 1), channel, sample)
 
 
-def _is_repeated(entry: Entry, before: Sequence[Entry]) -> bool:
-    """Whether an array that goes out is what a step before has shown under the same name."""
-    same = [one for one in before if (one.layer, one.phase, one.name) == (entry.layer, entry.phase, entry.name)]
-    return (not entry.function and bool(same) and same[-1].shape == entry.shape
-            and np.allclose(same[-1].value, entry.value, rtol=1e-4, atol=1e-7, equal_nan=True))
+def _without_repeated(steps: list[tuple[Entry, Extra]]) -> list[tuple[Entry, Extra]]:
+    """Without the arrays that go out which the step before of the same name has shown."""
+    kept: list[tuple[Entry, Extra]] = []
+    last: dict[tuple[str, str, str], Entry] = {}
+    for entry, extra in steps:
+        before = last.get(key := (entry.layer, entry.phase, entry.name))
+        last[key] = entry
+        if entry.function or before is None or before.shape != entry.shape or not np.allclose(
+                before.value, entry.value, rtol=1e-4, atol=1e-7, equal_nan=True):
+            kept.append((entry, extra))
+    return kept
