@@ -108,23 +108,27 @@ class Search:
                 self._named.setdefault((entry.layer, entry.name, entry.shape), []).append(place)
                 self._computed |= {(entry.layer, mark, entry.t): place for mark in MARK.findall(entry.equation)}
 
-    def first_wrong(self) -> Entry | None:
-        """The first wrong gradient; None where none is known to be wrong."""
+    def first_wrong(self) -> tuple[Entry, Entry | None] | None:
+        """The first wrong gradient, and the last right one before it, as far as any is known; None where none is."""
         gradients = [entry for entry in self.entries if entry.phase == "backward" and self._values(entry)]
+        right = None
         try:
             for place, entry in enumerate(gradients):
-                if not self._may_be_right(entry) and not _is_completed_unseen(entry) and not any(
-                        self._may_be_right(later) for later in gradients[place + 1:] if _may_be_added_to(entry, later)):
-                    return entry
+                is_right = self._is_right(entry)
+                if is_right:
+                    right = entry
+                elif is_right is False and not _is_completed_unseen(entry) and all(
+                        self._is_right(later) is False for later in gradients[place + 1:] if _may_be_added_to(entry, later)):
+                    return entry, right
         except OutOfTime:
             pass
         return None
 
-    def _may_be_right(self, entry: Entry) -> bool:
-        """Whether (1) holds for a value that a gradient may be of, or cannot be told of one in its time step."""
+    def _is_right(self, entry: Entry) -> bool | None:
+        """Whether (1) holds for a value that a gradient may be of; None where it cannot be told of one in its time step."""
         of, through = self._values(entry), (entry.t, frozenset(MARK.findall(entry.equation)))
         if any(math.isnan(self._numeric(place)[0]) for place in of if place == of[0] or self.entries[place].t == entry.t):
-            return True
+            return None
         analytic = float(np.sum(_direction(entry.shape) * entry.value))
         size = float(np.linalg.norm(entry.value))
         return any(abs(analytic - numeric) <= RTOL * max(size, abs(numeric)) + ATOL + noise                 # (1)
@@ -193,8 +197,12 @@ def _is_completed_unseen(entry: Entry) -> bool:
         not line.marks and assigns.match(linecache.getline(entry.path, line.number)) for line in beside)
 
 
-def words(wrong: Entry) -> str:
-    """What is known of a wrong gradient."""
-    step = "" if wrong.t is None else f" at time step {wrong.t}"
-    return (f"on backward's way, {wrong.name}{step} is the first gradient known to be wrong ({wrong.function}, line "
-            f"{wrong.line}: {wrong.source}): moving {wrong.name[1:]} in forward changes the loss by another amount")
+def words(wrong: Entry, right: Entry | None) -> str:
+    """What is known of a wrong gradient, and of the last right one before it."""
+    before = "" if right is None else f"; the last before it known to be right is {_named(right)}, line {right.line}"
+    return (f"on backward's way, {_named(wrong)} is the first gradient known to be wrong ({wrong.function}, line {wrong.line}: "
+            f"{wrong.source}): moving {wrong.name[1:]} in forward changes the loss by another amount{before}")
+
+
+def _named(entry: Entry) -> str:
+    return entry.name if entry.t is None else f"{entry.name} at time step {entry.t}"

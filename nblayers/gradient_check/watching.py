@@ -30,13 +30,14 @@ def record(check: Any) -> None:
     if not len(found):
         return
     report.trace = found
-    report.first_wrong = _first_wrong(check, found)
-    if report.first_wrong is not None:
-        report.notes.append(nudging.words(report.first_wrong))
+    wrong_and_right = _first_wrong(check, found)
+    if wrong_and_right is not None:
+        report.first_wrong = wrong_and_right[0]
+        report.notes.append(nudging.words(*wrong_and_right))
 
 
-def _first_wrong(check: Any, found: trace) -> Entry | None:
-    """The first wrong gradient on backward's way."""
+def _first_wrong(check: Any, found: trace) -> tuple[Entry, Entry | None] | None:
+    """The first wrong gradient on backward's way, and the last right one before it."""
     subject = check.subject
 
     def forward() -> list[np.ndarray]:
