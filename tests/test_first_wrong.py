@@ -107,7 +107,7 @@ def test_what_is_right_is_not_accused(name, room):
         y = layer.forward(*arguments)
         dy = random_like(y, rng)
         layer.backward(dy)
-    found = Search(recorded.entries, forward, present([dy]), [weight.value for weight in layer.weights], 1e-5, 2.0)
+    found = Search(recorded.entries, forward, present([dy]), [weight.value for weight in layer.weights], 1e-5, 2.0, {})
     assert found.first_wrong() is None
     if room == "reference" and name != "Dense":
         assert any(value == value for value, _ in found._known.values())         # something was compared

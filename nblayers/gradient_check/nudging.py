@@ -12,7 +12,7 @@ import linecache
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -93,11 +93,12 @@ class Search:
         fixed: arrays that must stay as they are.
         step: how far a value is moved, relative to its largest number where that is above 1.
         seconds: how long to look.
+        wrong: gradients of inputs and weights that are known to be wrong, by their names in the trace.
     """
 
     def __init__(self, entries: Sequence[Entry], forward: Callable[[], Outputs], dy: Outputs, fixed: Sequence[np.ndarray],
-                 step: float, seconds: float) -> None:
-        self.entries, self.dy, self.fixed, self.step = entries, dy, fixed, step
+                 step: float, seconds: float, wrong: Mapping[str, np.ndarray]) -> None:
+        self.entries, self.dy, self.fixed, self.step, self.wrong = entries, dy, fixed, step, wrong
         self._forward, self._until = forward, time.thread_time() + seconds
         self._y = forward()
         self._known: dict[tuple[int, Through], tuple[float, float]] = {}
@@ -110,7 +111,8 @@ class Search:
 
     def first_wrong(self) -> tuple[Entry, Entry | None] | None:
         """The first wrong gradient, and the last right one before it, as far as any is known; None where none is."""
-        gradients = [entry for entry in self.entries if entry.phase == "backward" and self._values(entry)]
+        gradients = [entry for entry in self.entries if entry.path and entry.phase == "backward"
+                     and (self._values(entry) or self._is_known_wrong(entry))]
         right = None
         try:
             for place, entry in enumerate(gradients):
@@ -126,13 +128,21 @@ class Search:
 
     def _is_right(self, entry: Entry) -> bool | None:
         """Whether (1) holds for a value that a gradient may be of; None where it cannot be told of one in its time step."""
+        if self._is_known_wrong(entry):
+            return False
         of, through = self._values(entry), (entry.t, frozenset(MARK.findall(entry.equation)))
-        if any(math.isnan(self._numeric(place)[0]) for place in of if place == of[0] or self.entries[place].t == entry.t):
+        near = [place for place in of if place == of[0] or self.entries[place].t == entry.t]
+        if any(math.isnan(self._numeric(place)[0]) for place in near):
             return None
         analytic = float(np.sum(_direction(entry.shape) * entry.value))
         size = float(np.linalg.norm(entry.value))
         return any(abs(analytic - numeric) <= RTOL * max(size, abs(numeric)) + ATOL + noise                 # (1)
                    for way in (None, through) for numeric, noise in (self._numeric(place, way) for place in of))
+
+    def _is_known_wrong(self, entry: Entry) -> bool:
+        """Whether it is the whole of a gradient that is known to be wrong."""
+        wrong = self.wrong.get(entry.name)
+        return wrong is not None and wrong.shape == entry.shape and np.allclose(wrong, entry.value, rtol=1e-12, atol=0)
 
     def _values(self, entry: Entry) -> list[int]:
         """Where the values of a gradient's name stand, the last first, that were there when its equation was computed."""

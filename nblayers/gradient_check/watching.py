@@ -45,8 +45,10 @@ def _first_wrong(check: Any, found: trace) -> tuple[Entry, Entry | None] | None:
         return subject.forward()
     dy = [*check.dy, *[np.ones(())] * (len(check.y) - check.outputs)]
     fixed = [weight.value for weight in subject.weights]
+    failed = {tensor.name for tensor in check.report.tensors if not tensor.passed}
+    wrong = {_short(tensor.name): tensor.gradient for tensor in check.tensors() if tensor.name in failed}
     try:
-        search = nudging.Search(found.entries, forward, dy, fixed, check.settings.step, SHARE * check.settings.seconds)
+        search = nudging.Search(found.entries, forward, dy, fixed, check.settings.step, SHARE * check.settings.seconds, wrong)
         return search.first_wrong()
     except Exception:                                   # a forward that refuses the numbers it meets
         return None
@@ -65,13 +67,19 @@ def opening(report: Report, entries: list[Entry]) -> int:
             return found_at[-1]
     kinds = {kind_of(entry) for entry in entries}
     wrong = [tensor for tensor in report.tensors if not tensor.passed]
-    names = {f"d{SHORT.get(short, short)}" for tensor in wrong for short in [tensor.name.split("/")[-1]]}
+    names = {_short(tensor.name) for tensor in wrong}
     names |= {"dx"} if any("/" not in tensor.name for tensor in wrong) else set()
     for gates in (GATES[kind] for kind in GATES if kind in kinds):
         found = {gate for tensor in wrong for gate in _wrong_gates(tensor, gates)}
         if len(found) == 1:
             names = {f"d{found.pop()}"}
     return next((i for i, entry in enumerate(entries) if entry.phase == "backward" and entry.name in names), 0)
+
+
+def _short(name: str) -> str:
+    """What a trace calls the gradient of an input or a weight."""
+    last = name.split("/")[-1]
+    return f"d{SHORT.get(last, last)}"
 
 
 def _wrong_gates(tensor: TensorReport, gates: tuple[str, ...]) -> list[str]:

@@ -3,11 +3,15 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import io
+import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 import nblayers
 from nblayers.learn import catalogue
@@ -173,7 +177,7 @@ def _sphinx(work: Path) -> None:
     from nblayers.learn.site.settings import settings
     warned = io.StringIO()
     try:
-        with patch_docutils(None), docutils_namespace():
+        with patch_docutils(None), docutils_namespace(), _workers_end_quietly():
             app = Sphinx(work / "pages", None, work / "html", work / "doctrees", "html", settings(nblayers.__version__),
                          status=None, warning=warned, parallel=outputs.cores())
             app.build(force_all=True)
@@ -181,3 +185,22 @@ def _sphinx(work: Path) -> None:
         raise SiteError(f"Sphinx stopped: {error}") from error
     if said := warned.getvalue().strip():
         raise SiteError(f"Sphinx warned:\n{said}")
+
+
+@contextlib.contextmanager
+def _workers_end_quietly() -> Iterator[None]:
+    """Ctrl-C reaches Sphinx's workers, too: they end without a traceback of their own."""
+    before, own = signal.getsignal(signal.SIGINT), os.getpid()
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield                                           # handlers can be set in the main thread alone; or Ctrl-C is ignored
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != own:
+            os._exit(130)
+        before(number, frame)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -22,6 +22,7 @@ from nblayers.learn import catalogue, script, tools
 
 ROOT = catalogue.HOME.parent
 FILE = "outputs.json"
+MADE_BY = (".py", ".js", ".css")
 KEPT = 3                                # versions of a lesson, and of the library, whose outputs are kept
 
 
@@ -65,6 +66,13 @@ def library() -> list[Path]:
     return [path for room in ("nblayers", "kernels") for path in (ROOT / room).rglob("*.py") if own not in path.parents]
 
 
+def _shown_by(lesson: Path) -> list[Path]:
+    """What pages of the microscope are made by, for a lesson that makes some."""
+    learn = ROOT / "nblayers" / "learn"
+    made_by = [path for part in ("microscope", "trace") for path in (learn / part).iterdir() if path.suffix in MADE_BY]
+    return made_by if "save_page" in lesson.read_text(encoding="utf-8") else []
+
+
 def of(lessons: Iterable[Path], say: Callable[[str], None] = print) -> dict[str, Outputs]:
     """The outputs of lessons by their names; those that are not known are run, on all cores.
 
@@ -72,7 +80,7 @@ def of(lessons: Iterable[Path], say: Callable[[str], None] = print) -> dict[str,
         LessonFailed: one stopped with an error.
     """
     base = fingerprint([*library(), *catalogue.HOME.glob("[!0-9]*.py"), catalogue.HOME.parent / "nblayers/learn/tools.py"])
-    places = {path: cache() / "outputs" / base / f"{path.stem}-{fingerprint([path])}" for path in lessons}
+    places = {path: cache() / "outputs" / base / f"{path.stem}-{fingerprint([path, *_shown_by(path)])}" for path in lessons}
     missing = [path for path, place in places.items() if not (place / FILE).exists()]
     with ThreadPoolExecutor(cores()) as pool:
         running = {pool.submit(_run_apart, path, places[path]): path for path in missing}
