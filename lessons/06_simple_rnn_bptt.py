@@ -360,9 +360,15 @@ show_source(walk_back, "kernels.reference.recurrent:simple_rnn_step_backward")
 # %% [markdown]
 # ## Watch it
 #
-# Every number above has a step on a page of its own, first forward, then backward. Open
-# the page in a browser and press the right arrow. (`nblayers microscope simple_rnn`
+# The whole walk is on a page, one operation a step, first forward, then backward. Open
+# the page in a browser; the right arrow takes a step. (`nblayers microscope simple_rnn`
 # opens one of a trained layer.)
+#
+# Go to step 13 (`dh[1]`). The state was used twice, so two gradients arrive, and the
+# table adds them up: one by `y`, one by the `h` of the step after. Click the number
+# above `dh_next`: it was computed in step 12 (`dh_prev[2]`), by the product with
+# $U^\top$. The walk ends with step 18 (`dh_prev[0]`), and there is no step before.
+# Where on the page do you meet these numbers again?
 
 # %%
 with trace() as seen:
@@ -371,6 +377,8 @@ with trace() as seen:
 save_page(seen, "06_microscope")
 for t in range(3):
     assert np.allclose(seen.find("da", t=t)[0].value, da[:, t], rtol=0, atol=1e-15)
+# In step 24 (`dx[1]`): they are the gradient of the initial state, our dh_start.
+assert np.array_equal(seen.find("dx[1]")[0].value, seen.find("dh_prev", t=0)[0].value)
 
 # %% [markdown]
 # ## One step of it: the cell

@@ -318,9 +318,14 @@ show_source("kernels.reference.recurrent:simple_rnn_step_backward",
 # %% [markdown]
 # ## Watch it
 #
-# Watch it on a page: forward, then backward, a product with $U^\top$ at each step. Open
-# it in a browser and press the right arrow. (`nblayers microscope simple_rnn` opens one
-# of a trained layer.)
+# Watch it on a page: forward, then backward. Open it in a browser; the right arrow
+# takes a step. (`nblayers microscope simple_rnn` opens one of a trained layer.)
+#
+# The loss looks at the last state only, so all that arrives earlier comes back through
+# time. Follow it from step 12 (`dh_prev[2]`) over step 15 (`dh_prev[1]`) to step 18
+# (`dh_prev[0]`). Between two of them lie a slope, as in step 14 (`da[1]`), and a
+# product with $U^\top$. Look at sample 0, unit 0. At which time step does the slope
+# take almost nothing away, and why there?
 
 # %%
 with trace() as seen:
@@ -329,6 +334,9 @@ with trace() as seen:
 save_page(seen, "07_microscope")
 assert np.allclose(seen.find("dh", t=2)[0].value, dh_2, rtol=0, atol=1e-15)
 assert np.allclose(seen.find("da", t=0)[0].value, da[:, 0], rtol=0, atol=1e-15)
+# At t = 1: there the state is nearest 0, and 1 - h² nearest 1.
+slopes = [1 - seen.find("h", t=t)[0].value[0, 0] ** 2 for t in range(3)]
+assert np.argmax(slopes) == 1 and slopes[1] > 0.99
 
 # %% [markdown]
 # ## A picture: the length of a gradient over time

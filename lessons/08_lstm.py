@@ -542,9 +542,16 @@ show_source("kernels.reference.recurrent:lstm_backward",
 #
 # ## Watch it
 #
-# Every number above has a step on a page of its own, first forward, then backward, with
-# what each gradient is the sum of. Open it in a browser and press the right arrow.
-# (`nblayers microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
+# Gates, states and all their gradients are on a page, one operation a step, with what
+# each gradient is the sum of. (The pre-activations $a$ have no step forward: the gates
+# begin with them.) Open it in a browser; the right arrow takes a step. (`nblayers
+# microscope lstm` opens one of a trained layer, `--text FILE` of your text.)
+#
+# Go to step 40 (`dc[1]`), at sample 0, unit 0. In the picture two thin dashed edges
+# lead to the cell, as two gradients meet in it: one along the cells, one through $h$.
+# The table shows both numbers. They are almost equal, with opposite signs, and nearly
+# nothing is left. What goes on along the cells is in step 44 (`dc_prev[1]`). By which
+# gate is it multiplied there, and how large is the gate?
 
 # %%
 with trace() as seen:
@@ -556,6 +563,11 @@ later, here = dC_seen.parts
 print("dC at t = 1, its norm:", dC_seen.said())
 assert (later.by, here.by) == ("c of the step after", "h")
 assert np.allclose(later.value + here.value, dC_seen.value, rtol=0, atol=1e-15)
+# By the forget gate, 0.77: most of it goes on.
+kept = seen.find("f", t=1)[0].value
+assert np.array_equal(seen.find("dc_prev", t=1)[0].value, dC_seen.value * kept)
+assert abs(dC_seen.value[0, 0]) < 0.01 * abs(later.value[0, 0])
+assert round(kept[0, 0], 2) == 0.77
 
 # %% [markdown]
 # ## A picture: what gates are for

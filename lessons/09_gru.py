@@ -477,16 +477,25 @@ assert 3360 - 3264 == 96
 # ## Watch it
 #
 # Watch the step on a page: forward, then backward, with what each gradient is the sum
-# of. Open it in a browser and press the right arrow. (`nblayers microscope gru` and
+# of. Open it in a browser; the right arrow takes a step. (`nblayers microscope gru` and
 # `nblayers microscope gru_reset_before` open one of a trained layer.)
+#
+# Go to step 17 (`dh_prev[0]`). The state before was used in four places, so four
+# gradients come back to it, and the table has a line for each. At sample 0, unit 1,
+# which of the four is the largest? Which factor has let it through?
 
 # %%
+gru.zero_grad()
 with trace() as seen:
     gru.forward(x[:, 2:], initial_state=[h_prev])
     gru.backward(dh)
 save_page(seen, "09_microscope")
 assert np.allclose(seen.find("h")[0].value, h, rtol=0, atol=1e-15)
 assert np.allclose(seen.find("dh_prev")[0].value, dh_prev, rtol=0, atol=1e-15)
+# The one straight from h, dh ⊙ z: here z is 0.73, the gate holds most of the state.
+ways = {part.by: abs(part.value[0, 1]) for part in seen.find("dh_prev")[0].parts}
+assert max(ways, key=ways.get) == "h" and len(ways) == 4
+assert round(seen.find("z")[0].value[0, 1], 2) == 0.73
 
 # %% [markdown]
 # ## A picture: starting again

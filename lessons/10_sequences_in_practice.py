@@ -539,16 +539,27 @@ for room in ("reference", "cpu"):
 # %% [markdown]
 # ## Watch it
 #
-# Watch on a page how the walk goes past the masked steps. Open it in a browser and
-# press the right arrow. (`nblayers microscope simple_rnn` opens one of a trained
+# Watch on a page how the walk goes past the masked steps. Open it in a browser; the
+# right arrow takes a step. (`nblayers microscope simple_rnn` opens one of a trained
 # layer.)
+#
+# Step 5 (`h[1]`) is masked for sample 0, and the page says so: a state is computed of
+# the padding, a 9, and thrown away. So step 6 (`a[2]`) begins with the same state as
+# step 4 (`a[1]`). Now back. Step 12 (`dh_prev[2]`) is thrown away, too. In step 13
+# (`dh[1]`), where does the 1 come from that arrives by the `h` of the step after? And
+# what is different if you choose sample 1 in the bar above?
 
 # %%
 with trace() as seen:
     rnn.to("reference").forward(x, mask=mask, initial_state=h_start)
     rnn.backward(dy)
 save_page(seen, "10_microscope")
-assert np.allclose(seen.find("dx")[-1].value, dx, rtol=0, atol=1e-14)
+assert np.allclose(seen.find("dx[0]")[0].value, dx, rtol=0, atol=1e-14)
+# From step 10 (`dh[2]`): a masked step sends what arrives on as it is. Of sample 1 all
+# three steps are real: there the number is that of step 12.
+arrives = seen.find("dh", t=1)[0].parts[1].value
+assert np.array_equal(arrives[0], seen.find("dh", t=2)[0].value[0])
+assert np.array_equal(arrives[1], seen.find("dh_prev", t=2)[0].value[1])
 
 # %% [markdown]
 # ## The same in the library, packed

@@ -499,9 +499,15 @@ show_source(Bidirectional.backward, Bidirectional._merge_backward,
 #
 # ## Watch it
 #
-# Watch both ways on a page, and how their gradients come back. Open it in a browser and
-# press the right arrow. (`nblayers microscope bidirectional` opens one of a trained
-# layer.)
+# Watch both ways on a page, and how their gradients come back. Open it in a browser;
+# the right arrow takes a step. (`nblayers microscope bidirectional` opens one of a
+# trained layer.)
+#
+# Step 4 (`a[0]`) begins the way from the first step to the last, step 13 (`a[2]`) the
+# other one. Look at the arrows between the time steps: those of the two layers point in
+# opposite directions. What comes back from both is added in step 90 (`dx`). Step 61
+# (`dh[2]`) begins the walk back through the one layer, step 76 (`dh[0]`) that through
+# the other. Why does this one begin at step 0?
 
 # %%
 with trace() as seen:
@@ -509,6 +515,9 @@ with trace() as seen:
     model.backward(do)
 save_page(seen, "11_microscope")
 assert np.allclose(seen.find("dx", layer=model.name)[-1].value, dx, rtol=0, atol=1e-14)
+# The backward layer computed step 0 last, and a gradient begins where the walk ended.
+both = seen.find("dx_f")[0].value + seen.find("dx_b")[0].value
+assert np.allclose(both, dx, rtol=0, atol=1e-14)
 
 # %% [markdown]
 # ## Two ways to stack

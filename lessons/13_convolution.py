@@ -534,8 +534,14 @@ show_source("kernels.reference.convolution:window",
 # ## Watch it
 #
 # Watch on a page where the window lies, and where its gradient goes back to. Open it in
-# a browser and press the right arrow. (`nblayers microscope convolution` opens one of a
-# trained layer.)
+# a browser; the right arrow takes a step. (`nblayers microscope convolution` opens one
+# of a trained layer.)
+#
+# In step 4 (`y`) the third of six windows is outlined, in the input and in the output.
+# In step 13 (`dW`) it meets its $dy$, and its products are added to those of the
+# windows before. In step 20 (`dx`) the $dy$ goes back to the points under the same
+# window. The outlines overlap. Go from step 18 (`dx`) to step 23 (`dx`): how many
+# windows reach the point in row 1, column 2?
 
 # %%
 with trace() as seen:
@@ -544,6 +550,10 @@ with trace() as seen:
 save_page(seen, "13_microscope")
 assert seen.find("y", phase="forward")[-1].shape == picture_sizes[2]
 assert seen.find("dx")[-1].shape == picture_sizes[0]
+# Four: the first two in its rows, times two in its columns. Ones count them.
+counting = Conv2D(1, 3, strides=2, padding="same", kernel_initializer="ones")
+counting.forward(np.ones((1, 5, 4, 1)))
+assert counting.backward(np.ones((1, 3, 2, 1)))[0, 1, 2, 0] == 4
 
 # %% [markdown]
 # ## Counting: the answers

@@ -491,8 +491,13 @@ show_source("kernels.reference.pooling:max_pool_gradient",
 # ## Watch it
 #
 # Watch on a page who wins under each window, and what the winner is sent. Open it in a
-# browser and press the right arrow. (`nblayers microscope max_pooling` opens one of a
-# trained network.)
+# browser; the right arrow takes a step. (`nblayers microscope max_pooling` opens one of
+# a trained network.)
+#
+# In step 2 (`y`) four numbers lie under the first window, and the page writes their
+# maximum. In step 7 (`dx`) the gradient of that window goes to the place of the winner
+# alone. Go on to step 10 (`dx`), the last. How many of the 16 numbers of a picture have
+# got a gradient, and how many would, if a mean took the place of the maximum?
 
 # %%
 pool = layers.MaxPooling2D(2, dtype="float64").to("reference")
@@ -501,6 +506,11 @@ with trace() as seen:
     pool.backward(dy_2d[..., None])
 save_page(seen, "14_microscope")
 assert np.allclose(seen.find("dx")[-1].value[..., 0], dx_2d, rtol=0, atol=1e-15)
+# Four, one of each window; by a mean all 16.
+assert np.count_nonzero(seen.find("dx")[-1].value, axis=(1, 2, 3)).tolist() == [4, 4]
+averaging = layers.AveragePooling2D(2)
+averaging.forward(pictures[..., None])
+assert np.count_nonzero(averaging.backward(dy_2d[..., None])[0]) == 16
 
 # %% [markdown]
 # ## A picture: where the gradient lands

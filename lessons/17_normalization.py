@@ -541,8 +541,14 @@ show_source("kernels.reference.normalization:normalize_row_backward")
 # ## Watch it
 #
 # Watch a few of the numbers on a page: which mean and variance they share, and what
-# comes back through both. Open it in a browser and press the right arrow. (`nblayers
-# microscope batch_norm` opens one of a trained network.)
+# comes back through both. Open it in a browser; the right arrow takes a step.
+# (`nblayers microscope batch_norm` opens one of a trained network.)
+#
+# A column is a feature here, a row a place of a picture. Step 2 (`mean`) and step 3
+# (`variance`) have one number for each column. In step 16 (`dx`) the table has two
+# lines: what comes straight from $y$, and what comes through mean and variance, which
+# all rows of the column share. Below it open "these numbers as a table", and add up a
+# column by eye. What is its sum, and why?
 
 # %%
 with trace() as seen:
@@ -551,6 +557,8 @@ with trace() as seen:
 save_page(seen, "17_microscope")
 mean = images[:, :1, :2].mean(axis=(0, 1, 2))
 assert np.allclose(seen.find("mean")[0].value, mean, rtol=0, atol=1e-14)
+# 0: the same number added to a whole column changes no output.
+assert np.allclose(seen.find("dx")[-1].value.sum(axis=(0, 1, 2)), 0, atol=1e-13)
 
 # %% [markdown]
 # ## A picture: who hears whom

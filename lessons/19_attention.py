@@ -465,8 +465,13 @@ show_source("kernels.reference.attention:attention_block_backward")
 # ## Watch it
 #
 # Watch on a page what each query looks at, and where the gradient of each weight comes
-# from. Open it in a browser and press the right arrow. (`nblayers microscope attention`
-# opens one of a trained layer.)
+# from. Open it in a browser; the right arrow takes a step. (`nblayers microscope
+# attention` opens one of a trained layer.)
+#
+# In step 5 (`p`) a row is a query: the third one looks at the last key, and at hardly
+# any other. So in step 17 (`dv`) it sends almost nothing to the second value: look at
+# the last of the three products. (Weights are not kept, so step 15 (`p`) computes them
+# again.) In step 19 (`ds`) add up any row. What is its sum, and why?
 
 # %%
 with trace() as seen:
@@ -474,6 +479,10 @@ with trace() as seen:
     single.backward(do)
 save_page(seen, "19_microscope")
 assert np.allclose(seen.find("dq")[0].value, (dq * np.sqrt(D))[0], rtol=0, atol=1e-14)
+# 0: the same number added to all scores of a query changes no weight.
+assert np.allclose(seen.find("ds")[0].value.sum(axis=-1), 0, atol=1e-14)
+p_seen = seen.find("p")[0].value
+assert p_seen[2, 2] > 0.9 and p_seen[2, 1] < 0.01
 
 # %% [markdown]
 # ## A real task: a Transformer writes

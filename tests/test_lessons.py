@@ -1,6 +1,7 @@
 """Every lesson runs, keeps the shape that lessons have, and has exercises whose solutions pass their checks."""
 import ast
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,18 @@ def test_runs_straight_through(path, tmp_path):
                           stdin=subprocess.DEVNULL, env=os.environ | OF_A_RUN, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     came_to_its_end(path, tmp_path, done.stdout)
+    for page in (tmp_path / "lessons" / "out").glob("*.html"):
+        assert false_steps(path, page) == []
+
+
+def false_steps(path, page):
+    """What a lesson says of its page, "step 13 (`dh[1]`)", and is not so."""
+    shown = json.loads(re.search(r'<script type="application/json" id="view">(.*?)</script>', page.read_text("utf-8"), re.S)[1])
+    names = [shown["panels"][shown["operations"][operation]["panel"]]["name"] + f"[{t}]" * (t >= 0)
+             for operation, t, *_ in shown["steps"]]
+    said = re.findall(r"[Ss]tep (\d+)\s+\(`([^`]+)`\)", path.read_text("utf-8").replace("\n# ", "\n"))
+    assert said
+    return [(step, name) for step, name in said if names[int(step) - 1] != name]
 
 
 @each

@@ -231,6 +231,28 @@ def test_what_is_too_large_is_left_out():
     assert len(page(shown)) < 1_000_000
 
 
+def test_masked_steps_and_states_are_named():
+    with nblayers.device("reference"):
+        layer = layers.LSTM(3, return_sequences=True)
+    mask = np.arange(4) < np.array([[2], [4]])
+    with nblayers.trace() as t:
+        y = layer.forward(np.ones((2, 4, 2), "float32"), mask=mask, initial_state=[np.ones((2, 3), "float32")] * 2)
+        layer.backward(y)
+    shown = view(t)
+    assert shown["layers"][0]["masked"] == [[2, 3], []]
+    said = {panel["name"]: panel["words"] for panel in shown["panels"]}
+    assert (said["dx[1]"], said["dx[2]"]) == ("gradient of the initial hidden state", "gradient of the initial cell state")
+    light = {shown["panels"][one["panel"]]["name"]: one["light"] for one in shown["operations"]}
+    assert (light["dx[1]"]["node"], light["dx[2]"]["node"]) == ("h_prev", "C_prev")
+
+
+def test_words_are_no_code(traces):
+    shown = view(traces["batch_norm"])
+    by = [part["by"] for one in shown["operations"] for part in one["parts"]]
+    assert "mean and variance" in by and not any("(_" in one or "np." in one or "_by" in one for one in by)
+    assert "normalised input, computed again" in [panel["words"] for panel in shown["panels"]]
+
+
 # ---- the page ----
 
 def test_the_page_stands_alone(traces, tmp_path):

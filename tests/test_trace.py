@@ -330,3 +330,18 @@ def test_python_as_latex(python, latex):
     ("kernel", "W"), ("recurrent_kernel", "U"), ("total", r"\mathrm{total}"), ("delta", r"\delta")])
 def test_names_as_latex(python, latex):
     assert name(python) == latex
+
+
+def test_a_line_that_adds_to_a_gradient_records_what_this_call_adds():
+    layer, t, _ = lstm()
+    with nblayers.trace() as again:
+        layer.backward(random_like(layer.forward(np.ones((1, 2, 2))), np.random.default_rng(1)))
+    [db] = again.find("db")                             # one entry, not the total and the gradient
+    assert db.equation == "from (4)"
+    np.testing.assert_allclose(t.find("db")[0].value + db.value, layer.weights[2].grad, rtol=1e-12)
+
+
+def test_a_statistic_has_no_gradient_and_a_range_is_one():
+    t = traced("BatchNormalization", "reference")
+    assert {"dgamma", "dbeta"} <= set(t.names) and "dmoving_mean" not in t.names
+    assert lstm()[1].find("dh_prev")[0].equation == "from (004.LSTM.i) to (004.LSTM.o)"

@@ -191,10 +191,10 @@ class HeatMap {
     this.canvas = node("canvas", {
       tabindex: "0", role: "application", "aria-roledescription": "heat map", "aria-label": this.name(),
       onpointermove: (event) => this.point(event), onpointerdown: (event) => this.point(event),
-      onpointerleave: () => this.say(), onclick: (event) => this.choose(event), onfocus: () => this.say(this.chosen()),
-      onblur: () => this.say(), onkeydown: (event) => this.key(event),
+      onpointerleave: () => this.say(), onclick: (event) => this.choose(event), onfocus: () => this.focus(true),
+      onblur: () => this.focus(false), onkeydown: (event) => this.key(event),
     });
-    this.output = node("output", {});
+    this.output = node("output", { "aria-live": "off" });
     const caption = node("figcaption", {}, node("span", { class: "name" }, math(pane.view.formulas[panel.label]), " ",
                                                 node("span", { class: "words" }, panel.words)), this.output);
     this.box = node("figure", { class: "map", "data-name": panel.name, "data-phase": panel.phase }, caption,
@@ -219,7 +219,8 @@ class HeatMap {
   }
 
   name() {
-    const { words, name } = this.panel, what = this.panel.over_time ? `${this.times} time steps` : `${this.columns} columns`;
+    const { words, name, over_time: over, turned } = this.panel;
+    const what = over || turned ? `${this.columns} time steps` : `${this.columns} columns`;
     const channels = this.tiles > 1 ? ` by ${this.tiles} channels` : "";
     return `${name}${words ? `, ${words}` : ""}: ${this.rows} rows by ${what}${channels}; ` +
       "arrow keys choose a number, Enter shows how it was computed";
@@ -417,22 +418,34 @@ class HeatMap {
              column: clamp(Math.floor((x - this.left(0, tile)) / this.cell), 0, this.columns - 1) };
   }
 
+  // What is said is announced of the map that has the focus, not of all maps at each step.
+  focus(has) {
+    this.output.setAttribute("aria-live", has ? "polite" : "off");
+    this.say(has ? this.chosen() : undefined);
+  }
+
   point(event) { this.say(this.under(event)); }
 
   place({ row, column, tile }) {
     const { labels } = this.pane.view;
     const label = labels?.[column] === undefined ? "" : ` “${labels[column]}”`;
-    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}`;
-    if (this.panel.axes) return `${this.panel.axes[0]} ${row}, ${this.panel.axes[1]} ${column}`;
+    const masked = this.panel.over_time && this.pane.isMasked(this.steps[0].layer, column) ? ", masked" : "";
+    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}${masked}`;
+    if (this.panel.axes && this.tiles === 1) return `${this.panel.axes[0]} ${row}, ${this.panel.axes[1]} ${column}`;
     if (this.rest.length < 2) return `[${column}]`;
-    return `[${row}, ${column}${this.tiles > 1 ? `, ${tile}` : ""}]`;
+    const others = [];                                           // a tile has the places of all axes behind the second
+    for (const size of this.rest.slice(2).toReversed()) {
+      others.unshift(tile % size);
+      tile = Math.floor(tile / size);
+    }
+    return `[${[row, column, ...(this.tiles > 1 ? others : [])].join(", ")}]`;
   }
 
   say(cell) {
     if (!cell) {
       delete this.output.dataset.pointed;
-      const span = written(this.span(), 2);
-      this.output.textContent = `−${span} … ${span}`;
+      const span = written(this.span(), 2), range = `−${span} … ${span}`;
+      if (this.output.textContent !== range) this.output.textContent = range;
       return;
     }
     const step = this.writer(cell.column);
@@ -457,8 +470,10 @@ class HeatMap {
     if (event.key === "Enter") this.take(this.chosen());
     else if (!move) return;
     else {
-      const { row, column, tile } = this.chosen();
-      const cell = { row: clamp(row + move[0], 0, this.rows - 1), column: clamp(column + move[1], 0, this.columns - 1), tile };
+      const { row, column, tile } = this.chosen(), last = this.columns * this.tiles - 1;
+      const along = clamp(tile * this.columns + column + move[1], 0, last);        // from one channel into the next
+      const cell = { row: clamp(row + move[0], 0, this.rows - 1), column: along % this.columns,
+                     tile: Math.floor(along / this.columns) };
       if (this.panel.over_time) [this.pane.unit, this.cursor] = [cell.row, cell.column];
       else this.pane.own.set(this.panel, cell);
       this.pane.refresh();
@@ -485,6 +500,8 @@ class Picture {
                             node("svg:rect", { x: x * COLUMN - 5 - 4 * sign.length, y: y * ROW + 1, width: 10 + 8 * sign.length,
                                                height: 18, rx: 9 }),
                             node("svg:text", { x: x * COLUMN, y: y * ROW + 15 }, sign)));
+    this.plain = plain;
+    this.labels = Object.fromEntries(plain.nodes.map(({ name, label }) => [name, label]));
     this.nodes = Object.fromEntries(plain.nodes.map((one) => [one.name, this.root.appendChild(this.value(one))]));
     for (const { name, at } of plain.nodes) this.nodes[name].at = at[0] / plain.width;
   }
@@ -527,6 +544,16 @@ class Picture {
       if (gets.includes(i) || gives.includes(i)) this.root.insertBefore(edge, this.above);
     });
     for (const [key, value] of Object.entries(this.nodes)) value.classList.toggle("on", key === name);
+    this.root.setAttribute("aria-label", this.told(name, gets, gives));
+  }
+
+  // What is lit, in words.
+  told(name, gets, gives) {
+    const ends = (edges) => [...new Set(edges.flatMap((i) => [this.plain.edges[i].start, this.plain.edges[i].end]))]
+      .filter((one) => one !== name).map((one) => this.labels[one]).join(", ");
+    const from = ends(gets), to = ends(gives);
+    return [`${this.plain.title}${name ? `, now at ${this.labels[name]}` : ""}`, from && `from ${from}`, to && `on to ${to}`]
+      .filter(Boolean).join("; ");
   }
 }
 
@@ -545,6 +572,7 @@ class Unrolled {
     if (step.t >= 0) this.centre = step.t;
     const first = clamp((this.centre ?? 0) - Math.floor(shown / 2), 0, total - shown);
     const many = this.layers.length > 1, row = many ? 156 : 134, high = row * this.layers.length;
+    const focused = this.root.contains(document.activeElement) ? document.activeElement.dataset.at : undefined;
     this.root.replaceChildren();
     this.root.setAttribute("viewBox", `0 0 ${shown * apart + 40} ${high}`);
     this.root.style.maxWidth = `${shown * apart + 40}px`;
@@ -555,6 +583,7 @@ class Unrolled {
     });
     if (first > 0) this.text("more", 9, 70, "…");
     if (first + shown < total) this.text("more", shown * apart + 31, 70, "…");
+    if (focused) this.root.querySelector(`[data-at="${focused}"]`)?.focus();
   }
 
   text(kind, x, y, text) { this.root.append(node("svg:text", { class: kind, x, y }, text)); }
@@ -578,9 +607,17 @@ class Unrolled {
     this.text("end", x + 55, y + 130, view.labels?.[t] === undefined ? "x" : `“${view.labels[t]}”`);
     this.text("end", x + 55, y + 13, "h");
     const ways = `${done("forward") ? "→" : "·"} ${done("backward") ? "←" : "·"}`;
+    const go = () => this.pane.scope.go(this.pane.position(this.first(layer, t)));
+    const onkeydown = (event) => {
+      if (![" ", "Enter"].includes(event.key)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      go();
+    };
+    const which = this.layers.indexOf(layer), of = this.layers.length > 1 ? ` of ${layer.path.split("/").at(-1)}` : "";
     this.root.append(node("svg:g", { class: `step${here ? " on" : ""}${backward ? " backward" : ""}`, role: "button",
-                                     "aria-label": `time step ${t}${here ? ", current" : ""}`,
-                                     onclick: () => this.pane.scope.go(this.pane.position(this.first(layer, t))) },
+                                     tabindex: "0", "data-at": `${which}-${t}`, "aria-current": here ? "step" : false,
+                                     "aria-label": `time step ${t}${of}`, onclick: go, onkeydown },
                           node("svg:rect", { x: x + 24, y: y + 40, width: 62, height: 54, rx: 9 }),
                           node("svg:text", { x: x + 55, y: y + 62 }, `t = ${t}`),
                           node("svg:text", { class: "done", x: x + 55, y: y + 82 }, ways)));
@@ -643,11 +680,12 @@ class Pane {
     this.pictures = view.pictures.map((plain) => new Picture(plain));
     this.unrolled = new Unrolled(this);
     this.where = node("p", { class: "where" });
-    this.title = node("h3", {});
+    const { two } = this.scope, [first, second] = two ? ["h3", "h4"] : ["h2", "h3"];
+    this.title = node(first, { class: "title", tabindex: "-1" });
     this.sentence = node("p", { class: "sentence", "aria-live": "polite" });
-    this.difference = node("p", { class: "difference", hidden: true });
+    this.difference = node("p", { class: "difference", "aria-live": "polite", hidden: true });
     this.formula = node("div", { class: "formula" });
-    this.figures = node("div", { class: "figures", "aria-label": "the formula with its numbers" });
+    this.figures = node("div", { class: "figures", role: "group", "aria-label": "the formula with its numbers" });
     this.ledger = node("div", { class: "ledger" });
     this.code = node("div", { class: "code" });
     this.main = node("div", { class: "main" });
@@ -661,13 +699,13 @@ class Pane {
       view.layers.forEach((layer, i) => {
         const found = this.maps.filter((map) => map.panel.phase === phase && map.panel.layer === i);
         if (!found.length) return;
-        this.gallery.append(node("h4", {}, view.layers.length > 1 && layer.path ? `${layer.path}: ${text}` : text),
+        this.gallery.append(node(second, { class: "phase" }, view.layers.length > 1 && layer.path ? `${layer.path}: ${text}` : text),
                             node("div", { class: "maps" }, found.map((map) => map.box)));
       });
     this.head = node("div", { class: "head" }, this.unrolled.layers.length ? this.unrolled.root : null);
     const columns = node("div", { class: "columns" }, node("div", {}, this.network, this.code),
       node("div", {}, this.title, this.sentence, this.difference, this.formula, this.figures, this.ledger, this.main, this.table));
-    this.root = node("section", { class: "pane" }, this.scope.two ? node("h2", {}, view.title) : null, this.where, this.head,
+    this.root = node("section", { class: "pane", "aria-label": two ? view.title : false }, two ? node("h2", {}, view.title) : null, this.where, this.head,
                      columns, this.gallery,
                      view.left_out.length ? node("p", { class: "where" }, `Too large for a page: ${view.left_out.join(", ")}`) : null);
   }
@@ -731,7 +769,17 @@ class Pane {
     const parts = step.what.parts.map((part, k) => `${written(view.part(step, k, sample, flat))} by ${part.by}`);
     const sum = parts.length ? ` = ${parts.join(" + ").replaceAll("+ −", "− ")}` : "";
     return `${phase === "forward" ? "Forward" : "Backward"}${time}: ${words || step.name}. ` +
-      `At ${this.placeChosen()} it is ${value}${sum}.`;
+      `At ${this.placeChosen()} it is ${value}${sum}.${this.saidOfMask()}`;
+  }
+
+  isMasked(layer, t) { return layer.masked?.[this.sample]?.includes(t) ?? false; }
+
+  saidOfMask() {
+    const { step, sample } = this;
+    if (!this.isMasked(step.layer, step.t)) return "";
+    const what = step.phase === "forward" ? "what is computed here is thrown away, the state before stays"
+      : "what arrives goes on to the step before as it is, and nothing goes to the weights and the input";
+    return ` Sample ${sample} is masked here: ${what}.`;
   }
 
   // The formula with numbers in the place of its letters.
@@ -754,7 +802,7 @@ class Pane {
     const inside = [node("b", {}, x === undefined ? "…" : written(x)), node("i", {}, name)];
     if (!origin) return node("span", { class: "number" }, inside);
     return node("button", { class: "number", type: "button", title: `computed in step ${this.position(origin) + 1}`,
-                            onclick: () => this.scope.go(this.position(origin)) }, inside);
+                            onclick: () => { this.scope.go(this.position(origin)); this.title.focus(); } }, inside);
   }
 
   spelled(tree, least) {
@@ -921,7 +969,7 @@ class Scope {
     this.play = button("▶", "play (space)", () => this.toggle());
     this.slider = node("input", { type: "range", min: 0, max: this.length - 1, value: 0, "aria-label": "step",
                                   oninput: () => this.go(Number(this.slider.value)) });
-    this.count = node("output", { class: "count" });
+    this.count = node("output", { class: "count", "aria-live": "off" });
     this.shade = button("", "light or dark", () => this.setTheme(this.theme === "dark" ? "light" : "dark"));
     const first = () => this.go(this.differences[0]);
     this.bar = node("div", { class: "bar", role: "group", "aria-label": "controls" },
@@ -1110,13 +1158,19 @@ class Scope {
     if (this.timer) return this.stop();
     if (this.now === this.length - 1) this.go(0);
     this.timer = setInterval(() => this.go(this.now + 1), 700);
+    this.announce("off");                                        // else one step would be read into the other
     this.play.textContent = "❚❚";
     this.play.setAttribute("aria-label", "pause (space)");
+  }
+
+  announce(how) {
+    for (const pane of this.panes) for (const one of [pane.sentence, pane.difference]) one.setAttribute("aria-live", how);
   }
 
   stop() {
     clearInterval(this.timer);
     this.timer = undefined;
+    this.announce("polite");
     this.play.textContent = "▶";
     this.play.setAttribute("aria-label", "play (space)");
   }

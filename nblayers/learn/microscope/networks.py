@@ -9,29 +9,42 @@ RECURRENT = {"simple_rnn", "lstm", "gru", "gru_reset_before"}
 KINDS = {"simple_rnn_step": "simple_rnn", "lstm_step": "lstm", "gru_step_reset_before": "gru_reset_before", "gru_step": "gru",
          "attention_block": "attention", "batch_norm": "batch_norm", "convolve": "convolution", "max_pool": "max_pooling"}
 GATES = {"i": "input gate", "f": "forget gate", "o": "output gate", "z": "update gate", "r": "reset gate"}
+OF_STATES = {"y[0]": "output", "y[1]": "last state", "dy[0]": "gradient that arrives from above",
+             "dx[0]": "gradient that goes to the layer below", "dx[1]": "gradient of the initial state"}
+STATES = {"x[1]": "h_prev", "y[1]": "h_next"}
 WORDS = {
-    "simple_rnn": {"a": "sum before the activation", "h": "hidden state"},
+    "simple_rnn": {"z": "input times W, and the bias", "a": "sum before the activation", "h": "hidden state", **OF_STATES},
     "lstm": {**{name: GATES[name] for name in "ifo"}, "c_tilde": "candidate for the cell", "c": "cell state",
              "h": "hidden state", "c_prev": "cell state of the step before", "h_prev": "hidden state of the step before",
-             **{f"a_{name}": f"sum before the {GATES[name]}" for name in "ifo"}, "a_c": "sum before the candidate"},
+             **{f"a_{name}": f"sum before the {GATES[name]}" for name in "ifo"}, "a_c": "sum before the candidate",
+             **OF_STATES, "y[1]": "last hidden state", "y[2]": "last cell state",
+             "dx[1]": "gradient of the initial hidden state",
+             "dx[2]": "gradient of the initial cell state"},
     "gru": {**{name: GATES[name] for name in "zr"}, "u": "what the reset gate meets", "h_tilde": "candidate for the state",
             "h": "hidden state", "h_prev": "hidden state of the step before", "a_h": "sum before the candidate",
-            **{f"a_{name}": f"sum before the {GATES[name]}" for name in "zr"}},
+            "inner": "product with the state in the candidate",
+            **{f"a_{name}": f"sum before the {GATES[name]}" for name in "zr"}, **OF_STATES},
     "attention": {"s": "scores", "p": "attention weights", "y": "output", "q": "queries", "k": "keys", "v": "values",
                   "x[0]": "input for the queries", "x[1]": "input for the values", "x[2]": "input for the keys",
                   "L": "logarithm of each query's sum", "D": "what the scores of a query share of their gradient"},
     "batch_norm": {"mean": "mean of the batch", "variance": "variance of the batch", "rstd": "one over the standard deviation",
                    "normal": "normalised input", "y": "output", "gamma": "scale", "beta": "shift"},
-    "": {"x": "input", "y": "output", "dx": "gradient that goes to the layer below", "dy": "gradient that arrives from above",
+    "": {"x": "input", "z": "sum before the activation", "y": "output", "dx": "gradient that goes to the layer below",
+         "dy": "gradient that arrives from above",
          "dW": "gradient of the weights W", "dU": "gradient of the weights U", "db": "gradient of the bias",
-         "h_prev": "hidden state of the step before"},
+         "h_prev": "hidden state of the step before", "y_f": "output of the forward layer",
+         "y_b": "output of the backward layer", "dx_f": "gradient by the forward layer",
+            "dx_b": "gradient by the backward layer",
+         "moving_mean": "mean that is kept for later", "moving_variance": "variance that is kept for later"},
 }
 WORDS["gru_reset_before"] = WORDS["gru"] | {"u": "state that the reset gate lets through"}
 NAMES = {                               # what an entry is called in the picture, where it is called otherwise
-    "lstm": {"c": "C", "c_tilde": "C_tilde", "c_prev": "C_prev", "c_next": "C_next", "a_i": "a", "a_f": "a", "a_c": "a",
+    "simple_rnn": STATES,
+    "lstm": {**STATES, "x[2]": "C_prev", "y[2]": "C_next", "c": "C",
+             "c_tilde": "C_tilde", "c_prev": "C_prev", "c_next": "C_next", "a_i": "a", "a_f": "a", "a_c": "a",
              "a_o": "a"},
-    "gru": {"a_z": "z", "a_r": "r", "a_h": "h_tilde"},
-    "gru_reset_before": {"a_z": "z", "a_r": "r", "a_h": "h_tilde"},
+    "gru": {**STATES, "a_z": "z", "a_r": "r", "a_h": "h_tilde"},
+    "gru_reset_before": {**STATES, "a_z": "z", "a_r": "r", "a_h": "h_tilde"},
     "attention": {"y": "o", "x[0]": "q", "x[1]": "v", "x[2]": "k"},
     "batch_norm": {"variance": "var", "normal": "x_hat"},
 }
@@ -77,10 +90,16 @@ def place(entry: Entry) -> str:
     return ", ".join(found)
 
 
-def axes(kind: str, name: str) -> list[str] | None:
-    """What the rows and the columns of a value are; None where they have no other name than their places."""
+def axes(kind: str, name: str, by_sample: bool = True) -> list[str] | None:
+    """What the rows and the columns of a value are; None where they have no other name than their places.
+
+    Arguments:
+        by_sample: whether a batch has as many samples as the value rows; else they are places of the samples.
+    """
     names, found = AXES.get(kind, (set(), []))
-    return found if name in names else None
+    if name not in names:
+        return None
+    return ["row", *found[1:]] if found[0] == "sample" and not by_sample else found
 
 
 def picture(kind: str) -> Graph | None:
@@ -124,8 +143,7 @@ def light(found: Graph, kind: str, entry: Entry, recorded: set[str]) -> Light:
 
 def node_of(kind: str, name: str) -> str:
     """What an entry or an operand is called in the picture: `dc_next` is C_next, `da[at]` is a, `dy_t` is y."""
-    bare = name.partition("[")[0] if not name.startswith("x[") else name
     known = NAMES.get(kind, {})
-    if bare.startswith("d") and len(bare) > 1:
-        bare = bare[1:]
-    return known.get(bare, bare.removesuffix("_t"))
+    whole = name[1:] if name.startswith("d") and len(name) > 1 else name
+    bare = whole.partition("[")[0]
+    return known.get(whole) or known.get(bare, bare.removesuffix("_t"))

@@ -20,6 +20,7 @@ BUDGET = 150_000                        # numbers on a page, 800 kB as text
 LARGEST = 100_000                       # numbers of one value for one sample
 ENDS = {"x", "y", "dx", "dy"}
 OF_WEIGHTS = r"\frac{\partial L}"         # what a trace writes of their gradients
+READ_AS = re.compile(r"(?:_by_channel\(|self\.)(\w+)(?:\)|\.value)")      # what code needs and a name does not
 PRODUCT = re.compile(r"\\quad\s*=")
 
 
@@ -43,8 +44,10 @@ def view(recorded: trace, layer: str | None = None, title: str | None = None, sa
     while kept > 1 and (builder.is_cut or builder.pool.size > BUDGET):
         kept //= 2
         builder = _Builder(entries, extras, batch, kept)
-    return {**builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer))),
-            "labels": list(labels), "left_out": [*_left_out(recorded, layer), *_windows_left_out(entries, extras)]}
+    shown = builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer)))
+    for one in shown["layers"]:
+        one["masked"] = _masked(recorded, one["path"], kept) if one["times"] else []
+    return {**shown, "labels": list(labels), "left_out": [*_left_out(recorded, layer), *_windows_left_out(entries, extras)]}
 
 
 def steps(recorded: trace, layer: str | None = None) -> tuple[list[Entry], list[Extra]]:
@@ -107,6 +110,13 @@ def _is_shown(entry: Entry) -> bool:
     return bool(entry.equation or entry.formula or bare in ENDS or (entry.phase == "backward" and bare.startswith("d")))
 
 
+def _masked(recorded: trace, path: str, samples: int) -> list[list[int]]:
+    """Of each shown sample of a recurrent layer the time steps that its mask leaves out; [] without a mask."""
+    masks = (entry.value for entry in recorded.entries if (entry.layer, entry.phase, entry.name) == (path, "forward", "mask"))
+    found = next((mask for mask in masks if mask.ndim == 2), None)
+    return [] if found is None else [np.flatnonzero(row == 0).tolist() for row in found[:samples]]
+
+
 def _batch(entries: Sequence[Entry]) -> int:
     """How many samples there are."""
     return next((entry.shape[0] for entry in entries if entry.value.ndim > 1), 1)
@@ -124,6 +134,7 @@ class _Builder:
                        for entry, extra in zip(entries, extras, strict=True)]
         self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(OF_WEIGHTS)}
         self._weights |= {"gamma", "beta", "kernel"}
+        self._forward = {(entry.layer, entry.phase, entry.name) for entry in entries if entry.phase == "forward"}
         self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
         self._values = [self.pool.put(self._chosen(entry, entry.name, entry.value)) for entry in entries]
         self._parts = [[-1] * len(entry.parts) for entry in entries]
@@ -216,8 +227,9 @@ class _Builder:
         batched = self._is_batched(entry, entry.name, entry.value)
         shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
-                 "words": networks.words(kind, entry.name), "over_time": entry.t is not None,
-                 "turned": _is_turned(entry, kind), "axes": networks.axes(kind, entry.name), "shape": shape[batched:]}
+                 "words": self._words(kind, entry), "over_time": entry.t is not None,
+                 "turned": _is_turned(entry, kind), "axes": networks.axes(kind, entry.name, shape[:1] == [self.batch]),
+                 "shape": shape[batched:]}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,
@@ -228,6 +240,12 @@ class _Builder:
                        "shape": list(self._chosen(entry, entry.name, part.value).shape), "tree": found}
                       for part, found in zip(entry.parts, part_trees, strict=True)],
             "code": self._code(entry, tables), "light": pictures.light(entry)}
+
+    def _words(self, kind: str, entry: Entry) -> str:
+        """What an entry is; of what a backward computes once more, instead of keeping it, this too."""
+        words, key = networks.words(kind, entry.name), (entry.layer, "forward", entry.name)
+        again = entry.phase == "backward" and key in self._forward
+        return f"{words or entry.name}, computed again" if again else words
 
     def _code(self, entry: Entry, tables: "dict[str, _Table]") -> list[int] | None:
         """The function that a line stands in, and which of the function's lines it is, from 0."""
@@ -319,6 +337,7 @@ def _label(entry: Entry) -> str:
 
 def _by(by: str, kind: str) -> str:
     """Through what a part comes, with its name in words."""
+    by = READ_AS.sub(r"\1", by).replace("np.where(m, through, 0)", "mean and variance").replace(" * ", " · ")
     words = networks.words(kind, by.removesuffix(" of the step after"))
     return f"{by} ({words})" if words else by
 

@@ -54,6 +54,7 @@ class Line:
         function: the function that it stands in, "LSTMCell.forward" for a method.
         source: the statement without its comment.
         marks: the equations named in its comment; a statement without is none of ours.
+        to: whether these are the first and the last of a range.
         backward: whether it differentiates them.
         targets: what it assigns.
         terms: of the sum that it computes, two or more, or none.
@@ -70,6 +71,7 @@ class Line:
     function: str
     source: str = ""
     marks: tuple[str, ...] = ()
+    to: bool = False
     backward: bool = False
     targets: tuple[Target, ...] = ()
     terms: tuple[Term, ...] = ()
@@ -114,7 +116,7 @@ def _line(statement: ast.stmt, path: str, texts: list[str], function: str, loops
     first, last = statement.lineno, statement.end_lineno or statement.lineno
     comments = " ".join(text.rpartition("  # ")[2] for text in texts[first - 1:last] if "  # " in text)
     marks = tuple(MARK.findall(comments))
-    plain = Line(path, first, last, function, indices=loops)
+    plain = Line(path, first, last, function, to=len(marks) == 2 and ") to (" in comments, indices=loops)
     if not marks:
         return plain
     returned = {"forward": "y", "backward": "dx"}.get(function.rpartition(".")[2])

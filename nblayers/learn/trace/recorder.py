@@ -21,6 +21,7 @@ from nblayers.learn.trace.watch import Watch, is_kernel
 
 SHORT = {"kernel": "W", "recurrent_kernel": "U", "bias": "b", "embeddings": "E"}       # the lessons' names of weights
 LARGE = 1_000_000                       # elements of an operand that is not copied
+WAS_THERE = "what was there"
 LIMIT = 200_000                         # entries; a large convolution has one for each window
 
 _open = 0                               # how many traces there are in all threads
@@ -128,19 +129,32 @@ class trace:
         """Run a layer's backward and record it."""
         before = {id(weight): weight.grad.copy() for weight in layer.weights}
         with self._inside(layer, "backward") as call:
+            known = len(self.entries)
             self._record_all(call, [("dy", dy)])
             dx = function(layer, dy)
             for weight in layer.weights:
                 if id(weight) not in call.weights_done:
-                    gradient = to_numpy(weight.grad) - to_numpy(before[id(weight)])
+                    there = to_numpy(before[id(weight)])
+                    gradient = to_numpy(weight.grad) - there
                     short = SHORT.get(weight.name, weight.name)
-                    if not self._is_known(call, f"d{short}", gradient):
+                    self._take_away(there, call, f"d{short}", known)
+                    if not (self._is_known(call, f"d{short}", gradient) or _is_a_statistic(weight, gradient)):
                         self._record(f"d{short}", gradient,
                                      formula=rf"\frac{{\partial L}}{{\partial {symbols.name(weight.name)}}}")
             self._record_all(call, [("dx", dx)])
         if self._stack:
             self._stack[-1].weights_done |= {id(weight) for weight in layer.weights}
         return dx
+
+    def _take_away(self, there: np.ndarray, call: _Call, name: str, first: int) -> None:
+        """Take what a weight's gradient held before this call from what its lines have recorded: they add to it."""
+        if not there.any():
+            return
+        for i, entry in enumerate(self.entries[first:], first):
+            if (entry.layer, entry.name, entry.shape) == (call.path, name, there.shape) and " += " in entry.source:
+                parts = [replace(part, value=part.value - there) if part.by == WAS_THERE else part for part in entry.parts]
+                parts = [part for part in parts if part.by != WAS_THERE or part.value.any()]
+                self.entries[i] = replace(entry, value=entry.value - there, parts=tuple(parts) if len(parts) > 1 else ())
 
     def room(self, room: ModuleType) -> Any:
         """What stands for a room of kernels while this trace is on."""
@@ -168,7 +182,7 @@ class trace:
         """Before a line runs: how many entries there are, the terms of its sum, and its operands."""
         parts = []
         if line.adds and (old := _copy(read(line.targets[0].read, frame))) is not None and old.any():
-            parts.append(Part("what was there", symbols.name(line.targets[0].name), old))
+            parts.append(Part(WAS_THERE, symbols.name(line.targets[0].name), old))
         for term in line.terms:
             value = self._quietly(term.read, frame)
             if value is not None and (value.ndim or value.any()):
@@ -192,7 +206,7 @@ class trace:
         inside = {entry.name for entry in self.entries[known:]}
         if len(line.targets) > 1 and inside:
             return
-        mark = "from " * line.backward + ", ".join(f"({one})" for one in line.marks)
+        mark = "from " * line.backward + (" to " if line.to else ", ").join(f"({one})" for one in line.marks)
         formula = line.formula if line.backward else equation(line.path, line.function, line.marks[0]) or line.formula
         where = _where(line, frame)
         sum_of = tuple(parts) if len(parts) > 1 else ()
@@ -363,6 +377,11 @@ def _count(change: int) -> None:
 def _room(name: str) -> Any:
     current, room = calls.watch, kernels.loaded(name)
     return room if current is None else current.room(room)
+
+
+def _is_a_statistic(weight: Any, gradient: np.ndarray) -> bool:
+    """Whether a weight is none that is learnt by its gradient, such as a moving mean."""
+    return not weight.trainable and not gradient.any()
 
 
 def read(code: CodeType, frame: FrameType, whole: bool = False) -> Any:
