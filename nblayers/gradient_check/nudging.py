@@ -208,10 +208,13 @@ def _is_completed_unseen(entry: Entry) -> bool:
 
 
 def words(wrong: Entry, right: Entry | None) -> str:
-    """What is known of a wrong gradient, and of the last right one before it."""
-    before = "" if right is None else f"; the last before it known to be right is {_named(right)}, line {right.line}"
-    return (f"on backward's way, {_named(wrong)} is the first gradient known to be wrong ({wrong.function}, line {wrong.line}: "
-            f"{wrong.source}): moving {wrong.name[1:]} in forward changes the loss by another amount{before}")
+    """Where the mistake is, as far as it is known."""
+    since = "before it"
+    if right is not None:
+        since = f"in what is computed since {_named(right)} (line {right.line}), the last known to be right"
+    return (f"on backward's way, {_named(wrong)} is the first gradient known to be wrong: moving {wrong.name[1:]} in forward "
+            f"changes the loss by another amount. The mistake is in {wrong.function}, line {wrong.line}: {wrong.source}; or "
+            f"{since}")
 
 
 def _named(entry: Entry) -> str:
