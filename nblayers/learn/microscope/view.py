@@ -2,6 +2,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,8 +98,9 @@ def _windows_left_out(entries: Sequence[Entry], extras: Sequence[Extra]) -> list
     """The windows that have no steps of their own."""
     last = {(entry.layer, entry.phase, entry.name): extra.window for entry, extra in zip(entries, extras, strict=True)
             if extra.window}
-    return [f"{layer} {name}: windows {shown + 1} to {count}"
-            for (layer, _, name), (shown, count) in last.items() if shown < count]
+    shown = Counter((entry.layer, entry.phase, entry.name) for entry, extra in zip(entries, extras, strict=True) if extra.window)
+    return [f"{key[0]} {key[2]}: {count - shown[key]} of {count} windows" for key, (_, count) in last.items()
+            if shown[key] < count]
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -210,18 +212,19 @@ class _Builder:
 
     def _operation(self, i: int, tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
         """What the steps that do the same have in common."""
-        entry, operands, part_trees = self._entries[i], self._operands[i], self._part_trees[i]
+        entry, extra, operands, part_trees = self._entries[i], self._extras[i], self._operands[i], self._part_trees[i]
         layer, kind = tables["layers"].index(entry.layer), pictures.kind(entry.layer)
         label = tables["formulas"].index(mathml(_label(entry)))
         batched = self._is_batched(entry, entry.name, entry.value)
         shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
                  "words": networks.words(kind, entry.name), "over_time": entry.t is not None,
-                 "turned": _is_turned(entry, kind), "axes": networks.axes(kind, entry.name), "shape": shape[batched:]}
+                 "turned": extra.turned or _is_turned(entry, kind), "axes": extra.axes or networks.axes(kind, entry.name),
+                 "planes": extra.planes, "shape": shape[batched:]}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,
-            "tree": self._trees[i], "blank": self._extras[i].blank, "operands": list(operands),
+            "tree": self._trees[i], "blank": extra.blank, "operands": list(operands),
             "operand_shapes": [list(self._chosen(entry, name, entry.operands[name]).shape) for name in operands],
             "operands_batched": [self._is_batched(entry, name, entry.operands[name]) for name in operands],
             "parts": [{"by": _by(part.by, kind), "formula": tables["formulas"].index(mathml(part.formula)),
