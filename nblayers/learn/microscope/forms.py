@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-IMAGES = {"x", "y", "z", "dx", "dy", "dz"}
+IMAGES = {"x", "y", "z", "mean", "dx", "dy", "dz", "dmean"}
 AXES = ["channel", "place"]             # of a sequence
 
 Span = tuple[int, int, int]             # start, stop, step

@@ -216,6 +216,7 @@ class HeatMap {
       [this.rows, this.columns] = rest;
       this.tiles = product(rest.slice(2));
     }
+    this.high = this.rows / this.panel.planes;                    // rows of a plane
   }
 
   name() {
@@ -300,7 +301,7 @@ class HeatMap {
     const cell = clamp((width - gaps) / wide, 1, this.large ? 64 : 46);
     const tall = clamp(cell, this.rows > 40 ? 2 : 4, this.large ? 30 : 22);
     Object.assign(this, { cell, tall });
-    const ratio = window.devicePixelRatio || 1, height = this.rows * tall, across = wide * cell + gaps;
+    const ratio = window.devicePixelRatio || 1, height = this.top(this.rows - 1) + tall, across = wide * cell + gaps;
     this.canvas.width = Math.round(across * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.canvas.style.width = `${across}px`;
@@ -313,6 +314,8 @@ class HeatMap {
     else this.cells(g, values, colour, span);
     this.outlines(g, marks, chosen, live);
   }
+
+  top(row) { return row * this.tall + Math.floor(row / this.high) * 6; }
 
   left(column, tile) { return (tile * this.columns + column) * this.cell + tile * 6; }
 
@@ -330,8 +333,9 @@ class HeatMap {
     sheet.getContext("2d").putImageData(image, 0, 0);
     g.imageSmoothingEnabled = false;
     for (let tile = 0; tile < this.tiles; tile++)
-      g.drawImage(sheet, tile * this.columns, 0, this.columns, this.rows, this.left(0, tile), 0, this.columns * this.cell,
-                  this.rows * this.tall);
+      for (let row = 0; row < this.rows; row += this.high)
+        g.drawImage(sheet, tile * this.columns, row, this.columns, this.high, this.left(0, tile), this.top(row),
+                    this.columns * this.cell, this.high * this.tall);
   }
 
   // Cells with a gap between them; where there is room with their numbers, else with a bar in those below zero.
@@ -343,7 +347,7 @@ class HeatMap {
     values.forEach((x, i) => {
       if (x === undefined) return;
       const row = Math.floor(i / wide), place = i % wide;
-      const left = this.left(place % this.columns, Math.floor(place / this.columns)), top = row * this.tall;
+      const left = this.left(place % this.columns, Math.floor(place / this.columns)), top = this.top(row);
       const [r, green, b] = colour(x);
       g.fillStyle = `rgb(${r},${green},${b})`;
       g.fillRect(left, top, this.cell - gap, this.tall - gap);
@@ -362,7 +366,7 @@ class HeatMap {
     const ink = getComputedStyle(this.pane.root).getPropertyValue("--ink");
     g.strokeStyle = ink;
     g.lineWidth = 2;
-    const frame = (row, column, tile, high, wide) => g.strokeRect(this.left(column, tile) + 1, row * this.tall + 1,
+    const frame = (row, column, tile, high, wide) => g.strokeRect(this.left(column, tile) + 1, this.top(row) + 1,
                                                                   wide * this.cell - 2, high * this.tall - 2);
     const { t } = this.pane.step;
     if (this.panel.over_time && t >= 0 && live) frame(0, t, 0, this.rows, 1);
@@ -413,7 +417,8 @@ class HeatMap {
   under(event) {
     const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
     const tile = clamp(Math.floor(x / (this.columns * this.cell + 6)), 0, this.tiles - 1);
-    return { row: clamp(Math.floor(y / this.tall), 0, this.rows - 1), tile,
+    const row = Math.floor((y - 6 * Math.floor(y / (this.high * this.tall + 6))) / this.tall);
+    return { row: clamp(row, 0, this.rows - 1), tile,
              column: clamp(Math.floor((x - this.left(0, tile)) / this.cell), 0, this.columns - 1) };
   }
 
@@ -422,10 +427,11 @@ class HeatMap {
   place({ row, column, tile }) {
     const { labels } = this.pane.view;
     const label = labels?.[column] === undefined ? "" : ` “${labels[column]}”`;
-    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}`;
     if (this.panel.axes) return `${this.panel.axes[0]} ${row}, ${this.panel.axes[1]} ${column}`;
+    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}`;
     if (this.rest.length < 2) return `[${column}]`;
-    return `[${row}, ${column}${this.tiles > 1 ? `, ${tile}` : ""}]`;
+    const plane = this.panel.planes > 1 ? `${Math.floor(row / this.high)}, ` : "";
+    return `[${plane}${row % this.high}, ${column}${this.tiles > 1 ? `, ${tile}` : ""}]`;
   }
 
   say(cell) {
@@ -684,7 +690,8 @@ class Pane {
     this.at = at;
     for (const map of [...this.maps, ...this.larger]) map.cursor = undefined;
     const { panel, focus } = this.step;
-    if (focus) this.own.set(panel, { row: focus[0], column: focus[1], tile: this.own.get(panel)?.tile ?? 0 });
+    const { row, tile } = this.own.get(panel) ?? { row: 0, tile: 0 };
+    if (focus) this.own.set(panel, { row: focus[0] ?? row, column: focus[1], tile });
     this.refresh();
   }
 
@@ -747,7 +754,7 @@ class Pane {
   // A window's formula is about the place that it fills.
   isInFocus() {
     const { focus, panel, what } = this.step, { row, column } = this.larger[this.view.panels.indexOf(panel)].chosen();
-    return !focus || !what.blank || (row === focus[0] && column === focus[1]);
+    return !focus || !what.blank || (row === (focus[0] ?? row) && column === focus[1]);
   }
 
   number(x, name, origin) {
@@ -879,7 +886,7 @@ class Pane {
     if (!this.table.open) return;
     const map = this.larger[this.view.panels.indexOf(this.step.panel)], values = map.values(), wide = map.columns * map.tiles;
     const columns = values.length > SMALL && this.step.t >= 0 ? [this.step.t] : [...Array(Math.min(wide, SMALL)).keys()];
-    const rows = [...Array(Math.min(map.rows, 500)).keys()], over = map.panel.over_time || map.panel.turned;
+    const rows = [...Array(Math.min(map.rows, 500)).keys()], over = !map.panel.axes && (map.panel.over_time || map.panel.turned);
     const head = node("tr", {}, node("td", {}), columns.map((c) => node("th", { scope: "col" }, over ? `t ${c}` : String(c))));
     const number = (x) => node("td", {}, x === undefined ? "" : written(x));
     const body = rows.map((r) => node("tr", {}, node("th", { scope: "row" }, over ? `unit ${r}` : String(r)),

@@ -206,7 +206,7 @@ def _found(given: Arrays, pieces: Sequence[Piece], may_be: Any, is_whole: bool =
 def _filled(given: Arrays, pieces: Sequence[Piece], phase: str, weighed: Array | None, is_whole: bool = False) -> Array | None:
     """What the pieces fill: an array of this phase, or one that the layer has not kept.
 
-    That is z, which lies as y does, or the gradient of what the weights have met.
+    That is z, which lies as y does; y, where it was known already; or the gradient of what the weights have met.
     """
     inputs = ("x", "dy", "dz")
     found = _found(given, pieces, lambda at, name: at == phase and name not in inputs, is_whole)
@@ -216,6 +216,8 @@ def _filled(given: Arrays, pieces: Sequence[Piece], phase: str, weighed: Array |
         name, like = f"d{weighed.name}", weighed.volume
     elif phase == "forward" and ("forward", "y") in given:
         name, like = "z", given["forward", "y"]
+    elif phase == "forward" and is_whole:
+        name, like = "y", np.zeros((len(given["forward", "x"]), *_ends(pieces), pieces[0].value.shape[-1]))
     else:
         return None
     if not _fits(like, pieces, is_whole):
@@ -228,11 +230,17 @@ def _filled(given: Arrays, pieces: Sequence[Piece], phase: str, weighed: Array |
 
 def _fits(volume: np.ndarray, pieces: Sequence[Piece], is_whole: bool) -> bool:
     """Whether the pieces lie inside a volume; or they make all of it."""
-    ends = [max((range(*piece.spans[axis])[-1] + 1 for piece in pieces if piece.value.size), default=0) for axis in range(3)]
+    ends = _ends(pieces)
     samples = {piece.samples.stop for piece in pieces} if pieces[0].samples.stop else {len(pieces[0].value)}
     sizes = volume.shape[1:4]
     return (max(samples) == len(volume) and volume.shape[-1] == pieces[0].value.shape[-1]
-            and (ends == list(sizes) if is_whole else all(end <= size for end, size in zip(ends, sizes, strict=True))))
+            and (ends == sizes if is_whole else all(end <= size for end, size in zip(ends, sizes, strict=True))))
+
+
+def _ends(pieces: Sequence[Piece]) -> tuple[int, ...]:
+    """How far the pieces reach."""
+    return tuple(max((range(*piece.spans[axis])[-1] + 1 for piece in pieces if piece.value.size), default=0)
+                 for axis in range(3))
 
 
 def _agree(volume: np.ndarray, pieces: Sequence[Piece]) -> bool:
