@@ -35,6 +35,25 @@ function decoded(text, precise) {
   return numbers;
 }
 
+// The whole row of numbers: of an array that resembles an earlier one only the runs are written in which it differs.
+function expanded(numbers, changed) {
+  const more = changed.map(([, , size, runs]) => size - runs.reduce((sum, n, i) => sum + (i % 2 ? n : 0), 0));
+  const row = new numbers.constructor(more.reduce((a, b) => a + b, numbers.length));
+  let from = 0, end = 0;
+  const take = (count, at) => {
+    row.set(numbers.subarray(from, from + count), at);
+    from += count;
+  };
+  for (const [start, like, size, runs] of changed) {
+    take(start - end, end);
+    if (like >= 0) row.copyWithin(start, like, like + size);      // else they are zeros
+    for (let i = 0; i < runs.length; i += 2) take(runs[i + 1], start + runs[i]);
+    end = start + size;
+  }
+  take(numbers.length - from, end);
+  return row;
+}
+
 function written(x, digits = 4) {
   if (x === undefined) return "?";
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞";
@@ -74,7 +93,7 @@ function stretched(shape, target, flat) {
 class View {
   constructor(plain) {
     Object.assign(this, plain);
-    this.pool = decoded(plain.numbers, plain.precise);
+    this.pool = expanded(decoded(plain.numbers, plain.precise), plain.changed);
     this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus, place], index) => {
       const what = this.operations[operation], panel = this.panels[what.panel];
       return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, place: place ?? "", phase: panel.phase,

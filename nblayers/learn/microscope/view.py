@@ -13,7 +13,7 @@ import numpy as np
 from nblayers.learn.microscope import networks, numbers
 from nblayers.learn.microscope.mathml import mathml
 from nblayers.learn.microscope.pool import Pool, reaches_farther
-from nblayers.learn.microscope.windows import Extra, with_windows
+from nblayers.learn.microscope.windows import Extra, fewer_windows, with_windows
 from nblayers.learn.trace import Entry, symbols, trace
 
 SAMPLES = 4                             # of a batch are shown, fewer where a page would grow too large
@@ -43,6 +43,9 @@ def view(recorded: trace, layer: str | None = None, title: str | None = None, sa
     builder = _Builder(entries, extras, batch, kept)
     while kept > 1 and (builder.is_cut or builder.pool.size > BUDGET):
         kept //= 2
+        builder = _Builder(entries, extras, batch, kept)
+    while builder.pool.size > BUDGET and len((fewer := fewer_windows(entries, extras))[0]) < len(entries):
+        entries, extras = fewer
         builder = _Builder(entries, extras, batch, kept)
     return {**builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer))),
             "labels": list(labels), "left_out": [*_left_out(recorded, layer), *_windows_left_out(entries, extras)]}
@@ -96,11 +99,10 @@ def _left_out(recorded: trace, layer: str | None) -> list[str]:
 
 def _windows_left_out(entries: Sequence[Entry], extras: Sequence[Extra]) -> list[str]:
     """The windows that have no steps of their own."""
-    last = {(entry.layer, entry.phase, entry.name): extra.window for entry, extra in zip(entries, extras, strict=True)
-            if extra.window}
-    shown = Counter((entry.layer, entry.phase, entry.name) for entry, extra in zip(entries, extras, strict=True) if extra.window)
-    return [f"{key[0]} {key[2]}: {count - shown[key]} of {count} windows" for key, (_, count) in last.items()
-            if shown[key] < count]
+    there = [((entry.layer, entry.call, entry.name), extra.window[1]) for entry, extra in zip(entries, extras, strict=True)
+             if extra.window]
+    return [f"{layer} {name}: {count - shown} of {count} windows"
+            for ((layer, _, name), count), shown in Counter(there).items() if shown < count]
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -208,7 +210,7 @@ class _Builder:
         return {"version": 1, "title": title, "samples": self.samples, "batch": self.batch, "layers": layers,
                 "pictures": pictures.rows, "formulas": tables["formulas"].rows, "functions": tables["functions"].rows,
                 "panels": tables["panels"].rows, "operations": tables["operations"].rows, "steps": steps,
-                "precise": self.precise, "numbers": self.pool.text()}
+                "precise": self.precise, "changed": self.pool.changed, "numbers": self.pool.text()}
 
     def _operation(self, i: int, tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
         """What the steps that do the same have in common."""

@@ -14,10 +14,11 @@ import numpy as np
 
 from nblayers.learn.microscope.forms import AXES, IMAGES, Form, Mark, Place, cell, middle
 from nblayers.learn.microscope.passes import KERNELS, Array, Arrays, Pass, at, box, passes, read, to_weights, under
-from nblayers.learn.trace import Entry, Part
+from nblayers.learn.trace import Entry, Part, symbols
 
 MOST = 150                              # windows of one pass that are shown one by one
-ROOM = 1_000_000                        # numbers of one sample that the steps of a pass have together
+ROOM = 500_000                        # numbers of one sample that the steps of a pass have together
+FEWEST = 2                              # windows that are shown of the largest image
 FEW = 27                                # cells of a window whose numbers are written one by one
 
 
@@ -102,6 +103,22 @@ def with_windows(entries: Sequence[Entry], everything: Sequence[Entry]) -> tuple
     return [entry for entry, _ in found], [extra for _, extra in found]
 
 
+def fewer_windows(entries: Sequence[Entry], extras: Sequence[Extra]) -> tuple[list[Entry], list[Extra]]:
+    """Half as many of the windows of each pass, the first and the last among them; all else as it is."""
+    kept: list[int] = []
+    def of(i: int) -> tuple:
+        return entries[i].layer, entries[i].call, entries[i].name, extras[i].window is not None
+    for (*_, are_windows), group in groupby(range(len(entries)), of):
+        steps = list(group)
+        kept += [steps[i] for i in _spread(len(steps), max(FEWEST, len(steps) // 2))] if are_windows else steps
+    return [entries[i] for i in kept], [extras[i] for i in kept]
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """So many of 0 … count - 1, from the first to the last."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+
+
 def _arrays(own: Sequence[tuple[int, Entry]], first: int, last: int, of: Entry) -> Arrays:
     """The arrays of the call of a layer in which the entries first to last are: those before, and its own after."""
     found = {(entry.phase, entry.name): entry.value for place, entry in own if place < first}
@@ -162,8 +179,7 @@ def _steps(seen: Pass, arrays: Arrays) -> list[tuple[Entry, Extra]]:
     The whole array stands in the step of the layer that comes after.
     """
     count, so_far = len(seen.windows), _start(seen)
-    most = max(2, min(MOST, ROOM // seen.size))
-    chosen = set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())
+    chosen = set(_spread(count, max(FEWEST, min(MOST, ROOM // seen.size))))
     index = arrays.get(("forward", "index")) if seen.function.startswith("max_pool") else None
     found = []
     for number, (place, entries) in enumerate(seen.windows.items()):
@@ -233,7 +249,7 @@ def _added(seen: Pass, entries: Sequence[Entry], focus: Place, before: np.ndarra
     """What a window adds to what those before it have brought together."""
     words, formula = seen.kernel.this
     parts = (Part("the windows before", seen.result.name, seen.shown(before)),
-             Part(words, formula.format(seen.place.name), seen.shown(so_far - before)))
+             Part(words, formula.format(symbols.name(seen.place.name)), seen.shown(so_far - before)))
     return (replace(entries[0], operands={}, parts=parts),
             Extra(focus=None if seen.weights else seen.form.focus(seen.result.volume, focus)))
 
