@@ -144,9 +144,11 @@ def read(run: Sequence[Entry], arrays: Arrays, forms: Sequence[Form], weighed: A
     for form in forms:
         given = {key: volume for key, array in sorted(arrays.items(), key=_order)
                  if (volume := form.volume(key[1], array)) is not None}
-        image = _found(given, [under(one, one.operands[kernel.image]) for one in run], _may_be_read) if kernel.image else None
-        place = _found(given, [at(one, one.operands[kernel.place]) for one in run], _may_be_read, True) if kernel.place else None
-        weights = None
+        image = place = weights = None
+        if kernel.image:
+            image = _found(given, [under(one, one.operands[kernel.image]) for one in run], _may_be_read)
+        if kernel.place:
+            place = _found(given, [at(one, one.operands[kernel.place]) for one in run], _may_be_read, True)
         if kernel.motion == "gather" and image is not None:
             place = _filled(given, [at(one, one.value) for one in run], phase, None, True)
         elif kernel.motion == "spread" and place is not None:

@@ -70,7 +70,7 @@ class Pool:
         return base64.b64encode(b"".join(self._pieces)).decode("ascii")
 
     def _key(self, array: np.ndarray) -> bytes:
-        return hashlib.blake2b(self._numbers(array), digest_size=16).digest()
+        return hashlib.blake2b(self._numbers(array).data, digest_size=16).digest()
 
     def _numbers(self, array: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(array, self._kind).reshape(-1)

@@ -226,7 +226,8 @@ def _add(seen: Pass, so_far: np.ndarray, entries: Sequence[Entry]) -> None:
 
 def _gathered(seen: Pass, entries: Sequence[Entry], place: Place, so_far: np.ndarray) -> tuple[Entry, Extra]:
     """What lies under a window, and the formula that makes one number of it."""
-    tree, operands = None, {}
+    tree: Any = None
+    operands: dict[str, np.ndarray] = {}
     if seen.function == "convolve":
         if entries[0].value.shape[0] == 1:      # one group
             patch = np.stack([entry.operands["x[m]"].reshape(-1) for entry in entries])
@@ -236,11 +237,9 @@ def _gathered(seen: Pass, entries: Sequence[Entry], place: Place, so_far: np.nda
             tree = ["+", ["@", "patch", "kernel"], "b"]
     elif len(cells := list(product(*(range(*span) for span in box(entries))))) <= FEW:
         written = [f"x[{','.join(map(str, at[3 - seen.form.rank:]))}]" for at in cells]
-        operands = {name: seen.image.volume[:, *at] for name, at in zip(written, cells, strict=True)}
-        if seen.function == "max_pool":
-            tree = ["max", *written]
-        else:
-            tree = ["/", functools.reduce(lambda a, b: ["+", a, b], written), len(cells)]
+        operands = {name: seen.image.volume[:, d, h, w] for name, (d, h, w) in zip(written, cells, strict=True)}
+        mean: Any = functools.reduce(lambda a, b: ["+", a, b], written)     # type: ignore[arg-type,return-value]
+        tree = ["max", *written] if seen.function == "max_pool" else ["/", mean, len(cells)]
     return (replace(entries[0], operands=operands, parts=()),
             Extra(focus=seen.form.focus(seen.result.volume, place), tree=tree, blank=True))
 
