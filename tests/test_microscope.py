@@ -224,6 +224,8 @@ def test_windows_are_the_layers(name):
     found = {key: windows for key in [*t.names, "z", "dh"] if (windows := shown_windows(shown, key))}
     assert {key: len(windows) for key, windows in found.items()} == wanted and not shown["left_out"]
     own = {entry.name: entry.value for entry in t.entries if not entry.function or "." in entry.function}
+    batched = {shown["panels"][one["panel"]]["name"] for one in shown["operations"] if one["batched"]}
+    assert not batched & {"dW", "ddepthwise_kernel", "dpointwise_kernel", "dweight"}
     activation = getattr(layer, "activation", None) or (lambda z: z)
     for key, (*_, last) in found.items():
         if (whole := own.get("y" if key == "z" else key)) is not None:

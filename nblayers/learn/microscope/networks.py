@@ -22,6 +22,7 @@ WORDS = {
                   "L": "logarithm of each query's sum", "D": "what the scores of a query share of their gradient"},
     "batch_norm": {"mean": "mean of the batch", "variance": "variance of the batch", "rstd": "one over the standard deviation",
                    "normal": "normalised input", "y": "output", "gamma": "scale", "beta": "shift"},
+    "convolution": {"h": "output of the depthwise convolution", "z": "sum before the activation"},
     "": {"x": "input", "y": "output", "dx": "gradient that goes to the layer below", "dy": "gradient that arrives from above",
          "dW": "gradient of the weights W", "dU": "gradient of the weights U", "db": "gradient of the bias",
          "h_prev": "hidden state of the step before"},

@@ -77,7 +77,7 @@ class Pool:
 
 
 def _likest(numbers: np.ndarray, last: tuple[int, np.ndarray] | None) -> tuple[int, list[range] | None]:
-    """What an array resembles, the last one of its shape or zeros, and the runs in which it differs; None where it is neither."""
+    """What an array resembles, the last one of its shape or zeros, and the runs in which it differs; None: too many."""
     for like, before in ([last] if last else []) + [(-1, np.zeros_like(numbers))]:
         if (runs := _runs(before, numbers)) is not None:
             return like, runs

@@ -151,7 +151,7 @@ class _Builder:
             return False
         root = re.split(r"[._\[]", name.removeprefix("self."))[0]
         bare = root[1:] if root.startswith("d") and len(root) > 1 else root
-        is_weight = bare in self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
+        is_weight = bare in self._weights or name[1:] in self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
         return value.ndim > 0 and value.shape[0] == self.batch and not is_weight
 
     def _add_parts(self) -> None:
