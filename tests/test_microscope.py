@@ -17,7 +17,7 @@ from nblayers.cli import main
 from nblayers.learn import microscope
 from nblayers.learn.microscope import examples
 from nblayers.learn.microscope.mathml import mathml
-from nblayers.learn.microscope.page import page
+from nblayers.learn.microscope.page import page, source
 from nblayers.learn.microscope.view import steps, view
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -494,6 +494,36 @@ def test_keys(opened, traces):
     assert at(tab) == now                               # stopped
     tab.evaluate("location.hash = '#step=9'")
     tab.wait_for_selector("#microscope[data-step='9']")
+
+
+def test_the_widget_keeps_its_keys_and_is_as_dark_as_jupyter(opened, traces):
+    shown = json.dumps(view(traces["lstm"])).replace("<", "\\u003c")
+    tab = opened(f"""<!doctype html><style>{source("microscope.css")}</style><body data-jp-theme-light="false">
+      <main id="microscope"></main><script type="module">{source("microscope.js")}
+      const given = {{ view: {shown}, step: 3 }};
+      render({{ el: document.getElementById("microscope"), model: {{ get: (name) => given[name], on() {{}}, save_changes() {{}},
+               set(name, value) {{ given[name] = value; window.told = value; }} }} }});</script>""")
+    assert at(tab) == 3 and tab.get_attribute("#microscope", "data-theme") == "dark"
+    tab.focus("#microscope")
+    tab.keyboard.press("ArrowRight")
+    assert at(tab) == tab.evaluate("window.told") == 4
+    assert tab.get_attribute("#microscope", "data-lm-suppress-shortcuts") == "true"
+    tab.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    tab.wait_for_selector("#microscope[data-theme=light]")
+
+
+def test_an_embedded_page_is_as_dark_as_the_page_around_it(opened, traces, tmp_path):
+    traces["max_pooling"].to_html(tmp_path / "inner.html")
+    tab = opened('<!doctype html><main id="microscope" data-step="1">around</main>')
+    tab.evaluate("""() => new Promise((done) => {
+      const frame = document.createElement("iframe");
+      frame.src = "inner.html";
+      frame.onload = () => { frame.contentWindow.postMessage({ theme: "dark" }, "*"); done(); };
+      document.body.append(frame);
+    })""")
+    inner = next(frame for frame in tab.frames if "inner.html" in frame.url)
+    inner.wait_for_selector("#microscope[data-theme=dark]")
+    tab.requests.pop()                                  # the inner page
 
 
 def test_a_number_is_chosen_and_followed(opened, traces):

@@ -99,7 +99,7 @@ class Check:
             conduct.check_elsewhere(self)
         if self.evidence:
             diagnosis.of(self)
-            self.report.trace = watching.recorded(self)
+            watching.record(self)
         self.report.notes += self.subject.notes
         return self.report
 

@@ -49,7 +49,7 @@ def page(report: Report) -> str:
 def _watched(report: Report) -> str:
     """The microscope, at the first step that computes a wrong gradient."""
     entries = steps(report.trace)[0]
-    return "\n" + microscope(view(report.trace, title="Watch it"), watching.first_wrong(report, entries) + 1)
+    return "\n" + microscope(view(report.trace, title="Watch it"), watching.opening(report, entries) + 1)
 
 
 def write(report: Report, path: str | Path) -> None:

@@ -102,6 +102,7 @@ class Report:
         general: what is wrong with the layer as a whole.
         notes: what else may help to find the mistake.
         trace: of one forward and backward that is wrong, for the page; None where all is right, or where the arrays are large.
+        first_wrong: the trace's entry of the first wrong gradient that a line of `backward` computes; None where none is known.
     """
 
     layer: str
@@ -109,6 +110,7 @@ class Report:
     general: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     trace: Any = field(default=None, repr=False, compare=False)
+    first_wrong: Any = field(default=None, repr=False, compare=False)
 
     def add(self, kind: str, text: str) -> None:
         """Add what is wrong with the layer as a whole."""
@@ -144,8 +146,9 @@ class Report:
     def to_html(self, path: str | Path | None = None) -> str:
         """The report as a page that needs no other file, with a map of relative errors; written to `path` if one is given.
 
-        Of a layer whose gradients are wrong the microscope stands below (`nblayers.trace`), at the first step that computes one
-        of them; where only a gate's columns are wrong, at that gate's gradient.
+        Of a layer whose gradients are wrong the microscope stands below (`nblayers.trace`), at the first wrong gradient that
+        `backward` computes on its way, as far as lines say what they compute (`# (1)`, `# from (1)`); else where a wrong
+        gradient of a gate, a weight or an input comes out.
         """
         from nblayers.gradient_check import html
         if path is not None:

@@ -926,7 +926,7 @@ class Scope {
     this.two = Boolean(plain.panes);
     this.title = plain.title;
     this.scheme = window.matchMedia("(prefers-color-scheme: dark)");
-    this.theme = this.scheme.matches ? "dark" : "light";
+    this.theme = this.themeAround();
     this.panes = (plain.panes ?? [plain]).map((one) => new Pane(this, one));
     this.pairs = plain.pairs ?? plain.steps.map((_, i) => [i]);
     this.differences = plain.differences ?? [];
@@ -985,9 +985,15 @@ class Scope {
   listen() {
     this.onkey = (event) => this.key(event);
     this.onhash = () => this.read();
-    this.onscheme = () => this.setTheme(this.scheme.matches ? "dark" : "light");
+    this.onscheme = () => this.setTheme(this.themeAround());
+    this.onmessage = ({ source, data }) => {
+      if (source === window.parent && source !== window && ["light", "dark"].includes(data?.theme)) this.setTheme(data.theme);
+    };
+    this.around = new MutationObserver(this.onscheme);
     (this.isPage ? document : this.root).addEventListener("keydown", this.onkey);
     if (this.isPage) window.addEventListener("hashchange", this.onhash);
+    if (this.isPage) window.addEventListener("message", this.onmessage);
+    else this.around.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
     this.scheme.addEventListener("change", this.onscheme);
     this.sizes = new ResizeObserver(() => this.resized());
     this.sizes.observe(this.root);
@@ -1009,7 +1015,17 @@ class Scope {
     this.sizes.disconnect();
     (this.isPage ? document : this.root).removeEventListener("keydown", this.onkey);
     window.removeEventListener("hashchange", this.onhash);
+    window.removeEventListener("message", this.onmessage);
+    this.around.disconnect();
     this.scheme.removeEventListener("change", this.onscheme);
+  }
+
+  // Light or dark as the page around it, where that says so: JupyterLab and VS Code do. Else as the system.
+  themeAround() {
+    const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
+    if (!this.isPage && jpThemeLight) return jpThemeLight === "true" ? "light" : "dark";
+    if (!this.isPage && vscodeThemeKind) return vscodeThemeKind.includes("light") ? "light" : "dark";
+    return this.scheme.matches ? "dark" : "light";
   }
 
   setTheme(theme) {
@@ -1139,6 +1155,7 @@ function render({ model, el }, isPage = false) {
   el.microscope = scope;                                         // for whoever wants to move it from a script
   if (!isPage) {
     el.tabIndex = 0;
+    el.dataset.lmSuppressShortcuts = "true";                     // Jupyter would take the arrow keys
     scope.told = (step) => { model.set("step", step); model.save_changes(); };
     model.on("change:step", () => { if (model.get("step") - 1 !== scope.now) scope.go(model.get("step") - 1); });
   }

@@ -167,7 +167,7 @@ class trace:
     def _before(self, line: Line, frame: FrameType) -> tuple[int, list[Part], dict[str, np.ndarray]]:
         """Before a line runs: how many entries there are, the terms of its sum, and its operands."""
         parts = []
-        if line.adds and (old := _copy(_read(line.targets[0].read, frame))) is not None and old.any():
+        if line.adds and (old := _copy(read(line.targets[0].read, frame))) is not None and old.any():
             parts.append(Part("what was there", symbols.name(line.targets[0].name), old))
         for term in line.terms:
             value = self._quietly(term.read, frame)
@@ -178,7 +178,7 @@ class trace:
     def _operands_of(self, line: Line, frame: FrameType) -> Iterator[tuple[str, np.ndarray]]:
         """Copies of what a line computes with; one copy of what is the same as when the function's lines last read it."""
         for operand in line.operands:
-            value = _copy(_read(operand.read, frame, whole=True))
+            value = _copy(read(operand.read, frame, whole=True))
             if value is not None and value.size <= LARGE:
                 last = self._operands.get((line.function, operand.name))
                 if last is None or last.dtype != value.dtype or not np.array_equal(last, value):
@@ -196,9 +196,9 @@ class trace:
         formula = line.formula if line.backward else equation(line.path, line.function, line.marks[0]) or line.formula
         where = _where(line, frame)
         sum_of = tuple(parts) if len(parts) > 1 else ()
-        t = _time_step(frame)
+        t = time_step(frame)
         for target in line.targets:
-            computed = returned if line.returns else _read(target.read, frame)
+            computed = returned if line.returns else read(target.read, frame)
             for name, value in _flat([(target.name, computed)]):
                 if name not in inside:
                     self._record(name, value, mark, formula, t, where, sum_of, operands, line)
@@ -207,7 +207,7 @@ class trace:
         """The value of an expression where a line is about to run; what it calls is not recorded."""
         was, self._watch.quiet = self._watch.quiet, True
         try:
-            return _copy(_read(code, frame))
+            return _copy(read(code, frame))
         finally:
             self._watch.quiet = was
 
@@ -365,7 +365,7 @@ def _room(name: str) -> Any:
     return room if current is None else current.room(room)
 
 
-def _read(code: CodeType, frame: FrameType, whole: bool = False) -> Any:
+def read(code: CodeType, frame: FrameType, whole: bool = False) -> Any:
     """The value of an expression in a frame; None where it cannot be read there, and of a whole number, which is a place.
 
     Whole numbers are read where asked for.
@@ -424,7 +424,7 @@ def _index(value: Any) -> Any:
     return None
 
 
-def _time_step(frame: FrameType | None) -> int | None:
+def time_step(frame: FrameType | None) -> int | None:
     """The step in which a line runs: the `t` of its function, or of those that called it."""
     while frame is not None and frame.f_globals.get("__name__") != __name__:
         t = frame.f_locals.get("t") if frame.f_code.co_name != "<module>" else None

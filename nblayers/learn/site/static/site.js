@@ -18,3 +18,14 @@ window.addEventListener("load", () => {
 window.addEventListener("resize", mend);
 for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", mend);
 for (const summary of document.querySelectorAll("details.hide > summary")) summary.removeAttribute("aria-label");
+
+// Embedded microscopes are as light or dark as the page.
+const microscopes = [...document.querySelectorAll("iframe.microscope")];
+function shade(frame) {
+  frame.contentWindow.postMessage({ theme: document.documentElement.classList.contains("dark") ? "dark" : "light" }, "*");
+}
+for (const frame of microscopes) {
+  frame.addEventListener("load", () => shade(frame));
+  shade(frame);
+}
+new MutationObserver(() => microscopes.forEach(shade)).observe(document.documentElement, { attributeFilter: ["class"] });
