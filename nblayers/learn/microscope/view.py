@@ -127,6 +127,7 @@ class _Builder:
         self._trees = [extra.tree or numbers.resolved(_tree(entry.source), entry.operands)
                        for entry, extra in zip(entries, extras, strict=True)]
         self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(OF_WEIGHTS)}
+        self._weights |= {entry.name[1:] for entry, extra in zip(entries, extras, strict=True) if extra.of_weights}
         self._weights |= {"gamma", "beta", "kernel"}
         self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
         self._values = [self.pool.put(self._chosen(entry, entry.name, entry.value)) for entry in entries]
@@ -151,7 +152,7 @@ class _Builder:
             return False
         root = re.split(r"[._\[]", name.removeprefix("self."))[0]
         bare = root[1:] if root.startswith("d") and len(root) > 1 else root
-        is_weight = bare in self._weights or name[1:] in self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
+        is_weight = {bare, name[1:]} & self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
         return value.ndim > 0 and value.shape[0] == self.batch and not is_weight
 
     def _add_parts(self) -> None:

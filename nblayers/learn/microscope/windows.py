@@ -34,6 +34,7 @@ class Extra:
         window: which of the windows of its pass it is, from 1, and how many there are.
         turned: whether the value, a sequence, is shown with its places to the right.
         planes: how many planes of a volume the value shows one below the other.
+        of_weights: whether it is a gradient of weights, which has no samples.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -43,6 +44,7 @@ class Extra:
     window: tuple[int, int] | None = None
     turned: bool = False
     planes: int = 1
+    of_weights: bool = False
 
     @property
     def axes(self) -> list[str] | None:
@@ -193,7 +195,7 @@ def _steps(seen: Pass, arrays: Arrays) -> list[tuple[Entry, Extra]]:
         else:
             entry, extra = _added(seen, entries, winners[0][0] if winners else middle(box(entries)), before, so_far)
         extra = replace(extra, marks=_marks(seen, entries, place, winners), window=(number + 1, count), planes=seen.planes,
-                        turned=seen.is_sequence)
+                        turned=seen.is_sequence, of_weights=seen.weights is not None)
         found.append((replace(entry, name=seen.result.name, value=seen.shown(so_far).copy()), extra))
     return found
 
