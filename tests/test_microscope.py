@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nblayers
-from nblayers import layers
+from nblayers import layers, nn
 from nblayers.cli import main
 from nblayers.learn import microscope
 from nblayers.learn.microscope import examples
@@ -58,8 +58,15 @@ def inside(text):
     return json.loads(re.search(r'<script type="application/json" id="view">(.*?)</script>', text, re.S)[1])
 
 
-def numbers(shown):
-    return np.frombuffer(base64.b64decode(shown["numbers"]), "<f4")
+def numbers(shown, kind="<f4"):
+    """The whole row of numbers: of arrays that resemble earlier ones only what has changed is written."""
+    written, row = np.frombuffer(base64.b64decode(shown["numbers"]), kind).tolist(), []
+    for start, like, size, runs in shown["changed"]:
+        row += [written.pop(0) for _ in range(start - len(row))] if start > len(row) else []
+        row += row[like:like + size] if like >= 0 else [0.0] * size
+        for at, count in zip(runs[::2], runs[1::2], strict=True):
+            row[start + at:start + at + count], written = written[:count], written[count:]
+    return np.array(row + written, kind)
 
 
 def same(pool, at, shape, value, samples):
@@ -175,17 +182,95 @@ def test_windows_of_all_samples():
     np.testing.assert_array_equal(shown_windows(view(pooled), "dx")[-1], pooled.find("dx")[-1].value)
 
 
-@pytest.mark.parametrize("make, shape, shown_of", [
-    (lambda: layers.Conv2D(2, 3, data_format="channels_first"), (2, 1, 5, 5), {"y": 9, "dW": 9, "dx": 9}),
-    (lambda: layers.MaxPooling2D(2, data_format="channels_first"), (2, 1, 4, 4), {"y": 4, "dx": 4}),
-    (lambda: layers.SeparableConv2D(2, 2, activation="relu"), (2, 4, 4, 2), {}), (layers.GlobalMaxPooling2D, (2, 3, 3, 2), {}),
-    (lambda: layers.ConvLSTM1D(2, 2), (2, 3, 4, 2), {}), (lambda: layers.Conv2DTranspose(2, 2), (2, 3, 3, 2), {}),
-    (lambda: layers.MaxPooling2D(1), (1, 20, 20, 1), {"y": 75, "dx": 75})])
-def test_windows_are_shown_where_they_are_the_layers(make, shape, shown_of):
-    """Of the first windows where there are many, of images with their channels first; not where others would be shown."""
-    shown = view(traced(make, shape))
-    assert {name: len(found) for name in ("z", "y", "dW", "dx") if (found := shown_windows(shown, name))} == shown_of
-    assert len(shown["left_out"]) == (2 if shape[1] == 20 else 0)
+SLIDING = {                             # layer, input, windows
+    "sequence": (lambda: layers.Conv1D(2, 3, strides=2, padding="same", activation="relu", data_format="channels_first"),
+                 (2, 3, 7), {"z": 4, "dW": 4, "dx": 4}),
+    "causal": (lambda: layers.Conv1D(2, 2, dilation_rate=2, padding="causal"), (2, 5, 3), {"y": 5, "dW": 5, "dx": 5}),
+    "image": (lambda: layers.Conv2D(2, 3, data_format="channels_first"), (2, 1, 5, 5), {"y": 9, "dW": 9, "dx": 9}),
+    "groups": (lambda: layers.Conv2D(4, 2, groups=2, dilation_rate=2), (2, 4, 5, 4), {"y": 6, "dW": 6, "dx": 6}),
+    "volume": (lambda: layers.Conv3D(2, 2), (2, 2, 3, 3, 2), {"y": 4, "dW": 4, "dx": 4}),
+    "depthwise": (lambda: layers.DepthwiseConv2D(2, depth_multiplier=2, activation="tanh"), (2, 3, 3, 3),
+                  {"z": 4, "dW": 4, "dx": 4}),
+    "two passes": (lambda: layers.SeparableConv2D(2, 2, data_format="channels_first"), (2, 3, 3, 3),
+                   {"h": 4, "y": 4, "ddepthwise_kernel": 4, "dpointwise_kernel": 4, "dh": 4, "dx": 4}),
+    "two passes, a sequence": (lambda: layers.SeparableConv1D(2, 2, padding="same", activation="relu"), (2, 4, 3),
+                               {"h": 4, "z": 4, "ddepthwise_kernel": 4, "dpointwise_kernel": 4, "dh": 4, "dx": 4}),
+    "transposed": (lambda: layers.Conv2DTranspose(2, 3, strides=2, padding="same", bias_initializer="ones"), (2, 3, 2, 3),
+                   {"y": 6, "dW": 6, "dx": 6}),
+    "transposed, a sequence": (lambda: layers.Conv1DTranspose(2, 3, activation="relu"), (2, 4, 3), {"z": 4, "dW": 4, "dx": 4}),
+    "transposed, a volume": (lambda: layers.Conv3DTranspose(2, 2), (1, 2, 1, 2, 2), {"y": 4, "dW": 4, "dx": 4}),
+    "maximum": (lambda: layers.MaxPooling2D(3, strides=2, padding="same", data_format="channels_first"), (2, 2, 5, 4),
+                {"y": 6, "dx": 6}),
+    "maximum, a sequence": (lambda: layers.MaxPooling1D(2), (2, 6, 3), {"y": 3, "dx": 3}),
+    "maximum, a volume": (lambda: layers.MaxPooling3D(2), (2, 2, 4, 4, 2), {"y": 4, "dx": 4}),
+    "maximum of all": (layers.GlobalMaxPooling2D, (2, 3, 3, 2), {"y": 1, "dx": 1}),
+    "mean": (lambda: layers.AveragePooling2D(2, strides=1, padding="same"), (2, 3, 3, 2), {"y": 9, "dx": 9}),
+    "mean, a sequence": (lambda: layers.AveragePooling1D(3, data_format="channels_first"), (2, 2, 6), {"y": 2, "dx": 2}),
+    "mean, a volume": (lambda: layers.AveragePooling3D(2), (1, 2, 2, 4, 2), {"y": 2, "dx": 2}),
+    "mean of all": (lambda: layers.GlobalAveragePooling1D(), (2, 4, 3), {"y": 1, "dx": 1}),
+    "padded mean": (lambda: nn.AvgPool2d(2, 2, 1), (2, 2, 4, 4), {"mean": 9, "dx": 9}),
+    "adaptive mean": (lambda: nn.AdaptiveAvgPool2d(2), (2, 2, 5, 4), {"y": 4, "dx": 4}),
+    "weights turned": (lambda: nn.Conv2d(2, 4, 3, padding=1, groups=2), (2, 2, 3, 3), {"y": 9, "dweight": 9, "dx": 9}),
+    "weights turned, transposed": (lambda: nn.ConvTranspose1d(2, 3, 2, stride=2), (2, 2, 3), {"y": 3, "dweight": 3, "dx": 3}),
+    "in time": (lambda: layers.ConvLSTM1D(2, 2), (2, 3, 4, 2), {})}
+
+
+@pytest.mark.parametrize("name", SLIDING)
+def test_windows_are_the_layers(name):
+    """Each window adds what it says; all together they are the layer's own output and gradients."""
+    make, shape, wanted = SLIDING[name]
+    t, layer = traced(make, shape), make()
+    shown, (entries, extras) = view(t), steps(t)
+    found = {key: windows for key in [*t.names, "z", "dh"] if (windows := shown_windows(shown, key))}
+    assert {key: len(windows) for key, windows in found.items()} == wanted and not shown["left_out"]
+    own = {entry.name: entry.value for entry in t.entries if not entry.function or "." in entry.function}
+    batched = {shown["panels"][one["panel"]]["name"] for one in shown["operations"] if one["batched"]}
+    assert not batched & {"dW", "ddepthwise_kernel", "dpointwise_kernel", "dweight"}
+    activation = getattr(layer, "activation", None) or (lambda z: z)
+    for key, (*_, last) in found.items():
+        if (whole := own.get("y" if key == "z" else key)) is not None:
+            whole = as_shown(key, whole, getattr(layer, "data_format", "")).reshape(last.shape)
+            np.testing.assert_allclose(activation(last) if key == "z" else last, whole, rtol=1e-4, atol=1e-5)
+    for key in {"h", "z", "y", "mean"} & set(found):
+        filled = [np.isfinite(one).sum() for one in found[key]]
+        assert "transposed" in name or filled == [filled[0] * count for count in range(1, len(filled) + 1)]
+    for entry, extra in zip(entries, extras, strict=True):
+        if extra.window and entry.parts:
+            np.testing.assert_allclose(sum(part.value for part in entry.parts), entry.value, rtol=1e-4, atol=1e-6)
+
+
+def as_shown(name, value, data_format):
+    """An array of a layer with its channels last, weights with their taps first."""
+    if name == "dweight":
+        return np.moveaxis(value, (0, 1), (-1, -2))
+    is_image = name in ("y", "z", "mean", "dx") and value.ndim > 2
+    return np.moveaxis(value, 1, -1) if is_image and data_format == "channels_first" else value
+
+
+@pytest.mark.parametrize("name, step, marked", [
+    ("causal", 4, {("x", 0, 3, 2, 6, 2), ("y", 0, 2, 4, 5, 1)}),                            # channels down, places across
+    ("volume", 3, {("x", 1, 3, 1, 3, 1), ("x", 4, 6, 1, 3, 1), ("y", 1, 2, 1, 2, 1)}),      # in both planes
+    ("two passes", 1, {("x", 0, 2, 1, 3, 1), ("h", 0, 1, 1, 2, 1)}),
+    ("weights turned", 0, {("x", 0, 2, 0, 2, 1), ("y", 0, 1, 0, 1, 1)}),
+    ("transposed", 1, {("x", 0, 1, 1, 2, 1), ("y", 0, 3, 2, 4, 1)}), ("mean", 8, {("x", 2, 3, 2, 3, 1), ("y", 2, 3, 2, 3, 1)})])
+def test_patches_of_all_kinds(name, step, marked):
+    """The patch under a window of a sequence, an image and a volume: name, rows, columns and the step between those."""
+    extras = [extra for extra in steps(traced(*SLIDING[name][:2]))[1] if extra.window]
+    assert {(mark.name, *mark.rows[:2], *mark.columns) for mark in extras[step].marks} == marked
+
+
+def test_windows_of_a_large_image_lie_all_over_it(monkeypatch):
+    """From the first to the last, fewer where the page grows too large; those that are left out are counted."""
+    t = traced(lambda: layers.AveragePooling2D(2, strides=1), (1, 15, 15, 2))
+    places = [extra.window[0] for extra in steps(t)[1] if extra.window]
+    assert places[:150] == places[150:] and places[0] == 1 and places[149] == 14 * 14
+    assert set(np.diff(places[:150])) == {1, 2}
+    assert view(t)["left_out"] == [f"average_pooling2d {name}: 46 of 196 windows" for name in ("y", "dx")]
+    monkeypatch.setattr("nblayers.learn.microscope.view.BUDGET", 4000)
+    shown = view(t)
+    found = [int(one[7].split()[1]) for one in shown["steps"] if len(one) > 7]
+    assert len(numbers(shown)) > len(base64.b64decode(shown["numbers"])) / 4 <= 4000
+    assert 4 < len(found) < 100 and found[0] == 1 and found[-1] == 196
 
 
 def test_numbers_beyond_single_precision():
@@ -193,7 +278,7 @@ def test_numbers_beyond_single_precision():
         t.note("value", np.array([[1e-300, 1e300, np.nan, -np.inf]]))
     shown = inside(t.to_html())
     assert shown["precise"] and not view(traced(lambda: layers.Dense(2), (2, 2)))["precise"]
-    np.testing.assert_array_equal(np.frombuffer(base64.b64decode(shown["numbers"]), "<f8"), t.entries[0].value[0])
+    np.testing.assert_array_equal(numbers(shown, "<f8"), t.entries[0].value[0])
 
 
 def test_an_activation_inside_a_layer_has_the_layers_name(traces):

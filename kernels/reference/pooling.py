@@ -14,8 +14,6 @@ and channel is on its own: a line does them all at once.
     (2), (3)    001.08.MaxPooling1D, 001.08.MaxPooling2D, 001.08.MaxPooling3D, 002.MaxPool
     (4), (5)    001.08.AveragePooling1D, 001.08.AveragePooling2D, 001.08.AveragePooling3D, 002.AvgPool
 """
-import math
-
 import numpy as np
 
 
@@ -27,8 +25,8 @@ def max_pool(x, size, strides, padding, y, index):
         for position, (d, h, w) in _cells(i, size, strides, padding, x.shape):  # (1)
             value = x[:, d, h, w]
             wins = (winner < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
-            best[wins] = value[wins]                                            # (2)
-            winner[wins] = position                                             # (3)
+            best[...] = np.where(wins, value, best)                             # (2)
+            winner[...] = np.where(wins, position, winner)                      # (3)
 
 
 def max_pool_gradient(dy, index, size, strides, padding, dx):
@@ -41,40 +39,43 @@ def max_pool_gradient(dy, index, size, strides, padding, dx):
 
 def average_pool(x, size, strides, padding, y):
     """x (B, D, H, W, C) -> y (B, OD, OH, OW, C)."""
-    for i in np.ndindex(y.shape[1:4]):
-        cells = [x[:, d, h, w] for _, (d, h, w) in _cells(i, size, strides, padding, x.shape)]
-        y[:, *i] = np.sum(cells, axis=0, dtype=float) / len(cells)              # (4)
+    for i, m in _sliding(y.shape, size, strides, padding, x.shape):             # (1)
+        y[:, *i] = x[m].mean(axis=(1, 2, 3), dtype=float)                       # (4)
 
 
 def average_pool_gradient(dy, size, strides, padding, dx):
     """dy (B, OD, OH, OW, C) -> dx (B, D, H, W, C)."""
     dx[...] = 0
-    for i in np.ndindex(dy.shape[1:4]):
-        cells = list(_cells(i, size, strides, padding, dx.shape))
-        for _, (d, h, w) in cells:
-            dx[:, d, h, w] += dy[:, *i] / len(cells)                            # from (4)
+    for i, m in _sliding(dy.shape, size, strides, padding, dx.shape):
+        dx[m] += dy[:, *i][:, None, None, None] / np.prod(dx[m].shape[1:4])     # from (4)
 
 
 def adaptive_average_pool(x, y):
     """x (B, D, H, W, C) -> y (B, OD, OH, OW, C): the mean of so many windows as y has."""
-    for i in np.ndindex(y.shape[1:4]):
-        d, h, w = _adaptive(i, x.shape, y.shape)                                # (5)
-        y[:, *i] = x[:, d, h, w].mean(axis=(1, 2, 3), dtype=float)              # (4)
+    for i, m in _adaptive(y.shape, x.shape):                                    # (5)
+        y[:, *i] = x[m].mean(axis=(1, 2, 3), dtype=float)                       # (4)
 
 
 def adaptive_average_pool_gradient(dy, dx):
     """dy (B, OD, OH, OW, C) -> dx (B, D, H, W, C)."""
     dx[...] = 0
-    for i in np.ndindex(dy.shape[1:4]):
-        d, h, w = _adaptive(i, dx.shape, dy.shape)
-        cells = dx[:, d, h, w]
-        cells += dy[:, *i][:, None, None, None] / math.prod(cells.shape[1:4])   # from (4)
+    for i, m in _adaptive(dy.shape, dx.shape):
+        dx[m] += dy[:, *i][:, None, None, None] / np.prod(dx[m].shape[1:4])     # from (4)
 
 
-def _adaptive(i, image, windows):
-    """The cells of window i on the three axes."""
-    return [slice(i[axis] * n // m, -(-(i[axis] + 1) * n // m))
-            for axis, (n, m) in enumerate(zip(image[1:4], windows[1:4], strict=True))]
+def _sliding(windows, size, strides, padding, image):
+    """For each window i: i, and (all samples, the cells under it that lie inside the image on the three axes)."""
+    for i in np.ndindex(windows[1:4]):
+        starts = [place * step - before for place, step, before in zip(i, strides, padding, strict=True)]
+        yield i, (slice(None), *(slice(max(0, start), min(start + count, n))
+                                 for start, count, n in zip(starts, size, image[1:4], strict=True)))
+
+
+def _adaptive(windows, image):
+    """For each of m windows over n cells: its place i, and the cells under it as above."""
+    for i in np.ndindex(windows[1:4]):
+        yield i, (slice(None), *(slice(place * n // m, -(-(place + 1) * n // m))
+                                 for place, n, m in zip(i, image[1:4], windows[1:4], strict=True)))
 
 
 def _cells(i, size, strides, padding, shape):

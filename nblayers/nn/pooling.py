@@ -99,9 +99,10 @@ class TorchMaxPooling(TorchPooling, Maximum):
 class TorchAveragePooling(TorchPooling, Average):
     r"""`layers.AveragePooling` of (batch, channels, …), padded alike on both sides with zeros, which count unless told.
 
-        y_i = \frac{|N_i|}{n_i} \text{mean}_i          (1)
+        \text{mean}_i = \frac{1}{|N_i|} \sum_{k \in N_i} x_k     (1)
+        y_i           = \frac{|N_i|}{n_i} \text{mean}_i          (2)
 
-    mean_i is over the |N_i| cells inside the image, and n_i what PyTorch divides by: the cells of the window with the padding
+    N_i are the window's cells inside the image, and n_i is what PyTorch divides by: the cells of the window with the padding
     (but not what `ceil_mode` adds), without it if count_include_pad is False, or divisor_override.
 
     Arguments:
@@ -129,15 +130,16 @@ class TorchAveragePooling(TorchPooling, Average):
         self.count_include_pad = flag(self.described, "count_include_pad", count_include_pad)
 
     def forward(self, inputs: np.ndarray) -> np.ndarray:
-        mean = super().forward(inputs)
+        mean = super().forward(inputs)                                                      # (1)
         if self.divisor_override is None and not (self.count_include_pad and any(self.padding)):
             return mean                                                                     # n_i is |N_i|
         factor = self.cache.factor = self._factor(inputs.shape[-self.rank:])
-        return mean * factor                                                                # (1)
+        return mean * factor                                                                # (2)
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         factor = self.cache.factor
-        return super().backward(dy if factor is None else dy * factor)                      # from (1)
+        dmean = dy if factor is None else dy * factor                                       # from (2)
+        return super().backward(dmean)                                                      # from (1)
 
     def _factor(self, places: tuple[int, ...]) -> Any:
         """|N_i| / n_i for the windows i over an image of this size."""

@@ -35,6 +35,25 @@ function decoded(text, precise) {
   return numbers;
 }
 
+// The whole row of numbers: of an array that resembles an earlier one only the runs are written in which it differs.
+function expanded(numbers, changed) {
+  const more = changed.map(([, , size, runs]) => size - runs.reduce((sum, n, i) => sum + (i % 2 ? n : 0), 0));
+  const row = new numbers.constructor(more.reduce((a, b) => a + b, numbers.length));
+  let from = 0, end = 0;
+  const take = (count, at) => {
+    row.set(numbers.subarray(from, from + count), at);
+    from += count;
+  };
+  for (const [start, like, size, runs] of changed) {
+    take(start - end, end);
+    if (like >= 0) row.copyWithin(start, like, like + size);      // else they are zeros
+    for (let i = 0; i < runs.length; i += 2) take(runs[i + 1], start + runs[i]);
+    end = start + size;
+  }
+  take(numbers.length - from, end);
+  return row;
+}
+
 function written(x, digits = 4) {
   if (x === undefined) return "?";
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x > 0 ? "∞" : "−∞";
@@ -74,7 +93,7 @@ function stretched(shape, target, flat) {
 class View {
   constructor(plain) {
     Object.assign(this, plain);
-    this.pool = decoded(plain.numbers, plain.precise);
+    this.pool = expanded(decoded(plain.numbers, plain.precise), plain.changed);
     this.steps = plain.steps.map(([operation, t, at, parts, operands, marks, focus, place], index) => {
       const what = this.operations[operation], panel = this.panels[what.panel];
       return { index, what, panel, t, at, parts, operands, marks: marks ?? [], focus, place: place ?? "", phase: panel.phase,
@@ -216,6 +235,7 @@ class HeatMap {
       [this.rows, this.columns] = rest;
       this.tiles = product(rest.slice(2));
     }
+    this.high = this.rows / this.panel.planes;                    // rows of a plane
   }
 
   name() {
@@ -301,7 +321,7 @@ class HeatMap {
     const cell = clamp((width - gaps) / wide, 1, this.large ? 64 : 46);
     const tall = clamp(cell, this.rows > 40 ? 2 : 4, this.large ? 30 : 22);
     Object.assign(this, { cell, tall });
-    const ratio = window.devicePixelRatio || 1, height = this.rows * tall, across = wide * cell + gaps;
+    const ratio = window.devicePixelRatio || 1, height = this.top(this.rows - 1) + tall, across = wide * cell + gaps;
     this.canvas.width = Math.round(across * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.canvas.style.width = `${across}px`;
@@ -314,6 +334,8 @@ class HeatMap {
     else this.cells(g, values, colour, span);
     this.outlines(g, marks, chosen, live);
   }
+
+  top(row) { return row * this.tall + Math.floor(row / this.high) * 6; }
 
   left(column, tile) { return (tile * this.columns + column) * this.cell + tile * 6; }
 
@@ -331,8 +353,9 @@ class HeatMap {
     sheet.getContext("2d").putImageData(image, 0, 0);
     g.imageSmoothingEnabled = false;
     for (let tile = 0; tile < this.tiles; tile++)
-      g.drawImage(sheet, tile * this.columns, 0, this.columns, this.rows, this.left(0, tile), 0, this.columns * this.cell,
-                  this.rows * this.tall);
+      for (let row = 0; row < this.rows; row += this.high)
+        g.drawImage(sheet, tile * this.columns, row, this.columns, this.high, this.left(0, tile), this.top(row),
+                    this.columns * this.cell, this.high * this.tall);
   }
 
   // Cells with a gap between them; where there is room with their numbers, else with a bar in those below zero.
@@ -344,7 +367,7 @@ class HeatMap {
     values.forEach((x, i) => {
       if (x === undefined) return;
       const row = Math.floor(i / wide), place = i % wide;
-      const left = this.left(place % this.columns, Math.floor(place / this.columns)), top = row * this.tall;
+      const left = this.left(place % this.columns, Math.floor(place / this.columns)), top = this.top(row);
       const [r, green, b] = colour(x);
       g.fillStyle = `rgb(${r},${green},${b})`;
       g.fillRect(left, top, this.cell - gap, this.tall - gap);
@@ -363,7 +386,7 @@ class HeatMap {
     const ink = getComputedStyle(this.pane.root).getPropertyValue("--ink");
     g.strokeStyle = ink;
     g.lineWidth = 2;
-    const frame = (row, column, tile, high, wide) => g.strokeRect(this.left(column, tile) + 1, row * this.tall + 1,
+    const frame = (row, column, tile, high, wide) => g.strokeRect(this.left(column, tile) + 1, this.top(row) + 1,
                                                                   wide * this.cell - 2, high * this.tall - 2);
     const { t } = this.pane.step;
     if (this.panel.over_time && t >= 0 && live) frame(0, t, 0, this.rows, 1);
@@ -414,7 +437,8 @@ class HeatMap {
   under(event) {
     const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
     const tile = clamp(Math.floor(x / (this.columns * this.cell + 6)), 0, this.tiles - 1);
-    return { row: clamp(Math.floor(y / this.tall), 0, this.rows - 1), tile,
+    const row = Math.floor((y - 6 * Math.floor(y / (this.high * this.tall + 6))) / this.tall);
+    return { row: clamp(row, 0, this.rows - 1), tile,
              column: clamp(Math.floor((x - this.left(0, tile)) / this.cell), 0, this.columns - 1) };
   }
 
@@ -430,15 +454,16 @@ class HeatMap {
     const { labels } = this.pane.view;
     const label = labels?.[column] === undefined ? "" : ` “${labels[column]}”`;
     const masked = this.panel.over_time && this.pane.isMasked(this.steps[0].layer, column) ? ", masked" : "";
-    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}${masked}`;
     if (this.panel.axes && this.tiles === 1) return `${this.panel.axes[0]} ${row}, ${this.panel.axes[1]} ${column}`;
+    if (this.panel.over_time || this.panel.turned) return `t ${column}${label}, unit ${row}${masked}`;
     if (this.rest.length < 2) return `[${column}]`;
-    const others = [];                                           // a tile has the places of all axes behind the second
+    const places = [];                                           // a tile has the places of all axes behind the second
     for (const size of this.rest.slice(2).toReversed()) {
-      others.unshift(tile % size);
+      places.unshift(tile % size);
       tile = Math.floor(tile / size);
     }
-    return `[${[row, column, ...(this.tiles > 1 ? others : [])].join(", ")}]`;
+    const plane = this.panel.planes > 1 ? [Math.floor(row / this.high)] : [];
+    return `[${[...plane, row % this.high, column, ...(this.tiles > 1 ? places : [])].join(", ")}]`;
   }
 
   say(cell) {
@@ -722,7 +747,8 @@ class Pane {
     this.at = at;
     for (const map of [...this.maps, ...this.larger]) map.cursor = undefined;
     const { panel, focus } = this.step;
-    if (focus) this.own.set(panel, { row: focus[0], column: focus[1], tile: this.own.get(panel)?.tile ?? 0 });
+    const { row, tile } = this.own.get(panel) ?? { row: 0, tile: 0 };
+    if (focus) this.own.set(panel, { row: focus[0] ?? row, column: focus[1], tile });
     this.refresh();
   }
 
@@ -795,7 +821,7 @@ class Pane {
   // A window's formula is about the place that it fills.
   isInFocus() {
     const { focus, panel, what } = this.step, { row, column } = this.larger[this.view.panels.indexOf(panel)].chosen();
-    return !focus || !what.blank || (row === focus[0] && column === focus[1]);
+    return !focus || !what.blank || (row === (focus[0] ?? row) && column === focus[1]);
   }
 
   number(x, name, origin) {
@@ -927,7 +953,7 @@ class Pane {
     if (!this.table.open) return;
     const map = this.larger[this.view.panels.indexOf(this.step.panel)], values = map.values(), wide = map.columns * map.tiles;
     const columns = values.length > SMALL && this.step.t >= 0 ? [this.step.t] : [...Array(Math.min(wide, SMALL)).keys()];
-    const rows = [...Array(Math.min(map.rows, 500)).keys()], over = map.panel.over_time || map.panel.turned;
+    const rows = [...Array(Math.min(map.rows, 500)).keys()], over = !map.panel.axes && (map.panel.over_time || map.panel.turned);
     const head = node("tr", {}, node("td", {}), columns.map((c) => node("th", { scope: "col" }, over ? `t ${c}` : String(c))));
     const number = (x) => node("td", {}, x === undefined ? "" : written(x));
     const body = rows.map((r) => node("tr", {}, node("th", { scope: "row" }, over ? `unit ${r}` : String(r)),

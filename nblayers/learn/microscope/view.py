@@ -2,6 +2,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from nblayers.learn.microscope import networks, numbers
 from nblayers.learn.microscope.mathml import mathml
 from nblayers.learn.microscope.pool import Pool, reaches_farther
-from nblayers.learn.microscope.windows import Extra, with_windows
+from nblayers.learn.microscope.windows import Extra, fewer_windows, with_windows
 from nblayers.learn.trace import Entry, symbols, trace
 
 SAMPLES = 4                             # of a batch are shown, fewer where a page would grow too large
@@ -43,6 +44,9 @@ def view(recorded: trace, layer: str | None = None, title: str | None = None, sa
     builder = _Builder(entries, extras, batch, kept)
     while kept > 1 and (builder.is_cut or builder.pool.size > BUDGET):
         kept //= 2
+        builder = _Builder(entries, extras, batch, kept)
+    while builder.pool.size > BUDGET and len((fewer := fewer_windows(entries, extras))[0]) < len(entries):
+        entries, extras = fewer
         builder = _Builder(entries, extras, batch, kept)
     shown = builder.plain(title or ", ".join(dict.fromkeys(entry.layer.split("/")[0] for entry in entries if entry.layer)))
     for one in shown["layers"]:
@@ -98,10 +102,10 @@ def _left_out(recorded: trace, layer: str | None) -> list[str]:
 
 def _windows_left_out(entries: Sequence[Entry], extras: Sequence[Extra]) -> list[str]:
     """The windows that have no steps of their own."""
-    last = {(entry.layer, entry.phase, entry.name): extra.window for entry, extra in zip(entries, extras, strict=True)
-            if extra.window}
-    return [f"{layer} {name}: windows {shown + 1} to {count}"
-            for (layer, _, name), (shown, count) in last.items() if shown < count]
+    there = [((entry.layer, entry.call, entry.name), extra.window[1]) for entry, extra in zip(entries, extras, strict=True)
+             if extra.window]
+    return [f"{layer} {name}: {count - shown} of {count} windows"
+            for ((layer, _, name), count), shown in Counter(there).items() if shown < count]
 
 
 def _is_shown(entry: Entry) -> bool:
@@ -133,6 +137,7 @@ class _Builder:
         self._trees = [extra.tree or numbers.resolved(_tree(entry.source), entry.operands)
                        for entry, extra in zip(entries, extras, strict=True)]
         self._weights = {entry.name[1:] for entry in entries if entry.formula.startswith(OF_WEIGHTS)}
+        self._weights |= {entry.name[1:] for entry, extra in zip(entries, extras, strict=True) if extra.of_weights}
         self._weights |= {"gamma", "beta", "kernel"}
         self._forward = {(entry.layer, entry.phase, entry.name) for entry in entries if entry.phase == "forward"}
         self._of_batches = {entry.layer for entry in entries if networks.kind_of(entry) == "batch_norm"}
@@ -158,7 +163,7 @@ class _Builder:
             return False
         root = re.split(r"[._\[]", name.removeprefix("self."))[0]
         bare = root[1:] if root.startswith("d") and len(root) > 1 else root
-        is_weight = bare in self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
+        is_weight = {bare, name[1:]} & self._weights or bare[:1].isupper() or (bare == "b" and value.ndim == 1)
         return value.ndim > 0 and value.shape[0] == self.batch and not is_weight
 
     def _add_parts(self) -> None:
@@ -217,23 +222,23 @@ class _Builder:
         return {"version": 1, "title": title, "samples": self.samples, "batch": self.batch, "layers": layers,
                 "pictures": pictures.rows, "formulas": tables["formulas"].rows, "functions": tables["functions"].rows,
                 "panels": tables["panels"].rows, "operations": tables["operations"].rows, "steps": steps,
-                "precise": self.precise, "numbers": self.pool.text()}
+                "precise": self.precise, "changed": self.pool.changed, "numbers": self.pool.text()}
 
     def _operation(self, i: int, tables: "dict[str, _Table]", pictures: "_Pictures") -> dict[str, Any]:
         """What the steps that do the same have in common."""
-        entry, operands, part_trees = self._entries[i], self._operands[i], self._part_trees[i]
+        entry, extra, operands, part_trees = self._entries[i], self._extras[i], self._operands[i], self._part_trees[i]
         layer, kind = tables["layers"].index(entry.layer), pictures.kind(entry.layer)
         label = tables["formulas"].index(mathml(_label(entry)))
         batched = self._is_batched(entry, entry.name, entry.value)
         shape = list(self._chosen(entry, entry.name, entry.value).shape)
         panel = {"layer": layer, "phase": entry.phase, "name": entry.name, "label": label,
                  "words": self._words(kind, entry), "over_time": entry.t is not None,
-                 "turned": _is_turned(entry, kind), "axes": networks.axes(kind, entry.name, shape[:1] == [self.batch]),
-                 "shape": shape[batched:]}
+                 "turned": extra.turned or _is_turned(entry, kind), "planes": extra.planes, "shape": shape[batched:],
+                 "axes": extra.axes or networks.axes(kind, entry.name, shape[:1] == [self.batch])}
         return {
             "panel": tables["panels"].index(panel), "shape": shape, "batched": batched, "equation": entry.equation,
             "formula": tables["formulas"].index(mathml(PRODUCT.sub("=", entry.formula))) if entry.formula else -1,
-            "tree": self._trees[i], "blank": self._extras[i].blank, "operands": list(operands),
+            "tree": self._trees[i], "blank": extra.blank, "operands": list(operands),
             "operand_shapes": [list(self._chosen(entry, name, entry.operands[name]).shape) for name in operands],
             "operands_batched": [self._is_batched(entry, name, entry.operands[name]) for name in operands],
             "parts": [{"by": _by(part.by, kind), "formula": tables["formulas"].index(mathml(part.formula)),

@@ -1,34 +1,25 @@
 """Windows that slide over an image: of each a step that shows the whole array as far as it is filled, and the patch under it.
 
 A trace has what one window computes, of one sample or of all. The eye wants the image, the patch in it, and what has come
-together so far; in all samples at once, since the reader chooses one.
+together so far; in all samples at once, since the reader chooses one. How a window moves, and over which of a layer's arrays:
+passes.py.
 """
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
 
-from nblayers.learn.trace import Entry, Part
+from nblayers.learn.microscope.forms import AXES, IMAGES, Form, Mark, Place, cell, middle
+from nblayers.learn.microscope.passes import KERNELS, Array, Arrays, Pass, at, box, passes, read, to_weights, under
+from nblayers.learn.trace import Entry, Part, symbols
 
 MOST = 150                              # windows of one pass that are shown one by one
-ROOM = 30_000                           # numbers of one sample that the steps of a pass have together, or one window is shown
-Span = tuple[int, int, int]
-Window = tuple[int, int]                # its row and column
-IMAGES = {"x", "y", "z", "dx", "dy", "dz"}
-
-
-@dataclass(frozen=True)
-class Mark:
-    """Places in an array that a step outlines: rows and columns (start, stop, step), in one channel and sample or in all."""
-
-    name: str
-    phase: str
-    rows: Span
-    columns: Span
-    channel: int | None = None
-    sample: int | None = None
+ROOM = 500_000                        # numbers of one sample that the steps of a pass have together
+FEWEST = 2                              # windows that are shown of the largest image
+FEW = 27                                # cells of a window whose numbers are written one by one
 
 
 @dataclass(frozen=True)
@@ -37,71 +28,101 @@ class Extra:
 
     Attributes:
         marks: what is outlined.
-        focus: row and column of the number that is shown.
+        focus: row and column of the number that is shown; None for the row where it may be any.
         tree: of its formula, in the place of its source's.
         blank: whether NaN stands for what is not computed yet.
         window: which of the windows of its pass it is, from 1, and how many there are.
+        turned: whether the value, a sequence, is shown with its places to the right.
+        planes: how many planes of a volume the value shows one below the other.
+        of_weights: whether it is a gradient of weights, which has no samples.
     """
 
     marks: tuple[Mark, ...] = ()
-    focus: tuple[int, int] | None = None
+    focus: tuple[int | None, int] | None = None
     tree: Any = None
     blank: bool = False
     window: tuple[int, int] | None = None
+    turned: bool = False
+    planes: int = 1
+    of_weights: bool = False
+
+    @property
+    def axes(self) -> list[str] | None:
+        """What the rows and the columns are."""
+        return AXES if self.turned else None
 
 
-Arrays = Mapping[tuple[str, str], np.ndarray]           # of a layer, by phase and name
-Windows = dict[Window, list[Entry]]                     # what has been computed at each, in their order
-Steps = Iterator[tuple[Entry, Extra]]
+@dataclass
+class _Layer:
+    """What is known of a layer whose windows are shown.
+
+    Attributes:
+        form: how its images lie.
+        weights: how its weights' gradients are shown, by name, and in how many planes.
+        made: arrays that it has not kept, of this call.
+        weighed: the image that its weights met last.
+    """
+
+    form: Form
+    weights: dict[str, tuple[np.ndarray, int]] = field(default_factory=dict)
+    made: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    weighed: Array | None = None
+    call: int = -1
+
+
+Winners = list[tuple[Place, int, int]]                  # of a window: the cell, sample and channel of each
 
 
 def with_windows(entries: Sequence[Entry], everything: Sequence[Entry]) -> tuple[list[Entry], list[Extra]]:
     """The entries, windows as steps that show whole arrays; and what each step has besides.
 
-    Images with their channels first are shown with them last, as the kernels see them. Of a pass that is none over images of
-    two axes, as a separable convolution's first one, no window is shown; the arrays are.
+    Images with their channels first are shown with them last, as the kernels see them. Of a pass over no array of the layer's,
+    as a recurrent convolution's of one time step, no window is shown; the arrays are.
 
     Arguments:
         entries: those to show, of
         everything: all of the trace: what a layer has cached is read from there.
     """
-    if not any(entry.function in WALKS for entry in entries):
+    if not any(entry.function in KERNELS for entry in entries):
         return list(entries), [Extra() for _ in entries]
     places = {id(entry): place for place, entry in enumerate(everything)}
+    own: dict[str, list[tuple[int, Entry]]] = {}
+    for place, entry in enumerate(everything):
+        if not entry.function or "." in entry.function:
+            own.setdefault(entry.layer, []).append((place, entry))
     found: list[tuple[Entry, Extra]] = []
-    turned: set[str] = set()                # layers whose images have their channels first
-    for (layer, function, phase), group in groupby(entries, lambda entry: (entry.layer, entry.function, entry.phase)):
-        run = list(group)
-        if function not in WALKS:
-            found += [(entry, Extra()) for entry in run]
+    layers: dict[str, _Layer] = {}
+    for (layer, function, _, _), group in groupby(entries, lambda one: (one.layer, one.function, one.phase, one.call)):
+        if function not in KERNELS:
+            found += [(entry, Extra()) for entry in group]
             continue
-        if not _is_one_pass(run):
-            continue
-        arrays = _arrays(everything, places[id(run[0])], places[id(run[-1])])
-        windows: Windows = {}
-        for entry in run:
-            windows.setdefault(entry.where["i"][-2:], []).append(entry)
-        for seen in (arrays, {key: _turned(*key, array) for key, array in arrays.items()}):
-            if FITS[function](windows, seen, phase):
-                turned |= {layer} if seen is not arrays else set()
-                found += _steps(WALKS[function](windows, seen, phase), len(windows))
-                break
-    found = [(_last(entry), extra) if entry.layer in turned else (entry, extra) for entry, extra in found]
+        for run in passes(list(group)):
+            arrays = _arrays(own.get(layer, []), places[id(run[0])], places[id(run[-1])], run[0])
+            if (seen := _read(run, arrays, layers)) is not None:
+                found += _steps(seen, arrays)
+    found = [_in_form(*step, layers[step[0].layer]) if step[0].layer in layers else step for step in found]
     found = _without_repeated(found)
     return [entry for entry, _ in found], [extra for _, extra in found]
 
 
-def _is_one_pass(run: Sequence[Entry]) -> bool:
-    """Whether each window is computed once: a separable convolution goes over them twice."""
-    keys = [(entry.name, entry.where.get("i"), entry.where.get("position")) for entry in run]
-    return len(set(keys)) == len(keys)
+def fewer_windows(entries: Sequence[Entry], extras: Sequence[Extra]) -> tuple[list[Entry], list[Extra]]:
+    """Half as many of the windows of each pass, the first and the last among them; all else as it is."""
+    kept: list[int] = []
+    def of(i: int) -> tuple:
+        return entries[i].layer, entries[i].call, entries[i].name, extras[i].window is not None
+    for (*_, are_windows), group in groupby(range(len(entries)), of):
+        steps = list(group)
+        kept += [steps[i] for i in _spread(len(steps), max(FEWEST, len(steps) // 2))] if are_windows else steps
+    return [entries[i] for i in kept], [extras[i] for i in kept]
 
 
-def _arrays(everything: Sequence[Entry], first: int, last: int) -> dict[tuple[str, str], np.ndarray]:
+def _spread(count: int, most: int) -> list[int]:
+    """So many of 0 … count - 1, from the first to the last."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+
+
+def _arrays(own: Sequence[tuple[int, Entry]], first: int, last: int, of: Entry) -> Arrays:
     """The arrays of the call of a layer in which the entries first to last are: those before, and its own after."""
-    of = everything[first]
-    own = [(place, entry) for place, entry in enumerate(everything)
-           if entry.layer == of.layer and (not entry.function or "." in entry.function)]
     found = {(entry.phase, entry.name): entry.value for place, entry in own if place < first}
     after: dict[tuple[str, str], np.ndarray] = {}
     for _, entry in (one for one in own if one[0] > last):
@@ -113,202 +134,141 @@ def _arrays(everything: Sequence[Entry], first: int, last: int) -> dict[tuple[st
     return found | after
 
 
-def _turned(phase: str, name: str, array: np.ndarray) -> np.ndarray:
-    return np.moveaxis(array, 1, -1) if name in IMAGES and array.ndim == 4 else array
+def _read(run: Sequence[Entry], arrays: Arrays, layers: dict[str, _Layer]) -> Pass | None:
+    """A pass, and what it tells of its layer."""
+    of, x = run[0], arrays.get(("forward", "x"))
+    if x is None or not 3 <= x.ndim <= 5:
+        return None
+    known = layers.get(of.layer)
+    if known is not None and known.call != of.call:
+        known.made, known.weighed, known.call = {}, None, of.call
+    forms = [known.form] if known else [Form(x.ndim - 2), Form(x.ndim - 2, True)]
+    seen = read(run, {**arrays, **(known.made if known else {})}, forms, known.weighed if known else None)
+    if seen is None:
+        return None
+    layer = layers.setdefault(of.layer, _Layer(seen.form, call=of.call))
+    if seen.weights is not None:
+        layer.weighed = seen.image
+        layer.weights[seen.weights.name] = (seen.shown(seen.weights.volume), seen.planes)
+    elif seen.result.name not in IMAGES:
+        layer.made[seen.phase, seen.result.name] = seen.result.volume
+    return seen
 
 
-def _last(entry: Entry) -> Entry:
-    """An image with its channels last; what a window has computed has them so already."""
-    is_window = entry.function in WALKS or entry.name not in IMAGES or entry.value.ndim != 4
-    return entry if is_window else replace(entry, value=np.moveaxis(entry.value, 1, -1), parts=(), operands={})
+def _in_form(entry: Entry, extra: Extra, layer: _Layer) -> tuple[Entry, Extra]:
+    """An array of a layer as its windows are shown; what a window has filled is so already."""
+    form = layer.form
+    if extra.window is not None:
+        return entry, extra
+    if entry.name in layer.weights and entry.phase == "backward":
+        shown, planes = layer.weights[entry.name]
+        return _with_value(entry, shown), replace(extra, planes=planes)
+    volume = form.volume(entry.name, entry.value) if entry.name in IMAGES else None
+    if volume is None:
+        return entry, extra
+    return _with_value(entry, form.shown(volume)), replace(extra, turned=form.rank == 1, planes=volume.shape[1])
 
 
-def _steps(walk: Steps, count: int) -> list[tuple[Entry, Extra]]:
-    """The steps of the first windows of a pass; the whole array stands in the step of the layer that comes after."""
-    found: list[tuple[Entry, Extra]] = []
-    for number, (entry, extra) in enumerate(walk, 1):
-        size = entry.value.size // (1 if entry.name == "dW" else len(entry.value))
-        if number > max(1, min(MOST, ROOM // size)):
-            break
-        found.append((entry, replace(extra, window=(number, count))))
+def _with_value(entry: Entry, shown: np.ndarray) -> Entry:
+    if entry.shape == shown.shape and np.array_equal(entry.value, shown, equal_nan=True):
+        return entry
+    return replace(entry, value=shown, parts=(), operands={})
+
+
+def _steps(seen: Pass, arrays: Arrays) -> list[tuple[Entry, Extra]]:
+    """The steps of a pass; where its windows are many, of some from the first to the last.
+
+    The whole array stands in the step of the layer that comes after.
+    """
+    count, so_far = len(seen.windows), _start(seen)
+    chosen = set(_spread(count, max(FEWEST, min(MOST, ROOM // seen.size))))
+    index = arrays.get(("forward", "index")) if seen.function.startswith("max_pool") else None
+    found = []
+    for number, (place, entries) in enumerate(seen.windows.items()):
+        before = so_far.copy() if number in chosen else None
+        _add(seen, so_far, entries)
+        if before is None:
+            continue
+        winners = [] if index is None else _winners(entries, index[:, *place])
+        if seen.kernel.motion == "gather":
+            entry, extra = _gathered(seen, entries, place, so_far)
+        else:
+            entry, extra = _added(seen, entries, winners[0][0] if winners else middle(box(entries)), before, so_far)
+        extra = replace(extra, marks=_marks(seen, entries, place, winners), window=(number + 1, count), planes=seen.planes,
+                        turned=seen.is_sequence, of_weights=seen.weights is not None)
+        found.append((replace(entry, name=seen.result.name, value=seen.shown(so_far).copy()), extra))
     return found
 
 
-def _fits_convolution(windows: Windows, arrays: Arrays, phase: str) -> bool:
-    """Whether the windows slide over x."""
-    x, entry = arrays.get(("forward", "x")), next(iter(windows.values()))[0]
-    out = arrays.get(("forward", "y") if phase == "forward" else ("backward", _arriving(arrays)))
-    if x is None or out is None or x.ndim != 4 or entry.t is not None or "x[m]" not in entry.operands:
-        return False
-    rows, columns = (slice(*one) for one in entry.where["m"][2:])
-    patch = entry.operands["x[m]"].ravel()
-    is_of = _is_of(windows, out) and (phase == "backward" or out.shape[-1] == entry.value.size)
-    return is_of and np.array_equal(x[entry.where["i"][0], rows, columns].ravel(), patch, equal_nan=True)
+def _start(seen: Pass) -> np.ndarray:
+    """What is there before the first window: nothing, zeros, or the bias."""
+    if seen.kernel.motion == "gather":
+        return np.full_like(seen.result.volume, np.nan)
+    first, start = next(iter(seen.windows.values()))[0], np.zeros_like(seen.result.volume)
+    if seen.function == "convolve_transposed" and seen.phase == "forward" and first.value.size:
+        this = np.einsum("gf,dhwcgf->dhwgc", first.operands["x[i]"], first.operands["w[k]"])
+        start += _noticeable((first.value - this)[0, 0, 0].reshape(-1), first.value)
+    return start
 
 
-def _fits_weights(windows: Windows, arrays: Arrays, phase: str) -> bool:
-    """Whether the windows slide over x, and the weights' gradient is the layer's, with the channels last."""
-    return ("backward", "dW") in arrays and _fits_convolution(windows, arrays, phase)
+def _noticeable(bias: np.ndarray, beside: np.ndarray) -> np.ndarray:
+    """A difference without what is only rounding."""
+    return np.where(np.abs(bias) > 1e-6 * np.abs(beside).max(), bias, 0)
 
 
-def _fits_return(windows: Windows, arrays: Arrays, phase: str) -> bool:
-    """Whether the windows send back what arrives at the layer, and make dx together."""
-    entry = next(iter(windows.values()))[0]
-    dx, arriving = arrays.get(("backward", "dx")), arrays.get(("backward", _arriving(arrays)))
-    if phase == "forward" or dx is None or arriving is None or dx.ndim != 4 or "x[i]" not in entry.operands:
-        return False
-    n, _, i, j = entry.where["i"]
-    if not _is_of(windows, arriving) or not np.array_equal(arriving[n, i, j].ravel(), entry.operands["x[i]"].ravel(),
-                                                           equal_nan=True):
-        return False
-    together = np.zeros_like(dx)
-    for entries in windows.values():
-        for one in entries:
-            _put(together, one)
-    return np.allclose(together, dx, rtol=1e-4, atol=1e-6, equal_nan=True)
+def _add(seen: Pass, so_far: np.ndarray, entries: Sequence[Entry]) -> None:
+    """Put what one window computes to what is there."""
+    for entry in entries:
+        if seen.kernel.motion == "weigh":
+            taps, this = to_weights(entry)
+            so_far[taps] += this.reshape(so_far[taps].shape)
+        else:
+            (at if seen.kernel.motion == "gather" else under)(entry, entry.value).put(so_far)
 
 
-def _fits_pooling(windows: Windows, arrays: Arrays, phase: str) -> bool:
-    """Whether y holds the largest numbers of the windows over x."""
-    x, y, index = (arrays.get(("forward", name)) for name in ("x", "y", "index"))
-    if x is None or y is None or index is None or x.ndim != 4 or not _is_of(windows, y) or index.shape[2:] != y.shape[1:]:
-        return False
-    (i, j), entries = next(iter(windows.items()))
-    rows, columns = zip(*_cells(entries).values(), strict=True)
-    if max(rows) >= x.shape[1] or max(columns) >= x.shape[2] or x.shape[-1] != y.shape[-1]:
-        return False
-    return np.array_equal(x[:, rows, columns].max(axis=1), y[:, i, j], equal_nan=True)
-
-
-def _is_of(windows: Windows, out: np.ndarray) -> bool:
-    """Whether an array has a place for each window."""
-    return out.ndim == 4 and out.shape[1:3] == tuple(1 + max(window[axis] for window in windows) for axis in (0, 1))
-
-
-def _arriving(arrays: Arrays) -> str:
-    return "dz" if ("backward", "dz") in arrays else "dy"
-
-
-def _convolve(windows: Windows, arrays: Arrays, phase: str) -> Steps:
-    """(1) of kernels/reference/convolution.py: the patch under the kernel."""
-    name = "y" if _is_result(windows, arrays["forward", "y"]) else "z"
-    so_far = np.full_like(arrays["forward", "y"], np.nan)
-    for (i, j), entries in windows.items():
-        for entry in entries:
-            so_far[entry.where["i"][0], i, j] = entry.value.reshape(-1)
-        tree, operands = None, {}
-        patches = [entry.operands["x[m]"] for entry in entries]
-        if patches[0].shape[-2] == 1:   # one group
-            patch, kernel = np.stack([one.reshape(-1) for one in patches]), entries[0].operands["w[k]"]
-            operands = {"patch": patch, "kernel": kernel.reshape(patch.shape[1], -1)}
-            bias = so_far[0, i, j] - patch[0] @ operands["kernel"]
-            operands["b"] = np.where(np.abs(bias) > 1e-6 * np.abs(so_far[0, i, j]).max(), bias, 0)
+def _gathered(seen: Pass, entries: Sequence[Entry], place: Place, so_far: np.ndarray) -> tuple[Entry, Extra]:
+    """What lies under a window, and the formula that makes one number of it."""
+    tree: Any = None
+    operands: dict[str, np.ndarray] = {}
+    if seen.function == "convolve":
+        if entries[0].value.shape[0] == 1:      # one group
+            patch = np.stack([entry.operands["x[m]"].reshape(-1) for entry in entries])
+            kernel = entries[0].operands["w[k]"].reshape(patch.shape[1], -1)
+            y = so_far[0, *place]
+            operands = {"patch": patch, "kernel": kernel, "b": _noticeable(y - patch[0] @ kernel, y)}
             tree = ["+", ["@", "patch", "kernel"], "b"]
-        rows, columns = entries[0].where["m"][2:]
-        marks = (Mark("x", "forward", rows, columns), _cell(name, phase, i, j))
-        yield replace(entries[0], name=name, value=so_far.copy(), operands=operands), Extra(marks, (i, j), tree, True)
+    elif len(cells := list(product(*(range(*span) for span in box(entries))))) <= FEW:
+        written = [f"x[{','.join(map(str, at[3 - seen.form.rank:]))}]" for at in cells]
+        operands = {name: seen.image.volume[:, d, h, w] for name, (d, h, w) in zip(written, cells, strict=True)}
+        mean: Any = functools.reduce(lambda a, b: ["+", a, b], written)     # type: ignore[arg-type,return-value]
+        tree = ["max", *written] if seen.function == "max_pool" else ["/", mean, len(cells)]
+    return (replace(entries[0], operands=operands, parts=()),
+            Extra(focus=seen.form.focus(seen.result.volume, place), tree=tree, blank=True))
 
 
-def _is_result(windows: Windows, y: np.ndarray) -> bool:
-    """Whether y is what the windows have computed, without an activation after them."""
-    return all(np.allclose(entry.value.ravel(), y[entry.where["i"][0], i, j], rtol=1e-4, atol=1e-6, equal_nan=True)
-               for (i, j), entries in windows.items() for entry in entries)
+def _added(seen: Pass, entries: Sequence[Entry], focus: Place, before: np.ndarray, so_far: np.ndarray) -> tuple[Entry, Extra]:
+    """What a window adds to what those before it have brought together."""
+    words, formula = seen.kernel.this
+    parts = (Part("the windows before", seen.result.name, seen.shown(before)),
+             Part(words, formula.format(symbols.name(seen.place.name)), seen.shown(so_far - before)))
+    return (replace(entries[0], operands={}, parts=parts),
+            Extra(focus=None if seen.weights else seen.form.focus(seen.result.volume, focus)))
 
 
-def _weight_gradient(windows: Windows, arrays: Arrays, phase: str) -> Steps:
-    """(3): what each window says to the weights, in all samples together."""
-    so_far = np.zeros_like(arrays["backward", "dW"])
-    arriving = _arriving(arrays)
-    for (i, j), entries in windows.items():
-        if entries[0].value.shape[-2] != 1:
-            return
-        before = so_far.copy()
-        for entry in entries:
-            _, down, across = (slice(*one) for one in entry.where["k"])
-            this = np.einsum("dhwgc,gf->dhwcgf", entry.operands["x[m]"], entry.operands["dy[i]"])
-            so_far[down, across] += this[0, ..., 0, :]
-        rows, columns = entries[0].where["m"][2:]
-        marks = (Mark("x", "forward", rows, columns), _cell(arriving, phase, i, j))
-        parts = (Part("the windows before", "dW", before), Part("this window", r"x_m\,dz_i", so_far - before))
-        yield replace(entries[0], name="dW", value=so_far.copy(), parts=parts, operands={}), Extra(marks)
+def _marks(seen: Pass, entries: Sequence[Entry], place: Place, winners: Winners) -> tuple[Mark, ...]:
+    """The patch under a window, who has won in it, and its place."""
+    image, form = seen.image, seen.form
+    def around(array: Array, spans: Any, channel: int | None = None, sample: int | None = None) -> tuple[Mark, ...]:
+        return form.marks(array.name, array.phase, array.volume, spans, channel, sample)
+    under = [around(image, box(entries)), *(around(image, cell(at), channel, sample) for at, sample, channel in winners)]
+    here = [around(seen.place, cell(place))]
+    return tuple(mark for marks in ([*here, *under] if seen.kernel.motion == "spread" else [*under, *here]) for mark in marks)
 
 
-def _to_image(windows: Windows, arrays: Arrays, phase: str) -> Steps:
-    """(2): the patch that a gradient returns to."""
-    so_far = np.zeros_like(arrays["backward", "dx"])
-    arriving = _arriving(arrays)
-    for (i, j), entries in windows.items():
-        before = so_far.copy()
-        rows, columns = entries[0].where["m"][2:]
-        for entry in entries:
-            _put(so_far, entry)
-        marks = (_cell(arriving, phase, i, j), Mark("dx", phase, rows, columns))
-        parts = (Part("the windows before", "dx", before), Part("this window", r"dz_i\,W", so_far - before))
-        yield (replace(entries[0], name="dx", value=so_far.copy(), parts=parts, operands={}),
-               Extra(marks, (rows[0] + (rows[1] - rows[0]) // 2, columns[0] + (columns[1] - columns[0]) // 2)))
-
-
-def _put(image: np.ndarray, entry: Entry) -> None:
-    """Put what has come together under a window into the image, as far as it fits."""
-    rows, columns = (slice(*one) for one in entry.where["m"][2:])
-    patch = entry.value[0].reshape(*entry.value.shape[1:3], -1)
-    if image[0, rows, columns].shape == patch.shape:
-        image[entry.where["i"][0], rows, columns] = patch
-
-
-def _max_pool(windows: Windows, arrays: Arrays, phase: str) -> Steps:
-    """(2) of kernels/reference/pooling.py: the winner of a window."""
-    x, y = arrays["forward", "x"], arrays["forward", "y"]
-    so_far = np.full_like(y, np.nan)
-    for (i, j), entries in windows.items():
-        cells = _cells(entries)
-        so_far[:, i, j] = y[:, i, j]
-        operands = {f"x[{row},{column}]": x[:, row, column] for row, column in cells.values()}
-        marks = (_around("x", "forward", cells), *_winners("x", "forward", arrays, i, j, cells), _cell("y", phase, i, j))
-        yield (replace(entries[0], name="y", value=so_far.copy(), operands=operands),
-               Extra(marks, (i, j), ["max", *operands], True))
-
-
-def _max_pool_gradient(windows: Windows, arrays: Arrays, phase: str) -> Steps:
-    """What arrives at a window goes to its winner."""
-    dy, so_far = arrays["backward", "dy"], np.zeros_like(arrays["backward", "dx"])
-    for (i, j), entries in windows.items():
-        cells, before = _cells(entries), so_far.copy()
-        winners = _winners("dx", phase, arrays, i, j, cells)
-        for mark in winners:
-            so_far[mark.sample, mark.rows[0], mark.columns[0], mark.channel] += dy[mark.sample, i, j, mark.channel]
-        marks = (_cell("dy", phase, i, j), _around("dx", phase, cells), *winners)
-        parts = (Part("the windows before", "dx", before), Part("this window, to its winner", "dy_i", so_far - before))
-        yield (replace(entries[0], name="dx", value=so_far.copy(), parts=parts, operands={}),
-               Extra(marks, (winners[0].rows[0], winners[0].columns[0])))
-
-
-WALKS: dict[str, Callable[[Windows, Arrays, str], Steps]] = {
-    "convolve": _convolve, "convolve_weight_gradient": _weight_gradient, "convolve_transposed": _to_image,
-    "max_pool": _max_pool, "max_pool_gradient": _max_pool_gradient}
-FITS: dict[str, Callable[[Windows, Arrays, str], bool]] = {             # whether a pass is what its walk shows
-    "convolve": _fits_convolution, "convolve_weight_gradient": _fits_weights, "convolve_transposed": _fits_return,
-    "max_pool": _fits_pooling, "max_pool_gradient": _fits_pooling}
-
-
-def _cells(entries: list[Entry]) -> dict[int, Window]:
-    """The places of a window's cells, by their position in it."""
-    return {entry.where["position"]: (entry.where["h"], entry.where["w"]) for entry in entries}
-
-
-def _winners(name: str, phase: str, arrays: Arrays, i: int, j: int, cells: dict[int, Window]) -> tuple[Mark, ...]:
-    """The winner of a window in each sample and channel."""
-    index = arrays["forward", "index"][:, 0, i, j]
-    return tuple(_cell(name, phase, *cells[int(index[place])], *reversed(place)) for place in np.ndindex(index.shape))
-
-
-def _around(name: str, phase: str, cells: dict[int, Window]) -> Mark:
-    rows, columns = zip(*cells.values(), strict=True)
-    return Mark(name, phase, (min(rows), max(rows) + 1, 1), (min(columns), max(columns) + 1, 1))
-
-
-def _cell(name: str, phase: str, row: int, column: int, channel: int | None = None, sample: int | None = None) -> Mark:
-    return Mark(name, phase, (row, row + 1, 1), (column, column + 1, 1), channel, sample)
+def _winners(entries: Sequence[Entry], index: np.ndarray) -> Winners:
+    """Which cell has won a window in each sample and channel."""
+    cells = {entry.where["position"]: tuple(entry.where[axis] for axis in "dhw") for entry in entries}
+    return [(cells[int(at)], sample, channel) for (sample, channel), at in np.ndenumerate(index)]
 
 
 def _without_repeated(steps: list[tuple[Entry, Extra]]) -> list[tuple[Entry, Extra]]:

@@ -16,7 +16,7 @@ MARK = re.compile(r"\((\d+'?|\d{3}\.\w+(?:\.\w+)*~?)\)")
 PURE = {"_product", "_by_channel", "_sigmoid", "_slope", "_activate", "window", "window_to_image",
         "window_to_weights"}            # functions that may be called twice
 HARMLESS = (ast.Name, ast.Attribute, ast.Subscript, ast.BinOp, ast.UnaryOp, ast.Constant, ast.Compare, ast.Tuple, ast.Slice,
-            ast.Call, ast.keyword, ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)
+            ast.Starred, ast.Call, ast.keyword, ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)
 
 
 @dataclass(frozen=True)
