@@ -201,6 +201,10 @@ function colours(theme) {                                        // from -1 to 1
   });
 }
 
+function counted(number, word) {
+  return `${number} ${number === 1 ? word : word.replace(/([^e])y$/, "$1ie") + "s"}`;
+}
+
 class HeatMap {
   constructor(pane, panel, index, large = false) {
     Object.assign(this, { pane, panel, index, large });
@@ -239,10 +243,10 @@ class HeatMap {
   }
 
   name() {
-    const { words, name, over_time: over, turned } = this.panel;
-    const what = over || turned ? `${this.columns} time steps` : `${this.columns} columns`;
+    const { words, name, over_time: over, turned, axes } = this.panel;
+    const [down, across] = axes && this.tiles === 1 ? axes : over || turned ? ["unit", "time step"] : ["row", "column"];
     const channels = this.tiles > 1 ? ` by ${this.tiles} channels` : "";
-    return `${name}${words ? `, ${words}` : ""}: ${this.rows} rows by ${what}${channels}; ` +
+    return `${name}${words ? `, ${words}` : ""}: ${counted(this.rows, down)} by ${counted(this.columns, across)}${channels}; ` +
       "arrow keys choose a number, Enter shows how it was computed";
   }
 
