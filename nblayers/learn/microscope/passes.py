@@ -26,25 +26,25 @@ class Kernel:
         motion: "gather", "spread" or "weigh".
         result: the name of the entries that hold what has come together so far.
         image, place: the operand under the window, and the one at its place; "" where the kernel does not read it.
-        this: what one window adds, its name and formula; {} stands for the name of the array that it is read from.
+        this: what one window adds, in words and as a formula of {place} and {image}, the names of the arrays it is read from.
     """
 
     motion: str
     result: str
     image: str = ""
     place: str = ""
-    this: tuple[str, str] = ("this window", "{}_i")
+    this: tuple[str, str] = ("this window", "{place}_i")
 
 
-MEAN = ("this window, to all its cells alike", r"\frac{{{}_i}}{{|N_i|}}")
+MEAN = ("this window, to all its cells alike", r"\frac{{{place}_i}}{{|N_i|}}")
 AT = "dy[:, *i]"                        # all samples at once
 ALIKE = f"{AT}[:, None, None, None]"
 KERNELS = {
     "convolve": Kernel("gather", "y", image="x[m]"),
-    "convolve_transposed": Kernel("spread", "y", place="x[i]", this=("this window", r"{}_i\,W")),
-    "convolve_weight_gradient": Kernel("weigh", "dw", "x[m]", "dy[i]"),
+    "convolve_transposed": Kernel("spread", "y", place="x[i]", this=("this window", r"{place}_i\,W")),
+    "convolve_weight_gradient": Kernel("weigh", "dw", "x[m]", "dy[i]", ("this window", r"{image}_m\,{place}_i")),
     "max_pool": Kernel("gather", "best", image="value"),
-    "max_pool_gradient": Kernel("spread", "dx", place=AT, this=("this window, to its winner", "{}_i")),
+    "max_pool_gradient": Kernel("spread", "dx", place=AT, this=("this window, to its winner", "{place}_i")),
     "average_pool": Kernel("gather", "y", image="x[m]"),
     "average_pool_gradient": Kernel("spread", "dx", place=ALIKE, this=MEAN),
     "adaptive_average_pool": Kernel("gather", "y", image="x[m]"),

@@ -17,7 +17,7 @@ from nblayers.learn.microscope.passes import KERNELS, Array, Arrays, Pass, at, b
 from nblayers.learn.trace import Entry, Part, symbols
 
 MOST = 150                              # windows of one pass that are shown one by one
-ROOM = 500_000                        # numbers of one sample that the steps of a pass have together
+ROOM = 500_000                          # numbers of one sample that the steps of a pass have together
 FEWEST = 2                              # windows that are shown of the largest image
 FEW = 27                                # cells of a window whose numbers are written one by one
 
@@ -249,8 +249,9 @@ def _gathered(seen: Pass, entries: Sequence[Entry], place: Place, so_far: np.nda
 def _added(seen: Pass, entries: Sequence[Entry], focus: Place, before: np.ndarray, so_far: np.ndarray) -> tuple[Entry, Extra]:
     """What a window adds to what those before it have brought together."""
     words, formula = seen.kernel.this
-    parts = (Part("the windows before", seen.result.name, seen.shown(before)),
-             Part(words, formula.format(symbols.name(seen.place.name)), seen.shown(so_far - before)))
+    formula = formula.format(place=symbols.name(seen.place.name), image=symbols.name(seen.image.name))
+    parts = (Part("the windows before", symbols.name(seen.result.name), seen.shown(before)),
+             Part(words, formula, seen.shown(so_far - before)))
     return (replace(entries[0], operands={}, parts=parts),
             Extra(focus=None if seen.weights else seen.form.focus(seen.result.volume, focus)))
 
