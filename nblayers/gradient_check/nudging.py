@@ -46,27 +46,27 @@ class Nudged(trace):
         entry: what a trace of the same pass has recorded at
         place: among its entries.
         by: how far it is moved.
-        through: while what is computed.
+        through: while what is computed; None: from then on.
         fixed: arrays that must stay as they are.
     """
 
     def __init__(self, entry: Entry, place: int, by: np.ndarray, through: Through, fixed: Sequence[np.ndarray]) -> None:
         super().__init__()
-        self._of, self._place, self._by, self._through, self._fixed = entry, place, by, through, fixed
+        self._of, self._place, self._by, self._fixed = entry, place, by, fixed
+        self._t, self._marks = through or (None, frozenset())
         self._value: np.ndarray | None = None           # the one that is moved, once it is there
         self._before_moved: np.ndarray | None = None    # its numbers, while it is moved for a line
 
     def _before(self, line: Line, frame: FrameType) -> Any:
-        if self._value is not None and self._before_moved is None and self._through is not None and (
-                self._through[0] == time_step(frame) and self._through[1] & {*line.marks}):
+        is_through = self._t == time_step(frame) and self._marks & {*line.marks}
+        if is_through and self._value is not None and self._before_moved is None:
             self._before_moved = self._value.copy()
             self._value += self._by
         return super()._before(line, frame)
 
     def _after(self, line: Line, frame: FrameType, kept: Any, returned: Any) -> None:
         known = len(self.entries)
-        if self._value is not None and self._before_moved is not None and self._through is not None and (
-                self._through[1] & {*line.marks}):
+        if self._value is not None and self._before_moved is not None and self._marks & {*line.marks}:
             self._value[...] = self._before_moved
             self._before_moved = None
         super()._after(line, frame, kept, returned)
@@ -79,7 +79,7 @@ class Nudged(trace):
             np.may_share_memory(value, one) for one in self._fixed)
         if is_own and value.shape == self._by.shape:
             self._value = value
-            if self._through is None:
+            if not self._marks:
                 value += self._by
 
 
