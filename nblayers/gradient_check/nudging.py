@@ -12,7 +12,7 @@ import linecache
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -25,6 +25,7 @@ from nblayers.learn.trace.recorder import read, time_step, trace
 
 RTOL = 1e-5                             # of (1), relative to the gradient's norm
 ATOL = 1e-9
+NEAR = 2                                # values of earlier time steps that a gradient may be of
 EPSILON = float(np.finfo(np.float64).eps)
 
 Outputs = Sequence[np.ndarray]
@@ -62,7 +63,7 @@ class Nudged(trace):
         if is_through and self._value is not None and self._before_moved is None:
             self._before_moved = self._value.copy()
             self._value += self._by
-        return super()._before(line, frame)
+        return len(self.entries), [], {}                # of a sum and of operands nothing is asked here
 
     def _after(self, line: Line, frame: FrameType, kept: Any, returned: Any) -> None:
         known = len(self.entries)
@@ -120,7 +121,7 @@ class Search:
                 if is_right:
                     right = entry
                 elif is_right is False and not _is_completed_unseen(entry) and all(
-                        self._is_right(later) is False for later in gradients[place + 1:] if _may_be_added_to(entry, later)):
+                        self._is_right(later) is False for later in _added_to(entry, gradients[place + 1:])):
                     return entry, right
         except OutOfTime:
             pass
@@ -145,10 +146,15 @@ class Search:
         return wrong is not None and wrong.shape == entry.shape and np.allclose(wrong, entry.value, rtol=1e-12, atol=0)
 
     def _values(self, entry: Entry) -> list[int]:
-        """Where the values of a gradient's name stand, the last first, that were there when its equation was computed."""
+        """Where the values of a gradient's name stand that were there when its equation was computed, the last first.
+
+        Of those of other time steps the last few.
+        """
         until = max((self._computed.get((entry.layer, mark, entry.t), 0) for mark in MARK.findall(entry.equation)), default=0)
         named = self._named.get((entry.layer, entry.name[1:], entry.shape), []) if entry.name.startswith("d") else []
-        return [place for place in reversed(named) if place < until]
+        there = [place for place in reversed(named) if place < until]
+        before = [place for place in there if self.entries[place].t != entry.t][:NEAR]
+        return [place for place in there if self.entries[place].t == entry.t or place in before]
 
     def _numeric(self, place: int, through: Through = None) -> tuple[float, float]:
         """The left side of (1) and its noise; NaN where there is a kink or nothing to tell."""
@@ -191,10 +197,13 @@ def _direction(shape: tuple[int, ...]) -> np.ndarray:
     return np.random.default_rng(0).normal(size=shape)
 
 
-def _may_be_added_to(entry: Entry, later: Entry) -> bool:
-    """Whether a later gradient may be what comes of this one when more is added to it."""
-    same = (entry.layer, entry.name, entry.shape) == (later.layer, later.name, later.shape)
-    return same and (entry.line != later.line or "+=" in later.source)
+def _added_to(entry: Entry, later: Sequence[Entry]) -> Iterator[Entry]:
+    """The gradients that may be what comes of one when more is added to it: until its line begins anew."""
+    for one in later:
+        if (one.layer, one.name, one.shape) == (entry.layer, entry.name, entry.shape):
+            if one.line == entry.line and "+=" not in one.source:
+                return
+            yield one
 
 
 def _is_completed_unseen(entry: Entry) -> bool:
