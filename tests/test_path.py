@@ -459,7 +459,7 @@ def test_a_gate_is_found_everywhere():
     ("001.02.sigmoid", "np.where(x < 0, e, 1) / (1"), ("001.06.Embedding", "y[n] = embeddings[i]"),
     ("001.06.Dense", "np.matmul(a"),
     ("001.07.Conv2D", 'np.einsum("dhwgc,dhwcgf->gf"'), ("001.07.Conv1DTranspose", 'np.einsum("gf,dhwcgf->dhwgc"'),
-    ("001.08.AveragePooling2D", "np.sum(cells"), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
+    ("001.08.AveragePooling2D", "x[m].mean("), ("001.09.GRUCell", "h_tilde = np.tanh("), ("001.12.Dropout", "np.where(mask"),
     ("001.09.SimpleRNN", "@"), ("001.09.LSTM", "di * i * (1 - i)"), ("001.09.GRU", "h_tilde"),
     ("001.09.ConvLSTM1D", "lstm_step("),
     ("002.Update", "learning_rate * "),
