@@ -218,12 +218,10 @@ def _is_completed_unseen(entry: Entry) -> bool:
 
 def words(wrong: Entry, right: Entry | None) -> str:
     """Where the mistake is, as far as it is known."""
-    since = "before it"
-    if right is not None:
-        since = f"in what is computed since {_named(right)} (line {right.line}), the last known to be right"
+    before = "" if right is None else f". The last before it known to be right is {_named(right)}, line {right.line}"
     return (f"on backward's way, {_named(wrong)} is the first gradient known to be wrong: moving {wrong.name[1:]} in forward "
-            f"changes the loss by another amount. The mistake is in {wrong.function}, line {wrong.line}: {wrong.source}; or "
-            f"{since}")
+            f"changes the loss by another amount. The mistake is in {wrong.function}, line {wrong.line}: {wrong.source}; or in "
+            f"what goes into it{before}")
 
 
 def _named(entry: Entry) -> str:
