@@ -15,13 +15,12 @@ import numpy as np
 
 from nblayers.gradient_check import conduct, diagnosis, kinks, precision, watching
 from nblayers.gradient_check.evidence import Evidence
-from nblayers.gradient_check.numeric import Slopes, derivative
+from nblayers.gradient_check.numeric import Slopes, derivative, slopes_of_loss
 from nblayers.gradient_check.report import Index, Report, TensorReport
 from nblayers.gradient_check.shares import Element, Shares, spread
 from nblayers.gradient_check.subject import Subject, flat, present
 from nblayers.gradient_check.words import NO_PATTERN
 
-EPSILON = float(np.finfo(np.float64).eps)
 MOST_SHARES = 2_000_000                 # numbers kept for one tensor: coordinates times elements of y
 
 
@@ -287,14 +286,13 @@ class Check:
     def slopes_together(self, coordinates: Sequence[tuple[Tensor, Index]], step: float) -> Slopes:
         """The slopes of (1) with all of these moved at once."""
         more, less = self.moved(step, *coordinates), self.moved(-step, *coordinates)
-        right = left = variance = 0.0
-        for k, y in enumerate(self.y):
-            dy = self.dy[k] if k < self.outputs else 1.0
-            right += float(np.sum(dy * (more[k] - y))) / step
-            left += float(np.sum(dy * (y - less[k]))) / step
-            variance += float(np.sum((dy * y * (more[k] != less[k])) ** 2))
         self.latest = more, less, step
-        return Slopes(right, left, noise=4 * EPSILON * variance ** 0.5 / step)
+        return slopes_of_loss(self.factors, self.y, more, less, step)
+
+    @property
+    def factors(self) -> list[np.ndarray | float]:
+        """What multiplies each output in (1): dy, and 1 for the penalties."""
+        return [*self.dy, *[1.0] * (len(self.y) - self.outputs)]
 
     def moved(self, step: float, *coordinates: tuple[Tensor, Index]) -> list[np.ndarray]:
         """All outputs with these coordinates moved by `step`; they are put back."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from nblayers.gradient_check.numeric import Slopes, derivative
+from nblayers.gradient_check.numeric import Slopes, derivative, slopes_of_loss
 from nblayers.learn.trace import Entry
 from nblayers.learn.trace.lines import MARK, Line, lines_of
 from nblayers.learn.trace.recorder import read, time_step, trace
@@ -26,7 +26,6 @@ from nblayers.learn.trace.recorder import read, time_step, trace
 RTOL = 1e-5                             # of (1), relative to the gradient's norm
 ATOL = 1e-9
 NEAR = 2                                # values of earlier time steps that a gradient may be of
-EPSILON = float(np.finfo(np.float64).eps)
 
 Outputs = Sequence[np.ndarray]
 Through = tuple[int | None, frozenset[str]] | None      # a time step and the equations computed there; None: all that follows
@@ -90,16 +89,16 @@ class Search:
     Arguments:
         entries: their trace.
         forward: runs the same forward again, and returns its outputs.
-        dy: what multiplies the outputs in the loss.
+        factors: what multiplies the outputs in the loss.
         fixed: arrays that must stay as they are.
         step: how far a value is moved, relative to its largest number where that is above 1.
         seconds: how long to look.
         wrong: gradients of inputs and weights that are known to be wrong, by their names in the trace.
     """
 
-    def __init__(self, entries: Sequence[Entry], forward: Callable[[], Outputs], dy: Outputs, fixed: Sequence[np.ndarray],
-                 step: float, seconds: float, wrong: Mapping[str, np.ndarray]) -> None:
-        self.entries, self.dy, self.fixed, self.step, self.wrong = entries, dy, fixed, step, wrong
+    def __init__(self, entries: Sequence[Entry], forward: Callable[[], Outputs], factors: Sequence[np.ndarray | float],
+                 fixed: Sequence[np.ndarray], step: float, seconds: float, wrong: Mapping[str, np.ndarray]) -> None:
+        self.entries, self.factors, self.fixed, self.step, self.wrong = entries, factors, fixed, step, wrong
         self._forward, self._until = forward, time.thread_time() + seconds
         self._y = forward()
         self._known: dict[tuple[int, Through], tuple[float, float]] = {}
@@ -176,13 +175,7 @@ class Search:
         more, less = self._moved(place, through, h), self._moved(place, through, -h)
         if all(np.array_equal(one, here) for one, here in zip(more, self._y, strict=True)):
             raise NotMoved
-        right, left = self._change(more) / h, self._change(less) / -h
-        size = sum(float(np.sum((d * here) ** 2)) for d, here in zip(self.dy, self._y, strict=True)) ** 0.5
-        return Slopes(right, left, noise=4 * EPSILON * size / h)
-
-    def _change(self, outputs: Outputs) -> float:
-        """How much larger the loss is with these outputs."""
-        return sum(float(np.sum(d * (there - here))) for d, there, here in zip(self.dy, outputs, self._y, strict=True))
+        return slopes_of_loss(self.factors, self._y, more, less, h)
 
     def _moved(self, place: int, through: Through, h: float) -> Outputs:
         """The outputs with a value moved."""

@@ -8,9 +8,12 @@ r"""A derivative from function values, and where there is none.
 F - B shrinks with h where L is smooth. Where it does not, L has a kink (relu at 0, two equal numbers in a maximum) or a jump.
 """
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+EPSILON = float(np.finfo(np.float64).eps)
 RATIOS = (1 / 2, 1 / 8, 1 / 8)          # by which h is made finer until the slopes are those of a smooth function
 
 
@@ -29,6 +32,23 @@ class Slopes:
     @property
     def gap(self) -> float:
         return abs(self.right - self.left)
+
+
+def slopes_of_loss(factors: Sequence[np.ndarray | float], y: Sequence[np.ndarray], more: Sequence[np.ndarray],
+                   less: Sequence[np.ndarray], step: float) -> Slopes:
+    """(1) and (2) of L, the sum of all outputs times their factors.
+
+    Arguments:
+        factors: what each output is multiplied with.
+        y, more, less: the outputs, and those after a step on and a step back.
+        step: h.
+    """
+    right = left = variance = 0.0
+    for factor, here, on, back in zip(factors, y, more, less, strict=True):
+        right += float(np.sum(factor * (on - here))) / step
+        left += float(np.sum(factor * (here - back))) / step
+        variance += float(np.sum((factor * here * (on != back)) ** 2))
+    return Slopes(right, left, noise=4 * EPSILON * variance ** 0.5 / step)
 
 
 def derivative(slopes: Callable[[float], Slopes], step: float, analytic: float,

@@ -43,12 +43,12 @@ def _first_wrong(check: Any, found: trace) -> tuple[Entry, Entry | None] | None:
     def forward() -> list[np.ndarray]:
         subject.restore()
         return subject.forward()
-    dy = [*check.dy, *[np.ones(())] * (len(check.y) - check.outputs)]
     fixed = [weight.value for weight in subject.weights]
     failed = {tensor.name for tensor in check.report.tensors if not tensor.passed}
     wrong = {_short(tensor.name): tensor.gradient for tensor in check.tensors() if tensor.name in failed}
     try:
-        search = nudging.Search(found.entries, forward, dy, fixed, check.settings.step, SHARE * check.settings.seconds, wrong)
+        seconds = SHARE * check.settings.seconds
+        search = nudging.Search(found.entries, forward, check.factors, fixed, check.settings.step, seconds, wrong)
         return search.first_wrong()
     except Exception:                                   # a forward that refuses the numbers it meets
         return None
